@@ -1,0 +1,143 @@
+//! The configuration as hookbox means it: every default filled in, every secret read, every reference checked.
+//!
+//! Built from `hookbox.toml` (what was written) by [`read`]; whoever holds a [`Config`] needs no further checks.
+//! Each room takes its own section, never all of it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::outcome::Policy;
+use crate::provider::Scheme;
+use crate::secret::Secret;
+
+/// Everything, as read from one file.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file, as named.
+    pub file: PathBuf,
+    /// Its folder, absolute: what relative paths are relative to, and where handlers run.
+    pub folder: PathBuf,
+    /// `[server]`
+    pub server: Server,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[inbox]`
+    pub inbox: Inbox,
+    /// `[dispatch]`
+    pub dispatch: Dispatch,
+    /// `[sources.NAME]`, in the order of the file.
+    pub sources: Vec<Arc<Source>>,
+    /// `[handlers.NAME]`, in the order of the file.
+    pub handlers: Vec<Arc<Handler>>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `"127.0.0.1:8080"`; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// `"unix:/run/hookbox.sock"`
+    Unix(PathBuf),
+}
+
+/// `[server]`: the address that providers reach.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: Listen,
+    /// Longest body in bytes, where neither the source nor its provider says otherwise.
+    pub max_body: u64,
+    /// Bytes received and not yet stored, all requests together.
+    pub max_in_flight: u64,
+    /// From the first byte of a request to its last, and from there to the answer.
+    pub request_timeout: Duration,
+}
+
+/// `[admin]`: probes, and later the dashboard, API and metrics.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where to listen.
+    pub listen: Listen,
+}
+
+/// How much a commit is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced before it is acknowledged (SQLite's `synchronous=FULL`).
+    Full,
+    /// `synchronous=NORMAL`: the last moments are lost with the power.
+    Normal,
+}
+
+/// `[inbox]`
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    /// The database file, absolute.
+    pub path: PathBuf,
+    /// What a 200 means.
+    pub durability: Durability,
+    /// Pending jobs beyond which new events get 503.
+    pub max_pending: u64,
+    /// Free bytes on the inbox's disk below which new events get 503.
+    pub min_free_disk: u64,
+}
+
+/// `[dispatch]`
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// Worker threads, and so attempts at once, over all handlers.
+    pub workers: usize,
+    /// How long running handlers may go on after TERM.
+    pub shutdown_grace: Duration,
+}
+
+/// `[sources.NAME]`
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// NAME
+    pub name: Arc<str>,
+    /// Name of the provider's row, or `custom`.
+    pub provider: String,
+    /// Where deliveries arrive: `/hooks/NAME` unless configured.
+    pub path: String,
+    /// How the provider signs, where its id and type are; with the source's own settings already put in.
+    pub scheme: Arc<Scheme>,
+    /// Newest first; at least one.
+    pub secrets: Vec<Secret>,
+    /// Longest body in bytes: the source's, else the provider's, else the server's.
+    pub max_body: u64,
+}
+
+/// `[handlers.NAME]`
+#[derive(Debug, Clone)]
+pub struct Handler {
+    /// NAME
+    pub name: Arc<str>,
+    /// Which events it takes.
+    pub takes: Takes,
+    /// argv; the first is the program: absolute where it was written with a slash, else a name to find in PATH.
+    pub command: Vec<String>,
+    /// Where it runs, absolute.
+    pub cwd: PathBuf,
+    /// Names of further environment variables handed through.
+    pub env: Vec<String>,
+    /// The time limit of one attempt.
+    pub timeout: Duration,
+    /// Attempts at once.
+    pub concurrency: usize,
+    /// What an ending means for the job.
+    pub policy: Policy,
+}
+
+/// Which events a handler takes: all conditions must hold.
+#[derive(Debug, Clone)]
+pub struct Takes {
+    /// Names of sources; `None` is all.
+    pub sources: Option<Vec<String>>,
+    /// Globs over the type, as written; a leading `!` excludes.
+    pub events: Vec<String>,
+    /// JSON pointer into the body, and the values of which it must hold one.
+    pub conditions: Vec<(String, Vec<serde_json::Value>)>,
+}

@@ -1,0 +1,1 @@
+//! One attempt: the configured command runs on one event.

@@ -1,0 +1,8 @@
+//! hookbox receives webhooks properly. (Map to follow.)
+pub mod clock;
+pub mod config;
+pub mod event;
+pub mod outcome;
+pub mod provider;
+pub mod request;
+pub mod secret;

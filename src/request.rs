@@ -1,0 +1,103 @@
+//! A delivery as it came over the wire: method, target, headers and the exact bytes of the body.
+//!
+//! The listener fills it in and nothing has judged it yet. Free of the web framework, so that verification,
+//! signing (`send`) and tests speak of the same thing.
+
+use bytes::Bytes;
+
+use crate::clock::Millis;
+
+/// One HTTP request, complete.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `POST`, and `GET` or others for handshakes.
+    pub method: String,
+    /// The path as received, percent-encoding kept: `/hooks/github`.
+    pub path: String,
+    /// What stands behind the `?`, as received; empty without one.
+    pub query: String,
+    /// All headers in the order received.
+    pub headers: Headers,
+    /// The exact bytes.
+    pub body: Bytes,
+    /// When the request was complete.
+    pub received_at: Millis,
+}
+
+/// Header fields in the order received, all in one buffer. Names compare without regard to case (RFC 9110, 5.1).
+#[derive(Debug, Clone, Default)]
+pub struct Headers {
+    text: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    start: usize,
+    name_end: usize,
+    end: usize,
+}
+
+impl Headers {
+    /// Adds a field behind the others; a name may come several times.
+    pub fn push(&mut self, name: &str, value: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let name_end = self.text.len();
+        self.text.extend_from_slice(value);
+        self.fields.push(Field { start, name_end, end: self.text.len() });
+    }
+
+    /// Name and value of every field, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|field| {
+            let name = std::str::from_utf8(&self.text[field.start..field.name_end]).unwrap_or_default();
+            (name, &self.text[field.name_end..field.end])
+        })
+    }
+
+    /// Every value under a name, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The value under a name. Repeated with the same value it still counts as one.
+    ///
+    /// # Errors
+    /// [`Repeated`] when the name came with values that differ: which one was meant is not guessed at.
+    pub fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Repeated> {
+        let mut values = self.all(name);
+        let first = values.next();
+        if values.any(|value| Some(value) != first) { Err(Repeated) } else { Ok(first) }
+    }
+}
+
+/// A header came several times with values that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the header came several times with different values")]
+pub struct Repeated;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_without_regard_to_case_and_values_keep_their_order() {
+        let mut headers = Headers::default();
+        headers.push("X-One", b"1");
+        headers.push("x-two", b"a");
+        headers.push("X-Two", b"b");
+        assert_eq!(headers.one("x-ONE"), Ok(Some(&b"1"[..])));
+        assert_eq!(headers.one("x-three"), Ok(None));
+        assert_eq!(headers.one("x-two"), Err(Repeated));
+        assert_eq!(headers.all("X-TWO").collect::<Vec<_>>(), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn a_header_repeated_with_the_same_value_is_one() {
+        let mut headers = Headers::default();
+        headers.push("x", b"1");
+        headers.push("X", b"1");
+        assert_eq!(headers.one("x"), Ok(Some(&b"1"[..])));
+    }
+}
