@@ -7,3 +7,4 @@ pub mod outcome;
 pub mod provider;
 pub mod request;
 pub mod secret;
+pub mod verify;
