@@ -13,7 +13,7 @@ use super::item::{Item, Lines};
 use super::keys::{self, Keys};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
 use super::section::{Section, Sheet};
-use super::{Config, Listen, handler, settings, source};
+use super::{Config, Listen, Source, handler, settings, source};
 
 const LONGEST_NAME: usize = 64;
 
@@ -93,6 +93,7 @@ fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Confi
         admin,
     };
     check_server(&config, root);
+    check_reach(&config, &handlers);
     config
 }
 
@@ -128,6 +129,28 @@ fn check_paths(root: &Section<'_>, sources: &[(&str, Section<'_>)]) {
         let Some((first, _)) = sources[..index].iter().find(|earlier| path(earlier) == path(source)) else { continue };
         let message = format!("{:?} is also the path of source `{first}`", path(source));
         root.problems().add(source.1.problem("path", message).hint("give each source a path of its own"));
+    }
+}
+
+/// A source without event types sends the empty one, which few globs match.
+fn check_reach(config: &Config, handlers: &[(&str, Section<'_>)]) {
+    for handler in &config.handlers {
+        let takes_from = |source: &&Arc<Source>| match &handler.takes.sources {
+            Some(names) => names.iter().any(|name| **name == *source.name),
+            None => true,
+        };
+        let mut sources = config.sources.iter().filter(takes_from).peekable();
+        let is_untyped = sources.peek().is_some() && sources.all(|source| source.scheme.event_type.tries.is_empty());
+        let mut wanted = handler.takes.events.iter().filter(|glob| !glob.starts_with('!')).peekable();
+        let matches_empty = |glob: &String| glob.bytes().all(|byte| byte == b'*');
+        if !is_untyped || wanted.peek().is_none() || wanted.any(matches_empty) {
+            continue;
+        }
+        if let Some((_, section)) = handlers.iter().find(|(name, _)| **name == *handler.name) {
+            let message = "no source can reach this handler: none of its sources has event types";
+            let hint = "give the source an `event_type`, or leave `events` out";
+            section.problems().add(section.problem("events", message).hint(hint));
+        }
     }
 }
 

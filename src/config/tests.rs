@@ -262,7 +262,7 @@ fn each_mistake_has_its_message() {
         (source("path = '/x?y'"), "4 sources.github.path: \"/x?y\" must be a path alone"),
         (source("path = '/ü'"), "4 sources.github.path: \"/ü\" may hold only visible ASCII"),
         (source("tolerance = '5m'"), "4 sources.github.tolerance: means something only with `timestamp`"),
-        (source("event_id = []"), "4 sources.github.event_id: is missing (say where it is"),
+        (source("event_id = []"), "4 sources.github.event_id: names no place"),
         (source("event_id = ['heder:x']"), "4 sources.github.event_id: `heder:x` is no selector"),
         (source("event_id = 3"), "4 sources.github.event_id: expected a selector"),
         (source("event_type = [3]"), "4 sources.github.event_type[0]: expected a selector"),
@@ -299,6 +299,10 @@ fn each_mistake_has_its_message() {
             "8 sources.x.verify.encodign: unknown key (did you mean `encoding`?)",
         ),
         (custom(&format!("{verify}encoding = 5")), "8 sources.x.verify.encoding: invalid type: integer `5`"),
+        (
+            custom(&format!("{verify}[handlers.h]\ncommand = ['sh']\nevents = ['push']")),
+            "10 handlers.h.events: no source can reach this handler",
+        ),
         (handler("sources = []"), "6 handlers.run.sources: the list is empty, so no source can reach this handler"),
         (
             handler("sources = 'github'"),
@@ -340,6 +344,56 @@ fn each_mistake_has_its_message() {
         let found = folder.problems(&toml);
         assert!(found.len() == 1 && found[0].starts_with(expected), "{toml}\n{found:#?}\nis not\n{expected}");
     }
+}
+
+#[test]
+fn a_custom_scheme_shows_all_its_problems() {
+    let folder = Folder::new();
+    let found = folder.problems(
+        "[sources.x]
+provider = 'custom'
+secret = 'x'
+[sources.x.verify]
+signature = 'header:X-Sig'
+algorithm = 'hmac-sha256'
+syntax = 5
+encodign = 'hex'
+event_id = ['json:/id', 7]
+prefix = []
+",
+    );
+    let expected = [
+        "7 sources.x.verify.syntax: invalid type: integer `5`, expected a string",
+        "8 sources.x.verify.encodign: unknown key (did you mean `encoding`?)",
+        "9 sources.x.verify.event_id[1]: expected a selector",
+        "10 sources.x.verify.prefix: invalid type: sequence, expected a string",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:#?}");
+
+    let found = folder.problems(
+        "[sources.x]
+provider = 'custom'
+secret = 'x'
+event_id = 'body'
+[sources.x.verify]
+signature = 'X-Sig'
+algorithm = 'hmac-sha256'
+encodign = 'hex'
+encoding = 'hex64'
+event_type = 'type'
+",
+    );
+    let lines: Vec<_> = found.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        [
+            "6 sources.x.verify.signature",
+            "8 sources.x.verify.encodign",
+            "9 sources.x.verify.encoding",
+            "10 sources.x.verify.event_type",
+        ]
+    );
 }
 
 #[test]
