@@ -2,6 +2,7 @@
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod inbox;
 pub mod outcome;
 pub mod provider;
 pub mod request;
