@@ -45,7 +45,7 @@ pub mod outcome;
 pub mod verify;
 
 pub mod admin;
-// pub mod app;
+pub mod app;
 // pub mod cli;
 pub mod config;
 pub mod provider;

@@ -5,10 +5,16 @@
 //! whatever waits in one transaction (`writer`). Reads have a pool of their own. [`desk`] is the door for people: the
 //! same file, whether or not it is served.
 
+pub mod desk;
+pub mod edit;
+pub mod view;
+
 mod accept;
 mod file;
 mod pool;
 mod recover;
+#[cfg(test)]
+mod sample;
 mod tally;
 mod turn;
 mod writer;
