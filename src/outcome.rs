@@ -103,7 +103,8 @@ pub const MAX_DEFERRALS: u32 = 100;
 /// Losses in a row after which a job is set aside as `poison`.
 pub const MAX_LOSSES: u32 = 3;
 
-const STARVED_PAUSE: Duration = Duration::from_secs(1);
+/// How long a job waits when there was no memory, process or descriptor to start it.
+pub const STARVED_PAUSE: Duration = Duration::from_secs(1);
 const LOSS_PAUSE: Duration = Duration::from_secs(5);
 const MAX_DOUBLINGS: u32 = 65;
 
