@@ -3,7 +3,7 @@
 //! A path and the environment go in; the configuration comes out, or everything that is wrong with it, at once.
 //! Files beside the configuration are looked at (secrets, programs, folders); nothing is run or written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -23,6 +23,13 @@ pub(super) struct Surroundings<'a> {
     pub(super) folder: &'a Path,
     /// Looks up a variable.
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Surroundings<'_> {
+    /// A path of the file made absolute, without its `.` parts.
+    pub(super) fn locate(&self, path: &str) -> PathBuf {
+        self.folder.join(path).components().collect()
+    }
 }
 
 /// Reads a configuration; `environment` looks up variables.
@@ -71,15 +78,15 @@ fn syntax_problems(errors: &[Error], lines: &Lines) -> Vec<Problem> {
 }
 
 fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Config {
-    let server = settings::server(&root.section("server", &keys::SERVER), around.folder);
-    let admin = settings::admin(&root.section("admin", &keys::ADMIN), around.folder);
+    let server = settings::server(&root.section("server", &keys::SERVER), around);
+    let admin = settings::admin(&root.section("admin", &keys::ADMIN), around);
     let sources = named(root, "sources", &keys::SOURCE);
     let handlers = named(root, "handlers", &keys::HANDLER);
     check_paths(root, &sources);
     let config = Config {
         file: file.to_owned(),
         folder: around.folder.to_owned(),
-        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around.folder),
+        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around),
         dispatch: settings::dispatch(&root.section("dispatch", &keys::DISPATCH)),
         sources: sources
             .iter()
