@@ -132,7 +132,8 @@ impl Keys {
 }
 
 /// The name that was most likely meant, if one is near enough.
-pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), name), name))
         .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::keys::nearest;
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
 use crate::outcome::Policy;
