@@ -33,19 +33,40 @@ struct Planned<'a> {
     example_secret: String,
 }
 
+/// What there is to tell the user.
+#[derive(Debug)]
+enum Told {
+    /// Everything is written; the next steps.
+    Steps(String),
+    /// Nothing is written; the exit status, and why.
+    Refused(u8, String),
+}
+
 /// Writes `file`, and the handler beside it.
 ///
 /// # Errors
 /// What could not be written, and why.
 pub fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
+    match write_all(&args.providers, file)? {
+        Told::Steps(steps) => {
+            write!(io::stdout(), "{steps}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Told::Refused(status, why) => {
+            writeln!(io::stderr(), "error: {why}")?;
+            Ok(ExitCode::from(status))
+        }
+    }
+}
+
+fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
     let mut planned: Vec<Planned<'_>> = Vec::new();
-    for provider in &args.providers {
+    for provider in providers {
         let Some(source) = plan(provider) else {
             let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
             let near = nearest(provider, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
             let hint = format!("{near}`hookbox providers` lists them all, \"custom\" is for any other sender");
-            writeln!(io::stderr(), "error: unknown provider `{provider}`\nhint: {hint}")?;
-            return Ok(ExitCode::from(2));
+            return Ok(Told::Refused(2, format!("unknown provider `{provider}`\nhint: {hint}")));
         };
         if planned.iter().all(|earlier| earlier.name != source.name) {
             planned.push(source);
@@ -54,10 +75,9 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
     let script = file.with_file_name(SCRIPT);
     for path in [file, &script] {
         if path.symlink_metadata().is_ok() {
-            let hint = "move it away, or write elsewhere: hookbox --config DIRECTORY/hookbox.toml init";
-            let shown = path.display();
-            writeln!(io::stderr(), "error: {shown} exists already; nothing was written\nhint: {hint}")?;
-            return Ok(ExitCode::FAILURE);
+            let hint = "move it away, or write elsewhere: hookbox --config FOLDER/hookbox.toml init";
+            let message = format!("{} exists already; nothing was written\nhint: {hint}", path.display());
+            return Ok(Told::Refused(1, message));
         }
     }
     if let Some(folder) = script.parent() {
@@ -65,8 +85,7 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
     }
     write_new(&script, SCRIPT_TEXT, 0o755)?;
     write_new(file, &configuration(&planned), 0o644)?;
-    write!(io::stdout(), "{}", next_steps(&planned, file, &script))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Told::Steps(next_steps(&planned, file, &script)))
 }
 
 fn plan(provider: &str) -> Option<Planned<'_>> {
@@ -160,13 +179,13 @@ mod tests {
     use super::*;
     use crate::config;
 
-    fn init(providers: &[&str], folder: &Path) -> String {
-        let args = Args { providers: providers.iter().map(|name| (*name).to_owned()).collect() };
-        format!("{:?}", run(&args, &folder.join("hookbox.toml")).unwrap())
-    }
-
-    fn exit(code: u8) -> String {
-        format!("{:?}", ExitCode::from(code))
+    /// The exit status, and what is told.
+    fn init(providers: &[&str], folder: &Path) -> (u8, String) {
+        let providers: Vec<_> = providers.iter().map(|name| (*name).to_owned()).collect();
+        match write_all(&providers, &folder.join("hookbox.toml")).unwrap() {
+            Told::Steps(steps) => (0, steps),
+            Told::Refused(status, why) => (status, why),
+        }
     }
 
     /// Good as text, hex and base64.
@@ -177,7 +196,7 @@ mod tests {
         let all: Vec<_> = provider::all().map(|(name, _)| name).chain([CUSTOM]).collect();
         for providers in all.iter().map(std::slice::from_ref).chain([&all[..]]) {
             let folder = tempfile::tempdir().unwrap();
-            assert_eq!(init(providers, folder.path()), exit(0));
+            assert_eq!(init(providers, folder.path()).0, 0);
             let file = folder.path().join("hookbox.toml");
             let environment = |name: &str| name.ends_with("_SECRET").then(|| SECRET.to_owned());
             let config = config::read(&file, &environment).unwrap_or_else(|errors| panic!("{providers:?}: {errors}"));
@@ -196,7 +215,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("handlers")).unwrap();
             fs::write(folder.path().join(existing), "mine").unwrap();
-            assert_eq!(init(&["github"], folder.path()), exit(1));
+            let (status, why) = init(&["github"], folder.path());
+            assert!(status == 1 && why.contains(&format!("{existing} exists already")), "{why}");
             assert_eq!(fs::read_to_string(folder.path().join(existing)).unwrap(), "mine");
             let other = if existing == SCRIPT { "hookbox.toml" } else { SCRIPT };
             assert!(!folder.path().join(other).exists());
@@ -206,7 +226,8 @@ mod tests {
     #[test]
     fn an_unknown_provider_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(init(&["github", "githib"], folder.path()), exit(2));
+        let (status, why) = init(&["github", "githib"], folder.path());
+        assert!(status == 2 && why.contains("did you mean `github`?"), "{why}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -217,6 +238,6 @@ mod tests {
         assert!(steps.contains("export STANDARD_WEBHOOKS_SECRET=\"whsec_$(openssl rand -base64 32)\"\n"), "{steps}");
         assert!(steps.contains("export GITLAB_WEBHOOK_SECRET=\"$(openssl rand -hex 32)\"\n"), "{steps}");
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(init(&["gitlab", "gitlab"], folder.path()), exit(0));
+        assert_eq!(init(&["gitlab", "gitlab"], folder.path()).0, 0);
     }
 }

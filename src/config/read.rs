@@ -37,6 +37,16 @@ impl Surroundings<'_> {
 /// # Errors
 /// Everything that is wrong with the file, at once.
 pub fn read(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    read_as(file, environment, |root, around| assemble(file, root, around), |_| true)
+}
+
+/// Reads a file as whatever `assemble` makes of it; only problems that are `relevant` keep it from being handed out.
+pub(super) fn read_as<T>(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    assemble: impl FnOnce(&Section<'_>, &Surroundings<'_>) -> T,
+    relevant: impl Fn(&Problem) -> bool,
+) -> Result<T, ConfigErrors> {
     let unreadable = |error: std::io::Error| {
         let problem = Problem::at(&Place::default(), format!("cannot be read: {error}"))
             .hint("`hookbox init` writes one; --config FILE or HOOKBOX_CONFIG names another");
@@ -56,8 +66,8 @@ pub fn read(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
         return Err(ConfigErrors::new(file, syntax_problems(&errors, &sheet.lines)));
     }
     let around = Surroundings { folder: absolute.parent().unwrap_or(Path::new("/")), environment };
-    let config = assemble(file, &Section::root(table.get_ref(), &keys::ROOT, &sheet), &around);
-    sheet.problems.settle(file, Some(config))
+    let assembled = assemble(&Section::root(table.get_ref(), &keys::ROOT, &sheet), &around);
+    sheet.problems.settle(file, Some(assembled), relevant)
 }
 
 /// One problem a line; the line after a problem is left alone, since most errors there are echoes.
@@ -104,10 +114,10 @@ fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Confi
     config
 }
 
-type Named<'a> = Vec<(&'a str, Section<'a>)>;
+pub(super) type Named<'a> = Vec<(&'a str, Section<'a>)>;
 
 /// The sections under `sources` or `handlers`, with the names that the user gave them.
-fn named<'a>(root: &Section<'a>, key: &str, keys: &Keys) -> Named<'a> {
+pub(super) fn named<'a>(root: &Section<'a>, key: &str, keys: &Keys) -> Named<'a> {
     let Some(all) = root.take(key, |item| Section::open(item, root.sheet())) else { return Vec::new() };
     let section = |(name, item): (&'a str, Item<'a>)| {
         let section = root.problems().keep(Section::open(&item, root.sheet()))?.checked(keys);
