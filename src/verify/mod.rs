@@ -127,3 +127,6 @@ impl Verifier {
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }
 }
+
+#[cfg(test)]
+mod tests;
