@@ -81,6 +81,12 @@ impl Inbox {
         self.rows("SELECT state FROM inbox WHERE source = ? AND event_id = ?", [source, id], |row| row.get(0)).pop()
     }
 
+    /// The type of a stored event.
+    pub fn event_type(&self, source: &str, id: &str) -> String {
+        let sql = "SELECT type FROM events WHERE source = ? AND event_id = ?";
+        self.rows(sql, [source, id], |row| row.get(0)).pop().expect("the event is stored")
+    }
+
     /// An event's jobs, by handler's name.
     pub fn jobs(&self, source: &str, id: &str) -> Vec<Job> {
         let sql = "SELECT j.id, handler, state, reason, run_at, attempt, failures, deferrals, lost, replays \

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -232,7 +232,12 @@ impl Running {
         self.setup.run(arguments)
     }
 
-    /// Likewise, where it must end with 0; returns what it printed.
+    /// hookbox with this configuration, as a command.
+    pub fn command(&self) -> Command {
+        self.setup.command()
+    }
+
+    /// Runs another verb, which must end with 0; returns what it printed.
     pub fn ok<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(&self, arguments: &[S]) -> String {
         let done = self.run(arguments);
         assert_eq!(done.status, Some(0), "{arguments:?}: {}{}", done.stdout, done.stderr);
@@ -319,6 +324,16 @@ impl Drop for Running {
 
 /// Runs a command to its end, which must come within a minute.
 pub fn finish(command: &mut Command) -> Done {
+    let output = raw_output(command);
+    Done {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Likewise, with the exact bytes that it wrote.
+pub fn raw_output(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
     let group = pid(child.id());
     let (ended, told) = mpsc::channel::<()>();
@@ -328,13 +343,8 @@ pub fn finish(command: &mut Command) -> Done {
     });
     let output = child.wait_with_output().unwrap();
     drop(ended);
-    let done = Done {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
-    assert!(watchdog.join().unwrap().is_none(), "{command:?} did not end: {done:?}");
-    done
+    assert!(watchdog.join().unwrap().is_none(), "{command:?} did not end: {output:?}");
+    output
 }
 
 fn pid(id: u32) -> Pid {
