@@ -1,8 +1,60 @@
-//! hookbox receives webhooks properly. (Map to follow.)
-pub mod clock;
-pub mod config;
-pub mod event;
+//! hookbox receives webhooks properly: it verifies each request's signature, stores the event once in one SQLite file,
+//! answers 200 only when the event is synced to disk, and runs the handlers that the user configured until each has
+//! succeeded or is set aside for a person.
+//!
+//! # The way of an event
+//!
+//! 1. [`listener`]: an HTTP request arrives and is read, within limits.
+//! 2. [`verify`]: its signature is checked as the provider's row ([`provider`]) says; only then is it parsed, and only
+//!    here can a [`verify::Verified`] be built.
+//! 3. [`inbox`]: the event, its payload and one job per handler that takes it ([`route`]) are written in one
+//!    transaction, synced, and acknowledged by a [`inbox::Receipt`], which the listener turns into a 200.
+//! 4. [`dispatch`]: due jobs are claimed in batches and given to worker threads.
+//! 5. [`handler`]: one attempt: the user's command runs on the event.
+//! 6. [`outcome`]: what its ending means for the job: succeeded, again at a time, or dead.
+//!
+//! Beside the way: [`admin`] tells the operator how it stands, [`cli`] is the command line, [`config`] the user's file,
+//! [`app`] puts the rooms together and ends them in order.
+//!
+//! # Levels
+//!
+//! A room uses rooms of lower levels only, and none of its own level; `tests/` holds the table.
+//!
+//! | level | rooms |
+//! | --- | --- |
+//! | 0 | [`event`], [`secret`], [`clock`], [`request`], [`shutdown`] |
+//! | 1 | [`provider`], [`outcome`], [`logging`] |
+//! | 2 | [`config`] |
+//! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
+//! | 4 | [`inbox`] |
+//! | 5 | [`listener`], [`dispatch`], [`admin`] |
+//! | 6 | [`app`] |
+//! | 7 | [`cli`] |
+//!
+//! # Where things will go that are not here yet
+//!
+//! A provider that needs code gets a file in `verify/` behind the engine's interface; a further handler mode a file in
+//! `handler/` beside `command.rs`; the dashboard, API and metrics go under `admin/`; another database replaces what is
+//! in `inbox/`, which alone knows SQL.
+
+pub mod dispatch;
+pub mod handler;
+pub mod inbox;
+pub mod listener;
 pub mod outcome;
+pub mod verify;
+
+pub mod admin;
+pub mod app;
+// pub mod cli;
+pub mod config;
 pub mod provider;
+pub mod route;
+pub mod socket;
+
+pub mod clock;
+pub mod event;
+pub mod logging;
 pub mod request;
 pub mod secret;
+pub mod shutdown;

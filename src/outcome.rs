@@ -3,6 +3,7 @@
 //! Pure: the ending, the job's counters, the time and the jitter come in as arguments, the verdict goes out.
 //! The table in `handlers/README.md` says the same in words.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Millis;
@@ -94,4 +95,308 @@ pub struct Verdict {
     pub ending: Ending,
     /// For `jobs`.
     pub outcome: Outcome,
+}
+
+/// Times a handler may ask for a later run before that counts as a failure.
+pub const MAX_DEFERRALS: u32 = 100;
+
+/// Losses in a row after which a job is set aside as `poison`.
+pub const MAX_LOSSES: u32 = 3;
+
+/// How long a job waits when there was no memory, process or descriptor to start it.
+pub const STARVED_PAUSE: Duration = Duration::from_secs(1);
+const LOSS_PAUSE: Duration = Duration::from_secs(5);
+const MAX_DOUBLINGS: u32 = 65;
+
+impl Exit {
+    /// A shell's way to say that a command was not found or not executable: three different jobs in a row with such
+    /// an ending mean that the handler is broken, not the event.
+    #[must_use]
+    pub fn suggests_broken(&self) -> bool {
+        matches!(self, Self::Status(126 | 127))
+    }
+}
+
+impl fmt::Display for Exit {
+    /// In words, for the ledger and for people: `exit 1`, `signal 11 (SEGV)`, `time limit`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "exit {status}"),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "signal {signal} ({name})"),
+                None => write!(f, "signal {signal}"),
+            },
+            Self::TimedOut => f.write_str("time limit"),
+            Self::NotExecutable(why) => write!(f, "cannot be executed: {why}"),
+            Self::Starved(why) => write!(f, "could not be started: {why}"),
+            Self::Stopped => f.write_str("stopped while hookbox shut down"),
+            Self::Skipped => f.write_str("skipped by a person"),
+        }
+    }
+}
+
+/// What an attempt's ending means for its job.
+///
+/// `jitter` is a random number from -1 to 1. The rules in words: `handlers/README.md`.
+#[must_use]
+pub fn decide(exit: &Exit, said: &Said, counters: Counters, policy: &Policy, now: Millis, jitter: f64) -> Verdict {
+    let uncounted = |at| Outcome::Again { at, counters, reason: exit.to_string() };
+    let dead = |reason: &str| verdict(Ending::Dead, Outcome::Dead { counters, reason: reason.to_owned() });
+    match exit {
+        Exit::Skipped => return verdict(Ending::Skipped, Outcome::Skipped),
+        Exit::Stopped => return verdict(Ending::Stopped, uncounted(now)),
+        Exit::NotExecutable(_) => return verdict(Ending::Broken, uncounted(now)),
+        Exit::Starved(_) => return verdict(Ending::Starved, uncounted(now.after(STARVED_PAUSE))),
+        Exit::Status(_) | Exit::Signal(_) | Exit::TimedOut => {}
+    }
+    if let Some(reason) = &said.dead {
+        return dead(reason);
+    }
+    let failed = |reason| failure(reason, counters, policy, now, jitter);
+    match (exit, said.retry_after) {
+        (Exit::Status(0), _) => verdict(Ending::Succeeded, Outcome::Succeeded),
+        (Exit::Status(status), _) if policy.dead_exit_codes.contains(status) => dead(&exit.to_string()),
+        (Exit::Status(_), Some(pause)) if counters.deferrals < MAX_DEFERRALS => {
+            let counters = Counters { deferrals: counters.deferrals + 1, ..counters };
+            let reason = format!("{exit}, the handler asked to be run again later");
+            verdict(Ending::Deferred, Outcome::Again { at: now.after(pause), counters, reason })
+        }
+        (Exit::Status(_), Some(_)) => {
+            let reason = format!("{exit}, the handler asked to be run again later for more than {MAX_DEFERRALS} times");
+            verdict(Ending::Failed, failed(reason))
+        }
+        (Exit::TimedOut, _) => verdict(Ending::Timeout, failed(exit.to_string())),
+        _ => verdict(Ending::Failed, failed(exit.to_string())),
+    }
+}
+
+/// What becomes of a job under which hookbox died. `losses` counts them in a row, this one included.
+#[must_use]
+pub fn after_loss(losses: u32, counters: Counters, now: Millis) -> Outcome {
+    if losses >= MAX_LOSSES {
+        let reason = format!("poison: hookbox died {losses} times in a row while it ran");
+        return Outcome::Dead { counters, reason };
+    }
+    let reason = "hookbox died while it ran".to_owned();
+    Outcome::Again { at: now.after(LOSS_PAUSE.saturating_mul(losses)), counters, reason }
+}
+
+/// The pause after the given number of failures: `min(max, initial · 2^(failures-1))`, give or take the jitter.
+#[must_use]
+pub fn backoff(policy: &Policy, failures: u32, jitter: f64) -> Duration {
+    let pause = doubled(policy, failures);
+    let share = policy.jitter.clamp(0.0, 1.0) * jitter.clamp(-1.0, 1.0);
+    Duration::try_from_secs_f64(pause.as_secs_f64() * (1.0 + share)).unwrap_or(pause)
+}
+
+/// From the first failure to the last attempt, without jitter: how long what the handler needs may be down.
+#[must_use]
+pub fn span(policy: &Policy) -> Duration {
+    let pauses = policy.attempts.saturating_sub(1);
+    let growing: Duration = (1..=pauses.min(MAX_DOUBLINGS))
+        .fold(Duration::ZERO, |span, failures| span.saturating_add(doubled(policy, failures)));
+    let level = doubled(policy, MAX_DOUBLINGS).saturating_mul(pauses.saturating_sub(MAX_DOUBLINGS));
+    growing.saturating_add(level)
+}
+
+/// The pause without jitter, which no longer grows after 64 doublings: a nanosecond would have become 584 years.
+fn doubled(policy: &Policy, failures: u32) -> Duration {
+    let doublings = failures.clamp(1, MAX_DOUBLINGS) - 1;
+    let pause = policy.initial.as_secs_f64() * 2_f64.powi(doublings.cast_signed());
+    Duration::try_from_secs_f64(pause).map_or(policy.max, |pause| pause.min(policy.max))
+}
+
+fn failure(reason: String, counters: Counters, policy: &Policy, now: Millis, jitter: f64) -> Outcome {
+    let counters = Counters { failures: counters.failures.saturating_add(1), ..counters };
+    match counters.failures {
+        1 if policy.attempts <= 1 => Outcome::Dead { counters, reason: format!("failed: {reason}") },
+        failures if failures >= policy.attempts => {
+            Outcome::Dead { counters, reason: format!("failed {failures} times, the last: {reason}") }
+        }
+        failures => Outcome::Again { at: now.after(backoff(policy, failures, jitter)), counters, reason },
+    }
+}
+
+fn verdict(ending: Ending, outcome: Outcome) -> Verdict {
+    Verdict { ending, outcome }
+}
+
+/// Of the signals that end a process by themselves (signal(7), the numbers of Linux).
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "HUP",
+        2 => "INT",
+        3 => "QUIT",
+        4 => "ILL",
+        5 => "TRAP",
+        6 => "ABRT",
+        7 => "BUS",
+        8 => "FPE",
+        9 => "KILL",
+        10 => "USR1",
+        11 => "SEGV",
+        12 => "USR2",
+        13 => "PIPE",
+        14 => "ALRM",
+        15 => "TERM",
+        24 => "XCPU",
+        25 => "XFSZ",
+        31 => "SYS",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_000_000);
+    const COUNTERS: Counters = Counters { failures: 1, deferrals: 2 };
+
+    fn policy() -> Policy {
+        Policy {
+            attempts: 3,
+            initial: Duration::from_secs(3),
+            max: Duration::from_secs(6 * 3600),
+            jitter: 0.1,
+            dead_exit_codes: vec![65],
+        }
+    }
+
+    fn again(seconds: i64, failures: u32, deferrals: u32) -> Option<(i64, Counters)> {
+        Some((NOW.0 + seconds * 1000, Counters { failures, deferrals }))
+    }
+
+    /// When it runs again and with which counters; `None` where it does not.
+    fn later(outcome: &Outcome) -> Option<(i64, Counters)> {
+        match outcome {
+            Outcome::Again { at, counters, .. } => Some((at.0, *counters)),
+            _ => None,
+        }
+    }
+
+    fn reason(outcome: &Outcome) -> &str {
+        match outcome {
+            Outcome::Again { reason, .. } | Outcome::Dead { reason, .. } => reason,
+            Outcome::Succeeded | Outcome::Skipped => "",
+        }
+    }
+
+    #[test]
+    fn every_ending_means_one_thing_for_its_job() {
+        let silent = Said::default();
+        let later_please = Said { retry_after: Some(Duration::from_secs(300)), ..Said::default() };
+        let never = Said { dead: Some("no such user".into()), retry_after: later_please.retry_after, note: None };
+        let broken = Exit::NotExecutable("gone".into());
+        let starved = Exit::Starved("no memory".into());
+        let kept = |seconds| again(seconds, 1, 2);
+        let counted = again(6, 2, 2);
+        #[rustfmt::skip]
+        let table: &[(Exit, &Said, Ending, Option<(i64, Counters)>, &str)] = &[
+            (Exit::Status(0),    &silent,       Ending::Succeeded, None,             ""),
+            (Exit::Status(0),    &later_please, Ending::Succeeded, None,             ""),
+            (Exit::Status(0),    &never,        Ending::Dead,      None,             "no such user"),
+            (Exit::Status(65),   &silent,       Ending::Dead,      None,             "exit 65"),
+            (Exit::Status(65),   &later_please, Ending::Dead,      None,             "exit 65"),
+            (Exit::Status(1),    &silent,       Ending::Failed,    counted,          "exit 1"),
+            (Exit::Status(1),    &later_please, Ending::Deferred,  again(300, 1, 3), "exit 1, the handler asked to be run again later"),
+            (Exit::Status(1),    &never,        Ending::Dead,      None,             "no such user"),
+            (Exit::Status(127),  &silent,       Ending::Failed,    counted,          "exit 127"),
+            (Exit::Signal(11),   &silent,       Ending::Failed,    counted,          "signal 11 (SEGV)"),
+            (Exit::Signal(40),   &later_please, Ending::Failed,    counted,          "signal 40"),
+            (Exit::Signal(9),    &never,        Ending::Dead,      None,             "no such user"),
+            (Exit::TimedOut,     &silent,       Ending::Timeout,   counted,          "time limit"),
+            (Exit::TimedOut,     &later_please, Ending::Timeout,   counted,          "time limit"),
+            (Exit::TimedOut,     &never,        Ending::Dead,      None,             "no such user"),
+            (broken.clone(),     &silent,       Ending::Broken,    kept(0),          "cannot be executed: gone"),
+            (broken,             &never,        Ending::Broken,    kept(0),          "cannot be executed: gone"),
+            (starved,            &silent,       Ending::Starved,   kept(1),          "could not be started: no memory"),
+            (Exit::Stopped,      &silent,       Ending::Stopped,   kept(0),          "stopped while hookbox shut down"),
+            (Exit::Stopped,      &never,        Ending::Stopped,   kept(0),          "stopped while hookbox shut down"),
+            (Exit::Skipped,      &never,        Ending::Skipped,   None,             ""),
+        ];
+        for (exit, said, ending, at, why) in table {
+            let Verdict { ending: got, outcome } = decide(exit, said, COUNTERS, &policy(), NOW, 0.0);
+            assert_eq!((got, later(&outcome), reason(&outcome)), (*ending, *at, *why), "{exit:?} {said:?}");
+            let is_dead = matches!(outcome, Outcome::Dead { counters: COUNTERS, .. });
+            assert_eq!(is_dead, *ending == Ending::Dead, "{exit:?} {said:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_failure_is_dead_and_says_how_often_it_failed() {
+        let decide = |exit: &Exit, failures, attempts| {
+            let counters = Counters { failures, deferrals: 0 };
+            let policy = Policy { attempts, ..policy() };
+            decide(exit, &Said::default(), counters, &policy, NOW, 0.0)
+        };
+        let last = decide(&Exit::TimedOut, 2, 3);
+        assert_eq!(last.ending, Ending::Timeout);
+        let counters = Counters { failures: 3, deferrals: 0 };
+        assert_eq!(last.outcome, Outcome::Dead { counters, reason: "failed 3 times, the last: time limit".into() });
+        assert_eq!(reason(&decide(&Exit::Status(2), 0, 1).outcome), "failed: exit 2");
+        assert_eq!(reason(&decide(&Exit::Status(2), 9, 3).outcome), "failed 10 times, the last: exit 2");
+        assert!(matches!(decide(&Exit::Status(2), u32::MAX, u32::MAX).outcome, Outcome::Dead { .. }));
+    }
+
+    #[test]
+    fn a_handler_may_ask_for_later_runs_a_hundred_times() {
+        let said = Said { retry_after: Some(Duration::from_secs(60)), ..Said::default() };
+        let asks =
+            |deferrals| decide(&Exit::Status(75), &said, Counters { failures: 0, deferrals }, &policy(), NOW, 0.0);
+        assert_eq!(asks(99).ending, Ending::Deferred);
+        assert_eq!(later(&asks(99).outcome), again(60, 0, 100));
+        assert_eq!(asks(100).ending, Ending::Failed);
+        assert_eq!(later(&asks(100).outcome), again(3, 1, 100));
+        assert!(reason(&asks(100).outcome).ends_with("more than 100 times"));
+    }
+
+    #[test]
+    fn the_third_loss_in_a_row_is_poison() {
+        assert_eq!(later(&after_loss(1, COUNTERS, NOW)), again(5, 1, 2));
+        assert_eq!(later(&after_loss(2, COUNTERS, NOW)), again(10, 1, 2));
+        let Outcome::Dead { counters: COUNTERS, reason } = after_loss(3, COUNTERS, NOW) else { panic!("not dead") };
+        assert!(reason.starts_with("poison: "), "{reason}");
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let seconds = |failures| backoff(&policy(), failures, 0.0).as_secs();
+        let first: Vec<u64> = (1..=15).map(seconds).collect();
+        assert_eq!(first[..6], [3, 6, 12, 24, 48, 96]);
+        assert_eq!(first[11..], [6144, 12288, 21600, 21600]);
+        assert_eq!(seconds(0), 3);
+        assert_eq!(seconds(u32::MAX), 21600);
+    }
+
+    #[test]
+    fn jitter_moves_a_pause_by_its_share_and_no_more() {
+        let pause = |jitter, by| backoff(&Policy { jitter, ..policy() }, 1, by).as_millis();
+        assert_eq!([pause(0.1, -1.0), pause(0.1, 0.5), pause(0.1, 1.0)], [2700, 3150, 3300]);
+        assert_eq!([pause(0.0, 1.0), pause(1.0, -1.0), pause(9.0, 9.0)], [3000, 0, 6000]);
+        assert_eq!(pause(f64::NAN, f64::NAN), 3000);
+    }
+
+    #[test]
+    fn no_policy_overflows() {
+        let endless = Policy { attempts: u32::MAX, initial: Duration::MAX, max: Duration::MAX, ..policy() };
+        assert_eq!(backoff(&endless, u32::MAX, 1.0), Duration::MAX);
+        assert_eq!(span(&endless), Duration::MAX);
+        let none = Policy { initial: Duration::ZERO, ..endless };
+        assert_eq!((backoff(&none, u32::MAX, 1.0), span(&none)), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_default_retries_span_seventy_three_hours() {
+        let span = span(&Policy { attempts: 25, ..policy() });
+        assert_eq!(span.as_secs().div_ceil(3600), 73);
+        assert_eq!(super::span(&Policy { attempts: 1, ..policy() }), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_shells_not_found_suggests_a_broken_handler() {
+        let suggesting: Vec<i32> = (0..=255).filter(|status| Exit::Status(*status).suggests_broken()).collect();
+        assert_eq!(suggesting, [126, 127]);
+        assert!(!Exit::Signal(127).suggests_broken());
+    }
 }

@@ -3,11 +3,26 @@
 //! Built from `hookbox.toml` (what was written) by [`read`]; whoever holds a [`Config`] needs no further checks.
 //! Each room takes its own section, never all of it.
 
+mod credential;
+mod handler;
+mod item;
+mod keys;
+mod problem;
+mod program;
+mod read;
+mod section;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::problem::{ConfigErrors, Problem};
+pub use self::read::read;
 use crate::outcome::Policy;
 use crate::provider::Scheme;
 use crate::secret::Secret;
@@ -40,6 +55,16 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// `"unix:/run/hookbox.sock"`
     Unix(PathBuf),
+}
+
+impl std::fmt::Display for Listen {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// `[server]`: the address that providers reach.

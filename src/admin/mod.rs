@@ -1,0 +1,116 @@
+//! The operator's address: whether hookbox is alive, and whether it would accept a delivery now.
+//!
+//! Listens apart from the providers' address, so that a probe is answered however busy that one is.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use serde_json::json;
+
+use crate::config::{self, Listen};
+use crate::inbox::Inbox;
+use crate::socket::{self, Socket};
+
+/// What came of reading the configuration again, for `hookbox reload`.
+#[derive(Debug, Default)]
+pub struct Reloads(Mutex<(u64, Option<String>)>);
+
+impl Reloads {
+    /// Notes one more, and its error if it had one.
+    pub fn note(&self, error: Option<String>) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *noted = (noted.0 + 1, error);
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    inbox: Arc<Inbox>,
+    reloads: Arc<Reloads>,
+}
+
+/// The running server.
+#[derive(Debug)]
+pub struct Admin {
+    handle: ServerHandle,
+    address: Listen,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Admin {
+    /// Binds and serves on a thread of its own.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn start(settings: &config::Admin, inbox: Arc<Inbox>, reloads: Arc<Reloads>) -> io::Result<Self> {
+        let shared = Data::new(Shared { inbox, reloads });
+        let socket = Socket::bind(&settings.listen, "admin.listen")?;
+        let address = socket.address()?;
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let server = match serve(shared, socket) {
+                    Ok(server) => server,
+                    Err(error) => return ready.send(Err(error)).map_err(io::Error::other),
+                };
+                ready.send(Ok(server.handle())).map_err(io::Error::other)?;
+                server.await
+            })
+        })?;
+        let handle = started.recv().map_err(io::Error::other)??;
+        Ok(Self { handle, address, thread })
+    }
+
+    /// Where it listens, with the port it was given.
+    #[must_use]
+    pub fn address(&self) -> &Listen {
+        &self.address
+    }
+
+    /// Ends it at once.
+    pub fn stop(self) {
+        drop(self.handle.stop(false));
+        if self.thread.join().is_err() {
+            log::error!("the admin server ended in a panic");
+        }
+        socket::remove(&self.address);
+    }
+}
+
+fn serve(shared: Data<Shared>, socket: Socket) -> io::Result<actix_web::dev::Server> {
+    let app = move || {
+        App::new()
+            .app_data(shared.clone())
+            .route("/healthz", web::get().to(alive))
+            .route("/readyz", web::get().to(ready))
+            .default_service(web::to(nothing_here))
+    };
+    let http = HttpServer::new(app).workers(1).disable_signals();
+    Ok(match socket {
+        Socket::Tcp(listener) => http.listen(listener)?.run(),
+        Socket::Unix(listener, _) => http.listen_uds(listener)?.run(),
+    })
+}
+
+async fn alive(shared: Data<Shared>) -> HttpResponse {
+    let (reloads, last) = shared.reloads.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let last = if reloads == 0 { None } else { Some(last.unwrap_or_else(|| "ok".to_owned())) };
+    HttpResponse::Ok().json(json!({ "status": "alive", "reloads": reloads, "last_reload": last }))
+}
+
+async fn ready(shared: Data<Shared>) -> HttpResponse {
+    match shared.inbox.is_open() {
+        Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready" })),
+        Err(why) => {
+            HttpResponse::ServiceUnavailable().json(json!({ "status": "not ready", "reason": why.to_string() }))
+        }
+    }
+}
+
+async fn nothing_here() -> HttpResponse {
+    HttpResponse::NotFound().json(json!({ "error": "nothing here; /healthz and /readyz are" }))
+}

@@ -1,0 +1,174 @@
+//! hookbox as a whole: the rooms put together, signals heard, and the order in which all of it ends.
+//!
+//! Start: inbox, dispatch, listener, admin. End: stop accepting, finish the requests, stop claiming, wait for the
+//! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use crossbeam_channel::Receiver;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::admin::{Admin, Reloads};
+use crate::config::{self, Config, Listen};
+use crate::dispatch::{self, Dispatcher};
+use crate::inbox::Inbox;
+use crate::listener::{Endpoints, Listener};
+use crate::route::Routes;
+use crate::shutdown::{Call, Caller};
+
+/// A running hookbox.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    inbox: Arc<Inbox>,
+    dispatcher: Dispatcher,
+    listener: Listener,
+    admin: Admin,
+    reloads: Arc<Reloads>,
+}
+
+/// Reads the configuration again.
+pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, config::ConfigErrors>;
+
+impl App {
+    /// Starts every room. What had been started when one fails ends in order.
+    ///
+    /// # Errors
+    /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
+    pub fn start(config: Config, caller: &Caller) -> anyhow::Result<Self> {
+        let routes = Routes::new(&config.handlers)?;
+        let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
+        let reloads = Arc::new(Reloads::default());
+        // Addresses first: where one is taken, no handler has run yet.
+        let endpoints = Endpoints::new(&config.server, &config.sources);
+        let listener = Listener::start(&config.server, endpoints, inbox.clone())?;
+        let admin = Admin::start(&config.admin, inbox.clone(), reloads.clone())?;
+        let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
+            .context("the dispatcher could not be started")?;
+        Ok(Self { config, inbox, dispatcher, listener, admin, reloads })
+    }
+
+    /// The address that providers reach, such as `http://127.0.0.1:8080`.
+    #[must_use]
+    pub fn hooks_url(&self) -> String {
+        url_of(self.listener.address())
+    }
+
+    /// The operator's address.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        url_of(self.admin.address())
+    }
+
+    /// Serves until it is told to stop, then ends in order.
+    ///
+    /// # Errors
+    /// What hookbox could not go on without.
+    pub fn run(mut self, calls: &Receiver<Call>, read_again: ReadAgain<'_>) -> anyhow::Result<()> {
+        loop {
+            match calls.recv() {
+                Ok(Call::Reload) => self.reload(read_again),
+                Ok(Call::Stop) | Err(_) => {
+                    self.stop();
+                    return Ok(());
+                }
+                Ok(Call::Failed(why)) => {
+                    self.stop();
+                    anyhow::bail!(why);
+                }
+            }
+        }
+    }
+
+    /// Ends in order. A second signal meanwhile changes nothing.
+    pub fn stop(self) {
+        log::info!("stopping: no more deliveries are taken in");
+        self.inbox.stop_accepting();
+        self.listener.stop();
+        self.dispatcher.stop();
+        self.admin.stop();
+        match Arc::try_unwrap(self.inbox) {
+            Ok(inbox) => inbox.close(),
+            Err(_) => log::warn!("the inbox is still in use; it is closed with the process"),
+        }
+        log::info!("stopped");
+    }
+
+    fn reload(&mut self, read_again: ReadAgain<'_>) {
+        let error = read_again().map_err(|errors| errors.to_string()).and_then(|config| self.put_in(config)).err();
+        match &error {
+            None => log::info!("the configuration was read again and holds from now on"),
+            Some(why) => log::error!("the configuration was read again and changes nothing: {why}"),
+        }
+        self.reloads.note(error);
+    }
+
+    /// All of it, or an error and none of it.
+    fn put_in(&mut self, config: Config) -> Result<(), String> {
+        let fixed = [
+            ("server.listen", self.config.server.listen != config.server.listen),
+            ("server.request_timeout", self.config.server.request_timeout != config.server.request_timeout),
+            ("admin.listen", self.config.admin.listen != config.admin.listen),
+            ("inbox.path", self.config.inbox.path != config.inbox.path),
+        ];
+        if let Some((key, _)) = fixed.iter().find(|(_, has_changed)| *has_changed) {
+            return Err(format!("`{key}` has changed, and that takes a restart"));
+        }
+        let routes = Routes::new(&config.handlers).map_err(|error| error.to_string())?;
+        self.inbox.set_limits(&config.inbox).map_err(|error| error.to_string())?;
+        self.inbox.set_routes(routes);
+        self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
+        self.dispatcher.reload(dispatch_settings(&config));
+        self.config = config;
+        Ok(())
+    }
+}
+
+/// Turns signals into calls: TERM and INT stop, HUP reloads.
+///
+/// # Errors
+/// When the system does not let us listen.
+pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            caller.call(if signal == SIGHUP { Call::Reload } else { Call::Stop });
+        }
+    })
+}
+
+/// Serves one configuration file until a signal ends it.
+///
+/// # Errors
+/// [`config::ConfigErrors`] and [`crate::inbox::OpenError`] among others.
+pub fn serve(file: PathBuf) -> anyhow::Result<()> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = config::read(&file, &environment)?;
+    let (caller, calls) = Caller::new();
+    hear_signals(caller.clone())?;
+    let app = App::start(config, &caller)?;
+    log::info!("hooks on {}", app.hooks_url());
+    log::info!("admin on {}", app.admin_url());
+    log::info!("ready");
+    app.run(&calls, &|| config::read(&file, &environment))
+}
+
+fn url_of(address: &Listen) -> String {
+    match address {
+        Listen::Tcp(address) => format!("http://{address}"),
+        Listen::Unix(_) => address.to_string(),
+    }
+}
+
+fn dispatch_settings(config: &Config) -> dispatch::Settings {
+    let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
+    dispatch::Settings {
+        dispatch: config.dispatch.clone(),
+        handlers: config.handlers.clone(),
+        private_headers: config.sources.iter().map(private).collect(),
+    }
+}

@@ -1,0 +1,145 @@
+//! Every key of `hookbox.toml`, section by section: those that take effect, and those that a later version brings.
+//!
+//! A key that is in neither list is unknown, and the nearest known one is offered. Tests walk these lists: every
+//! known key is read, and stands in `hookbox.example.toml`.
+
+use crate::provider::Row;
+
+/// The keys of one section.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// The section as people write it; NAME stands for the user's own.
+    pub(super) section: &'static str,
+    /// Keys that take effect.
+    pub(super) known: &'static [&'static str],
+    /// Keys that are planned, refused until they do what they say.
+    pub(super) later: &'static [&'static str],
+}
+
+pub(super) const ROOT: Keys =
+    Keys { section: "", known: &["server", "admin", "inbox", "dispatch", "sources", "handlers"], later: &["alerts"] };
+
+pub(super) const SERVER: Keys = Keys {
+    section: "server",
+    known: &["listen", "max_body", "max_in_flight", "request_timeout"],
+    later: &["trusted_proxies", "tls"],
+};
+
+pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen"], later: &["hosts", "token"] };
+
+pub(super) const INBOX: Keys = Keys {
+    section: "inbox",
+    known: &["path", "durability", "max_pending", "min_free_disk"],
+    later: &["keep_payloads", "keep_events", "keep_keys"],
+};
+
+pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers", "shutdown_grace"], later: &[] };
+
+pub(super) const SOURCE: Keys = Keys {
+    section: "sources.NAME",
+    known: &["provider", "secret", "path", "tolerance", "event_id", "event_type", "max_body", "verify"],
+    later: &[
+        "allow_ips",
+        "rate_limit",
+        "replay_guard",
+        "url",
+        "public_key",
+        "key_id",
+        "api_key",
+        "algorithm",
+        "verify_token",
+        "learn",
+        "respond_timeout",
+    ],
+};
+
+pub(super) const VERIFY: Keys = Keys { section: "sources.NAME.verify", known: Row::KEYS, later: &[] };
+
+pub(super) const SECRET: Keys = Keys { section: "sources.NAME.secret", known: &["env", "file"], later: &[] };
+
+pub(super) const HANDLER: Keys = Keys {
+    section: "handlers.NAME",
+    known: &[
+        "sources",
+        "events",
+        "where",
+        "command",
+        "cwd",
+        "env",
+        "timeout",
+        "concurrency",
+        "retry",
+        "dead_exit_codes",
+    ],
+    later: &[
+        "mode",
+        "url",
+        "secret",
+        "order_by",
+        "coalesce",
+        "rate_limit",
+        "respond",
+        "respond_timeout",
+        "user",
+        "limits",
+    ],
+};
+
+pub(super) const RETRY: Keys =
+    Keys { section: "handlers.NAME.retry", known: &["attempts", "initial", "max", "jitter"], later: &[] };
+
+#[cfg(test)]
+pub(super) const ALL: &[&Keys] =
+    &[&ROOT, &SERVER, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY];
+
+impl Keys {
+    /// What to tell someone who wrote an unknown key.
+    pub(super) fn hint(&self, unknown: &str) -> String {
+        if let Some(near) = nearest(unknown, self.known.iter().copied()) {
+            return format!("did you mean `{near}`?");
+        }
+        let known = self.known.join("`, `");
+        if self.section.is_empty() {
+            format!("the sections of this file are `{known}`")
+        } else {
+            format!("the keys of [{}] are `{known}`", self.section)
+        }
+    }
+}
+
+/// The name that was most likely meant, if one is near enough.
+pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), name), name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_offered_and_a_far_one_is_not() {
+        for (written, hint) in [
+            ("Listen", "did you mean `listen`?"),
+            ("lisetn", "did you mean `listen`?"),
+            ("max_inflight", "did you mean `max_in_flight`?"),
+            ("colour", "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`"),
+        ] {
+            assert_eq!(SERVER.hint(written), hint);
+        }
+    }
+
+    #[test]
+    fn no_key_is_both_known_and_planned_or_listed_twice() {
+        for keys in ALL {
+            let mut names: Vec<_> = keys.known.iter().chain(keys.later).collect();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "[{}]", keys.section);
+        }
+    }
+}

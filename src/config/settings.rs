@@ -1,0 +1,87 @@
+//! `[server]`, `[admin]`, `[inbox]` and `[dispatch]`: defaults filled in, limits held, paths made absolute.
+//!
+//! A section goes in, the same section as hookbox means it comes out. Where a value is wrong the default stands in
+//! for it: the problem is noted, so nobody gets to see the result.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::item::Item;
+use super::problem::Problem;
+use super::section::Section;
+use super::{Admin, Dispatch, Durability, Inbox, Listen, Server};
+
+/// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
+pub(super) const LONGEST_BODY: u64 = 512 << 20;
+const LONGEST_SOCKET_PATH: usize = 107;
+const INSTANT: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+pub(super) fn server(section: &Section<'_>, folder: &Path) -> Server {
+    Server {
+        listen: section
+            .take("listen", |item| listen(item, folder))
+            .unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))),
+        max_body: section.size("max_body", 1..=LONGEST_BODY).unwrap_or(8 << 20),
+        max_in_flight: section.size("max_in_flight", 1..=1 << 40).unwrap_or(256 << 20),
+        request_timeout: section.duration("request_timeout", INSTANT..=HOUR).unwrap_or(Duration::from_secs(10)),
+    }
+}
+
+pub(super) fn admin(section: &Section<'_>, folder: &Path) -> Admin {
+    let local = |item: &Item<'_>| match listen(item, folder)? {
+        Listen::Tcp(address) if !address.ip().is_loopback() => Err(item
+            .problem(format!(
+                "{} is reachable from other machines; that needs a token, which is not supported by this version of \
+                 hookbox",
+                address.ip()
+            ))
+            .hint("listen on \"127.0.0.1:8081\", \"[::1]:8081\" or a \"unix:\" socket")),
+        local => Ok(local),
+    };
+    Admin { listen: section.take("listen", local).unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081)))) }
+}
+
+pub(super) fn inbox(section: &Section<'_>, folder: &Path) -> Inbox {
+    let durability = |item: &Item<'_>| match item.text()? {
+        "full" => Ok(Durability::Full),
+        "normal" => Ok(Durability::Normal),
+        other => Err(item.problem(format!("{other:?} is neither \"full\" nor \"normal\""))),
+    };
+    let path = section.take("path", |item| match item.system_text()? {
+        text if text.ends_with('/') => Err(item.problem(format!("{text:?} is a folder, not a file"))),
+        text => Ok(text),
+    });
+    Inbox {
+        path: folder.join(path.unwrap_or("hookbox.db")),
+        durability: section.take("durability", durability).unwrap_or(Durability::Full),
+        max_pending: section.whole("max_pending", 1..=1_000_000_000).map_or(1_000_000, i64::unsigned_abs),
+        min_free_disk: section.size("min_free_disk", 0..=1 << 50).unwrap_or(256 << 20),
+    }
+}
+
+pub(super) fn dispatch(section: &Section<'_>) -> Dispatch {
+    Dispatch {
+        workers: section.whole("workers", 1..=1024).and_then(|count| count.try_into().ok()).unwrap_or(16),
+        shutdown_grace: section.duration("shutdown_grace", Duration::ZERO..=HOUR).unwrap_or(Duration::from_secs(8)),
+    }
+}
+
+fn listen(item: &Item<'_>, folder: &Path) -> Result<Listen, Problem> {
+    let text = item.system_text()?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        let socket = folder.join(path);
+        return match socket.as_os_str().len() {
+            _ if path.is_empty() => Err(item.problem("`unix:` wants a path").hint("\"unix:/run/hookbox.sock\"")),
+            length if length > LONGEST_SOCKET_PATH => Err(item.problem(format!(
+                "the path of the socket has {length} bytes, the system allows {LONGEST_SOCKET_PATH}"
+            ))),
+            _ => Ok(Listen::Unix(socket)),
+        };
+    }
+    text.parse().map(Listen::Tcp).map_err(|_| {
+        item.problem(format!("{text:?} is not an address with a port"))
+            .hint("write \"127.0.0.1:8080\", \"0.0.0.0:8080\" for every IPv4 interface, or \"unix:/run/hookbox.sock\"")
+    })
+}

@@ -1,0 +1,157 @@
+//! `[sources.NAME]`: who sends, how deliveries are checked, where they arrive.
+//!
+//! A section goes in, a [`Source`] comes out, with the source's own keys put over its provider's row and every secret
+//! read and decodable. How rows are interpreted is the provider room's; that paths differ is checked by the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::item::Item;
+use super::keys::{self, nearest};
+use super::problem::Problem;
+use super::read::Surroundings;
+use super::section::Section;
+use super::{Server, Source, credential, settings};
+use crate::provider::{self, CUSTOM, Row, RowError, Scheme, Selection};
+use crate::secret::Secret;
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Keys of a source that take the place of the same key of its row.
+const OVERRIDES: [&str; 3] = ["event_id", "event_type", "tolerance"];
+
+pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>, server: &Server) -> Option<Source> {
+    let hint = "a name from `hookbox providers`, or \"custom\" with a [sources.NAME.verify] table";
+    let provider = section.required("provider", hint).and_then(|item| section.problems().keep(item.text()));
+    let row = provider.and_then(|provider| row(provider, section));
+    let own = overrides(section);
+    let scheme = row.and_then(|row| scheme(&own(row), section));
+    let secrets = secrets(section, scheme.as_ref(), around);
+    let path = section.take("path", path).unwrap_or_else(|| default_path(name));
+    let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
+    let scheme = scheme?;
+    Some(Source {
+        name: Arc::from(name),
+        provider: provider?.to_owned(),
+        path,
+        secrets,
+        max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
+        scheme: Arc::new(scheme),
+    })
+}
+
+/// Where deliveries arrive unless the source says otherwise.
+pub(super) fn default_path(name: &str) -> String {
+    format!("/hooks/{name}")
+}
+
+/// The provider's row, or the one written under `verify`.
+fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
+    let problems = section.problems();
+    if provider == CUSTOM {
+        let hint = "a [sources.NAME.verify] table says how the sender signs; see hookbox.example.toml";
+        section.required("verify", hint)?;
+        let verify = section.section("verify", &keys::VERIFY);
+        verify.required("signature", "where the signature is, e.g. \"header:X-Signature\"");
+        verify.required("algorithm", "how it is made, e.g. \"hmac-sha256\"");
+        return if verify.has("signature") && verify.has("algorithm") { verify.decode(&keys::VERIFY) } else { None };
+    }
+    if section.has("verify") {
+        problems.add(section.problem("verify", "is only read where provider = \"custom\""));
+    }
+    let found = provider::find(provider).cloned();
+    if found.is_none() {
+        let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
+        let mut problem = section.problem("provider", format!("unknown provider {provider:?}"));
+        if let Some(near) = nearest(provider, names) {
+            problem = problem.hint(format!("did you mean \"{near}\"?"));
+        }
+        problems
+            .add(problem.hint("`hookbox providers` lists them all; \"custom\" takes a [sources.NAME.verify] table"));
+    }
+    found
+}
+
+/// What the source's own keys do to its row.
+fn overrides(section: &Section<'_>) -> impl FnOnce(Row) -> Row {
+    let event_id = section.take("event_id", selections);
+    let event_type = section.take("event_type", selections);
+    let tolerance = section.duration("tolerance", Duration::from_secs(1)..=WEEK);
+    move |row| Row {
+        event_id: event_id.unwrap_or(row.event_id),
+        event_type: event_type.unwrap_or(row.event_type),
+        tolerance: tolerance.map(|span| humantime::format_duration(span).to_string()).or(row.tolerance),
+        ..row
+    }
+}
+
+fn selections(item: &Item<'_>) -> Result<Vec<Selection>, Problem> {
+    let expected = "a selector, e.g. \"header:X-Id\", or a list of them";
+    let one = |item: &Item<'_>| match item.items() {
+        Some(parts) => {
+            parts.iter().map(|part| part.text().map(ToOwned::to_owned)).collect::<Result<_, _>>().map(Selection::Joined)
+        }
+        None => {
+            item.value.as_str().map(|text| Selection::One(text.to_owned())).ok_or_else(|| item.unexpected(expected))
+        }
+    };
+    item.one_or_more().iter().map(one).collect()
+}
+
+fn scheme(row: &Row, section: &Section<'_>) -> Option<Scheme> {
+    let problems = section.problems();
+    let scheme = match Scheme::from_row(row) {
+        Ok(scheme) => scheme,
+        Err(errors) => {
+            errors.into_iter().for_each(|error| problems.add(row_problem(error, section)));
+            return None;
+        }
+    };
+    if row.event_id.is_empty() {
+        let hint =
+            "say where it is: event_id = \"header:X-Event-Id\", \"json:/id\", or \"body\" to tell events by their body";
+        problems.add(section.problem("event_id", "is missing").hint(hint));
+        return None;
+    }
+    Some(scheme)
+}
+
+fn row_problem(error: RowError, section: &Section<'_>) -> Problem {
+    let problem = if OVERRIDES.contains(&error.key) && section.has(error.key) {
+        section.problem(error.key, error.message)
+    } else {
+        section.section("verify", &keys::VERIFY).problem(error.key, error.message)
+    };
+    match error.hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}
+
+fn secrets(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surroundings<'_>) -> Vec<Secret> {
+    let Some(item) = section.required("secret", "secret = { env = \"…\" }, { file = \"…\" } or a string") else {
+        return Vec::new();
+    };
+    let mut secrets = Vec::new();
+    for credential in credential::read(&item, section.sheet(), around) {
+        match scheme.map(|scheme| scheme.check_secret(&credential.secret)) {
+            Some(Err(message)) => {
+                let hint = "take it exactly as the provider shows it";
+                section.problems().add(credential.item.problem(message).hint(hint));
+            }
+            _ => secrets.push(credential.secret),
+        }
+    }
+    secrets
+}
+
+fn path(item: &Item<'_>) -> Result<String, Problem> {
+    let text = item.text()?;
+    let message = match text {
+        _ if !text.starts_with('/') => "does not start with a slash",
+        _ if text.contains(['?', '#']) => "must be a path alone, without `?` or `#`",
+        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "may hold only visible ASCII characters",
+        _ if text.len() > 1024 => "is longer than 1024 bytes",
+        _ => return Ok(text.to_owned()),
+    };
+    Err(item.problem(format!("{text:?} {message}")).hint("e.g. path = \"/hooks/github\""))
+}

@@ -1,0 +1,441 @@
+//! Whole files in, configurations or errors out; the lists of keys are walked.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::keys::{self, Keys};
+use super::{Config, ConfigErrors, Durability, Listen, read};
+
+const SECRET: &str = "hunter2-hunter2";
+
+/// A folder with `run.sh` (executable) and `plain.sh` (not), a file with a secret, and two variables.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for (name, mode) in [("run.sh", 0o755), ("plain.sh", 0o644)] {
+            folder.write(name, b"#!/bin/sh\n");
+            fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        folder.write("secret.txt", format!("{SECRET}\n").as_bytes());
+        folder
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        fs::write(self.path().join(name), content).unwrap();
+    }
+
+    fn read(&self, toml: &str) -> Result<Config, ConfigErrors> {
+        self.write("hookbox.toml", toml.as_bytes());
+        read(&self.path().join("hookbox.toml"), &|name| match name {
+            "SET" => Some(SECRET.to_owned()),
+            "EMPTY" => Some(String::new()),
+            "PATH" => Some("/bin:/usr/bin".to_owned()),
+            _ => None,
+        })
+    }
+
+    /// `LINE KEY: MESSAGE (HINT) (HINT)` of every problem.
+    fn problems(&self, toml: &str) -> Vec<String> {
+        let errors = self.read(toml).err().map(|errors| errors.problems().to_vec()).unwrap_or_default();
+        let line = |line: Option<usize>| line.map_or("-".to_owned(), |line| line.to_string());
+        let hints = |hints: &[String]| hints.iter().map(|hint| format!(" ({hint})")).collect::<String>();
+        errors
+            .iter()
+            .map(|problem| {
+                let key = problem.key.as_deref().unwrap_or("-");
+                format!("{} {key}: {}{}", line(problem.line), problem.message, hints(&problem.hints))
+                    .replace(&self.path().display().to_string(), "FOLDER")
+            })
+            .collect()
+    }
+}
+
+const GITHUB: &str = "[sources.github]\nprovider = \"github\"\nsecret = { env = \"SET\" }\n";
+const RUN: &str = "[handlers.run]\ncommand = [\"./run.sh\"]\n";
+
+#[test]
+fn a_minimal_file_gets_every_default() {
+    let folder = Folder::new();
+    let config = folder.read(&format!("{GITHUB}{RUN}")).unwrap();
+    assert_eq!(config.folder, folder.path());
+    assert_eq!(config.server.listen, Listen::Tcp("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!((config.server.max_body, config.server.max_in_flight), (8 << 20, 256 << 20));
+    assert_eq!(config.server.request_timeout, Duration::from_secs(10));
+    assert_eq!(config.admin.listen, Listen::Tcp("127.0.0.1:8081".parse().unwrap()));
+    assert_eq!(config.inbox.path, folder.path().join("hookbox.db"));
+    assert_eq!(config.inbox.durability, Durability::Full);
+    assert_eq!((config.inbox.max_pending, config.inbox.min_free_disk), (1_000_000, 256 << 20));
+    assert_eq!((config.dispatch.workers, config.dispatch.shutdown_grace), (16, Duration::from_secs(8)));
+
+    let source = &config.sources[0];
+    assert_eq!((&*source.name, source.provider.as_str(), source.path.as_str()), ("github", "github", "/hooks/github"));
+    assert_eq!(source.max_body, 25 << 20);
+    assert_eq!(source.secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [SECRET]);
+
+    let handler = &config.handlers[0];
+    assert_eq!(handler.command, [folder.path().join("./run.sh").display().to_string()]);
+    assert_eq!((&handler.takes.sources, &handler.takes.events[..]), (&None, &["*".to_owned()][..]));
+    assert!(handler.takes.conditions.is_empty() && handler.env.is_empty());
+    assert_eq!((handler.timeout, handler.concurrency), (Duration::from_secs(300), 4));
+    assert_eq!(handler.cwd, folder.path());
+    let policy = &handler.policy;
+    assert_eq!((policy.attempts, policy.jitter, &policy.dead_exit_codes[..]), (25, 0.1, &[65][..]));
+    assert_eq!((policy.initial, policy.max), (Duration::from_secs(3), Duration::from_secs(6 * 3600)));
+}
+
+#[test]
+fn every_setting_is_taken_as_written() {
+    let folder = Folder::new();
+    let config = folder
+        .read(
+            r#"
+[server]
+listen = "unix:run/hookbox.sock"
+max_body = "1MiB"
+max_in_flight = "32MiB"
+request_timeout = "3s"
+[admin]
+listen = "[::1]:0"
+[inbox]
+path = "data/inbox.db"
+durability = "normal"
+max_pending = 7
+min_free_disk = "0"
+[dispatch]
+workers = 3
+shutdown_grace = "0s"
+[sources.shop]
+provider = "stripe"
+secret = [{ env = "SET" }, { file = "secret.txt" }, "third"]
+path = "/stripe/in"
+tolerance = "10m"
+event_id = [["json:/a", "json:/b"], "body"]
+event_type = "json:/kind"
+max_body = "2MiB"
+[sources.app]
+provider = "custom"
+secret = "text"
+event_id = "header:X-Id"
+[sources.app.verify]
+signature = "header:X-Signature"
+algorithm = "hmac-sha256"
+[handlers.b]
+sources = ["shop"]
+events = ["charge.*", "!charge.failed"]
+command = ["sh", "-c", "true"]
+cwd = "/tmp"
+env = ["DATABASE_URL"]
+timeout = "1s"
+concurrency = 2
+retry = { attempts = 1, initial = "1s", max = "1s", jitter = 0 }
+dead_exit_codes = [2, 3]
+[handlers.b.where]
+"/ref" = "main"
+"/n" = [1, 2.5, true]
+[handlers.a]
+command = ["./run.sh"]
+"#,
+        )
+        .unwrap();
+    assert_eq!(config.server.listen, Listen::Unix(folder.path().join("run/hookbox.sock")));
+    assert_eq!((config.server.max_body, config.server.max_in_flight), (1 << 20, 32 << 20));
+    assert_eq!(config.admin.listen, Listen::Tcp("[::1]:0".parse().unwrap()));
+    assert_eq!(config.inbox.path, folder.path().join("data/inbox.db"));
+    assert_eq!((config.inbox.max_pending, config.inbox.min_free_disk), (7, 0));
+    assert_eq!(config.inbox.durability, Durability::Normal);
+    assert_eq!((config.dispatch.workers, config.dispatch.shutdown_grace), (3, Duration::ZERO));
+
+    let names: Vec<_> = config.sources.iter().map(|source| &*source.name).collect();
+    assert_eq!(names, ["shop", "app"], "in the order of the file");
+    let [shop, app] = &config.sources[..] else { panic!("two sources") };
+    assert_eq!((shop.path.as_str(), shop.max_body, app.max_body), ("/stripe/in", 2 << 20, 1 << 20));
+    assert_eq!(shop.secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [SECRET, SECRET, "third"]);
+    assert_eq!(shop.scheme.tolerance, Some(Duration::from_secs(600)));
+    assert_eq!((shop.scheme.event_id.tries.len(), shop.scheme.event_type.tries.len()), (2, 1));
+
+    let names: Vec<_> = config.handlers.iter().map(|handler| &*handler.name).collect();
+    assert_eq!(names, ["b", "a"], "in the order of the file");
+    let handler = &config.handlers[0];
+    assert_eq!(handler.takes.sources.as_deref(), Some(&["shop".to_owned()][..]));
+    assert_eq!(handler.takes.events, ["charge.*", "!charge.failed"]);
+    let conditions = serde_json::to_string(&handler.takes.conditions).unwrap();
+    assert_eq!(conditions, r#"[["/ref",["main"]],["/n",[1,2.5,true]]]"#);
+    assert_eq!(handler.command, ["sh", "-c", "true"]);
+    assert_eq!((handler.cwd.as_path(), &handler.env[..]), (Path::new("/tmp"), &["DATABASE_URL".to_owned()][..]));
+    assert_eq!((handler.policy.attempts, &handler.policy.dead_exit_codes[..]), (1, &[2, 3][..]));
+    assert_eq!(handler.policy.jitter, 0.0);
+}
+
+#[test]
+fn all_problems_of_a_file_come_at_once_each_with_its_line() {
+    let folder = Folder::new();
+    let found = folder.problems(
+        r#"[server]
+listen = "localhost:8080"
+max_bodi = "1MiB"
+trusted_proxies = []
+
+[dispatch]
+workers = 0
+
+[sources.github]
+provider = "githib"
+secret = { env = "GITHUB_WEBHOOK_SECRET" }
+
+[sources.shop]
+provider = "stripe"
+secret = [
+  { file = "none.txt" },
+  5,
+]
+
+[handlers.deploy]
+sources = ["githup", "shop"]
+events = ["push["]
+command = ["./plain.sh"]
+timeout = 30
+retry = { attempts = 0, jitter = 2 }
+
+[nonsense]
+"#,
+    );
+    let expected = [
+        "2 server.listen: \"localhost:8080\" is not an address with a port",
+        "3 server.max_bodi: unknown key (did you mean `max_body`?)",
+        "4 server.trusted_proxies: is not supported by this version of hookbox (leave it out)",
+        "7 dispatch.workers: must be between 1 and 1024, is 0",
+        "10 sources.github.provider: unknown provider \"githib\" (did you mean \"github\"?) (`hookbox providers`",
+        "11 sources.github.secret: environment variable `GITHUB_WEBHOOK_SECRET` is not set (export it, or point \
+         `secret` at a file with { file = \"…\" })",
+        "16 sources.shop.secret[0]: cannot read FOLDER/none.txt: No such file or directory",
+        "17 sources.shop.secret[1]: expected a string, { env = \"…\" } or { file = \"…\" }, or a list of these, found an integer",
+        "21 handlers.deploy.sources[0]: there is no source `githup` (did you mean `github`?)",
+        "22 handlers.deploy.events[0]: \"push[\" is not a glob",
+        "23 handlers.deploy.command[0]: FOLDER/./plain.sh is not executable (chmod +x FOLDER/./plain.sh)",
+        "24 handlers.deploy.timeout: expected a duration, found an integer",
+        "25 handlers.deploy.retry.attempts: must be between 1 and 1000, is 0",
+        "25 handlers.deploy.retry.jitter: must be between 0 and 1, is 2",
+        "27 nonsense: unknown key (the sections of this file are",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\nis not\n{expected}");
+    }
+}
+
+#[test]
+fn each_mistake_has_its_message() {
+    let folder = Folder::new();
+    folder.write("empty.txt", b"\n");
+    folder.write("binary.txt", b"\xff\xfe");
+    let source = |rest: &str| format!("{GITHUB}{rest}\n");
+    let handler = |rest: &str| format!("{GITHUB}{RUN}{rest}\n");
+    let secret = |rest: &str| format!("[sources.x]\nprovider = 'standard-webhooks'\nsecret = {rest}\n");
+    let custom = |rest: &str| format!("[sources.x]\nprovider = 'custom'\nsecret = 'x'\n{rest}\n");
+    let command = |rest: &str| format!("{GITHUB}[handlers.x]\n{rest}\n");
+    let verify = "event_id = 'body'\n[sources.x.verify]\nsignature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
+    for (toml, expected) in [
+        (String::new(), "- -: there is no source"),
+        ("[sources]".into(), "- -: there is no source"),
+        ("sources = 3".into(), "1 sources: expected a table, found an integer"),
+        (source("[admin]\nlisten = '0.0.0.0:8081'"), "5 admin.listen: 0.0.0.0 is reachable from other machines"),
+        (source("[admin]\nlisten = '127.0.0.1:8080'"), "5 admin.listen: is the address of [server] too"),
+        (source("[server]\nlisten = 'unix:'"), "5 server.listen: `unix:` wants a path"),
+        (source(&format!("[server]\nlisten = 'unix:/{}'", "x".repeat(120))), "5 server.listen: the path of the socket"),
+        (source("[server]\nmax_in_flight = '1MiB'"), "5 server.max_in_flight: 1.0 MiB is less than the longest body"),
+        (source("[server]\nrequest_timeout = '0s'"), "5 server.request_timeout: must be between"),
+        (source("[inbox]\npath = ''"), "5 inbox.path: is empty"),
+        (source("[inbox]\npath = 'x/'"), "5 inbox.path: \"x/\" is a folder"),
+        (source("[inbox]\ndurability = 'none'"), "5 inbox.durability: \"none\" is neither"),
+        (source("[alerts]\ncommand = []"), "4 alerts: is not supported by this version"),
+        (source("path = 'x'"), "4 sources.github.path: \"x\" does not start with a slash"),
+        (source("path = '/x?y'"), "4 sources.github.path: \"/x?y\" must be a path alone"),
+        (source("path = '/ü'"), "4 sources.github.path: \"/ü\" may hold only visible ASCII"),
+        (source("tolerance = '5m'"), "4 sources.github.tolerance: means something only with `timestamp`"),
+        (source("event_id = []"), "4 sources.github.event_id: is missing (say where it is"),
+        (source("event_id = ['heder:x']"), "4 sources.github.event_id: `heder:x` is no selector"),
+        (source("event_id = 3"), "4 sources.github.event_id: expected a selector"),
+        (source("event_type = [3]"), "4 sources.github.event_type[0]: expected a selector"),
+        (source("[sources.github.verify]"), "4 sources.github.verify: is only read where provider = \"custom\""),
+        (
+            source(&GITHUB.replace("github]", "b]\npath = '/hooks/github'")),
+            "5 sources.b.path: \"/hooks/github\" is also",
+        ),
+        (source("[sources.'a b']\nprovider = 'github'\nsecret = 'x'"), "4 sources.\"a b\": cannot be a name"),
+        ("[sources.x]\nsecret = 'x'".into(), "1 sources.x.provider: is missing"),
+        ("[sources.x]\nprovider = 'github'".into(), "1 sources.x.secret: is missing"),
+        (secret("''"), "3 sources.x.secret: is empty"),
+        (secret("[]"), "3 sources.x.secret: holds no secret"),
+        (secret("{}"), "3 sources.x.secret: expected a string"),
+        (secret("true"), "3 sources.x.secret: expected a string"),
+        (secret("{ env = 'EMPTY' }"), "3 sources.x.secret: environment variable `EMPTY` is empty"),
+        (secret("{ env = 'UNSET' }"), "3 sources.x.secret: environment variable `UNSET` is not set"),
+        (secret("{ env = 'SET', file = 'x' }"), "3 sources.x.secret: names both"),
+        (secret("{ env = '' }"), "3 sources.x.secret.env: is empty"),
+        (secret("{ evn = 'SET' }"), "3 sources.x.secret.evn: unknown key (did you mean `env`?)"),
+        (secret("{ file = 'empty.txt' }"), "3 sources.x.secret: FOLDER/empty.txt is empty"),
+        (secret("{ file = 'binary.txt' }"), "3 sources.x.secret: FOLDER/binary.txt does not hold UTF-8 text"),
+        (secret("{ file = '.' }"), "3 sources.x.secret: cannot read FOLDER/.: Is a directory"),
+        (secret("'no base64!'"), "3 sources.x.secret: is not base64"),
+        (custom(""), "1 sources.x.verify: is missing"),
+        (custom(&verify.replace("event_id = 'body'", "")), "1 sources.x.event_id: is missing"),
+        (
+            custom("event_id = 'body'\n[sources.x.verify]\nalgorithm = 'token'"),
+            "5 sources.x.verify.signature: is missing",
+        ),
+        (custom(&verify.replace("sha256", "md5")), "7 sources.x.verify.algorithm: `hmac-md5` is none of"),
+        (
+            custom(&format!("{verify}encodign = 'hex'")),
+            "8 sources.x.verify.encodign: unknown key (did you mean `encoding`?)",
+        ),
+        (custom(&format!("{verify}encoding = 5")), "8 sources.x.verify.encoding: invalid type: integer `5`"),
+        (handler("sources = []"), "6 handlers.run.sources: the list is empty, so no source can reach this handler"),
+        (
+            handler("sources = 'github'"),
+            "6 handlers.run.sources: expected a list of names, e.g. [\"github\"], found a string",
+        ),
+        (
+            handler("sources = ['shop']"),
+            "6 handlers.run.sources[0]: there is no source `shop` (add a section [sources.shop])",
+        ),
+        (handler("events = []"), "6 handlers.run.events: the list is empty, so this handler takes no event"),
+        (handler("events = ['!']"), "6 handlers.run.events[0]: \"!\" matches no type"),
+        (handler("where = { ref = 'x' }"), "6 handlers.run.where.ref: \"ref\" is not a JSON pointer"),
+        (handler("where = { '/a~2' = 'x' }"), "6 handlers.run.where.\"/a~2\": \"/a~2\" is not a JSON pointer"),
+        (handler("where = { '/a' = [] }"), "6 handlers.run.where.\"/a\": the list is empty"),
+        (
+            handler("where = { '/a' = [{}] }"),
+            "6 handlers.run.where.\"/a\"[0]: expected a string, a number or a boolean",
+        ),
+        (handler("where = { '/a' = nan }"), "6 handlers.run.where.\"/a\": is not a number that JSON can hold"),
+        (handler("cwd = 'none'"), "6 handlers.run.cwd: cannot run in FOLDER/none: No such file"),
+        (handler("cwd = 'run.sh'"), "6 handlers.run.cwd: FOLDER/run.sh is not a folder"),
+        (handler("env = ['A=b']"), "6 handlers.run.env[0]: \"A=b\" is not the name of a variable"),
+        (handler("timeout = '0s'"), "6 handlers.run.timeout: must be between 1ms and"),
+        (handler("concurrency = 0"), "6 handlers.run.concurrency: must be between 1 and 1024, is 0"),
+        (
+            handler("retry = { initial = '1h', max = '1m' }"),
+            "6 handlers.run.retry.initial: `initial` (1h) is longer than `max` (1m)",
+        ),
+        (handler("retry = 5"), "6 handlers.run.retry: expected a table, found an integer"),
+        (handler("dead_exit_codes = [0]"), "6 handlers.run.dead_exit_codes[0]: must be between 1 and 255, is 0"),
+        (handler("mode = 'worker'"), "6 handlers.run.mode: is not supported by this version"),
+        (command(""), "4 handlers.x.command: is missing"),
+        (command("command = []"), "5 handlers.x.command: names no program"),
+        (command("command = 'run.sh'"), "5 handlers.x.command: expected a list with one argument each"),
+        (command("command = [5, 'x']"), "5 handlers.x.command[0]: expected a string, found an integer"),
+        (command("command = ['run.sh']"), "5 handlers.x.command[0]: `run.sh` is not in PATH (a program in this file's"),
+        (command("command = [\"sh\", \"a\\u0000b\"]"), "5 handlers.x.command[1]: contains a NUL character"),
+    ] {
+        let found = folder.problems(&toml);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{toml}\n{found:#?}\nis not\n{expected}");
+    }
+}
+
+#[test]
+fn errors_of_syntax_look_like_all_others() {
+    let folder = Folder::new();
+    for (toml, expected) in [
+        ("[server\nlisten = 5\n", &["1 -: unclosed table, expected `]`"][..]),
+        ("a = \"x\n\n\nb = y\n", &["1 -: invalid basic string, expected `\"`", "4 -: string values must be quoted"]),
+        ("[server]\nworkers = 1\n\nworkers = 2\n", &["4 -: duplicate key"]),
+        ("[sources.x]\nsecret = [\n 'a'\n 'b'\n 'c'\n]\n", &["4 -: missing comma between array elements"]),
+    ] {
+        let found = folder.problems(toml);
+        assert_eq!(found.len(), expected.len(), "{toml}{found:#?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{toml}{found:#?}");
+    }
+    fs::write(folder.path().join("bad.toml"), b"a = 1\nb = \"\xff\"\n").unwrap();
+    let errors = read(&folder.path().join("bad.toml"), &|_| None).unwrap_err();
+    assert!(errors.to_string().ends_with("bad.toml:2: is not UTF-8 text"), "{errors}");
+    let errors = read(Path::new("none.toml"), &|_| None).unwrap_err().to_string();
+    assert!(errors.starts_with("error: none.toml: cannot be read: No such file or directory"), "{errors}");
+}
+
+#[test]
+fn one_trailing_newline_of_a_secret_file_is_dropped() {
+    let folder = Folder::new();
+    for (content, secret) in
+        [("a", "a"), ("a\n", "a"), ("a\n\n", "a\n"), (" a \r\n", " a "), ("a\r", "a\r"), ("a\nb\n", "a\nb")]
+    {
+        folder.write("secret.txt", content.as_bytes());
+        let config = folder.read("[sources.x]\nprovider = 'github'\nsecret = { file = 'secret.txt' }\n").unwrap();
+        assert_eq!(config.sources[0].secrets[0].reveal(), secret, "{content:?}");
+    }
+}
+
+#[test]
+fn no_error_holds_a_secret() {
+    let folder = Folder::new();
+    for secret in [
+        format!("'{SECRET}'"),
+        format!("['{SECRET}', '{SECRET}!']"),
+        "{ env = 'SET' }".to_owned(),
+        "[{ file = 'secret.txt' }, 7]".to_owned(),
+        format!("'{SECRET}"),
+        format!("{SECRET}"),
+        format!("['{SECRET}' '{SECRET}']"),
+        format!("\"{SECRET}\\q\""),
+    ] {
+        for provider in ["standard-webhooks", "github", "nobody"] {
+            let toml = format!("[sources.x]\nprovider = '{provider}'\nsecret = {secret}\ntolerance = 3\n");
+            let errors = folder.read(&toml).unwrap_err();
+            assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{errors}");
+        }
+    }
+    let config = folder.read(&format!("{GITHUB}{RUN}")).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+/// A file with one key, what it needs to be looked at, and the key's full name.
+fn file_with(keys: &Keys, key: &str, value: &str) -> (String, String) {
+    let mut file = String::new();
+    if keys.section.starts_with("sources.NAME") && key != "provider" {
+        file += "[sources.name]\nprovider = 'custom'\n";
+    }
+    let section = keys.section.replace("NAME", "name");
+    if section.is_empty() {
+        return (format!("{key} = {value}\n"), key.to_owned());
+    }
+    if section != "sources.name" || key == "provider" {
+        file += &format!("[{section}]\n");
+    }
+    let required = ["signature", "algorithm"].iter().filter(|other| section.ends_with("verify") && **other != key);
+    file.extend(required.map(|other| format!("{other} = 'x'\n")));
+    (format!("{file}{key} = {value}\n"), format!("{section}.{key}"))
+}
+
+/// No key takes a date, so whoever reads one says so.
+#[test]
+fn every_known_key_is_read() {
+    let folder = Folder::new();
+    for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.known.iter().map(move |key| (keys, key))) {
+        let (file, name) = file_with(keys, key, "1979-05-27");
+        let found = folder.problems(&file);
+        let [expected, invalid] = ["expected ", "invalid type"].map(|message| format!(" {name}: {message}"));
+        let is_read = |problem: &String| problem.contains(&expected) || problem.contains(&invalid);
+        assert!(found.iter().any(is_read), "{file}{found:#?}");
+        assert!(!found.iter().any(|problem| problem.contains("unknown key")), "{file}{found:#?}");
+    }
+}
+
+#[test]
+fn every_planned_key_is_refused_by_name() {
+    let folder = Folder::new();
+    for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.later.iter().map(move |key| (keys, key))) {
+        let (file, name) = file_with(keys, key, "1");
+        let found = folder.problems(&file);
+        let expected = format!(" {name}: is not supported by this version of hookbox (leave it out)");
+        assert!(found.iter().any(|problem| problem.ends_with(&expected)), "{file}{found:#?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! One lane per handler: how many of its attempts run, how many more may, and whether it is well.
+//!
+//! Lanes take turns at the front, so that free workers go round the handlers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::clock::Millis;
+use crate::config;
+use crate::inbox::{HandlerState, Wanted};
+
+use super::health::Health;
+
+/// A handler as the scheduler sees it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) handler: Arc<config::Handler>,
+    pub(super) running: usize,
+    pub(super) health: Health,
+}
+
+/// All of them; the first is served first.
+#[derive(Debug, Default)]
+pub(super) struct Lanes(VecDeque<Lane>);
+
+impl Lanes {
+    /// The lanes of a configuration: those that were there keep what runs and how they are.
+    pub(super) fn reload(&mut self, handlers: &[Arc<config::Handler>], states: &[HandlerState], now: Millis) {
+        let mut before = std::mem::take(&mut self.0);
+        for handler in handlers {
+            let known =
+                before.iter().position(|lane| lane.handler.name == handler.name).and_then(|at| before.remove(at));
+            let mut lane = known.unwrap_or_else(|| Lane {
+                handler: handler.clone(),
+                running: 0,
+                health: states
+                    .iter()
+                    .find(|state| state.name == handler.name)
+                    .map(Health::remembered)
+                    .unwrap_or_default(),
+            });
+            lane.handler = handler.clone();
+            lane.health.reconsider(now);
+            self.0.push_back(lane);
+        }
+    }
+
+    pub(super) fn named(&mut self, name: &str) -> Option<&mut Lane> {
+        self.0.iter_mut().find(|lane| *lane.handler.name == *name)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.0.iter_mut()
+    }
+
+    /// What each may claim of `free` places; the next call begins with another lane.
+    pub(super) fn wanted(&mut self, free: usize, now: Millis) -> Vec<Wanted> {
+        if free == 0 {
+            return Vec::new();
+        }
+        if self.0.len() > 1 {
+            self.0.rotate_left(1);
+        }
+        let want = |lane: &Lane| {
+            let slots = lane.health.places(lane.handler.concurrency.saturating_sub(lane.running), now).min(free);
+            (slots > 0).then(|| Wanted { handler: lane.handler.name.clone(), slots })
+        };
+        self.0.iter().filter_map(want).collect()
+    }
+
+    /// When the next probe of a broken handler is due.
+    pub(super) fn next_probe_at(&self) -> Option<Millis> {
+        self.0.iter().filter_map(|lane| lane.health.probe_at()).min()
+    }
+}

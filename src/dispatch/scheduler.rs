@@ -1,0 +1,297 @@
+//! The scheduler: collects endings, decides what they mean, and asks the inbox for the next jobs, in turns.
+//!
+//! A turn is one commit: everything that has ended since the last one is written, and every free place is filled.
+//! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use tempfile::TempDir;
+
+use crate::clock::Millis;
+use crate::config;
+use crate::handler::{Cancel, Why};
+use crate::inbox::{Claimed, Finished, Inbox, InboxError, JobRef, Turn, Turned};
+use crate::outcome::Policy;
+use crate::shutdown::{Call, Caller};
+
+use super::Settings;
+use super::ending;
+use super::lane::Lanes;
+use super::worker::{Done, Task, Workers};
+
+/// Between two tries of a turn that the inbox could not carry out.
+const RETRY_TURN: Duration = Duration::from_millis(200);
+/// The longest sleep: a guard against a wake that is never sent, and against a wall clock that jumps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Share of the grace after which running handlers are asked to end.
+const ASKED_AFTER: f64 = 0.75;
+/// From KILL to giving up on a worker that still does not come back.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+
+/// What the scheduler is told from outside.
+#[derive(Debug)]
+pub(super) enum Order {
+    Reload(Box<Settings>),
+    Stop,
+}
+
+#[derive(Debug)]
+struct Running {
+    claimed: Claimed,
+    handler: Arc<config::Handler>,
+    cancel: Cancel,
+}
+
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    settings: Settings,
+    inbox: Arc<Inbox>,
+    caller: Caller,
+    lanes: Lanes,
+    running: HashMap<i64, Running>,
+    workers: Workers,
+    endings: Receiver<Done>,
+    /// Endings and pauses that are not written yet.
+    finished: Vec<Finished>,
+    changed: HashSet<Arc<str>>,
+    /// Whether there may be something to claim.
+    may_claim: bool,
+    next_due_at: Option<Millis>,
+    /// The folder for result files; goes with the scheduler.
+    _results: TempDir,
+}
+
+impl Scheduler {
+    pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: Caller) -> std::io::Result<Self> {
+        let results = tempfile::Builder::new().prefix("hookbox-results-").tempdir()?;
+        let states = inbox.handler_states().map_err(std::io::Error::other)?;
+        let (workers, endings) = Workers::new(inbox.clone(), results.path().to_owned());
+        let mut lanes = Lanes::default();
+        lanes.reload(&settings.handlers, &states, Millis::now());
+        Ok(Self {
+            settings,
+            inbox,
+            caller,
+            lanes,
+            running: HashMap::new(),
+            workers,
+            endings,
+            finished: Vec::new(),
+            changed: HashSet::new(),
+            may_claim: true,
+            next_due_at: None,
+            _results: results,
+        })
+    }
+
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        let wakes = self.inbox.wakes();
+        loop {
+            let sleep = if self.turn_if_needed() { RETRY_TURN } else { self.sleep() };
+            select! {
+                recv(self.endings) -> done => done.into_iter().for_each(|done| self.end(done)),
+                recv(wakes) -> _ => self.may_claim = true,
+                recv(orders) -> order => match order {
+                    Ok(Order::Reload(settings)) => self.reload(*settings),
+                    Ok(Order::Stop) | Err(_) => break,
+                },
+                default(sleep) => self.may_claim = true,
+            }
+            for done in self.endings.try_iter().collect::<Vec<_>>() {
+                self.end(done);
+            }
+        }
+        self.stop();
+    }
+
+    /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
+    fn turn_if_needed(&mut self) -> bool {
+        let free = self.settings.dispatch.workers.saturating_sub(self.running.len());
+        let places = if self.may_claim { free } else { 0 };
+        let wanted = self.lanes.wanted(places, Millis::now());
+        let has_news = !self.finished.is_empty() || !self.changed.is_empty() || self.inbox.was_changed_outside();
+        if wanted.is_empty() && !has_news {
+            self.may_claim = false;
+            return false;
+        }
+        let turn = Turn { places, wanted, ..self.news() };
+        match self.inbox.turn(turn) {
+            Ok(turned) => {
+                self.may_claim = false;
+                self.take_in(turned);
+                false
+            }
+            Err(error) => self.is_passing(&error),
+        }
+    }
+
+    /// What the inbox does not know yet.
+    fn news(&mut self) -> Turn {
+        let lanes = &mut self.lanes;
+        let state = |name: &Arc<str>| lanes.named(name).map(|lane| lane.health.state(name));
+        Turn {
+            finished: self.finished.clone(),
+            running: self.running.values().map(|running| running.claimed.job).collect(),
+            may_claim_suspect: !self.running.values().any(|running| running.claimed.is_suspect),
+            handlers: self.changed.iter().filter_map(state).collect(),
+            ..Turn::default()
+        }
+    }
+
+    fn take_in(&mut self, turned: Turned) {
+        self.finished.clear();
+        self.changed.clear();
+        self.next_due_at = turned.next_due_at;
+        for job in turned.stale {
+            log::info!("job {} attempt {}: ended after a person had taken the job back", job.id, job.attempt);
+        }
+        for job in turned.revoked {
+            self.revoke(job);
+        }
+        for claimed in turned.claimed {
+            self.start(claimed);
+        }
+        if turned.was_changed_outside {
+            self.read_pauses();
+        }
+    }
+
+    fn start(&mut self, claimed: Claimed) {
+        let Some(lane) = self.lanes.named(&claimed.handler) else {
+            log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
+            return;
+        };
+        let handler = lane.handler.clone();
+        let cancel = match Cancel::new() {
+            Ok(cancel) => cancel,
+            Err(error) => return self.could_not_start(&claimed, &handler.policy, &error),
+        };
+        lane.running += 1;
+        lane.health.started(claimed.job.id);
+        let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
+        let task = Task { claimed: claimed.clone(), handler: handler.clone(), private_headers, cancel: cancel.clone() };
+        let busy = self.running.len();
+        self.running.insert(claimed.job.id, Running { claimed, handler, cancel });
+        self.workers.run(task, busy);
+    }
+
+    fn could_not_start(&mut self, claimed: &Claimed, policy: &Policy, error: &std::io::Error) {
+        let ended = ending::never_started(format!("hookbox has no file descriptor left: {error}"));
+        self.finished.push(ending::finished(claimed, policy, ended));
+    }
+
+    /// Decides what an ending means; the next turn writes it.
+    fn end(&mut self, done: Done) {
+        let Some(running) = self.running.remove(&done.job.id) else {
+            log::error!("job {}: an attempt ended that was not under way", done.job.id);
+            return;
+        };
+        self.may_claim = true;
+        if let Some(lane) = self.lanes.named(&running.handler.name) {
+            lane.running = lane.running.saturating_sub(1);
+            if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
+                self.changed.insert(running.handler.name.clone());
+            }
+        }
+        self.finished.push(ending::finished(&running.claimed, &running.handler.policy, done.ended));
+    }
+
+    fn revoke(&mut self, job: JobRef) {
+        if let Some(running) = self.running.get(&job.id).filter(|running| running.claimed.job == job) {
+            log::info!("job {} attempt {}: a person has skipped it, so it is ended", job.id, job.attempt);
+            running.cancel.stop(Why::Skipped);
+        }
+    }
+
+    fn read_pauses(&mut self) {
+        match self.inbox.handler_states() {
+            Ok(states) => {
+                for lane in self.lanes.iter_mut() {
+                    lane.health.told(states.iter().find(|state| state.name == lane.handler.name));
+                }
+                self.may_claim = true;
+            }
+            Err(error) => log::warn!("pauses could not be read: {error}"),
+        }
+    }
+
+    fn reload(&mut self, settings: Settings) {
+        let states = self.inbox.handler_states().unwrap_or_else(|error| {
+            log::warn!("pauses could not be read: {error}");
+            Vec::new()
+        });
+        self.lanes.reload(&settings.handlers, &states, Millis::now());
+        for lane in self.lanes.iter_mut() {
+            lane.running = self.running.values().filter(|running| running.handler.name == lane.handler.name).count();
+        }
+        self.settings = settings;
+        self.may_claim = true;
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = Millis::now();
+        let next = [self.next_due_at, self.lanes.next_probe_at()].into_iter().flatten().min();
+        next.map_or(LONGEST_SLEEP, |at| at.since(now).clamp(Duration::from_millis(1), LONGEST_SLEEP))
+    }
+
+    fn is_passing(&self, error: &InboxError) -> bool {
+        match error {
+            InboxError::Passing(why) => {
+                log::warn!("endings and claims wait for the inbox: {why}");
+                true
+            }
+            InboxError::Final(why) => {
+                self.caller.call(Call::Failed(format!("the dispatcher has lost the inbox: {why}")));
+                true
+            }
+        }
+    }
+
+    /// Claims nothing more; waits, asks, kills; writes every ending.
+    fn stop(mut self) {
+        let grace = self.settings.dispatch.shutdown_grace;
+        let began = Instant::now();
+        self.wait_until(began + grace.mul_f64(ASKED_AFTER));
+        for running in self.running.values() {
+            running.cancel.stop(Why::Shutdown);
+        }
+        self.wait_until(began + grace);
+        for running in self.running.values() {
+            running.cancel.kill();
+        }
+        self.wait_until(Instant::now() + GIVE_UP_AFTER);
+        self.write_last(Instant::now() + GIVE_UP_AFTER);
+        if self.running.is_empty() {
+            self.workers.join();
+        } else {
+            log::error!("{} attempts did not end; they count as lost at the next start", self.running.len());
+        }
+    }
+
+    /// Until nothing runs or the time has come; endings are written as they arrive.
+    fn wait_until(&mut self, deadline: Instant) {
+        while !self.running.is_empty() {
+            match self.endings.recv_deadline(deadline) {
+                Ok(done) => self.end(done),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn write_last(&mut self, deadline: Instant) {
+        while !self.finished.is_empty() || !self.changed.is_empty() {
+            let turn = self.news();
+            match self.inbox.turn(turn) {
+                Ok(turned) => self.take_in(turned),
+                Err(InboxError::Passing(_)) if Instant::now() < deadline => std::thread::park_timeout(RETRY_TURN),
+                Err(error) => {
+                    log::error!("{} endings could not be written; they count as lost: {error}", self.finished.len());
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Worker threads: each takes a claimed job, reads its payload, runs the handler, and hands back what came of it.
+//!
+//! Threads are started when there is work for them, up to the limit, and then stay. A panic in one is an attempt that
+//! hookbox could not start, and is told so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::config;
+use crate::handler::{self, Attempt, Cancel, Ended};
+use crate::inbox::{Claimed, Inbox, JobRef};
+
+use super::ending;
+
+/// A claimed job on its way to a thread.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) claimed: Claimed,
+    pub(super) handler: Arc<config::Handler>,
+    pub(super) private_headers: Arc<[String]>,
+    pub(super) cancel: Cancel,
+}
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) job: JobRef,
+    pub(super) ended: Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Workers {
+    inbox: Arc<Inbox>,
+    results: PathBuf,
+    tasks: Sender<Task>,
+    queue: Receiver<Task>,
+    done: Sender<Done>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// The threads-to-be, and where their endings arrive.
+    pub(super) fn new(inbox: Arc<Inbox>, results: PathBuf) -> (Self, Receiver<Done>) {
+        let (tasks, queue) = crossbeam_channel::unbounded();
+        let (done, endings) = crossbeam_channel::unbounded();
+        (Self { inbox, results, tasks, queue, done, threads: Vec::new() }, endings)
+    }
+
+    /// Gives a task to a thread; `busy` counts those that have one.
+    pub(super) fn run(&mut self, task: Task, busy: usize) {
+        if busy >= self.threads.len() {
+            self.start_thread();
+        }
+        if self.threads.is_empty() {
+            let ended = ending::never_started("hookbox could not start a worker thread".into());
+            self.hand_back(Done { job: task.claimed.job, ended });
+        } else if self.tasks.send(task).is_err() {
+            log::error!("no worker thread takes tasks any more");
+        }
+    }
+
+    /// Lets the threads end once they are idle, and waits for them.
+    pub(super) fn join(self) {
+        drop(self.tasks);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                log::error!("a worker thread ended in a panic");
+            }
+        }
+    }
+
+    fn start_thread(&mut self) {
+        let (inbox, results) = (self.inbox.clone(), self.results.clone());
+        let (queue, done) = (self.queue.clone(), self.done.clone());
+        let work = move || {
+            for task in queue {
+                let job = task.claimed.job;
+                let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone())));
+                let ended = ended
+                    .unwrap_or_else(|_| ending::never_started("hookbox failed to run it; its log says more".into()));
+                if done.send(Done { job, ended }).is_err() {
+                    return;
+                }
+            }
+        };
+        match std::thread::Builder::new().name(format!("worker-{}", self.threads.len() + 1)).spawn(work) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => log::error!("a worker thread could not be started: {error}"),
+        }
+    }
+
+    fn hand_back(&self, done: Done) {
+        if self.done.send(done).is_err() {
+            log::error!("nobody takes endings any more");
+        }
+    }
+}
+
+fn attempt(inbox: &Inbox, task: Task, results: PathBuf) -> Ended {
+    let Task { claimed, handler, private_headers, cancel } = task;
+    let payload = match inbox.payload(claimed.event_seq) {
+        Ok(Some(payload)) => payload,
+        Ok(None) => return ending::never_works("its body has been pruned".into()),
+        Err(error) => return ending::never_started(format!("the inbox could not be read: {error}")),
+    };
+    let attempt = Attempt {
+        handler,
+        job_id: claimed.job.id,
+        number: claimed.job.attempt,
+        replays: claimed.replays,
+        source: claimed.source,
+        event_id: claimed.event_id,
+        event_type: claimed.event_type,
+        received_at: claimed.received_at,
+        content_type: payload.content_type,
+        headers: payload.headers,
+        private_headers: private_headers.to_vec(),
+        body: payload.body,
+        results,
+    };
+    handler::run(&attempt, &cancel)
+}

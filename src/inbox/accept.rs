@@ -1,0 +1,152 @@
+//! One verified delivery becomes rows: its events, their payloads and their jobs, or one more delivery on the events
+//! that are there already.
+//!
+//! Dedup is the unique key's conflict, decided inside the transaction. A [`Receipt`] exists only after the commit.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::oneshot;
+
+use super::NotStored;
+use super::tally::Counts;
+use crate::route::Routes;
+use crate::verify::{Item, Verified};
+
+/// Proof that a delivery is stored and synced; only the writer makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    events: u32,
+    duplicates: u32,
+}
+
+impl Receipt {
+    /// Events in the delivery.
+    #[must_use]
+    pub fn events(self) -> u32 {
+        self.events
+    }
+
+    /// Those of them that were stored before.
+    #[must_use]
+    pub fn duplicates(self) -> u32 {
+        self.duplicates
+    }
+
+    /// Whether any event is new.
+    #[must_use]
+    pub fn is_accepted(self) -> bool {
+        self.duplicates < self.events
+    }
+}
+
+/// A delivery on its way to the writer, routed, with the one who waits for it.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    verified: Verified,
+    /// Per item, the handlers that take it.
+    handlers: Vec<Vec<Arc<str>>>,
+    answer: oneshot::Sender<Result<Receipt, NotStored>>,
+}
+
+impl Delivery {
+    pub(super) fn new(
+        verified: Verified,
+        routes: &Routes,
+        answer: oneshot::Sender<Result<Receipt, NotStored>>,
+    ) -> Self {
+        let route = |item: &Item| routes.matching(verified.source(), &item.event_type, &item.body);
+        let handlers = verified.items().iter().map(route).collect();
+        Self { verified, handlers, answer }
+    }
+
+    /// Roughly what it adds to the transaction, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.verified.items().iter().map(|item| item.body.len()).sum()
+    }
+
+    /// Jobs it makes when all its events are new.
+    pub(super) fn jobs(&self) -> usize {
+        self.handlers.iter().map(Vec::len).sum()
+    }
+
+    /// Whoever waited and has gone learns nothing; the provider will send again.
+    pub(super) fn answer(self, result: Result<Receipt, NotStored>) {
+        if self.answer.send(result).is_err() {
+            log::debug!("a delivery was answered after its client had gone");
+        }
+    }
+
+    /// Writes all its events, within the caller's transaction.
+    pub(super) fn store(&self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<Receipt> {
+        let mut receipt = Receipt { events: 0, duplicates: 0 };
+        for (item, handlers) in self.verified.items().iter().zip(&self.handlers) {
+            receipt.events += 1;
+            if !self.store_item(connection, item, handlers)? {
+                receipt.duplicates += 1;
+            }
+        }
+        let accepted = receipt.events - receipt.duplicates;
+        counts.deliveries(self.verified.source(), self.verified.received_at(), accepted, receipt.duplicates);
+        Ok(receipt)
+    }
+
+    /// Whether the event is new.
+    fn store_item(&self, connection: &Connection, item: &Item, handlers: &[Arc<str>]) -> rusqlite::Result<bool> {
+        let source = self.verified.source().as_ref();
+        if is_pruned(connection, source, item)? {
+            return Ok(false);
+        }
+        let received_at = self.verified.received_at().0;
+        let inserted = connection
+            .prepare_cached(
+                "INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source, event_id) DO NOTHING",
+            )?
+            .execute((source, &item.event_id, &item.event_type, received_at, item.body.len(), &item.sha256))?;
+        if inserted == 0 {
+            count_duplicate(connection, source, item)?;
+            return Ok(false);
+        }
+        let event_seq = connection.last_insert_rowid();
+        connection
+            .prepare_cached("INSERT INTO payloads (event_seq, headers, content_type, body) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((event_seq, self.verified.headers_json(), self.verified.content_type(), item.body.as_ref()))?;
+        for handler in handlers {
+            connection
+                .prepare_cached("INSERT INTO jobs (event_seq, handler, run_at, created_at) VALUES (?1, ?2, ?3, ?3)")?
+                .execute((event_seq, handler.as_ref(), received_at))?;
+        }
+        Ok(true)
+    }
+}
+
+fn count_duplicate(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<()> {
+    let first: Vec<u8> = connection
+        .prepare_cached(
+            "UPDATE events SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256",
+        )?
+        .query_row((source, &item.event_id), |row| row.get(0))?;
+    if first != item.sha256 {
+        warn_of_other_body(source, &item.event_id);
+    }
+    Ok(())
+}
+
+/// Whether the event was stored once and has been pruned; counted as a delivery of its key then.
+fn is_pruned(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<bool> {
+    let first: Option<Vec<u8>> = connection
+        .prepare_cached(
+            "UPDATE keys SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256",
+        )?
+        .query_row((source, &item.event_id), |row| row.get(0))
+        .optional()?;
+    if first.as_ref().is_some_and(|first| first != &item.sha256) {
+        warn_of_other_body(source, &item.event_id);
+    }
+    Ok(first.is_some())
+}
+
+fn warn_of_other_body(source: &str, event_id: &str) {
+    log::warn!("{source}: a duplicate of {event_id:?} came with another body; the first one stays");
+}

@@ -1,0 +1,284 @@
+//! What a person changes: retry, replay, skip.
+//!
+//! [`plan`] reads which jobs a wish is about and says of every other one why it is left; nothing has changed by
+//! then, so a plan is also the answer to `--dry-run` and to a confirmation. [`apply`] carries out one chunk in the
+//! transaction it is given and judges each job again, since the dispatcher works on the same rows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Result, params, params_from_iter};
+
+use super::view::{Conditions, JobFilter, one_of, text};
+use crate::clock::Millis;
+
+/// What is to become of the jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Dead, skipped and waiting jobs run now; failures start again at 0, attempt numbers go on.
+    Retry,
+    /// Succeeded jobs run once more.
+    Replay,
+    /// Pending, running and dead jobs will not run. A running attempt is ended by `serve`.
+    Skip,
+}
+
+/// Why a job is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// It has succeeded.
+    Succeeded,
+    /// It is dead.
+    Dead,
+    /// It is pending.
+    Pending,
+    /// It is pending, due, and has no failures to forget.
+    Due,
+    /// It is running.
+    Running,
+    /// It was skipped.
+    Skipped,
+    /// It was skipped, and its last attempt has not ended yet.
+    Ending,
+    /// The event's payload is gone.
+    Pruned,
+    /// Something else happened to it between the plan and the change.
+    Overtaken,
+}
+
+/// What a person wants.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What is to become of the jobs.
+    pub change: Change,
+    /// Which jobs.
+    pub filter: JobFilter,
+    /// Whether retry takes jobs that were skipped: only where a person pointed at them.
+    pub revives: bool,
+}
+
+/// Which events get a job for a handler that has none for them yet.
+pub struct Missing<'a> {
+    /// The handler.
+    pub handler: &'a str,
+    /// Whether `takes` looks at the body.
+    pub reads_body: bool,
+    /// Whether the handler takes an event of this source, type and body (empty unless `reads_body`).
+    pub takes: &'a dyn Fn(&str, &str, &[u8]) -> bool,
+}
+
+impl fmt::Debug for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Missing").field("handler", &self.handler).finish_non_exhaustive()
+    }
+}
+
+/// What a change would do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    change: Change,
+    revives: bool,
+    handler: String,
+    /// Jobs to change.
+    pub jobs: Vec<i64>,
+    /// Events to make a job for.
+    pub events: Vec<i64>,
+    /// How many jobs are left, and why.
+    pub left: BTreeMap<Left, usize>,
+}
+
+/// A part of a plan, small enough for one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    plan: &'a Plan,
+    jobs: &'a [i64],
+    events: &'a [i64],
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Jobs changed.
+    pub changed: usize,
+    /// Jobs made.
+    pub made: usize,
+    /// Jobs that something else happened to in the meantime.
+    pub overtaken: usize,
+}
+
+/// Which jobs a wish is about, without changing any.
+///
+/// # Errors
+/// What SQLite says.
+pub fn plan(connection: &Connection, wish: &Wish, now: Millis) -> Result<Plan> {
+    let mut conditions = Conditions::default();
+    conditions.job(&wish.filter);
+    if wish.change == Change::Retry {
+        conditions.values.insert(0, Value::Integer(now.0));
+    }
+    let sql = format!(
+        "SELECT j.id, {} FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq {} ORDER BY j.id",
+        left_because(wish.change, wish.revives),
+        conditions.sql()
+    );
+    let (change, revives) = (wish.change, wish.revives);
+    let mut plan =
+        Plan { change, revives, handler: String::new(), jobs: vec![], events: vec![], left: BTreeMap::new() };
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(conditions.values))?;
+    while let Some(row) = rows.next()? {
+        match row.get_ref(1)?.as_str_or_null()? {
+            None => plan.jobs.push(row.get(0)?),
+            Some(word) => *plan.left.entry(Left::from_word(word)).or_default() += 1,
+        }
+    }
+    Ok(plan)
+}
+
+/// Adds to a plan the events among those it is about that have no job for a handler.
+///
+/// # Errors
+/// What SQLite says.
+pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter, missing: &Missing<'_>) -> Result<()> {
+    let mut conditions = Conditions::default();
+    conditions.arrived(&filter.arrived);
+    if let Some(seqs) = &filter.events {
+        conditions.and(&one_of("e.seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
+    }
+    conditions.and("NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = e.seq AND handler = ?)", [text(missing.handler)]);
+    let sql = format!(
+        "SELECT e.seq, e.source, e.type, p.event_seq IS NULL, {} FROM events e
+         LEFT JOIN payloads p ON p.event_seq = e.seq {} ORDER BY e.seq",
+        if missing.reads_body { "p.body" } else { "NULL" },
+        conditions.sql()
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(conditions.values))?;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(4)?.as_blob_or_null()?.unwrap_or_default();
+        if !(missing.takes)(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?, body) {
+            continue;
+        }
+        if row.get(3)? {
+            *plan.left.entry(Left::Pruned).or_default() += 1;
+        } else {
+            plan.events.push(row.get(0)?);
+        }
+    }
+    missing.handler.clone_into(&mut plan.handler);
+    Ok(())
+}
+
+/// Carries out one chunk. The caller holds a transaction that was begun for writing.
+///
+/// # Errors
+/// What SQLite says; the caller rolls back.
+pub fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result<Tally> {
+    let plan = chunk.plan;
+    let mut tally = Tally::default();
+    let mut update = transaction.prepare_cached(&format!(
+        "UPDATE jobs AS j SET {} WHERE j.id = ?2 AND {} IS NULL",
+        becomes(plan.change),
+        left_because(plan.change, plan.revives)
+    ))?;
+    for id in chunk.jobs {
+        tally.changed += update.execute(params![now.0, id])?;
+    }
+    tally.overtaken = chunk.jobs.len() - tally.changed;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO jobs (event_seq, handler, run_at, created_at)
+         SELECT event_seq, ?2, ?1, ?1 FROM payloads WHERE event_seq = ?3
+         ON CONFLICT DO NOTHING",
+    )?;
+    for seq in chunk.events {
+        tally.made += insert.execute(params![now.0, plan.handler, seq])?;
+    }
+    tally.overtaken += chunk.events.len() - tally.made;
+    Ok(tally)
+}
+
+impl Plan {
+    /// How many jobs would be changed or made.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.jobs.len() + self.events.len()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The plan in parts of at most `size` jobs.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Chunk<'_>> {
+        let jobs = self.jobs.chunks(size).map(|jobs| Chunk { plan: self, jobs, events: &[] });
+        jobs.chain(self.events.chunks(size).map(|events| Chunk { plan: self, jobs: &[], events }))
+    }
+}
+
+impl Chunk<'_> {
+    /// How many jobs it is about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.jobs.len() + self.events.len()
+    }
+}
+
+impl Tally {
+    /// Adds what another chunk did.
+    pub fn add(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.made += other.made;
+        self.overtaken += other.overtaken;
+    }
+}
+
+impl Left {
+    fn from_word(word: &str) -> Self {
+        match word {
+            "succeeded" => Self::Succeeded,
+            "dead" => Self::Dead,
+            "pending" => Self::Pending,
+            "due" => Self::Due,
+            "running" => Self::Running,
+            "skipped" => Self::Skipped,
+            "ending" => Self::Ending,
+            "pruned" => Self::Pruned,
+            _ => Self::Overtaken,
+        }
+    }
+}
+
+/// An attempt that outlives its job for a moment must end before the job may run again.
+const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = j.event_seq) THEN 'pruned'
+     WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.finished_at IS NULL) THEN 'ending'";
+const AFRESH: &str =
+    "state = 'pending', run_at = ?1, failures = 0, deferrals = 0, lost = 0, reason = NULL, finished_at = NULL";
+
+/// NULL where `jobs j` is to be changed, else why it is left, for [`Left::from_word`]. Retry takes the time as `?1`.
+fn left_because(change: Change, revives: bool) -> String {
+    match change {
+        Change::Retry => format!(
+            "CASE WHEN j.state IN ('succeeded', 'running'{}) THEN j.state
+             WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0 THEN 'due'
+             {UNLESS_RUNNABLE} END",
+            if revives { "" } else { ", 'skipped'" }
+        ),
+        Change::Replay => format!("CASE WHEN j.state <> 'succeeded' THEN j.state {UNLESS_RUNNABLE} END"),
+        Change::Skip => "CASE WHEN j.state IN ('succeeded', 'skipped') THEN j.state END".to_owned(),
+    }
+}
+
+/// What is set in a job's row, with the time as `?1`.
+fn becomes(change: Change) -> String {
+    match change {
+        Change::Retry => AFRESH.to_owned(),
+        Change::Replay => format!("{AFRESH}, replays = replays + 1"),
+        Change::Skip => "state = 'skipped', reason = 'by operator', finished_at = ?1".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

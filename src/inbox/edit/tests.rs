@@ -1,0 +1,167 @@
+use super::*;
+use crate::event::JobState;
+use crate::inbox::desk::Desk;
+use crate::inbox::sample::Sample;
+
+const NOW: Millis = Millis(5000);
+
+/// One job per state, each of its own event, in the order of [`JobState::ALL`].
+fn one_of_each() -> Sample {
+    let sample = Sample::new();
+    for state in JobState::ALL {
+        let seq = sample.event("s", state.as_str(), "t", 1);
+        sample.job(seq, "deploy", state.as_str());
+    }
+    sample
+}
+
+fn carry_out(sample: &Sample, wish: &Wish) -> (Plan, Tally) {
+    let mut desk = Desk::open(&sample.path()).unwrap();
+    let plan = desk.read(|connection| plan(connection, wish, NOW)).unwrap();
+    let tally = desk.change(&plan, NOW, |_| ()).unwrap();
+    (plan, tally)
+}
+
+fn wish(change: Change) -> Wish {
+    Wish { change, filter: JobFilter::default(), revives: false }
+}
+
+fn left(plan: &Plan) -> Vec<(Left, usize)> {
+    plan.left.clone().into_iter().collect()
+}
+
+fn states(sample: &Sample) -> String {
+    sample.line("SELECT group_concat(state) FROM (SELECT state FROM jobs ORDER BY id)")
+}
+
+#[test]
+fn retry_takes_what_has_not_succeeded_and_failures_start_again_at_0() {
+    let sample = one_of_each();
+    let (plan, tally) = carry_out(&sample, &wish(Change::Retry));
+    assert_eq!(tally, Tally { changed: 2, made: 0, overtaken: 0 });
+    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Running, 1), (Left::Skipped, 1)]);
+    assert_eq!(states(&sample), "pending,running,succeeded,pending,skipped");
+    let row = "SELECT run_at, attempt, failures, deferrals, lost, replays, reason, finished_at FROM jobs WHERE id = 4";
+    assert_eq!(sample.line(row), "5000|1|0|0|0|0||");
+}
+
+#[test]
+fn retry_revives_a_skipped_job_only_where_a_person_pointed_at_it() {
+    let sample = one_of_each();
+    let (plan, _) = carry_out(&sample, &Wish { revives: true, ..wish(Change::Retry) });
+    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Running, 1)]);
+    assert_eq!(states(&sample), "pending,running,succeeded,pending,pending");
+}
+
+#[test]
+fn retry_leaves_a_job_that_is_due_and_has_nothing_to_forget() {
+    let sample = Sample::new();
+    let seq = sample.event("s", "a", "t", 1);
+    sample.job(seq, "deploy", "pending");
+    sample.run("UPDATE jobs SET failures = 0, lost = 0");
+    assert_eq!(left(&carry_out(&sample, &wish(Change::Retry)).0), [(Left::Due, 1)]);
+    sample.run("UPDATE jobs SET run_at = 5001");
+    assert_eq!(carry_out(&sample, &wish(Change::Retry)).1.changed, 1);
+    assert_eq!(sample.line("SELECT run_at FROM jobs"), "5000");
+}
+
+#[test]
+fn replay_takes_what_has_succeeded_and_counts() {
+    let sample = one_of_each();
+    let (plan, tally) = carry_out(&sample, &wish(Change::Replay));
+    assert_eq!(tally.changed, 1);
+    assert_eq!(left(&plan), [(Left::Dead, 1), (Left::Pending, 1), (Left::Running, 1), (Left::Skipped, 1)]);
+    assert_eq!(sample.line("SELECT state, replays, attempt, run_at FROM jobs WHERE id = 3"), "pending|1|1|5000");
+}
+
+#[test]
+fn skip_takes_what_has_not_ended_well_and_leaves_the_running_attempt_to_serve() {
+    let sample = one_of_each();
+    let (plan, tally) = carry_out(&sample, &wish(Change::Skip));
+    assert_eq!(tally.changed, 3);
+    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Skipped, 1)]);
+    assert_eq!(states(&sample), "skipped,skipped,succeeded,skipped,skipped");
+    assert_eq!(sample.line("SELECT reason, finished_at FROM jobs WHERE id = 2"), "by operator|5000");
+    assert_eq!(sample.line("SELECT count(*) FROM attempts WHERE finished_at IS NULL"), "1");
+}
+
+#[test]
+fn a_skipped_job_waits_for_its_attempt_to_end_before_it_runs_again() {
+    let sample = one_of_each();
+    carry_out(&sample, &wish(Change::Skip));
+    let (plan, tally) = carry_out(&sample, &Wish { revives: true, ..wish(Change::Retry) });
+    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Ending, 1)]);
+    assert_eq!(tally.changed, 3);
+    assert_eq!(sample.line("SELECT state FROM jobs WHERE id = 2"), "skipped");
+}
+
+#[test]
+fn a_job_whose_payload_is_gone_does_not_run_again() {
+    let sample = one_of_each();
+    sample.run("DELETE FROM payloads");
+    let (plan, _) = carry_out(&sample, &wish(Change::Replay));
+    assert_eq!(plan.left[&Left::Pruned], 1);
+    assert!(plan.is_empty());
+}
+
+#[test]
+fn what_happened_between_plan_and_change_is_told_and_left() {
+    let sample = one_of_each();
+    let mut desk = Desk::open(&sample.path()).unwrap();
+    let plan = desk.read(|connection| plan(connection, &wish(Change::Retry), NOW)).unwrap();
+    sample.run("UPDATE jobs SET state = 'running' WHERE id = 1; DELETE FROM jobs WHERE id = 4");
+    assert_eq!(desk.change(&plan, NOW, |_| ()).unwrap(), Tally { changed: 0, made: 0, overtaken: 2 });
+    assert_eq!(sample.line("SELECT state FROM jobs WHERE id = 1"), "running");
+}
+
+#[test]
+fn replay_makes_a_job_for_a_handler_that_had_none() {
+    let sample = Sample::new();
+    for (id, event_type) in [("a", "push"), ("b", "push"), ("c", "star"), ("d", "push"), ("e", "push")] {
+        sample.event("github", id, event_type, 1);
+    }
+    sample.job(2, "mail", "succeeded");
+    sample.job(4, "other", "dead");
+    sample.run("DELETE FROM payloads WHERE event_seq = 5");
+    let takes = |source: &str, event_type: &str, body: &[u8]| {
+        assert_eq!((source, body), ("github", &b"{}"[..]));
+        event_type == "push"
+    };
+    let filter = JobFilter { handler: Some("mail".into()), ..JobFilter::default() };
+    let mut desk = Desk::open(&sample.path()).unwrap();
+    let wish = Wish { filter: filter.clone(), ..wish(Change::Replay) };
+    let mut planned = desk.read(|connection| plan(connection, &wish, NOW)).unwrap();
+    sample.run("INSERT INTO payloads SELECT 5, '{}', NULL, CAST('{}' AS BLOB)");
+    let missing = Missing { handler: "mail", reads_body: true, takes: &takes };
+    desk.read(|connection| plan_missing(connection, &mut planned, &filter, &missing)).unwrap();
+    sample.run("DELETE FROM payloads WHERE event_seq = 5");
+    assert_eq!((planned.jobs.len(), &planned.events[..]), (1, &[1, 4, 5][..]));
+    assert_eq!(desk.change(&planned, NOW, |_| ()).unwrap(), Tally { changed: 1, made: 2, overtaken: 1 });
+    assert_eq!(
+        sample.line("SELECT group_concat(event_seq) FROM jobs WHERE handler = 'mail' AND state = 'pending'"),
+        "2,1,4"
+    );
+    assert_eq!(
+        sample.line("SELECT run_at, created_at, attempt FROM jobs WHERE event_seq = 4 AND handler = 'mail'"),
+        "5000|5000|0"
+    );
+}
+
+#[test]
+fn large_plans_are_carried_out_in_chunks() {
+    let sample = Sample::new();
+    sample.run(
+        "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+         INSERT INTO events (seq, source, event_id, type, received_at, body_bytes, body_sha256)
+         SELECT n, 's', n, 't', n, 0, zeroblob(32) FROM n;
+         INSERT INTO payloads SELECT seq, '{}', NULL, x'' FROM events;
+         INSERT INTO jobs (event_seq, handler, state, run_at, created_at, finished_at)
+         SELECT seq, 'deploy', 'dead', 1, 1, 1 FROM events;",
+    );
+    let mut desk = Desk::open(&sample.path()).unwrap();
+    let plan = desk.read(|connection| plan(connection, &wish(Change::Retry), NOW)).unwrap();
+    let mut steps = Vec::new();
+    assert_eq!(desk.change(&plan, NOW, |done| steps.push(done)).unwrap().changed, 2500);
+    assert_eq!(steps, [1000, 2000, 2500]);
+    assert_eq!(sample.line("SELECT count(*) FROM jobs WHERE state = 'pending'"), "2500");
+}

@@ -1,0 +1,268 @@
+//! The inbox: events stored once, the jobs made of them, and the ledger of attempts. All SQL is in here.
+//!
+//! [`Inbox`] is what `serve` holds: [`Inbox::accept`] takes what verification has let through and answers when it is
+//! synced; [`Inbox::turn`] writes what has ended and claims what is due. Both go to one writer thread, which commits
+//! whatever waits in one transaction (`writer`). Reads have a pool of their own. [`desk`] is the door for people: the
+//! same file, whether or not it is served.
+
+pub mod desk;
+pub mod edit;
+pub mod view;
+
+mod accept;
+mod claim;
+mod file;
+mod finish;
+mod pool;
+mod recover;
+#[cfg(test)]
+mod sample;
+mod tally;
+mod turn;
+mod watch;
+mod writer;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use crate::clock::Millis;
+use crate::config;
+use crate::route::Routes;
+use crate::shutdown::Caller;
+use crate::verify::Verified;
+
+pub use accept::Receipt;
+pub use file::{OpenError, lock_path};
+pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
+
+use accept::Delivery;
+use tally::Tally;
+use writer::{Command, Writer};
+
+/// Deliveries and turns that may wait for the writer; more are answered with 503.
+const QUEUE: usize = 4096;
+
+/// An inbox that is being served: the lock, the writer thread and the readers.
+#[derive(Debug)]
+pub struct Inbox {
+    commands: Sender<Command>,
+    wakes: Receiver<()>,
+    shared: Arc<Shared>,
+    readers: pool::Pool,
+    writer: Option<JoinHandle<()>>,
+    _lock: file::InstanceLock,
+}
+
+/// What the writer and its callers both see.
+#[derive(Debug)]
+struct Shared {
+    routes: RwLock<Arc<Routes>>,
+    settings: RwLock<config::Inbox>,
+    tally: Tally,
+    backlog: AtomicBool,
+    disk_low: AtomicBool,
+    closing: AtomicBool,
+    failed: AtomicBool,
+    /// Another process has committed since the last turn.
+    changed_outside: AtomicBool,
+}
+
+/// Why a genuine delivery was not stored. The caller may come again; whether it was stored after all is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStored {
+    /// Too many deliveries wait for the writer.
+    #[error("the queue to the inbox is full")]
+    QueueFull,
+    /// `inbox.max_pending` jobs are pending.
+    #[error("too many jobs are pending (inbox.max_pending)")]
+    Backlog,
+    /// Less than `inbox.min_free_disk` is free, or the disk is full.
+    #[error("the disk is low on space (inbox.min_free_disk)")]
+    DiskLow,
+    /// Another process holds the database.
+    #[error("another process holds the inbox's lock")]
+    Busy,
+    /// The database does not take it.
+    #[error("the inbox is failing: {0}")]
+    Failing(String),
+    /// hookbox is ending.
+    #[error("shutting down")]
+    Closing,
+}
+
+/// A write or read that did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum InboxError {
+    /// It may be tried again: another process holds the lock, or the disk is full.
+    #[error("{0}")]
+    Passing(String),
+    /// It may not.
+    #[error("{0}")]
+    Final(String),
+}
+
+impl Inbox {
+    /// Locks and opens the inbox, makes or upgrades it, settles what a crash left behind, and starts the writer.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the file is untouched then.
+    pub fn open(settings: &config::Inbox, routes: Routes, caller: Caller) -> Result<Self, OpenError> {
+        let lock = file::lock(&settings.path)?;
+        let connection = file::open(&settings.path, settings.durability)?;
+        let lost = recover::settle(&connection, Millis::now())
+            .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
+        if lost > 0 {
+            log::warn!("{lost} attempts were under way when hookbox last ended; their jobs will run again");
+        }
+        let shared = Arc::new(Shared {
+            routes: RwLock::new(Arc::new(routes)),
+            settings: RwLock::new(settings.clone()),
+            tally: Tally::default(),
+            backlog: AtomicBool::new(false),
+            disk_low: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            changed_outside: AtomicBool::new(false),
+        });
+        let (commands, queue) = crossbeam_channel::bounded(QUEUE);
+        let (wake, wakes) = crossbeam_channel::bounded(1);
+        let writer = Writer::new(connection, shared.clone(), wake, caller)
+            .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
+        let writer = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || writer.run(&queue))
+            .map_err(|error| OpenError::Access { path: settings.path.clone(), error })?;
+        let readers = pool::open(&settings.path);
+        Ok(Self { commands, wakes, shared, readers, writer: Some(writer), _lock: lock })
+    }
+
+    /// Stores a verified delivery with its jobs, and answers when the commit is synced.
+    ///
+    /// # Errors
+    /// [`NotStored`]: nothing was acknowledged.
+    pub async fn accept(&self, verified: Verified) -> Result<Receipt, NotStored> {
+        self.is_open()?;
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let delivery = Delivery::new(verified, &self.routes(), answer);
+        self.commands.try_send(Command::Accept(delivery)).map_err(|refused| match refused {
+            TrySendError::Full(_) => NotStored::QueueFull,
+            TrySendError::Disconnected(_) => NotStored::Closing,
+        })?;
+        answered.await.unwrap_or(Err(NotStored::Closing))
+    }
+
+    /// Whether a delivery would be taken in now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_open(&self) -> Result<(), NotStored> {
+        let holds = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if holds(&self.shared.closing) {
+            Err(NotStored::Closing)
+        } else if holds(&self.shared.failed) {
+            Err(NotStored::Failing("a sync has failed".into()))
+        } else if holds(&self.shared.disk_low) {
+            Err(NotStored::DiskLow)
+        } else if holds(&self.shared.backlog) {
+            Err(NotStored::Backlog)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts a delivery that was turned away; written with the next commit.
+    pub fn count_refusal(&self, source: &Arc<str>) {
+        self.shared.tally.refused(source);
+    }
+
+    /// Writes what has ended and claims what is due, in one commit.
+    ///
+    /// # Errors
+    /// [`InboxError::Passing`]: nothing was written, the same turn may be tried again.
+    pub fn turn(&self, turn: Turn) -> Result<Turned, InboxError> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let gone = || InboxError::Final("the inbox is closed".into());
+        self.commands.send(Command::Turn(Box::new(turn), answer)).map_err(|_| gone())?;
+        answered.recv().map_err(|_| gone())?
+    }
+
+    /// What came with an event: headers, content type, body.
+    ///
+    /// # Errors
+    /// [`InboxError::Passing`] when it could not be read now; `None` when its body has been pruned.
+    pub fn payload(&self, event_seq: i64) -> Result<Option<Payload>, InboxError> {
+        let connection = self.readers.get().map_err(|error| InboxError::Passing(error.to_string()))?;
+        turn::payload(&connection, event_seq).map_err(|error| InboxError::Passing(error.to_string()))
+    }
+
+    /// What is known of the handlers beyond the configuration.
+    ///
+    /// # Errors
+    /// [`InboxError::Passing`] when it could not be read now.
+    pub fn handler_states(&self) -> Result<Vec<HandlerState>, InboxError> {
+        let connection = self.readers.get().map_err(|error| InboxError::Passing(error.to_string()))?;
+        turn::handler_states(&connection).map_err(|error| InboxError::Passing(error.to_string()))
+    }
+
+    /// Signals that there may be something to do: new jobs, or a change by another process.
+    #[must_use]
+    pub fn wakes(&self) -> Receiver<()> {
+        self.wakes.clone()
+    }
+
+    /// Whether another process has changed something since the last turn; a turn tells what it means.
+    #[must_use]
+    pub fn was_changed_outside(&self) -> bool {
+        self.shared.changed_outside.load(Ordering::Relaxed)
+    }
+
+    /// From now on events are routed by these.
+    pub fn set_routes(&self, routes: Routes) {
+        *self.shared.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    }
+
+    /// From now on these limits hold. The path stays.
+    ///
+    /// # Errors
+    /// When the writer is gone.
+    pub fn set_limits(&self, settings: &config::Inbox) -> Result<(), InboxError> {
+        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
+        let gone = |_| InboxError::Final("the inbox is closed".into());
+        self.commands.send(Command::Durability(settings.durability)).map_err(gone)
+    }
+
+    /// Takes in no more deliveries; turns go on.
+    pub fn stop_accepting(&self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what still waits, checkpoints and closes.
+    pub fn close(mut self) {
+        self.stop_accepting();
+        let (nobody, _) = crossbeam_channel::bounded(0);
+        drop(std::mem::replace(&mut self.commands, nobody));
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            log::error!("the writer ended in a panic");
+        }
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        self.shared.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Shared {
+    fn with_settings<T>(&self, look: impl FnOnce(&config::Inbox) -> T) -> T {
+        look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Bytes free for us on the disk that holds a path; `None` when the system does not tell.
+fn free_disk(path: &Path) -> Option<u64> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}

@@ -1,0 +1,34 @@
+//! What a crash left behind, settled before anything is claimed: attempts that were under way are `lost`.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::clock::Millis;
+use crate::event::Ending;
+use crate::outcome::{self, Counters};
+
+use super::finish::move_job;
+use super::turn::JobRef;
+
+/// Ends every attempt that was under way as lost. Returns how many.
+pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<usize> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let running: Vec<(i64, u32, u32, Counters)> = transaction
+        .prepare("SELECT id, attempt, lost + 1, failures, deferrals FROM jobs WHERE state = 'running'")?
+        .query_map([], |row| {
+            let counters = Counters { failures: row.get(3)?, deferrals: row.get(4)? };
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, counters))
+        })?
+        .collect::<Result<_, _>>()?;
+    for &(id, attempt, losses, counters) in &running {
+        transaction.execute("UPDATE jobs SET lost = ?2 WHERE id = ?1", (id, losses))?;
+        let job = JobRef { id, attempt };
+        move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now)?;
+    }
+    // Open rows of jobs that a person skipped while nobody served, too.
+    let lost = transaction.execute(
+        "UPDATE attempts SET finished_at = ?1, ending = ?2, note = 'hookbox ended while it ran' WHERE ending IS NULL",
+        (now.0, Ending::Lost.as_str()),
+    )?;
+    transaction.commit()?;
+    Ok(lost)
+}

@@ -1,0 +1,228 @@
+//! A turn of the dispatcher: what has ended is written, what is due is claimed, in one transaction.
+//!
+//! These are the words that pass between dispatcher and inbox; how an ending is written stands in `finish`, how a job
+//! is claimed in `claim`.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::claim;
+use crate::clock::Millis;
+use crate::event::Ending;
+use crate::outcome::{Counters, Outcome};
+
+/// One attempt of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JobRef {
+    /// `jobs.id`
+    pub id: i64,
+    /// `jobs.attempt`, the fence.
+    pub attempt: u32,
+}
+
+/// What the dispatcher asks of the inbox.
+#[derive(Debug, Clone, Default)]
+pub struct Turn {
+    /// Attempts that have ended.
+    pub finished: Vec<Finished>,
+    /// Jobs to claim at most, over all handlers.
+    pub places: usize,
+    /// Handlers that may claim; the first are served first, and each gets a fair share before any gets more.
+    pub wanted: Vec<Wanted>,
+    /// Attempts under way: their jobs are not claimed again whatever their row says.
+    pub running: Vec<JobRef>,
+    /// Whether one job that was lost before may be claimed.
+    pub may_claim_suspect: bool,
+    /// Handlers whose pause has changed.
+    pub handlers: Vec<HandlerState>,
+}
+
+/// Free places of one handler.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Name of the handler.
+    pub handler: Arc<str>,
+    /// Jobs to claim at most.
+    pub slots: usize,
+}
+
+/// An attempt that has ended, as the ledger will keep it.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// Which.
+    pub job: JobRef,
+    /// How.
+    pub ending: Ending,
+    /// What becomes of the job.
+    pub outcome: Outcome,
+    /// When the handler was started.
+    pub started_at: Millis,
+    /// When it had ended.
+    pub finished_at: Millis,
+    /// The status it exited with.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What is kept of its output, and how many bytes it wrote in all.
+    pub stdout: (Vec<u8>, u64),
+    /// Likewise.
+    pub stderr: (Vec<u8>, u64),
+    /// What it or hookbox had to say.
+    pub note: Option<String>,
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Default)]
+pub struct Turned {
+    /// Jobs that now run, oldest first per handler.
+    pub claimed: Vec<Claimed>,
+    /// When the next job is due that could not be claimed yet.
+    pub next_due_at: Option<Millis>,
+    /// Attempts that ended too late: their job had moved on.
+    pub stale: Vec<JobRef>,
+    /// Attempts under way whose job a person has taken back; looked for when another process has changed something.
+    pub revoked: Vec<JobRef>,
+    /// Whether another process has changed something since the last turn.
+    pub was_changed_outside: bool,
+}
+
+/// A job that was claimed, with what its attempt needs besides the payload.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// Which job, and the number of this attempt.
+    pub job: JobRef,
+    /// Name of the handler.
+    pub handler: Arc<str>,
+    /// `events.seq`
+    pub event_seq: i64,
+    /// `events.source`
+    pub source: String,
+    /// `events.event_id`
+    pub event_id: String,
+    /// `events.type`
+    pub event_type: String,
+    /// `events.received_at`
+    pub received_at: Millis,
+    /// Before this attempt.
+    pub counters: Counters,
+    /// Times a person replayed it.
+    pub replays: u32,
+    /// Whether hookbox died under its last attempt.
+    pub is_suspect: bool,
+}
+
+/// A row of `handlers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerState {
+    /// Name of the handler.
+    pub name: Arc<str>,
+    /// `operator` or `hookbox`; `None` when it is not paused.
+    pub paused_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub paused_at: Option<Millis>,
+    /// Failed probes since it broke.
+    pub probes: u32,
+    /// The next probe of a broken handler.
+    pub probe_at: Option<Millis>,
+}
+
+/// What came with an event.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// One JSON object.
+    pub headers: String,
+    /// As received.
+    pub content_type: Option<String>,
+    /// The exact bytes.
+    pub body: Vec<u8>,
+}
+
+impl Turn {
+    /// Carries the turn out, within the caller's transaction.
+    pub(super) fn carry_out(
+        &self,
+        connection: &Connection,
+        now: Millis,
+        was_changed_outside: bool,
+    ) -> rusqlite::Result<Turned> {
+        let mut turned = Turned { was_changed_outside, ..Turned::default() };
+        for finished in &self.finished {
+            if !finished.write(connection)? {
+                turned.stale.push(finished.job);
+            }
+        }
+        for state in &self.handlers {
+            state.write(connection)?;
+        }
+        if was_changed_outside {
+            turned.revoked = self.revoked(connection)?;
+        }
+        claim::claim(self, connection, now, &mut turned)?;
+        Ok(turned)
+    }
+
+    fn revoked(&self, connection: &Connection) -> rusqlite::Result<Vec<JobRef>> {
+        let mut holds =
+            connection.prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND state = 'running' AND attempt = ?2")?;
+        let mut revoked = Vec::new();
+        for job in &self.running {
+            if !holds.exists((job.id, job.attempt))? {
+                revoked.push(*job);
+            }
+        }
+        Ok(revoked)
+    }
+}
+
+impl HandlerState {
+    fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        // What a person has paused stays paused until a person resumes it.
+        connection
+            .prepare_cached(
+                "INSERT INTO handlers (name, paused, paused_by, reason, paused_at, probes, probe_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, paused_by = excluded.paused_by,
+                   reason = excluded.reason, paused_at = excluded.paused_at, probes = excluded.probes,
+                   probe_at = excluded.probe_at
+                 WHERE handlers.paused_by IS NOT 'operator'",
+            )?
+            .execute((
+                self.name.as_ref(),
+                self.paused_by.is_some(),
+                &self.paused_by,
+                &self.reason,
+                self.paused_at.map(|at| at.0),
+                self.probes,
+                self.probe_at.map(|at| at.0),
+            ))?;
+        Ok(())
+    }
+}
+
+pub(super) fn payload(connection: &Connection, event_seq: i64) -> rusqlite::Result<Option<Payload>> {
+    connection
+        .prepare_cached("SELECT headers, content_type, body FROM payloads WHERE event_seq = ?1")?
+        .query_row([event_seq], |row| {
+            Ok(Payload { headers: row.get(0)?, content_type: row.get(1)?, body: row.get(2)? })
+        })
+        .optional()
+}
+
+pub(super) fn handler_states(connection: &Connection) -> rusqlite::Result<Vec<HandlerState>> {
+    connection
+        .prepare_cached("SELECT name, paused_by, reason, paused_at, probes, probe_at FROM handlers")?
+        .query_map([], |row| {
+            Ok(HandlerState {
+                name: row.get::<_, String>(0)?.into(),
+                paused_by: row.get(1)?,
+                reason: row.get(2)?,
+                paused_at: row.get::<_, Option<i64>>(3)?.map(Millis),
+                probes: row.get(4)?,
+                probe_at: row.get::<_, Option<i64>>(5)?.map(Millis),
+            })
+        })?
+        .collect()
+}

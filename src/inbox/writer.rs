@@ -1,0 +1,282 @@
+//! The one thread that writes: takes whatever waits, writes it in one transaction, commits, then answers everyone.
+//!
+//! No artificial delay: while one commit syncs, the next batch gathers. A batch that fails for one command's sake is
+//! taken apart and each command gets a transaction of its own. A failed sync is never tried again: what it left on the
+//! disk is unknown, so hookbox ends (an error for want of space is told apart, and only refuses).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rusqlite::{Connection, ErrorCode};
+
+use super::accept::{Delivery, Receipt};
+use super::tally::Counts;
+use super::turn::{Turn, Turned};
+use super::watch::Watch;
+use super::{InboxError, NotStored, Shared, file, free_disk};
+use crate::clock::Millis;
+use crate::config::Durability;
+use crate::outcome::Outcome;
+use crate::shutdown::{Call, Caller};
+
+/// Commands in one transaction.
+const MAX_BATCH: usize = 512;
+/// Bytes of bodies in one transaction, beyond which it takes no further command.
+const MAX_BATCH_BYTES: usize = 16 << 20;
+/// How often other processes' changes, free disk and unwritten counts are looked after.
+const TICK: Duration = Duration::from_millis(500);
+/// Frames in the WAL beyond which a commit moves them into the database: 16 MiB.
+const CHECKPOINT_PAGES: i64 = 4096;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Accept(Delivery),
+    Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
+    Durability(Durability),
+}
+
+/// A command that is written and waits for the commit.
+enum Written {
+    Accepted(Receipt),
+    Turned(Turned),
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Connection,
+    shared: Arc<Shared>,
+    watch: Watch,
+    caller: Caller,
+    next_tick: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        shared: Arc<Shared>,
+        wake: Sender<()>,
+        caller: Caller,
+    ) -> rusqlite::Result<Self> {
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        let watch = Watch::new(&connection, shared.clone(), wake)?;
+        Ok(Self { connection, shared, watch, caller, next_tick: Instant::now() })
+    }
+
+    /// Until every sender is gone.
+    pub(super) fn run(mut self, queue: &Receiver<Command>) {
+        loop {
+            match queue.recv_deadline(self.next_tick) {
+                Ok(first) => self.write(gather(first, queue)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= self.next_tick {
+                self.tick();
+            }
+        }
+        self.finish();
+    }
+
+    fn write(&mut self, batch: Vec<Command>) {
+        if self.shared.failed.load(Ordering::Relaxed) {
+            return refuse_all(batch, &NotStored::Failing("a sync has failed".into()));
+        }
+        match self.transact(&batch) {
+            Ok(written) => self.answer_all(batch, written),
+            Err(error) if batch.len() > 1 && concerns_one_command(&error) => {
+                log::warn!("a batch of {} was taken apart: {error}", batch.len());
+                for command in batch {
+                    self.write(vec![command]);
+                }
+            }
+            Err(error) => self.refuse(batch, &error),
+        }
+    }
+
+    /// One transaction. Refusals counted meanwhile ride along.
+    fn transact(&mut self, batch: &[Command]) -> rusqlite::Result<Vec<Written>> {
+        let refused = self.shared.tally.take();
+        let result = self.begin().and_then(|()| {
+            let mut counts = Counts::default();
+            counts.refusals(&refused, Millis::now());
+            let written = batch.iter().map(|command| self.carry_out(command, &mut counts)).collect::<Result<_, _>>()?;
+            counts.write(&self.connection)?;
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            Ok(written)
+        });
+        if result.is_err() {
+            self.shared.tally.give_back(refused);
+            self.roll_back();
+        }
+        result
+    }
+
+    fn begin(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            log::error!("a transaction could not be rolled back: {error}");
+        }
+    }
+
+    fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
+        match command {
+            Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
+            Command::Turn(turn, _) => {
+                let was_changed_outside = self.shared.changed_outside.swap(false, Ordering::Relaxed);
+                turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
+            }
+            Command::Durability(_) => Ok(Written::Turned(Turned::default())),
+        }
+    }
+
+    /// After the commit: everyone learns what became of his command, and the dispatcher that there is work.
+    fn answer_all(&mut self, batch: Vec<Command>, written: Vec<Written>) {
+        let (mut new_jobs, mut more_pending) = (0, 0);
+        for (command, written) in batch.into_iter().zip(written) {
+            match (command, written) {
+                (Command::Accept(delivery), Written::Accepted(receipt)) => {
+                    if receipt.is_accepted() {
+                        new_jobs += i64::try_from(delivery.jobs()).unwrap_or(0);
+                    }
+                    delivery.answer(Ok(receipt));
+                }
+                (Command::Turn(turn, answer), Written::Turned(turned)) => {
+                    more_pending += change_in_pending(&turn, &turned);
+                    reply(&answer, Ok(turned));
+                }
+                (Command::Durability(durability), _) => self.set_durability(durability),
+                (Command::Accept(_) | Command::Turn(..), _) => log::error!("a command was answered as another"),
+            }
+        }
+        self.watch.committed(new_jobs + more_pending);
+        if new_jobs > 0 {
+            self.watch.wake();
+        }
+    }
+
+    fn refuse(&mut self, batch: Vec<Command>, error: &rusqlite::Error) {
+        let why = self.judge(error);
+        match &why {
+            NotStored::Failing(_) if is_io_error(error) => {
+                log::error!("the inbox could not be written and synced, hookbox ends: {error}");
+                self.shared.failed.store(true, Ordering::Relaxed);
+                self.caller.call(Call::Failed(format!("the inbox could not be written and synced: {error}")));
+            }
+            _ => log::warn!("a batch of {} was not stored: {why} ({error})", batch.len()),
+        }
+        refuse_all(batch, &why);
+    }
+
+    fn judge(&self, error: &rusqlite::Error) -> NotStored {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => NotStored::Busy,
+            Some(ErrorCode::DiskFull) => NotStored::DiskLow,
+            Some(ErrorCode::SystemIoFailure) if self.is_disk_full() => NotStored::DiskLow,
+            _ => NotStored::Failing(error.to_string()),
+        }
+    }
+
+    fn is_disk_full(&self) -> bool {
+        const NOTHING: u64 = 64 << 10;
+        self.shared.with_settings(|settings| free_disk(&settings.path)).is_some_and(|free| free < NOTHING)
+    }
+
+    fn tick(&mut self) {
+        self.next_tick = Instant::now() + TICK;
+        self.watch.look(&self.connection);
+        if !self.shared.tally.is_empty() {
+            self.write(Vec::new());
+        }
+    }
+
+    fn set_durability(&self, durability: Durability) {
+        if let Err(error) = file::set_durability(&self.connection, durability) {
+            log::error!("inbox.durability could not be changed: {error}");
+        }
+    }
+
+    /// The last counts, then a checkpoint, so that the file alone holds everything.
+    fn finish(mut self) {
+        if !self.shared.tally.is_empty() {
+            self.write(Vec::new());
+        }
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
+            log::warn!("the write-ahead log could not be folded in: {error}");
+        }
+        if let Err((_, error)) = self.connection.close() {
+            log::warn!("the inbox could not be closed: {error}");
+        }
+    }
+}
+
+fn gather(first: Command, queue: &Receiver<Command>) -> Vec<Command> {
+    let mut bytes = first.bytes();
+    let mut batch = vec![first];
+    while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+        let Ok(next) = queue.try_recv() else { break };
+        bytes += next.bytes();
+        batch.push(next);
+    }
+    batch
+}
+
+impl Command {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Accept(delivery) => delivery.bytes(),
+            Self::Turn(..) | Self::Durability(_) => 0,
+        }
+    }
+}
+
+fn change_in_pending(turn: &Turn, turned: &Turned) -> i64 {
+    let again = turn.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
+    i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len()).unwrap_or(0)
+}
+
+/// Whether the same command alone would fail, and the others would not.
+fn concerns_one_command(error: &rusqlite::Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
+    )
+}
+
+fn is_io_error(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt))
+}
+
+fn refuse_all(batch: Vec<Command>, why: &NotStored) {
+    for command in batch {
+        match command {
+            Command::Accept(delivery) => delivery.answer(Err(why.clone())),
+            Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
+            Command::Durability(_) => {}
+        }
+    }
+}
+
+fn reply(answer: &Sender<Result<Turned, InboxError>>, result: Result<Turned, InboxError>) {
+    if answer.send(result).is_err() {
+        log::debug!("nobody waits for a turn any more");
+    }
+}
+
+impl InboxError {
+    fn of(why: &NotStored) -> Self {
+        match why {
+            NotStored::QueueFull | NotStored::Backlog | NotStored::DiskLow | NotStored::Busy => {
+                Self::Passing(why.to_string())
+            }
+            NotStored::Failing(_) | NotStored::Closing => Self::Final(why.to_string()),
+        }
+    }
+}

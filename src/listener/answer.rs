@@ -1,0 +1,108 @@
+//! What the provider hears: one status per case, bodies in JSON.
+//!
+//! The one place where a status is chosen. Nothing about a failed check goes out: every 401 is the same.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+
+use crate::inbox::{NotStored, Receipt};
+use crate::verify::{self, Fault};
+
+/// Seconds after which a provider that was refused for the moment may come again.
+const RETRY_AFTER: &str = "5";
+
+/// How a request ends.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Stored and synced, or stored before.
+    Stored(Receipt),
+    /// A provider's handshake.
+    Handshake(verify::Answer),
+    /// Genuine, but it cannot be told what it is.
+    Malformed(Fault),
+    /// Not proven genuine.
+    NotGenuine,
+    NoSuchSource,
+    MethodNotAllowed,
+    TooSlow,
+    TooLarge,
+    HeadersTooLarge,
+    /// The client broke off or broke the protocol.
+    Broken,
+    NotStored(NotStored),
+    /// More bytes in flight than `server.max_in_flight`.
+    TooMuchInFlight,
+    /// The inbox did not answer within `server.request_timeout`.
+    InboxTooSlow,
+}
+
+impl Answer {
+    /// Whether it counts as a refusal of the source.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Malformed(_) | Self::NotGenuine | Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
+            Self::Stored(_)
+            | Self::Handshake(_)
+            | Self::NoSuchSource
+            | Self::MethodNotAllowed
+            | Self::Broken
+            | Self::NotStored(_)
+            | Self::TooMuchInFlight
+            | Self::InboxTooSlow => false,
+        }
+    }
+
+    pub(super) fn into_response(self) -> HttpResponse {
+        match self {
+            Self::Stored(receipt) => stored(receipt),
+            Self::Handshake(answer) => {
+                HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
+                    .content_type(answer.content_type)
+                    .body(answer.body)
+            }
+            Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
+            Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
+            Self::NoSuchSource => error(StatusCode::NOT_FOUND, "no such source"),
+            Self::MethodNotAllowed => {
+                let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "deliveries come by POST");
+                response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+                response
+            }
+            Self::TooSlow => closing(error(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time")),
+            Self::TooLarge => closing(error(StatusCode::PAYLOAD_TOO_LARGE, "the body is over the limit")),
+            Self::HeadersTooLarge => {
+                closing(error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are over the limit"))
+            }
+            Self::Broken => closing(error(StatusCode::BAD_REQUEST, "the request ended early")),
+            Self::NotStored(NotStored::Closing) => closing(later("shutting down")),
+            Self::NotStored(_) => later("not stored"),
+            Self::TooMuchInFlight => closing(later("not stored")),
+            Self::InboxTooSlow => later("not known to be stored"),
+        }
+    }
+}
+
+fn stored(receipt: Receipt) -> HttpResponse {
+    let status = if receipt.is_accepted() { "accepted" } else { "duplicate" };
+    let (events, duplicates) = (receipt.events(), receipt.duplicates());
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
+}
+
+fn error(status: StatusCode, message: &str) -> HttpResponse {
+    HttpResponse::build(status).json(serde_json::json!({ "error": message }))
+}
+
+/// 503: the provider should send it again.
+fn later(message: &str) -> HttpResponse {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+    response
+}
+
+/// What is left of the request is not read, so the connection ends.
+fn closing(mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    response
+}

@@ -1,0 +1,143 @@
+//! One request from its first byte to its answer: route, size, signature, inbox, in that order.
+//!
+//! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
+
+use std::time::Duration;
+
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+
+use crate::clock::Millis;
+use crate::request::{Headers, Request};
+use crate::verify::{Genuine, Refusal};
+
+use super::Shared;
+use super::answer::Answer;
+use super::endpoint::{Endpoint, Endpoints};
+use super::in_flight::Share;
+
+/// Names and values of all headers together.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// The service of every path.
+pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Shared>) -> HttpResponse {
+    let endpoints = shared.endpoints.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let Some(endpoint) = endpoints.at(http.path()) else {
+        return Answer::NoSuchSource.into_response();
+    };
+    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint)).await;
+    if answer.is_refusal() {
+        shared.inbox.count_refusal(&endpoint.source);
+    }
+    answer.into_response()
+}
+
+async fn answer(
+    http: &HttpRequest,
+    payload: Payload,
+    shared: &Shared,
+    (endpoints, endpoint): (&Endpoints, &Endpoint),
+) -> Answer {
+    if http.method() != actix_web::http::Method::POST {
+        return Answer::MethodNotAllowed;
+    }
+    if header_bytes(http) > MAX_HEADER_BYTES {
+        return Answer::HeadersTooLarge;
+    }
+    // Sooner than after reading it: when nothing can be stored, nothing need be read.
+    if let Err(why) = shared.inbox.is_open() {
+        return Answer::NotStored(why);
+    }
+    let mut share = shared.in_flight.share();
+    let body = match read_in_time(http, payload, (endpoint.max_body, endpoints.request_timeout), &mut share).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    judge(&request_of(http, body), shared, (endpoints, endpoint)).await
+}
+
+async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Endpoint)) -> Answer {
+    let source = &endpoint.source;
+    match endpoint.verifier.check(request, request.received_at) {
+        Ok(Genuine::Event(verified)) => {
+            match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
+                Ok(Ok(receipt)) => Answer::Stored(receipt),
+                Ok(Err(why)) => {
+                    log::debug!("{source}: a delivery was not stored: {why}");
+                    Answer::NotStored(why)
+                }
+                Err(_) => Answer::InboxTooSlow,
+            }
+        }
+        Ok(Genuine::Handshake(answer)) => {
+            log::info!("{source}: answered the provider's handshake");
+            Answer::Handshake(answer)
+        }
+        Err(refusal) => {
+            log::info!("{source}: refused a delivery: {refusal}");
+            match refusal {
+                Refusal::NotGenuine(_) => Answer::NotGenuine,
+                Refusal::Malformed(fault) => Answer::Malformed(fault),
+            }
+        }
+    }
+}
+
+async fn read_in_time(
+    http: &HttpRequest,
+    payload: Payload,
+    (max_body, time_limit): (u64, Duration),
+    share: &mut Share,
+) -> Result<Bytes, Answer> {
+    let announced = http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > max_body) {
+        return Err(Answer::TooLarge);
+    }
+    if !share.grow_to(announced.unwrap_or(0)) {
+        return Err(Answer::TooMuchInFlight);
+    }
+    tokio::time::timeout(time_limit, read(payload, max_body, share)).await.unwrap_or(Err(Answer::TooSlow))
+}
+
+async fn read(mut payload: Payload, max_body: u64, share: &mut Share) -> Result<Bytes, Answer> {
+    let mut first = None;
+    let mut rest = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Answer::Broken)?;
+        let length = first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len();
+        if u64::try_from(length).is_ok_and(|length| length > max_body) {
+            return Err(Answer::TooLarge);
+        }
+        if !share.grow_to(u64::try_from(length).unwrap_or(u64::MAX)) {
+            return Err(Answer::TooMuchInFlight);
+        }
+        match first.take() {
+            None if rest.is_empty() => first = Some(chunk),
+            earlier => {
+                rest.extend_from_slice(earlier.as_deref().unwrap_or_default());
+                rest.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| rest.freeze()))
+}
+
+fn header_bytes(http: &HttpRequest) -> usize {
+    http.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+fn request_of(http: &HttpRequest, body: Bytes) -> Request {
+    let mut headers = Headers::default();
+    for (name, value) in http.headers() {
+        headers.push(name.as_str(), value.as_bytes());
+    }
+    Request {
+        method: http.method().as_str().to_owned(),
+        path: http.path().to_owned(),
+        query: http.query_string().to_owned(),
+        headers,
+        body,
+        received_at: Millis::now(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Log lines: readable ones for people, JSON for machines. Never a secret, a signature or a body.
+//!
+//! Rooms log through the `log` facade; this is the only place that decides how a line looks.
+
+use std::io::{IsTerminal, Write};
+
+use env_logger::{Builder, Env};
+
+use crate::clock::Millis;
+
+/// The environment variable that filters lines: `debug`, `hookbox::listener=debug`.
+pub const FILTER_VARIABLE: &str = "HOOKBOX_LOG";
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// `2026-01-31T12:00:00.000Z INFO  hooks on http://127.0.0.1:8080`
+    #[default]
+    Text,
+    /// One JSON object per line: `at`, `level`, `room`, `message`.
+    Json,
+}
+
+/// Sends log lines to stderr from now on; `quietest` is the level unless the environment says otherwise.
+pub fn start(format: Format, default_filter: &str) {
+    let mut builder = Builder::from_env(Env::new().filter_or(FILTER_VARIABLE, default_filter));
+    builder.target(env_logger::Target::Stderr);
+    match format {
+        Format::Text => {
+            let bold = std::io::stderr().is_terminal();
+            builder.format(move |line, record| {
+                let style = line.default_level_style(record.level());
+                let (on, off) = if bold {
+                    (style.render().to_string(), style.render_reset().to_string())
+                } else {
+                    Default::default()
+                };
+                writeln!(
+                    line,
+                    "{} {on}{:<5}{off} {}",
+                    Millis::now().to_rfc3339(),
+                    record.level(),
+                    one_line(&record.args().to_string())
+                )
+            })
+        }
+        Format::Json => builder.format(|line, record| {
+            let entry = serde_json::json!({
+                "at": Millis::now().to_rfc3339(),
+                "level": record.level().as_str().to_ascii_lowercase(),
+                "room": record.target(),
+                "message": record.args().to_string(),
+            });
+            writeln!(line, "{entry}")
+        }),
+    };
+    if builder.try_init().is_err() {
+        log::debug!("log lines had been set up before");
+    }
+}
+
+/// What came from outside cannot forge a line or steer a terminal.
+fn one_line(message: &str) -> String {
+    if message.chars().any(char::is_control) {
+        message
+            .chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+            .collect()
+    } else {
+        message.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(one_line("a\nb\x1b[31m é"), "a\\nb\\u{1b}[31m é");
+    }
+}

@@ -1,0 +1,232 @@
+//! Selectors: where in a delivery a text is. `header:X-GitHub-Delivery`, `json:/id`, `form:command` and so on.
+//!
+//! Written text comes in, parsed places go out; reading them out of a request is `verify`'s. No selector
+//! that parses can fail later other than by finding nothing.
+
+use std::fmt;
+
+use super::row::{RowError, Selection};
+
+/// Where one text of a delivery is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// `header:NAME`
+    Header(String),
+    /// `query:NAME`: of the request's query string.
+    Query(String),
+    /// `json:/POINTER`: a string or number of the JSON body.
+    Json(Pointer),
+    /// `form:FIELD` of an `application/x-www-form-urlencoded` body.
+    Form(String),
+    /// `form_json:FIELD/POINTER`: of the JSON that a form's field holds.
+    FormJson(String, Pointer),
+    /// `body`: the SHA-256 of the body in hex.
+    Body,
+}
+
+/// Where an event's id is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventId {
+    /// Tried in order; of an inner list all must be there, and are joined by colons.
+    pub tries: Vec<Vec<Selector>>,
+    /// Whether an event without id gets a fresh one (`none`), and so is never a duplicate.
+    pub or_fresh: bool,
+}
+
+/// Where an event's type is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventType {
+    /// Tried in order; of an inner list what is there is joined by dots.
+    pub tries: Vec<Vec<Selector>>,
+}
+
+impl EventId {
+    /// Whether no place is named at all: then every delivery is refused.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tries.is_empty() && !self.or_fresh
+    }
+}
+
+/// A JSON pointer (RFC 6901) to something within a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    text: String,
+    steps: Vec<String>,
+}
+
+const KINDS: &str =
+    "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER, or body for its SHA-256";
+
+/// Reads the key `event_id`: at least one entry, of which only the last may be `body` or `none`.
+///
+/// # Errors
+/// Says which entry is wrong; the error's key is `event_id`.
+pub fn parse_event_id(written: &[Selection]) -> Result<EventId, RowError> {
+    let wrong = |message: String| RowError::new("event_id", message);
+    let or_fresh = written.last() == Some(&Selection::One("none".to_owned()));
+    let entries = &written[..written.len() - usize::from(or_fresh)];
+    if written.is_empty() {
+        return Err(wrong("names no place".into()).hint("end the list in \"body\" to tell events by their body"));
+    }
+    let tries = parse_tries(entries).map_err(|message| wrong(message).hint(KINDS))?;
+    let always_found = tries.iter().position(|parts| parts.iter().all(|part| *part == Selector::Body));
+    match always_found {
+        Some(place) if place + 1 < written.len() => {
+            Err(wrong("`body` is always found, so what comes after it is never tried".into()).hint("put it last"))
+        }
+        _ => Ok(EventId { tries, or_fresh }),
+    }
+}
+
+/// Reads the key `event_type`: any number of entries, none at all for a provider without types.
+///
+/// # Errors
+/// Says which entry is wrong; the error's key is `event_type`.
+pub fn parse_event_type(written: &[Selection]) -> Result<EventType, RowError> {
+    let wrong = |message: String| RowError::new("event_type", message);
+    let tries = parse_tries(written).map_err(|message| wrong(message).hint(KINDS))?;
+    if tries.iter().flatten().any(|part| *part == Selector::Body) {
+        return Err(wrong("`body` is no type".into()));
+    }
+    Ok(EventType { tries })
+}
+
+fn parse_tries(written: &[Selection]) -> Result<Vec<Vec<Selector>>, String> {
+    let parse = |selection: &Selection| match selection.parts() {
+        [] => Err("an inner list is empty".to_owned()),
+        parts => parts.iter().map(|part| Selector::parse(part)).collect(),
+    };
+    written.iter().map(parse).collect()
+}
+
+impl Selector {
+    /// Reads one selector.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(written: &str) -> Result<Self, String> {
+        let named = |name: &str| {
+            if name.is_empty() { Err(format!("`{written}` names nothing")) } else { Ok(name.to_owned()) }
+        };
+        match written.split_once(':') {
+            Some(("header", name)) => header_name(name).map(Self::Header),
+            Some(("query", name)) => named(name).map(Self::Query),
+            Some(("json", pointer)) => Pointer::parse(pointer).map(Self::Json),
+            Some(("form", field)) => named(field).map(Self::Form),
+            Some(("form_json", path)) => {
+                let (field, pointer) = path.split_at(path.find('/').unwrap_or(path.len()));
+                Ok(Self::FormJson(named(field)?, Pointer::parse(pointer)?))
+            }
+            None if written == "body" => Ok(Self::Body),
+            None if written == "none" => Err("`none` stands alone, and last".to_owned()),
+            _ => Err(format!("`{written}` is no selector")),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::Form(field) => write!(f, "form:{field}"),
+            Self::FormJson(field, pointer) => write!(f, "form_json:{field}{pointer}"),
+            Self::Body => f.write_str("body"),
+        }
+    }
+}
+
+/// A header's name, checked (RFC 9110, 5.6.2).
+pub(super) fn header_name(name: &str) -> Result<String, String> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(is_token) {
+        return Err(format!("`{name}` is no header's name"));
+    }
+    Ok(name.to_owned())
+}
+
+impl Pointer {
+    /// Reads a pointer: steps, each after a slash, with `~1` for a slash and `~0` for a tilde.
+    ///
+    /// # Errors
+    /// Says what is wrong with it. The empty pointer (the whole document) is refused: that is no text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(path) = text.strip_prefix('/') else {
+            return Err(format!("`{text}` is no JSON pointer: it does not begin with a slash"));
+        };
+        let steps = path.split('/').map(|step| unescape(step).ok_or(step));
+        match steps.collect::<Result<_, _>>() {
+            Ok(steps) => Ok(Self { text: text.to_owned(), steps }),
+            Err(step) => Err(format!("`{step}` is no step of a JSON pointer: a tilde is written ~0, a slash ~1")),
+        }
+    }
+
+    /// The steps, unescaped; at least one.
+    #[must_use]
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn unescape(step: &str) -> Option<String> {
+    let plain = step.replace("~1", "").replace("~0", "");
+    (!plain.contains('~')).then(|| step.replace("~1", "/").replace("~0", "~"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Selection {
+        Selection::One(text.to_owned())
+    }
+
+    #[test]
+    fn every_kind_of_selector_reads_and_prints_as_itself() {
+        for text in ["header:X-Id", "query:id", "json:/a/b~1c/0", "form:id", "form_json:payload/id", "body"] {
+            assert_eq!(Selector::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_selector_is_refused() {
+        let bad = ["", "id", "header:", "header:a b", "json:id", "json:", "json:/a~2", "json:/~", "form:", "query:"];
+        for text in bad.into_iter().chain(["form_json:/id", "form_json:payload", "cookie:id", "none", "Body"]) {
+            assert!(Selector::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_unescapes_slash_and_tilde() {
+        assert_eq!(Pointer::parse("/a~1b/~01/").unwrap().steps(), ["a/b", "~1", ""]);
+    }
+
+    #[test]
+    fn body_and_none_end_a_list_of_ids() {
+        assert!(parse_event_id(&[]).is_err());
+        assert!(parse_event_id(&[one("body"), one("json:/id")]).is_err());
+        assert!(parse_event_id(&[one("none"), one("json:/id")]).is_err());
+        assert!(parse_event_id(&[one("body"), one("none")]).is_err());
+        assert!(parse_event_id(&[Selection::Joined(vec![])]).is_err());
+        assert!(parse_event_id(&[Selection::Joined(vec!["json:/id".into(), "none".into()])]).is_err());
+        let id = parse_event_id(&[one("json:/id"), one("none")]).unwrap();
+        assert_eq!((id.tries.len(), id.or_fresh), (1, true));
+        assert!(!parse_event_id(&[one("json:/id"), one("body")]).unwrap().or_fresh);
+        let joined = Selection::Joined(vec!["header:X-Id".into(), "body".into()]);
+        assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
+    }
+
+    #[test]
+    fn a_body_is_no_type() {
+        assert!(parse_event_type(&[one("body")]).is_err());
+        assert!(parse_event_type(&[]).unwrap().tries.is_empty());
+    }
+}

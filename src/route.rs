@@ -1,0 +1,139 @@
+//! Which handlers take an event: by source, by globs over its type, and by values in its body.
+//!
+//! Pure, and made once per configuration. The body is parsed only where a handler of that source asks for values
+//! in it, and then once.
+
+use std::sync::Arc;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde_json::Value;
+
+use crate::config::Handler;
+
+/// The routing table of one configuration.
+#[derive(Debug, Default)]
+pub struct Routes(Vec<Route>);
+
+#[derive(Debug)]
+struct Route {
+    handler: Arc<str>,
+    sources: Option<Vec<String>>,
+    types: TypeGlobs,
+    conditions: Vec<(String, Vec<Value>)>,
+}
+
+impl Routes {
+    /// One route per handler, in their order.
+    ///
+    /// # Errors
+    /// A glob that does not compile: which one, and why. The configuration has checked them before.
+    pub fn new(handlers: &[Arc<Handler>]) -> Result<Self, globset::Error> {
+        let route = |handler: &Arc<Handler>| {
+            Ok(Route {
+                handler: handler.name.clone(),
+                sources: handler.takes.sources.clone(),
+                types: TypeGlobs::new(&handler.takes.events)?,
+                conditions: handler.takes.conditions.clone(),
+            })
+        };
+        handlers.iter().map(route).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The names of the handlers that take the event, in the order of the configuration.
+    #[must_use]
+    pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
+        let mut parsed = None;
+        let mut holds = |conditions: &[(String, Vec<Value>)]| {
+            if conditions.is_empty() {
+                return true;
+            }
+            let body = parsed.get_or_insert_with(|| serde_json::from_slice::<Value>(body).unwrap_or(Value::Null));
+            conditions.iter().all(|(pointer, values)| body.pointer(pointer).is_some_and(|found| values.contains(found)))
+        };
+        self.0
+            .iter()
+            .filter(|route| route.takes_source(source) && route.types.takes(event_type) && holds(&route.conditions))
+            .map(|route| route.handler.clone())
+            .collect()
+    }
+}
+
+impl Route {
+    fn takes_source(&self, source: &str) -> bool {
+        self.sources.as_ref().is_none_or(|names| names.iter().any(|name| name == source))
+    }
+}
+
+/// Globs over an event's type. `*` crosses dots, a leading `!` excludes and always wins, negatives alone mean all but
+/// these, and `pull_request` also takes `pull_request.opened`.
+#[derive(Debug)]
+pub struct TypeGlobs {
+    wanted: Option<GlobSet>,
+    unwanted: GlobSet,
+}
+
+impl TypeGlobs {
+    /// Compiles the globs as written.
+    ///
+    /// # Errors
+    /// The first that does not compile.
+    pub fn new(written: &[String]) -> Result<Self, globset::Error> {
+        let (unwanted, wanted): (Vec<_>, Vec<_>) = written.iter().partition(|glob| glob.starts_with('!'));
+        let takes_all = wanted.is_empty() || wanted.iter().any(|glob| *glob == "*");
+        Ok(Self {
+            wanted: if takes_all { None } else { Some(compile(wanted.iter().map(|glob| glob.as_str()))?) },
+            unwanted: compile(unwanted.iter().map(|glob| &glob[1..]))?,
+        })
+    }
+
+    /// Whether an event of this type is taken.
+    #[must_use]
+    pub fn takes(&self, event_type: &str) -> bool {
+        self.wanted.as_ref().is_none_or(|globs| globs.is_match(event_type)) && !self.unwanted.is_match(event_type)
+    }
+}
+
+fn compile<'a>(globs: impl Iterator<Item = &'a str>) -> Result<GlobSet, globset::Error> {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        set.add(Glob::new(glob)?);
+        set.add(Glob::new(&format!("{glob}.*"))?);
+    }
+    set.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(globs: &[&str], event_type: &str) -> bool {
+        TypeGlobs::new(&globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>()).unwrap().takes(event_type)
+    }
+
+    #[test]
+    fn globs_take_and_exclude_types() {
+        for (globs, event_type, expected) in [
+            (&["*"][..], "push", true),
+            (&["*"], "", true),
+            (&["push"], "push", true),
+            (&["push"], "pushed", false),
+            (&["pull_request"], "pull_request.opened", true),
+            (&["pull_request"], "pull_request_review.submitted", false),
+            (&["pull_request.*"], "pull_request", false),
+            (&["invoice.*"], "invoice.payment.failed", true),
+            (&["*.failed"], "invoice.payment.failed", true),
+            (&["!push"], "push", false),
+            (&["!push"], "ping", true),
+            (&["!pull_request"], "pull_request.opened", false),
+            (&["*", "!push"], "push", false),
+            (&["!push", "*"], "push", false),
+            (&["invoice.*", "!invoice.paid"], "invoice.paid", false),
+            (&["invoice.*", "!invoice.paid"], "charge.refunded", false),
+            (&["{push,ping}"], "ping", true),
+            (&["Push Hook"], "Push Hook", true),
+            (&["orders/*"], "orders/create", true),
+        ] {
+            assert_eq!(takes(globs, event_type), expected, "{globs:?} {event_type}");
+        }
+    }
+}

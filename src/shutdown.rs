@@ -1,0 +1,37 @@
+//! How a running hookbox is told to end or to read its configuration again.
+//!
+//! Signals, and rooms that can no longer do their job, send a [`Call`]; the one who waits for calls is `app`.
+//! The channel is an argument everywhere, so that tests bring their own.
+
+use crossbeam_channel::{Receiver, Sender};
+
+/// What a running hookbox is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// End in order, with status 0.
+    Stop,
+    /// Read the configuration again.
+    Reload,
+    /// End with status 1: something that hookbox cannot do without has failed.
+    Failed(String),
+}
+
+/// The calling end; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Caller(Sender<Call>);
+
+impl Caller {
+    /// A calling end, and the end that waits.
+    #[must_use]
+    pub fn new() -> (Self, Receiver<Call>) {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        (Self(sender), receiver)
+    }
+
+    /// Sends the call. When nobody waits any more, hookbox is ending already.
+    pub fn call(&self, call: Call) {
+        if self.0.send(call).is_err() {
+            log::debug!("nobody waits for calls any more");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Why a delivery was turned away, in plain words for the operator.
+//!
+//! The words name headers, fields and clocks, never a secret, a signature or what was expected. The caller hears
+//! none of it: the listener answers every [`Refusal::NotGenuine`] alike.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::event::MAX_NAME_BYTES;
+use crate::provider::Place;
+
+/// Why a delivery was turned away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing proves that the provider sent it, or not now: 401.
+    #[error("not genuine: {0}")]
+    NotGenuine(Why),
+    /// The provider sent it, but it cannot be told what it is: 400.
+    #[error("genuine, but {0}")]
+    Malformed(Fault),
+}
+
+/// What is wrong with the proof.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// The signature, the timestamp, or another signed value is absent or empty.
+    #[error("the {0} is missing")]
+    Missing(Place),
+    /// The place holds several values that differ.
+    #[error("the {0} came several times with different values")]
+    Repeated(Place),
+    /// The prefix that the scheme asks for is not there.
+    #[error("the {0} does not begin with `{1}`")]
+    NoPrefix(Place, String),
+    /// No item of the list is a signature.
+    #[error("the {0} has no `{1}` among its fields")]
+    NoField(Place, String),
+    /// A field that may be there once is there more often.
+    #[error("the {0} has the field `{1}` more than once")]
+    RepeatedField(Place, String),
+    /// Nobody sends that many.
+    #[error("the {0} holds more than {MAX_SIGNATURES} signatures")]
+    TooMany(Place),
+    /// No signature could be decoded.
+    #[error("the {0} is not written as {1}")]
+    Undecodable(Place, &'static str),
+    /// A signature, but not one that any of the source's secrets makes of this delivery.
+    #[error("the {0} matches none of the source's secrets")]
+    Wrong(Place),
+    /// Signed, but no instant.
+    #[error("the timestamp is not written as {0}")]
+    TimestampMalformed(&'static str),
+    /// Signed, but longer ago than the window allows.
+    #[error("signed {} ago, and at most {} are allowed: sent again by someone, or the clock here is ahead", Seconds(.age), Seconds(.allowed))]
+    TooOld {
+        /// From the timestamp to now.
+        age: Duration,
+        /// The window.
+        allowed: Duration,
+    },
+    /// Signed further in the future than the window allows.
+    #[error("signed {} in the future, and at most {} are allowed: the clock here is behind", Seconds(.ahead), Seconds(.allowed))]
+    TooNew {
+        /// From now to the timestamp.
+        ahead: Duration,
+        /// The window.
+        allowed: Duration,
+    },
+}
+
+/// Most signatures that one delivery may carry: senders that roll a secret put two or three.
+pub(super) const MAX_SIGNATURES: usize = 16;
+
+/// What cannot be told about a genuine delivery.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// None of the places holds an id.
+    #[error("no event id at {0}")]
+    NoId(String),
+    /// Content-Type says JSON.
+    #[error("its body is not the JSON that its Content-Type claims")]
+    NotJson,
+    /// A place holds several values that differ.
+    #[error("{0} came several times with different values")]
+    Repeated(String),
+    /// A place holds bytes that are no text.
+    #[error("{0} is not UTF-8")]
+    NotText(String),
+    /// The id or type is longer than the inbox keeps.
+    #[error("its {0} is {1} bytes long, and at most {MAX_NAME_BYTES} are allowed")]
+    TooLong(Name, usize),
+    /// The id or type holds a control character.
+    #[error("its {0} holds a control character")]
+    Control(Name),
+    /// The provider's handshake lacks what is to be sent back.
+    #[error("its handshake has no {0}")]
+    NoChallenge(&'static str),
+}
+
+/// Which of an event's names is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// The event id.
+    Id,
+    /// The event type.
+    Type,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id => "event id",
+            Self::Type => "event type",
+        })
+    }
+}
+
+struct Seconds<'a>(&'a Duration);
+
+impl fmt::Display for Seconds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0.as_secs())
+    }
+}

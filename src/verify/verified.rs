@@ -1,0 +1,65 @@
+//! A delivery that was found genuine: what the inbox stores.
+//!
+//! Only this room can build a [`Verified`], so that nothing else can ever be stored. It owns what it holds and
+//! may cross threads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Millis;
+
+/// A genuine delivery with the events it carries.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    pub(super) source: Arc<str>,
+    pub(super) received_at: Millis,
+    pub(super) content_type: Option<String>,
+    pub(super) headers_json: String,
+    pub(super) items: Vec<Item>,
+}
+
+/// One event of a delivery.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// 1 to 255 bytes without control characters.
+    pub event_id: String,
+    /// At most 255 bytes without control characters; empty where the provider names no type.
+    pub event_type: String,
+    /// The exact bytes.
+    pub body: Bytes,
+    /// Of the body.
+    pub sha256: [u8; 32],
+}
+
+impl Verified {
+    /// NAME of the source.
+    #[must_use]
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// When the request was complete.
+    #[must_use]
+    pub fn received_at(&self) -> Millis {
+        self.received_at
+    }
+
+    /// The Content-Type as received.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// All headers as one JSON object in the order received, tokens as `***`.
+    #[must_use]
+    pub fn headers_json(&self) -> &str {
+        &self.headers_json
+    }
+
+    /// The events, at least one, in the order of the body.
+    #[must_use]
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+}
