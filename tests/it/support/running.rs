@@ -74,11 +74,11 @@ impl Running {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
                 panic!("hookbox ended with {status} instead of getting ready");
             }
-            lines.iter().any(|line| line.contains("hookbox: ready")).then_some(())
+            lines.iter().any(|line| line.contains("ready")).then_some(())
         });
         let lines = self.log()[before..].to_vec();
-        self.hooks = address(&lines, "hookbox: hooks on http://");
-        self.admin = address(&lines, "hookbox: admin on http://");
+        self.hooks = address(&lines, "hooks on http://");
+        self.admin = address(&lines, "admin on http://");
     }
 
     fn collect(&self, stream: impl std::io::Read + Send + 'static) -> JoinHandle<()> {
