@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::keys::nearest;
 pub use self::outline::{Outline, outline};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;

@@ -49,9 +49,9 @@ fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
     };
     let names = |sections: &Named<'_>| sections.iter().map(|(name, _)| (*name).to_owned()).collect();
     Outline {
-        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around.folder).path,
-        server: settings::server(&root.section("server", &keys::SERVER), around.folder).listen,
-        admin: settings::admin(&root.section("admin", &keys::ADMIN), around.folder).listen,
+        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around).path,
+        server: settings::server(&root.section("server", &keys::SERVER), around).listen,
+        admin: settings::admin(&root.section("admin", &keys::ADMIN), around).listen,
         sound_handlers: handlers.iter().filter_map(sound).collect(),
         sources: names(&sources),
         handlers: names(&handlers),

@@ -3,6 +3,7 @@
 //! One scheduler thread owns all decisions (who may run, who is paused, what an ending means); worker threads run
 //! attempts. A stored event wakes it through the inbox, so the listener does not know of it.
 
+mod ending;
 mod health;
 mod lane;
 mod scheduler;

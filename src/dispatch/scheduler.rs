@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 use crate::clock::Millis;
 use crate::config;
-use crate::event::Ending;
-use crate::handler::{Cancel, Ended, Why};
+use crate::handler::{Cancel, Why};
 use crate::inbox::{Claimed, Finished, Inbox, InboxError, JobRef, Turn, Turned};
-use crate::outcome::{self, Exit, Outcome, STARVED_PAUSE};
+use crate::outcome::Policy;
 use crate::shutdown::{Call, Caller};
 
 use super::Settings;
+use super::ending;
 use super::lane::Lanes;
 use super::worker::{Done, Task, Workers};
 
@@ -164,13 +164,13 @@ impl Scheduler {
             log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
             return;
         };
+        let handler = lane.handler.clone();
         let cancel = match Cancel::new() {
             Ok(cancel) => cancel,
-            Err(error) => return self.could_not_start(&claimed, &error),
+            Err(error) => return self.could_not_start(&claimed, &handler.policy, &error),
         };
         lane.running += 1;
         lane.health.started(claimed.job.id);
-        let handler = lane.handler.clone();
         let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
         let task = Task { claimed: claimed.clone(), handler: handler.clone(), private_headers, cancel: cancel.clone() };
         let busy = self.running.len();
@@ -178,22 +178,9 @@ impl Scheduler {
         self.workers.run(task, busy);
     }
 
-    fn could_not_start(&mut self, claimed: &Claimed, error: &std::io::Error) {
-        let now = Millis::now();
-        let reason = format!("could not be started: hookbox has no file descriptor left: {error}");
-        log::error!("job {}: {reason}", claimed.job.id);
-        self.finished.push(Finished {
-            job: claimed.job,
-            ending: Ending::Starved,
-            outcome: Outcome::Again { at: now.after(STARVED_PAUSE), counters: claimed.counters, reason },
-            started_at: now,
-            finished_at: now,
-            exit_code: None,
-            signal: None,
-            stdout: (Vec::new(), 0),
-            stderr: (Vec::new(), 0),
-            note: None,
-        });
+    fn could_not_start(&mut self, claimed: &Claimed, policy: &Policy, error: &std::io::Error) {
+        let ended = ending::never_started(format!("hookbox has no file descriptor left: {error}"));
+        self.finished.push(ending::finished(claimed, policy, ended));
     }
 
     /// Decides what an ending means; the next turn writes it.
@@ -203,34 +190,13 @@ impl Scheduler {
             return;
         };
         self.may_claim = true;
-        let Ended { exit, said, note, stdout, stderr, started_at, finished_at } = done.ended;
         if let Some(lane) = self.lanes.named(&running.handler.name) {
             lane.running = lane.running.saturating_sub(1);
-            if lane.health.ended(done.job.id, &exit, finished_at) {
+            if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
                 self.changed.insert(running.handler.name.clone());
             }
         }
-        let jitter = fastrand::f64().mul_add(2.0, -1.0);
-        let policy = &running.handler.policy;
-        let verdict = outcome::decide(&exit, &said, running.claimed.counters, policy, finished_at, jitter);
-        log_ending(&running.claimed, &exit, &verdict.outcome);
-        let (exit_code, signal) = match exit {
-            Exit::Status(code) => (Some(code), None),
-            Exit::Signal(signal) => (None, Some(signal)),
-            _ => (None, None),
-        };
-        self.finished.push(Finished {
-            job: done.job,
-            ending: verdict.ending,
-            outcome: verdict.outcome,
-            started_at,
-            finished_at,
-            exit_code,
-            signal,
-            stdout: (stdout.kept, stdout.total),
-            stderr: (stderr.kept, stderr.total),
-            note,
-        });
+        self.finished.push(ending::finished(&running.claimed, &running.handler.policy, done.ended));
     }
 
     fn revoke(&mut self, job: JobRef) {
@@ -327,19 +293,5 @@ impl Scheduler {
                 }
             }
         }
-    }
-}
-
-fn log_ending(claimed: &Claimed, exit: &Exit, outcome: &Outcome) {
-    let Claimed { job, handler, source, event_id, .. } = claimed;
-    let what = format!("job {} attempt {} ({source}/{event_id} for {handler})", job.id, job.attempt);
-    match (outcome, exit) {
-        (Outcome::Succeeded, _) => log::debug!("{what}: succeeded"),
-        (Outcome::Again { at, reason, .. }, Exit::Stopped) => {
-            log::info!("{what}: {reason}; again at {}", at.to_rfc3339())
-        }
-        (Outcome::Again { at, reason, .. }, _) => log::warn!("{what}: {reason}; again at {}", at.to_rfc3339()),
-        (Outcome::Dead { reason, .. }, _) => log::error!("{what}: dead: {reason}"),
-        (Outcome::Skipped, _) => log::info!("{what}: skipped"),
     }
 }

@@ -10,11 +10,11 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::clock::Millis;
 use crate::config;
-use crate::handler::{self, Attempt, Cancel, Captured, Ended};
+use crate::handler::{self, Attempt, Cancel, Ended};
 use crate::inbox::{Claimed, Inbox, JobRef};
-use crate::outcome::{Exit, Said};
+
+use super::ending;
 
 /// A claimed job on its way to a thread.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Workers {
             self.start_thread();
         }
         if self.threads.is_empty() {
-            let ended = not_started("hookbox could not start a worker thread");
+            let ended = ending::never_started("hookbox could not start a worker thread".into());
             self.hand_back(Done { job: task.claimed.job, ended });
         } else if self.tasks.send(task).is_err() {
             log::error!("no worker thread takes tasks any more");
@@ -80,7 +80,8 @@ impl Workers {
             for task in queue {
                 let job = task.claimed.job;
                 let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone())));
-                let ended = ended.unwrap_or_else(|_| not_started("hookbox failed to run it; its log says more"));
+                let ended = ended
+                    .unwrap_or_else(|_| ending::never_started("hookbox failed to run it; its log says more".into()));
                 if done.send(Done { job, ended }).is_err() {
                     return;
                 }
@@ -103,8 +104,8 @@ fn attempt(inbox: &Inbox, task: Task, results: PathBuf) -> Ended {
     let Task { claimed, handler, private_headers, cancel } = task;
     let payload = match inbox.payload(claimed.event_seq) {
         Ok(Some(payload)) => payload,
-        Ok(None) => return cannot_work("its body has been pruned"),
-        Err(error) => return not_started(&format!("the inbox could not be read: {error}")),
+        Ok(None) => return ending::never_works("its body has been pruned".into()),
+        Err(error) => return ending::never_started(format!("the inbox could not be read: {error}")),
     };
     let attempt = Attempt {
         handler,
@@ -122,25 +123,4 @@ fn attempt(inbox: &Inbox, task: Task, results: PathBuf) -> Ended {
         results,
     };
     handler::run(&attempt, &cancel)
-}
-
-fn not_started(why: &str) -> Ended {
-    ended(Exit::Starved(why.to_owned()), Said::default())
-}
-
-fn cannot_work(why: &str) -> Ended {
-    ended(Exit::Status(0), Said { dead: Some(why.to_owned()), ..Said::default() })
-}
-
-fn ended(exit: Exit, said: Said) -> Ended {
-    let now = Millis::now();
-    Ended {
-        exit,
-        said,
-        note: None,
-        stdout: Captured::default(),
-        stderr: Captured::default(),
-        started_at: now,
-        finished_at: now,
-    }
 }

@@ -10,13 +10,16 @@ pub mod edit;
 pub mod view;
 
 mod accept;
+mod claim;
 mod file;
+mod finish;
 mod pool;
 mod recover;
 #[cfg(test)]
 mod sample;
 mod tally;
 mod turn;
+mod watch;
 mod writer;
 
 use std::path::Path;

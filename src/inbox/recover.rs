@@ -6,7 +6,8 @@ use crate::clock::Millis;
 use crate::event::Ending;
 use crate::outcome::{self, Counters};
 
-use super::turn;
+use super::finish::move_job;
+use super::turn::JobRef;
 
 /// Ends every attempt that was under way as lost. Returns how many.
 pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<usize> {
@@ -20,8 +21,8 @@ pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<u
         .collect::<Result<_, _>>()?;
     for &(id, attempt, losses, counters) in &running {
         transaction.execute("UPDATE jobs SET lost = ?2 WHERE id = ?1", (id, losses))?;
-        let job = turn::JobRef { id, attempt };
-        turn::move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now)?;
+        let job = JobRef { id, attempt };
+        move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now)?;
     }
     // Open rows of jobs that a person skipped while nobody served, too.
     let lost = transaction.execute(

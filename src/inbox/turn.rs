@@ -1,12 +1,13 @@
 //! A turn of the dispatcher: what has ended is written, what is due is claimed, in one transaction.
 //!
-//! Finishing names the attempt (`state = 'running' AND attempt = ?`): whoever comes late changes nothing and is told
-//! so. A claim writes the attempt's row before the handler starts, so that the ledger knows of every run.
+//! These are the words that pass between dispatcher and inbox; how an ending is written stands in `finish`, how a job
+//! is claimed in `claim`.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 
+use super::claim;
 use crate::clock::Millis;
 use crate::event::Ending;
 use crate::outcome::{Counters, Outcome};
@@ -159,73 +160,8 @@ impl Turn {
         if was_changed_outside {
             turned.revoked = self.revoked(connection)?;
         }
-        self.claim_all(connection, now, &mut turned)?;
+        claim::claim(self, connection, now, &mut turned)?;
         Ok(turned)
-    }
-
-    /// Two rounds: a fair share for each handler, then what is left for those with more to do.
-    fn claim_all(&self, connection: &Connection, now: Millis, turned: &mut Turned) -> rusqlite::Result<()> {
-        let mut left = self.places;
-        let mut hungry = Vec::new();
-        for (index, wanted) in self.wanted.iter().enumerate() {
-            let share = wanted.slots.min(left.div_ceil(self.wanted.len() - index));
-            let got = self.claim(connection, (wanted, share), now, turned)?;
-            left -= got;
-            if got == share && got < wanted.slots {
-                hungry.push((wanted, wanted.slots - got));
-            }
-        }
-        for (wanted, more) in hungry {
-            left -= self.claim(connection, (wanted, more.min(left)), now, turned)?;
-        }
-        Ok(())
-    }
-
-    /// Claims up to `places` jobs of one handler; when there are fewer, notes when the next is due.
-    fn claim(
-        &self,
-        connection: &Connection,
-        (wanted, places): (&Wanted, usize),
-        now: Millis,
-        turned: &mut Turned,
-    ) -> rusqlite::Result<usize> {
-        if places == 0 {
-            return Ok(0);
-        }
-        let mut jobs = self.due(connection, DUE, (wanted, places), now)?;
-        let holds_suspect = turned.claimed.iter().any(|job| job.is_suspect);
-        if jobs.len() < places && self.may_claim_suspect && !holds_suspect {
-            jobs.extend(self.due(connection, DUE_SUSPECT, (wanted, 1), now)?);
-        }
-        for job in &jobs {
-            start(connection, job, now)?;
-        }
-        if jobs.len() < places {
-            let next = next_due_at(connection, &wanted.handler, now)?;
-            turned.next_due_at = [turned.next_due_at, next].into_iter().flatten().min();
-        }
-        let count = jobs.len();
-        turned.claimed.extend(jobs);
-        Ok(count)
-    }
-
-    /// Jobs whose old attempt still runs may stand in front; it looks past them.
-    fn due(
-        &self,
-        connection: &Connection,
-        sql: &str,
-        (wanted, places): (&Wanted, usize),
-        now: Millis,
-    ) -> rusqlite::Result<Vec<Claimed>> {
-        let is_running = |job: &Claimed| self.running.iter().any(|running| running.id == job.job.id);
-        connection
-            .prepare_cached(sql)?
-            .query_map((wanted.handler.as_ref(), now.0, places + self.running.len()), |row| {
-                claimed(row, &wanted.handler)
-            })?
-            .filter(|job| job.as_ref().map_or(true, |job| !is_running(job)))
-            .take(places)
-            .collect()
     }
 
     fn revoked(&self, connection: &Connection) -> rusqlite::Result<Vec<JobRef>> {
@@ -238,50 +174,6 @@ impl Turn {
             }
         }
         Ok(revoked)
-    }
-}
-
-impl Finished {
-    /// Whether the job was still this attempt's. The ledger's row is completed either way.
-    fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let is_ours = move_job(connection, self.job, &self.outcome, self.finished_at)?;
-        let ending = if is_ours { self.ending } else { Ending::Skipped };
-        if is_ours && proves_that_hookbox_survives(ending) {
-            connection.prepare_cached("UPDATE jobs SET lost = 0 WHERE id = ?1 AND lost > 0")?.execute([self.job.id])?;
-        }
-        connection
-            .prepare_cached(
-                "UPDATE attempts SET started_at = ?3, finished_at = ?4, ending = ?5, exit_code = ?6, signal = ?7,
-                        stdout = ?8, stdout_bytes = ?9, stderr = ?10, stderr_bytes = ?11, note = ?12
-                 WHERE job_id = ?1 AND number = ?2 AND ending IS NULL",
-            )?
-            .execute(rusqlite::params![
-                self.job.id,
-                self.job.attempt,
-                self.started_at.0,
-                self.finished_at.0,
-                ending.as_str(),
-                self.exit_code,
-                self.signal,
-                self.stdout.0,
-                self.stdout.1,
-                self.stderr.0,
-                self.stderr.1,
-                self.note,
-            ])?;
-        self.forget_old_output(connection)?;
-        Ok(is_ours)
-    }
-
-    /// Output is kept for a job's first five and last five attempts.
-    fn forget_old_output(&self, connection: &Connection) -> rusqlite::Result<()> {
-        const KEPT: u32 = 5;
-        if self.job.attempt > 2 * KEPT {
-            connection
-                .prepare_cached("UPDATE attempts SET stdout = NULL, stderr = NULL WHERE job_id = ?1 AND number = ?2")?
-                .execute((self.job.id, self.job.attempt - KEPT))?;
-        }
-        Ok(())
     }
 }
 
@@ -308,96 +200,6 @@ impl HandlerState {
             ))?;
         Ok(())
     }
-}
-
-const DUE: &str = "
-    SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
-           e.source, e.event_id, e.type, e.received_at
-    FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.run_at <= ?2
-    ORDER BY j.run_at, j.id LIMIT ?3";
-
-const DUE_SUSPECT: &str = "
-    SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
-           e.source, e.event_id, e.type, e.received_at
-    FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost > 0 AND j.run_at <= ?2
-    ORDER BY j.run_at, j.id LIMIT ?3";
-
-/// An attempt that hookbox was alive to see the end of, by the handler's own doing.
-fn proves_that_hookbox_survives(ending: Ending) -> bool {
-    match ending {
-        Ending::Succeeded | Ending::Failed | Ending::Timeout | Ending::Dead | Ending::Deferred => true,
-        Ending::Broken | Ending::Starved | Ending::Stopped | Ending::Lost | Ending::Skipped => false,
-    }
-}
-
-/// Moves a running job on. `false`: it was no longer this attempt's, and nothing changed.
-pub(super) fn move_job(connection: &Connection, job: JobRef, outcome: &Outcome, now: Millis) -> rusqlite::Result<bool> {
-    let (state, reason, run_at, counters) = match outcome {
-        Outcome::Succeeded => ("succeeded", None, None, None),
-        Outcome::Again { at, counters, reason } => ("pending", Some(reason), Some(at.0), Some(counters)),
-        Outcome::Dead { counters, reason } => ("dead", Some(reason), None, Some(counters)),
-        Outcome::Skipped => return Ok(false),
-    };
-    let finished_at = run_at.is_none().then_some(now.0);
-    let changed = connection
-        .prepare_cached(
-            "UPDATE jobs SET state = ?3, reason = ?4, run_at = coalesce(?5, run_at), finished_at = ?6,
-                    failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals)
-             WHERE id = ?1 AND state = 'running' AND attempt = ?2",
-        )?
-        .execute((
-            job.id,
-            job.attempt,
-            state,
-            reason,
-            run_at,
-            finished_at,
-            counters.map(|counters| counters.failures),
-            counters.map(|counters| counters.deferrals),
-        ))?;
-    Ok(changed == 1)
-}
-
-fn start(connection: &Connection, job: &Claimed, now: Millis) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE jobs SET state = 'running', attempt = ?2 WHERE id = ?1 AND state = 'pending'")?
-        .execute((job.job.id, job.job.attempt))?;
-    connection.prepare_cached("INSERT INTO attempts (job_id, number, started_at) VALUES (?1, ?2, ?3)")?.execute((
-        job.job.id,
-        job.job.attempt,
-        now.0,
-    ))?;
-    Ok(())
-}
-
-fn claimed(row: &Row<'_>, handler: &Arc<str>) -> rusqlite::Result<Claimed> {
-    Ok(Claimed {
-        job: JobRef { id: row.get(0)?, attempt: row.get(1)? },
-        handler: handler.clone(),
-        event_seq: row.get(2)?,
-        counters: Counters { failures: row.get(3)?, deferrals: row.get(4)? },
-        replays: row.get(5)?,
-        is_suspect: row.get::<_, u32>(6)? > 0,
-        source: row.get(7)?,
-        event_id: row.get(8)?,
-        event_type: row.get(9)?,
-        received_at: Millis(row.get(10)?),
-    })
-}
-
-/// When the handler's next job is due that is not due now: what is due and was not claimed waits for an ending.
-fn next_due_at(connection: &Connection, handler: &str, now: Millis) -> rusqlite::Result<Option<Millis>> {
-    let next: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(run_at) FROM (
-               SELECT min(run_at) AS run_at FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost = 0 AND run_at > ?2
-               UNION ALL
-               SELECT min(run_at) FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost > 0 AND run_at > ?2)",
-        )?
-        .query_row((handler, now.0), |row| row.get(0))?;
-    Ok(next.map(Millis))
 }
 
 pub(super) fn payload(connection: &Connection, event_seq: i64) -> rusqlite::Result<Option<Payload>> {

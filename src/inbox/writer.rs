@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::accept::{Delivery, Receipt};
 use super::tally::Counts;
 use super::turn::{Turn, Turned};
+use super::watch::Watch;
 use super::{InboxError, NotStored, Shared, file, free_disk};
 use crate::clock::Millis;
 use crate::config::Durability;
@@ -47,12 +48,8 @@ enum Written {
 pub(super) struct Writer {
     connection: Connection,
     shared: Arc<Shared>,
-    wake: Sender<()>,
+    watch: Watch,
     caller: Caller,
-    /// `PRAGMA data_version`: changes when another process has committed.
-    version: i64,
-    /// Pending jobs; counted again when another process has changed something.
-    pending: i64,
     next_tick: Instant,
 }
 
@@ -64,18 +61,15 @@ impl Writer {
         caller: Caller,
     ) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        let mut writer = Self { connection, shared, wake, caller, version: 0, pending: 0, next_tick: Instant::now() };
-        writer.version = writer.data_version()?;
-        writer.pending = writer.count_pending()?;
-        writer.watch_limits();
-        Ok(writer)
+        let watch = Watch::new(&connection, shared.clone(), wake)?;
+        Ok(Self { connection, shared, watch, caller, next_tick: Instant::now() })
     }
 
     /// Until every sender is gone.
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
         loop {
             match queue.recv_deadline(self.next_tick) {
-                Ok(first) => self.write(gather(first, queue)),
+                Ok(first) => self.write(Some(first), &mut || queue.try_recv().ok()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -86,29 +80,45 @@ impl Writer {
         self.finish();
     }
 
-    fn write(&mut self, batch: Vec<Command>) {
+    /// Writes the first command and those that `next` gives meanwhile, and tells each what became of it.
+    fn write(&mut self, first: Option<Command>, next: &mut dyn FnMut() -> Option<Command>) {
+        let mut batch = Vec::new();
         if self.shared.failed.load(Ordering::Relaxed) {
+            batch.extend(first);
             return refuse_all(batch, &NotStored::Failing("a sync has failed".into()));
         }
-        match self.transact(&batch) {
+        match self.transact(first, next, &mut batch) {
             Ok(written) => self.answer_all(batch, written),
             Err(error) if batch.len() > 1 && concerns_one_command(&error) => {
                 log::warn!("a batch of {} was taken apart: {error}", batch.len());
                 for command in batch {
-                    self.write(vec![command]);
+                    self.write(Some(command), &mut || None);
                 }
             }
             Err(error) => self.refuse(batch, &error),
         }
     }
 
-    /// One transaction. Refusals counted meanwhile ride along.
-    fn transact(&mut self, batch: &[Command]) -> rusqlite::Result<Vec<Written>> {
+    /// One transaction: what arrives while others are written still joins. Counted refusals ride along.
+    fn transact(
+        &mut self,
+        first: Option<Command>,
+        next: &mut dyn FnMut() -> Option<Command>,
+        batch: &mut Vec<Command>,
+    ) -> rusqlite::Result<Vec<Written>> {
         let refused = self.shared.tally.take();
+        let mut counts = Counts::default();
+        counts.refusals(&refused, Millis::now());
+        batch.extend(first);
         let result = self.begin().and_then(|()| {
-            let mut counts = Counts::default();
-            counts.refusals(&refused, Millis::now());
-            let written = batch.iter().map(|command| self.carry_out(command, &mut counts)).collect::<Result<_, _>>()?;
+            let (mut written, mut bytes) = (Vec::new(), 0);
+            while let Some(command) = batch.get(written.len()) {
+                bytes += command.bytes();
+                written.push(self.carry_out(command, &mut counts)?);
+                if written.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+                    batch.extend(next());
+                }
+            }
             counts.write(&self.connection)?;
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             Ok(written)
@@ -136,7 +146,7 @@ impl Writer {
         match command {
             Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
             Command::Turn(turn, _) => {
-                let was_changed_outside = self.shared.changed_outside.swap(false, Ordering::Relaxed);
+                let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
                 turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
             }
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
@@ -145,27 +155,29 @@ impl Writer {
 
     /// After the commit: everyone learns what became of his command, and the dispatcher that there is work.
     fn answer_all(&mut self, batch: Vec<Command>, written: Vec<Written>) {
-        let mut has_new_jobs = false;
+        let (mut new_jobs, mut more_pending) = (0, 0);
         for (command, written) in batch.into_iter().zip(written) {
             match (command, written) {
                 (Command::Accept(delivery), Written::Accepted(receipt)) => {
-                    if receipt.is_accepted() && delivery.jobs() > 0 {
-                        self.pending += i64::try_from(delivery.jobs()).unwrap_or(0);
-                        has_new_jobs = true;
+                    if receipt.is_accepted() {
+                        new_jobs += i64::try_from(delivery.jobs()).unwrap_or(0);
                     }
                     delivery.answer(Ok(receipt));
                 }
                 (Command::Turn(turn, answer), Written::Turned(turned)) => {
-                    self.pending += change_in_pending(&turn, &turned);
+                    more_pending += change_in_pending(&turn, &turned);
+                    if turned.was_changed_outside {
+                        self.shared.changed_outside.store(false, Ordering::Relaxed);
+                    }
                     reply(&answer, Ok(turned));
                 }
                 (Command::Durability(durability), _) => self.set_durability(durability),
                 (Command::Accept(_) | Command::Turn(..), _) => log::error!("a command was answered as another"),
             }
         }
-        self.watch_backlog();
-        if has_new_jobs {
-            self.wake();
+        self.watch.committed(new_jobs + more_pending);
+        if new_jobs > 0 {
+            self.watch.wake();
         }
     }
 
@@ -198,57 +210,10 @@ impl Writer {
 
     fn tick(&mut self) {
         self.next_tick = Instant::now() + TICK;
-        self.watch_limits();
-        match self.data_version() {
-            Ok(version) if version != self.version => {
-                self.version = version;
-                self.shared.changed_outside.store(true, Ordering::Relaxed);
-                match self.count_pending() {
-                    Ok(pending) => self.pending = pending,
-                    Err(error) => log::warn!("pending jobs could not be counted: {error}"),
-                }
-                self.watch_backlog();
-                self.wake();
-            }
-            Ok(_) => {}
-            Err(error) => log::warn!("changes by other processes could not be looked for: {error}"),
-        }
+        self.watch.look(&self.connection);
         if !self.shared.tally.is_empty() {
-            self.write(Vec::new());
+            self.write(None, &mut || None);
         }
-    }
-
-    fn watch_limits(&self) {
-        let (free, least) = self.shared.with_settings(|settings| (free_disk(&settings.path), settings.min_free_disk));
-        let is_low = free.is_some_and(|free| free < least);
-        if self.shared.disk_low.swap(is_low, Ordering::Relaxed) != is_low {
-            let free = free.unwrap_or(0);
-            if is_low {
-                log::warn!(
-                    "{free} bytes are free on the inbox's disk, less than inbox.min_free_disk: deliveries get 503"
-                );
-            } else {
-                log::info!("{free} bytes are free on the inbox's disk: deliveries are taken in again");
-            }
-        }
-    }
-
-    fn watch_backlog(&self) {
-        let most = self.shared.with_settings(|settings| settings.max_pending);
-        let is_long = u64::try_from(self.pending).is_ok_and(|pending| pending >= most);
-        if self.shared.backlog.swap(is_long, Ordering::Relaxed) != is_long {
-            let pending = self.pending;
-            if is_long {
-                log::warn!("{pending} jobs are pending, inbox.max_pending is reached: deliveries get 503");
-            } else {
-                log::info!("{pending} jobs are pending: deliveries are taken in again");
-            }
-        }
-    }
-
-    fn wake(&self) {
-        // Full means that a wake is waiting already.
-        self.wake.try_send(()).unwrap_or(());
     }
 
     fn set_durability(&self, durability: Durability) {
@@ -257,23 +222,10 @@ impl Writer {
         }
     }
 
-    fn data_version(&self) -> rusqlite::Result<i64> {
-        self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-    }
-
-    fn count_pending(&self) -> rusqlite::Result<i64> {
-        self.connection.query_row(
-            "SELECT (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost = 0)
-                  + (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost > 0)",
-            [],
-            |row| row.get(0),
-        )
-    }
-
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     fn finish(mut self) {
         if !self.shared.tally.is_empty() {
-            self.write(Vec::new());
+            self.write(None, &mut || None);
         }
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
             log::warn!("the write-ahead log could not be folded in: {error}");
@@ -282,17 +234,6 @@ impl Writer {
             log::warn!("the inbox could not be closed: {error}");
         }
     }
-}
-
-fn gather(first: Command, queue: &Receiver<Command>) -> Vec<Command> {
-    let mut bytes = first.bytes();
-    let mut batch = vec![first];
-    while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
-        let Ok(next) = queue.try_recv() else { break };
-        bytes += next.bytes();
-        batch.push(next);
-    }
-    batch
 }
 
 impl Command {

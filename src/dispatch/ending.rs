@@ -1,0 +1,68 @@
+//! From an attempt's ending to the row that the ledger keeps of it, and a log line for a person.
+
+use crate::clock::Millis;
+use crate::handler::{Captured, Ended};
+use crate::inbox::{Claimed, Finished};
+use crate::outcome::{self, Exit, Outcome, Policy, Said};
+
+/// Decides what the ending means, with fresh jitter.
+pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Finished {
+    let Ended { exit, said, note, stdout, stderr, started_at, finished_at } = ended;
+    let jitter = fastrand::f64().mul_add(2.0, -1.0);
+    let verdict = outcome::decide(&exit, &said, claimed.counters, policy, finished_at, jitter);
+    log_line(claimed, &exit, &verdict.outcome);
+    let (exit_code, signal) = match exit {
+        Exit::Status(code) => (Some(code), None),
+        Exit::Signal(signal) => (None, Some(signal)),
+        _ => (None, None),
+    };
+    Finished {
+        job: claimed.job,
+        ending: verdict.ending,
+        outcome: verdict.outcome,
+        started_at,
+        finished_at,
+        exit_code,
+        signal,
+        stdout: (stdout.kept, stdout.total),
+        stderr: (stderr.kept, stderr.total),
+        note,
+    }
+}
+
+fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome) {
+    let Claimed { job, handler, source, event_id, .. } = claimed;
+    let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler})", job.id, job.attempt);
+    match (outcome, exit) {
+        (Outcome::Succeeded, _) => log::debug!("{what}: succeeded"),
+        (Outcome::Again { at, reason, .. }, Exit::Stopped) => {
+            log::info!("{what}: {reason}; again at {}", at.to_rfc3339())
+        }
+        (Outcome::Again { at, reason, .. }, _) => log::warn!("{what}: {reason}; again at {}", at.to_rfc3339()),
+        (Outcome::Dead { reason, .. }, _) => log::error!("{what}: dead: {reason}"),
+        (Outcome::Skipped, _) => log::info!("{what}: skipped"),
+    }
+}
+
+/// An attempt for which hookbox had not what it takes.
+pub(super) fn never_started(why: String) -> Ended {
+    without_process(Exit::Starved(why), Said::default())
+}
+
+/// An attempt on an event that can no longer be handed over.
+pub(super) fn never_works(why: String) -> Ended {
+    without_process(Exit::Status(0), Said { dead: Some(why), ..Said::default() })
+}
+
+fn without_process(exit: Exit, said: Said) -> Ended {
+    let now = Millis::now();
+    Ended {
+        exit,
+        said,
+        note: None,
+        stdout: Captured::default(),
+        stderr: Captured::default(),
+        started_at: now,
+        finished_at: now,
+    }
+}

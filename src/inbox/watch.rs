@@ -1,0 +1,106 @@
+//! What the writer looks after between commits: free disk, the backlog, and changes by other processes.
+//!
+//! Each is a flag that the way in reads without waiting; a change of a flag is logged once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+use rusqlite::Connection;
+
+use super::{Shared, free_disk};
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+    wake: Sender<()>,
+    /// `PRAGMA data_version`: changes when another process has committed.
+    version: i64,
+    /// Pending jobs; counted again when another process has changed something.
+    pending: i64,
+}
+
+impl Watch {
+    pub(super) fn new(connection: &Connection, shared: Arc<Shared>, wake: Sender<()>) -> rusqlite::Result<Self> {
+        let (version, pending) = (data_version(connection)?, count_pending(connection)?);
+        let watch = Self { shared, wake, version, pending };
+        watch.disk();
+        watch.backlog();
+        Ok(watch)
+    }
+
+    /// After each commit: how many more jobs are pending than before.
+    pub(super) fn committed(&mut self, more_pending: i64) {
+        self.pending += more_pending;
+        self.backlog();
+    }
+
+    /// Now and then.
+    pub(super) fn look(&mut self, connection: &Connection) {
+        self.disk();
+        if let Err(error) = self.outside(connection) {
+            log::warn!("changes by other processes could not be looked for: {error}");
+        }
+    }
+
+    /// Tells the dispatcher that there may be something to do.
+    pub(super) fn wake(&self) {
+        // Full means that a wake is waiting already.
+        self.wake.try_send(()).unwrap_or(());
+    }
+
+    fn outside(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let version = data_version(connection)?;
+        if version != self.version {
+            self.pending = count_pending(connection)?;
+            self.version = version;
+            self.backlog();
+            self.shared.changed_outside.store(true, Ordering::Relaxed);
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn disk(&self) {
+        let (free, least) = self.shared.with_settings(|settings| (free_disk(&settings.path), settings.min_free_disk));
+        let Some(free) = free else { return };
+        match changes(&self.shared.disk_low, free < least) {
+            Some(true) => log::warn!(
+                "{free} bytes are free on the inbox's disk, less than inbox.min_free_disk: deliveries get 503"
+            ),
+            Some(false) => log::info!("{free} bytes are free on the inbox's disk: deliveries are taken in again"),
+            None => {}
+        }
+    }
+
+    fn backlog(&self) {
+        let most = self.shared.with_settings(|settings| settings.max_pending);
+        let pending = self.pending;
+        match changes(&self.shared.backlog, u64::try_from(pending).is_ok_and(|pending| pending >= most)) {
+            Some(true) => {
+                log::warn!("{pending} jobs are pending, inbox.max_pending is reached: deliveries get 503");
+            }
+            Some(false) => log::info!("{pending} jobs are pending: deliveries are taken in again"),
+            None => {}
+        }
+    }
+}
+
+/// Sets the flag; `Some` when it was not so before.
+fn changes(flag: &AtomicBool, now: bool) -> Option<bool> {
+    (flag.swap(now, Ordering::Relaxed) != now).then_some(now)
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+fn count_pending(connection: &Connection) -> rusqlite::Result<i64> {
+    // In two halves, since each has an index of its own.
+    connection.query_row(
+        "SELECT (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost = 0)
+              + (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost > 0)",
+        [],
+        |row| row.get(0),
+    )
+}
