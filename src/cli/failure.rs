@@ -122,7 +122,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_no_failure() {
-        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)), Failure { status: 0, text: String::new() });
+        assert_eq!(
+            Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)),
+            Failure { status: 0, text: String::new() }
+        );
         assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).status, 1);
     }
 

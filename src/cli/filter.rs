@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::failure::Failure;
-use super::terminal::shown;
+use super::terminal::{count, remark, shown};
 use crate::clock::Millis;
 use crate::event::{EventState, JobState};
 use crate::inbox::desk::Desk;
@@ -56,9 +56,19 @@ pub(super) struct Limit {
     pub(super) limit: u32,
 }
 
+impl Limit {
+    /// Says that a list was cut.
+    pub(super) fn tell(self, is_cut: bool, one: &str) {
+        if is_cut {
+            remark(format!("the newest {}; `--limit` shows more", count(self.limit as usize, one)));
+        }
+    }
+}
+
 /// Reads the state of a job.
 pub(super) fn job_state() -> impl TypedValueParser<Value = JobState> {
-    PossibleValuesParser::new(JobState::ALL.iter().map(|state| state.as_str())).try_map(|word| JobState::from_str(&word))
+    PossibleValuesParser::new(JobState::ALL.iter().map(|state| state.as_str()))
+        .try_map(|word| JobState::from_str(&word))
 }
 
 /// Reads the state of an event.
@@ -81,7 +91,11 @@ fn instant(text: &str) -> Result<Millis, String> {
 }
 
 /// Why nothing was found, if a name is to blame: the inbox has no such source or handler.
-pub(super) fn unknown_name(desk: &Desk, source: Option<&str>, handler: Option<&str>) -> Result<Option<String>, Failure> {
+pub(super) fn unknown_name(
+    desk: &Desk,
+    source: Option<&str>,
+    handler: Option<&str>,
+) -> Result<Option<String>, Failure> {
     if let Some(name) = source {
         let known = desk.read(view::sources)?;
         if !known.iter().any(|known| known == name) {

@@ -11,6 +11,7 @@ mod failure;
 mod filter;
 mod health;
 mod jobs;
+mod list;
 mod progress;
 mod providers;
 mod reload;

@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
-use serde::Serialize;
 
 use super::failure::Failure;
 use crate::clock::Millis;
@@ -135,7 +134,8 @@ pub(super) fn count(number: usize, one: &str) -> String {
     format!("{} {one}{plural}", grouped(number))
 }
 
-fn grouped(number: usize) -> String {
+/// `1,234`
+pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -151,30 +151,6 @@ fn grouped(number: usize) -> String {
 pub(super) fn remark(line: impl AsRef<str>) {
     // With stderr gone there is nobody left to tell.
     writeln!(io::stderr(), "{}", line.as_ref()).unwrap_or_default();
-}
-
-/// Prints rows as one JSON array on stdout, one row per line.
-#[derive(Debug)]
-pub(super) struct Array {
-    out: io::StdoutLock<'static>,
-    is_empty: bool,
-}
-
-impl Array {
-    pub(super) fn new() -> Self {
-        Self { out: io::stdout().lock(), is_empty: true }
-    }
-
-    pub(super) fn push(&mut self, row: &impl Serialize) -> Result<(), Failure> {
-        self.out.write_all(if self.is_empty { b"[\n" } else { b",\n" })?;
-        self.is_empty = false;
-        Ok(self.out.write_all(&serde_json::to_vec(row)?)?)
-    }
-
-    pub(super) fn end(mut self) -> Result<(), Failure> {
-        self.out.write_all(if self.is_empty { b"[]\n" } else { b"\n]\n" })?;
-        Ok(self.out.flush()?)
-    }
 }
 
 #[cfg(test)]
