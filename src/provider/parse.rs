@@ -24,7 +24,8 @@ const UNITS: &[(&str, Unit)] = &[("s", Unit::Seconds), ("ms", Unit::Millis), ("r
 const HANDSHAKES: &[(&str, Handshake)] = &[("slack_url_verification", Handshake::SlackUrlVerification)];
 
 impl Scheme {
-    /// Reads a row. An empty `event_id` is let through, for a source to name it.
+    /// Reads a row, into which a source's own settings are put before. A row without `event_id` is let through;
+    /// whoever reads the configuration says what it means there.
     ///
     /// # Errors
     /// All of them at once.
@@ -240,7 +241,7 @@ mod tests {
             Proof::Hmac { hash: Hash::Sha256, encoding: Encoding::Hex, content: vec![Segment::Body] }
         );
         assert_eq!((scheme.timestamp, scheme.tolerance), (None, None));
-        assert!(scheme.event_id.is_empty());
+        assert_eq!(scheme.event_id, EventId::default());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A row as meant: what the engine in `verify` interprets, as types.
 //!
-//! A [`Scheme`] comes from [`Scheme::from_row`] alone, which checks that its parts fit together. Whoever holds one
-//! needs no further checks, save that [`EventId::is_empty`] where the row leaves the id to the source.
+//! A [`Scheme`] comes from [`Scheme::from_row`] alone, which checks that its parts fit together: whoever holds one
+//! needs no further checks. Names of headers, keys of secrets and what must stay hidden are told here.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -24,7 +24,7 @@ pub enum Selector {
     Body,
 }
 
-/// Where an event's id is.
+/// Where an event's id is. Were there no entry at all, no delivery would have one, and each be refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventId {
     /// Tried in order; of an inner list all must be there, and are joined by colons.
@@ -38,14 +38,6 @@ pub struct EventId {
 pub struct EventType {
     /// Tried in order; of an inner list what is there is joined by dots.
     pub tries: Vec<Vec<Selector>>,
-}
-
-impl EventId {
-    /// Whether no place is named at all: then every delivery is refused.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tries.is_empty() && !self.or_fresh
-    }
 }
 
 /// A JSON pointer (RFC 6901) to something within a document.
@@ -62,7 +54,7 @@ const KINDS: &str =
 ///
 /// # Errors
 /// Says which entry is wrong; the error's key is `event_id`.
-pub fn parse_event_id(written: &[Selection]) -> Result<EventId, RowError> {
+pub(super) fn parse_event_id(written: &[Selection]) -> Result<EventId, RowError> {
     let wrong = |message: String| RowError::new("event_id", message);
     let or_fresh = written.last() == Some(&Selection::One("none".to_owned()));
     let entries = &written[..written.len() - usize::from(or_fresh)];
@@ -83,7 +75,7 @@ pub fn parse_event_id(written: &[Selection]) -> Result<EventId, RowError> {
 ///
 /// # Errors
 /// Says which entry is wrong; the error's key is `event_type`.
-pub fn parse_event_type(written: &[Selection]) -> Result<EventType, RowError> {
+pub(super) fn parse_event_type(written: &[Selection]) -> Result<EventType, RowError> {
     let wrong = |message: String| RowError::new("event_type", message);
     let tries = parse_tries(written).map_err(|message| wrong(message).hint(KINDS))?;
     if tries.iter().flatten().any(|part| *part == Selector::Body) {
@@ -105,7 +97,7 @@ impl Selector {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn parse(written: &str) -> Result<Self, String> {
+    pub(super) fn parse(written: &str) -> Result<Self, String> {
         let named = |name: &str| {
             if name.is_empty() { Err(format!("`{written}` names nothing")) } else { Ok(name.to_owned()) }
         };
