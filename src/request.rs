@@ -57,15 +57,17 @@ impl Headers {
     }
 
     /// Every value under a name, in order.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let is_named =
+            move |field: &&Field| self.text[field.start..field.name_end].eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_named).map(|field| &self.text[field.name_end..field.end])
     }
 
     /// The value under a name. Repeated with the same value it still counts as one.
     ///
     /// # Errors
     /// [`Repeated`] when the name came with values that differ: which one was meant is not guessed at.
-    pub fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Repeated> {
+    pub fn one<'a>(&'a self, name: &str) -> Result<Option<&'a [u8]>, Repeated> {
         let mut values = self.all(name);
         let first = values.next();
         if values.any(|value| Some(value) != first) { Err(Repeated) } else { Ok(first) }

@@ -6,6 +6,7 @@
 
 mod parse;
 mod row;
+mod sample;
 mod scheme;
 mod selector;
 mod template;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use row::{Row, RowError, Selection};
+pub use sample::sample;
 pub use scheme::{Encoding, Handshake, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};
 pub use selector::{EventId, EventType, Pointer, Selector, parse_event_id, parse_event_type};
 pub use template::Segment;

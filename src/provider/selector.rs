@@ -163,6 +163,12 @@ impl Pointer {
         }
     }
 
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// The steps, unescaped; at least one.
     #[must_use]
     pub fn steps(&self) -> &[String] {

@@ -1,8 +1,9 @@
 //! A delivery that was found genuine: what the inbox stores.
 //!
 //! Only this room can build a [`Verified`], so that nothing else can ever be stored. It owns what it holds and
-//! may cross threads.
+//! may cross threads. Bodies and headers never print.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use crate::clock::Millis;
 
 /// A genuine delivery with the events it carries.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Verified {
     pub(super) source: Arc<str>,
     pub(super) received_at: Millis,
@@ -20,7 +21,7 @@ pub struct Verified {
 }
 
 /// One event of a delivery.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Item {
     /// 1 to 255 bytes without control characters.
     pub event_id: String,
@@ -61,5 +62,18 @@ impl Verified {
     #[must_use]
     pub fn items(&self) -> &[Item] {
         &self.items
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").field("source", &self.source).field("items", &self.items).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event_id, event_type, body, .. } = self;
+        write!(f, "{event_id} ({event_type}, {} bytes)", body.len())
     }
 }

@@ -1,0 +1,148 @@
+//! What the demo plays: its configuration, its handlers, its deliveries, and what should come of each.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::event::JobState;
+use crate::verify::Forgery;
+
+/// One delivery and what should come of it.
+pub(super) struct Act {
+    pub(super) source: &'static str,
+    pub(super) event_type: &'static str,
+    pub(super) id: &'static str,
+    pub(super) sent: &'static str,
+    pub(super) forgery: Forgery,
+    pub(super) expected: &'static str,
+}
+
+const fn act(source: &'static str, event_type: &'static str, id: &'static str) -> Act {
+    Act { source, event_type, id, sent: "genuine", forgery: Forgery::None, expected: ACCEPTED }
+}
+
+const ACCEPTED: &str = "stored";
+const DUPLICATE: &str = "a duplicate, acknowledged and not run again";
+const REFUSED: &str = "refused";
+
+/// In this order.
+pub(super) const ACTS: &[Act] = &[
+    act("github", "push", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+    Act { sent: "again", expected: DUPLICATE, ..act("github", "push", "72d3162e-cc78-11e3-81ab-4c9367dc0958") },
+    Act {
+        sent: "forged",
+        forgery: Forgery::WrongSignature,
+        expected: REFUSED,
+        ..act("github", "push", "0b2c9f4e-0000-4000-8000-00000000f03d")
+    },
+    act("github", "ping", "1f6e2c4a-cc78-11e3-9a5b-4c9367dc0958"),
+    act("stripe", "invoice.paid", "evt_1PaidInTheDemo"),
+    Act { sent: "again", expected: DUPLICATE, ..act("stripe", "invoice.paid", "evt_1PaidInTheDemo") },
+    Act {
+        sent: "an hour old",
+        forgery: Forgery::Stale,
+        expected: REFUSED,
+        ..act("stripe", "invoice.paid", "evt_1StaleInTheDemo")
+    },
+    act("shopify", "orders/create", "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043"),
+    Act {
+        sent: "forged",
+        forgery: Forgery::WrongSignature,
+        expected: REFUSED,
+        ..act("shopify", "orders/create", "b54557e4-0000-4b37-8a5f-00000000f03d")
+    },
+    act("slack", "app_mention", "Ev08MFMKH6"),
+    Act { sent: "an hour old", forgery: Forgery::Stale, expected: REFUSED, ..act("slack", "app_mention", "Ev08STALE6") },
+    act("standard-webhooks", "user.deleted", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"),
+];
+
+impl Act {
+    /// What the answer means, in words.
+    pub(super) fn meaning(&self, status: u16, body: &str) -> &'static str {
+        match status {
+            200 if body.contains(r#""status":"accepted""#) => ACCEPTED,
+            200 if body.contains(r#""status":"duplicate""#) => DUPLICATE,
+            401 => REFUSED,
+            _ => "something else",
+        }
+    }
+}
+
+/// Handlers, their endings in order, and the state of their job.
+const RUNS: &[(&str, &[&str], JobState)] = &[
+    ("deploy", &["succeeded"], JobState::Succeeded),
+    ("fulfil", &["failed", "succeeded"], JobState::Succeeded),
+    ("ship", &["succeeded"], JobState::Succeeded),
+    ("greet", &["succeeded"], JobState::Succeeded),
+    ("purge", &["dead"], JobState::Dead),
+];
+
+/// What a handler did that it should not have.
+pub(super) fn surprise(handler: &str, endings: &[&str], state: JobState) -> Option<String> {
+    let (_, expected, final_state) = RUNS.iter().find(|(name, ..)| *name == handler)?;
+    (endings != *expected || state != *final_state)
+        .then(|| format!("{handler}: {} ({state}) instead of {} ({final_state})", endings.join(", "), expected.join(", ")))
+}
+
+/// Handlers that should have run and did not.
+pub(super) fn missing(ran: impl Fn(&str, JobState) -> bool) -> Vec<String> {
+    RUNS.iter().filter(|(name, _, state)| !ran(name, *state)).map(|(name, ..)| format!("{name} did not run")).collect()
+}
+
+/// Writes configuration and handlers into the folder; returns the configuration's path.
+pub(super) fn write(folder: &Path) -> io::Result<PathBuf> {
+    fs::create_dir(folder.join("handlers"))?;
+    for (name, text) in HANDLERS {
+        let file = folder.join("handlers").join(name);
+        fs::write(&file, text)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    }
+    let file = folder.join("hookbox.toml");
+    fs::write(&file, configuration())?;
+    Ok(file)
+}
+
+/// Secrets are made up afresh, so that nothing here can be mistaken for one of somebody's.
+fn configuration() -> String {
+    let secret = || uuid::Uuid::new_v4().simple().to_string();
+    let encoded = format!("whsec_{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, secret()));
+    let source = |name: &str, secret: &str| format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{secret}\"\n\n");
+    let handler = |name: &str, source: &str, event: &str, file: &str| {
+        format!(
+            "[handlers.{name}]\nsources = [\"{source}\"]\nevents = [\"{event}\"]\ncommand = [\"handlers/{file}\"]\n\
+             retry = {{ attempts = 5, initial = \"200ms\", max = \"1s\", jitter = 0.1 }}\n\n"
+        )
+    };
+    [
+        "[server]\nlisten = \"127.0.0.1:0\"\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n".to_owned(),
+        source("github", &secret()),
+        source("stripe", &format!("whsec_{}", secret())),
+        source("shopify", &secret()),
+        source("slack", &secret()),
+        source("standard-webhooks", &encoded),
+        handler("deploy", "github", "push", "deploy-on-push.sh"),
+        handler("fulfil", "stripe", "invoice.*", "fulfil.sh"),
+        handler("ship", "shopify", "orders/create", "ship.sh"),
+        handler("greet", "slack", "app_mention", "greet.sh"),
+        handler("purge", "standard-webhooks", "user.deleted", "purge.sh"),
+    ]
+    .concat()
+}
+
+const HANDLERS: &[(&str, &str)] = &[
+    ("deploy-on-push.sh", include_str!("../../../handlers/deploy-on-push.sh")),
+    (
+        "fulfil.sh",
+        "#!/bin/sh\n# Fails the first time, as if a database were away.\ncat >/dev/null\n\
+         if [ \"$HOOKBOX_ATTEMPT\" -lt 2 ]; then echo 'the database is away' >&2; exit 1; fi\n\
+         echo \"fulfilled under $HOOKBOX_IDEMPOTENCY_KEY\"\n",
+    ),
+    ("ship.sh", "#!/bin/sh\necho \"shipping an order of $(wc -c | tr -d ' ') bytes\"\n"),
+    ("greet.sh", "#!/bin/sh\ncat >/dev/null\necho \"hello, $HOOKBOX_EVENT_TYPE\"\n"),
+    (
+        "purge.sh",
+        "#!/bin/sh\n# Says that this event can never work, so that it is not tried again.\ncat >/dev/null\n\
+         echo '{\"dead\":\"no such user\"}' >\"$HOOKBOX_RESULT\"\nexit 1\n",
+    ),
+];

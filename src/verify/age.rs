@@ -1,0 +1,105 @@
+//! How old is a timestamp? The window holds in both directions.
+//!
+//! Takes a text that a genuine signature covers; no number is too large to be judged. Seconds are compared as
+//! whole seconds, as the providers' own libraries do.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::refusal::Why;
+use crate::clock::Millis;
+use crate::provider::Unit;
+
+/// Whether a timestamp lies within the window around now.
+pub(super) fn check(text: &[u8], unit: Unit, allowed: Duration, now: Millis) -> Result<(), Why> {
+    let sent_at = read(text, unit).ok_or(Why::TimestampMalformed(written_as(unit)))?;
+    let now = if unit == Unit::Seconds { now.0.div_euclid(1000).saturating_mul(1000) } else { now.0 };
+    let off = Duration::from_millis(now.abs_diff(sent_at));
+    match (off > allowed, sent_at < now) {
+        (false, _) => Ok(()),
+        (true, true) => Err(Why::TooOld { age: off, allowed }),
+        (true, false) => Err(Why::TooNew { ahead: off, allowed }),
+    }
+}
+
+/// An instant as the provider writes it.
+pub(super) fn write(instant: Millis, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds => instant.0.div_euclid(1000).to_string(),
+        Unit::Millis => instant.0.to_string(),
+        Unit::Rfc3339 => instant.to_rfc3339(),
+    }
+}
+
+fn read(text: &[u8], unit: Unit) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let number = || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok())?;
+    match unit {
+        Unit::Seconds => number().map(|seconds| seconds.saturating_mul(1000)),
+        Unit::Millis => number(),
+        Unit::Rfc3339 => text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond),
+    }
+}
+
+fn written_as(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Seconds => "unix seconds",
+        Unit::Millis => "unix milliseconds",
+        Unit::Rfc3339 => "RFC 3339",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_700_000_000_500);
+    const WINDOW: Duration = Duration::from_secs(300);
+
+    fn judge(text: &str, unit: Unit) -> Result<(), Why> {
+        check(text.as_bytes(), unit, WINDOW, NOW)
+    }
+
+    #[test]
+    fn the_window_holds_in_both_directions_to_the_second() {
+        assert_eq!(judge("1699999700", Unit::Seconds), Ok(()));
+        assert_eq!(judge("1700000300", Unit::Seconds), Ok(()));
+        let (age, ahead) = (Duration::from_secs(301), Duration::from_secs(301));
+        assert_eq!(judge("1699999699", Unit::Seconds), Err(Why::TooOld { age, allowed: WINDOW }));
+        assert_eq!(judge("1700000301", Unit::Seconds), Err(Why::TooNew { ahead, allowed: WINDOW }));
+        assert_eq!(judge("1699999700500", Unit::Millis), Ok(()));
+        assert!(matches!(judge("1699999700499", Unit::Millis), Err(Why::TooOld { .. })));
+        assert_eq!(judge("2023-11-14T22:13:20Z", Unit::Rfc3339), Ok(()));
+        assert_eq!(judge("2023-11-15T00:13:20+02:00", Unit::Rfc3339), Ok(()));
+        assert!(matches!(judge("2023-11-14T22:03:20Z", Unit::Rfc3339), Err(Why::TooOld { .. })));
+    }
+
+    #[test]
+    fn what_is_no_instant_is_malformed() {
+        for text in
+            ["", " 1700000000", "1700000000 ", "+1700000000", "-1", "1.7e9", "0x1", "1700000000.5", "now", "１７"]
+        {
+            assert_eq!(judge(text, Unit::Seconds), Err(Why::TimestampMalformed("unix seconds")), "{text}");
+            assert!(judge(text, Unit::Rfc3339).is_err(), "{text}");
+        }
+        assert!(matches!(judge("99999999999999999999", Unit::Seconds), Err(Why::TimestampMalformed(_))));
+    }
+
+    #[test]
+    fn no_number_is_too_large_to_be_judged() {
+        for (text, now) in [("9223372036854775807", i64::MIN), ("9223372036854775807", 0), ("0", i64::MAX)] {
+            for unit in [Unit::Seconds, Unit::Millis] {
+                let verdict = check(text.as_bytes(), unit, WINDOW, Millis(now));
+                assert!(matches!(verdict, Err(Why::TooNew { .. } | Why::TooOld { .. })), "{text} {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for unit in [Unit::Seconds, Unit::Millis, Unit::Rfc3339] {
+            assert_eq!(judge(&write(NOW, unit), unit), Ok(()), "{unit:?}");
+        }
+    }
+}

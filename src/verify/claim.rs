@@ -1,0 +1,180 @@
+//! What stands where a provider puts its signature: one signature or several, perhaps a timestamp beside them.
+//!
+//! Reads and writes every syntax and encoding that a row can name. A list may hold items that nobody asked for
+//! (`v0`, `v1a`): they are not looked at. What is there twice and may be there once is refused, not guessed at.
+
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+
+use super::refusal::{MAX_SIGNATURES, Why};
+use crate::provider::{Encoding, Scheme, Syntax, TimestampPlace};
+
+/// Senders differ on whether to pad (RFC 4648, 3.2).
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false),
+);
+
+/// Signatures as written, and the timestamp where the scheme has it among them.
+#[derive(Debug, Default)]
+pub(super) struct Claim<'a> {
+    pub(super) signatures: Vec<&'a str>,
+    pub(super) timestamp: Option<&'a str>,
+}
+
+/// Reads the value that the scheme's place holds.
+pub(super) fn read<'a>(scheme: &Scheme, written: &'a str) -> Result<Claim<'a>, Why> {
+    match &scheme.syntax {
+        Syntax::Plain => Ok(Claim { signatures: vec![written], timestamp: None }),
+        Syntax::Prefixed(prefix) => match written.strip_prefix(prefix.as_str()) {
+            Some(signature) => Ok(Claim { signatures: vec![signature], timestamp: None }),
+            None => Err(Why::NoPrefix(scheme.signature.clone(), prefix.clone())),
+        },
+        Syntax::KvList { item_separator, kv_separator, field } => {
+            let pairs = written.split(item_separator.as_str()).filter_map(|item| item.split_once(kv_separator));
+            read_list(scheme, field, pairs)
+        }
+    }
+}
+
+fn read_list<'a>(
+    scheme: &Scheme,
+    field: &str,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Claim<'a>, Why> {
+    let place = || scheme.signature.clone();
+    let timestamp_field = timestamp_field(scheme);
+    let mut claim = Claim::default();
+    for (key, value) in pairs {
+        if key == field {
+            claim.signatures.push(value);
+        } else if Some(key) == timestamp_field && claim.timestamp.replace(value).is_some() {
+            return Err(Why::RepeatedField(place(), key.to_owned()));
+        }
+    }
+    match timestamp_field {
+        _ if claim.signatures.is_empty() => Err(Why::NoField(place(), field.to_owned())),
+        _ if claim.signatures.len() > MAX_SIGNATURES => Err(Why::TooMany(place())),
+        Some(name) if claim.timestamp.is_none() => Err(Why::NoField(place(), name.to_owned())),
+        _ => Ok(claim),
+    }
+}
+
+fn timestamp_field(scheme: &Scheme) -> Option<&str> {
+    match &scheme.timestamp.as_ref()?.place {
+        TimestampPlace::Field(name) => Some(name),
+        TimestampPlace::At(_) => None,
+    }
+}
+
+/// Writes the value that [`read`] reads.
+pub(super) fn write(scheme: &Scheme, signature: &str, timestamp: &str) -> String {
+    match &scheme.syntax {
+        Syntax::Plain => signature.to_owned(),
+        Syntax::Prefixed(prefix) => format!("{prefix}{signature}"),
+        Syntax::KvList { item_separator, kv_separator, field } => {
+            let first = timestamp_field(scheme).map(|name| format!("{name}{kv_separator}{timestamp}{item_separator}"));
+            format!("{}{field}{kv_separator}{signature}", first.unwrap_or_default())
+        }
+    }
+}
+
+/// The bytes of a signature.
+pub(super) fn decode(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
+    match encoding {
+        Encoding::Utf8 => Some(text.as_bytes().to_vec()),
+        Encoding::Hex => hex::decode(text).ok(),
+        Encoding::Base64 => STANDARD.decode(text).ok(),
+        Encoding::Base64Url => BASE64_URL.decode(text).ok(),
+    }
+}
+
+/// The text of a signature.
+pub(super) fn encode(encoding: Encoding, signature: &[u8]) -> String {
+    match encoding {
+        Encoding::Utf8 => String::from_utf8_lossy(signature).into_owned(),
+        Encoding::Hex => hex::encode(signature),
+        Encoding::Base64 => STANDARD.encode(signature),
+        Encoding::Base64Url => BASE64_URL.encode(signature),
+    }
+}
+
+/// An encoding's name for people.
+pub(super) fn name_of(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Utf8 => "UTF-8",
+        Encoding::Hex => "hex",
+        Encoding::Base64 => "base64",
+        Encoding::Base64Url => "base64url",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::find;
+
+    fn scheme(provider: &str) -> Scheme {
+        Scheme::from_row(find(provider).unwrap()).unwrap()
+    }
+
+    fn signatures<'a>(provider: &str, written: &'a str) -> Result<Vec<&'a str>, Why> {
+        read(&scheme(provider), written).map(|claim| claim.signatures)
+    }
+
+    #[test]
+    fn all_signatures_of_a_list_are_taken_and_foreign_items_are_not() {
+        assert_eq!(signatures("stripe", "t=1,v1=a,v0=b,v1=c,x,=,v1").unwrap(), ["a", "c"]);
+        assert_eq!(signatures("standard-webhooks", "v1a,b v1,a= v1,c,d  v2,e").unwrap(), ["a=", "c,d"]);
+        assert_eq!(signatures("github", "sha256=a").unwrap(), ["a"]);
+        assert_eq!(signatures("shopify", "a=").unwrap(), ["a="]);
+    }
+
+    #[test]
+    fn what_is_not_as_the_scheme_has_it_is_refused() {
+        assert!(matches!(signatures("github", "sha1=a"), Err(Why::NoPrefix(..))));
+        assert!(matches!(signatures("github", "SHA256=a"), Err(Why::NoPrefix(..))));
+        assert!(matches!(signatures("github", "a"), Err(Why::NoPrefix(..))));
+        assert!(matches!(signatures("stripe", "t=1,v0=a"), Err(Why::NoField(..))));
+        assert!(matches!(signatures("stripe", "v1=a"), Err(Why::NoField(..))));
+        assert!(matches!(signatures("stripe", "t=1,v1=a,t=2"), Err(Why::RepeatedField(..))));
+        assert!(matches!(signatures("stripe", "t=1,v1=a,t=1"), Err(Why::RepeatedField(..))));
+        assert!(matches!(signatures("stripe", &format!("t=1{}", ",v1=a".repeat(17))), Err(Why::TooMany(..))));
+        assert!(signatures("stripe", &format!("t=1{}", ",v1=a".repeat(16))).is_ok());
+        assert!(matches!(signatures("svix", "v1a,a"), Err(Why::NoField(..))));
+    }
+
+    #[test]
+    fn encodings_read_what_they_write_and_hex_in_either_case() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
+            assert_eq!(decode(encoding, &encode(encoding, &bytes)).as_ref(), Some(&bytes), "{encoding:?}");
+        }
+        assert_eq!(decode(Encoding::Hex, "aBCd"), decode(Encoding::Hex, "AbcD"));
+        assert_eq!(decode(Encoding::Base64Url, "_-8="), decode(Encoding::Base64Url, "_-8"));
+        for (encoding, text) in [
+            (Encoding::Hex, "abc"),
+            (Encoding::Hex, "0x00"),
+            (Encoding::Hex, "ab "),
+            (Encoding::Base64, "YWI"),
+            (Encoding::Base64, "_-8="),
+            (Encoding::Base64, "YWJ="),
+            (Encoding::Base64Url, "+/8="),
+        ] {
+            assert_eq!(decode(encoding, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for (name, _) in crate::provider::all() {
+            let scheme = scheme(name);
+            let written = write(&scheme, "c2ln", "17");
+            let claim = read(&scheme, &written).unwrap();
+            assert_eq!(claim.signatures, ["c2ln"], "{name}");
+            assert_eq!(claim.timestamp, timestamp_field(&scheme).map(|_| "17"), "{name}");
+        }
+    }
+}

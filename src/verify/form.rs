@@ -1,0 +1,82 @@
+//! Fields of a query string or an `application/x-www-form-urlencoded` body (WHATWG URL, 5.1).
+//!
+//! A field that comes several times with different values is refused: PHP takes the last, Go the first, others
+//! a list, so no reading is the right one.
+
+use std::borrow::Cow;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+use crate::request::Repeated;
+
+/// The value of a field, decoded.
+pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
+    let mut found: Option<Cow<'a, [u8]>> = None;
+    for pair in form.split(|byte| *byte == b'&') {
+        let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(place) => (&pair[..place], &pair[place + 1..]),
+            None => (pair, &[][..]),
+        };
+        if *decode(key) != *name.as_bytes() {
+            continue;
+        }
+        let value = decode(value);
+        if found.as_ref().is_some_and(|first| *first != value) {
+            return Err(Repeated);
+        }
+        found = Some(value);
+    }
+    Ok(found)
+}
+
+/// The same form with the values of some fields replaced by a mask.
+pub(super) fn masked(form: &str, name: &str, mask: &str) -> String {
+    let pairs = form.split('&').map(|pair| match pair.split_once('=') {
+        Some((key, _)) if *decode(key.as_bytes()) == *name.as_bytes() => Cow::Owned(format!("{key}={mask}")),
+        _ => Cow::Borrowed(pair),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Puts a field behind the others.
+pub(super) fn push(form: &mut String, name: &str, value: &str) {
+    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let separator = if form.is_empty() { "" } else { "&" };
+    form.push_str(&format!("{separator}{}={}", encode(name), encode(value)));
+}
+
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_decoded() {
+        let form = b"a=1&b+c=x%2By+z&&%61b=%C3%A9&bare&empty=";
+        let read = |name: &str| field(form, name).unwrap().map(|value| String::from_utf8(value.into_owned()).unwrap());
+        assert_eq!(read("a").as_deref(), Some("1"));
+        assert_eq!(read("b c").as_deref(), Some("x+y z"));
+        assert_eq!(read("ab").as_deref(), Some("é"));
+        assert_eq!(read("bare").as_deref(), Some(""));
+        assert_eq!(read("empty").as_deref(), Some(""));
+        assert_eq!(read("c"), None);
+    }
+
+    #[test]
+    fn a_field_with_two_values_is_refused_and_the_same_twice_is_one() {
+        assert_eq!(field(b"a=1&b=2&a=1", "a").unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(field(b"a=1&%61=2", "a"), Err(Repeated));
+    }
+
+    #[test]
+    fn every_value_under_a_name_is_masked_however_it_is_written() {
+        assert_eq!(masked("a=1&t%6Fken=x&token=y&token", "token", "***"), "a=1&t%6Fken=***&token=***&token");
+    }
+}

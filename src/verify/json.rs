@@ -1,0 +1,309 @@
+//! Reads a few places of a JSON document in one pass, without building it.
+//!
+//! The whole document is checked to be JSON (RFC 8259, in UTF-8); only what a pointer leads to is looked at.
+//! Of a key that comes twice the last counts, as it does for the parsers that handlers use, so that hookbox and
+//! handler read the same id. Strings and numbers are texts, the latter exactly as written; nothing else is.
+
+use std::borrow::Cow;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::provider::Pointer;
+
+/// The places that are wanted of a document.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pointers: Vec<Pointer>,
+    root: Node,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    slot: Option<usize>,
+    children: Vec<(String, Node)>,
+}
+
+/// What stood at each wanted place.
+#[derive(Debug)]
+pub(super) struct Texts<'a, 'w> {
+    wanted: &'w Wanted,
+    slots: Vec<Option<Cow<'a, str>>>,
+}
+
+/// The document is not JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotJson;
+
+impl Wanted {
+    pub(super) fn new<'a>(pointers: impl Iterator<Item = &'a Pointer>) -> Self {
+        let mut wanted = Self::default();
+        for pointer in pointers {
+            if !wanted.pointers.contains(pointer) {
+                wanted.root.add(pointer.steps(), wanted.pointers.len());
+                wanted.pointers.push(pointer.clone());
+            }
+        }
+        wanted
+    }
+
+    /// Reads a document.
+    pub(super) fn read<'a>(&self, document: &'a [u8]) -> Result<Texts<'a, '_>, NotJson> {
+        let text = std::str::from_utf8(document).map_err(|_| NotJson)?;
+        let mut slots = vec![None; self.pointers.len()];
+        read_node(&self.root, text, &mut slots)?;
+        Ok(Texts { wanted: self, slots })
+    }
+}
+
+impl<'a> Texts<'a, '_> {
+    /// What stood at a place; nothing where the place was not wanted.
+    pub(super) fn at(&self, pointer: &str) -> Option<&Cow<'a, str>> {
+        let slot = self.wanted.pointers.iter().position(|wanted| wanted.as_str() == pointer)?;
+        self.slots.get(slot)?.as_ref()
+    }
+}
+
+impl Node {
+    fn add(&mut self, steps: &[String], slot: usize) {
+        let Some((step, rest)) = steps.split_first() else {
+            self.slot = Some(slot);
+            return;
+        };
+        let place = self.children.iter().position(|(known, _)| known == step).unwrap_or_else(|| {
+            self.children.push((step.clone(), Node::default()));
+            self.children.len() - 1
+        });
+        self.children[place].1.add(rest, slot);
+    }
+
+    fn child(&self, step: &str) -> Option<&Node> {
+        self.children.iter().find(|(known, _)| known == step).map(|(_, node)| node)
+    }
+
+    fn clear(&self, slots: &mut [Option<Cow<'_, str>>]) {
+        if let Some(slot) = self.slot {
+            slots[slot] = None;
+        }
+        self.children.iter().for_each(|(_, child)| child.clear(slots));
+    }
+}
+
+fn read_node<'a>(node: &Node, text: &'a str, slots: &mut [Option<Cow<'a, str>>]) -> Result<(), NotJson> {
+    let mut document = serde_json::Deserializer::from_str(text);
+    Walk { node, slots }.deserialize(&mut document).and_then(|()| document.end()).map_err(|_| NotJson)
+}
+
+fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first() {
+        Some(b'"') if raw.contains('\\') => serde_json::from_str(raw).ok().map(Cow::Owned),
+        Some(b'"') => raw.get(1..raw.len() - 1).map(Cow::Borrowed),
+        Some(b'-' | b'0'..=b'9') => Some(Cow::Borrowed(raw)),
+        _ => None,
+    }
+}
+
+struct Walk<'n, 's, 'a> {
+    node: &'n Node,
+    slots: &'s mut [Option<Cow<'a, str>>],
+}
+
+impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, value: D) -> Result<(), D::Error> {
+        let Some(slot) = self.node.slot else { return value.deserialize_any(self) };
+        let raw: &'a RawValue = serde::Deserialize::deserialize(value)?;
+        self.slots[slot] = text_of(raw.get());
+        if self.node.children.is_empty() {
+            return Ok(());
+        }
+        serde_json::Deserializer::from_str(raw.get()).deserialize_any(self).map_err(D::Error::custom)
+    }
+}
+
+impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(child) = map.next_key_seed(Step(self.node))? {
+            match child {
+                None => drop(map.next_value::<IgnoredAny>()?),
+                Some(node) => {
+                    node.clear(self.slots);
+                    map.next_value_seed(Walk { node, slots: &mut *self.slots })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        for index in 0_usize.. {
+            let more = match self.node.child(&index.to_string()) {
+                None => seq.next_element::<IgnoredAny>()?.is_some(),
+                Some(node) => seq.next_element_seed(Walk { node, slots: &mut *self.slots })?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Reads a key and says which node stands below it.
+struct Step<'n>(&'n Node);
+
+impl<'a, 'n> DeserializeSeed<'a> for Step<'n> {
+    type Value = Option<&'n Node>;
+
+    fn deserialize<D: Deserializer<'a>>(self, key: D) -> Result<Self::Value, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl<'n> Visitor<'_> for Step<'n> {
+    type Value = Option<&'n Node>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.child(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(document: &str, pointer: &str) -> Result<Option<String>, NotJson> {
+        let pointer = Pointer::parse(pointer).unwrap();
+        let wanted = Wanted::new([&pointer].into_iter());
+        let texts = wanted.read(document.as_bytes())?;
+        Ok(texts.at(pointer.as_str()).map(|text| text.clone().into_owned()))
+    }
+
+    fn found(document: &str, pointer: &str) -> Option<String> {
+        read(document, pointer).unwrap()
+    }
+
+    #[test]
+    fn a_pointer_leads_through_objects_and_arrays() {
+        let document = r#"{"a":[{"x":1},{"b/c":{"~":"here"}}],"":{"0":"zero"},"z":true}"#;
+        assert_eq!(found(document, "/a/1/b~1c/~0").as_deref(), Some("here"));
+        assert_eq!(found(document, "//0").as_deref(), Some("zero"));
+        assert_eq!(found(document, "/a/0/x").as_deref(), Some("1"));
+        for nowhere in ["/a/2", "/a/01/x", "/a/x", "/b", "/a/0/x/y", "/z/0"] {
+            assert_eq!(found(document, nowhere), None, "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn strings_and_numbers_are_texts_and_nothing_else_is() {
+        for (value, text) in [
+            (r#""plain""#, "plain"),
+            (r#""a\u00e9\n\"""#, "aé\n\""),
+            ("12345678901234567890123", "12345678901234567890123"),
+            ("-1.50e+3", "-1.50e+3"),
+            (r#""""#, ""),
+        ] {
+            assert_eq!(found(&format!(r#"{{"id": {value} }}"#), "/id").as_deref(), Some(text), "{value}");
+        }
+        for value in ["true", "null", "{}", "[]", "[1]", r#"{"id":"x"}"#] {
+            assert_eq!(found(&format!(r#"{{"id":{value}}}"#), "/id"), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn of_a_key_that_comes_twice_the_last_counts() {
+        assert_eq!(found(r#"{"id":"1","id":"2"}"#, "/id").as_deref(), Some("2"));
+        assert_eq!(found(r#"{"id":"1","\u0069d":3}"#, "/id").as_deref(), Some("3"));
+        assert_eq!(found(r#"{"id":"1","id":null}"#, "/id"), None);
+        assert_eq!(found(r#"{"a":{"id":"1"},"a":{"b":2}}"#, "/a/id"), None);
+        assert_eq!(found(r#"{"a":{"id":"1"},"a":7}"#, "/a/id"), None);
+    }
+
+    #[test]
+    fn the_whole_document_must_be_json() {
+        for document in ["", "hello", "{", r#"{"id":"1"} x"#, r#"{"id":"1",}"#, r#"{"id":"1","x":01}"#, "[1,]", "nul"] {
+            assert_eq!(read(document, "/id"), Err(NotJson), "{document}");
+        }
+        let wanted = Wanted::new(std::iter::empty());
+        assert!(matches!(wanted.read(b"{\"a\":\"\xff\"}"), Err(NotJson)));
+        assert!(wanted.read(b" [1, \"a\"] ").is_ok());
+    }
+
+    #[test]
+    fn a_value_and_what_is_below_it_may_both_be_wanted() {
+        let pointers = ["/event", "/event/type", "/event/0"].map(|text| Pointer::parse(text).unwrap());
+        let wanted = Wanted::new(pointers.iter());
+        let read = |document: &str| {
+            let texts = wanted.read(document.as_bytes()).unwrap();
+            pointers.each_ref().map(|pointer| texts.at(pointer.as_str()).map(ToString::to_string))
+        };
+        assert_eq!(read(r#"{"event":"x"}"#), [Some("x".to_owned()), None, None]);
+        assert_eq!(read(r#"{"event":{"type":"y"}}"#), [None, Some("y".to_owned()), None]);
+        assert_eq!(read(r#"{"event":[5]}"#), [None, None, Some("5".to_owned())]);
+    }
+
+    #[test]
+    fn deep_nesting_beside_the_path_is_no_danger() {
+        let deep = "[".repeat(1 << 20);
+        assert_eq!(read(&format!(r#"{{"id":"1","x":{deep}"#), "/id"), Err(NotJson));
+        let closed = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(found(&format!(r#"{{"x":{closed},"id":"1"}}"#), "/id").as_deref(), Some("1"));
+        assert_eq!(found(&format!(r#"{{"id":{closed}}}"#), "/id"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_reads_what_a_whole_parser_reads(
+            keys in proptest::collection::vec("[ab]", 1..4),
+            document in r#"[\[\]{}":,ab01 \\]{0,40}"#,
+        ) {
+            let pointer = Pointer::parse(&format!("/{}", keys.join("/"))).unwrap();
+            let whole: Result<serde_json::Value, _> = serde_json::from_str(&document);
+            let wanted = Wanted::new([&pointer].into_iter());
+            let texts = wanted.read(document.as_bytes());
+            proptest::prop_assert_eq!(whole.is_ok(), texts.is_ok());
+            if let (Ok(whole), Ok(texts)) = (whole, texts) {
+                let expected = whole.pointer(&pointer.to_string()).and_then(serde_json::Value::as_str);
+                let found = texts.at(pointer.as_str()).filter(|text| !text.bytes().all(|byte| byte.is_ascii_digit()));
+                if let Some(expected) = expected.filter(|text| !text.bytes().all(|byte| byte.is_ascii_digit())) {
+                    proptest::prop_assert_eq!(Some(expected), found.map(|text| &**text));
+                }
+            }
+        }
+    }
+}

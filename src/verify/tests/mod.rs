@@ -1,0 +1,105 @@
+//! The engine against published vectors, against every row of the table, and against noise.
+
+mod hostile;
+mod names;
+mod table;
+mod vectors;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::provider::{Row, find};
+use crate::secret::Secret;
+
+/// 2023-11-14T22:13:20Z
+const NOW: Millis = Millis(1_700_000_000_000);
+
+fn source(row: &Row, secrets: &[&str]) -> Source {
+    Source {
+        name: "here".into(),
+        provider: "custom".to_owned(),
+        path: "/hooks/here".to_owned(),
+        scheme: Arc::new(Scheme::from_row(row).unwrap()),
+        secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
+        max_body: 1 << 20,
+    }
+}
+
+fn known(provider: &str, secrets: &[&str]) -> Source {
+    Source { provider: provider.to_owned(), ..source(find(provider).unwrap(), secrets) }
+}
+
+fn custom(row: &str, secret: &str) -> Source {
+    source(&toml::from_str(row).unwrap(), &[secret])
+}
+
+fn request(headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
+    let mut fields = Headers::default();
+    headers.iter().for_each(|(name, value)| fields.push(name, value.as_bytes()));
+    Request {
+        method: "POST".to_owned(),
+        path: "/hooks/here".to_owned(),
+        query: String::new(),
+        headers: fields,
+        body: body.into().into(),
+        received_at: NOW,
+    }
+}
+
+fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
+    Verifier::new(source).check(request, NOW)
+}
+
+/// Id and type of a delivery that must be genuine and carry one event.
+fn event(source: &Source, request: &Request) -> (String, String) {
+    match check(source, request) {
+        Ok(Genuine::Event(verified)) => {
+            let [item] = verified.items() else { panic!("{} events", verified.items().len()) };
+            assert_eq!(item.body, request.body);
+            (item.event_id.clone(), item.event_type.clone())
+        }
+        other => panic!("{}: {other:?}", source.provider),
+    }
+}
+
+fn why(source: &Source, request: &Request) -> Why {
+    match check(source, request) {
+        Err(Refusal::NotGenuine(why)) => why,
+        other => panic!("{}: {other:?}", source.provider),
+    }
+}
+
+fn fault(source: &Source, request: &Request) -> Fault {
+    match check(source, request) {
+        Err(Refusal::Malformed(fault)) => fault,
+        other => panic!("{}: {other:?}", source.provider),
+    }
+}
+
+/// The same request with its headers changed: `None` drops one.
+fn altered(request: &Request, change: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Request {
+    let mut headers = Headers::default();
+    for (name, value) in request.headers.iter() {
+        if let Some(value) = change(name, value) {
+            headers.push(name, &value);
+        }
+    }
+    Request { headers, ..request.clone() }
+}
+
+fn without(request: &Request, name: &str) -> Request {
+    altered(request, |field, value| (!field.eq_ignore_ascii_case(name)).then(|| value.to_vec()))
+}
+
+fn replaced(request: &Request, name: &str, change: impl Fn(&str) -> String) -> Request {
+    altered(request, |field, value| match field.eq_ignore_ascii_case(name) {
+        true => Some(change(std::str::from_utf8(value).unwrap()).into_bytes()),
+        false => Some(value.to_vec()),
+    })
+}
+
+fn with(request: &Request, name: &str, value: &str) -> Request {
+    let mut request = request.clone();
+    request.headers.push(name, value.as_bytes());
+    request
+}

@@ -1,0 +1,208 @@
+//! Ids, types and handshakes of deliveries whose signature holds.
+
+use super::*;
+use crate::provider::sample;
+
+const SIGNED: &str = "signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
+
+/// A delivery of a custom source, signed over whatever it is.
+fn signed(source: &Source, headers: &[(&str, &str)], body: &[u8]) -> Request {
+    let key = Key::new(&source.scheme.proof, b"s").unwrap();
+    let signature = hex::encode(key.sign(&[body]));
+    with(&request(headers, body), "X-Sig", &signature)
+}
+
+fn named(names: &str) -> Source {
+    custom(&format!("{SIGNED}{names}"), "s")
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json; charset=utf-8");
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+#[test]
+fn selectors_are_tried_in_order_and_an_inner_list_is_joined() {
+    let source = named(
+        "event_id = ['header:X-Id', ['json:/a', 'json:/b'], 'json:/n', 'body']
+         event_type = [['header:X-Type', 'json:/action', 'json:/what'], 'json:/b']",
+    );
+    let read = |headers: &[(&str, &str)], body: &str| event(&source, &signed(&source, headers, body.as_bytes()));
+    let pair = |id: &str, event_type: &str| (id.to_owned(), event_type.to_owned());
+    let body = r#"{"a":"1","b":2.50,"action":"opened"}"#;
+    assert_eq!(read(&[("X-Id", "x"), ("X-Type", "pull")], body), pair("x", "pull.opened"));
+    assert_eq!(read(&[("X-Id", "")], body), pair("1:2.50", "opened"));
+    assert_eq!(
+        read(&[("X-Type", "push")], r#"{"a":"1","n":123456789012345678901}"#),
+        pair("123456789012345678901", "push")
+    );
+    assert_eq!(read(&[], r#"{"n":-1e5,"b":"z"}"#), pair("-1e5", "z"));
+    let (id, event_type) = read(&[], "abc");
+    assert_eq!(id, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(event_type, "");
+}
+
+#[test]
+fn forms_and_queries_hold_names_too() {
+    let source =
+        named("event_id = ['form:id', 'query:id', 'form_json:payload/id']\nevent_type = ['form_json:payload/deep/0']");
+    let form = signed(&source, &[FORM], b"id=a%20b&payload=%7B%22deep%22%3A%5B%22t%22%5D%7D");
+    assert_eq!(event(&source, &form), ("a b".to_owned(), "t".to_owned()));
+    let mut query = signed(&source, &[JSON], b"{}");
+    query.query = "x&id=q".to_owned();
+    assert_eq!(event(&source, &query).0, "q");
+    query.query = "id=q&id=r".to_owned();
+    assert!(matches!(fault(&source, &query), Fault::Repeated(_)));
+    let nested = signed(&source, &[FORM], b"payload={\"id\":7}");
+    assert_eq!(event(&source, &nested).0, "7");
+    assert_eq!(fault(&source, &signed(&source, &[FORM], b"payload=x")), Fault::NotJson);
+    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=%ff")), Fault::NotText(_)));
+    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=1&id=2")), Fault::Repeated(_)));
+    // A JSON body is no form, whatever its strings hold.
+    assert!(matches!(fault(&source, &signed(&source, &[JSON], br#"{"x":"&id=1&"}"#)), Fault::NoId(_)));
+}
+
+#[test]
+fn without_an_id_it_is_refused_and_none_makes_a_fresh_one() {
+    let source = named("event_id = ['header:X-Id', ['json:/a', 'json:/b']]");
+    assert_eq!(
+        check(&source, &signed(&source, &[], b"{\"a\":1}")).unwrap_err().to_string(),
+        "genuine, but no event id at `header:X-Id` or `json:/a` with `json:/b`"
+    );
+    let fresh = named("event_id = ['json:/id', 'none']");
+    let ids = [(); 2].map(|()| event(&fresh, &signed(&fresh, &[], b"x")).0);
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[0].len(), 36);
+    let unnamed = named("");
+    assert!(matches!(fault(&unnamed, &signed(&unnamed, &[], b"{}")), Fault::NoId(_)));
+}
+
+#[test]
+fn a_body_that_claims_to_be_json_must_be_where_json_is_asked_for() {
+    let source = named("event_id = ['json:/id', 'body']");
+    assert_eq!(fault(&source, &signed(&source, &[JSON], b"{\"id\":")), Fault::NotJson);
+    assert_eq!(
+        fault(&source, &signed(&source, &[("content-type", "application/cloudevents+JSON")], b"")),
+        Fault::NotJson
+    );
+    event(&source, &signed(&source, &[FORM], b"id=1"));
+    let unasked = named("event_id = ['body']");
+    event(&unasked, &signed(&unasked, &[JSON], b"{\"id\":"));
+}
+
+#[test]
+fn names_are_bounded_and_free_of_control_characters() {
+    let source = named("event_id = ['header:X-Id']\nevent_type = ['json:/type']");
+    let check = |id: &str, body: &str| check(&source, &signed(&source, &[("X-Id", id)], body.as_bytes()));
+    let longest = "é".repeat(127) + "x";
+    assert_eq!(longest.len(), 255);
+    assert!(check(&longest, &format!(r#"{{"type":"{longest}"}}"#)).is_ok());
+    let refused = |fault: Fault| Err::<(), _>(Refusal::Malformed(fault));
+    let plain = |result: Result<Genuine, Refusal>| result.map(drop);
+    let long = "é".repeat(128);
+    assert_eq!(plain(check(&long, "{}")), refused(Fault::TooLong(Name::Id, 256)));
+    assert_eq!(plain(check("1", &format!(r#"{{"type":"{long}"}}"#))), refused(Fault::TooLong(Name::Type, 256)));
+    for control in ["a\u{1}", "\u{7f}", "\t", "a\u{85}b", "a\nb"] {
+        assert_eq!(plain(check(control, "{}")), refused(Fault::Control(Name::Id)), "{control:?}");
+    }
+    assert_eq!(plain(check("1", r#"{"type":"a\u0000"}"#)), refused(Fault::Control(Name::Type)));
+    let latin = altered(&signed(&source, &[("X-Id", "1")], b"{}"), |name, value| {
+        Some(if name == "X-Id" { vec![0xe9] } else { value.to_vec() })
+    });
+    assert!(matches!(fault(&source, &latin), Fault::NotText(_)));
+    let twice = signed(&source, &[("X-Id", "1"), ("x-id", "2")], b"{}");
+    assert!(matches!(fault(&source, &twice), Fault::Repeated(_)));
+}
+
+#[test]
+fn github_in_form_mode_reads_the_action_inside_the_form() {
+    let github = known("github", &["s"]);
+    let body = b"payload=%7B%22action%22%3A%22opened%22%7D";
+    let signature = hex::encode(Key::new(&github.scheme.proof, b"s").unwrap().sign(&[body]));
+    let headers = [FORM, ("X-GitHub-Event", "issues"), ("X-GitHub-Delivery", "d-1")];
+    let request = with(&request(&headers, body), "X-Hub-Signature-256", &format!("sha256={signature}"));
+    assert_eq!(event(&github, &request), ("d-1".to_owned(), "issues.opened".to_owned()));
+}
+
+#[test]
+fn gitlab_without_an_idempotency_key_counts_recursive_hooks_apart() {
+    let gitlab = known("gitlab", &["s"]);
+    let request = |body: &str| {
+        let headers = [JSON, ("X-Gitlab-Token", "s"), ("X-Gitlab-Event-UUID", "u"), ("X-Gitlab-Event", "Push Hook")];
+        super::request(&headers, body)
+    };
+    let (first, event_type) = event(&gitlab, &request(r#"{"a":1}"#));
+    assert!(first.starts_with("u:") && first.len() == 66, "{first}");
+    assert_eq!(event_type, "Push Hook");
+    assert_eq!(event(&gitlab, &request(r#"{"a":1}"#)).0, first);
+    assert_ne!(event(&gitlab, &request(r#"{"a":2}"#)).0, first);
+    assert_eq!(event(&gitlab, &with(&request("{}"), "Idempotency-Key", "k")).0, "k");
+    assert!(matches!(fault(&gitlab, &without(&request("{}"), "x-gitlab-event-uuid")), Fault::NoId(_)));
+}
+
+#[test]
+fn slack_is_answered_its_challenge_and_only_slack_is() {
+    let slack = known("slack", &["s"]);
+    let unsigned = Unsigned {
+        event_type: "url_verification".to_owned(),
+        body: sample("slack", "url_verification", "3eZbrw1aB \"ü\""),
+        ..Unsigned::default()
+    };
+    let request = sign(&slack, &unsigned, NOW).unwrap();
+    match check(&slack, &request) {
+        Ok(Genuine::Handshake(answer)) => {
+            assert_eq!((answer.status, answer.content_type), (200, "text/plain"));
+            assert_eq!(answer.body, "3eZbrw1aB \"ü\"".as_bytes());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(why(&known("slack", &["t"]), &request), Why::Wrong(_)));
+    let late = Verifier::new(&slack).check(&request, Millis(NOW.0 + 301_000));
+    assert!(matches!(late, Err(Refusal::NotGenuine(Why::TooOld { .. }))));
+    let empty = Unsigned { body: br#"{"type":"url_verification"}"#.to_vec(), ..unsigned };
+    assert_eq!(fault(&slack, &sign(&slack, &empty, NOW).unwrap()), Fault::NoChallenge("/challenge"));
+}
+
+#[test]
+fn slack_interactivity_is_named_by_its_trigger() {
+    let slack = known("slack", &["s"]);
+    let body = b"payload=%7B%22type%22%3A%22block_actions%22%2C%22trigger_id%22%3A%2212.34%22%7D";
+    let unsigned = Unsigned { body: body.to_vec(), content_type: Some(FORM.1.to_owned()), ..Unsigned::default() };
+    let request = sign(&slack, &unsigned, NOW).unwrap();
+    assert_eq!(request.body, body[..]);
+    assert_eq!(event(&slack, &request), ("12.34".to_owned(), "block_actions".to_owned()));
+}
+
+#[test]
+fn what_reads_as_wanted_is_sent_byte_for_byte() {
+    let stripe = known("stripe", &["s"]);
+    let body = br#"{ "type":"invoice.paid","id" : "evt_1","x":1.0 }"#;
+    let unsigned = Unsigned { event_type: "invoice.paid".into(), body: body.to_vec(), ..Unsigned::default() };
+    let request = sign(&stripe, &unsigned, NOW).unwrap();
+    assert_eq!(request.body, body[..]);
+    assert_eq!(event(&stripe, &request).0, "evt_1");
+    let changed = Unsigned { event_id: Some("evt_2".into()), ..unsigned };
+    let request = sign(&stripe, &changed, NOW).unwrap();
+    assert_eq!(request.body, br#"{"id":"evt_2","type":"invoice.paid","x":1.0}"#[..]);
+    assert_eq!(event(&stripe, &request), ("evt_2".to_owned(), "invoice.paid".to_owned()));
+}
+
+#[test]
+fn a_payload_may_say_its_type_more_exactly() {
+    let github = known("github", &["s"]);
+    let unsigned =
+        Unsigned { event_type: "issues".into(), body: br#"{"action":"opened"}"#.to_vec(), ..Unsigned::default() };
+    let request = sign(&github, &unsigned, NOW).unwrap();
+    assert_eq!(event(&github, &request).1, "issues.opened");
+    assert_eq!(request.body, unsigned.body);
+}
+
+#[test]
+fn what_cannot_be_put_anywhere_is_an_error() {
+    let body = Unsigned { body: b"no json".to_vec(), event_type: "t".into(), ..Unsigned::default() };
+    let message = sign(&known("stripe", &["s"]), &body, NOW).unwrap_err();
+    assert_eq!(message, "type `t` cannot be put where this source looks for it: `json:/type`");
+    let digest = named("event_id = ['body']");
+    assert!(sign(&digest, &Unsigned { event_id: Some("x".into()), ..Unsigned::default() }, NOW).is_err());
+    assert!(sign(&digest, &Unsigned::default(), NOW).is_ok());
+    let header = Unsigned { event_id: Some("a\r\nb".into()), ..Unsigned::default() };
+    assert!(sign(&known("github", &["s"]), &header, NOW).is_err());
+}

@@ -1,0 +1,302 @@
+//! Every row of the table: what is genuine gets in, and nothing else does.
+
+use super::*;
+use crate::provider::{Proof, Syntax, TimestampPlace, all, sample};
+
+struct Case {
+    name: &'static str,
+    event_type: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case { name: "github", event_type: "pull_request.opened" },
+    Case { name: "gitlab", event_type: "Push Hook" },
+    Case { name: "shopify", event_type: "orders/create" },
+    Case { name: "slack", event_type: "app_mention" },
+    Case { name: "standard-webhooks", event_type: "user.created" },
+    Case { name: "stripe", event_type: "invoice.payment_failed" },
+    Case { name: "svix", event_type: "user.created" },
+];
+
+const SECRET: &str = "bmV3ZXN0IHNlY3JldCE=";
+const OLDER: &str = "b2xkZXIgc2VjcmV0ISE=";
+
+impl Case {
+    fn source(&self) -> Source {
+        known(self.name, &[SECRET])
+    }
+
+    fn unsigned(&self) -> Unsigned {
+        Unsigned {
+            event_type: self.event_type.to_owned(),
+            event_id: Some("id-17".to_owned()),
+            body: sample(self.name, self.event_type, "id-17"),
+            ..Unsigned::default()
+        }
+    }
+
+    fn signed(&self) -> Request {
+        sign(&self.source(), &self.unsigned(), NOW).unwrap()
+    }
+
+    fn is_token(&self) -> bool {
+        self.source().scheme.proof == Proof::Token
+    }
+
+    fn signature_header(&self) -> String {
+        match &self.source().scheme.signature {
+            Place::Header(name) => name.clone(),
+            Place::Query(name) => panic!("{name}"),
+        }
+    }
+}
+
+#[test]
+fn every_row_has_its_case() {
+    let names: Vec<_> = CASES.iter().map(|case| case.name).collect();
+    assert_eq!(all().map(|(name, _)| name).collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn the_genuine_is_accepted_with_its_id_and_type() {
+    for case in CASES {
+        let (id, event_type) = event(&case.source(), &case.signed());
+        assert_eq!((id.as_str(), event_type.as_str()), ("id-17", case.event_type), "{}", case.name);
+        assert_eq!(case.signed().path, "/hooks/here");
+    }
+}
+
+#[test]
+fn without_an_id_a_fresh_one_is_sent() {
+    for case in CASES {
+        let unsigned = Unsigned { event_id: None, body: b"{}".to_vec(), ..case.unsigned() };
+        let ids = [(); 2].map(|()| event(&case.source(), &sign(&case.source(), &unsigned, NOW).unwrap()).0);
+        assert_ne!(ids[0], ids[1], "{}", case.name);
+    }
+}
+
+#[test]
+fn an_altered_body_is_refused() {
+    for case in CASES.iter().filter(|case| !case.is_token()) {
+        let signed = case.signed();
+        for body in [&b""[..], &signed.body[1..], &[&signed.body[..], b"\n"].concat()] {
+            let altered = Request { body: body.to_vec().into(), ..signed.clone() };
+            assert!(matches!(why(&case.source(), &altered), Why::Wrong(_)), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn another_secret_and_none_are_refused_and_the_second_of_two_is_taken() {
+    for case in CASES {
+        let signed = case.signed();
+        assert!(matches!(why(&known(case.name, &[OLDER]), &signed), Why::Wrong(_)), "{}", case.name);
+        assert!(matches!(why(&known(case.name, &[]), &signed), Why::Wrong(_)), "{}", case.name);
+        event(&known(case.name, &[OLDER, SECRET]), &signed);
+        event(&known(case.name, &[SECRET, OLDER]), &signed);
+    }
+}
+
+#[test]
+fn a_missing_or_empty_signature_is_refused() {
+    for case in CASES {
+        let name = case.signature_header();
+        for request in [without(&case.signed(), &name), replaced(&case.signed(), &name, |_| String::new())] {
+            assert_eq!(why(&case.source(), &request), Why::Missing(Place::Header(name.clone())), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_signature_repeated_with_another_value_is_refused() {
+    for case in CASES {
+        let name = case.signature_header();
+        let same = String::from_utf8(case.signed().headers.one(&name).unwrap().unwrap().to_vec()).unwrap();
+        event(&case.source(), &with(&case.signed(), &name.to_ascii_uppercase(), &same));
+        let twice = with(&case.signed(), &name, "x");
+        assert_eq!(why(&case.source(), &twice), Why::Repeated(Place::Header(name)), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_malformed_signature_is_refused() {
+    for case in CASES {
+        let name = case.signature_header();
+        for change in [
+            (|text: &str| text[..text.len() - 1].to_owned()) as fn(&str) -> String,
+            |text| format!("{text}0"),
+            |text| format!("!{text}"),
+            |text| text.replace(|c: char| c.is_ascii_alphanumeric(), "é"),
+            |text| text.chars().rev().collect(),
+            |text| text.replace('=', ":").replace(',', ";"),
+        ] {
+            let request = replaced(&case.signed(), &name, change);
+            if request.headers.one(&name) != case.signed().headers.one(&name) {
+                why(&case.source(), &request);
+            }
+        }
+        let latin = altered(&case.signed(), |field, value| {
+            Some(if field.eq_ignore_ascii_case(&name) { vec![0xff; 64] } else { value.to_vec() })
+        });
+        assert!(matches!(why(&case.source(), &latin), Why::Undecodable(..)), "{}", case.name);
+    }
+}
+
+#[test]
+fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
+    for case in CASES.iter().filter(|case| case.source().scheme.timestamp.is_some()) {
+        let signed_at = |seconds: i64| sign(&case.source(), &case.unsigned(), Millis(NOW.0 + seconds * 1000)).unwrap();
+        for seconds in [-300, 0, 300] {
+            event(&case.source(), &signed_at(seconds));
+        }
+        assert!(matches!(why(&case.source(), &signed_at(-301)), Why::TooOld { .. }), "{}", case.name);
+        assert!(matches!(why(&case.source(), &signed_at(301)), Why::TooNew { .. }), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_timestamp_changed_after_signing_is_refused_as_a_wrong_signature() {
+    for case in CASES {
+        let source = case.source();
+        let request = match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+            Some(TimestampPlace::At(Place::Header(name))) => {
+                let missing = without(&case.signed(), name);
+                assert_eq!(why(&source, &missing), Why::Missing(Place::Header(name.clone())), "{}", case.name);
+                assert!(matches!(why(&source, &with(&case.signed(), name, "1")), Why::Repeated(_)), "{}", case.name);
+                replaced(&case.signed(), name, |text| format!("0{text}"))
+            }
+            Some(TimestampPlace::Field(_)) => {
+                let name = case.signature_header();
+                let missing = replaced(&case.signed(), &name, |text| text.replace("t=", "u="));
+                assert!(matches!(why(&source, &missing), Why::NoField(..)), "{}", case.name);
+                let twice = replaced(&case.signed(), &name, |text| format!("{text},t=1700000000"));
+                assert!(matches!(why(&source, &twice), Why::RepeatedField(..)), "{}", case.name);
+                replaced(&case.signed(), &name, |text| text.replace("t=", "t=0"))
+            }
+            _ => continue,
+        };
+        assert!(matches!(why(&source, &request), Why::Wrong(_)), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_signed_timestamp_that_is_no_number_is_refused() {
+    let source = known("stripe", &[SECRET]);
+    for text in ["", "now", "-5", "99999999999999999999", "9223372036854775807", "0"] {
+        let mut request = request(&[("Stripe-Signature", "t=,v1=00")], "{}");
+        let key = Key::new(&source.scheme.proof, SECRET.as_bytes()).unwrap();
+        let signature = key.sign(&[text.as_bytes(), b".", b"{}"]);
+        request = replaced(&request, "stripe-signature", |_| format!("t={text},v1={}", hex::encode(&signature)));
+        let why = why(&source, &request);
+        assert!(!matches!(why, Why::Wrong(_)), "{text}: {why}");
+    }
+}
+
+#[test]
+fn any_of_several_signatures_may_match_and_downgrades_do_not() {
+    for case in CASES {
+        let (source, name) = (case.source(), case.signature_header());
+        let Syntax::KvList { item_separator, kv_separator, field } = &source.scheme.syntax else { continue };
+        let item = |key: &str, value: &str| format!("{key}{kv_separator}{value}");
+        let first = replaced(&case.signed(), &name, |text| format!("{text}{item_separator}{}", item(field, "AAAA")));
+        event(&source, &first);
+        let last = replaced(&case.signed(), &name, |text| format!("{}{item_separator}{text}", item(field, "AAAA")));
+        event(&source, &last);
+        for other in ["v0", "v1a", "v2", "V1", ""] {
+            let downgraded = replaced(&case.signed(), &name, |text| text.replace(&item(field, ""), &item(other, "")));
+            assert!(matches!(why(&source, &downgraded), Why::NoField(..)), "{} {other}", case.name);
+        }
+        let many = replaced(&case.signed(), &name, |text| {
+            format!("{text}{}", format!("{item_separator}{}", item(field, "AAAA")).repeat(16))
+        });
+        assert!(matches!(why(&source, &many), Why::TooMany(_)), "{}", case.name);
+    }
+}
+
+#[test]
+fn hex_counts_in_either_case_and_other_encodings_do_not() {
+    let github = known("github", &[SECRET]);
+    let signed = sign(&github, &CASES[0].unsigned(), NOW).unwrap();
+    let name = "x-hub-signature-256";
+    event(&github, &replaced(&signed, name, |text| format!("sha256={}", text[7..].to_ascii_uppercase())));
+    let bytes = |text: &str| hex::decode(&text[7..]).unwrap();
+    for encoding in [crate::provider::Encoding::Base64, crate::provider::Encoding::Base64Url] {
+        let recoded = replaced(&signed, name, |text| format!("sha256={}", claim::encode(encoding, &bytes(text))));
+        assert!(matches!(why(&github, &recoded), Why::Undecodable(..)));
+    }
+    for prefix in ["sha1=", "SHA256=", ""] {
+        let downgraded = replaced(&signed, name, |text| format!("{prefix}{}", &text[7..]));
+        assert!(matches!(why(&github, &downgraded), Why::NoPrefix(..)));
+    }
+}
+
+#[test]
+fn an_empty_or_foreign_message_id_is_refused() {
+    for (name, header) in [("standard-webhooks", "webhook-id"), ("svix", "svix-id")] {
+        let source = known(name, &[SECRET]);
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        let missing = Why::Missing(Place::Header(header.to_owned()));
+        assert_eq!(why(&source, &without(&case.signed(), header)), missing);
+        assert_eq!(why(&source, &replaced(&case.signed(), header, |_| String::new())), missing);
+        assert!(matches!(why(&source, &replaced(&case.signed(), header, |_| "id-18".into())), Why::Wrong(_)));
+    }
+    // Whoever holds a genuine webhook-* delivery cannot send it again under an svix-id of his own.
+    let svix = known("svix", &[SECRET]);
+    let plain = sign(&known("standard-webhooks", &[SECRET]), &CASES[4].unsigned(), NOW).unwrap();
+    assert_eq!(event(&svix, &plain).0, "id-17");
+    assert!(matches!(why(&svix, &with(&plain, "svix-id", "id-18")), Why::Wrong(_)));
+    assert_eq!(event(&svix, &with(&plain, "svix-id", "")).0, "id-17");
+}
+
+#[test]
+fn forgeries_on_demand_are_refused() {
+    for case in CASES {
+        let source = case.source();
+        let forged = Unsigned { forgery: Forgery::WrongSignature, ..case.unsigned() };
+        assert!(matches!(why(&source, &sign(&source, &forged, NOW).unwrap()), Why::Wrong(_)), "{}", case.name);
+        let stale = Unsigned { forgery: Forgery::Stale, ..case.unsigned() };
+        match (sign(&source, &stale, NOW), source.scheme.timestamp.is_some()) {
+            (Ok(request), true) => assert!(matches!(why(&source, &request), Why::TooOld { .. }), "{}", case.name),
+            (Err(message), false) => assert!(message.contains("signs no timestamp"), "{message}"),
+            (other, _) => panic!("{}: {other:?}", case.name),
+        }
+    }
+}
+
+#[test]
+fn no_refusal_shows_a_secret_or_a_signature() {
+    for case in CASES {
+        let name = case.signature_header();
+        let signature = String::from_utf8(case.signed().headers.one(&name).unwrap().unwrap().to_vec()).unwrap();
+        for request in [
+            Request { body: "{}".into(), ..case.signed() },
+            replaced(&case.signed(), &name, |text| format!("{text}!")),
+            with(&case.signed(), &name, "x"),
+        ] {
+            let words = format!("{:?}", check(&known(case.name, &[OLDER]), &request));
+            assert!(!words.contains(&signature) && !words.contains(SECRET) && !words.contains(OLDER), "{words}");
+        }
+    }
+}
+
+#[test]
+fn tokens_are_stored_as_stars() {
+    let gitlab = known("gitlab", &["hunter2"]);
+    let case = &CASES[1];
+    let request = with(&sign(&gitlab, &case.unsigned(), NOW).unwrap(), "Authorization", "Bearer hunter2");
+    match check(&gitlab, &request) {
+        Ok(Genuine::Event(verified)) => {
+            assert!(!verified.headers_json().contains("hunter2"), "{}", verified.headers_json());
+            assert!(verified.headers_json().contains(r#""X-Gitlab-Token":"***""#), "{}", verified.headers_json());
+            assert_eq!(verified.content_type(), Some("application/json"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let custom = custom("signature = 'query:token'\nalgorithm = 'token'\nevent_id = ['body']", "hunter2");
+    let mut request = sign(&custom, &Unsigned::default(), NOW).unwrap();
+    request.query.push_str("&x=1");
+    event(&custom, &request);
+    assert_eq!(Verifier::new(&custom).target(&request), "/hooks/here?token=***&x=1");
+    request.query = "token=hunter&x=1".to_owned();
+    assert!(matches!(why(&custom, &request), Why::Wrong(_)));
+}
