@@ -10,7 +10,7 @@ const BODY: &str = r#"{"a":"a-body-that-must-not-be-logged"}"#;
 fn no_secret_is_ever_shown_or_logged() {
     for format in ["text", "json"] {
         let mut hookbox = Hookbox::new()
-            .environment("RUST_LOG", "trace")
+            .environment("HOOKBOX_LOG", "trace")
             .option(&format!("--log-format={format}"))
             .source("env", "provider = \"github\"\nsecret = { env = \"FROM_THE_ENVIRONMENT\" }")
             .environment("FROM_THE_ENVIRONMENT", "secret-of-the-environment")
