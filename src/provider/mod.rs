@@ -4,6 +4,7 @@
 //! [`Row`] is what was written, [`Scheme`] what it means. Adding a provider is a row, no code: the engine in
 //! `verify` interprets what stands here and knows no provider by name.
 
+mod handshake;
 mod parse;
 mod row;
 mod sample;
@@ -14,9 +15,10 @@ mod template;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+pub use handshake::{Characters, Condition, Handshake, Reply, Setting};
 pub use row::{Row, RowError, Selection};
 pub use sample::sample;
-pub use scheme::{Encoding, Handshake, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};
+pub use scheme::{Encoding, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};
 pub use selector::{EventId, EventType, Pointer, Selector};
 pub use template::Segment;
 

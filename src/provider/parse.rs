@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::handshake::Handshake;
 use super::row::{Row, RowError};
-use super::scheme::{Encoding, Handshake, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};
+use super::scheme::{Encoding, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};
 use super::selector::{EventId, Selector, header_name, parse_event_id, parse_event_type};
 use super::template::{self, Segment};
 
@@ -21,7 +22,6 @@ const SIGNATURE_ENCODINGS: &[(&str, Encoding)] =
 const SECRET_DECODINGS: &[(&str, Encoding)] =
     &[("utf8", Encoding::Utf8), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
 const UNITS: &[(&str, Unit)] = &[("s", Unit::Seconds), ("ms", Unit::Millis), ("rfc3339", Unit::Rfc3339)];
-const HANDSHAKES: &[(&str, Handshake)] = &[("slack_url_verification", Handshake::SlackUrlVerification)];
 
 impl Scheme {
     /// Reads a row, into which a source's own settings are put before. A row without `event_id` is let through;
@@ -180,8 +180,12 @@ fn event_id(row: &Row) -> Result<EventId, RowError> {
     if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) }
 }
 
-fn handshake(row: &Row) -> Result<Option<Handshake>, RowError> {
-    row.handshake.as_deref().map(|name| word("handshake", Some(name), "", HANDSHAKES)).transpose()
+fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
+    let Some(name) = row.handshake.as_deref() else { return Ok(None) };
+    Handshake::find(name).map(Some).ok_or_else(|| {
+        let names: Vec<_> = Handshake::all().map(|(name, _)| name).collect();
+        RowError::new("handshake", format!("`{name}` is none of {}", names.join(", ")))
+    })
 }
 
 fn max_body(row: &Row) -> Result<Option<u64>, RowError> {

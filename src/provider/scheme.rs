@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 
+use super::handshake::Handshake;
 use super::selector::{EventId, EventType};
 use super::template::Segment;
 use crate::secret::Secret;
@@ -40,7 +41,7 @@ pub struct Scheme {
     /// Where the event's type is.
     pub event_type: EventType,
     /// What the provider asks for before it sends events.
-    pub handshake: Option<Handshake>,
+    pub handshake: Option<&'static Handshake>,
     /// Longest body the provider sends, in bytes.
     pub max_body: Option<u64>,
     pub(super) further_private: Vec<String>,
@@ -138,13 +139,6 @@ pub enum Unit {
     Millis,
     /// RFC 3339.
     Rfc3339,
-}
-
-/// What a provider asks for before it sends events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handshake {
-    /// A signed POST of type `url_verification` whose `challenge` is to be sent back.
-    SlackUrlVerification,
 }
 
 /// RFC 4648, 4 and 5, for secrets: people paste them with and without padding.
