@@ -23,7 +23,7 @@ CREATE TABLE events (
 -- What came with an event. Apart from it, so that a body can go before its key.
 CREATE TABLE payloads (
   event_seq    INTEGER PRIMARY KEY REFERENCES events (seq) ON DELETE CASCADE,
-  headers      TEXT NOT NULL CHECK (json_valid(headers)),    -- one JSON object, in the order received; tokens are ***
+  headers      TEXT NOT NULL CHECK (json_valid(headers)),    -- one JSON object; tokens are ***
   content_type TEXT,                                         -- as received; NULL when none came
   body         BLOB NOT NULL                                 -- the exact bytes received
 ) STRICT;

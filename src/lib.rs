@@ -46,7 +46,7 @@ pub mod verify;
 
 pub mod admin;
 pub mod app;
-// pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod provider;
 pub mod route;

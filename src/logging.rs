@@ -5,6 +5,7 @@
 use std::io::{IsTerminal, Write};
 
 use env_logger::{Builder, Env};
+use log::LevelFilter;
 
 use crate::clock::Millis;
 
@@ -21,9 +22,11 @@ pub enum Format {
     Json,
 }
 
-/// Sends log lines to stderr from now on; `quietest` is the level unless the environment says otherwise.
-pub fn start(format: Format, default_filter: &str) {
-    let mut builder = Builder::from_env(Env::new().filter_or(FILTER_VARIABLE, default_filter));
+/// Sends log lines of this level and above to stderr from now on, unless the environment says otherwise.
+pub fn start(format: Format, level: LevelFilter) {
+    let mut builder = Builder::new();
+    builder.filter_level(level).filter_module("actix", level.min(LevelFilter::Warn));
+    builder.parse_env(Env::new().filter(FILTER_VARIABLE));
     builder.target(env_logger::Target::Stderr);
     match format {
         Format::Text => {

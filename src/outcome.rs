@@ -291,8 +291,9 @@ mod tests {
         let starved = Exit::Starved("no memory".into());
         let kept = |seconds| again(seconds, 1, 2);
         let counted = again(6, 2, 2);
+        type Row<'a> = (Exit, &'a Said, Ending, Option<(i64, Counters)>, &'a str);
         #[rustfmt::skip]
-        let table: &[(Exit, &Said, Ending, Option<(i64, Counters)>, &str)] = &[
+        let table: &[Row] = &[
             (Exit::Status(0),    &silent,       Ending::Succeeded, None,             ""),
             (Exit::Status(0),    &later_please, Ending::Succeeded, None,             ""),
             (Exit::Status(0),    &never,        Ending::Dead,      None,             "no such user"),

@@ -4,7 +4,7 @@
 //! the scheme can decode them is for the reader of the source to say.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::de::DeValue;
 
@@ -46,7 +46,7 @@ fn one(item: &Item<'_>, sheet: &Sheet, around: &Surroundings<'_>) -> Result<Opti
             let table = Section::open(item, sheet)?.checked(&keys::SECRET);
             match (table.item("env"), table.item("file")) {
                 (Some(name), None) => from_environment(item, name.system_text()?, around).map(Some),
-                (None, Some(path)) => from_file(item, path.system_text()?, around.folder).map(Some),
+                (None, Some(path)) => from_file(item, path.system_text()?, around).map(Some),
                 (Some(_), Some(_)) => Err(item.problem("names both an environment variable and a file")),
                 (None, None) if table.entries().is_empty() => Err(item.unexpected(FORMS)),
                 (None, None) => Ok(None),
@@ -65,8 +65,8 @@ fn from_environment(item: &Item<'_>, name: &str, around: &Surroundings<'_>) -> R
     not_empty(item, &text, &format!("environment variable `{name}` is empty"))
 }
 
-fn from_file(item: &Item<'_>, path: &str, folder: &Path) -> Result<Secret, Problem> {
-    let path = folder.join(path);
+fn from_file(item: &Item<'_>, path: &str, around: &Surroundings<'_>) -> Result<Secret, Problem> {
+    let path = around.locate(path);
     let shown = path.display();
     let bytes = read_limited(&path).map_err(|error| item.problem(format!("cannot read {shown}: {error}")))?;
     if bytes.len() as u64 > LONGEST_FILE {
@@ -77,7 +77,7 @@ fn from_file(item: &Item<'_>, path: &str, folder: &Path) -> Result<Secret, Probl
     not_empty(item, line, &format!("{shown} is empty"))
 }
 
-fn read_limited(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -118,7 +118,7 @@ fn json(item: &Item<'_>) -> Result<Value, Problem> {
 }
 
 fn folder(item: &Item<'_>, around: &Surroundings<'_>) -> Result<PathBuf, Problem> {
-    let path = around.folder.join(item.system_text()?);
+    let path = around.locate(item.system_text()?);
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(path),
         Ok(_) => Err(item.problem(format!("{} is not a folder", path.display()))),
@@ -149,8 +149,7 @@ fn command(section: &Section<'_>, around: &Surroundings<'_>, cwd: &Path) -> Opti
         section.problems().add(section.problem("command", "names no program").hint(hint));
         return None;
     };
-    let path = (around.environment)("PATH");
-    let program = program::locate(&program, around.folder, cwd, path.as_deref())
+    let program = program::locate(&program, around, cwd)
         .map_err(|missing| Problem::at(&place, missing.message).hint(missing.hint));
     let program = section.problems().keep(program)?;
     Some(std::iter::once(program).chain(written.map(|(_, argument)| argument)).collect())

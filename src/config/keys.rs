@@ -3,8 +3,6 @@
 //! A key that is in neither list is unknown, and the nearest known one is offered. Tests walk these lists: every
 //! known key is read, and stands in `hookbox.example.toml`.
 
-use crate::provider::Row;
-
 /// The keys of one section.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -53,7 +51,33 @@ pub(super) const SOURCE: Keys = Keys {
     ],
 };
 
-pub(super) const VERIFY: Keys = Keys { section: "sources.NAME.verify", known: Row::KEYS, later: &[] };
+/// A row's keys, without those that only tell people about a provider.
+pub(super) const VERIFY: Keys = Keys {
+    section: "sources.NAME.verify",
+    known: &[
+        "signature",
+        "syntax",
+        "prefix",
+        "item_separator",
+        "kv_separator",
+        "field",
+        "algorithm",
+        "encoding",
+        "secret_decoding",
+        "secret_prefix",
+        "signed_content",
+        "timestamp",
+        "timestamp_unit",
+        "tolerance",
+        "header_aliases",
+        "private_headers",
+        "event_id",
+        "event_type",
+        "handshake",
+        "max_body",
+    ],
+    later: &[],
+};
 
 pub(super) const SECRET: Keys = Keys { section: "sources.NAME.secret", known: &["env", "file"], later: &[] };
 
@@ -108,7 +132,8 @@ impl Keys {
 }
 
 /// The name that was most likely meant, if one is near enough.
-pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), name), name))
         .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
@@ -119,6 +144,7 @@ pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::Row;
 
     #[test]
     fn the_nearest_key_is_offered_and_a_far_one_is_not() {
@@ -130,6 +156,13 @@ mod tests {
         ] {
             assert_eq!(SERVER.hint(written), hint);
         }
+    }
+
+    #[test]
+    fn a_custom_scheme_takes_every_key_of_a_row_that_has_an_effect() {
+        let about = ["title", "provenance", "confirmed", "notes"];
+        let keys: Vec<_> = Row::KEYS.iter().filter(|key| !about.contains(key)).collect();
+        assert_eq!(VERIFY.known.iter().collect::<Vec<_>>(), keys);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod credential;
 mod handler;
 mod item;
 mod keys;
+mod outline;
 mod problem;
 mod program;
 mod read;
@@ -21,6 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::keys::nearest;
+pub use self::outline::{Outline, outline};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
 use crate::outcome::Policy;

@@ -63,9 +63,21 @@ impl Problems {
         }
     }
 
-    /// `value` if there are no problems.
-    pub(super) fn settle<T>(self, file: &Path, value: Option<T>) -> Result<T, ConfigErrors> {
-        let problems = self.0.into_inner();
+    /// Whether there is one with this key or a key below it.
+    pub(super) fn concern(&self, key: &str) -> bool {
+        let below = |of: &str| of.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.0.borrow().iter().any(|problem| problem.key.as_deref().is_some_and(below))
+    }
+
+    /// `value` if there are no problems that are `relevant`.
+    pub(super) fn settle<T>(
+        self,
+        file: &Path,
+        value: Option<T>,
+        relevant: impl Fn(&Problem) -> bool,
+    ) -> Result<T, ConfigErrors> {
+        let mut problems = self.0.into_inner();
+        problems.retain(relevant);
         match value {
             Some(value) if problems.is_empty() => Ok(value),
             _ => Err(ConfigErrors::new(file, problems)),
@@ -134,7 +146,7 @@ mod tests {
         problems.add(Problem::at(&place(Some(9), "server.listen"), "no address").hint("one").hint("two"));
         problems.add(Problem::at(&place(Some(2), ""), "unclosed array"));
         problems.add(Problem::at(&place(None, "sources"), "missing"));
-        let errors = problems.settle(Path::new("dir/hookbox.toml"), Some(())).unwrap_err();
+        let errors = problems.settle(Path::new("dir/hookbox.toml"), Some(()), |_| true).unwrap_err();
         assert_eq!(
             errors.to_string(),
             "error: dir/hookbox.toml: `sources`: missing\n\
@@ -145,6 +157,6 @@ mod tests {
 
     #[test]
     fn without_problems_there_is_the_value() {
-        assert_eq!(Problems::default().settle(Path::new("f"), Some(7)), Ok(7));
+        assert_eq!(Problems::default().settle(Path::new("f"), Some(7), |_| true), Ok(7));
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+use super::read::Surroundings;
+
 /// What `execvp` searches when PATH is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
@@ -17,12 +19,12 @@ pub(super) struct Missing {
     pub(super) hint: String,
 }
 
-/// `written` as it has to be given to the system: absolute where it has a slash, relative ones from `folder`.
-pub(super) fn locate(written: &str, folder: &Path, cwd: &Path, path: Option<&str>) -> Result<String, Missing> {
+/// `written` as it has to be given to the system: absolute where it has a slash. It will run in `cwd`.
+pub(super) fn locate(written: &str, around: &Surroundings<'_>, cwd: &Path) -> Result<String, Missing> {
     if !written.contains('/') {
-        return search(written, folder, cwd, path.unwrap_or(DEFAULT_PATH)).map(|()| written.to_owned());
+        return search(written, around, cwd).map(|()| written.to_owned());
     }
-    let program = folder.join(written);
+    let program = around.locate(written);
     let shown = program.display();
     let metadata = program.metadata().map_err(|error| Missing {
         message: format!("cannot run {shown}: {error}"),
@@ -44,7 +46,8 @@ pub(super) fn locate(written: &str, folder: &Path, cwd: &Path, path: Option<&str
     })
 }
 
-fn search(name: &str, folder: &Path, cwd: &Path, path: &str) -> Result<(), Missing> {
+fn search(name: &str, around: &Surroundings<'_>, cwd: &Path) -> Result<(), Missing> {
+    let path = (around.environment)("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned());
     let runs = |place: &str| {
         let program = cwd.join(place).join(name);
         program.is_file() && access(&program, Access::EXEC_OK).is_ok()
@@ -54,7 +57,7 @@ fn search(name: &str, folder: &Path, cwd: &Path, path: &str) -> Result<(), Missi
     }
     let hint = if name.contains(' ') {
         one_argument_each()
-    } else if folder.join(name).is_file() {
+    } else if around.locate(name).is_file() {
         format!("a program in this file's folder is written with a slash: \"./{name}\"")
     } else {
         "install it, or write the whole path".into()
@@ -84,6 +87,7 @@ mod tests {
         }
         let absolute = root.join("bin/good").display().to_string();
         let path = format!("/nonexistent:{}/bin", root.display());
+        let around = Surroundings { folder: root, environment: &|_| Some(path.clone()) };
         for (written, result) in [
             ("good", Ok("good")),
             ("bin/good", Ok(absolute.as_str())),
@@ -96,7 +100,7 @@ mod tests {
             ("./bin", Err(("is a folder", "program in it"))),
             ("bin/plain", Err(("is not executable", "chmod +x"))),
         ] {
-            match (locate(written, root, root, Some(&path)), result) {
+            match (locate(written, &around, root), result) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected),
                 (Err(found), Err((message, hint))) => {
                     assert!(found.message.contains(message), "{found:?}");
@@ -105,6 +109,7 @@ mod tests {
                 (found, expected) => panic!("{written}: {found:?}, not {expected:?}"),
             }
         }
-        assert_eq!(locate("sh", root, root, None), Ok("sh".to_owned()));
+        let around = Surroundings { folder: root, environment: &|_| None };
+        assert_eq!(locate("sh", &around, root), Ok("sh".to_owned()), "without PATH the system's own is searched");
     }
 }

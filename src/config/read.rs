@@ -3,7 +3,7 @@
 //! A path and the environment go in; the configuration comes out, or everything that is wrong with it, at once.
 //! Files beside the configuration are looked at (secrets, programs, folders); nothing is run or written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -13,7 +13,7 @@ use super::item::{Item, Lines};
 use super::keys::{self, Keys};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
 use super::section::{Section, Sheet};
-use super::{Config, Listen, handler, settings, source};
+use super::{Config, Listen, Source, handler, settings, source};
 
 const LONGEST_NAME: usize = 64;
 
@@ -25,11 +25,28 @@ pub(super) struct Surroundings<'a> {
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
 }
 
+impl Surroundings<'_> {
+    /// A path of the file made absolute, without its `.` parts.
+    pub(super) fn locate(&self, path: &str) -> PathBuf {
+        self.folder.join(path).components().collect()
+    }
+}
+
 /// Reads a configuration; `environment` looks up variables.
 ///
 /// # Errors
 /// Everything that is wrong with the file, at once.
 pub fn read(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    read_as(file, environment, |root, around| assemble(file, root, around), |_| true)
+}
+
+/// Reads a file as whatever `assemble` makes of it; only problems that are `relevant` keep it from being handed out.
+pub(super) fn read_as<T>(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    assemble: impl FnOnce(&Section<'_>, &Surroundings<'_>) -> T,
+    relevant: impl Fn(&Problem) -> bool,
+) -> Result<T, ConfigErrors> {
     let unreadable = |error: std::io::Error| {
         let problem = Problem::at(&Place::default(), format!("cannot be read: {error}"))
             .hint("`hookbox init` writes one; --config FILE or HOOKBOX_CONFIG names another");
@@ -49,8 +66,8 @@ pub fn read(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
         return Err(ConfigErrors::new(file, syntax_problems(&errors, &sheet.lines)));
     }
     let around = Surroundings { folder: absolute.parent().unwrap_or(Path::new("/")), environment };
-    let config = assemble(file, &Section::root(table.get_ref(), &keys::ROOT, &sheet), &around);
-    sheet.problems.settle(file, Some(config))
+    let assembled = assemble(&Section::root(table.get_ref(), &keys::ROOT, &sheet), &around);
+    sheet.problems.settle(file, Some(assembled), relevant)
 }
 
 /// One problem a line; the line after a problem is left alone, since most errors there are echoes.
@@ -71,15 +88,15 @@ fn syntax_problems(errors: &[Error], lines: &Lines) -> Vec<Problem> {
 }
 
 fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Config {
-    let server = settings::server(&root.section("server", &keys::SERVER), around.folder);
-    let admin = settings::admin(&root.section("admin", &keys::ADMIN), around.folder);
+    let server = settings::server(&root.section("server", &keys::SERVER), around);
+    let admin = settings::admin(&root.section("admin", &keys::ADMIN), around);
     let sources = named(root, "sources", &keys::SOURCE);
     let handlers = named(root, "handlers", &keys::HANDLER);
     check_paths(root, &sources);
     let config = Config {
         file: file.to_owned(),
         folder: around.folder.to_owned(),
-        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around.folder),
+        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around),
         dispatch: settings::dispatch(&root.section("dispatch", &keys::DISPATCH)),
         sources: sources
             .iter()
@@ -93,13 +110,14 @@ fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Confi
         admin,
     };
     check_server(&config, root);
+    check_reach(&config, &handlers);
     config
 }
 
-type Named<'a> = Vec<(&'a str, Section<'a>)>;
+pub(super) type Named<'a> = Vec<(&'a str, Section<'a>)>;
 
 /// The sections under `sources` or `handlers`, with the names that the user gave them.
-fn named<'a>(root: &Section<'a>, key: &str, keys: &Keys) -> Named<'a> {
+pub(super) fn named<'a>(root: &Section<'a>, key: &str, keys: &Keys) -> Named<'a> {
     let Some(all) = root.take(key, |item| Section::open(item, root.sheet())) else { return Vec::new() };
     let section = |(name, item): (&'a str, Item<'a>)| {
         let section = root.problems().keep(Section::open(&item, root.sheet()))?.checked(keys);
@@ -128,6 +146,28 @@ fn check_paths(root: &Section<'_>, sources: &[(&str, Section<'_>)]) {
         let Some((first, _)) = sources[..index].iter().find(|earlier| path(earlier) == path(source)) else { continue };
         let message = format!("{:?} is also the path of source `{first}`", path(source));
         root.problems().add(source.1.problem("path", message).hint("give each source a path of its own"));
+    }
+}
+
+/// A source without event types sends the empty one, which few globs match.
+fn check_reach(config: &Config, handlers: &[(&str, Section<'_>)]) {
+    for handler in &config.handlers {
+        let takes_from = |source: &&Arc<Source>| match &handler.takes.sources {
+            Some(names) => names.iter().any(|name| **name == *source.name),
+            None => true,
+        };
+        let mut sources = config.sources.iter().filter(takes_from).peekable();
+        let is_untyped = sources.peek().is_some() && sources.all(|source| source.scheme.event_type.tries.is_empty());
+        let mut wanted = handler.takes.events.iter().filter(|glob| !glob.starts_with('!')).peekable();
+        let matches_empty = |glob: &String| glob.bytes().all(|byte| byte == b'*');
+        if !is_untyped || wanted.peek().is_none() || wanted.any(matches_empty) {
+            continue;
+        }
+        if let Some((_, section)) = handlers.iter().find(|(name, _)| **name == *handler.name) {
+            let message = "no source can reach this handler: none of its sources has event types";
+            let hint = "give the source an `event_type`, or leave `events` out";
+            section.problems().add(section.problem("events", message).hint(hint));
+        }
     }
 }
 

@@ -129,10 +129,13 @@ impl<'a> Section<'a> {
         self.take(key, |item| Section::open(item, self.sheet)).unwrap_or(absent).checked(keys)
     }
 
-    /// The whole section as a type that reads itself; what is wrong with a value is noted under its key.
-    pub(super) fn decode<T: DeserializeOwned>(&self, keys: &Keys) -> Option<T> {
-        let known = |(key, _): &(&Spanned<DeString<'_>>, _)| keys.known.contains(&key.get_ref().as_ref());
-        let pairs = self.table?.iter().filter(known).map(|(key, value)| (key.clone(), value.clone()));
+    /// All known keys but `taken` as a type that reads itself; what is wrong with a value is noted under its key.
+    pub(super) fn decode<T: DeserializeOwned>(&self, keys: &Keys, taken: &[&str]) -> Option<T> {
+        let is_wanted = |(key, _): &(&Spanned<DeString<'_>>, _)| {
+            let key = key.get_ref().as_ref();
+            keys.known.contains(&key) && !taken.contains(&key)
+        };
+        let pairs = self.table?.iter().filter(is_wanted).map(|(key, value)| (key.clone(), value.clone()));
         let mut rest: DeTable<'_> = pairs.collect();
         let mut is_whole = true;
         loop {

@@ -4,11 +4,11 @@
 //! for it: the problem is noted, so nobody gets to see the result.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use super::item::Item;
 use super::problem::Problem;
+use super::read::Surroundings;
 use super::section::Section;
 use super::{Admin, Dispatch, Durability, Inbox, Listen, Server};
 
@@ -18,10 +18,10 @@ const LONGEST_SOCKET_PATH: usize = 107;
 const INSTANT: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-pub(super) fn server(section: &Section<'_>, folder: &Path) -> Server {
+pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server {
     Server {
         listen: section
-            .take("listen", |item| listen(item, folder))
+            .take("listen", |item| listen(item, around))
             .unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))),
         max_body: section.size("max_body", 1..=LONGEST_BODY).unwrap_or(8 << 20),
         max_in_flight: section.size("max_in_flight", 1..=1 << 40).unwrap_or(256 << 20),
@@ -29,8 +29,8 @@ pub(super) fn server(section: &Section<'_>, folder: &Path) -> Server {
     }
 }
 
-pub(super) fn admin(section: &Section<'_>, folder: &Path) -> Admin {
-    let local = |item: &Item<'_>| match listen(item, folder)? {
+pub(super) fn admin(section: &Section<'_>, around: &Surroundings<'_>) -> Admin {
+    let local = |item: &Item<'_>| match listen(item, around)? {
         Listen::Tcp(address) if !address.ip().is_loopback() => Err(item
             .problem(format!(
                 "{} is reachable from other machines; that needs a token, which is not supported by this version of \
@@ -43,7 +43,7 @@ pub(super) fn admin(section: &Section<'_>, folder: &Path) -> Admin {
     Admin { listen: section.take("listen", local).unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081)))) }
 }
 
-pub(super) fn inbox(section: &Section<'_>, folder: &Path) -> Inbox {
+pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
     let durability = |item: &Item<'_>| match item.text()? {
         "full" => Ok(Durability::Full),
         "normal" => Ok(Durability::Normal),
@@ -54,7 +54,7 @@ pub(super) fn inbox(section: &Section<'_>, folder: &Path) -> Inbox {
         text => Ok(text),
     });
     Inbox {
-        path: folder.join(path.unwrap_or("hookbox.db")),
+        path: around.locate(path.unwrap_or("hookbox.db")),
         durability: section.take("durability", durability).unwrap_or(Durability::Full),
         max_pending: section.whole("max_pending", 1..=1_000_000_000).map_or(1_000_000, i64::unsigned_abs),
         min_free_disk: section.size("min_free_disk", 0..=1 << 50).unwrap_or(256 << 20),
@@ -68,10 +68,10 @@ pub(super) fn dispatch(section: &Section<'_>) -> Dispatch {
     }
 }
 
-fn listen(item: &Item<'_>, folder: &Path) -> Result<Listen, Problem> {
+fn listen(item: &Item<'_>, around: &Surroundings<'_>) -> Result<Listen, Problem> {
     let text = item.system_text()?;
     if let Some(path) = text.strip_prefix("unix:") {
-        let socket = folder.join(path);
+        let socket = around.locate(path);
         return match socket.as_os_str().len() {
             _ if path.is_empty() => Err(item.problem("`unix:` wants a path").hint("\"unix:/run/hookbox.sock\"")),
             length if length > LONGEST_SOCKET_PATH => Err(item.problem(format!(

@@ -53,7 +53,13 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
         let verify = section.section("verify", &keys::VERIFY);
         verify.required("signature", "where the signature is, e.g. \"header:X-Signature\"");
         verify.required("algorithm", "how it is made, e.g. \"hmac-sha256\"");
-        return if verify.has("signature") && verify.has("algorithm") { verify.decode(&keys::VERIFY) } else { None };
+        let event_id = verify.take("event_id", places);
+        let event_type = verify.take("event_type", selections);
+        if !verify.has("signature") || !verify.has("algorithm") {
+            return None;
+        }
+        let row: Row = verify.decode(&keys::VERIFY, &["event_id", "event_type"])?;
+        return Some(Row { event_id: event_id.unwrap_or_default(), event_type: event_type.unwrap_or_default(), ..row });
     }
     if section.has("verify") {
         problems.add(section.problem("verify", "is only read where provider = \"custom\""));
@@ -73,7 +79,7 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
 
 /// What the source's own keys do to its row.
 fn overrides(section: &Section<'_>) -> impl FnOnce(Row) -> Row {
-    let event_id = section.take("event_id", selections);
+    let event_id = section.take("event_id", places);
     let event_type = section.take("event_type", selections);
     let tolerance = section.duration("tolerance", Duration::from_secs(1)..=WEEK);
     move |row| Row {
@@ -97,29 +103,38 @@ fn selections(item: &Item<'_>) -> Result<Vec<Selection>, Problem> {
     item.one_or_more().iter().map(one).collect()
 }
 
-fn scheme(row: &Row, section: &Section<'_>) -> Option<Scheme> {
-    let problems = section.problems();
-    let scheme = match Scheme::from_row(row) {
-        Ok(scheme) => scheme,
-        Err(errors) => {
-            errors.into_iter().for_each(|error| problems.add(row_problem(error, section)));
-            return None;
+/// Selections, at least one.
+fn places(item: &Item<'_>) -> Result<Vec<Selection>, Problem> {
+    match selections(item)? {
+        places if places.is_empty() => {
+            Err(item.problem("names no place").hint("[\"body\"] tells events by their body"))
         }
-    };
-    if row.event_id.is_empty() {
-        let hint =
-            "say where it is: event_id = \"header:X-Event-Id\", \"json:/id\", or \"body\" to tell events by their body";
-        problems.add(section.problem("event_id", "is missing").hint(hint));
-        return None;
+        places => Ok(places),
     }
-    Some(scheme)
 }
 
-fn row_problem(error: RowError, section: &Section<'_>) -> Problem {
-    let problem = if OVERRIDES.contains(&error.key) && section.has(error.key) {
-        section.problem(error.key, error.message)
-    } else {
-        section.section("verify", &keys::VERIFY).problem(error.key, error.message)
+fn scheme(row: &Row, section: &Section<'_>) -> Option<Scheme> {
+    let problems = section.problems();
+    let verify = section.item("verify").and_then(|item| Section::open(&item, section.sheet()).ok());
+    let is_written = section.has("event_id") || verify.as_ref().is_some_and(|verify| verify.has("event_id"));
+    if !is_written && row.event_id.is_empty() {
+        let hint = "say where it is: \"header:X-Event-Id\" or \"json:/id\", or \"body\" to tell events by their body";
+        problems.add(section.problem("event_id", "is missing").hint(hint));
+    }
+    match Scheme::from_row(row) {
+        Ok(scheme) => Some(scheme),
+        Err(errors) => {
+            errors.into_iter().for_each(|error| problems.add(row_problem(error, section, verify.as_ref())));
+            None
+        }
+    }
+}
+
+fn row_problem(error: RowError, section: &Section<'_>, verify: Option<&Section<'_>>) -> Problem {
+    let problem = match verify {
+        _ if OVERRIDES.contains(&error.key) && section.has(error.key) => section.problem(error.key, error.message),
+        Some(verify) => verify.problem(error.key, error.message),
+        None => section.problem("provider", format!("its row is wrong: `{}` {}", error.key, error.message)),
     };
     match error.hint {
         Some(hint) => problem.hint(hint),

@@ -83,7 +83,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(source.secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [SECRET]);
 
     let handler = &config.handlers[0];
-    assert_eq!(handler.command, [folder.path().join("./run.sh").display().to_string()]);
+    assert_eq!(handler.command, [folder.path().join("run.sh").display().to_string()]);
     assert_eq!((&handler.takes.sources, &handler.takes.events[..]), (&None, &["*".to_owned()][..]));
     assert!(handler.takes.conditions.is_empty() && handler.env.is_empty());
     assert_eq!((handler.timeout, handler.concurrency), (Duration::from_secs(300), 4));
@@ -221,7 +221,7 @@ retry = { attempts = 0, jitter = 2 }
         "17 sources.shop.secret[1]: expected a string, { env = \"…\" } or { file = \"…\" }, or a list of these, found an integer",
         "21 handlers.deploy.sources[0]: there is no source `githup` (did you mean `github`?)",
         "22 handlers.deploy.events[0]: \"push[\" is not a glob",
-        "23 handlers.deploy.command[0]: FOLDER/./plain.sh is not executable (chmod +x FOLDER/./plain.sh)",
+        "23 handlers.deploy.command[0]: FOLDER/plain.sh is not executable (chmod +x FOLDER/plain.sh)",
         "24 handlers.deploy.timeout: expected a duration, found an integer",
         "25 handlers.deploy.retry.attempts: must be between 1 and 1000, is 0",
         "25 handlers.deploy.retry.jitter: must be between 0 and 1, is 2",
@@ -262,7 +262,7 @@ fn each_mistake_has_its_message() {
         (source("path = '/x?y'"), "4 sources.github.path: \"/x?y\" must be a path alone"),
         (source("path = '/ü'"), "4 sources.github.path: \"/ü\" may hold only visible ASCII"),
         (source("tolerance = '5m'"), "4 sources.github.tolerance: means something only with `timestamp`"),
-        (source("event_id = []"), "4 sources.github.event_id: is missing (say where it is"),
+        (source("event_id = []"), "4 sources.github.event_id: names no place"),
         (source("event_id = ['heder:x']"), "4 sources.github.event_id: `heder:x` is no selector"),
         (source("event_id = 3"), "4 sources.github.event_id: expected a selector"),
         (source("event_type = [3]"), "4 sources.github.event_type[0]: expected a selector"),
@@ -285,7 +285,7 @@ fn each_mistake_has_its_message() {
         (secret("{ evn = 'SET' }"), "3 sources.x.secret.evn: unknown key (did you mean `env`?)"),
         (secret("{ file = 'empty.txt' }"), "3 sources.x.secret: FOLDER/empty.txt is empty"),
         (secret("{ file = 'binary.txt' }"), "3 sources.x.secret: FOLDER/binary.txt does not hold UTF-8 text"),
-        (secret("{ file = '.' }"), "3 sources.x.secret: cannot read FOLDER/.: Is a directory"),
+        (secret("{ file = '.' }"), "3 sources.x.secret: cannot read FOLDER: Is a directory"),
         (secret("'no base64!'"), "3 sources.x.secret: is not base64"),
         (custom(""), "1 sources.x.verify: is missing"),
         (custom(&verify.replace("event_id = 'body'", "")), "1 sources.x.event_id: is missing"),
@@ -299,6 +299,10 @@ fn each_mistake_has_its_message() {
             "8 sources.x.verify.encodign: unknown key (did you mean `encoding`?)",
         ),
         (custom(&format!("{verify}encoding = 5")), "8 sources.x.verify.encoding: invalid type: integer `5`"),
+        (
+            custom(&format!("{verify}[handlers.h]\ncommand = ['sh']\nevents = ['push']")),
+            "10 handlers.h.events: no source can reach this handler",
+        ),
         (handler("sources = []"), "6 handlers.run.sources: the list is empty, so no source can reach this handler"),
         (
             handler("sources = 'github'"),
@@ -343,6 +347,56 @@ fn each_mistake_has_its_message() {
 }
 
 #[test]
+fn a_custom_scheme_shows_all_its_problems() {
+    let folder = Folder::new();
+    let found = folder.problems(
+        "[sources.x]
+provider = 'custom'
+secret = 'x'
+[sources.x.verify]
+signature = 'header:X-Sig'
+algorithm = 'hmac-sha256'
+syntax = 5
+encodign = 'hex'
+event_id = ['json:/id', 7]
+prefix = []
+",
+    );
+    let expected = [
+        "7 sources.x.verify.syntax: invalid type: integer `5`, expected a string",
+        "8 sources.x.verify.encodign: unknown key (did you mean `encoding`?)",
+        "9 sources.x.verify.event_id[1]: expected a selector",
+        "10 sources.x.verify.prefix: invalid type: sequence, expected a string",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:#?}");
+
+    let found = folder.problems(
+        "[sources.x]
+provider = 'custom'
+secret = 'x'
+event_id = 'body'
+[sources.x.verify]
+signature = 'X-Sig'
+algorithm = 'hmac-sha256'
+encodign = 'hex'
+encoding = 'hex64'
+event_type = 'type'
+",
+    );
+    let lines: Vec<_> = found.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        [
+            "6 sources.x.verify.signature",
+            "8 sources.x.verify.encodign",
+            "9 sources.x.verify.encoding",
+            "10 sources.x.verify.event_type",
+        ]
+    );
+}
+
+#[test]
 fn errors_of_syntax_look_like_all_others() {
     let folder = Folder::new();
     for (toml, expected) in [
@@ -383,7 +437,7 @@ fn no_error_holds_a_secret() {
         "{ env = 'SET' }".to_owned(),
         "[{ file = 'secret.txt' }, 7]".to_owned(),
         format!("'{SECRET}"),
-        format!("{SECRET}"),
+        SECRET.to_owned(),
         format!("['{SECRET}' '{SECRET}']"),
         format!("\"{SECRET}\\q\""),
     ] {
@@ -395,6 +449,71 @@ fn no_error_holds_a_secret() {
     }
     let config = folder.read(&format!("{GITHUB}{RUN}")).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+const EXAMPLE: &str = include_str!("../../hookbox.example.toml");
+
+fn example_folder() -> Folder {
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("handlers")).unwrap();
+    fs::copy(folder.path().join("run.sh"), folder.path().join("handlers/deploy-on-push.sh")).unwrap();
+    folder
+}
+
+#[test]
+fn the_example_holds_every_key_at_its_default() {
+    let folder = example_folder();
+    let environment = |name: &str| name.ends_with("_WEBHOOK_SECRET").then(|| SECRET.to_owned());
+    let read = |toml: &str| {
+        folder.write("hookbox.toml", toml.as_bytes());
+        read(&folder.path().join("hookbox.toml"), &environment).unwrap()
+    };
+    let minimal = "[sources.github]\nprovider = 'github'\nsecret = 'x'\n\
+                   [sources.app]\nprovider = 'custom'\nsecret = 'x'\n\
+                   verify = { signature = 'header:X-Signature', algorithm = 'hmac-sha256', event_id = ['body'] }\n\
+                   [handlers.deploy]\ncommand = ['handlers/deploy-on-push.sh']\n";
+    let shown = |config: Config| format!("{config:#?}");
+    assert_eq!(shown(read(EXAMPLE)), shown(read(minimal)));
+}
+
+#[test]
+fn every_known_key_stands_in_the_example() {
+    for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.known.iter().map(move |key| (keys, key))) {
+        let is_inline = matches!(keys.section, "sources.NAME.secret" | "handlers.NAME.retry");
+        let is_header = keys.section.is_empty() || *key == "verify";
+        let mut section = String::new();
+        let stands = EXAMPLE.lines().any(|line| {
+            if let Some(header) = line.strip_prefix('[') {
+                let parts: Vec<_> = header.trim_end_matches(']').split('.').collect();
+                let part =
+                    |(index, part): (usize, &&str)| if index == 1 { "NAME".to_owned() } else { (*part).to_owned() };
+                section = parts.iter().enumerate().map(part).collect::<Vec<_>>().join(".");
+                return is_header && parts.contains(key);
+            }
+            if is_inline {
+                return line.contains(&format!(" {key} = "));
+            }
+            section == keys.section && line.trim_start_matches("# ").starts_with(&format!("{key} = "))
+        });
+        assert!(stands, "[{}] {key}", keys.section);
+    }
+}
+
+#[test]
+fn what_is_commented_out_in_the_example_can_be_put_in() {
+    let folder = example_folder();
+    let is_setting = |line: &str| {
+        let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = ")).map(|(key, _)| key);
+        key.is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+    };
+    let commented: Vec<_> = EXAMPLE.lines().filter(|line| is_setting(line)).collect();
+    assert!(commented.len() > 10);
+    for line in commented {
+        let found = folder.problems(&EXAMPLE.replace(line, &line[2..]));
+        let words =
+            ["unknown key", "expected", "invalid type", "not supported", "is no ", "is none of", "string values"];
+        assert!(!found.iter().any(|problem| words.iter().any(|word| problem.contains(word))), "{line}: {found:#?}");
+    }
 }
 
 /// A file with one key, what it needs to be looked at, and the key's full name.

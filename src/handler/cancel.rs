@@ -110,7 +110,8 @@ mod tests {
         assert_eq!((cancel.why(), cancel.must_kill()), (None, false));
         cancel.stop(Why::Shutdown);
         assert_eq!(cancel.why(), Some(Why::Shutdown));
-        cancel.clone().stop(Why::Skipped);
+        let other = cancel.clone();
+        other.stop(Why::Skipped);
         cancel.stop(Why::Shutdown);
         cancel.acknowledge();
         assert_eq!((cancel.why(), cancel.must_kill()), (Some(Why::Skipped), false));

@@ -1,7 +1,7 @@
 //! A person's way into the inbox: the same file that `serve` uses, whether or not it runs.
 //!
 //! Never creates a file, never touches one that is not an inbox, never upgrades one. Reading needs no right to
-//! write; changes wait for the writer of `serve` at most [`PATIENCE`], and leave it room between two chunks.
+//! write; changes wait a few seconds for the writer of `serve`, and leave it room between two chunks.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -13,14 +13,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::edit::{self, Plan, Tally};
+use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
 use crate::clock::Millis;
 
-/// `application_id` of an inbox.
-pub const APPLICATION_ID: i64 = 0x686f_6f62;
-/// `user_version` of `schema.sql`.
-pub const SCHEMA_VERSION: i64 = 1;
-/// How long a statement waits for another process that writes.
-pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Jobs changed in one transaction.
 pub const CHUNK: usize = 1_000;
 /// The least pause between two chunks: longer than one nap of a waiting writer.
@@ -35,8 +30,8 @@ pub enum DeskError {
     #[error("{}: this file is not a hookbox inbox", .0.display())]
     Foreign(PathBuf),
     #[error("{}: the inbox has version {found}, this hookbox knows {SCHEMA_VERSION}", path.display())]
-    Version { path: PathBuf, found: i64 },
-    #[error("{}: another process has been writing to the inbox for {} s", .0.display(), PATIENCE.as_secs())]
+    Version { path: PathBuf, found: i32 },
+    #[error("{}: another process has been writing to the inbox for {} s", .0.display(), BUSY_TIMEOUT.as_secs())]
     Busy(PathBuf),
     #[error("{}: the inbox cannot be written: {cause}", path.display())]
     ReadOnly { path: PathBuf, cause: rusqlite::Error },
@@ -161,20 +156,12 @@ impl Desk {
     }
 }
 
-/// The file whose lock says that an inbox is being served; it holds the server's process id.
-#[must_use]
-pub fn lock_file(inbox: &Path) -> PathBuf {
-    let mut path = inbox.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
-}
-
 /// The process id that the holder of the lock wrote down, while the lock is held.
 ///
 /// # Errors
 /// What the file system says.
 pub fn served_by(inbox: &Path) -> io::Result<Option<i32>> {
-    let path = lock_file(inbox);
+    let path = lock_path(inbox);
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -198,14 +185,14 @@ fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opening alone reads nothing, so an unreadable file would show only later.
 fn check_readable(connection: Connection) -> rusqlite::Result<Connection> {
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
 
 fn check_identity(connection: &Connection, path: &Path) -> Result<(), DeskError> {
     let pragma = |name| {
-        let value = connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let value = connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         value.map_err(|cause| DeskError::from_sqlite(path, cause))
     };
     if pragma("application_id")? != APPLICATION_ID {

@@ -53,7 +53,7 @@ pub struct Inbox {
     wakes: Receiver<()>,
     shared: Arc<Shared>,
     readers: pool::Pool,
-    writer: Option<JoinHandle<()>>,
+    writer: JoinHandle<()>,
     _lock: file::InstanceLock,
 }
 
@@ -137,7 +137,7 @@ impl Inbox {
             .spawn(move || writer.run(&queue))
             .map_err(|error| OpenError::Access { path: settings.path.clone(), error })?;
         let readers = pool::open(&settings.path);
-        Ok(Self { commands, wakes, shared, readers, writer: Some(writer), _lock: lock })
+        Ok(Self { commands, wakes, shared, readers, writer, _lock: lock })
     }
 
     /// Stores a verified delivery with its jobs, and answers when the commit is synced.
@@ -241,11 +241,13 @@ impl Inbox {
     }
 
     /// Writes what still waits, checkpoints and closes.
-    pub fn close(mut self) {
+    pub fn close(self) {
         self.stop_accepting();
-        let (nobody, _) = crossbeam_channel::bounded(0);
-        drop(std::mem::replace(&mut self.commands, nobody));
-        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+        let Self { commands, readers, writer, .. } = self;
+        // The writer is the last to close, so that SQLite folds the WAL in and removes it.
+        drop(readers);
+        drop(commands);
+        if writer.join().is_err() {
             log::error!("the writer ended in a panic");
         }
     }

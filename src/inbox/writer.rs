@@ -69,7 +69,7 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
         loop {
             match queue.recv_deadline(self.next_tick) {
-                Ok(first) => self.write(gather(first, queue)),
+                Ok(first) => self.write(Some(first), &mut || queue.try_recv().ok()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -80,29 +80,45 @@ impl Writer {
         self.finish();
     }
 
-    fn write(&mut self, batch: Vec<Command>) {
+    /// Writes the first command and those that `next` gives meanwhile, and tells each what became of it.
+    fn write(&mut self, first: Option<Command>, next: &mut dyn FnMut() -> Option<Command>) {
+        let mut batch = Vec::new();
         if self.shared.failed.load(Ordering::Relaxed) {
+            batch.extend(first);
             return refuse_all(batch, &NotStored::Failing("a sync has failed".into()));
         }
-        match self.transact(&batch) {
+        match self.transact(first, next, &mut batch) {
             Ok(written) => self.answer_all(batch, written),
             Err(error) if batch.len() > 1 && concerns_one_command(&error) => {
                 log::warn!("a batch of {} was taken apart: {error}", batch.len());
                 for command in batch {
-                    self.write(vec![command]);
+                    self.write(Some(command), &mut || None);
                 }
             }
             Err(error) => self.refuse(batch, &error),
         }
     }
 
-    /// One transaction. Refusals counted meanwhile ride along.
-    fn transact(&mut self, batch: &[Command]) -> rusqlite::Result<Vec<Written>> {
+    /// One transaction: what arrives while others are written still joins. Counted refusals ride along.
+    fn transact(
+        &mut self,
+        first: Option<Command>,
+        next: &mut dyn FnMut() -> Option<Command>,
+        batch: &mut Vec<Command>,
+    ) -> rusqlite::Result<Vec<Written>> {
         let refused = self.shared.tally.take();
+        let mut counts = Counts::default();
+        counts.refusals(&refused, Millis::now());
+        batch.extend(first);
         let result = self.begin().and_then(|()| {
-            let mut counts = Counts::default();
-            counts.refusals(&refused, Millis::now());
-            let written = batch.iter().map(|command| self.carry_out(command, &mut counts)).collect::<Result<_, _>>()?;
+            let (mut written, mut bytes) = (Vec::new(), 0);
+            while let Some(command) = batch.get(written.len()) {
+                bytes += command.bytes();
+                written.push(self.carry_out(command, &mut counts)?);
+                if written.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+                    batch.extend(next());
+                }
+            }
             counts.write(&self.connection)?;
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             Ok(written)
@@ -130,7 +146,7 @@ impl Writer {
         match command {
             Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
             Command::Turn(turn, _) => {
-                let was_changed_outside = self.shared.changed_outside.swap(false, Ordering::Relaxed);
+                let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
                 turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
             }
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
@@ -150,6 +166,9 @@ impl Writer {
                 }
                 (Command::Turn(turn, answer), Written::Turned(turned)) => {
                     more_pending += change_in_pending(&turn, &turned);
+                    if turned.was_changed_outside {
+                        self.shared.changed_outside.store(false, Ordering::Relaxed);
+                    }
                     reply(&answer, Ok(turned));
                 }
                 (Command::Durability(durability), _) => self.set_durability(durability),
@@ -193,7 +212,7 @@ impl Writer {
         self.next_tick = Instant::now() + TICK;
         self.watch.look(&self.connection);
         if !self.shared.tally.is_empty() {
-            self.write(Vec::new());
+            self.write(None, &mut || None);
         }
     }
 
@@ -206,7 +225,7 @@ impl Writer {
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     fn finish(mut self) {
         if !self.shared.tally.is_empty() {
-            self.write(Vec::new());
+            self.write(None, &mut || None);
         }
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
             log::warn!("the write-ahead log could not be folded in: {error}");
@@ -215,17 +234,6 @@ impl Writer {
             log::warn!("the inbox could not be closed: {error}");
         }
     }
-}
-
-fn gather(first: Command, queue: &Receiver<Command>) -> Vec<Command> {
-    let mut bytes = first.bytes();
-    let mut batch = vec![first];
-    while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
-        let Ok(next) = queue.try_recv() else { break };
-        bytes += next.bytes();
-        batch.push(next);
-    }
-    batch
 }
 
 impl Command {

@@ -78,9 +78,9 @@ fn an_inbox_on_a_read_only_place_is_taken_as_it_is() {
 fn the_lock_tells_who_serves() {
     let sample = Sample::new();
     assert_eq!(served_by(&sample.path()).unwrap(), None);
-    fs::write(lock_file(&sample.path()), "4711\n").unwrap();
+    fs::write(lock_path(&sample.path()), "4711\n").unwrap();
     assert_eq!(served_by(&sample.path()).unwrap(), None);
-    let held = File::open(lock_file(&sample.path())).unwrap();
+    let held = File::open(lock_path(&sample.path())).unwrap();
     held.lock().unwrap();
     assert_eq!(served_by(&sample.path()).unwrap(), Some(4711));
 }

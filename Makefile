@@ -1,0 +1,34 @@
+# `make check` is what runs on every change.
+
+CARGO ?= cargo
+# Most of a test's time is waiting for processes and disks, so more of them run at once than there are cores.
+TEST_THREADS ?= 8
+
+.PHONY: check format-check format lint doc test build bench
+
+check: format-check lint doc test
+
+format-check:
+	$(CARGO) fmt --check
+
+format:
+	$(CARGO) fmt
+
+lint:
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+# Last, so that its summary is the last word.
+test:
+	scripts/install-test-needs
+	$(CARGO) test --locked --doc
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --lib --bins --test it
+
+build:
+	$(CARGO) build --locked --release
+
+# Acknowledgements per second beside what bounds them.
+bench:
+	$(CARGO) bench --locked

@@ -1,0 +1,224 @@
+//! What `retry`, `replay` and `skip` have in common: which jobs are meant, how many, and what became of them.
+//!
+//! Acting on many wants a filter or `--all`. Jobs that are left are counted, each with the reason and the next step.
+
+use super::Global;
+use super::event;
+use super::failure::Failure;
+use super::filter::{Arrival, job_state};
+use super::progress::{self, Counter};
+use super::terminal::{count, remark, shown};
+use crate::clock::Millis;
+use crate::config::Outline;
+use crate::event::JobState;
+use crate::inbox::desk::{self, Desk};
+use crate::inbox::edit::{self, Change, Left, Plan, Wish};
+use crate::inbox::view::{self, JobFilter};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// Jobs of these events: an event id, SOURCE/ID, or '#SEQ' (quoted: to a shell a bare # begins a comment)
+    #[arg(value_name = "EVENT")]
+    events: Vec<String>,
+    /// Jobs in this state; several are separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = job_state())]
+    state: Vec<JobState>,
+    /// Jobs of this handler
+    #[arg(long, value_name = "NAME")]
+    handler: Option<String>,
+    /// Jobs with this reason, or a glob
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    #[command(flatten)]
+    arrival: Arrival,
+    /// All jobs that this can be done to
+    #[arg(long)]
+    all: bool,
+    /// Only tells how many
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// An open inbox and what is wanted of it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) outline: Outline,
+    pub(super) desk: Desk,
+    pub(super) wish: Wish,
+    pub(super) now: Millis,
+}
+
+impl Which {
+    pub(super) fn handler(&self) -> Option<&str> {
+        self.handler.as_deref()
+    }
+
+    /// Whether events were named, one by one.
+    pub(super) fn names_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Whether it can be about events that have no such job yet.
+    pub(super) fn takes_events_without_job(&self) -> bool {
+        self.state.is_empty() && self.reason.is_none()
+    }
+
+    fn is_unlimited(&self) -> bool {
+        let Self { events, state, handler, reason, arrival, all: _, dry_run: _ } = self;
+        events.is_empty() && state.is_empty() && handler.is_none() && reason.is_none() && arrival.is_empty()
+    }
+
+    /// Opens the inbox and says what is wanted of it.
+    pub(super) fn ask(&self, change: Change, global: &Global) -> Result<Asked, Failure> {
+        if self.is_unlimited() && !self.all {
+            return Err(Failure::usage(format!("`{}` wants an EVENT, a filter, or --all", verb(change)))
+                .hint("--dry-run tells how many jobs it would be"));
+        }
+        let outline = global.outline()?;
+        let desk = Desk::open(&outline.inbox)?;
+        self.check_names(&outline, &desk)?;
+        let events = event::find_all(&desk, &self.events)?;
+        let filter = JobFilter {
+            arrived: self.arrival.to_arrived(),
+            states: self.state.clone(),
+            handler: self.handler.clone(),
+            reason: self.reason.clone(),
+            events: self.names_events().then(|| events.iter().map(|event| event.seq).collect()),
+        };
+        let revives = self.names_events() || self.state.contains(&JobState::Skipped);
+        Ok(Asked { outline, desk, wish: Wish { change, filter, revives }, now: Millis::now() })
+    }
+
+    /// A name that nobody knows is a slip: it would change nothing, and say so with status 0.
+    fn check_names(&self, outline: &Outline, desk: &Desk) -> Result<(), Failure> {
+        let unknown = |kind: &str, name: &str, mut known: Vec<String>, configured: &[String]| {
+            known.extend(configured.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>());
+            if known.iter().any(|known| known == name) {
+                return Ok(());
+            }
+            Err(Failure::usage(format!("there is no {kind} `{}`", shown(name)))
+                .hint(format!("{kind}s: {}", shown(&known.join(", ")))))
+        };
+        if let Some(name) = self.arrival.source() {
+            unknown("source", name, desk.read(view::sources)?, &outline.sources)?;
+        }
+        match self.handler() {
+            Some(name) if !outline.handlers.iter().any(|known| known == name) => {
+                unknown("handler", name, desk.read(view::handlers)?, &outline.handlers)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries a plan out, or tells what it would do, and says what became of it.
+    pub(super) fn carry_out(&self, mut asked: Asked, plan: &Plan) -> Result<(), Failure> {
+        let change = asked.wish.change;
+        let mut left = plan.left.clone();
+        let (changed, made) = if self.dry_run {
+            (plan.jobs.len(), plan.events.len())
+        } else {
+            let mut counter = Counter::new(plan.len());
+            let tally = asked.desk.change(plan, asked.now, |done| counter.reach(done))?;
+            if tally.overtaken > 0 {
+                *left.entry(Left::Overtaken).or_default() += tally.overtaken;
+            }
+            (tally.changed, tally.made)
+        };
+        println(&summary(change, changed, made, self.dry_run))?;
+        for (why, jobs) in &left {
+            remark(format!("{} left: {}", count(*jobs, "job"), because(change, *why)));
+        }
+        if changed + made == 0 {
+            return self.explain_nothing(change, left.into_keys());
+        }
+        if change != Change::Skip && !self.dry_run && matches!(desk::served_by(&asked.outline.inbox), Ok(None)) {
+            remark("hookbox is not serving this inbox; the jobs run when it does");
+        }
+        Ok(())
+    }
+
+    /// With EVENT, changing nothing is a failure, unless it was so already.
+    fn explain_nothing(&self, change: Change, mut left: impl ExactSizeIterator<Item = Left>) -> Result<(), Failure> {
+        if !self.names_events() {
+            return Ok(());
+        }
+        if left.len() == 0 {
+            let what = if self.takes_events_without_job() && self.handler.is_none() { "any job" } else { "such a job" };
+            let failure = Failure::failed(format!("no event of these has {what}"));
+            return Err(failure.hint("`hookbox replay EVENT --handler NAME` makes one"));
+        }
+        let is_so_already = |left: Left| {
+            (change, left) == (Change::Retry, Left::Due) || (change, left) == (Change::Skip, Left::Skipped)
+        };
+        if left.all(is_so_already) { Ok(()) } else { Err(Failure::silent()) }
+    }
+}
+
+impl Asked {
+    /// Reads which jobs it is about.
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
+        let read = || self.desk.read(|connection| edit::plan(connection, &self.wish, self.now));
+        Ok(progress::waiting("searching", read)?)
+    }
+}
+
+fn println(line: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+fn verb(change: Change) -> &'static str {
+    match change {
+        Change::Retry => "retry",
+        Change::Replay => "replay",
+        Change::Skip => "skip",
+    }
+}
+
+fn summary(change: Change, changed: usize, made: usize, is_dry: bool) -> String {
+    let did = match (change, is_dry) {
+        (_, true) => format!("would {}", verb(change)),
+        (Change::Retry, false) => "retried".to_owned(),
+        (Change::Replay, false) => "replayed".to_owned(),
+        (Change::Skip, false) => "skipped".to_owned(),
+    };
+    match made {
+        0 => format!("{did} {}", count(changed, "job")),
+        made => {
+            let made_too = if is_dry { "make" } else { "made" };
+            format!("{did} {}, {made_too} {}", count(changed, "job"), count(made, "new job"))
+        }
+    }
+}
+
+fn because(change: Change, left: Left) -> &'static str {
+    match (change, left) {
+        (Change::Retry, Left::Succeeded) => "succeeded; `hookbox replay` runs them once more",
+        (Change::Retry, Left::Skipped) => "skipped; they come back by EVENT or with `--state skipped`",
+        (Change::Retry, Left::Running) => "running; `hookbox skip` ends them",
+        (Change::Replay, Left::Dead | Left::Skipped) => "they have not succeeded; `hookbox retry` runs them again",
+        (Change::Skip, Left::Skipped) => "skipped already",
+        (Change::Skip, Left::Succeeded) => "succeeded; there is nothing to skip",
+        (_, Left::Succeeded) => "succeeded",
+        (_, Left::Dead) => "dead",
+        (_, Left::Pending) => "pending; they run anyway",
+        (_, Left::Running) => "running",
+        (_, Left::Due) => "due already",
+        (_, Left::Ending) => "skipped, and their last attempt is still ending; try again in a moment",
+        (_, Left::Pruned) => "the body of the event is no longer kept",
+        (_, Left::Overtaken) => "something else happened to them in the meantime",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_what_was_done_and_what_would_be() {
+        assert_eq!(summary(Change::Retry, 1, 0, false), "retried 1 job");
+        assert_eq!(summary(Change::Skip, 1200, 0, true), "would skip 1,200 jobs");
+        assert_eq!(summary(Change::Replay, 0, 2, false), "replayed 0 jobs, made 2 new jobs");
+        assert_eq!(summary(Change::Replay, 3, 1, true), "would replay 3 jobs, make 1 new job");
+    }
+}

@@ -1,0 +1,141 @@
+//! What `check` found, as tables for people.
+//!
+//! Rows go in, lines come out, and nothing is looked up or judged here. Spans are spoken in hours and minutes,
+//! commands shown as they were written; the same rows as numbers are `check --json`'s.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::{Meaning, RunRow};
+use crate::config::Config;
+
+pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
+    writeln!(out, "{} has no errors.\n", config.file.display())?;
+    writeln!(out, "providers reach  {}", meaning.listen)?;
+    writeln!(out, "you reach        {}", meaning.admin)?;
+    writeln!(out, "inbox            {} (durability: {})\n", meaning.inbox, meaning.durability)?;
+    let mut sources = table(&["SOURCE", "PROVIDER", "PATH", "SECRETS", "TIME WINDOW", "LONGEST BODY"]);
+    for source in &meaning.sources {
+        sources.add_row([
+            source.name.to_owned(),
+            source.provider.to_owned(),
+            source.path.to_owned(),
+            source.secrets.to_string(),
+            source.tolerance_s.map_or("none".to_owned(), |seconds| spoken(Duration::from_secs(seconds))),
+            ByteSize(source.max_body).to_string(),
+        ]);
+    }
+    writeln!(out, "{}\n", trimmed(&sources))?;
+    if meaning.handlers.is_empty() {
+        return writeln!(out, "There is no handler: every event is stored and nothing runs.");
+    }
+    let mut handlers = table(&["HANDLER", "SOURCES", "TYPES", "RUNS", "TIME LIMIT", "RETRIES"]);
+    for handler in &meaning.handlers {
+        handlers.add_row([
+            handler.name.to_owned(),
+            handler.sources.map_or("all".to_owned(), |names| names.join(", ")),
+            if handler.events == ["*"] { "all".to_owned() } else { handler.events.join(", ") },
+            command(handler.command, &config.folder),
+            spoken(Duration::from_secs_f64(handler.timeout_s)),
+            attempts(handler.attempts, Duration::from_secs_f64(handler.retries_span_s)),
+        ]);
+    }
+    writeln!(out, "{}\n", trimmed(&handlers))?;
+    writeln!(out, "{}", runs_table(&meaning.runs, config))
+}
+
+pub(super) fn runs_table(runs: &[RunRow<'_>], config: &Config) -> String {
+    let mut table = table(&["SOURCE", "TYPE", "WOULD RUN"]);
+    for run in runs {
+        let handlers: Vec<_> = run.handlers.iter().map(|name| conditioned(name, config)).collect();
+        let is_alone = runs.iter().filter(|other| other.source == run.source).count() == 1;
+        table.add_row([
+            run.source.to_owned(),
+            run.event_type.unwrap_or(if is_alone { "any" } else { "any other" }).to_owned(),
+            if handlers.is_empty() { "nothing (stored as unmatched)".to_owned() } else { handlers.join(", ") },
+        ]);
+    }
+    trimmed(&table)
+}
+
+/// `deploy (where /ref is "refs/heads/main")`
+pub(super) fn conditioned(name: &str, config: &Config) -> String {
+    let handler = config.handlers.iter().find(|handler| *handler.name == *name);
+    let condition = |(pointer, values): &(String, Vec<Value>)| {
+        let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+        format!("{pointer} is {}", values.join(" or "))
+    };
+    let conditions: Vec<_> = handler.into_iter().flat_map(|handler| &handler.takes.conditions).map(condition).collect();
+    if conditions.is_empty() { name.to_owned() } else { format!("{name} (where {})", conditions.join(" and ")) }
+}
+
+/// The command as a person would have written it.
+fn command(argv: &[String], folder: &Path) -> String {
+    let short = |word: &String| match Path::new(word).strip_prefix(folder) {
+        Ok(rest) => rest.display().to_string(),
+        Err(_) => word.clone(),
+    };
+    let quoted =
+        |word: String| if word.is_empty() || word.contains([' ', '"', '\n']) { format!("{word:?}") } else { word };
+    argv.iter().map(short).map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn attempts(count: u32, span: Duration) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts over {}", spoken(span)) }
+}
+
+/// `73 h 12 min`: the two largest units that are not zero.
+fn spoken(span: Duration) -> String {
+    let millis = span.as_millis();
+    let [hours, minutes, seconds] = [millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60];
+    let parts = [(hours, "h"), (minutes, "min"), (seconds, "s"), (millis % 1000, "ms")];
+    let spoken: Vec<_> = parts
+        .into_iter()
+        .skip_while(|(count, _)| *count == 0)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    if spoken.is_empty() { "0 s".to_owned() } else { spoken.join(" ") }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    table
+}
+
+fn trimmed(table: &Table) -> String {
+    table.to_string().lines().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_spoken_in_their_two_largest_units() {
+        for (millis, expected) in [
+            (0, "0 s"),
+            (2_500, "2 s 500 ms"),
+            (5_000, "5 s"),
+            (300_000, "5 min"),
+            (262_173_000, "72 h 49 min"),
+            (21_600_000, "6 h"),
+            (3_605_000, "1 h"),
+        ] {
+            assert_eq!(spoken(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn commands_are_shown_as_they_were_written() {
+        let argv = ["/srv/app/handlers/a.sh", "--name", "two words", ""].map(ToOwned::to_owned);
+        assert_eq!(command(&argv, Path::new("/srv/app")), "handlers/a.sh --name \"two words\" \"\"");
+    }
+}

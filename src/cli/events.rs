@@ -1,0 +1,108 @@
+//! `events`: the list of events; `events show` and `events body` go on to one.
+
+use std::io::{self, Write as _};
+
+use comfy_table::Cell;
+
+use super::failure::Failure;
+use super::filter::{Arrival, Limit, event_state, unknown_name};
+use super::list::{self, Array};
+use super::terminal::{instant, print_table, remark, state, table, text};
+use super::{Global, event, show};
+use crate::event::EventState;
+use crate::inbox::desk::Desk;
+use crate::inbox::view::{self, Event, EventFilter};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    one: Option<One>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum One {
+    /// Shows events with their headers, jobs, attempts and output
+    Show(show::Args),
+    /// Writes the exact bytes of an event's body to stdout
+    Body {
+        /// An event id, SOURCE/ID, or '#SEQ' (quoted: to a shell a bare # begins a comment)
+        event: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Events in this state; several are separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = event_state())]
+    state: Vec<EventState>,
+    #[command(flatten)]
+    arrival: Arrival,
+    #[command(flatten)]
+    limit: Limit,
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let desk = global.desk()?;
+    match &args.one {
+        Some(One::Show(args)) => show::run(args, &desk),
+        Some(One::Body { event }) => body(&desk, event),
+        None => list(&args.list, &desk),
+    }
+}
+
+fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
+    let filter = EventFilter { arrived: args.arrival.to_arrived(), states: args.state.clone() };
+    let read = |page| desk.read(|connection| view::events(connection, &filter, page)).map_err(Failure::from);
+    let seq = |event: &Event| event.seq;
+    if args.json {
+        let mut array = Array::new();
+        let is_cut = list::walk(args.limit, read, seq, |event| array.push(event))?;
+        array.end()?;
+        return Ok(args.limit.tell(is_cut, "event"));
+    }
+    let mut rows = table(&["seq", "received", "source", "type", "event id", "state"]);
+    let is_cut = list::walk(args.limit, read, seq, |event| {
+        rows.add_row([
+            Cell::new(format!("#{}", event.seq)),
+            Cell::new(instant(event.received_at)),
+            text(&event.source),
+            text(&event.event_type),
+            text(&event.event_id),
+            state(event.state.as_str()),
+        ]);
+        Ok(())
+    })?;
+    if rows.is_empty() {
+        remark(nothing(args, desk)?);
+        return Ok(());
+    }
+    print_table(&rows)?;
+    Ok(args.limit.tell(is_cut, "event"))
+}
+
+fn nothing(args: &List, desk: &Desk) -> Result<String, Failure> {
+    if let Some(blame) = unknown_name(desk, args.arrival.source(), None)? {
+        return Ok(format!("no events: {blame}"));
+    }
+    Ok(if args.arrival.is_empty() && args.state.is_empty() {
+        "no events yet; `hookbox send SOURCE --type TYPE` sends one to try".to_owned()
+    } else {
+        "no events that match".to_owned()
+    })
+}
+
+fn body(desk: &Desk, wanted: &str) -> Result<(), Failure> {
+    let event = event::find(desk, wanted)?;
+    let Some(body) = desk.read(|connection| view::body(connection, event.seq))? else {
+        return Err(Failure::failed(format!("the body of #{} is no longer kept", event.seq)));
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(&body)?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,141 @@
+//! Why a verb was not done: what is said on stderr, and the exit status.
+//!
+//! Every error of a lower room becomes one here, with its hint. Nothing is said when the reader of our output has
+//! gone (`| head`): that is no failure.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use crate::config::ConfigErrors;
+use crate::inbox::OpenError;
+use crate::inbox::desk::DeskError;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// An exit status, and what is said with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    /// It could not be done: exit status 1.
+    pub(super) fn failed(message: impl AsRef<str>) -> Self {
+        Self { status: FAILED, text: format!("error: {}", message.as_ref()) }
+    }
+
+    /// It could not be meant: exit status 2.
+    pub(super) fn usage(message: impl AsRef<str>) -> Self {
+        Self { status: USAGE, ..Self::failed(message) }
+    }
+
+    /// Everything has been said: exit status 1.
+    pub(super) fn silent() -> Self {
+        Self { status: FAILED, text: String::new() }
+    }
+
+    /// Adds the next step.
+    pub(super) fn hint(mut self, hint: impl AsRef<str>) -> Self {
+        self.text.push_str("\nhint: ");
+        self.text.push_str(hint.as_ref());
+        self
+    }
+
+    /// Says it on stderr and gives the exit status.
+    pub(super) fn report(self) -> ExitCode {
+        // With stderr gone there is nobody left to tell.
+        if !self.text.is_empty() {
+            writeln!(io::stderr(), "{}", self.text.trim_end()).unwrap_or_default();
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { status: 0, text: String::new() },
+            _ => Self::failed(format!("cannot write to stdout: {error}")),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+impl From<DeskError> for Failure {
+    fn from(error: DeskError) -> Self {
+        let message = error.to_string();
+        let failure = if error.is_wrong_file() { Self::usage(message) } else { Self::failed(message) };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self { status: USAGE, text: errors.to_string() }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<ConfigErrors>() {
+            Ok(errors) => return errors.into(),
+            Err(other) => other,
+        };
+        match error.downcast_ref() {
+            Some(OpenError::OldSqlite(_) | OpenError::Sqlite { .. }) | None => Self::failed(format!("{error:#}")),
+            Some(_) => Self::usage(format!("{error:#}")),
+        }
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        // clap knows the stream and the colours: help goes to stdout, mistakes to stderr.
+        match error.print() {
+            Ok(()) if error.use_stderr() => Self { status: USAGE, text: String::new() },
+            Ok(()) => Self { status: 0, text: String::new() },
+            Err(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_and_what_next() {
+        let failure = Failure::usage("no such thing").hint("look elsewhere").hint("or here");
+        assert_eq!(failure.text, "error: no such thing\nhint: look elsewhere\nhint: or here");
+        assert_eq!(failure.status, 2);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        assert_eq!(
+            Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)),
+            Failure { status: 0, text: String::new() }
+        );
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).status, 1);
+    }
+
+    #[test]
+    fn a_wrong_file_is_a_matter_of_configuration() {
+        let missing = DeskError::Missing("/x/hookbox.db".into());
+        assert!(Failure::from(missing).text.contains("\nhint: `hookbox serve`"));
+        assert_eq!(Failure::from(DeskError::Foreign("x".into())).status, 2);
+        assert_eq!(Failure::from(DeskError::Busy("x".into())).status, 1);
+        assert_eq!(Failure::from(anyhow::Error::from(OpenError::Foreign { path: "x".into() })).status, 2);
+        assert_eq!(Failure::from(anyhow::anyhow!("no").context("wrapped")).text, "error: wrapped: no");
+    }
+}

@@ -1,0 +1,134 @@
+//! Filters as they are written on the command line: states, sources, types, handlers, and from when to when.
+
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::failure::Failure;
+use super::terminal::{count, remark, shown};
+use crate::clock::Millis;
+use crate::event::{EventState, JobState};
+use crate::inbox::desk::Desk;
+use crate::inbox::view::{self, Arrived};
+
+/// Which events, by how they arrived.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Arrival {
+    /// Events of this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Events of this type and all below it (`pull_request` for `pull_request.opened`), or a glob
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Received since then: RFC 3339, or how long ago (`2h`)
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    since: Option<Millis>,
+    /// Received before then
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    until: Option<Millis>,
+}
+
+impl Arrival {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { source, event_type, since, until } = self;
+        source.is_none() && event_type.is_none() && since.is_none() && until.is_none()
+    }
+
+    pub(super) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    pub(super) fn to_arrived(&self) -> Arrived {
+        Arrived {
+            source: self.source.clone(),
+            event_type: self.event_type.clone(),
+            since: self.since,
+            until: self.until,
+        }
+    }
+}
+
+/// How many rows of a list.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Limit {
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: u32,
+}
+
+impl Limit {
+    /// Says that a list was cut.
+    pub(super) fn tell(self, is_cut: bool, one: &str) {
+        if is_cut {
+            remark(format!("the newest {}; `--limit` shows more", count(self.limit as usize, one)));
+        }
+    }
+}
+
+/// Reads the state of a job.
+pub(super) fn job_state() -> impl TypedValueParser<Value = JobState> {
+    PossibleValuesParser::new(JobState::ALL.iter().map(|state| state.as_str()))
+        .try_map(|word| JobState::from_str(&word))
+}
+
+/// Reads the state of an event.
+pub(super) fn event_state() -> impl TypedValueParser<Value = EventState> {
+    PossibleValuesParser::new(EventState::ALL.iter().map(|state| state.as_str()))
+        .try_map(|word| EventState::from_str(&word))
+}
+
+/// RFC 3339, a date (its beginning in UTC), or a span before now.
+fn instant(text: &str) -> Result<Millis, String> {
+    if let Ok(span) = humantime::parse_duration(text) {
+        let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        return Ok(Millis(Millis::now().0.saturating_sub(span)));
+    }
+    let full = if text.len() == "2026-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    match full.parse::<jiff::Timestamp>() {
+        Ok(instant) => Ok(Millis(instant.as_millisecond())),
+        Err(_) => Err("neither an instant such as 2026-01-31T12:00:00Z nor a span such as 2h or 7d".to_owned()),
+    }
+}
+
+/// Why nothing was found, if a name is to blame: the inbox has no such source or handler.
+pub(super) fn unknown_name(
+    desk: &Desk,
+    source: Option<&str>,
+    handler: Option<&str>,
+) -> Result<Option<String>, Failure> {
+    if let Some(name) = source {
+        let known = desk.read(view::sources)?;
+        if !known.iter().any(|known| known == name) {
+            return Ok(Some(blame("source", name, &known)));
+        }
+    }
+    if let Some(name) = handler {
+        let known = desk.read(view::handlers)?;
+        if !known.iter().any(|known| known == name) {
+            return Ok(Some(blame("handler", name, &known)));
+        }
+    }
+    Ok(None)
+}
+
+fn blame(kind: &str, name: &str, known: &[String]) -> String {
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    format!("the inbox holds nothing for a {kind} `{}`; {kind}s in it: {}", shown(name), shown(&known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_read_in_every_form() {
+        assert_eq!(instant("2026-01-31T12:00:00Z"), Ok(Millis(1_769_860_800_000)));
+        assert_eq!(instant("2026-01-31T13:00:00.007+01:00"), Ok(Millis(1_769_860_800_007)));
+        assert_eq!(instant("2026-01-31"), Ok(Millis(1_769_817_600_000)));
+        let ago = Millis::now().since(instant("2h 30m").unwrap()).as_secs();
+        assert!((9000..9010).contains(&ago), "{ago}");
+        for wrong in ["", "yesterday", "2026-13-01", "2026-01-31T12:00:00", "-2h", "12"] {
+            assert!(instant(wrong).is_err(), "{wrong}");
+        }
+    }
+}

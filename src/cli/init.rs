@@ -1,0 +1,243 @@
+//! `hookbox init`: a first configuration and a first handler, to be changed by hand from there.
+//!
+//! Names of providers go in; out come a configuration that `hookbox check` accepts once its secrets are in the
+//! environment, an executable script, and the next steps on stdout. A file that exists is never touched.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::config::nearest;
+use crate::provider::{self, CUSTOM};
+
+const SCRIPT: &str = "handlers/on-event.sh";
+
+/// Writes hookbox.toml and a first handler; the secrets are environment variables
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Who will send: names from `hookbox providers`, or "custom"
+    #[arg(value_name = "PROVIDER", default_value = "github")]
+    providers: Vec<String>,
+}
+
+/// One `[sources.NAME]` to be written.
+#[derive(Debug)]
+struct Planned<'a> {
+    provider: &'a str,
+    name: &'a str,
+    variable: String,
+    example_secret: String,
+}
+
+/// What there is to tell the user.
+#[derive(Debug)]
+enum Told {
+    /// Everything is written; the next steps.
+    Steps(String),
+    /// Nothing is written; the exit status, and why.
+    Refused(u8, String),
+}
+
+/// Writes `file`, and the handler beside it.
+///
+/// # Errors
+/// What could not be written, and why.
+pub fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
+    match write_all(&args.providers, file)? {
+        Told::Steps(steps) => {
+            write!(io::stdout(), "{steps}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Told::Refused(status, why) => {
+            writeln!(io::stderr(), "error: {why}")?;
+            Ok(ExitCode::from(status))
+        }
+    }
+}
+
+fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
+    let mut planned: Vec<Planned<'_>> = Vec::new();
+    for provider in providers {
+        let Some(source) = plan(provider) else {
+            let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
+            let near = nearest(provider, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            let hint = format!("{near}`hookbox providers` lists them all, \"custom\" is for any other sender");
+            return Ok(Told::Refused(2, format!("unknown provider `{provider}`\nhint: {hint}")));
+        };
+        if planned.iter().all(|earlier| earlier.name != source.name) {
+            planned.push(source);
+        }
+    }
+    let script = file.with_file_name(SCRIPT);
+    for path in [file, &script] {
+        if path.symlink_metadata().is_ok() {
+            let hint = "move it away, or write elsewhere: hookbox --config FOLDER/hookbox.toml init";
+            let message = format!("{} exists already; nothing was written\nhint: {hint}", path.display());
+            return Ok(Told::Refused(1, message));
+        }
+    }
+    if let Some(folder) = script.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    write_new(&script, SCRIPT_TEXT, 0o755)?;
+    write_new(file, &configuration(&planned), 0o644)?;
+    Ok(Told::Steps(next_steps(&planned, file, &script)))
+}
+
+fn plan(provider: &str) -> Option<Planned<'_>> {
+    let name = if provider == CUSTOM { "app" } else { provider };
+    let row = provider::find(provider);
+    if row.is_none() && provider != CUSTOM {
+        return None;
+    }
+    let upper = name.to_uppercase().replace('-', "_");
+    let variable =
+        if upper.contains("WEBHOOK") { format!("{upper}_SECRET") } else { format!("{upper}_WEBHOOK_SECRET") };
+    let decoding = row.and_then(|row| row.secret_decoding.as_deref());
+    let random = if decoding == Some("base64") { "$(openssl rand -base64 32)" } else { "$(openssl rand -hex 32)" };
+    let prefix = row.and_then(|row| row.secret_prefix.as_deref()).unwrap_or_default();
+    Some(Planned { provider, name, variable, example_secret: format!("{prefix}{random}") })
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+const SCRIPT_TEXT: &str = r#"#!/bin/sh
+# Runs for every event, and again later when it fails. The body is on stdin, the rest in the environment.
+# Exit status 0: done. 65: this event can never work. Any other: try again later.
+# A retry runs the whole script again: what it does must bear being done twice.
+set -eu
+
+bytes=$(wc -c)
+echo "$HOOKBOX_SOURCE sent $HOOKBOX_EVENT_TYPE with $((bytes)) bytes: event $HOOKBOX_EVENT_ID, attempt $HOOKBOX_ATTEMPT"
+"#;
+
+const HEAD: &str = "\
+# What hookbox receives, and what it runs. `hookbox check` reads this file and says what it means.
+# Every other setting has a default; hookbox.example.toml, beside hookbox's README, shows them all.
+";
+
+const VERIFY: &str = "
+# How this sender signs, and where an event's id and type are. Change it to what the sender does.
+[sources.app.verify]
+signature = \"header:X-Signature\"
+algorithm = \"hmac-sha256\"
+encoding = \"hex\"
+signed_content = \"{body}\"
+event_id = [\"json:/id\", \"body\"]
+event_type = [\"json:/type\"]
+";
+
+const HANDLER: &str = "
+[handlers.on-event]
+command = [\"handlers/on-event.sh\"]
+# events = [\"push\", \"release\"]   # globs over the type; without this line, all of them
+# timeout = \"5m\"
+";
+
+fn configuration(planned: &[Planned<'_>]) -> String {
+    let mut text = HEAD.to_owned();
+    for Planned { provider, name, variable, .. } in planned {
+        text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\nsecret = {{ env = \"{variable}\" }}\n");
+        text += &format!("# path = \"/hooks/{name}\"\n");
+        if *provider == CUSTOM {
+            text += VERIFY;
+        }
+    }
+    text + HANDLER
+}
+
+fn next_steps(planned: &[Planned<'_>], file: &Path, script: &Path) -> String {
+    let is_default = file == Path::new("hookbox.toml") || std::env::var_os("HOOKBOX_CONFIG").is_some();
+    let hookbox = if is_default { "hookbox".to_owned() } else { format!("hookbox --config {}", file.display()) };
+    let mut text = format!("wrote {} and {}\n\n", file.display(), script.display());
+    text += "Next, the secrets. Where the provider shows you one, use that;\nwhere it asks for one, make one up and give it to both:\n\n";
+    for Planned { variable, example_secret, .. } in planned {
+        text += &format!("    export {variable}=\"{example_secret}\"\n");
+    }
+    text += &format!("\nThen see what hookbox makes of it, and serve:\n\n    {hookbox} check\n    {hookbox} serve\n");
+    text += "\nIn another terminal with the same secrets, a test delivery, and what became of it:\n\n";
+    for Planned { name, .. } in planned {
+        let event_type = if *name == "github" { "push" } else { "test" };
+        text += &format!("    {hookbox} send {name} --type {event_type}\n");
+    }
+    text + &format!("    {hookbox} events\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config;
+
+    /// The exit status, and what is told.
+    fn init(providers: &[&str], folder: &Path) -> (u8, String) {
+        let providers: Vec<_> = providers.iter().map(|name| (*name).to_owned()).collect();
+        match write_all(&providers, &folder.join("hookbox.toml")).unwrap() {
+            Told::Steps(steps) => (0, steps),
+            Told::Refused(status, why) => (status, why),
+        }
+    }
+
+    /// Good as text, hex and base64.
+    const SECRET: &str = "abcdef0123456789";
+
+    #[test]
+    fn what_init_writes_passes_the_check_for_every_provider() {
+        let all: Vec<_> = provider::all().map(|(name, _)| name).chain([CUSTOM]).collect();
+        for providers in all.iter().map(std::slice::from_ref).chain([&all[..]]) {
+            let folder = tempfile::tempdir().unwrap();
+            assert_eq!(init(providers, folder.path()).0, 0);
+            let file = folder.path().join("hookbox.toml");
+            let environment = |name: &str| name.ends_with("_SECRET").then(|| SECRET.to_owned());
+            let config = config::read(&file, &environment).unwrap_or_else(|errors| panic!("{providers:?}: {errors}"));
+            let written: Vec<_> = config.sources.iter().map(|source| source.provider.as_str()).collect();
+            assert_eq!(written, providers);
+            let mode = fs::metadata(folder.path().join(SCRIPT)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o111, 0o111);
+            let unset = config::read(&file, &|_| None).unwrap_err();
+            assert_eq!(unset.problems().len(), providers.len(), "only the secrets are missing: {unset}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_exists_is_never_touched() {
+        for existing in ["hookbox.toml", SCRIPT] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("handlers")).unwrap();
+            fs::write(folder.path().join(existing), "mine").unwrap();
+            let (status, why) = init(&["github"], folder.path());
+            assert!(status == 1 && why.contains(&format!("{existing} exists already")), "{why}");
+            assert_eq!(fs::read_to_string(folder.path().join(existing)).unwrap(), "mine");
+            let other = if existing == SCRIPT { "hookbox.toml" } else { SCRIPT };
+            assert!(!folder.path().join(other).exists());
+        }
+    }
+
+    #[test]
+    fn an_unknown_provider_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (status, why) = init(&["github", "githib"], folder.path());
+        assert!(status == 2 && why.contains("did you mean `github`?"), "{why}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_provider_named_twice_is_one_source_and_the_next_steps_name_its_secret() {
+        let planned = [plan("standard-webhooks").unwrap(), plan("gitlab").unwrap()];
+        let steps = next_steps(&planned, Path::new("hookbox.toml"), Path::new(SCRIPT));
+        assert!(steps.contains("export STANDARD_WEBHOOKS_SECRET=\"whsec_$(openssl rand -base64 32)\"\n"), "{steps}");
+        assert!(steps.contains("export GITLAB_WEBHOOK_SECRET=\"$(openssl rand -hex 32)\"\n"), "{steps}");
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(init(&["gitlab", "gitlab"], folder.path()).0, 0);
+    }
+}

@@ -1,0 +1,94 @@
+//! `jobs`: the list of jobs.
+
+use comfy_table::Cell;
+
+use super::Global;
+use super::failure::Failure;
+use super::filter::{Arrival, Limit, job_state, unknown_name};
+use super::list::{self, Array};
+use super::terminal::{number, print_table, relative, remark, state, table, text};
+use crate::clock::Millis;
+use crate::event::JobState;
+use crate::inbox::desk::Desk;
+use crate::inbox::view::{self, Job, JobFilter};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Jobs of this event: an event id, SOURCE/ID, or '#SEQ'
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+    /// Jobs in this state; several are separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = job_state())]
+    state: Vec<JobState>,
+    /// Jobs of this handler
+    #[arg(long, value_name = "NAME")]
+    handler: Option<String>,
+    /// Jobs with this reason, or a glob
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    #[command(flatten)]
+    arrival: Arrival,
+    #[command(flatten)]
+    limit: Limit,
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let desk = global.desk()?;
+    let event = args.event.as_ref().map(|event| super::event::find(&desk, event)).transpose()?;
+    let filter = JobFilter {
+        arrived: args.arrival.to_arrived(),
+        states: args.state.clone(),
+        handler: args.handler.clone(),
+        reason: args.reason.clone(),
+        events: event.map(|event| vec![event.seq]),
+    };
+    let read = |page| desk.read(|connection| view::jobs(connection, &filter, page)).map_err(Failure::from);
+    let id = |job: &Job| job.id;
+    if args.json {
+        let mut array = Array::new();
+        let is_cut = list::walk(args.limit, read, id, |job| array.push(job))?;
+        array.end()?;
+        return Ok(args.limit.tell(is_cut, "job"));
+    }
+    let now = Millis::now();
+    let mut rows = table(&["event", "source", "type", "event id", "handler", "state", "attempt", "when", "reason"]);
+    let is_cut = list::walk(args.limit, read, id, |job| {
+        rows.add_row([
+            Cell::new(format!("#{}", job.event_seq)),
+            text(&job.source),
+            text(&job.event_type),
+            text(&job.event_id),
+            text(&job.handler),
+            state(job.state.as_str()),
+            number(job.attempt),
+            Cell::new(when(job, now)),
+            text(job.reason.as_deref().unwrap_or_default()),
+        ]);
+        Ok(())
+    })?;
+    if rows.is_empty() {
+        return Ok(remark(nothing(args, &desk)?));
+    }
+    print_table(&rows)?;
+    Ok(args.limit.tell(is_cut, "job"))
+}
+
+/// When it runs next, or ended.
+pub(super) fn when(job: &Job, now: Millis) -> String {
+    match (job.state, job.finished_at) {
+        (_, Some(finished_at)) => relative(finished_at, now),
+        (JobState::Pending, None) if job.run_at > now => relative(job.run_at, now),
+        (JobState::Pending, None) => "due".to_owned(),
+        (_, None) => "now".to_owned(),
+    }
+}
+
+fn nothing(args: &Args, desk: &Desk) -> Result<String, Failure> {
+    Ok(match unknown_name(desk, args.arrival.source(), args.handler.as_deref())? {
+        Some(blame) => format!("no jobs: {blame}"),
+        None => "no jobs that match".to_owned(),
+    })
+}

@@ -1,0 +1,145 @@
+//! The command line: one verb per file, this one reads which.
+//!
+//! Results go to stdout, everything else to stderr. The exit status is 0 when it was done, 1 when it failed, 2 for
+//! wrong usage or configuration. Verbs that touch the inbox work on the file itself, whether or not it is served.
+
+mod change;
+mod client;
+mod event;
+mod events;
+mod failure;
+mod filter;
+mod health;
+mod jobs;
+mod list;
+mod progress;
+mod providers;
+mod reload;
+mod replay;
+mod retry;
+mod send;
+mod show;
+mod skip;
+mod status;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Outline};
+use crate::inbox::desk::Desk;
+use failure::Failure;
+
+/// Receives webhooks properly: verified, stored once, run until done.
+#[derive(Debug, Parser)]
+#[command(name = "hookbox", version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKBOX_CONFIG", default_value = "hookbox.toml")]
+    config: PathBuf,
+    /// How log lines look
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Readable
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Sends a test delivery, signed as the provider signs
+    Send(send::Args),
+    /// Lists events, newest first; `events show` and `events body` take one
+    Events(events::Args),
+    /// Lists jobs, newest first
+    Jobs(jobs::Args),
+    /// Runs jobs again that have not succeeded
+    Retry(retry::Args),
+    /// Runs jobs again that have succeeded
+    Replay(replay::Args),
+    /// Takes jobs off what is to run
+    Skip(skip::Args),
+    /// How things stand, in one screen
+    Status(status::Args),
+    /// Supported providers: how each signs, where its id and type are
+    Providers(providers::Args),
+    /// Whether hookbox would take in a delivery now
+    Health,
+    /// Has the running hookbox read its configuration again
+    Reload,
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return Failure::from(usage).report(),
+    };
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    match &cli.verb {
+        Verb::Send(args) => send::run(args, global),
+        Verb::Events(args) => events::run(args, global),
+        Verb::Jobs(args) => jobs::run(args, global),
+        Verb::Retry(args) => retry::run(args, global),
+        Verb::Replay(args) => replay::run(args, global),
+        Verb::Skip(args) => skip::run(args, global),
+        Verb::Status(args) => status::run(args, global),
+        Verb::Providers(args) => providers::run(args),
+        Verb::Health => health::run(global),
+        Verb::Reload => reload::run(global),
+    }
+}
+
+impl Global {
+    /// Where the inbox and the server are.
+    fn outline(&self) -> Result<Outline, Failure> {
+        Ok(config::outline(&self.config, &variable)?)
+    }
+
+    /// The inbox that the configuration names.
+    fn desk(&self) -> Result<Desk, Failure> {
+        Ok(Desk::open(&self.outline()?.inbox)?)
+    }
+}
+
+/// A variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

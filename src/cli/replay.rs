@@ -1,0 +1,56 @@
+//! `replay`: succeeded jobs run once more; with a handler, also on events that have no job for it.
+//!
+//! A handler that was added later is caught up with this: by filter it gets the events that it takes by its
+//! configuration, by EVENT whatever was named.
+
+use std::sync::Arc;
+
+use super::Global;
+use super::change::{Asked, Which};
+use super::failure::Failure;
+use super::progress;
+use crate::config::Handler;
+use crate::inbox::edit::{self, Change, Missing, Plan};
+use crate::route::Routes;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let which = &args.which;
+    let asked = which.ask(Change::Replay, global)?;
+    let mut plan = asked.plan()?;
+    match which.handler() {
+        Some(name) if which.takes_events_without_job() && asked.outline.handlers.iter().any(|known| known == name) => {
+            if which.names_events() {
+                let missing = Missing { handler: name, reads_body: false, takes: &|_, _, _| true };
+                add(&mut plan, &asked, &missing)?;
+            } else {
+                catch_up(&mut plan, &asked, name)?;
+            }
+        }
+        _ => {}
+    }
+    which.carry_out(asked, &plan)
+}
+
+fn catch_up(plan: &mut Plan, asked: &Asked, name: &str) -> Result<(), Failure> {
+    let broken = || {
+        Failure::usage(format!("what handler `{name}` takes is not clear: there is something wrong with its section"))
+            .hint("`hookbox check` says what; events can also be named one by one")
+    };
+    let sound = asked.outline.sound_handlers.iter().find(|handler| &*handler.name == name);
+    let handler: &Arc<Handler> = sound.ok_or_else(broken)?;
+    let routes = Routes::new(std::slice::from_ref(handler)).map_err(|_| broken())?;
+    let takes = |source: &str, event_type: &str, body: &[u8]| !routes.matching(source, event_type, body).is_empty();
+    let missing = Missing { handler: name, reads_body: !handler.takes.conditions.is_empty(), takes: &takes };
+    add(plan, asked, &missing)
+}
+
+fn add(plan: &mut Plan, asked: &Asked, missing: &Missing<'_>) -> Result<(), Failure> {
+    let read = || asked.desk.read(|connection| edit::plan_missing(connection, plan, &asked.wish.filter, missing));
+    Ok(progress::waiting("searching", read)?)
+}

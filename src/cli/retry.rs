@@ -1,0 +1,18 @@
+//! `retry`: dead, waiting and skipped jobs run now; failures start again at 0, attempt numbers go on.
+
+use super::Global;
+use super::change::Which;
+use super::failure::Failure;
+use crate::inbox::edit::Change;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let asked = args.which.ask(Change::Retry, global)?;
+    let plan = asked.plan()?;
+    args.which.carry_out(asked, &plan)
+}

@@ -1,0 +1,174 @@
+//! `send`: a test delivery, signed as the provider signs; shown, or sent to the server, or made badly on purpose.
+//!
+//! stdout has the answer, or with `--print` the exact body, ready for a handler's stdin; stderr tells the rest.
+//! Tokens are shown as `***`.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::{Message, Server, status_line};
+use super::failure::Failure;
+use super::terminal::{remark, shown};
+use super::{Global, variable};
+use crate::clock::Millis;
+use crate::config::{self, Config, Source};
+use crate::provider::{self, Scheme};
+use crate::request::Request;
+use crate::secret::{MASK, Secret};
+use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
+
+/// How long the server may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest body that a throw-away source takes.
+const MAX_BODY: u64 = 512 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// NAME of [sources.NAME]; with --print also a provider's, signed with a throw-away secret
+    source: String,
+    /// The event's type, as hookbox would read it
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: String,
+    /// The body: a file, or - for stdin; {} unless given
+    #[arg(long, value_name = "FILE")]
+    data: Option<String>,
+    /// Of the body; application/json unless given
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// The event's id; the body's own, or a fresh one, unless given
+    #[arg(long)]
+    id: Option<String>,
+    /// Shows it instead: the exact body on stdout, the headers on stderr
+    #[arg(long)]
+    print: bool,
+    /// Signs with a wrong secret
+    #[arg(long, conflicts_with = "stale")]
+    forge: bool,
+    /// Signs with a time that is too old
+    #[arg(long)]
+    stale: bool,
+    /// Sends it there instead of to `server.listen`
+    #[arg(long, value_name = "URL", conflicts_with = "print")]
+    url: Option<String>,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let (source, server) = if args.print { (printable(args, global)?, None) } else { sendable(args, global)? };
+    let unsigned = Unsigned {
+        event_type: args.event_type.clone(),
+        event_id: args.id.clone(),
+        body: body(args.data.as_deref())?,
+        content_type: args.content_type.clone(),
+        forgery: match (args.forge, args.stale) {
+            (true, _) => Forgery::WrongSignature,
+            (_, true) => Forgery::Stale,
+            _ => Forgery::None,
+        },
+    };
+    let request = verify::sign(&source, &unsigned, Millis::now()).map_err(Failure::usage)?;
+    match server {
+        None => print(&source, &request),
+        Some(server) => send(&source, &request, &server),
+    }
+}
+
+/// The source as configured, and the server that takes its deliveries.
+fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>), Failure> {
+    let config = config::read(&global.config, &variable)?;
+    let source = find(&config, &args.source).ok_or_else(|| unknown(&args.source, &config))?;
+    let server = match &args.url {
+        Some(url) if !url.starts_with("http://") => {
+            return Err(Failure::usage(format!("`{}` does not begin with http://", shown(url)))
+                .hint("deliveries are sent without TLS: give the address behind the proxy"));
+        }
+        Some(url) => Server::Url(url.clone()),
+        None => Server::at(&config.server.listen),
+    };
+    Ok((source, Some(server)))
+}
+
+/// The source as configured, or else the provider's row with a throw-away secret: nobody will check it.
+fn printable(args: &Args, global: &Global) -> Result<Arc<Source>, Failure> {
+    let config = config::read(&global.config, &variable);
+    match (&config, provider::find(&args.source)) {
+        (Ok(config), row) => match (find(config, &args.source), row) {
+            (Some(source), _) => Ok(source),
+            (None, Some(_)) => throw_away(&args.source),
+            (None, None) => Err(unknown(&args.source, config)),
+        },
+        (Err(_), Some(_)) => throw_away(&args.source),
+        (Err(errors), None) => Err(errors.clone().into()),
+    }
+}
+
+fn find(config: &Config, name: &str) -> Option<Arc<Source>> {
+    config.sources.iter().find(|source| &*source.name == name).cloned()
+}
+
+fn unknown(name: &str, config: &Config) -> Failure {
+    let known: Vec<_> = config.sources.iter().map(|source| &*source.name).collect();
+    Failure::usage(format!("there is no source `{}` in the configuration", shown(name)))
+        .hint(format!("sources: {}", known.join(", ")))
+}
+
+fn throw_away(name: &str) -> Result<Arc<Source>, Failure> {
+    let wrong = || Failure::failed(format!("the row of provider `{name}` cannot be used"));
+    let scheme = Scheme::from_row(provider::find(name).ok_or_else(wrong)?).map_err(|_| wrong())?;
+    // 32 hexadecimal digits are well-formed in every encoding.
+    let secret = uuid::Uuid::new_v4().simple();
+    Ok(Arc::new(Source {
+        name: Arc::from(name),
+        provider: name.to_owned(),
+        path: format!("/hooks/{name}"),
+        secrets: vec![Secret::new(format!("{}{secret}", scheme.secret_prefix))],
+        max_body: MAX_BODY,
+        scheme: Arc::new(scheme),
+    }))
+}
+
+fn body(file: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match file {
+        None => return Ok(b"{}".to_vec()),
+        Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
+        Some(file) => fs::read(file),
+    };
+    read.map_err(|error| Failure::usage(format!("--data {}: {error}", file.unwrap_or_default())))
+}
+
+fn print(source: &Source, request: &Request) -> Result<(), Failure> {
+    let tokens = source.scheme.token_headers();
+    remark(format!("{} {}", request.method, Verifier::new(source).target(request)));
+    for (name, value) in request.headers.iter() {
+        let is_token = tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
+        let value = if is_token { MASK.into() } else { String::from_utf8_lossy(value) };
+        remark(format!("{}: {}", shown(name), shown(&value)));
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(&request.body)?;
+    Ok(out.flush()?)
+}
+
+fn send(source: &Source, request: &Request, server: &Server) -> Result<(), Failure> {
+    let target = match &*request.query {
+        "" => request.path.clone(),
+        query => format!("{}?{query}", request.path),
+    };
+    if let Ok(Genuine::Event(verified)) = Verifier::new(source).check(request, request.received_at) {
+        for item in verified.items() {
+            remark(format!("sending {} {}", shown(&item.event_type), shown(&item.event_id)));
+        }
+    }
+    let headers = request.headers.iter().collect();
+    let message = Message { method: &request.method, target: &target, headers, body: &request.body };
+    let answer = server
+        .exchange(&message, PATIENCE)
+        .map_err(|error| Failure::failed(error).hint("is `hookbox serve` running? --url sends to another address"))?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", status_line(answer.status))?;
+    writeln!(out, "{}", shown(String::from_utf8_lossy(&answer.body).trim_end()))?;
+    out.flush()?;
+    if (200..300).contains(&answer.status) { Ok(()) } else { Err(Failure::silent()) }
+}

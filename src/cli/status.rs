@@ -1,0 +1,147 @@
+//! `status`: sources, handlers and what wants a person, in one screen.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{Cell, Table};
+use serde::Serialize;
+
+use super::Global;
+use super::failure::Failure;
+use super::progress;
+use super::terminal::{number, print_table, relative, shown, table, text};
+use crate::clock::Millis;
+use crate::config::Outline;
+use crate::inbox::desk::{self, Desk};
+use crate::inbox::view::{self, HandlerStatus, SourceStatus};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// One JSON object: `inbox`, `served_by`, `sources`, `handlers`
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    inbox: String,
+    /// The serving process; 0 when it is not known which.
+    served_by: Option<i32>,
+    sources: Vec<Known<SourceStatus>>,
+    handlers: Vec<Known<HandlerStatus>>,
+}
+
+/// A row, and whether the configuration has its name.
+#[derive(Debug, Serialize)]
+struct Known<T> {
+    #[serde(flatten)]
+    row: T,
+    configured: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let outline = global.outline()?;
+    let desk = Desk::open(&outline.inbox)?;
+    let now = Millis::now();
+    let report = progress::waiting("counting", || report(&outline, &desk, now))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        return Ok(out.flush()?);
+    }
+    let served = match report.served_by {
+        None => "not served".to_owned(),
+        Some(0) => "served".to_owned(),
+        Some(pid) => format!("served by process {pid}"),
+    };
+    writeln!(out, "inbox {}, {served}\n", shown(&report.inbox))?;
+    print_table(&source_table(&report.sources, now))?;
+    writeln!(out)?;
+    print_table(&handler_table(&report.handlers, now))?;
+    for line in what_to_do(&report) {
+        writeln!(out, "\n{line}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure> {
+    let mut status = desk.read(|connection| view::status(connection, now))?;
+    for name in &outline.sources {
+        if !status.sources.iter().any(|source| source.source == *name) {
+            status.sources.push(SourceStatus { source: name.clone(), ..SourceStatus::default() });
+        }
+    }
+    for name in &outline.handlers {
+        if !status.handlers.iter().any(|handler| handler.handler == *name) {
+            status.handlers.push(HandlerStatus { handler: name.clone(), ..HandlerStatus::default() });
+        }
+    }
+    let known_source = |row: SourceStatus| Known { configured: outline.sources.contains(&row.source), row };
+    let known_handler = |row: HandlerStatus| Known { configured: outline.handlers.contains(&row.handler), row };
+    Ok(Report {
+        inbox: outline.inbox.display().to_string(),
+        served_by: desk::served_by(&outline.inbox).unwrap_or_default(),
+        sources: status.sources.into_iter().map(known_source).collect(),
+        handlers: status.handlers.into_iter().map(known_handler).collect(),
+    })
+}
+
+fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Table {
+    let mut rows = table(&["source", "last delivery", "accepted", "duplicate", "refused", "(24 h)"]);
+    for Known { row, configured } in sources {
+        let last = row.last_at.map_or_else(|| "never".to_owned(), |at| relative(at, now));
+        rows.add_row([
+            text(&row.source),
+            Cell::new(last),
+            number(row.accepted),
+            number(row.duplicate),
+            number(row.refused),
+            Cell::new(if *configured { "" } else { "not in the configuration" }),
+        ]);
+    }
+    rows
+}
+
+fn handler_table(handlers: &[Known<HandlerStatus>], now: Millis) -> Table {
+    let mut rows = table(&["handler", "pending", "running", "dead", "succeeded", "oldest pending", ""]);
+    for Known { row, configured } in handlers {
+        rows.add_row([
+            text(&row.handler),
+            number(row.pending),
+            number(row.running),
+            number(row.dead),
+            number(row.succeeded),
+            Cell::new(row.oldest_pending_at.map(|at| relative(at, now)).unwrap_or_default()),
+            Cell::new(if *configured { paused(row, now) } else { "not in the configuration".to_owned() }),
+        ]);
+    }
+    rows
+}
+
+fn paused(handler: &HandlerStatus, now: Millis) -> String {
+    if !handler.paused {
+        return String::new();
+    }
+    let by = handler.paused_by.as_deref().unwrap_or_default();
+    let mut told = format!("paused by {}", shown(by));
+    if let Some(reason) = &handler.reason {
+        told.push_str(&format!(": {}", shown(reason)));
+    }
+    if let Some(probe_at) = handler.probe_at {
+        told.push_str(&format!("; next probe {}", relative(probe_at, now)));
+    }
+    told
+}
+
+fn what_to_do(report: &Report) -> Vec<&'static str> {
+    let some = |wanted: fn(&Known<HandlerStatus>) -> bool| report.handlers.iter().any(wanted);
+    let mut lines = Vec::new();
+    if some(|handler| handler.row.dead > 0) {
+        lines.push(
+            "dead jobs wait for a person: `hookbox jobs --state dead` lists them, `hookbox retry` runs them again",
+        );
+    }
+    if some(|handler| !handler.configured && handler.row.pending > 0) {
+        lines.push("pending jobs of a handler that is not in the configuration wait until it is, or `hookbox skip --handler NAME`");
+    }
+    lines
+}

@@ -1,0 +1,192 @@
+//! How things look on a terminal: tables that fit it, colours where they are wanted, instants as people say them.
+//!
+//! Ids, types and outputs come from outside: whatever could steer a terminal is shown as an escape.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+
+use super::failure::Failure;
+use crate::clock::Millis;
+
+/// Whether stdout takes colours (https://no-color.org).
+fn has_colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A table without lines, as wide as the terminal at most.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().map(|name| {
+        let cell = Cell::new(name);
+        if has_colours() { cell.add_attribute(Attribute::Bold) } else { cell }
+    }));
+    if io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// Prints a table on stdout.
+pub(super) fn print_table(table: &Table) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Text from outside.
+pub(super) fn text(text: &str) -> Cell {
+    Cell::new(shown(text))
+}
+
+/// A number, to the right.
+pub(super) fn number(number: i64) -> Cell {
+    Cell::new(number).set_alignment(CellAlignment::Right)
+}
+
+/// The state of an event or a job.
+pub(super) fn state(word: &str) -> Cell {
+    let cell = Cell::new(word);
+    match colour(word) {
+        Some(colour) if has_colours() => cell.fg(colour),
+        _ => cell,
+    }
+}
+
+fn colour(word: &str) -> Option<Color> {
+    match word {
+        "succeeded" => Some(Color::Green),
+        "dead" => Some(Color::Red),
+        "running" => Some(Color::Cyan),
+        "pending" => Some(Color::Yellow),
+        "skipped" | "unmatched" => Some(Color::DarkGrey),
+        _ => None,
+    }
+}
+
+/// One line of text from outside, with nothing in it that steers a terminal.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    if text.chars().any(steers) { Cow::Owned(escaped(text, |_| false)) } else { Cow::Borrowed(text) }
+}
+
+/// Like [`shown`] for output of several lines.
+pub(super) fn shown_lines(text: &str) -> String {
+    escaped(text, |character| matches!(character, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if steers(character) && !is_kept(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that change the order or the visibility of others (Unicode TR 36, 2.1 and 3.6).
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `2026-01-31T12:00:00Z`
+pub(super) fn instant(at: Millis) -> String {
+    let text = at.to_rfc3339();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
+/// `3 min ago`, `in 2 h`, `now`
+pub(super) fn relative(at: Millis, now: Millis) -> String {
+    match (now.since(at), at.since(now)) {
+        (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),
+        (_, ahead) if ahead >= Duration::from_secs(1) => format!("in {}", span(ahead)),
+        _ => "now".to_owned(),
+    }
+}
+
+/// A span in its largest unit: `12 ms`, `3 min`.
+pub(super) fn span(span: Duration) -> String {
+    const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let millis = span.as_millis();
+    match UNITS.iter().find(|(length, _)| millis >= *length) {
+        Some((length, unit)) => format!("{} {unit}", millis / length),
+        None => format!("{millis} ms"),
+    }
+}
+
+/// `1 job`, `2 jobs`, `1,234 jobs`
+pub(super) fn count(number: usize, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", grouped(number))
+}
+
+/// `1,234`
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Says something beside the result, on stderr.
+pub(super) fn remark(line: impl AsRef<str>) {
+    // With stderr gone there is nobody left to tell.
+    writeln!(io::stderr(), "{}", line.as_ref()).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_steers_the_terminal() {
+        assert_eq!(shown("pull_request.opened é 漢"), "pull_request.opened é 漢");
+        assert_eq!(shown("\x1b[31mred\r\n\t\u{202e}x\u{9b}"), "\\u{1b}[31mred\\r\\n\\t\\u{202e}x\\u{9b}");
+        assert_eq!(shown_lines("a\n\tb\x07\r"), "a\n\tb\\u{7}\\r");
+    }
+
+    #[test]
+    fn instants_are_told_in_their_largest_unit() {
+        let now = Millis(1_000_000_000);
+        for (ago, told) in [
+            (0, "now"),
+            (999, "now"),
+            (-999, "now"),
+            (1000, "1 s ago"),
+            (61_000, "1 min ago"),
+            (-7_200_000, "in 2 h"),
+            (3 * 86_400_000, "3 d ago"),
+        ] {
+            assert_eq!(relative(Millis(now.0 - ago), now), told);
+        }
+        assert_eq!(span(Duration::from_millis(12)), "12 ms");
+        assert_eq!(instant(Millis(1_769_860_800_007)), "2026-01-31T12:00:00Z");
+    }
+
+    #[test]
+    fn numbers_are_counted_and_grouped() {
+        assert_eq!(count(1, "job"), "1 job");
+        assert_eq!(count(0, "job"), "0 jobs");
+        assert_eq!(count(1_234_567, "job"), "1,234,567 jobs");
+        assert_eq!(count(999, "event"), "999 events");
+    }
+}

@@ -1,0 +1,100 @@
+//! What the command line needs of a configuration to find the inbox and the server, however the rest stands.
+//!
+//! A person who looks into the inbox may have none of the secrets, and a mistake in one section must not keep them
+//! from it. Only what is handed out here is checked; [`super::read`] judges the whole file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::problem::{ConfigErrors, Problem};
+use super::read::{Named, Surroundings, named, read_as};
+use super::section::Section;
+use super::{Handler, Listen, handler, keys, settings};
+
+/// Problems with these keep an outline from being drawn.
+const VOUCHED_FOR: [&str; 6] = ["server", "server.listen", "admin", "admin.listen", "inbox", "inbox.path"];
+
+/// A configuration's addresses and names.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// The database file, absolute.
+    pub inbox: PathBuf,
+    /// Where providers deliver.
+    pub server: Listen,
+    /// Where probes are answered.
+    pub admin: Listen,
+    /// Names of all sources, in the order of the file.
+    pub sources: Vec<String>,
+    /// Names of all handlers, in the order of the file.
+    pub handlers: Vec<String>,
+    /// Those handlers that have nothing wrong with them.
+    pub sound_handlers: Vec<Arc<Handler>>,
+}
+
+/// Reads no secret. `environment` looks up variables, for the programs of handlers.
+///
+/// # Errors
+/// The file cannot be read or is not TOML, or what is wrong with its inbox and addresses.
+pub fn outline(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Outline, ConfigErrors> {
+    let vouched_for = |problem: &Problem| problem.key.as_deref().is_some_and(|key| VOUCHED_FOR.contains(&key));
+    read_as(file, environment, draw, vouched_for)
+}
+
+fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
+    let sources = named(root, "sources", &keys::SOURCE);
+    let handlers = named(root, "handlers", &keys::HANDLER);
+    let sound = |(name, section): &(&str, Section<'_>)| {
+        let handler = handler::read(name, section, around, &sources)?;
+        (!root.problems().concern(&format!("handlers.{name}"))).then(|| Arc::new(handler))
+    };
+    let names = |sections: &Named<'_>| sections.iter().map(|(name, _)| (*name).to_owned()).collect();
+    Outline {
+        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around).path,
+        server: settings::server(&root.section("server", &keys::SERVER), around).listen,
+        admin: settings::admin(&root.section("admin", &keys::ADMIN), around).listen,
+        sound_handlers: handlers.iter().filter_map(sound).collect(),
+        sources: names(&sources),
+        handlers: names(&handlers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(toml: &str) -> Result<Outline, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookbox.toml");
+        std::fs::write(&file, toml).unwrap();
+        outline(&file, &|_| None).map_err(|errors| errors.to_string().replace(folder.path().to_str().unwrap(), ""))
+    }
+
+    #[test]
+    fn the_inbox_is_found_however_the_rest_stands() {
+        let outline = drawn(
+            "[inbox]\npath = 'a.db'\nmax_pending = 'many'\n[sources.github]\nprovider = 'github'\n\
+             secret = { env = 'NOT_SET' }\n[sources.x]\nprovider = 'nobody'\n\
+             [handlers.broken]\ncommand = ['./not-there']\n[handlers.typo]\ncommand = ['/bin/sh']\nwher = 1\n\
+             [handlers.sound]\ncommand = ['/bin/sh']\n",
+        )
+        .unwrap();
+        assert!(outline.inbox.is_absolute() && outline.inbox.ends_with("a.db"));
+        assert_eq!(outline.server.to_string(), "127.0.0.1:8080");
+        assert_eq!(outline.sources, ["github", "x"]);
+        assert_eq!(outline.handlers, ["broken", "typo", "sound"]);
+        assert_eq!(outline.sound_handlers.iter().map(|handler| &*handler.name).collect::<Vec<_>>(), ["sound"]);
+    }
+
+    #[test]
+    fn what_it_vouches_for_must_be_right() {
+        assert!(
+            drawn("[inbox]\npath = 7\n[dispatch]\nworkers = 0")
+                .unwrap_err()
+                .starts_with("error: /hookbox.toml:2: `inbox.path`")
+        );
+        assert!(drawn("inbox = 7").unwrap_err().contains("`inbox`"));
+        assert!(drawn("[admin]\nlisten = 'here'").unwrap_err().contains("`admin.listen`"));
+        assert!(drawn("[").is_err());
+        assert!(outline(Path::new("/not/there.toml"), &|_| None).unwrap_err().to_string().contains("hookbox init"));
+    }
+}

@@ -1,0 +1,269 @@
+//! Watches a running process to its end: feeds stdin, keeps the output, and stops it at the time limit or when told.
+//!
+//! One poll over all of it, nothing ever blocks but that. Promises: the process is always reaped; after its end
+//! nothing is waited for, whoever else holds its output open; after a stop, its group is gone too.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionread};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
+use super::cancel::{Cancel, Why};
+use super::command::Process;
+use super::output::Capture;
+use super::{Captured, KILL_GRACE};
+use crate::outcome::Exit;
+
+/// Bytes asked for in one read: what a pipe holds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Reads in a row from one stream before the clock is looked at again.
+const READS: usize = 16;
+
+/// Between two looks where nothing wakes us: at a process without pidfd, at a group whose leader has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// From KILL to giving up on what it did not reach.
+const KILL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What came of a process.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) exit: Exit,
+    pub(super) note: Option<String>,
+    pub(super) stdout: Captured,
+    pub(super) stderr: Captured,
+}
+
+/// Watches a process for at most the limit, and then until it has been stopped.
+pub(super) fn watch(process: Process<'_>, limit: Duration, cancel: &Cancel) -> Watched {
+    let deadline = Instant::now().checked_add(limit);
+    let mut watch = Watch::new(process, cancel);
+    let mut stop: Option<Stop> = None;
+    loop {
+        watch.wait(watch.patience(deadline, stop.as_ref()));
+        let now = Instant::now();
+        if stop.is_none() {
+            if watch.has_ended {
+                return watch.finish(None);
+            }
+            stop = watch.reason_to_stop(now, deadline);
+        }
+        if let Some(stop) = &mut stop {
+            watch.press(stop, now);
+            if watch.is_over(stop, now) {
+                break;
+            }
+        }
+    }
+    watch.finish(stop)
+}
+
+/// hookbox ends the process: TERM has been sent.
+#[derive(Debug)]
+struct Stop {
+    exit: Exit,
+    /// When KILL is due; `None` waits to be told.
+    kill_at: Option<Instant>,
+    killed_at: Option<Instant>,
+    refused: Option<Errno>,
+}
+
+struct Watch<'a> {
+    process: Process<'a>,
+    cancel: &'a Cancel,
+    stdout: Stream,
+    stderr: Stream,
+    buffer: Vec<u8>,
+    /// The process itself has ended and is not reaped yet; its group may live on.
+    has_ended: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(process: Process<'a>, cancel: &'a Cancel) -> Self {
+        let buffer = Vec::with_capacity(READ_BYTES);
+        Self { process, cancel, stdout: Stream::default(), stderr: Stream::default(), buffer, has_ended: false }
+    }
+
+    /// How long nothing needs to happen by itself.
+    fn patience(&self, deadline: Option<Instant>, stop: Option<&Stop>) -> Option<Duration> {
+        let due_at = stop.map_or(deadline, |stop| stop.kill_at);
+        let due = due_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let is_killed = stop.is_some_and(|stop| stop.killed_at.is_some());
+        match due {
+            _ if is_killed => Some(LOOK_EVERY),
+            due if self.has_ended || self.process.pidfd.is_none() => Some(due.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)),
+            due => due,
+        }
+    }
+
+    /// Waits until something can be done, and does what does not need a decision.
+    fn wait(&mut self, patience: Option<Duration>) {
+        let [told, ended, writable, stdout, stderr] = self.poll(patience);
+        if told {
+            self.cancel.acknowledge();
+        }
+        if writable {
+            self.process.input.feed();
+        }
+        if stdout {
+            self.stdout.read(&self.process.stdout, &mut self.buffer);
+        }
+        if stderr {
+            self.stderr.read(&self.process.stderr, &mut self.buffer);
+        }
+        if (ended || self.process.pidfd.is_none()) && !self.has_ended {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let id = WaitId::Pid(Pid::from_child(&self.process.child));
+            self.has_ended = !matches!(waitid(id, options), Ok(None) | Err(Errno::INTR));
+        }
+    }
+
+    /// Ready for something: the cancel, the process's end, stdin, stdout, stderr.
+    fn poll(&self, patience: Option<Duration>) -> [bool; 5] {
+        let wake = self.cancel.descriptor();
+        let idle = PollFd::from_borrowed_fd(wake, PollFlags::empty());
+        let wait_for = |descriptor, flags| polled(descriptor, flags).unwrap_or_else(|| idle.clone());
+        let mut descriptors = [
+            PollFd::from_borrowed_fd(wake, PollFlags::IN),
+            wait_for(self.process.pidfd.as_ref().filter(|_| !self.has_ended), PollFlags::IN),
+            wait_for(self.process.input.pipe(), PollFlags::OUT),
+            wait_for(self.stdout.is_open().then_some(&self.process.stdout), PollFlags::IN),
+            wait_for(self.stderr.is_open().then_some(&self.process.stderr), PollFlags::IN),
+        ];
+        let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) => descriptors.map(|descriptor| !descriptor.revents().is_empty()),
+            Err(Errno::INTR) => [false; 5],
+            Err(_) => {
+                std::thread::sleep(LOOK_EVERY);
+                [true; 5]
+            }
+        }
+    }
+
+    /// Whether it is to be stopped now; if so, TERM goes out.
+    fn reason_to_stop(&self, now: Instant, deadline: Option<Instant>) -> Option<Stop> {
+        let (exit, kill_at) = match self.cancel.why() {
+            Some(why @ Why::Shutdown) => (why.exit(), None),
+            Some(why @ Why::Skipped) => (why.exit(), Some(now + KILL_GRACE)),
+            None if deadline.is_some_and(|deadline| now >= deadline) => (Exit::TimedOut, Some(now + KILL_GRACE)),
+            None => return None,
+        };
+        let refused = self.process.group.signal(Signal::TERM).err();
+        Some(Stop { exit, kill_at, killed_at: None, refused })
+    }
+
+    /// KILL, once it is due.
+    fn press(&self, stop: &mut Stop, now: Instant) {
+        if stop.exit == Exit::Stopped && self.cancel.why() == Some(Why::Skipped) {
+            (stop.exit, stop.kill_at) = (Exit::Skipped, Some(now + KILL_GRACE));
+        }
+        let is_due = stop.kill_at.is_some_and(|at| now >= at) || self.cancel.must_kill();
+        if is_due && stop.killed_at.is_none() {
+            stop.refused = self.process.group.signal(Signal::KILL).err();
+            stop.killed_at = Some(now);
+        }
+    }
+
+    /// Whether the stopped process and its group are gone, or no longer worth waiting for.
+    fn is_over(&self, stop: &Stop, now: Instant) -> bool {
+        let in_vain = stop.killed_at.is_some_and(|at| now >= at + KILL_PATIENCE);
+        if self.has_ended {
+            in_vain || !self.process.group.has_others()
+        } else {
+            // One that cannot be killed keeps its worker, so that it never runs twice; but not hookbox from ending.
+            in_vain && self.cancel.must_kill()
+        }
+    }
+
+    /// Takes what is left in the pipes, and reaps.
+    fn finish(mut self, stop: Option<Stop>) -> Watched {
+        self.stdout.drain(&self.process.stdout, &mut self.buffer);
+        self.stderr.drain(&self.process.stderr, &mut self.buffer);
+        let status = if self.has_ended { self.process.child.wait().map(Some) } else { Ok(None) };
+        let (exit, note) = match (stop, status) {
+            (Some(stop), _) => {
+                let note = stop.note();
+                (stop.exit, note)
+            }
+            (None, Ok(status)) => (status.map_or(Exit::Stopped, exit_of), None),
+            (None, Err(error)) => {
+                let why = format!("its exit status is lost: {error}; hint: start hookbox without SIGCHLD ignored");
+                (Exit::NotExecutable(why), None)
+            }
+        };
+        Watched { exit, note, stdout: self.stdout.capture.finish(), stderr: self.stderr.capture.finish() }
+    }
+}
+
+impl Stop {
+    fn note(&self) -> Option<String> {
+        match (self.refused, self.killed_at) {
+            (Some(refused), _) => Some(format!("hookbox could not end it: {refused}")),
+            (None, Some(_)) => Some("it, or what it started, did not end on TERM and was killed".to_owned()),
+            (None, None) => None,
+        }
+    }
+}
+
+fn polled(descriptor: Option<&OwnedFd>, flags: PollFlags) -> Option<PollFd<'_>> {
+    descriptor.map(|descriptor| PollFd::new(descriptor, flags))
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Status(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Status(-1),
+    }
+}
+
+/// An output stream as it is read.
+#[derive(Debug, Default)]
+struct Stream {
+    capture: Capture,
+    is_closed: bool,
+}
+
+impl Stream {
+    fn is_open(&self) -> bool {
+        !self.is_closed
+    }
+
+    /// Reads what is there, with an end even where more is written all the time.
+    fn read(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
+        for _ in 0..READS {
+            if self.read_once(pipe, buffer) < READ_BYTES {
+                return;
+            }
+        }
+    }
+
+    /// Reads what was there at the process's end: a child that it left behind may go on writing for ever.
+    fn drain(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
+        let mut left = ioctl_fionread(pipe).unwrap_or(0);
+        while left > 0 && self.is_open() {
+            match self.read_once(pipe, buffer) {
+                0 => return,
+                read => left = left.saturating_sub(read as u64),
+            }
+        }
+    }
+
+    fn read_once(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) -> usize {
+        buffer.clear();
+        match rustix::io::read(pipe, spare_capacity(buffer)) {
+            Ok(0) => self.is_closed = true,
+            Ok(_) => self.capture.push(buffer),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.is_closed = true,
+        }
+        buffer.len()
+    }
+}

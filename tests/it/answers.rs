@@ -1,0 +1,274 @@
+//! What a provider is answered: the status table of the way in, and that a 200 means stored as it came.
+
+use crate::support::delivery::{Delivery, PROVIDERS, TIMED};
+use crate::support::wire::{Reply, Wire};
+use crate::support::{Hookbox, github};
+
+#[test]
+fn a_genuine_event_is_accepted_and_stored_as_it_came() {
+    let hookbox = Hookbox::new().start();
+    let body = b"{\"a\" :\t1.50,\"a\":\"\\u00e9\",\r\n \"n\":12345678901234567890.0}\n\n";
+    let push = github::push().with_body(*body).with_header("X-Twice", "one").with_header("X-Twice", "two");
+    let reply = hookbox.send(&push);
+    assert_eq!((reply.status, reply.text()), (200, r#"{"status":"accepted","events":1,"duplicates":0}"#.to_owned()));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(hookbox.inbox.body("github", &push.id), body);
+    let stored = hookbox.inbox.rows(
+        "SELECT type, deliveries, body_bytes, hex(body_sha256), content_type, headers ->> '$.\"x-twice\"' \
+         FROM events JOIN payloads ON seq = event_seq",
+        [],
+        |row| {
+            let numbers: (i64, i64) = (row.get(1)?, row.get(2)?);
+            let texts: (String, String, Option<String>) = (row.get(0)?, row.get(4)?, row.get(5)?);
+            Ok((texts, numbers, row.get::<_, String>(3)?))
+        },
+    );
+    let digest = hex::encode_upper(<sha2::Sha256 as sha2::Digest>::digest(body));
+    let texts = ("push".to_owned(), "application/json".to_owned(), Some("one, two".to_owned()));
+    assert_eq!(stored, [(texts, (1, i64::try_from(body.len()).unwrap()), digest)]);
+}
+
+#[test]
+fn any_bytes_are_kept_where_no_format_is_claimed() {
+    let hookbox = Hookbox::new().start();
+    let body: Vec<u8> = (0..=255).chain(std::iter::repeat_n(0, 70_000)).collect();
+    let delivery = Delivery::from("own").with_body(body.clone()).with_content_type("application/octet-stream");
+    let event = hookbox.deliver(&delivery);
+    assert_eq!(hookbox.inbox.body("own", &event.id), body);
+}
+
+#[test]
+fn the_same_event_again_is_a_duplicate_and_stored_once() {
+    let hookbox = Hookbox::new().start();
+    let push = github::push();
+    hookbox.deliver(&push);
+    let reply = hookbox.send(&push);
+    assert_eq!((reply.status, reply.text()), (200, r#"{"status":"duplicate","events":1,"duplicates":1}"#.to_owned()));
+    hookbox.deliver(&push);
+    assert_eq!(hookbox.inbox.number("SELECT deliveries FROM events"), 3);
+    assert_eq!(hookbox.inbox.rows("SELECT sum(accepted), sum(duplicate) FROM hours", [], counts), [(1, 2)]);
+}
+
+#[test]
+fn the_same_id_with_another_body_is_a_duplicate_that_is_warned_about() {
+    let hookbox = Hookbox::new().expect_warning("another body").start();
+    let push = github::push().with_body(r#"{"first":true}"#);
+    hookbox.deliver(&push);
+    let reply = hookbox.send(&push.clone().with_body(r#"{"second":true}"#));
+    assert_eq!(reply.text(), r#"{"status":"duplicate","events":1,"duplicates":1}"#);
+    assert_eq!(hookbox.inbox.body("github", &push.id), br#"{"first":true}"#);
+}
+
+#[test]
+fn the_same_id_from_two_sources_is_two_events() {
+    let hookbox = Hookbox::new().start();
+    hookbox.deliver(Delivery::from("github").with_id("one-id"));
+    hookbox.deliver(Delivery::from("gitlab").with_id("one-id"));
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 2);
+}
+
+#[test]
+fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    let mut answers: Vec<(String, Reply)> = Vec::new();
+    for &provider in PROVIDERS {
+        let delivery = Delivery::from(provider);
+        let signature = signature_header(provider);
+        answers.push((format!("{provider}: forged"), hookbox.send(&delivery.clone().forged())));
+        let unsigned = delivery.clone().without_header(signature);
+        answers.push((format!("{provider}: no signature"), hookbox.send(&unsigned)));
+        for garbage in ["", "sha256=", "sha256=zz", "t=,v1=", "v1,", "v1,%%%", "v0=0", "=,=,=", "\u{e9}"] {
+            let reply = hookbox.send(&unsigned.clone().with_header(signature, garbage));
+            answers.push((format!("{provider}: garbage {garbage:?}"), reply));
+        }
+        let twice = hookbox.send(&delivery.clone().with_header(signature, "sha256=00"));
+        answers.push((format!("{provider}: two signatures that differ"), twice));
+    }
+    for provider in TIMED {
+        answers.push((format!("{provider}: stale"), hookbox.send(&Delivery::from(provider).aged(3600))));
+        answers.push((format!("{provider}: from the future"), hookbox.send(&Delivery::from(provider).aged(-3600))));
+    }
+    let (_, first) = &answers[0];
+    for (cause, reply) in &answers {
+        assert_eq!((reply.status, reply.text()), (401, first.text()), "{cause}");
+        assert_eq!(names(reply), names(first), "{cause}");
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn a_tampered_body_is_not_genuine() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    let request = github::push().render();
+    let mut body = request.body.clone();
+    body.push(b' ');
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    assert_eq!(wire.exchange("POST", &request.path, &request.headers, &body).unwrap().status, 401);
+}
+
+#[test]
+fn a_signature_in_upper_case_is_the_same_bytes() {
+    let hookbox = Hookbox::new().start();
+    let request = github::push().render();
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(name, value)| match value.strip_prefix("sha256=") {
+            Some(digits) => (name.to_uppercase(), format!("sha256={}", digits.to_uppercase())),
+            None => (name.to_uppercase(), value.clone()),
+        })
+        .collect();
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    assert_eq!(wire.exchange("POST", &request.path, &headers, &request.body).unwrap().status, 200);
+}
+
+#[test]
+fn a_genuine_delivery_without_a_usable_id_or_type_is_400() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    let long = "x".repeat(256);
+    let refused = [
+        ("no id in the header", github::push().without_header("X-GitHub-Delivery")),
+        ("an empty id", github::push().with_id("")),
+        ("an id that is too long", github::push().with_id(&long)),
+        ("no id in the body", Delivery::from("stripe").with_body(r#"{"type":"invoice.paid"}"#)),
+        ("an id that is no text", Delivery::from("stripe").with_body(r#"{"id":{"a":1},"type":"invoice.paid"}"#)),
+        ("an id with a control character", Delivery::from("stripe").with_body(r#"{"id":"a\u0007b","type":"t"}"#)),
+        ("a type that is too long", github::push().of_type(&long)),
+        ("a type with a control character", Delivery::from("stripe").with_body(r#"{"id":"evt_1","type":"a\nb"}"#)),
+        ("a body that is not the JSON it claims", Delivery::from("stripe").with_body("{\"id\":\"evt_1\",")),
+    ];
+    for (what, delivery) in refused {
+        let reply = hookbox.send(&delivery);
+        assert_eq!(reply.status, 400, "{what}: {}", reply.text());
+        assert_is_json(&reply);
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn an_id_and_a_type_of_255_bytes_are_stored() {
+    let hookbox = Hookbox::new().start();
+    let longest = "x".repeat(255);
+    let event = hookbox.deliver(github::push().with_id(&longest).of_type(&longest));
+    hookbox.wait_for(&event, "unmatched");
+}
+
+#[test]
+fn a_number_counts_as_text_where_an_id_is_read() {
+    let hookbox = Hookbox::new().start();
+    hookbox.send(&Delivery::from("stripe").with_body(r#"{"id":12345678901234567890,"type":"invoice.paid"}"#));
+    assert_eq!(hookbox.inbox.texts("SELECT event_id FROM events"), ["12345678901234567890"]);
+}
+
+#[test]
+fn another_path_is_404_and_another_method_405() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    for target in ["/", "/hooks", "/hooks/", "/hooks/unknown", "/hooks/github/more", "/healthz", "/hooks/github%00"] {
+        let reply = hookbox.request("POST", target);
+        assert_eq!(reply.status, 404, "{target}");
+        assert_is_json(&reply);
+    }
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let mut wire = Wire::open(hookbox.hooks()).unwrap();
+        wire.write_head(method, "/hooks/github", &[]).unwrap();
+        let status = wire.status_alone().unwrap();
+        assert_eq!(status, 405, "{method}");
+    }
+    assert_eq!(hookbox.request("GET", "/hooks/github").header("allow"), Some("POST"));
+}
+
+#[test]
+fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
+    let hookbox = Hookbox::new().source_with("github", "path = \"/in/from-github\"").expect_warnings().start();
+    let request = github::push().render();
+    let at = |path: &str| {
+        let mut wire = Wire::open(hookbox.hooks()).unwrap();
+        wire.exchange("POST", path, &request.headers, &request.body).unwrap().status
+    };
+    assert_eq!(at("/hooks/github"), 404);
+    assert_eq!(at("/in/from-github"), 200);
+}
+
+#[test]
+fn a_query_does_not_hide_the_path() {
+    let hookbox = Hookbox::new().start();
+    let request = github::push().render();
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    let reply = wire.exchange("POST", "/hooks/github?tenant=7", &request.headers, &request.body).unwrap();
+    assert_eq!(reply.status, 200);
+}
+
+#[test]
+fn one_connection_carries_many_deliveries() {
+    let hookbox = Hookbox::new().start();
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    for _ in 0..20 {
+        let request = github::push().render();
+        assert_eq!(wire.exchange("POST", &request.path, &request.headers, &request.body).unwrap().status, 200);
+    }
+    assert_eq!(wire.unread(), 0);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 20);
+}
+
+#[test]
+fn sixty_four_clients_with_one_id_make_one_event_and_one_job() {
+    let hookbox = Hookbox::new().handler("deploy", crate::support::script::succeeds()).start();
+    let push = github::push();
+    let statuses: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..64).map(|_| scope.spawn(|| hookbox.send(&push).text())).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let accepted = statuses.iter().filter(|text| text.contains("accepted")).count();
+    let duplicate = statuses.iter().filter(|text| text.contains("duplicate\"")).count();
+    assert_eq!((accepted, duplicate), (1, 63), "{statuses:?}");
+    assert_eq!(hookbox.inbox.number("SELECT deliveries FROM events"), 64);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs"), 1);
+}
+
+#[test]
+fn what_was_turned_away_is_counted() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    hookbox.send(&github::push().forged());
+    hookbox.send(&github::push().without_header("X-GitHub-Delivery"));
+    crate::support::until("both to be counted", || {
+        let counted = hookbox.inbox.rows("SELECT refused, accepted FROM hours WHERE source = 'github'", [], counts);
+        (counted == [(2, 0)]).then_some(())
+    });
+}
+
+#[test]
+fn probes_answer_on_the_admin_address_alone() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    assert_eq!(hookbox.probe("/healthz").status, 200);
+    assert_eq!(hookbox.probe("/readyz").status, 200);
+    assert_eq!(hookbox.probe("/hooks/github").status, 404);
+    assert_eq!(hookbox.request("GET", "/readyz").status, 404);
+}
+
+fn counts(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn signature_header(provider: &str) -> &'static str {
+    match provider {
+        "github" => "X-Hub-Signature-256",
+        "stripe" => "Stripe-Signature",
+        "standard-webhooks" => "webhook-signature",
+        "svix" => "svix-signature",
+        "shopify" => "X-Shopify-Hmac-Sha256",
+        "slack" => "X-Slack-Signature",
+        "gitlab" => "X-Gitlab-Token",
+        _ => "X-Signature",
+    }
+}
+
+/// The names of an answer's headers: a caller learns nothing from those either.
+fn names(reply: &Reply) -> Vec<String> {
+    reply.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect()
+}
+
+fn assert_is_json(reply: &Reply) {
+    assert_eq!(reply.header("content-type"), Some("application/json"), "{}", reply.text());
+    let value: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert!(value.is_object(), "{value}");
+}

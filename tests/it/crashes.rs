@@ -1,0 +1,229 @@
+//! `kill -9`: every 200 is in the inbox, once, and every job ends. The clients keep a ledger outside the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::delivery::Delivery;
+use crate::support::inbox::Inbox;
+use crate::support::script::{sh, waits_for};
+use crate::support::wire::Wire;
+use crate::support::{Event, Hookbox, Running, github, until, until_within};
+
+#[test]
+fn every_200_survives_kill_9_under_load_and_every_job_ends() {
+    let script = sh("case $HOOKBOX_EVENT_ID in *7) if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then exit 1; fi;; esac");
+    let mut hookbox = Hookbox::new().handler("work", script).expect_warnings().start();
+    let clients = Clients::default();
+    for round in 1..=4 {
+        clients.under_load(hookbox.hooks(), || {
+            let enough = clients.acknowledged().len() + 25 * round;
+            until("more acknowledgements", || (clients.acknowledged().len() >= enough).then_some(()));
+            hookbox.kill();
+        });
+        hookbox.start_again();
+        hookbox.inbox.assert_sound();
+        assert_eq!(clients.missing(&hookbox.inbox), BTreeSet::new(), "acknowledged and gone, in round {round}");
+    }
+    for delivery in clients.unclear() {
+        hookbox.deliver(delivery);
+    }
+    until_within(Duration::from_secs(120), "every job to end", || {
+        let open = "SELECT count(*) FROM jobs WHERE state IN ('pending', 'running')";
+        (hookbox.inbox.number(open) == 0).then_some(())
+    });
+    assert_eq!(clients.missing(&hookbox.inbox), BTreeSet::new());
+    assert_eq!(hookbox.inbox.number("SELECT count(*) - count(DISTINCT source || '/' || event_id) FROM events"), 0);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs"), hookbox.inbox.number("SELECT count(*) FROM events"));
+    hookbox.inbox.assert_sound();
+    assert_explained(&hookbox, "work");
+    assert!(hookbox.stop().success());
+    hookbox.inbox.assert_sound();
+}
+
+#[test]
+fn a_missing_event_and_an_unexplained_start_are_noticed() {
+    let hookbox = Hookbox::new().handler("work", sh("exit 0")).start();
+    let clients = Clients::default();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "succeeded");
+    assert_explained(&hookbox, "work");
+    clients.ledger.lock().unwrap().insert("never-sent".to_owned(), true);
+    assert_eq!(clients.missing(&hookbox.inbox).len(), 1);
+    std::fs::write(hookbox.folder().join("ledger/work"), format!("{} 1\n{} 2\n", event.id, event.id)).unwrap();
+    let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| assert_explained(&hookbox, "work")));
+    assert!(noticed.is_err());
+}
+
+#[test]
+fn an_attempt_under_which_hookbox_died_is_lost_and_made_again_after_five_seconds() {
+    let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then kill -KILL $PPID; fi");
+    let mut hookbox = Hookbox::new().handler("deadly", script).expect_warnings().start();
+    let event = die_under(&mut hookbox, Some(github::push()));
+    hookbox.start_again();
+    let job = hookbox.job(&event);
+    assert_eq!((job.state.as_str(), job.lost, job.failures), ("pending", 1, 0));
+    assert_eq!(hookbox.attempts(&event), ["lost"]);
+    hookbox.wait_for(&event, "succeeded");
+    let ledger = hookbox.ledger(&event);
+    assert_eq!(hookbox.attempts(&event), ["lost", "exit 0"]);
+    let pause = ledger[1].started_at - ledger[0].finished_at.unwrap();
+    assert!((5000..15_000).contains(&pause), "it came again after {pause} ms");
+    assert_eq!(hookbox.job(&event).lost, 0, "an ending of its own starts the count anew");
+}
+
+#[test]
+fn the_third_loss_in_a_row_is_dead_as_poison() {
+    let mut hookbox = Hookbox::new().handler("deadly", sh("kill -KILL $PPID")).expect_warnings().start();
+    let event = die_under(&mut hookbox, Some(github::push()));
+    for lost in 1..=2 {
+        hookbox.start_again();
+        let job = hookbox.job(&event);
+        assert_eq!((job.state.as_str(), job.lost), ("pending", lost));
+        let lost_at = hookbox.ledger(&event).last().unwrap().finished_at.unwrap();
+        assert_eq!(job.run_at - lost_at, 5000 * lost, "it waits five seconds more each time");
+        // Nobody needs to wait that long: what another program writes is noticed.
+        hookbox.inbox.writer().execute("UPDATE jobs SET run_at = 0", []).unwrap();
+        die_under(&mut hookbox, None);
+    }
+    hookbox.start_again();
+    let job = hookbox.job(&event);
+    assert_eq!(job.state, "dead");
+    assert!(job.reason.as_deref().is_some_and(|reason| reason.starts_with("poison")), "{job:?}");
+    assert_eq!(hookbox.attempts(&event), ["lost"; 3]);
+}
+
+#[test]
+fn jobs_that_were_lost_run_one_at_a_time() {
+    let script = sh("if [ \"$HOOKBOX_ATTEMPT\" -gt 1 ]; then exit 0; fi").then(waits_for("never"));
+    let mut hookbox = Hookbox::new().handler_with("work", "concurrency = 4", script).expect_warnings().start();
+    let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
+    events.iter().for_each(|event| hookbox.wait_for(event, "running"));
+    hookbox.kill();
+    hookbox.kill_handlers();
+    hookbox.inbox.assert_sound();
+    hookbox.start_again();
+    hookbox.inbox.writer().execute("UPDATE jobs SET run_at = 0", []).unwrap();
+    events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
+    let overlapping = "SELECT count(*) FROM attempts a JOIN attempts b ON a.job_id < b.job_id \
+                       WHERE a.number = 2 AND b.number = 2 AND a.started_at < b.finished_at AND b.started_at < a.finished_at";
+    assert_eq!(hookbox.inbox.number(overlapping), 0);
+}
+
+#[test]
+fn a_job_never_runs_beside_what_a_dead_hookbox_left_of_it() {
+    let script = sh(concat!(
+        "mkdir records/alone || { echo overlap >> records/overlaps; exit 0; }\n",
+        "trap 'rmdir records/alone' EXIT",
+    ))
+    .then(waits_for("$HOOKBOX_ATTEMPT"))
+    .then_succeeds();
+    let mut hookbox = Hookbox::new().handler("work", script).expect_warnings().start();
+    let event = hookbox.deliver(github::push());
+    until("the handler to work", || hookbox.folder().join("records/alone").exists().then_some(()));
+    hookbox.kill();
+    hookbox.start_again();
+    std::fs::remove_dir(hookbox.folder().join("records/alone")).ok();
+    hookbox.inbox.writer().execute("UPDATE jobs SET run_at = 0", []).unwrap();
+    hookbox.open_gate("2");
+    hookbox.wait_for(&event, "succeeded");
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+    let mut open = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::custom_flags(open.write(true), nonblocking);
+    assert!(open.open(hookbox.folder().join("gates/1")).is_err(), "the first attempt still stands at its gate");
+}
+
+/// Delivers, if there is something to deliver, and waits until hookbox is dead.
+fn die_under(hookbox: &mut Running, delivery: Option<Delivery>) -> Event {
+    let event = delivery.map_or_else(
+        || Event { source: String::new(), id: String::new() },
+        |delivery| {
+            // The answer itself may be lost: the handler kills hookbox as soon as it runs.
+            hookbox.try_send(&delivery).ok();
+            Event { source: delivery.source, id: delivery.id }
+        },
+    );
+    assert!(!hookbox.wait_for_end().success());
+    event
+}
+
+/// What the clients know: the id before it was sent, and whether it was acknowledged.
+#[derive(Default)]
+struct Clients {
+    ledger: Mutex<BTreeMap<String, bool>>,
+}
+
+impl Clients {
+    /// Sends new events over four connections until the work is done.
+    fn under_load(&self, address: SocketAddr, work: impl FnOnce()) {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| while !over.load(Ordering::Relaxed) && self.send_over(address, &over).is_ok() {});
+            }
+            work();
+            over.store(true, Ordering::Relaxed);
+        });
+    }
+
+    fn send_over(&self, address: SocketAddr, over: &AtomicBool) -> std::io::Result<()> {
+        let mut wire = Wire::open(address)?;
+        while !over.load(Ordering::Relaxed) {
+            let delivery = github::push();
+            self.ledger.lock().unwrap().insert(delivery.id.clone(), false);
+            let request = delivery.render();
+            let reply = wire.exchange("POST", &request.path, &request.headers, &request.body)?;
+            if reply.status == 200 {
+                self.ledger.lock().unwrap().insert(delivery.id, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&self) -> BTreeSet<String> {
+        let ledger = self.ledger.lock().unwrap();
+        ledger.iter().filter(|(_, acknowledged)| **acknowledged).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What was sent and never acknowledged, as the provider would send it again.
+    fn unclear(&self) -> Vec<Delivery> {
+        let ledger = self.ledger.lock().unwrap();
+        ledger.iter().filter(|(_, acknowledged)| !**acknowledged).map(|(id, _)| github::push().with_id(id)).collect()
+    }
+
+    /// Ids that were acknowledged and are not in the inbox.
+    fn missing(&self, inbox: &Inbox) -> BTreeSet<String> {
+        let stored: BTreeSet<String> = inbox.texts("SELECT event_id FROM events").into_iter().collect();
+        self.acknowledged().difference(&stored).cloned().collect()
+    }
+}
+
+/// Every start that a handler noted is an attempt of the ledger, once; and whatever ran again has a reason for it.
+fn assert_explained(hookbox: &Running, handler: &str) {
+    let recorded: BTreeMap<String, Option<String>> = hookbox
+        .inbox
+        .rows(
+            "SELECT event_id || ' ' || number, ending FROM attempts JOIN jobs ON jobs.id = job_id \
+             JOIN events ON seq = event_seq WHERE handler = ?",
+            [handler],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .into_iter()
+        .collect();
+    let mut seen = BTreeSet::new();
+    for start in hookbox.starts(handler) {
+        assert!(recorded.contains_key(&start), "a start that no attempt explains: {start}");
+        assert!(seen.insert(start.clone()), "one attempt that started twice: {start}");
+    }
+    for (attempt, ending) in &recorded {
+        assert!(
+            seen.contains(attempt) || ending.as_deref() == Some("lost"),
+            "{attempt} is {ending:?} but never started"
+        );
+    }
+    let again = "SELECT count(*) FROM attempts a WHERE ending = 'succeeded' \
+                 AND EXISTS (SELECT 1 FROM attempts b WHERE b.job_id = a.job_id AND b.number > a.number)";
+    assert_eq!(hookbox.inbox.number(again), 0, "a job ran again after it had succeeded");
+}

@@ -1,0 +1,27 @@
+//! `demo --once`: the whole thing in one command, on a scratch inbox.
+
+use crate::support::Hookbox;
+
+#[test]
+fn the_demo_shows_every_kind_of_delivery_and_ends_with_0() {
+    let hookbox = Hookbox::new();
+    let done = hookbox.run(&["demo", "--once"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for word in ["accepted", "duplicate", "forged", "stale", "succeeded", "github", "stripe", "401", "200"] {
+        assert!(done.stdout.to_lowercase().contains(word), "{word:?} is not shown:\n{}", done.stdout);
+    }
+    let left: Vec<_> = std::fs::read_dir(hookbox.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 4, "it leaves nothing in the folder where it was started: {left:?}");
+}
+
+#[test]
+fn two_demos_run_side_by_side() {
+    let hookbox = Hookbox::new();
+    std::thread::scope(|scope| {
+        let both: Vec<_> = (0..2).map(|_| scope.spawn(|| hookbox.run(&["demo", "--once"]))).collect();
+        for demo in both {
+            let done = demo.join().unwrap();
+            assert_eq!(done.status, Some(0), "{done:?}");
+        }
+    });
+}

@@ -1,0 +1,118 @@
+//! One file, one hookbox: a second one, a foreign or newer file, a folder that cannot be written: exit 2, untouched.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::support::running::Done;
+use crate::support::{Hookbox, github};
+
+#[test]
+fn the_files_are_the_owners_alone() {
+    let hookbox = Hookbox::new().start();
+    hookbox.deliver(github::push());
+    for name in ["hookbox.db", "hookbox.db-wal", "hookbox.db-shm", "hookbox.db.lock"] {
+        let mode = fs::metadata(hookbox.folder().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn the_file_is_what_schema_sql_says() {
+    let hookbox = Hookbox::new().start();
+    let fresh = Connection::open_in_memory().unwrap();
+    fresh.execute_batch(include_str!("../../schema.sql")).unwrap();
+    let sql = "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
+    let mut statement = fresh.prepare(sql).unwrap();
+    let expected: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(hookbox.inbox.texts(sql), expected);
+    for pragma in ["PRAGMA application_id", "PRAGMA user_version"] {
+        let wanted: i64 = fresh.query_row(pragma, [], |row| row.get(0)).unwrap();
+        assert_eq!(hookbox.inbox.number(pragma), wanted, "{pragma}");
+    }
+}
+
+#[test]
+fn a_second_hookbox_on_the_same_file_is_refused() {
+    let hookbox = Hookbox::new().start();
+    let second = hookbox.run(&["serve"]);
+    assert_refused(&second, "hookbox.db");
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "unmatched");
+}
+
+#[test]
+fn a_file_of_a_newer_hookbox_is_refused_and_untouched() {
+    let mut hookbox = Hookbox::new().start();
+    hookbox.deliver(github::push());
+    assert!(hookbox.stop().success());
+    hookbox.inbox.writer().execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 999").unwrap();
+    let before = fs::read(&hookbox.inbox.file).unwrap();
+    for arguments in [&["serve"][..], &["events"], &["retry", "--all"]] {
+        assert_refused(&hookbox.run(arguments), "999");
+    }
+    assert_eq!(fs::read(&hookbox.inbox.file).unwrap(), before);
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_and_untouched() {
+    let text = b"not a database at all, but somebody's notes\n".repeat(40);
+    let foreign = |file: &Path| {
+        let connection = Connection::open(file).unwrap();
+        connection.execute_batch("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')").unwrap();
+    };
+    let makers: [(&str, &dyn Fn(&Path)); 2] =
+        [("a text file", &|file| fs::write(file, &text).unwrap()), ("another program's database", &foreign)];
+    for (what, make) in makers {
+        let hookbox = Hookbox::new();
+        let file = hookbox.folder().join("hookbox.db");
+        make(&file);
+        let before = (fs::read(&file).unwrap(), fs::metadata(&file).unwrap().mode());
+        assert_refused(&hookbox.refuse_to_start(), "hookbox.db");
+        assert_eq!((fs::read(&file).unwrap(), fs::metadata(&file).unwrap().mode()), before, "{what}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused() {
+    // Nobody can make a file there, root included.
+    let hookbox = Hookbox::new().inbox("path = \"/proc/hookbox.db\"");
+    assert_refused(&hookbox.refuse_to_start(), "/proc/hookbox.db");
+    let hookbox = Hookbox::new().inbox("path = \"no/such/folder/hookbox.db\"");
+    assert_refused(&hookbox.refuse_to_start(), "no/such/folder");
+}
+
+#[test]
+fn an_address_in_use_is_refused_with_its_name() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let hookbox = Hookbox::new();
+    hookbox.write();
+    let file = hookbox.folder().join("hookbox.toml");
+    let text = fs::read_to_string(&file).unwrap().replacen("127.0.0.1:0", &address, 1);
+    let done = Hookbox::new().configured(&text).refuse_to_start();
+    assert!(matches!(done.status, Some(1 | 2)), "{done:?}");
+    assert!(done.stderr.contains(&address), "{done:?}");
+}
+
+#[test]
+fn the_views_read_well_in_the_sqlite_shell() {
+    let hookbox = Hookbox::new()
+        .handler("deploy", crate::support::script::sh("echo 'no such branch' >&2; exit 65"))
+        .expect_warnings()
+        .start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "dead");
+    let line = hookbox.inbox.texts("SELECT received_at || ' ' || source || ' ' || type || ' ' || event_id FROM inbox");
+    assert!(line[0].ends_with(&format!("Z github push {}", event.id)), "{line:?}");
+    assert_eq!(hookbox.inbox.texts("SELECT trim(last_error, char(10)) FROM failing"), ["no such branch"]);
+    assert_eq!(hookbox.inbox.texts("SELECT source || ' ' || accepted FROM activity"), ["github 1"]);
+}
+
+fn assert_refused(done: &Done, named: &str) {
+    assert_eq!(done.status, Some(2), "{done:?}");
+    assert!(done.stderr.contains("error:") && done.stderr.contains(named), "{done:?}");
+    assert!(!done.stderr.contains("panicked"), "{done:?}");
+}

@@ -1,0 +1,231 @@
+//! What hookbox does when it is too much: 408, 413, 431 and 503, each without storing, and 200 again afterwards.
+
+use std::time::{Duration, Instant};
+
+use crate::support::delivery::Rendered;
+use crate::support::script::waits_for;
+use crate::support::wire::{Reply, Wire};
+use crate::support::{Hookbox, Running, github, until};
+
+#[test]
+fn a_body_of_exactly_the_limit_is_stored_and_one_byte_more_is_413() {
+    let hookbox = Hookbox::new().source_with("github", "max_body = \"1KiB\"").expect_warnings().start();
+    let body = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+    hookbox.deliver(github::push().with_body(body(1024)));
+    let reply = hookbox.send(&github::push().with_body(body(1025)));
+    assert_eq!(reply.status, 413);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 1);
+}
+
+#[test]
+fn a_length_over_the_limit_is_413_before_the_body_comes() {
+    let hookbox = Hookbox::new().server("max_body = \"1KiB\"").expect_warnings().start();
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    wire.write_head("POST", "/hooks/own", &[("Content-Length".to_owned(), "1000000000".to_owned())]).unwrap();
+    assert_eq!(wire.reply().unwrap().status, 413);
+}
+
+#[test]
+fn a_chunked_body_is_stored_as_it_was_before_it_was_chunked() {
+    let hookbox = Hookbox::new().start();
+    let push = github::push().with_body(format!("\"{}\"", "y".repeat(5000)));
+    let reply = send_chunked(&hookbox, &push.render(), 700);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(hookbox.inbox.body("github", &push.id), push.body());
+}
+
+#[test]
+fn a_chunked_body_over_the_limit_is_413_and_never_cut() {
+    let hookbox = Hookbox::new().server("max_body = \"8KiB\"").expect_warnings().start();
+    let mut request = crate::support::Delivery::from("own").with_body(vec![b'z'; 100_000]).render();
+    request.headers.retain(|(name, _)| name != "Content-Type");
+    assert_eq!(send_chunked(&hookbox, &request, 1000).status, 413);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn the_limit_of_github_is_the_providers_own_unless_configured() {
+    let hookbox = Hookbox::new().start();
+    let push = github::push().with_body(format!("\"{}\"", "x".repeat(9 << 20)));
+    hookbox.deliver(&push);
+    assert_eq!(hookbox.inbox.number("SELECT body_bytes FROM events"), (9 << 20) + 2);
+}
+
+#[test]
+fn a_client_that_is_too_slow_gets_408() {
+    let hookbox = Hookbox::new().server("request_timeout = \"300ms\"").expect_warnings().start();
+    let request = github::push().render();
+    let mut slow_body = begin(&hookbox, &request, 3);
+    assert_eq!(slow_body.reply().unwrap().status, 408);
+
+    let mut slow_head = Wire::open(hookbox.hooks()).unwrap();
+    slow_head.write(b"POST /hooks/github HTTP/1.1\r\nHost: hookbox.test\r\nX-Slow: ").unwrap();
+    assert_eq!(slow_head.reply().unwrap().status, 408);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn a_client_that_drips_does_not_stretch_the_limit() {
+    let hookbox = Hookbox::new().server("request_timeout = \"500ms\"").expect_warnings().start();
+    let request = github::push().with_body(vec![b' '; 100_000]).render();
+    let started = Instant::now();
+    let mut wire = begin(&hookbox, &request, 1);
+    let dripping = until("the client to be turned away", || {
+        let gone = wire.write(b" ").is_err();
+        (gone || started.elapsed() > Duration::from_secs(2)).then_some(!gone)
+    });
+    assert!(!dripping || wire.reply().is_ok_and(|reply| reply.status == 408), "it may still drip");
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn headers_that_are_too_large_are_431() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    wire.write(b"POST /hooks/github HTTP/1.1\r\nHost: hookbox.test\r\n").unwrap();
+    let line = format!("X-Large: {}\r\n", "x".repeat(4000));
+    for _ in 0..100 {
+        if wire.write(line.as_bytes()).is_err() {
+            break;
+        }
+    }
+    assert_eq!(wire.reply().unwrap().status, 431);
+    hookbox.deliver(github::push());
+}
+
+#[test]
+fn a_database_that_another_process_holds_makes_hookbox_wait() {
+    let hookbox = Hookbox::new().start();
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let push = github::push();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| hookbox.send(&push).status);
+        // The request is under way once the server has taken it in; it must not be answered while the lock is held.
+        let started = Instant::now();
+        until("half a second to pass", || (started.elapsed() > Duration::from_millis(500)).then_some(()));
+        assert!(!waiting.is_finished(), "it was answered before it was stored");
+        holder.execute_batch("COMMIT").unwrap();
+        assert_eq!(waiting.join().unwrap(), 200);
+    });
+}
+
+#[test]
+fn a_database_held_for_too_long_is_503_and_then_200_again() {
+    let hookbox = Hookbox::new().server("request_timeout = \"500ms\"").expect_warnings().start();
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let pushes: Vec<_> = (0..8).map(|_| github::push()).collect();
+    let statuses: Vec<Reply> = std::thread::scope(|scope| {
+        let clients: Vec<_> = pushes.iter().map(|push| scope.spawn(|| hookbox.send(push))).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    for reply in &statuses {
+        assert_unavailable(reply);
+    }
+    assert_eq!(hookbox.probe("/healthz").status, 200);
+    holder.execute_batch("COMMIT").unwrap();
+    for push in &pushes {
+        until("200 again", || (hookbox.send(push).status == 200).then_some(()));
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 8);
+}
+
+#[test]
+fn too_much_in_flight_is_503_until_there_is_room() {
+    let hookbox = Hookbox::new()
+        .server("max_in_flight = \"64KiB\"")
+        .server("max_body = \"60KiB\"")
+        .source_with("github", "max_body = \"60KiB\"")
+        .expect_warnings()
+        .start();
+    let large = || github::push().with_body(format!("\"{}\"", "x".repeat(50_000)));
+    let first = large().render();
+    let mut half = begin(&hookbox, &first, 40_000);
+    let turned_away = until("503", || Some(hookbox.send(&large())).filter(|reply| reply.status != 200));
+    assert_unavailable(&turned_away);
+    half.write(&first.body[40_000..]).unwrap();
+    assert_eq!(half.reply().unwrap().status, 200, "what was already coming in is stored");
+    until("200 again", || (hookbox.send(&large()).status == 200).then_some(()));
+}
+
+#[test]
+fn a_client_that_gives_up_frees_what_it_held() {
+    let hookbox = Hookbox::new()
+        .server("max_in_flight = \"64KiB\"")
+        .server("max_body = \"60KiB\"")
+        .source_with("github", "max_body = \"60KiB\"")
+        .expect_warnings()
+        .start();
+    let large = || github::push().with_body(format!("\"{}\"", "x".repeat(50_000)));
+    let half = begin(&hookbox, &large().render(), 40_000);
+    until("503", || (hookbox.send(&large()).status == 503).then_some(()));
+    half.close();
+    until("200 again", || (hookbox.send(&large()).status == 200).then_some(()));
+}
+
+#[test]
+fn a_disk_that_is_low_is_503_and_not_ready_but_alive() {
+    let hookbox = Hookbox::new().inbox("min_free_disk = \"1000PiB\"").expect_warnings().start();
+    assert_unavailable(&hookbox.send(&github::push()));
+    assert_eq!(hookbox.send(&github::push().forged()).status, 401, "whoever is not genuine learns nothing");
+    assert_eq!(hookbox.probe("/healthz").status, 200);
+    assert_eq!(hookbox.probe("/readyz").status, 503);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn too_many_pending_jobs_are_503_until_some_are_done() {
+    let hookbox = Hookbox::new()
+        .inbox("max_pending = 3")
+        .handler_with("deploy", "concurrency = 1", waits_for("$HOOKBOX_EVENT_ID").then_succeeds())
+        .expect_warnings()
+        .start();
+    let mut stored = Vec::new();
+    let turned_away = until("503", || {
+        let push = github::push();
+        let reply = hookbox.send(&push);
+        if reply.status == 200 {
+            stored.push(push);
+            assert!(stored.len() < 10_000, "nothing limits the pending jobs");
+            return None;
+        }
+        Some(reply)
+    });
+    assert_unavailable(&turned_away);
+    assert_eq!(hookbox.send(&stored[0]).status, 200, "what is stored already is a duplicate all the same");
+    stored.iter().for_each(|push| hookbox.open_gate(&push.id));
+    until("200 again", || (hookbox.send(&github::push()).status == 200).then_some(()));
+}
+
+/// Sends the head of a request and this many bytes of its body.
+fn begin(hookbox: &Running, request: &Rendered, bytes: usize) -> Wire {
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    let mut headers = request.headers.clone();
+    headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
+    wire.write_head("POST", &request.path, &headers).unwrap();
+    wire.write(&request.body[..bytes]).unwrap();
+    wire
+}
+
+/// Sends a request in chunks, as far as the server takes them, and reads the answer.
+fn send_chunked(hookbox: &Running, request: &Rendered, size: usize) -> Reply {
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    let mut headers = request.headers.clone();
+    headers.push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
+    wire.write_head("POST", &request.path, &headers).unwrap();
+    let mut written = Ok(());
+    for chunk in request.body.chunks(size) {
+        let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
+        framed.extend_from_slice(chunk);
+        framed.extend_from_slice(b"\r\n");
+        written = written.and_then(|()| wire.write(&framed));
+    }
+    written.and_then(|()| wire.write(b"0\r\n\r\n")).ok();
+    wire.reply().unwrap()
+}
+
+fn assert_unavailable(reply: &Reply) {
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert!(reply.retry_after().is_some_and(|seconds| seconds >= 1), "{:?}", reply.headers);
+}

@@ -1,0 +1,26 @@
+//! What hookbox promises, seen from outside: the built binary, real requests, real processes, one file per promise.
+//!
+//! Every test has its own folder, inbox and ports, so all run at once. `support` holds the one builder; nothing here
+//! waits for luck: tests wait for a state that the inbox or the log shows, or meet a handler at a fifo.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+mod answers;
+mod architecture;
+mod crashes;
+mod demo;
+mod endings;
+mod files;
+mod hands;
+mod limits;
+mod output;
+mod paused;
+mod providers;
+mod readme;
+mod routing;
+mod secrets;
+mod settings;
+mod shutdown;
+mod workers;

@@ -1,0 +1,99 @@
+//! No secret, token, signature or body in a log, an answer, a list or the file.
+
+use crate::support::delivery::{Delivery, PROVIDERS, secret_of};
+use crate::support::script::{sh, succeeds};
+use crate::support::{Hookbox, github};
+
+const BODY: &str = r#"{"a":"a-body-that-must-not-be-logged"}"#;
+
+#[test]
+fn no_secret_is_ever_shown_or_logged() {
+    for format in ["text", "json"] {
+        let mut hookbox = Hookbox::new()
+            .environment("HOOKBOX_LOG", "trace")
+            .option(&format!("--log-format={format}"))
+            .source("env", "provider = \"github\"\nsecret = { env = \"FROM_THE_ENVIRONMENT\" }")
+            .environment("FROM_THE_ENVIRONMENT", "secret-of-the-environment")
+            .handler("fine", succeeds())
+            .handler("dies", sh("echo \"$HOOKBOX_HEADERS\" >&2; exit 65"))
+            .expect_warnings()
+            .start();
+        let mut secrets: Vec<String> = PROVIDERS.iter().map(|provider| secret_of(provider)).collect();
+        secrets.extend(["secret-of-the-environment", "Bearer-of-the-tests", "cookie-of-the-tests"].map(str::to_owned));
+        let mut answers = Vec::new();
+        for &provider in PROVIDERS {
+            let delivery = Delivery::from(provider)
+                .with_header("Authorization", "Bearer-of-the-tests")
+                .with_header("Cookie", "session=cookie-of-the-tests");
+            let event = hookbox.deliver(&delivery);
+            hookbox.wait_for(&event, "dead");
+            for other in [delivery.clone().forged(), delivery.clone().aged(86_400), delivery.with_id("")] {
+                answers.push(hookbox.send(&other).text());
+            }
+        }
+        let event = hookbox.deliver(github::push().with_body(BODY));
+        hookbox.wait_for(&event, "dead");
+        let shows: [&[&str]; 8] = [
+            &["events", "--json"],
+            &["events", "show", &event.id, "--json"],
+            &["events", "show", &event.id],
+            &["jobs", "--json"],
+            &["status", "--json"],
+            &["providers", "--json"],
+            &["check"],
+            &["status"],
+        ];
+        let shown: Vec<String> = shows.iter().map(|arguments| hookbox.ok(arguments)).collect();
+        assert!(hookbox.stop().success());
+        let log = hookbox.log().join("\n");
+        let file = String::from_utf8_lossy(&std::fs::read(&hookbox.inbox.file).unwrap()).into_owned();
+        for secret in &secrets {
+            for (where_, text) in [
+                ("the log", &log),
+                ("an answer", &answers.join("\n")),
+                ("a list", &shown.join("\n")),
+                ("the file", &file),
+            ] {
+                assert!(!text.contains(secret.as_str()), "{secret} in {where_}: {}", around(text, secret));
+            }
+        }
+        assert!(!log.contains("a-body-that-must-not-be-logged"), "{}", around(&log, "a-body-that"));
+        for signature in ["sha256=", "v1=", "v0="] {
+            assert!(!log.contains(signature), "a signature: {}", around(&log, signature));
+        }
+    }
+}
+
+#[test]
+fn a_log_of_json_is_one_object_per_line() {
+    let mut hookbox =
+        Hookbox::new().option("--log-format=json").handler("dies", sh("exit 65")).expect_warnings().start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "dead");
+    hookbox.send(&github::push().forged());
+    assert!(hookbox.stop().success());
+    let lines: Vec<String> = hookbox.log().into_iter().filter(|line| !line.starts_with("hookbox: ")).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(value.is_object(), "{line}");
+    }
+}
+
+#[test]
+fn a_forged_request_shows_nothing_of_the_signature_that_was_expected() {
+    let hookbox = Hookbox::new().expect_warnings().start();
+    for &provider in PROVIDERS {
+        let genuine = Delivery::from(provider);
+        let expected: Vec<String> = genuine.render().headers.into_iter().map(|(_, value)| value).collect();
+        let answer = hookbox.send(&genuine.forged()).text();
+        assert!(!expected.iter().any(|value| answer.contains(value.as_str())), "{provider}: {answer}");
+    }
+}
+
+fn around(text: &str, part: &str) -> String {
+    let at = text.find(part).unwrap_or(0);
+    let from = text.floor_char_boundary(at.saturating_sub(120));
+    let to = text.floor_char_boundary((at + 120).min(text.len()));
+    text[from..to].to_owned()
+}

@@ -1,0 +1,153 @@
+//! TERM loses nothing: requests are answered, handlers get their grace, endings are written, exit 0.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::script::{sh, succeeds, waits_for};
+use crate::support::wire::Wire;
+use crate::support::{Event, Hookbox, Running, github, until};
+
+#[test]
+fn a_hookbox_with_nothing_to_do_stops_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+        let event = hookbox.deliver(github::push());
+        hookbox.wait_for(&event, "succeeded");
+        let idle: Vec<Wire> = (0..8).map(|_| Wire::open(hookbox.hooks()).unwrap()).collect();
+        let started = Instant::now();
+        hookbox.signal(signal);
+        assert_eq!(hookbox.wait_for_end().code(), Some(0));
+        assert!(started.elapsed() < Duration::from_secs(5), "idle connections held it up: {:?}", started.elapsed());
+        drop(idle);
+        hookbox.inbox.assert_sound();
+    }
+}
+
+#[test]
+fn the_write_ahead_log_is_empty_after_a_stop() {
+    let mut hookbox = Hookbox::new().start();
+    for _ in 0..20 {
+        hookbox.deliver(github::push());
+    }
+    assert!(hookbox.stop().success());
+    let left = std::fs::metadata(hookbox.folder().join("hookbox.db-wal")).map_or(0, |file| file.len());
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_request_under_way_is_answered_before_hookbox_ends() {
+    let mut hookbox = Hookbox::new().start();
+    let push = github::push();
+    let request = push.render();
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    let mut headers = request.headers.clone();
+    headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
+    let (first, second) = request.body.split_at(5);
+    wire.write_head("POST", &request.path, &headers).unwrap();
+    wire.write(first).unwrap();
+    // Once a later request has been answered, the half one has surely been taken in.
+    hookbox.deliver(github::push());
+    hookbox.signal(Signal::TERM);
+    until("new connections to be refused", || turned_away(&hookbox).then_some(()));
+    wire.write(second).unwrap();
+    let reply = wire.reply().unwrap();
+    assert!(matches!(reply.status, 200 | 503), "{}", reply.status);
+    assert!(hookbox.wait_for_end().success());
+    let stored = hookbox.inbox.state("github", &push.id).is_some();
+    assert_eq!(stored, reply.status == 200);
+}
+
+#[test]
+fn under_load_every_200_is_stored_and_no_answer_is_torn() {
+    let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let address = hookbox.hooks();
+    let acknowledged = std::sync::Mutex::new(Vec::new());
+    let torn: usize = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| send_until_closed(address, &acknowledged))).collect();
+        until("a hundred acknowledgements", || (acknowledged.lock().unwrap().len() >= 100).then_some(()));
+        assert_eq!(hookbox.stop().code(), Some(0));
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert_eq!(torn, 0, "answers that were begun and not finished");
+    for id in acknowledged.into_inner().unwrap() {
+        assert!(hookbox.inbox.state("github", &id).is_some(), "{id} was acknowledged and is gone");
+    }
+    let counted = "SELECT count(*) FROM jobs WHERE failures > 0 OR lost > 0 OR state = 'running'";
+    assert_eq!(hookbox.inbox.number(counted), 0, "no failure is counted, nothing stays running");
+    hookbox.inbox.assert_sound();
+}
+
+#[test]
+fn a_handler_that_ends_within_the_grace_has_succeeded() {
+    let mut hookbox = Hookbox::new()
+        .dispatch("shutdown_grace = \"20s\"")
+        .handler("deploy", waits_for("gate").then_succeeds())
+        .start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "running");
+    hookbox.signal(Signal::TERM);
+    until("new connections to be refused", || turned_away(&hookbox).then_some(()));
+    hookbox.open_gate("gate");
+    assert_eq!(hookbox.wait_for_end().code(), Some(0));
+    assert_eq!(hookbox.attempts(&event), ["exit 0"]);
+    hookbox.wait_for(&event, "succeeded");
+}
+
+#[test]
+fn a_handler_that_outlasts_the_grace_is_stopped_and_runs_again_uncounted() {
+    let script = sh("if [ \"$HOOKBOX_ATTEMPT\" -gt 1 ]; then exit 0; fi\ntrap '' TERM").then(waits_for("never"));
+    let mut hookbox =
+        Hookbox::new().dispatch("shutdown_grace = \"200ms\"").handler("deploy", script).expect_warnings().start();
+    let event = hookbox.deliver(github::push());
+    until("the handler to have started", || (hookbox.starts("deploy").len() == 1).then_some(()));
+    let started = Instant::now();
+    assert_eq!(hookbox.stop().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let job = hookbox.job(&event);
+    assert_eq!((job.state.as_str(), job.failures, job.lost, job.deferrals), ("pending", 0, 0, 0));
+    assert_eq!(hookbox.attempts(&event), ["stopped"]);
+    hookbox.start_again();
+    hookbox.wait_for(&event, "succeeded");
+    assert_eq!(hookbox.attempts(&event), ["stopped", "exit 0"]);
+}
+
+#[test]
+fn what_was_not_begun_before_a_stop_is_done_after_the_next_start() {
+    let script = sh("if [ \"$HOOKBOX_EVENT_TYPE\" = first ]; then").then(waits_for("gate")).then(sh("fi"));
+    let mut hookbox =
+        Hookbox::new().dispatch("workers = 1").dispatch("shutdown_grace = \"20s\"").handler("deploy", script).start();
+    let first = hookbox.deliver(github::push().of_type("first"));
+    hookbox.wait_for(&first, "running");
+    let events: Vec<Event> = (0..5).map(|_| hookbox.deliver(github::push())).collect();
+    hookbox.signal(Signal::TERM);
+    until("new connections to be refused", || turned_away(&hookbox).then_some(()));
+    hookbox.open_gate("gate");
+    assert!(hookbox.wait_for_end().success());
+    assert_eq!(hookbox.starts("deploy").len(), 1, "nothing was claimed after TERM");
+    hookbox.start_again();
+    events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
+    assert_eq!(hookbox.starts("deploy").len(), 6);
+}
+
+/// Whether a new delivery finds nobody, or is told to come again.
+fn turned_away(hookbox: &Running) -> bool {
+    match hookbox.try_send(&github::push().forged()) {
+        Ok(reply) => reply.status == 503,
+        Err(_) => true,
+    }
+}
+
+/// Sends until the server closes; returns how many answers ended half-way.
+fn send_until_closed(address: std::net::SocketAddr, acknowledged: &std::sync::Mutex<Vec<String>>) -> usize {
+    let Ok(mut wire) = Wire::open(address) else { return 0 };
+    loop {
+        let push = github::push();
+        let request = push.render();
+        match wire.exchange("POST", &request.path, &request.headers, &request.body) {
+            Ok(reply) if reply.status == 200 => acknowledged.lock().unwrap().push(push.id),
+            Ok(reply) => assert_eq!(reply.status, 503),
+            Err(_) => return usize::from(wire.unread() > 0),
+        }
+    }
+}

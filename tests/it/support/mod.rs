@@ -1,0 +1,14 @@
+//! The one builder and what it needs: scripts as handlers, signed deliveries, a bare HTTP client, the inbox as it stands.
+
+pub mod delivery;
+pub mod hookbox;
+pub mod inbox;
+pub mod running;
+pub mod script;
+pub mod wait;
+pub mod wire;
+
+pub use delivery::{Delivery, github};
+pub use hookbox::{BINARY, Hookbox};
+pub use running::{Event, Running};
+pub use wait::{until, until_within};
