@@ -1,19 +1,19 @@
 //! `hookbox serve`: the main job.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::app;
 
 /// Receives deliveries and runs handlers until a signal ends it.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Serves the configuration file.
 ///
 /// # Errors
 /// What hookbox could not start or go on with.
-pub fn run(config: PathBuf) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
     app::serve(config)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -36,7 +36,7 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
     });
     assert_eq!(clients.missing(&hookbox.inbox), BTreeSet::new());
     assert_eq!(hookbox.inbox.number("SELECT count(*) - count(DISTINCT source || '/' || event_id) FROM events"), 0);
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs") , hookbox.inbox.number("SELECT count(*) FROM events"));
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs"), hookbox.inbox.number("SELECT count(*) FROM events"));
     hookbox.inbox.assert_sound();
     assert_explained(&hookbox, "work");
     assert!(hookbox.stop().success());
@@ -218,7 +218,10 @@ fn assert_explained(hookbox: &Running, handler: &str) {
         assert!(seen.insert(start.clone()), "one attempt that started twice: {start}");
     }
     for (attempt, ending) in &recorded {
-        assert!(seen.contains(attempt) || ending.as_deref() == Some("lost"), "{attempt} is {ending:?} but never started");
+        assert!(
+            seen.contains(attempt) || ending.as_deref() == Some("lost"),
+            "{attempt} is {ending:?} but never started"
+        );
     }
     let again = "SELECT count(*) FROM attempts a WHERE ending = 'succeeded' \
                  AND EXISTS (SELECT 1 FROM attempts b WHERE b.job_id = a.job_id AND b.number > a.number)";

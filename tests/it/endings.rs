@@ -27,8 +27,7 @@ fn the_pause_between_attempts_doubles_up_to_its_maximum() {
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     let ledger = hookbox.ledger(&event);
-    let pauses: Vec<i64> =
-        ledger.windows(2).map(|pair| pair[1].started_at - pair[0].finished_at.unwrap()).collect();
+    let pauses: Vec<i64> = ledger.windows(2).map(|pair| pair[1].started_at - pair[0].finished_at.unwrap()).collect();
     for (pause, least) in pauses.iter().zip([100, 200, 300, 300]) {
         assert!((least..least + 5000).contains(pause), "{pauses:?}");
     }
@@ -59,8 +58,7 @@ fn status_65_is_dead_at_once() {
 #[test]
 fn the_statuses_that_mean_dead_can_be_chosen() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then exit 65; fi").then_exits(12);
-    let hookbox =
-        Hookbox::new().handler_with("deploy", "dead_exit_codes = [12, 13]", script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", "dead_exit_codes = [12, 13]", script).expect_warnings().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert_eq!(hookbox.attempts(&event), ["exit 65", "exit 12"]);
@@ -204,7 +202,8 @@ fn a_handler_gets_the_exact_bytes_and_the_environment_of_the_contract() {
     let push = github::push().with_body(*body).with_header("Authorization", "Bearer abc").with_header("Cookie", "a=b");
     let event = hookbox.deliver(&push);
     hookbox.wait_for(&event, "succeeded");
-    let ((first, environment), (second, again)) = (hookbox.record("keep", &event, 1), hookbox.record("keep", &event, 2));
+    let ((first, environment), (second, again)) =
+        (hookbox.record("keep", &event, 1), hookbox.record("keep", &event, 2));
     assert_eq!((first, second), (body.to_vec(), body.to_vec()));
     let value = |name: &str| {
         let line = environment.iter().find_map(|line| line.strip_prefix(&format!("{name}=")));

@@ -47,11 +47,15 @@ fn a_replayed_job_runs_again_under_a_new_idempotency_key() {
 
 #[test]
 fn retry_leaves_what_has_succeeded_and_replay_what_has_not() {
-    let hookbox =
-        Hookbox::new().handler("fine", succeeds()).handler("dies", sh("exit 65")).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("fine", succeeds()).handler("dies", sh("exit 65")).expect_warnings().start();
     let event = hookbox.deliver(github::push());
     until("both to end", || {
-        hookbox.inbox.jobs("github", &event.id).iter().all(|job| job.attempt == 1 && job.state != "running").then_some(())
+        hookbox
+            .inbox
+            .jobs("github", &event.id)
+            .iter()
+            .all(|job| job.attempt == 1 && job.state != "running")
+            .then_some(())
     });
     hookbox.ok(&["retry", &event.id]);
     until("the second attempt", || (hookbox.starts("dies").len() == 2).then_some(()));
@@ -89,8 +93,10 @@ fn a_skipped_job_does_not_run() {
 
 #[test]
 fn skip_ends_a_running_attempt() {
-    let hookbox =
-        Hookbox::new().handler("deploy", sh("echo $$ > records/process").then(waits_for("never"))).expect_warnings().start();
+    let hookbox = Hookbox::new()
+        .handler("deploy", sh("echo $$ > records/process").then(waits_for("never")))
+        .expect_warnings()
+        .start();
     let event = hookbox.deliver(github::push());
     let process = until("the handler to have started", || {
         std::fs::read_to_string(hookbox.folder().join("records/process")).ok().filter(|text| text.ends_with('\n'))
@@ -123,7 +129,8 @@ fn what_acts_on_many_wants_a_filter_and_can_be_tried_dry() {
 #[test]
 fn an_event_is_named_by_its_id_its_source_and_id_or_its_number() {
     let hookbox = Hookbox::new().expect_warnings().start();
-    let [first, second] = ["github", "gitlab"].map(|provider| hookbox.deliver(Delivery::from(provider).with_id("same")));
+    let [first, second] =
+        ["github", "gitlab"].map(|provider| hookbox.deliver(Delivery::from(provider).with_id("same")));
     let ambiguous = hookbox.run(&["events", "show", "same"]);
     assert_eq!(ambiguous.status, Some(2), "{ambiguous:?}");
     assert!(ambiguous.stderr.contains("github") && ambiguous.stderr.contains("gitlab"), "{ambiguous:?}");
@@ -144,8 +151,7 @@ fn the_body_of_an_event_comes_out_byte_for_byte() {
     let body: Vec<u8> = (0..=255).collect();
     let event =
         hookbox.deliver(Delivery::from("own").with_body(body.clone()).with_content_type("application/octet-stream"));
-    let output =
-        crate::support::running::raw_output(hookbox.command().args(["events", "body", &event.id])).stdout;
+    let output = crate::support::running::raw_output(hookbox.command().args(["events", "body", &event.id])).stdout;
     assert_eq!(output, body);
 }
 
@@ -183,7 +189,8 @@ fn lists_can_be_filtered_and_read_by_scripts() {
 
 #[test]
 fn the_verbs_work_on_the_file_when_nobody_serves_it() {
-    let mut hookbox = Hookbox::new().handler("deploy", sh("[ -e records/mended ] || exit 65")).expect_warnings().start();
+    let mut hookbox =
+        Hookbox::new().handler("deploy", sh("[ -e records/mended ] || exit 65")).expect_warnings().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert!(hookbox.stop().success());
@@ -200,7 +207,9 @@ fn the_verbs_work_on_the_file_when_nobody_serves_it() {
 fn health_says_whether_somebody_serves() {
     let mut hookbox = Hookbox::new().start();
     let admin = format!("http://{}", hookbox.admin());
-    hookbox.rewrite(|text| text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{}\"", &admin[7..])));
+    hookbox.rewrite(|text| {
+        text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{}\"", &admin[7..]))
+    });
     hookbox.ok(&["health"]);
     assert!(hookbox.stop().success());
     assert_eq!(hookbox.run(&["health"]).status, Some(1));

@@ -55,10 +55,8 @@ fn one_job_that_ends_in_127_again_and_again_pauses_nothing() {
 #[test]
 fn another_ending_in_between_starts_the_count_of_127_anew() {
     let script = sh("case $HOOKBOX_EVENT_TYPE in good) exit 0;; *) exit 127;; esac");
-    let hookbox = Hookbox::new()
-        .handler_with("deploy", &format!("concurrency = 1\n{HOURLY}"), script)
-        .expect_warnings()
-        .start();
+    let hookbox =
+        Hookbox::new().handler_with("deploy", &format!("concurrency = 1\n{HOURLY}"), script).expect_warnings().start();
     for _ in 0..3 {
         for _ in 0..2 {
             let event = hookbox.deliver(github::push().of_type("bad"));
@@ -81,9 +79,7 @@ fn a_paused_handler_does_not_hold_up_the_others() {
     fs::remove_file(hookbox.folder().join("handlers/broken")).unwrap();
     for _ in 0..5 {
         let event = hookbox.deliver(github::push());
-        until("the other handler to succeed", || {
-            (hookbox.job_of(&event, "works").state == "succeeded").then_some(())
-        });
+        until("the other handler to succeed", || (hookbox.job_of(&event, "works").state == "succeeded").then_some(()));
     }
 }
 

@@ -14,7 +14,12 @@ fn a_failing_handler_never_repeats_another() {
         .start();
     let event = hookbox.deliver(github::push());
     until("every job to end", || {
-        hookbox.inbox.jobs("github", &event.id).iter().all(|job| job.state == "succeeded" || job.state == "dead").then_some(())
+        hookbox
+            .inbox
+            .jobs("github", &event.id)
+            .iter()
+            .all(|job| job.state == "succeeded" || job.state == "dead")
+            .then_some(())
     });
     assert_eq!(hookbox.starts("fine"), [format!("{} 1", event.id)]);
     assert_eq!(hookbox.starts("flaky").len(), 4);
@@ -44,7 +49,11 @@ fn handlers_take_what_their_globs_say() {
         ("star", r#"events = ["*"]"#, &types),
         ("one", r#"events = ["push"]"#, &["push"]),
         ("prefix", r#"events = ["pull_request"]"#, &["pull_request.opened", "pull_request.closed"]),
-        ("dots", r#"events = ["pull*ed"]"#, &["pull_request.opened", "pull_request.closed", "pull_request_review.submitted"]),
+        (
+            "dots",
+            r#"events = ["pull*ed"]"#,
+            &["pull_request.opened", "pull_request.closed", "pull_request_review.submitted"],
+        ),
         ("two", r#"events = ["push", "ping"]"#, &["push", "ping"]),
         ("but", r#"events = ["pull_request.*", "!*.closed"]"#, &["pull_request.opened"]),
         ("order", r#"events = ["!*.closed", "pull_request.*"]"#, &["pull_request.opened"]),
@@ -52,7 +61,8 @@ fn handlers_take_what_their_globs_say() {
         ("choice", r#"events = ["{push,ping}"]"#, &["push", "ping"]),
         ("character", r#"events = ["p[iu]?[gh]"]"#, &["push", "ping"]),
     ];
-    let setup = cases.iter().fold(Hookbox::new(), |setup, (name, lines, _)| setup.handler_with(name, lines, succeeds()));
+    let setup =
+        cases.iter().fold(Hookbox::new(), |setup, (name, lines, _)| setup.handler_with(name, lines, succeeds()));
     let hookbox = setup.expect_warnings().start();
     for event_type in types {
         let event = hookbox.deliver(Delivery::from("own").of_type(event_type));
@@ -122,7 +132,8 @@ fn the_overall_state_is_the_first_that_holds_among_the_jobs() {
     let event = hookbox.deliver(github::push());
     let ids: Vec<i64> = hookbox.inbox.jobs("github", &event.id).iter().map(|job| job.id).collect();
     until("three handlers to have ended", || {
-        let ended = ids.iter().filter(|&&id| hookbox.inbox.attempts(id).iter().any(|a| a.finished_at.is_some())).count();
+        let ended =
+            ids.iter().filter(|&&id| hookbox.inbox.attempts(id).iter().any(|a| a.finished_at.is_some())).count();
         (ended == 3).then_some(())
     });
     hookbox.wait_for(&event, "running");

@@ -48,9 +48,12 @@ fn no_secret_is_ever_shown_or_logged() {
         let log = hookbox.log().join("\n");
         let file = String::from_utf8_lossy(&std::fs::read(&hookbox.inbox.file).unwrap()).into_owned();
         for secret in &secrets {
-            for (where_, text) in
-                [("the log", &log), ("an answer", &answers.join("\n")), ("a list", &shown.join("\n")), ("the file", &file)]
-            {
+            for (where_, text) in [
+                ("the log", &log),
+                ("an answer", &answers.join("\n")),
+                ("a list", &shown.join("\n")),
+                ("the file", &file),
+            ] {
                 assert!(!text.contains(secret.as_str()), "{secret} in {where_}: {}", around(text, secret));
             }
         }

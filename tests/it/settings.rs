@@ -88,9 +88,7 @@ fn the_example_configuration_is_accepted() {
 
 #[test]
 fn init_writes_a_configuration_that_serve_accepts() {
-    let hookbox = Hookbox::new()
-        .environment("GITHUB_WEBHOOK_SECRET", "s")
-        .environment("STRIPE_WEBHOOK_SECRET", "s");
+    let hookbox = Hookbox::new().environment("GITHUB_WEBHOOK_SECRET", "s").environment("STRIPE_WEBHOOK_SECRET", "s");
     let done = hookbox.run(&["init", "github", "stripe"]);
     assert_eq!(done.status, Some(0), "{done:?}");
     let check = hookbox.run(&["check"]);
@@ -131,7 +129,9 @@ fn hup_and_reload_take_in_a_new_handler_and_a_new_source() {
 #[test]
 fn a_reload_that_is_wrong_changes_nothing_and_says_why() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning("no_such_key").start();
-    hookbox.rewrite(|text| format!("{}\n[sources.later]\nno_such_key = 1\n", text.replace("handlers.deploy", "handlers.other")));
+    hookbox.rewrite(|text| {
+        format!("{}\n[sources.later]\nno_such_key = 1\n", text.replace("handlers.deploy", "handlers.other"))
+    });
     hookbox.signal(Signal::HUP);
     hookbox.wait_for_log("no_such_key");
     let event = hookbox.deliver(github::push());

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use crossbeam_channel::Receiver;
 
-use super::send::{self, Answered};
-use super::table;
+use super::client::{Answer, Server};
+use super::{send, table};
 use crate::app::{self, App};
 use crate::clock::Millis;
 use crate::config::{self, Config, Source};
 use crate::event::{EventState, JobState};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, EventFilter, Page};
+use crate::inbox::view::{self, EventFilter, Ledger, Page};
 use crate::provider;
 use crate::shutdown::{Call, Caller};
 use crate::verify::{self, Unsigned};
@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The whole thing in one command: a scratch inbox, deliveries as providers sign them, handlers that run.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// End when everything has happened, instead of serving until Ctrl-C.
     #[arg(long)]
     once: bool,
@@ -44,7 +44,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When hookbox cannot be started, or something else happened than should.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("hookbox-demo-").tempdir().context("a scratch folder")?;
     let file = script::write(folder.path()).context("the demo's files could not be written")?;
     let config = config::read(&file, &|name| std::env::var(name).ok())?;
@@ -75,9 +75,10 @@ fn play(app: &App, config: &Config) -> anyhow::Result<Vec<String>> {
     let mut rows = table::Rows::new(&["provider", "event", "sent", "answer", "so it was"]);
     for act in ACTS {
         let answered = deliver(app, config, act)?;
-        let was = act.meaning(answered.status, &answered.body);
+        let was = act.meaning(answered.status, &answered.text());
         if was != act.expected {
-            surprises.push(format!("{} {} ({}): {was} instead of {}", act.source, act.event_type, act.sent, act.expected));
+            surprises
+                .push(format!("{} {} ({}): {was} instead of {}", act.source, act.event_type, act.sent, act.expected));
         }
         rows.add([act.source, act.event_type, act.sent, &answered.to_string(), was]);
     }
@@ -88,7 +89,7 @@ fn play(app: &App, config: &Config) -> anyhow::Result<Vec<String>> {
     Ok(surprises)
 }
 
-fn deliver(app: &App, config: &Config, act: &Act) -> anyhow::Result<Answered> {
+fn deliver(app: &App, config: &Config, act: &Act) -> anyhow::Result<Answer> {
     let source = source(config, act.source)?;
     let body = provider::sample(&source.provider, act.event_type, act.id);
     let event = Unsigned {
@@ -99,7 +100,7 @@ fn deliver(app: &App, config: &Config, act: &Act) -> anyhow::Result<Answered> {
         forgery: act.forgery,
     };
     let request = verify::sign(&source, &event, Millis::now()).map_err(anyhow::Error::msg)?;
-    send::deliver(&app.hooks_url(), &request)
+    send::deliver(&Server::Url(app.hooks_url()), &request).map_err(anyhow::Error::msg)
 }
 
 fn source(config: &Config, name: &str) -> anyhow::Result<Arc<Source>> {
@@ -125,12 +126,10 @@ fn print_events(desk: &Desk) -> anyhow::Result<Vec<String>> {
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
         let detail = desk.read(|inbox| view::detail(inbox, event.seq))?.context("an event is gone")?;
-        let jobs = detail.jobs;
-        if jobs.is_empty() {
+        if detail.jobs.is_empty() {
             rows.add([&name, "(none takes it)", "", event.state.as_str(), ""]);
         }
-        for job in &jobs {
-            let attempts = desk.read(|inbox| view::attempts(inbox, job.id))?;
+        for Ledger { job, attempts } in &detail.jobs {
             let endings: Vec<_> = attempts.iter().filter_map(|attempt| Some(attempt.ending?.as_str())).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);

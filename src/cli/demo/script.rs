@@ -53,7 +53,12 @@ pub(super) const ACTS: &[Act] = &[
         ..act("shopify", "orders/create", "b54557e4-0000-4b37-8a5f-00000000f03d")
     },
     act("slack", "app_mention", "Ev08MFMKH6"),
-    Act { sent: "an hour old", forgery: Forgery::Stale, expected: REFUSED, ..act("slack", "app_mention", "Ev08STALE6") },
+    Act {
+        sent: "an hour old",
+        forgery: Forgery::Stale,
+        expected: REFUSED,
+        ..act("slack", "app_mention", "Ev08STALE6")
+    },
     act("standard-webhooks", "user.deleted", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"),
 ];
 
@@ -81,8 +86,9 @@ const RUNS: &[(&str, &[&str], JobState)] = &[
 /// What a handler did that it should not have.
 pub(super) fn surprise(handler: &str, endings: &[&str], state: JobState) -> Option<String> {
     let (_, expected, final_state) = RUNS.iter().find(|(name, ..)| *name == handler)?;
-    (endings != *expected || state != *final_state)
-        .then(|| format!("{handler}: {} ({state}) instead of {} ({final_state})", endings.join(", "), expected.join(", ")))
+    (endings != *expected || state != *final_state).then(|| {
+        format!("{handler}: {} ({state}) instead of {} ({final_state})", endings.join(", "), expected.join(", "))
+    })
 }
 
 /// Handlers that should have run and did not.
@@ -107,7 +113,8 @@ pub(super) fn write(folder: &Path) -> io::Result<PathBuf> {
 fn configuration() -> String {
     let secret = || uuid::Uuid::new_v4().simple().to_string();
     let encoded = format!("whsec_{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, secret()));
-    let source = |name: &str, secret: &str| format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{secret}\"\n\n");
+    let source =
+        |name: &str, secret: &str| format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{secret}\"\n\n");
     let handler = |name: &str, source: &str, event: &str, file: &str| {
         format!(
             "[handlers.{name}]\nsources = [\"{source}\"]\nevents = [\"{event}\"]\ncommand = [\"handlers/{file}\"]\n\

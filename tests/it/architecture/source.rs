@@ -54,7 +54,8 @@ impl Source {
                 blank(&mut part[start..end]);
             }
         }
-        let [code, strings, comments] = [code, strings, comments].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let [code, strings, comments] =
+            [code, strings, comments].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         Self { path: path.to_owned(), text: text.to_owned(), code, strings, comments }
     }
 
@@ -148,7 +149,8 @@ fn tests_in(code: &[u8]) -> Vec<(usize, usize)> {
     let (marker, mut found, mut from) = (b"#[cfg(test)]", Vec::new(), 0);
     while let Some(at) = code[from..].windows(marker.len()).position(|window| window == marker) {
         let start = from + at;
-        let opening = code[start..].iter().position(|byte| matches!(byte, b'{' | b';')).map_or(code.len(), |at| start + at);
+        let opening =
+            code[start..].iter().position(|byte| matches!(byte, b'{' | b';')).map_or(code.len(), |at| start + at);
         let end = match code.get(opening) {
             Some(b'{') => end_of_block(code, opening) + 1,
             _ => (opening + 1).min(code.len()),
@@ -242,9 +244,8 @@ fn quoted(rest: &[u8], quote: u8) -> usize {
 
 /// The length of `'x'`; nothing for a lifetime.
 fn letter_and_quote(rest: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(&rest[1..rest.len().min(8)]).unwrap_or_else(|error| {
-        std::str::from_utf8(&rest[1..=error.valid_up_to()]).unwrap_or_default()
-    });
+    let text = std::str::from_utf8(&rest[1..rest.len().min(8)])
+        .unwrap_or_else(|error| std::str::from_utf8(&rest[1..=error.valid_up_to()]).unwrap_or_default());
     let letter = text.chars().next()?;
     (rest.get(1 + letter.len_utf8()) == Some(&b'\'')).then_some(letter.len_utf8() + 2)
 }

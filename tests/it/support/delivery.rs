@@ -9,8 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 /// Every provider of the table, and `own`, a `custom` source of ours.
-pub const PROVIDERS: &[&str] =
-    &["github", "stripe", "standard-webhooks", "svix", "shopify", "slack", "gitlab", "own"];
+pub const PROVIDERS: &[&str] = &["github", "stripe", "standard-webhooks", "svix", "shopify", "slack", "gitlab", "own"];
 
 /// Providers whose signature covers a timestamp.
 pub const TIMED: &[&str] = &["stripe", "standard-webhooks", "svix", "slack", "own"];
@@ -214,12 +213,7 @@ fn forged_secret(provider: &str) -> String {
     }
 }
 
-fn standard_webhooks(
-    provider: &str,
-    secret: &str,
-    [id, at]: [&str; 2],
-    body: &[u8],
-) -> Vec<(&'static str, String)> {
+fn standard_webhooks(provider: &str, secret: &str, [id, at]: [&str; 2], body: &[u8]) -> Vec<(&'static str, String)> {
     let key = BASE64.decode(secret.trim_start_matches("whsec_")).unwrap();
     let signature = BASE64.encode(hmac(&key, &[id.as_bytes(), b".", at.as_bytes(), b".", body]));
     let names = match provider {
