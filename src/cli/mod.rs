@@ -25,6 +25,7 @@ mod serve;
 mod show;
 mod skip;
 mod status;
+mod table;
 mod terminal;
 
 use std::path::PathBuf;

@@ -66,7 +66,7 @@ fn holds(pid: i32, file: &Path) -> bool {
 
 /// How often the configuration was read again, and what came of the last time.
 fn reloads(admin: &Listen) -> Option<(u64, String)> {
-    let (_, answer) = health::ask(admin, "/healthz").ok()?;
+    let answer: Value = serde_json::from_slice(&health::ask(admin, "/healthz").ok()?.body).ok()?;
     let last = answer.get("last_reload").and_then(Value::as_str).unwrap_or_default();
     Some((answer.get("reloads")?.as_u64()?, last.to_owned()))
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client::{Message, Server, status_line};
+use super::client::{Answer, Message, Server};
 use super::failure::Failure;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// The event's type, as hookbox would read it
     #[arg(long = "type", value_name = "TYPE")]
     event_type: String,
-    /// The body: a file, or - for stdin; {} unless given
+    /// The body: a file, or - for stdin; an example of what the provider sends unless given
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
     /// Of the body; application/json unless given
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let unsigned = Unsigned {
         event_type: args.event_type.clone(),
         event_id: args.id.clone(),
-        body: body(args.data.as_deref())?,
+        body: body(args, &source)?,
         content_type: args.content_type.clone(),
         forgery: match (args.forge, args.stale) {
             (true, _) => Forgery::WrongSignature,
@@ -128,14 +128,19 @@ fn throw_away(name: &str) -> Result<Arc<Source>, Failure> {
     }))
 }
 
-fn body(file: Option<&str>) -> Result<Vec<u8>, Failure> {
+/// What was given, or an example of what the provider sends.
+fn body(args: &Args, source: &Source) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = match file {
-        None => return Ok(b"{}".to_vec()),
+    let read = match args.data.as_deref() {
+        None => {
+            let id = args.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            return Ok(provider::sample(&source.provider, &args.event_type, &id));
+        }
         Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
         Some(file) => fs::read(file),
     };
-    read.map_err(|error| Failure::usage(format!("--data {}: {error}", file.unwrap_or_default())))
+    let file = args.data.as_deref().unwrap_or_default();
+    read.map_err(|error| Failure::usage(format!("--data {}: {error}", shown(file))))
 }
 
 fn print(source: &Source, request: &Request) -> Result<(), Failure> {
@@ -152,23 +157,28 @@ fn print(source: &Source, request: &Request) -> Result<(), Failure> {
 }
 
 fn send(source: &Source, request: &Request, server: &Server) -> Result<(), Failure> {
-    let target = match &*request.query {
-        "" => request.path.clone(),
-        query => format!("{}?{query}", request.path),
-    };
     if let Ok(Genuine::Event(verified)) = Verifier::new(source).check(request, request.received_at) {
         for item in verified.items() {
             remark(format!("sending {} {}", shown(&item.event_type), shown(&item.event_id)));
         }
     }
-    let headers = request.headers.iter().collect();
-    let message = Message { method: &request.method, target: &target, headers, body: &request.body };
-    let answer = server
-        .exchange(&message, PATIENCE)
-        .map_err(|error| Failure::failed(error).hint("is `hookbox serve` running? --url sends to another address"))?;
+    let hint = "is `hookbox serve` running? --url sends to another address";
+    let answer = deliver(server, request).map_err(|error| Failure::failed(error).hint(hint))?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", status_line(answer.status))?;
-    writeln!(out, "{}", shown(String::from_utf8_lossy(&answer.body).trim_end()))?;
+    writeln!(out, "{answer}\n{}", shown(answer.text().trim_end()))?;
     out.flush()?;
-    if (200..300).contains(&answer.status) { Ok(()) } else { Err(Failure::silent()) }
+    if answer.is_success() { Ok(()) } else { Err(Failure::silent()) }
+}
+
+/// Sends a request as it is.
+///
+/// # Errors
+/// Why there is no answer.
+pub(super) fn deliver(server: &Server, request: &Request) -> Result<Answer, String> {
+    let target = match &*request.query {
+        "" => request.path.clone(),
+        query => format!("{}?{query}", request.path),
+    };
+    let headers = request.headers.iter().collect();
+    server.exchange(&Message { method: &request.method, target: &target, headers, body: &request.body }, PATIENCE)
 }

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::client::{Message, Server, status_line};
+use super::client::{Answer, Message, Server};
 use super::failure::Failure;
-use super::terminal::{print_table, state, table, text};
+use super::table::{Rows, state, text};
 use super::variable;
 use crate::app::{self, App};
 use crate::clock::Millis;
@@ -73,26 +73,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Plays every act; returns what happened that should not have.
 fn play(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
     let mut surprises = Vec::new();
-    let mut rows = table(&["provider", "event", "sent", "answer", "so it was"]);
+    let mut rows = Rows::new(&["provider", "event", "sent", "answer", "so it was"]);
     for act in ACTS {
-        let (status, body) = deliver(app, config, act)?;
-        let meaning = act.meaning(status, &body);
+        let answer = deliver(app, config, act)?;
+        let meaning = act.meaning(answer.status, &String::from_utf8_lossy(&answer.body));
         if meaning != act.expected {
             let Act { source, event_type, sent, expected, .. } = act;
             surprises.push(format!("{source} {event_type} ({sent}): {meaning} instead of {expected}"));
         }
-        rows.add_row([act.source, act.event_type, act.sent, &status_line(status), meaning]);
+        rows.add([act.source, act.event_type, act.sent, &answer.to_string(), meaning]);
     }
     writeln!(io::stdout(), "Deliveries, signed as the providers sign them:\n")?;
-    print_table(&rows)?;
+    rows.print()?;
     let desk = Desk::open(&config.inbox.path)?;
     wait_until_quiet(&desk)?;
     surprises.extend(print_events(&desk)?);
     Ok(surprises)
 }
 
-/// Status and body of the answer.
-fn deliver(app: &App, config: &Config, act: &Act) -> Result<(u16, String), Failure> {
+fn deliver(app: &App, config: &Config, act: &Act) -> Result<Answer, Failure> {
     let source = source(config, act.source)?;
     let event = Unsigned {
         event_type: act.event_type.to_owned(),
@@ -104,8 +103,7 @@ fn deliver(app: &App, config: &Config, act: &Act) -> Result<(u16, String), Failu
     let request = verify::sign(&source, &event, Millis::now()).map_err(Failure::failed)?;
     let headers = request.headers.iter().collect();
     let message = Message { method: &request.method, target: &request.path, headers, body: &request.body };
-    let answer = Server::Url(app.hooks_url()).exchange(&message, PATIENCE).map_err(Failure::failed)?;
-    Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+    Server::Url(app.hooks_url()).exchange(&message, PATIENCE).map_err(Failure::failed)
 }
 
 fn source(config: &Config, name: &str) -> Result<Arc<Source>, Failure> {
@@ -128,20 +126,20 @@ fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
 /// Prints what became of every event; returns what should not have.
 fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
     let mut ran = Vec::new();
-    let mut rows = table(&["event", "handler", "attempts", "state", "last line of output"]);
+    let mut rows = Rows::new(&["event", "handler", "attempts", "state", "last line of output"]);
     let events = desk.read(|inbox| view::events(inbox, &EventFilter::default(), Page { before: None, limit: 100 }))?;
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
         let jobs = desk.read(|inbox| view::detail(inbox, event.seq))?.map(|detail| detail.jobs).unwrap_or_default();
         if jobs.is_empty() {
-            rows.add_row([text(&name), text("(none takes it)"), text(""), state(event.state.as_str()), text("")]);
+            rows.add_cells([text(&name), text("(none takes it)"), text(""), state(event.state.as_str()), text("")]);
         }
         for Ledger { job, attempts } in jobs {
             let endings: Vec<_> = attempts.iter().filter_map(|attempt| attempt.ending).map(Ending::as_str).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);
             let last = output.lines().last().unwrap_or_default();
-            rows.add_row([
+            rows.add_cells([
                 text(&name),
                 text(&job.handler),
                 text(&endings.join(", ")),
@@ -152,7 +150,7 @@ fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
         }
     }
     writeln!(io::stdout(), "\nEvents, and what became of them:\n")?;
-    print_table(&rows)?;
+    rows.print()?;
     writeln!(io::stdout())?;
     Ok(script::surprises(&ran))
 }
