@@ -1,4 +1,6 @@
 //! A small HTTP client for hookbox's own addresses, over TCP or a unix socket. No TLS, no redirects, no proxies.
+//!
+//! A message goes out, the answer comes back whatever its status. Only where there is none is that an error.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,6 @@
 //! `events`: the list of events; `events show` and `events body` go on to one.
+//!
+//! Filters go in, a table or one JSON array comes out, newest first. The body is written as it was received.
 
 use std::io::{self, Write as _};
 

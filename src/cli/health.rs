@@ -1,4 +1,6 @@
 //! `health`: asks the running hookbox whether it would take in a delivery now. For containers, monitors and tests.
+//!
+//! The admin address is asked, as it is configured. Exit status 0 is yes; no, and no answer in time, is 1.
 
 use std::io::{self, Write as _};
 use std::time::Duration;

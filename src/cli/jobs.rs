@@ -1,4 +1,6 @@
-//! `jobs`: the list of jobs.
+//! `jobs`: the list of jobs, each with its event, newest first.
+//!
+//! Filters go in, a table or one JSON array comes out.
 
 use comfy_table::Cell;
 
@@ -80,13 +82,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// When it runs next, or ended.
+/// When it runs next, or ended; nothing while it runs.
 pub(super) fn when(job: &Job, now: Millis) -> String {
     match (job.state, job.finished_at) {
         (_, Some(finished_at)) => relative(finished_at, now),
         (JobState::Pending, None) if job.run_at > now => relative(job.run_at, now),
         (JobState::Pending, None) => "due".to_owned(),
-        (_, None) => "now".to_owned(),
+        (_, None) => String::new(),
     }
 }
 

@@ -1,4 +1,6 @@
-//! `providers`: what is supported, how each signs, where its id and type are. All of it from the table of rows.
+//! `providers`: what is supported, how each signs, where its id and type are.
+//!
+//! All of it comes from the table of rows; nothing here knows a provider. As JSON it is the rows themselves.
 
 use std::io::{self, Write as _};
 

@@ -36,7 +36,10 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     };
     match progress::waiting("reloading", || outcome(&outline.admin, before)) {
         Some(last) if last == "ok" => Ok(writeln!(io::stdout(), "the new configuration holds")?),
-        Some(error) => Err(Failure::failed(format!("the configuration stays as it was: {}", shown_lines(&error)))),
+        Some(error) => {
+            let why = shown_lines(error.strip_prefix("error: ").unwrap_or(&error));
+            Err(Failure::usage(format!("{why}\nerror: hookbox goes on with the configuration it has")))
+        }
         None => Err(Failure::failed("hookbox was told, and does not say what came of it").hint("its log does")),
     }
 }

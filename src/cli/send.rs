@@ -13,8 +13,8 @@ use super::failure::Failure;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::clock::Millis;
-use crate::config::{self, Config, Source};
-use crate::provider::{self, Scheme};
+use crate::config::{self, Outline, Source};
+use crate::provider::{self, Row, Scheme};
 use crate::request::Request;
 use crate::secret::{MASK, Secret};
 use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
@@ -76,53 +76,50 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 /// The source as configured, and the server that takes its deliveries.
 fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>), Failure> {
-    let config = config::read(&global.config, &variable)?;
-    let source = find(&config, &args.source).ok_or_else(|| unknown(&args.source, &config))?;
+    let outline = global.outline()?;
+    let source = config::source(&global.config, &variable, &args.source)?;
+    let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
     let server = match &args.url {
         Some(url) if !url.starts_with("http://") => {
             return Err(Failure::usage(format!("`{}` does not begin with http://", shown(url)))
                 .hint("deliveries are sent without TLS: give the address behind the proxy"));
         }
         Some(url) => Server::Url(url.clone()),
-        None => Server::at(&config.server.listen),
+        None => Server::at(&outline.server),
     };
     Ok((source, Some(server)))
 }
 
-/// The source as configured, or else the provider's row with a throw-away secret: nobody will check it.
+/// The source as configured, or else the provider's row; secrets that are not at hand are made up, nobody checks them.
 fn printable(args: &Args, global: &Global) -> Result<Arc<Source>, Failure> {
-    let config = config::read(&global.config, &variable);
-    match (&config, provider::find(&args.source)) {
-        (Ok(config), row) => match (find(config, &args.source), row) {
-            (Some(source), _) => Ok(source),
-            (None, Some(_)) => throw_away(&args.source),
-            (None, None) => Err(unknown(&args.source, config)),
-        },
-        (Err(_), Some(_)) => throw_away(&args.source),
-        (Err(errors), None) => Err(errors.clone().into()),
+    let environment = |name: &str| variable(name).or_else(|| Some(made_up()));
+    let configured = config::source(&global.config, &environment, &args.source);
+    match (configured, provider::find(&args.source)) {
+        (Ok(Some(source)), _) => Ok(source),
+        (_, Some(row)) => throw_away(&args.source, row),
+        (Err(errors), None) => Err(errors.into()),
+        (Ok(None), None) => Err(unknown(&args.source, &global.outline()?)),
     }
 }
 
-fn find(config: &Config, name: &str) -> Option<Arc<Source>> {
-    config.sources.iter().find(|source| &*source.name == name).cloned()
-}
-
-fn unknown(name: &str, config: &Config) -> Failure {
-    let known: Vec<_> = config.sources.iter().map(|source| &*source.name).collect();
+fn unknown(name: &str, outline: &Outline) -> Failure {
     Failure::usage(format!("there is no source `{}` in the configuration", shown(name)))
-        .hint(format!("sources: {}", known.join(", ")))
+        .hint(format!("sources: {}", shown(&outline.sources.join(", "))))
 }
 
-fn throw_away(name: &str) -> Result<Arc<Source>, Failure> {
-    let wrong = || Failure::failed(format!("the row of provider `{name}` cannot be used"));
-    let scheme = Scheme::from_row(provider::find(name).ok_or_else(wrong)?).map_err(|_| wrong())?;
-    // 32 hexadecimal digits are well-formed in every encoding.
-    let secret = uuid::Uuid::new_v4().simple();
+/// 32 hexadecimal digits: well-formed in every encoding of secrets.
+fn made_up() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
+    let wrong = |_| Failure::failed(format!("the row of provider `{name}` cannot be used"));
+    let scheme = Scheme::from_row(row).map_err(wrong)?;
     Ok(Arc::new(Source {
         name: Arc::from(name),
         provider: name.to_owned(),
         path: format!("/hooks/{name}"),
-        secrets: vec![Secret::new(format!("{}{secret}", scheme.secret_prefix))],
+        secrets: vec![Secret::new(format!("{}{}", scheme.secret_prefix, made_up()))],
         max_body: MAX_BODY,
         scheme: Arc::new(scheme),
     }))

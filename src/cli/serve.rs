@@ -1,4 +1,6 @@
 //! `hookbox serve`: the main job.
+//!
+//! The configuration goes in; it returns when a signal has ended it, in order, or when it could not go on.
 
 use super::Global;
 use super::failure::Failure;

@@ -1,4 +1,6 @@
 //! `status`: sources, handlers and what wants a person, in one screen.
+//!
+//! What the inbox holds and what the configuration names are put side by side: either may know more.
 
 use std::io::{self, Write as _};
 

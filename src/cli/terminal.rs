@@ -47,12 +47,12 @@ pub(super) fn instant(at: Millis) -> String {
     }
 }
 
-/// `3 min ago`, `in 2 h`, `now`
+/// `3 min ago`, `in 2 h`, `just now`
 pub(super) fn relative(at: Millis, now: Millis) -> String {
     match (now.since(at), at.since(now)) {
         (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),
         (_, ahead) if ahead >= Duration::from_secs(1) => format!("in {}", span(ahead)),
-        _ => "now".to_owned(),
+        _ => "just now".to_owned(),
     }
 }
 
@@ -106,9 +106,9 @@ mod tests {
     fn instants_are_told_in_their_largest_unit() {
         let now = Millis(1_000_000_000);
         for (ago, told) in [
-            (0, "now"),
-            (999, "now"),
-            (-999, "now"),
+            (0, "just now"),
+            (999, "just now"),
+            (-999, "just now"),
             (1000, "1 s ago"),
             (61_000, "1 min ago"),
             (-7_200_000, "in 2 h"),
