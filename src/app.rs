@@ -3,7 +3,7 @@
 //! Start: inbox, dispatch, listener, admin. End: stop accepting, finish the requests, stop claiming, wait for the
 //! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -145,16 +145,16 @@ pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
 ///
 /// # Errors
 /// [`config::ConfigErrors`] and [`crate::inbox::OpenError`] among others.
-pub fn serve(file: PathBuf) -> anyhow::Result<()> {
+pub fn serve(file: &Path) -> anyhow::Result<()> {
     let environment = |name: &str| std::env::var(name).ok();
-    let config = config::read(&file, &environment)?;
+    let config = config::read(file, &environment)?;
     let (caller, calls) = Caller::new();
     hear_signals(caller.clone())?;
     let app = App::start(config, &caller)?;
     log::info!("hooks on {}", app.hooks_url());
     log::info!("admin on {}", app.admin_url());
     log::info!("ready");
-    app.run(&calls, &|| config::read(&file, &environment))
+    app.run(&calls, &|| config::read(file, &environment))
 }
 
 fn url_of(address: &Listen) -> String {

@@ -21,7 +21,7 @@ use crate::route::Routes;
 
 /// Reads the configuration as `serve` would; says what is wrong, or what each event would run
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Only what an event of this type would run
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -92,7 +92,7 @@ struct RunRow<'a> {
 ///
 /// # Errors
 /// The output cannot be written, or the file with the event's body cannot be read.
-pub fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let config = match config::read(file, &|name| std::env::var(name).ok()) {
         Ok(config) => config,

@@ -1,5 +1,9 @@
 //! A small HTTP client for hookbox's own addresses, over TCP or a unix socket. No TLS, no redirects, no proxies.
+//!
+//! A message goes out, the answer comes back whatever its status. Only where there is none is that an error.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -136,10 +140,26 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     Some(Answer { status, body: answer[end + 4..].to_vec() })
 }
 
-/// `200 OK`
-pub(super) fn status_line(status: u16) -> String {
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason().map(ToOwned::to_owned));
-    format!("{status} {}", reason.unwrap_or_default())
+impl Answer {
+    /// Whether it says that the request was taken.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as text.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+}
+
+impl fmt::Display for Answer {
+    /// `200 OK`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match StatusCode::from_u16(self.status) {
+            Ok(status) => write!(f, "{status}"),
+            Err(_) => write!(f, "{}", self.status),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 //! EVENT on the command line, found in the inbox, or a failure that says what it could have been.
+//!
+//! An ambiguous one is wrong usage: the candidates are listed by their seq, which is never ambiguous.
 
 use super::failure::Failure;
 use super::terminal::{instant, shown};

@@ -1,4 +1,6 @@
 //! `events`: the list of events; `events show` and `events body` go on to one.
+//!
+//! Filters go in, a table or one JSON array comes out, newest first. The body is written as it was received.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +9,8 @@ use comfy_table::Cell;
 use super::failure::Failure;
 use super::filter::{Arrival, Limit, event_state, unknown_name};
 use super::list::{self, Array};
-use super::terminal::{instant, print_table, remark, state, table, text};
+use super::table::{Rows, state, text};
+use super::terminal::{instant, remark};
 use super::{Global, event, show};
 use crate::event::EventState;
 use crate::inbox::desk::Desk;
@@ -64,11 +67,12 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
         let mut array = Array::new();
         let is_cut = list::walk(args.limit, read, seq, |event| array.push(event))?;
         array.end()?;
-        return Ok(args.limit.tell(is_cut, "event"));
+        args.limit.tell(is_cut, "event");
+        return Ok(());
     }
-    let mut rows = table(&["seq", "received", "source", "type", "event id", "state"]);
+    let mut rows = Rows::new(&["SEQ", "RECEIVED", "SOURCE", "TYPE", "EVENT ID", "STATE"]);
     let is_cut = list::walk(args.limit, read, seq, |event| {
-        rows.add_row([
+        rows.add_cells([
             Cell::new(format!("#{}", event.seq)),
             Cell::new(instant(event.received_at)),
             text(&event.source),
@@ -82,8 +86,9 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
         remark(nothing(args, desk)?);
         return Ok(());
     }
-    print_table(&rows)?;
-    Ok(args.limit.tell(is_cut, "event"))
+    rows.print()?;
+    args.limit.tell(is_cut, "event");
+    Ok(())
 }
 
 fn nothing(args: &List, desk: &Desk) -> Result<String, Failure> {

@@ -91,6 +91,11 @@ impl From<anyhow::Error> for Failure {
             Ok(errors) => return errors.into(),
             Err(other) => other,
         };
+        let error = match error.downcast::<io::Error>() {
+            Ok(error) if error.kind() == io::ErrorKind::BrokenPipe => return error.into(),
+            Ok(error) => error.into(),
+            Err(other) => other,
+        };
         match error.downcast_ref() {
             Some(OpenError::OldSqlite(_) | OpenError::Sqlite { .. }) | None => Self::failed(format!("{error:#}")),
             Some(_) => Self::usage(format!("{error:#}")),

@@ -1,4 +1,6 @@
 //! Filters as they are written on the command line: states, sources, types, handlers, and from when to when.
+//!
+//! Words go in, what the inbox takes comes out. Instants are those of the event's first delivery.
 
 use std::str::FromStr;
 

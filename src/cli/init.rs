@@ -18,7 +18,7 @@ const SCRIPT: &str = "handlers/on-event.sh";
 
 /// Writes hookbox.toml and a first handler; the secrets are environment variables
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Who will send: names from `hookbox providers`, or "custom"
     #[arg(value_name = "PROVIDER", default_value = "github")]
     providers: Vec<String>,
@@ -46,7 +46,7 @@ enum Told {
 ///
 /// # Errors
 /// What could not be written, and why.
-pub fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
     match write_all(&args.providers, file)? {
         Told::Steps(steps) => {
             write!(io::stdout(), "{steps}")?;

@@ -1,4 +1,6 @@
-//! `jobs`: the list of jobs.
+//! `jobs`: the list of jobs, each with its event, newest first.
+//!
+//! Filters go in, a table or one JSON array comes out.
 
 use comfy_table::Cell;
 
@@ -6,7 +8,8 @@ use super::Global;
 use super::failure::Failure;
 use super::filter::{Arrival, Limit, job_state, unknown_name};
 use super::list::{self, Array};
-use super::terminal::{number, print_table, relative, remark, state, table, text};
+use super::table::{Rows, number, state, text};
+use super::terminal::{relative, remark};
 use crate::clock::Millis;
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
@@ -51,12 +54,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         let mut array = Array::new();
         let is_cut = list::walk(args.limit, read, id, |job| array.push(job))?;
         array.end()?;
-        return Ok(args.limit.tell(is_cut, "job"));
+        args.limit.tell(is_cut, "job");
+        return Ok(());
     }
     let now = Millis::now();
-    let mut rows = table(&["event", "source", "type", "event id", "handler", "state", "attempt", "when", "reason"]);
+    let mut rows = Rows::new(&["EVENT", "SOURCE", "TYPE", "EVENT ID", "HANDLER", "STATE", "ATTEMPT", "WHEN", "REASON"]);
     let is_cut = list::walk(args.limit, read, id, |job| {
-        rows.add_row([
+        rows.add_cells([
             Cell::new(format!("#{}", job.event_seq)),
             text(&job.source),
             text(&job.event_type),
@@ -70,19 +74,21 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Ok(())
     })?;
     if rows.is_empty() {
-        return Ok(remark(nothing(args, &desk)?));
+        remark(nothing(args, &desk)?);
+        return Ok(());
     }
-    print_table(&rows)?;
-    Ok(args.limit.tell(is_cut, "job"))
+    rows.print()?;
+    args.limit.tell(is_cut, "job");
+    Ok(())
 }
 
-/// When it runs next, or ended.
+/// When it runs next, or ended; nothing while it runs.
 pub(super) fn when(job: &Job, now: Millis) -> String {
     match (job.state, job.finished_at) {
         (_, Some(finished_at)) => relative(finished_at, now),
         (JobState::Pending, None) if job.run_at > now => relative(job.run_at, now),
         (JobState::Pending, None) => "due".to_owned(),
-        (_, None) => "now".to_owned(),
+        (_, None) => String::new(),
     }
 }
 

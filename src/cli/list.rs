@@ -1,4 +1,6 @@
 //! Lists of any length: read page by page, so that nothing holds up the inbox, and printed as they come.
+//!
+//! Each page is a short read of its own. What arrives in between is newer than every page, so nothing comes twice.
 
 use std::io::{self, Write as _};
 

@@ -4,12 +4,15 @@
 //! wrong usage or configuration. Verbs that touch the inbox work on the file itself, whether or not it is served.
 
 mod change;
+mod check;
 mod client;
+mod demo;
 mod event;
 mod events;
 mod failure;
 mod filter;
 mod health;
+mod init;
 mod jobs;
 mod list;
 mod progress;
@@ -18,18 +21,22 @@ mod reload;
 mod replay;
 mod retry;
 mod send;
+mod serve;
 mod show;
 mod skip;
 mod status;
+mod table;
 mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use log::LevelFilter;
 
 use crate::config::{self, Outline};
 use crate::inbox::desk::Desk;
+use crate::logging;
 use failure::Failure;
 
 /// Receives webhooks properly: verified, stored once, run until done.
@@ -64,6 +71,14 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Receives deliveries and runs handlers until a signal ends it
+    Serve,
+    /// The whole thing in one command, on a scratch inbox
+    Demo(demo::Args),
+    /// Writes hookbox.toml and a first handler
+    Init(init::Args),
+    /// Reads the configuration as `serve` would, and says what it means
+    Check(check::Args),
     /// Sends a test delivery, signed as the provider signs
     Send(send::Args),
     /// Lists events, newest first; `events show` and `events body` take one
@@ -93,15 +108,17 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return Failure::from(usage).report(),
     };
-    match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    run(&cli).unwrap_or_else(Failure::report)
 }
 
-fn run(cli: &Cli) -> Result<(), Failure> {
+fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
+    logging::start(global.log_format.into(), cli.verb.log_level());
     match &cli.verb {
+        Verb::Serve => serve::run(global),
+        Verb::Demo(args) => demo::run(args),
+        Verb::Init(args) => return Ok(init::run(args, &global.config)?),
+        Verb::Check(args) => return Ok(check::run(args, &global.config)?),
         Verb::Send(args) => send::run(args, global),
         Verb::Events(args) => events::run(args, global),
         Verb::Jobs(args) => jobs::run(args, global),
@@ -112,6 +129,28 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Providers(args) => providers::run(args),
         Verb::Health => health::run(global),
         Verb::Reload => reload::run(global),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+impl Verb {
+    /// The log is what `serve` says; elsewhere only what is amiss.
+    fn log_level(&self) -> LevelFilter {
+        match self {
+            Self::Serve => LevelFilter::Info,
+            // Its handlers fail on purpose.
+            Self::Demo(_) => LevelFilter::Off,
+            _ => LevelFilter::Warn,
+        }
+    }
+}
+
+impl From<LogFormat> for logging::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
     }
 }
 

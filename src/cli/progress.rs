@@ -1,4 +1,6 @@
 //! Progress of what takes over a second: on stderr, if that is a terminal, and gone when it is done.
+//!
+//! Work goes in and its result comes out. What is quick, or read by a program, is left alone.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{self, RecvTimeoutError};

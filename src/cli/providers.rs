@@ -1,4 +1,6 @@
-//! `providers`: what is supported, how each signs, where its id and type are. All of it from the table of rows.
+//! `providers`: what is supported, how each signs, where its id and type are.
+//!
+//! All of it comes from the table of rows; nothing here knows a provider. As JSON it is the rows themselves.
 
 use std::io::{self, Write as _};
 
@@ -6,7 +8,8 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::list::Array;
-use super::terminal::{print_table, shown, table, text};
+use super::table::{Rows, text};
+use super::terminal::shown;
 use crate::provider::{self, Row, Selection};
 
 #[derive(Debug, clap::Args)]
@@ -46,14 +49,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn print_all(rows: &[Named]) -> Result<(), Failure> {
-    let mut list = table(&["name", "provider", "proof", "event id", "event type"]);
+    let mut list = Rows::new(&["NAME", "PROVIDER", "PROOF", "EVENT ID", "EVENT TYPE"]);
     for Named { name, row } in rows {
         let id = row.event_id.iter().map(joined(":")).collect::<Vec<_>>().join(", else ");
         let event_type = row.event_type.iter().map(joined(" . ")).collect::<Vec<_>>().join(", else ");
         let proof = format!("{} in {}", row.algorithm, row.signature);
-        list.add_row([text(name), text(&row.title), text(&proof), text(&id), text(&event_type)]);
+        list.add_cells([text(name), text(&row.title), text(&proof), text(&id), text(&event_type)]);
     }
-    print_table(&list)
+    list.print()
 }
 
 fn print_one(Named { name, row }: &Named) -> Result<(), Failure> {

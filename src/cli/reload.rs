@@ -36,7 +36,10 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     };
     match progress::waiting("reloading", || outcome(&outline.admin, before)) {
         Some(last) if last == "ok" => Ok(writeln!(io::stdout(), "the new configuration holds")?),
-        Some(error) => Err(Failure::failed(format!("the configuration stays as it was: {}", shown_lines(&error)))),
+        Some(error) => {
+            let why = shown_lines(error.strip_prefix("error: ").unwrap_or(&error));
+            Err(Failure::usage(format!("{why}\nerror: hookbox goes on with the configuration it has")))
+        }
         None => Err(Failure::failed("hookbox was told, and does not say what came of it").hint("its log does")),
     }
 }
@@ -66,7 +69,7 @@ fn holds(pid: i32, file: &Path) -> bool {
 
 /// How often the configuration was read again, and what came of the last time.
 fn reloads(admin: &Listen) -> Option<(u64, String)> {
-    let (_, answer) = health::ask(admin, "/healthz").ok()?;
+    let answer: Value = serde_json::from_slice(&health::ask(admin, "/healthz").ok()?.body).ok()?;
     let last = answer.get("last_reload").and_then(Value::as_str).unwrap_or_default();
     Some((answer.get("reloads")?.as_u64()?, last.to_owned()))
 }

@@ -1,4 +1,6 @@
 //! `retry`: dead, waiting and skipped jobs run now; failures start again at 0, attempt numbers go on.
+//!
+//! A skipped job comes back only where a person points at it, by EVENT or `--state skipped`.
 
 use super::Global;
 use super::change::Which;

@@ -8,13 +8,13 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client::{Message, Server, status_line};
+use super::client::{Answer, Message, Server};
 use super::failure::Failure;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::clock::Millis;
-use crate::config::{self, Config, Source};
-use crate::provider::{self, Scheme};
+use crate::config::{self, Outline, Source};
+use crate::provider::{self, Row, Scheme};
 use crate::request::Request;
 use crate::secret::{MASK, Secret};
 use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// The event's type, as hookbox would read it
     #[arg(long = "type", value_name = "TYPE")]
     event_type: String,
-    /// The body: a file, or - for stdin; {} unless given
+    /// The body: a file, or - for stdin; an example of what the provider sends unless given
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
     /// Of the body; application/json unless given
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let unsigned = Unsigned {
         event_type: args.event_type.clone(),
         event_id: args.id.clone(),
-        body: body(args.data.as_deref())?,
+        body: body(args, &source)?,
         content_type: args.content_type.clone(),
         forgery: match (args.forge, args.stale) {
             (true, _) => Forgery::WrongSignature,
@@ -76,66 +76,68 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 /// The source as configured, and the server that takes its deliveries.
 fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>), Failure> {
-    let config = config::read(&global.config, &variable)?;
-    let source = find(&config, &args.source).ok_or_else(|| unknown(&args.source, &config))?;
+    let outline = global.outline()?;
+    let source = config::source(&global.config, &variable, &args.source)?;
+    let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
     let server = match &args.url {
         Some(url) if !url.starts_with("http://") => {
             return Err(Failure::usage(format!("`{}` does not begin with http://", shown(url)))
                 .hint("deliveries are sent without TLS: give the address behind the proxy"));
         }
         Some(url) => Server::Url(url.clone()),
-        None => Server::at(&config.server.listen),
+        None => Server::at(&outline.server),
     };
     Ok((source, Some(server)))
 }
 
-/// The source as configured, or else the provider's row with a throw-away secret: nobody will check it.
+/// The source as configured, or else the provider's row; secrets that are not at hand are made up, nobody checks them.
 fn printable(args: &Args, global: &Global) -> Result<Arc<Source>, Failure> {
-    let config = config::read(&global.config, &variable);
-    match (&config, provider::find(&args.source)) {
-        (Ok(config), row) => match (find(config, &args.source), row) {
-            (Some(source), _) => Ok(source),
-            (None, Some(_)) => throw_away(&args.source),
-            (None, None) => Err(unknown(&args.source, config)),
-        },
-        (Err(_), Some(_)) => throw_away(&args.source),
-        (Err(errors), None) => Err(errors.clone().into()),
+    let environment = |name: &str| variable(name).or_else(|| Some(made_up()));
+    let configured = config::source(&global.config, &environment, &args.source);
+    match (configured, provider::find(&args.source)) {
+        (Ok(Some(source)), _) => Ok(source),
+        (_, Some(row)) => throw_away(&args.source, row),
+        (Err(errors), None) => Err(errors.into()),
+        (Ok(None), None) => Err(unknown(&args.source, &global.outline()?)),
     }
 }
 
-fn find(config: &Config, name: &str) -> Option<Arc<Source>> {
-    config.sources.iter().find(|source| &*source.name == name).cloned()
-}
-
-fn unknown(name: &str, config: &Config) -> Failure {
-    let known: Vec<_> = config.sources.iter().map(|source| &*source.name).collect();
+fn unknown(name: &str, outline: &Outline) -> Failure {
     Failure::usage(format!("there is no source `{}` in the configuration", shown(name)))
-        .hint(format!("sources: {}", known.join(", ")))
+        .hint(format!("sources: {}", shown(&outline.sources.join(", "))))
 }
 
-fn throw_away(name: &str) -> Result<Arc<Source>, Failure> {
-    let wrong = || Failure::failed(format!("the row of provider `{name}` cannot be used"));
-    let scheme = Scheme::from_row(provider::find(name).ok_or_else(wrong)?).map_err(|_| wrong())?;
-    // 32 hexadecimal digits are well-formed in every encoding.
-    let secret = uuid::Uuid::new_v4().simple();
+/// 32 hexadecimal digits: well-formed in every encoding of secrets.
+fn made_up() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
+    let wrong = |_| Failure::failed(format!("the row of provider `{name}` cannot be used"));
+    let scheme = Scheme::from_row(row).map_err(wrong)?;
     Ok(Arc::new(Source {
         name: Arc::from(name),
         provider: name.to_owned(),
         path: format!("/hooks/{name}"),
-        secrets: vec![Secret::new(format!("{}{secret}", scheme.secret_prefix))],
+        secrets: vec![Secret::new(format!("{}{}", scheme.secret_prefix, made_up()))],
         max_body: MAX_BODY,
         scheme: Arc::new(scheme),
     }))
 }
 
-fn body(file: Option<&str>) -> Result<Vec<u8>, Failure> {
+/// What was given, or an example of what the provider sends.
+fn body(args: &Args, source: &Source) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = match file {
-        None => return Ok(b"{}".to_vec()),
+    let read = match args.data.as_deref() {
+        None => {
+            let id = args.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            return Ok(provider::sample(&source.provider, &args.event_type, &id));
+        }
         Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
         Some(file) => fs::read(file),
     };
-    read.map_err(|error| Failure::usage(format!("--data {}: {error}", file.unwrap_or_default())))
+    let file = args.data.as_deref().unwrap_or_default();
+    read.map_err(|error| Failure::usage(format!("--data {}: {error}", shown(file))))
 }
 
 fn print(source: &Source, request: &Request) -> Result<(), Failure> {
@@ -152,23 +154,28 @@ fn print(source: &Source, request: &Request) -> Result<(), Failure> {
 }
 
 fn send(source: &Source, request: &Request, server: &Server) -> Result<(), Failure> {
-    let target = match &*request.query {
-        "" => request.path.clone(),
-        query => format!("{}?{query}", request.path),
-    };
     if let Ok(Genuine::Event(verified)) = Verifier::new(source).check(request, request.received_at) {
         for item in verified.items() {
             remark(format!("sending {} {}", shown(&item.event_type), shown(&item.event_id)));
         }
     }
-    let headers = request.headers.iter().collect();
-    let message = Message { method: &request.method, target: &target, headers, body: &request.body };
-    let answer = server
-        .exchange(&message, PATIENCE)
-        .map_err(|error| Failure::failed(error).hint("is `hookbox serve` running? --url sends to another address"))?;
+    let hint = "is `hookbox serve` running? --url sends to another address";
+    let answer = deliver(server, request).map_err(|error| Failure::failed(error).hint(hint))?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", status_line(answer.status))?;
-    writeln!(out, "{}", shown(String::from_utf8_lossy(&answer.body).trim_end()))?;
+    writeln!(out, "{answer}\n{}", shown(answer.text().trim_end()))?;
     out.flush()?;
-    if (200..300).contains(&answer.status) { Ok(()) } else { Err(Failure::silent()) }
+    if answer.is_success() { Ok(()) } else { Err(Failure::silent()) }
+}
+
+/// Sends a request as it is.
+///
+/// # Errors
+/// Why there is no answer.
+pub(super) fn deliver(server: &Server, request: &Request) -> Result<Answer, String> {
+    let target = match &*request.query {
+        "" => request.path.clone(),
+        query => format!("{}?{query}", request.path),
+    };
+    let headers = request.headers.iter().collect();
+    server.exchange(&Message { method: &request.method, target: &target, headers, body: &request.body }, PATIENCE)
 }

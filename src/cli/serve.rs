@@ -1,19 +1,12 @@
 //! `hookbox serve`: the main job.
+//!
+//! The configuration goes in; it returns when a signal has ended it, in order, or when it could not go on.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-
+use super::Global;
+use super::failure::Failure;
 use crate::app;
 
-/// Receives deliveries and runs handlers until a signal ends it.
-#[derive(Debug, clap::Args)]
-pub struct Args {}
-
-/// Serves the configuration file.
-///
-/// # Errors
-/// What hookbox could not start or go on with.
-pub fn run(config: PathBuf) -> anyhow::Result<ExitCode> {
-    app::serve(config)?;
-    Ok(ExitCode::SUCCESS)
+/// Serves the configuration until a signal ends it.
+pub(super) fn run(global: &Global) -> Result<(), Failure> {
+    Ok(app::serve(&global.config)?)
 }

@@ -1,4 +1,6 @@
 //! `events show`: one event with its headers, its jobs, and every attempt with its output.
+//!
+//! Everything but the body, which `events body` writes. Output is shown line by line, with what was cut out said so.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -96,7 +98,9 @@ fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> {
 }
 
 fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
-    write!(out, "job for {}: {}, {}", shown(&job.handler), job.state, super::jobs::when(job, now))?;
+    let when = super::jobs::when(job, now);
+    let separator = if when.is_empty() { "" } else { ", " };
+    write!(out, "job for {}: {}{separator}{when}", shown(&job.handler), job.state)?;
     if job.replays > 0 {
         write!(out, ", replays: {}", job.replays)?;
     }

@@ -1,4 +1,6 @@
-//! `skip`: pending, running and dead jobs will not run; `serve` ends a running attempt within a second or so.
+//! `skip`: pending, running and dead jobs will not run.
+//!
+//! Only their state is written; `serve` notices within a second, ends a running attempt and writes how it ended.
 
 use super::Global;
 use super::change::Which;

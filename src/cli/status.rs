@@ -1,14 +1,17 @@
 //! `status`: sources, handlers and what wants a person, in one screen.
+//!
+//! What the inbox holds and what the configuration names are put side by side: either may know more.
 
 use std::io::{self, Write as _};
 
-use comfy_table::{Cell, Table};
+use comfy_table::Cell;
 use serde::Serialize;
 
 use super::Global;
 use super::failure::Failure;
 use super::progress;
-use super::terminal::{number, print_table, relative, shown, table, text};
+use super::table::{Rows, number, text};
+use super::terminal::{relative, shown};
 use crate::clock::Millis;
 use crate::config::Outline;
 use crate::inbox::desk::{self, Desk};
@@ -54,9 +57,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Some(pid) => format!("served by process {pid}"),
     };
     writeln!(out, "inbox {}, {served}\n", shown(&report.inbox))?;
-    print_table(&source_table(&report.sources, now))?;
+    source_table(&report.sources, now).print()?;
     writeln!(out)?;
-    print_table(&handler_table(&report.handlers, now))?;
+    handler_table(&report.handlers, now).print()?;
     for line in what_to_do(&report) {
         writeln!(out, "\n{line}")?;
     }
@@ -85,11 +88,11 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
     })
 }
 
-fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Table {
-    let mut rows = table(&["source", "last delivery", "accepted", "duplicate", "refused", "(24 h)"]);
+fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Rows {
+    let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "ACCEPTED", "DUPLICATE", "REFUSED", "(24 H)"]);
     for Known { row, configured } in sources {
         let last = row.last_at.map_or_else(|| "never".to_owned(), |at| relative(at, now));
-        rows.add_row([
+        rows.add_cells([
             text(&row.source),
             Cell::new(last),
             number(row.accepted),
@@ -101,10 +104,10 @@ fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Table {
     rows
 }
 
-fn handler_table(handlers: &[Known<HandlerStatus>], now: Millis) -> Table {
-    let mut rows = table(&["handler", "pending", "running", "dead", "succeeded", "oldest pending", ""]);
+fn handler_table(handlers: &[Known<HandlerStatus>], now: Millis) -> Rows {
+    let mut rows = Rows::new(&["HANDLER", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""]);
     for Known { row, configured } in handlers {
-        rows.add_row([
+        rows.add_cells([
             text(&row.handler),
             number(row.pending),
             number(row.running),

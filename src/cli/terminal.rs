@@ -1,75 +1,13 @@
-//! How things look on a terminal: tables that fit it, colours where they are wanted, instants as people say them.
+//! How things are said to a person: text from outside, instants, spans, counts.
 //!
-//! Ids, types and outputs come from outside: whatever could steer a terminal is shown as an escape.
+//! Ids, types and outputs come from outside: whatever could steer a terminal is shown as an escape. Tables are
+//! [`super::table`]'s.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
-
-use super::failure::Failure;
 use crate::clock::Millis;
-
-/// Whether stdout takes colours (https://no-color.org).
-fn has_colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// A table without lines, as wide as the terminal at most.
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.iter().map(|name| {
-        let cell = Cell::new(name);
-        if has_colours() { cell.add_attribute(Attribute::Bold) } else { cell }
-    }));
-    if io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-/// Prints a table on stdout.
-pub(super) fn print_table(table: &Table) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(out.flush()?)
-}
-
-/// Text from outside.
-pub(super) fn text(text: &str) -> Cell {
-    Cell::new(shown(text))
-}
-
-/// A number, to the right.
-pub(super) fn number(number: i64) -> Cell {
-    Cell::new(number).set_alignment(CellAlignment::Right)
-}
-
-/// The state of an event or a job.
-pub(super) fn state(word: &str) -> Cell {
-    let cell = Cell::new(word);
-    match colour(word) {
-        Some(colour) if has_colours() => cell.fg(colour),
-        _ => cell,
-    }
-}
-
-fn colour(word: &str) -> Option<Color> {
-    match word {
-        "succeeded" => Some(Color::Green),
-        "dead" => Some(Color::Red),
-        "running" => Some(Color::Cyan),
-        "pending" => Some(Color::Yellow),
-        "skipped" | "unmatched" => Some(Color::DarkGrey),
-        _ => None,
-    }
-}
 
 /// One line of text from outside, with nothing in it that steers a terminal.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
@@ -109,12 +47,12 @@ pub(super) fn instant(at: Millis) -> String {
     }
 }
 
-/// `3 min ago`, `in 2 h`, `now`
+/// `3 min ago`, `in 2 h`, `just now`
 pub(super) fn relative(at: Millis, now: Millis) -> String {
     match (now.since(at), at.since(now)) {
         (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),
         (_, ahead) if ahead >= Duration::from_secs(1) => format!("in {}", span(ahead)),
-        _ => "now".to_owned(),
+        _ => "just now".to_owned(),
     }
 }
 
@@ -168,9 +106,9 @@ mod tests {
     fn instants_are_told_in_their_largest_unit() {
         let now = Millis(1_000_000_000);
         for (ago, told) in [
-            (0, "now"),
-            (999, "now"),
-            (-999, "now"),
+            (0, "just now"),
+            (999, "just now"),
+            (-999, "just now"),
             (1000, "1 s ago"),
             (61_000, "1 min ago"),
             (-7_200_000, "in 2 h"),

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::keys::nearest;
-pub use self::outline::{Outline, outline};
+pub use self::outline::{Outline, outline, source};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
 use crate::outcome::Policy;

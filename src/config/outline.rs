@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::problem::{ConfigErrors, Problem};
 use super::read::{Named, Surroundings, named, read_as};
 use super::section::Section;
-use super::{Handler, Listen, handler, keys, settings};
+use super::{Handler, Listen, Source, handler, keys, settings};
 
 /// Problems with these keep an outline from being drawn.
 const VOUCHED_FOR: [&str; 6] = ["server", "server.listen", "admin", "admin.listen", "inbox", "inbox.path"];
@@ -40,6 +40,25 @@ pub fn outline(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Res
     read_as(file, environment, draw, vouched_for)
 }
 
+/// One source as it is configured, however the rest of the file stands; `None` when there is none of that name.
+///
+/// # Errors
+/// The file cannot be read or is not TOML, or what is wrong with that source.
+pub fn source(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+) -> Result<Option<Arc<Source>>, ConfigErrors> {
+    let section = format!("sources.{name}");
+    let take = |root: &Section<'_>, around: &Surroundings<'_>| {
+        let server = settings::server(&root.section("server", &keys::SERVER), around);
+        let sources = named(root, "sources", &keys::SOURCE);
+        let (name, section) = sources.iter().find(|(known, _)| *known == name)?;
+        super::source::read(name, section, around, &server).map(Arc::new)
+    };
+    read_as(file, environment, take, |problem| problem.concerns(&section) || problem.concerns("server.max_body"))
+}
+
 fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
     let sources = named(root, "sources", &keys::SOURCE);
     let handlers = named(root, "handlers", &keys::HANDLER);
@@ -61,6 +80,20 @@ fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_source_is_read_however_the_others_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookbox.toml");
+        let toml = "[dispatch]\nworkers = 0\n[sources.a]\nprovider = 'github'\nsecret = 's'\n\
+                    [sources.b]\nprovider = 'github'\nsecret = { env = 'NOT_SET' }\n";
+        std::fs::write(&file, toml).unwrap();
+        let read = |name| source(&file, &|_| None, name);
+        assert_eq!(read("a").unwrap().unwrap().path, "/hooks/a");
+        assert!(read("b").unwrap_err().to_string().contains("NOT_SET"));
+        assert!(read("c").unwrap().is_none());
+        assert!(source(&file, &|_| Some("set".into()), "b").unwrap().is_some());
+    }
 
     fn drawn(toml: &str) -> Result<Outline, String> {
         let folder = tempfile::tempdir().unwrap();

@@ -37,6 +37,13 @@ impl Problem {
         Self { line: place.line, key, message: message.into(), hints: Vec::new() }
     }
 
+    /// Whether it is with this key or a key below it.
+    pub(super) fn concerns(&self, key: &str) -> bool {
+        let below =
+            |own: &String| own.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.key.as_ref().is_some_and(below)
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
@@ -65,8 +72,7 @@ impl Problems {
 
     /// Whether there is one with this key or a key below it.
     pub(super) fn concern(&self, key: &str) -> bool {
-        let below = |of: &str| of.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        self.0.borrow().iter().any(|problem| problem.key.as_deref().is_some_and(below))
+        self.0.borrow().iter().any(|problem| problem.concerns(key))
     }
 
     /// `value` if there are no problems that are `relevant`.

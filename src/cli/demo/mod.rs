@@ -5,22 +5,23 @@
 
 mod script;
 
+use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
 use crossbeam_channel::Receiver;
 
-use super::send::{self, Answered};
-use super::table;
+use super::client::{Answer, Message, Server};
+use super::failure::Failure;
+use super::table::{Rows, state, text};
+use super::variable;
 use crate::app::{self, App};
 use crate::clock::Millis;
 use crate::config::{self, Config, Source};
-use crate::event::{EventState, JobState};
+use crate::event::{Ending, EventState};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, EventFilter, Page};
+use crate::inbox::view::{self, EventFilter, Ledger, Page};
 use crate::provider;
 use crate::shutdown::{Call, Caller};
 use crate::verify::{self, Unsigned};
@@ -34,121 +35,133 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The whole thing in one command: a scratch inbox, deliveries as providers sign them, handlers that run.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// End when everything has happened, instead of serving until Ctrl-C.
     #[arg(long)]
     once: bool,
 }
 
-/// Plays the demo.
-///
-/// # Errors
-/// When hookbox cannot be started, or something else happened than should.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let folder = tempfile::Builder::new().prefix("hookbox-demo-").tempdir().context("a scratch folder")?;
-    let file = script::write(folder.path()).context("the demo's files could not be written")?;
-    let config = config::read(&file, &|name| std::env::var(name).ok())?;
+/// Plays the demo; a failure when something else happened than should.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let written = tempfile::Builder::new().prefix("hookbox-demo-").tempdir().and_then(|folder| {
+        let file = script::write(folder.path())?;
+        Ok((folder, file))
+    });
+    let (folder, file) =
+        written.map_err(|error| Failure::failed(format!("no scratch folder could be made: {error}")))?;
+    let config = config::read(&file, &variable)?;
     let (caller, calls) = Caller::new();
-    app::hear_signals(caller.clone())?;
+    let deaf = |error| Failure::failed(format!("signals cannot be heard: {error}"));
+    app::hear_signals(caller.clone()).map_err(deaf)?;
     let app = App::start(config.clone(), &caller)?;
-    println!("hookbox demo, on a scratch inbox that goes when it ends: {}", folder.path().display());
-    println!("  hooks  {}", app.hooks_url());
-    println!("  admin  {} (/healthz, /readyz)\n", app.admin_url());
-    let played = play(&app, &config);
-    let played = played.and_then(|surprises| {
-        if !args.once && surprises.is_empty() {
-            serve_on(app, &calls, &file)?;
-        } else {
-            app.stop();
-        }
-        Ok(surprises)
-    })?;
-    if played.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    let mut out = io::stdout();
+    writeln!(out, "hookbox demo: a scratch inbox, which goes when it ends, in {}", folder.path().display())?;
+    writeln!(out, "  hooks  {}", app.hooks_url())?;
+    writeln!(out, "  admin  {} (/healthz, /readyz)\n", app.admin_url())?;
+    let surprises = play(&app, &config)?;
+    if args.once || !surprises.is_empty() {
+        app.stop();
+    } else {
+        serve_on(app, &calls, &file)?;
     }
-    bail!("something else happened than should:\n  {}", played.join("\n  "))
+    if surprises.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("something else happened than should:\n  {}", surprises.join("\n  "))))
 }
 
-/// What happened that should not have.
-fn play(app: &App, config: &Config) -> anyhow::Result<Vec<String>> {
+/// Plays every act; returns what happened that should not have.
+fn play(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
     let mut surprises = Vec::new();
-    let mut rows = table::Rows::new(&["provider", "event", "sent", "answer", "so it was"]);
+    let mut rows = Rows::new(&["provider", "event", "sent", "answer", "so it was"]);
     for act in ACTS {
-        let answered = deliver(app, config, act)?;
-        let was = act.meaning(answered.status, &answered.body);
-        if was != act.expected {
-            surprises.push(format!("{} {} ({}): {was} instead of {}", act.source, act.event_type, act.sent, act.expected));
+        let answer = deliver(app, config, act)?;
+        let meaning = act.meaning(answer.status, &String::from_utf8_lossy(&answer.body));
+        if meaning != act.expected {
+            let Act { source, event_type, sent, expected, .. } = act;
+            surprises.push(format!("{source} {event_type} ({sent}): {meaning} instead of {expected}"));
         }
-        rows.add([act.source, act.event_type, act.sent, &answered.to_string(), was]);
+        rows.add([act.source, act.event_type, act.sent, &answer.to_string(), meaning]);
     }
-    println!("Deliveries, signed as the providers sign them:\n{rows}\n");
+    writeln!(io::stdout(), "Deliveries, signed as the providers sign them:\n")?;
+    rows.print()?;
     let desk = Desk::open(&config.inbox.path)?;
     wait_until_quiet(&desk)?;
     surprises.extend(print_events(&desk)?);
     Ok(surprises)
 }
 
-fn deliver(app: &App, config: &Config, act: &Act) -> anyhow::Result<Answered> {
+fn deliver(app: &App, config: &Config, act: &Act) -> Result<Answer, Failure> {
     let source = source(config, act.source)?;
-    let body = provider::sample(&source.provider, act.event_type, act.id);
     let event = Unsigned {
         event_type: act.event_type.to_owned(),
         event_id: Some(act.id.to_owned()),
-        body,
-        content_type: None,
+        body: provider::sample(&source.provider, act.event_type, act.id),
         forgery: act.forgery,
+        ..Unsigned::default()
     };
-    let request = verify::sign(&source, &event, Millis::now()).map_err(anyhow::Error::msg)?;
-    send::deliver(&app.hooks_url(), &request)
+    let request = verify::sign(&source, &event, Millis::now()).map_err(Failure::failed)?;
+    let headers = request.headers.iter().collect();
+    let message = Message { method: &request.method, target: &request.path, headers, body: &request.body };
+    Server::Url(app.hooks_url()).exchange(&message, PATIENCE).map_err(Failure::failed)
 }
 
-fn source(config: &Config, name: &str) -> anyhow::Result<Arc<Source>> {
-    config.sources.iter().find(|source| &*source.name == name).cloned().with_context(|| format!("no source `{name}`"))
+fn source(config: &Config, name: &str) -> Result<Arc<Source>, Failure> {
+    let found = config.sources.iter().find(|source| &*source.name == name).cloned();
+    found.ok_or_else(|| Failure::failed(format!("the demo has no source `{name}`")))
 }
 
-fn wait_until_quiet(desk: &Desk) -> anyhow::Result<()> {
+fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
     let open = EventFilter { states: vec![EventState::Pending, EventState::Running], ..EventFilter::default() };
     while !desk.read(|inbox| view::events(inbox, &open, Page { before: None, limit: 1 }))?.is_empty() {
         if Instant::now() > deadline {
-            bail!("the handlers did not finish within {} s", PATIENCE.as_secs());
+            return Err(Failure::failed(format!("the handlers did not finish within {} s", PATIENCE.as_secs())));
         }
         std::thread::park_timeout(LOOK_EVERY);
     }
     Ok(())
 }
 
-fn print_events(desk: &Desk) -> anyhow::Result<Vec<String>> {
-    let mut surprises = Vec::new();
-    let mut rows = table::Rows::new(&["event", "handler", "attempts", "state", "output"]);
+/// Prints what became of every event; returns what should not have.
+fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
+    let mut ran = Vec::new();
+    let mut rows = Rows::new(&["event", "handler", "attempts", "state", "last line of output"]);
     let events = desk.read(|inbox| view::events(inbox, &EventFilter::default(), Page { before: None, limit: 100 }))?;
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
-        let detail = desk.read(|inbox| view::detail(inbox, event.seq))?.context("an event is gone")?;
-        let jobs = detail.jobs;
+        let jobs = desk.read(|inbox| view::detail(inbox, event.seq))?.map(|detail| detail.jobs).unwrap_or_default();
         if jobs.is_empty() {
-            rows.add([&name, "(none takes it)", "", event.state.as_str(), ""]);
+            rows.add_cells([text(&name), text("(none takes it)"), text(""), state(event.state.as_str()), text("")]);
         }
-        for job in &jobs {
-            let attempts = desk.read(|inbox| view::attempts(inbox, job.id))?;
-            let endings: Vec<_> = attempts.iter().filter_map(|attempt| Some(attempt.ending?.as_str())).collect();
+        for Ledger { job, attempts } in jobs {
+            let endings: Vec<_> = attempts.iter().filter_map(|attempt| attempt.ending).map(Ending::as_str).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);
-            let last_line = output.lines().last().unwrap_or_default();
-            rows.add([&name, &job.handler, &endings.join(", "), job.state.as_str(), last_line]);
-            surprises.extend(script::surprise(&job.handler, &endings, job.state));
+            let last = output.lines().last().unwrap_or_default();
+            rows.add_cells([
+                text(&name),
+                text(&job.handler),
+                text(&endings.join(", ")),
+                state(job.state.as_str()),
+                text(last),
+            ]);
+            ran.push((job.handler, endings, job.state));
         }
     }
-    surprises.extend(script::missing(|handler, state: JobState| rows.holds(&[handler, state.as_str()])));
-    println!("Events, and what became of them:\n{rows}\n");
-    Ok(surprises)
+    writeln!(io::stdout(), "\nEvents, and what became of them:\n")?;
+    rows.print()?;
+    writeln!(io::stdout())?;
+    Ok(script::surprises(&ran))
 }
 
-fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> anyhow::Result<()> {
+fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> Result<(), Failure> {
     let folder = file.parent().unwrap_or(Path::new("."));
-    println!("It goes on serving until Ctrl-C. From another terminal:");
-    println!("  sqlite3 -readonly -box {} 'SELECT * FROM inbox'", folder.join("hookbox.db").display());
-    println!("  hookbox events --config {}", file.display());
-    println!("  hookbox send github --type push --url {}/hooks/github --config {}", app.hooks_url(), file.display());
-    app.run(calls, &|| config::read(file, &|name| std::env::var(name).ok()))
+    let (file_shown, url) = (file.display(), app.hooks_url());
+    let mut out = io::stdout();
+    writeln!(out, "It goes on serving until Ctrl-C. From another terminal:\n")?;
+    writeln!(out, "  sqlite3 -readonly -box {} 'SELECT * FROM inbox'", folder.join("hookbox.db").display())?;
+    writeln!(out, "  hookbox events --config {file_shown}")?;
+    writeln!(out, "  hookbox send github --type push --url {url} --config {file_shown}")?;
+    Ok(app.run(calls, &|| config::read(file, &variable))?)
 }

@@ -53,7 +53,12 @@ pub(super) const ACTS: &[Act] = &[
         ..act("shopify", "orders/create", "b54557e4-0000-4b37-8a5f-00000000f03d")
     },
     act("slack", "app_mention", "Ev08MFMKH6"),
-    Act { sent: "an hour old", forgery: Forgery::Stale, expected: REFUSED, ..act("slack", "app_mention", "Ev08STALE6") },
+    Act {
+        sent: "an hour old",
+        forgery: Forgery::Stale,
+        expected: REFUSED,
+        ..act("slack", "app_mention", "Ev08STALE6")
+    },
     act("standard-webhooks", "user.deleted", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"),
 ];
 
@@ -78,16 +83,15 @@ const RUNS: &[(&str, &[&str], JobState)] = &[
     ("purge", &["dead"], JobState::Dead),
 ];
 
-/// What a handler did that it should not have.
-pub(super) fn surprise(handler: &str, endings: &[&str], state: JobState) -> Option<String> {
-    let (_, expected, final_state) = RUNS.iter().find(|(name, ..)| *name == handler)?;
-    (endings != *expected || state != *final_state)
-        .then(|| format!("{handler}: {} ({state}) instead of {} ({final_state})", endings.join(", "), expected.join(", ")))
-}
-
-/// Handlers that should have run and did not.
-pub(super) fn missing(ran: impl Fn(&str, JobState) -> bool) -> Vec<String> {
-    RUNS.iter().filter(|(name, _, state)| !ran(name, *state)).map(|(name, ..)| format!("{name} did not run")).collect()
+/// What ran otherwise than it should: handler, endings and final state of every job.
+pub(super) fn surprises(ran: &[(String, Vec<&str>, JobState)]) -> Vec<String> {
+    let judge = |(handler, endings, state): &(&str, &[&str], JobState)| {
+        let wanted = format!("{} ({state})", endings.join(", "));
+        let got = ran.iter().find(|(name, ..)| name == handler);
+        let got = got.map_or("nothing".to_owned(), |(_, endings, state)| format!("{} ({state})", endings.join(", ")));
+        (got != wanted).then(|| format!("{handler}: {got} instead of {wanted}"))
+    };
+    RUNS.iter().filter_map(judge).collect()
 }
 
 /// Writes configuration and handlers into the folder; returns the configuration's path.
@@ -107,7 +111,8 @@ pub(super) fn write(folder: &Path) -> io::Result<PathBuf> {
 fn configuration() -> String {
     let secret = || uuid::Uuid::new_v4().simple().to_string();
     let encoded = format!("whsec_{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, secret()));
-    let source = |name: &str, secret: &str| format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{secret}\"\n\n");
+    let source =
+        |name: &str, secret: &str| format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{secret}\"\n\n");
     let handler = |name: &str, source: &str, event: &str, file: &str| {
         format!(
             "[handlers.{name}]\nsources = [\"{source}\"]\nevents = [\"{event}\"]\ncommand = [\"handlers/{file}\"]\n\

@@ -77,7 +77,8 @@ impl Conditions {
     /// Conditions on `events e`.
     pub(in crate::inbox) fn arrived(&mut self, arrived: &Arrived) {
         if let Some(source) = &arrived.source {
-            self.and("e.source = ?", [text(source)]);
+            // The index on source would have its rows sorted by arrival first; newest first ends at the limit.
+            self.and("+e.source = ?", [text(source)]);
         }
         if let Some(pattern) = &arrived.event_type {
             if is_glob(pattern) {

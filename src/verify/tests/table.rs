@@ -143,6 +143,40 @@ fn a_malformed_signature_is_refused() {
 }
 
 #[test]
+fn a_signature_with_one_bit_changed_or_cut_short_is_refused() {
+    for case in CASES {
+        let (source, name) = (case.source(), case.signature_header());
+        let Proof::Hmac { encoding, .. } = source.scheme.proof else { continue };
+        let resigned = |change: &dyn Fn(&mut Vec<u8>)| {
+            replaced(&case.signed(), &name, |text| {
+                let claim = claim::read(&source.scheme, text).unwrap();
+                let mut bytes = claim::decode(encoding, claim.signatures[0]).unwrap();
+                change(&mut bytes);
+                claim::write(&source.scheme, &claim::encode(encoding, &bytes), claim.timestamp.unwrap_or_default())
+            })
+        };
+        event(&source, &resigned(&|_| ()));
+        for place in 0..32 {
+            let flipped = resigned(&|bytes| bytes[place] ^= 1 << (place % 8));
+            assert!(matches!(why(&source, &flipped), Why::Wrong(_)), "{} {place}", case.name);
+            let cut = resigned(&|bytes| bytes.truncate(place));
+            why(&source, &cut);
+        }
+        assert!(matches!(why(&source, &resigned(&|bytes| bytes.push(0))), Why::Wrong(_)), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_token_counts_only_whole() {
+    let gitlab = known("gitlab", &["hunter2"]);
+    let signed = sign(&gitlab, &CASES[1].unsigned(), NOW).unwrap();
+    for token in ["hunter", "hunter22", "Hunter2", "hunter2 ", "h", "***"] {
+        let request = replaced(&signed, "x-gitlab-token", |_| token.to_owned());
+        assert!(matches!(why(&gitlab, &request), Why::Wrong(_)), "{token}");
+    }
+}
+
+#[test]
 fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
     for case in CASES.iter().filter(|case| case.source().scheme.timestamp.is_some()) {
         let signed_at = |seconds: i64| sign(&case.source(), &case.unsigned(), Millis(NOW.0 + seconds * 1000)).unwrap();
