@@ -13,6 +13,7 @@ mod accept;
 mod claim;
 mod file;
 mod finish;
+mod lesson;
 mod pool;
 mod recover;
 #[cfg(test)]
@@ -37,9 +38,11 @@ use crate::verify::Verified;
 
 pub use accept::Receipt;
 pub use file::{OpenError, lock_path};
+pub use lesson::{Learned, Standing, WINDOW, standing};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
 use accept::Delivery;
+use lesson::Lessons;
 use tally::Tally;
 use writer::{Command, Writer};
 
@@ -63,6 +66,7 @@ struct Shared {
     routes: RwLock<Arc<Routes>>,
     settings: RwLock<config::Inbox>,
     tally: Tally,
+    lessons: Lessons,
     backlog: AtomicBool,
     disk_low: AtomicBool,
     closing: AtomicBool,
@@ -122,6 +126,8 @@ impl Inbox {
             routes: RwLock::new(Arc::new(routes)),
             settings: RwLock::new(settings.clone()),
             tally: Tally::default(),
+            lessons: Lessons::read(&connection)
+                .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?,
             backlog: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -53,6 +53,7 @@ impl Watch {
         let version = data_version(connection)?;
         if version != self.version {
             self.pending = count_pending(connection)?;
+            self.shared.lessons.read_again(connection)?;
             self.version = version;
             self.backlog();
             self.shared.changed_outside.store(true, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, ErrorCode};
 
 use super::accept::{Delivery, Receipt};
+use super::lesson::{Learned, Lesson};
 use super::tally::Counts;
 use super::turn::{Turn, Turned};
 use super::watch::Watch;
@@ -34,6 +35,7 @@ const CHECKPOINT_PAGES: i64 = 4096;
 #[derive(Debug)]
 pub(super) enum Command {
     Accept(Delivery),
+    Learn(Lesson),
     Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
     Durability(Durability),
 }
@@ -41,6 +43,7 @@ pub(super) enum Command {
 /// A command that is written and waits for the commit.
 enum Written {
     Accepted(Receipt),
+    Learned(Learned),
     Turned(Turned),
 }
 
@@ -145,6 +148,7 @@ impl Writer {
     fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
             Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
+            Command::Learn(lesson) => lesson.keep(&self.connection).map(Written::Learned),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
                 turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
@@ -171,8 +175,19 @@ impl Writer {
                     }
                     reply(&answer, Ok(turned));
                 }
+                (Command::Learn(lesson), Written::Learned(learned)) => {
+                    lesson.answer(
+                        self.shared
+                            .lessons
+                            .read_again(&self.connection)
+                            .map(|()| learned)
+                            .map_err(|error| self.judge(&error)),
+                    );
+                }
                 (Command::Durability(durability), _) => self.set_durability(durability),
-                (Command::Accept(_) | Command::Turn(..), _) => log::error!("a command was answered as another"),
+                (Command::Accept(_) | Command::Learn(_) | Command::Turn(..), _) => {
+                    log::error!("a command was answered as another")
+                }
             }
         }
         self.watch.committed(new_jobs + more_pending);
@@ -240,7 +255,7 @@ impl Command {
     fn bytes(&self) -> usize {
         match self {
             Self::Accept(delivery) => delivery.bytes(),
-            Self::Turn(..) | Self::Durability(_) => 0,
+            Self::Learn(_) | Self::Turn(..) | Self::Durability(_) => 0,
         }
     }
 }
@@ -266,6 +281,7 @@ fn refuse_all(batch: Vec<Command>, why: &NotStored) {
     for command in batch {
         match command {
             Command::Accept(delivery) => delivery.answer(Err(why.clone())),
+            Command::Learn(lesson) => lesson.answer(Err(why.clone())),
             Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
             Command::Durability(_) => {}
         }

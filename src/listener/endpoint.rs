@@ -19,6 +19,8 @@ pub(super) struct Endpoint {
     pub(super) source: Arc<str>,
     pub(super) max_body: u64,
     pub(super) verifier: Verifier,
+    /// By which its provider sends or asks.
+    pub(super) methods: Vec<&'static str>,
 }
 
 impl Endpoints {
@@ -26,8 +28,9 @@ impl Endpoints {
     #[must_use]
     pub fn new(server: &Server, sources: &[Arc<Source>]) -> Self {
         let endpoint = |source: &Arc<Source>| {
-            let endpoint =
-                Endpoint { source: source.name.clone(), max_body: source.max_body, verifier: Verifier::new(source) };
+            let verifier = Verifier::new(source);
+            let methods = verifier.methods();
+            let endpoint = Endpoint { source: source.name.clone(), max_body: source.max_body, verifier, methods };
             (source.path.clone(), Arc::new(endpoint))
         };
         Self { by_path: sources.iter().map(endpoint).collect(), request_timeout: server.request_timeout }

@@ -2,6 +2,7 @@
 //!
 //! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
@@ -9,8 +10,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
 use crate::clock::Millis;
+use crate::inbox::Learned;
 use crate::request::{Headers, Request};
-use crate::verify::{Genuine, Refusal};
+use crate::verify::{Genuine, Lesson, Refusal, Why};
 
 use super::Shared;
 use super::answer::Answer;
@@ -37,10 +39,11 @@ async fn answer(
     http: &HttpRequest,
     payload: Payload,
     shared: &Shared,
-    (endpoints, endpoint): (&Endpoints, &Endpoint),
+    (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
 ) -> Answer {
-    if http.method() != actix_web::http::Method::POST {
-        return Answer::MethodNotAllowed;
+    let methods = &endpoint.methods;
+    if !methods.contains(&http.method().as_str()) {
+        return Answer::MethodNotAllowed(methods.clone());
     }
     if header_bytes(http) > MAX_HEADER_BYTES {
         return Answer::HeadersTooLarge;
@@ -54,15 +57,17 @@ async fn answer(
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    judge(&request_of(http, body), shared, (endpoints, endpoint)).await
+    judge(request_of(http, body), shared, (endpoints, endpoint)).await
 }
 
-async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Endpoint)) -> Answer {
+async fn judge(request: Request, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>)) -> Answer {
     let source = &endpoint.source;
-    match endpoint.verifier.check(request, request.received_at) {
+    let received_at = request.received_at;
+    match check(request, shared, endpoint).await {
         Ok(Genuine::Event(verified)) => {
+            let acknowledgement = verified.acknowledgement().cloned();
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-                Ok(Ok(receipt)) => Answer::Stored(receipt),
+                Ok(Ok(receipt)) => Answer::Stored(receipt, acknowledgement),
                 Ok(Err(why)) => {
                     log::debug!("{source}: a delivery was not stored: {why}");
                     Answer::NotStored(why)
@@ -74,13 +79,48 @@ async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endp
             log::info!("{source}: answered the provider's handshake");
             Answer::Handshake(answer)
         }
-        Err(refusal) => {
-            log::info!("{source}: refused a delivery: {refusal}");
-            match refusal {
-                Refusal::NotGenuine(_) => Answer::NotGenuine,
-                Refusal::Malformed(fault) => Answer::Malformed(fault),
-            }
+        Ok(Genuine::Lesson(lesson)) => learn(lesson, received_at, shared, endpoint).await,
+        Err(refusal) => refuse(refusal, endpoint),
+    }
+}
+
+async fn check(request: Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> Result<Genuine, Refusal> {
+    let verifier = &endpoint.verifier;
+    let now = request.received_at;
+    if verifier.is_taught() {
+        return verifier.check_knowing(&request, now, shared.inbox.learned(&endpoint.source).as_ref());
+    }
+    verifier.check(&request, now)
+}
+
+/// Believes a handshake that tells the source's secret, if the inbox does.
+async fn learn(lesson: Lesson, now: Millis, shared: &Shared, endpoint: &Endpoint) -> Answer {
+    let source = &endpoint.source;
+    let refused = match shared.inbox.learn(source.clone(), lesson.secret, now).await {
+        Ok(Learned::Kept) => {
+            log::info!("{source}: learned its secret from the provider's handshake");
+            return Answer::Handshake(lesson.answer);
         }
+        Ok(Learned::Known) => Why::SecretKnown,
+        Ok(Learned::NotOpen) => Why::NotLearning,
+        Err(why) => return Answer::NotStored(why),
+    };
+    refuse(Refusal::NotGenuine(refused), endpoint)
+}
+
+fn refuse(refusal: Refusal, endpoint: &Endpoint) -> Answer {
+    let source = &endpoint.source;
+    match refusal {
+        Refusal::NotGenuine(Why::SecretKnown | Why::NotLearning) => log::warn!("{source}: refused {refusal}"),
+        _ => log::info!("{source}: refused a delivery: {refusal}"),
+    }
+    match refusal {
+        Refusal::NotGenuine(_) if endpoint.verifier.has_bare_refusals() => Answer::BareNotGenuine,
+        Refusal::NotGenuine(_) => Answer::NotGenuine,
+        Refusal::Malformed(fault) => Answer::Malformed(fault),
+        Refusal::Method => Answer::MethodNotAllowed(endpoint.methods.clone()),
+        Refusal::Unexpected(mismatch) => Answer::Unexpected(mismatch),
+        Refusal::Unavailable(_) => Answer::Unverifiable,
     }
 }
 

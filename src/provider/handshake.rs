@@ -103,11 +103,23 @@ pub enum Setting {
     Topics,
 }
 
+impl Setting {
+    /// Its key in the configuration.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::VerifyToken => "verify_token",
+            Self::Secret => "secret",
+            Self::Topics => "topics",
+        }
+    }
+}
+
 /// Which characters a value may hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Characters {
-    /// Printable ASCII.
+    /// Printable; ASCII unless it is signed.
     #[default]
     Text,
     /// Digits and `a` to `f`.

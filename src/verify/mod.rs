@@ -19,12 +19,14 @@ mod verified;
 
 use std::sync::Arc;
 
-pub use refusal::{Fault, Name, Refusal, Why};
+pub use handshake::{Answer, Lesson};
+pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
 
 use sha2::{Digest, Sha256};
 
+use self::handshake::{Handshaker, Heard, Settings};
 use self::json::Wanted;
 use self::names::Delivery;
 use self::proof::Key;
@@ -32,35 +34,27 @@ use crate::clock::Millis;
 use crate::config::Source;
 use crate::provider::{Place, Scheme};
 use crate::request::{Headers, Request};
-use crate::secret::MASK;
+use crate::secret::{MASK, Secret};
 
 /// Checks the deliveries of one source. Made once, used by many threads.
 pub struct Verifier {
     source: Arc<str>,
     scheme: Arc<Scheme>,
     keys: Vec<Key>,
+    handshaker: Handshaker,
     wanted: Wanted,
     tokens: Vec<String>,
 }
 
-/// A delivery that the provider did send.
+/// A request that is the provider's, as far as it can be told.
 #[derive(Debug, Clone)]
 pub enum Genuine {
     /// It carries events.
     Event(Verified),
     /// It asks for an answer before events are sent; nothing is stored.
     Handshake(Answer),
-}
-
-/// What a provider's handshake is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Content-Type of the body.
-    pub content_type: &'static str,
-    /// The exact bytes.
-    pub body: Vec<u8>,
+    /// It says what the source's secret is. Nothing proves it: the inbox says whether it is believed.
+    Lesson(Lesson),
 }
 
 impl Verifier {
@@ -68,45 +62,86 @@ impl Verifier {
     #[must_use]
     pub fn new(source: &Source) -> Self {
         let scheme = Arc::clone(&source.scheme);
-        let key = |secret| scheme.key(secret).ok().and_then(|bytes| Key::new(&scheme.proof, &bytes));
         Self {
             source: Arc::clone(&source.name),
-            keys: source.secrets.iter().filter_map(key).collect(),
+            keys: source.secrets.iter().filter_map(|secret| key(&scheme, secret)).collect(),
+            handshaker: Handshaker::new(scheme.handshake, Settings::of(source)),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
             scheme,
         }
     }
 
-    /// Judges one delivery.
+    /// Whether the source's secret comes from a handshake, and so from the inbox: see [`Verifier::check_knowing`].
+    #[must_use]
+    pub fn is_taught(&self) -> bool {
+        self.handshaker.teaches() && self.keys.is_empty()
+    }
+
+    /// The methods that may come, for `Allow`.
+    #[must_use]
+    pub fn methods(&self) -> Vec<&'static str> {
+        std::iter::once("POST").chain(self.handshaker.further_methods()).collect()
+    }
+
+    /// Whether the provider wants nothing but the status where a delivery is not genuine.
+    #[must_use]
+    pub fn has_bare_refusals(&self) -> bool {
+        self.handshaker.has_bare_refusals()
+    }
+
+    /// Judges one request.
     ///
     /// # Errors
     /// [`Refusal`] says what is wrong, in words for the operator alone.
     pub fn check(&self, request: &Request, now: Millis) -> Result<Genuine, Refusal> {
-        self.prove(request, now).map_err(Refusal::NotGenuine)?;
-        self.read(request).map_err(Refusal::Malformed)
+        self.check_knowing(request, now, None)
     }
 
-    fn prove(&self, request: &Request, now: Millis) -> Result<(), Why> {
-        let text = proof::check(&self.scheme, &self.keys, request)?;
+    /// Judges one request, knowing the secret that a handshake has taught.
+    ///
+    /// # Errors
+    /// As of [`Verifier::check`].
+    pub fn check_knowing(&self, request: &Request, now: Millis, learned: Option<&Secret>) -> Result<Genuine, Refusal> {
+        match self.handshaker.before_signature(request)? {
+            Heard::Answer(answer) => return Ok(Genuine::Handshake(answer)),
+            Heard::Lesson(lesson) => return Ok(Genuine::Lesson(lesson)),
+            Heard::Nothing | Heard::Visit(..) => {}
+        }
+        if request.method != "POST" {
+            return Err(Refusal::Method);
+        }
+        let learned: Option<Key> = learned.and_then(|secret| key(&self.scheme, secret));
+        if self.keys.is_empty() && learned.is_none() && self.is_taught() {
+            return Err(Refusal::NotGenuine(Why::NothingLearned));
+        }
+        let keys = learned.as_ref().map_or(&self.keys[..], std::slice::from_ref);
+        self.prove(request, keys, now).map_err(Refusal::NotGenuine)?;
+        self.read(request)
+    }
+
+    fn prove(&self, request: &Request, keys: &[Key], now: Millis) -> Result<(), Why> {
+        let text = proof::check(&self.scheme, keys, request)?;
         let Some(timestamp) = &self.scheme.timestamp else { return Ok(()) };
         // Were either missing here, an empty text and no window refuse.
         age::check(&text.unwrap_or_default(), timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)
     }
 
-    fn read(&self, request: &Request) -> Result<Genuine, Fault> {
+    fn read(&self, request: &Request) -> Result<Genuine, Refusal> {
         let sha256 = Sha256::digest(&request.body).into();
         let delivery = Delivery::new(&self.scheme, request, &self.wanted, sha256);
-        if let Some(answer) = handshake::answer(self.scheme.handshake, &delivery)? {
+        let json = |pointer: &str| Ok(delivery.json(pointer)?.map(ToOwned::to_owned));
+        if let Heard::Answer(answer) = self.handshaker.after_signature(request, &json)? {
             return Ok(Genuine::Handshake(answer));
         }
-        let event_id = delivery.event_id(&self.scheme.event_id)?;
-        let event_type = delivery.event_type(&self.scheme.event_type)?;
+        let event_id = delivery.event_id(&self.scheme.event_id).map_err(Refusal::Malformed)?;
+        let event_type = delivery.event_type(&self.scheme.event_type).map_err(Refusal::Malformed)?;
         Ok(Genuine::Event(Verified {
             source: Arc::clone(&self.source),
             received_at: request.received_at,
             content_type: request.headers.all("content-type").next().map(headers::text_of),
             headers_json: self.headers_json(&request.headers),
+            acknowledgement: self.handshaker.acknowledgement(request),
             items: vec![Item { event_id, event_type, body: request.body.clone(), sha256 }],
         }))
     }
@@ -126,6 +161,10 @@ impl Verifier {
         };
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }
+}
+
+fn key(scheme: &Scheme, secret: &Secret) -> Option<Key> {
+    scheme.key(secret).ok().and_then(|bytes| Key::new(&scheme.proof, &bytes))
 }
 
 #[cfg(test)]
