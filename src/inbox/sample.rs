@@ -1,4 +1,6 @@
 //! A scratch inbox for the tests of this room, built from `schema.sql`.
+//!
+//! Rows are written directly, in states that would take `serve` a while to reach. It goes when it is dropped.
 
 use std::path::PathBuf;
 

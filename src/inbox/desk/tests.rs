@@ -1,3 +1,7 @@
+//! Which files a person's way in opens, and which it refuses and leaves as they are.
+//!
+//! Over real files in a scratch folder, some of them in the hands of another process.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

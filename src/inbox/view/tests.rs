@@ -1,3 +1,7 @@
+//! Lists, finds and sums over a scratch inbox: filters, pages, ambiguous names, states.
+//!
+//! What a person is shown must agree with the views of `schema.sql`.
+
 use super::*;
 use crate::clock::Millis;
 use crate::event::JobState;
