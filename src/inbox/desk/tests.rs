@@ -1,7 +1,9 @@
+//! Tests of `desk`, on a real file built from `schema.sql`.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 fn refusal(path: &Path) -> String {
     Desk::open(path).unwrap_err().to_string()

@@ -1,7 +1,9 @@
+//! Tests of `edit`, on a real file built from `schema.sql`.
+
 use super::*;
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 const NOW: Millis = Millis(5000);
 

@@ -1,7 +1,9 @@
+//! Tests of `view`, on a real file built from `schema.sql`.
+
 use super::*;
 use crate::clock::Millis;
 use crate::event::JobState;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 const ALL: Page = Page { before: None, limit: 100 };
 
