@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
@@ -101,12 +102,13 @@ impl Delivery {
         let inserted = connection
             .prepare_cached(
                 "INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source, event_id) DO NOTHING",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute((source, &item.event_id, &item.event_type, received_at, item.body.len(), &item.sha256))?;
-        if inserted == 0 {
-            count_duplicate(connection, source, item)?;
-            return Ok(false);
+            .execute((source, &item.event_id, &item.event_type, received_at, item.body.len(), &item.sha256));
+        // Not `ON CONFLICT DO NOTHING`: that would use up a seq for every duplicate.
+        match inserted {
+            Err(error) if is_duplicate(&error) => return count_duplicate(connection, source, item).map(|()| false),
+            inserted => drop(inserted?),
         }
         let event_seq = connection.last_insert_rowid();
         connection
@@ -119,6 +121,10 @@ impl Delivery {
         }
         Ok(true)
     }
+}
+
+fn is_duplicate(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_UNIQUE)
 }
 
 fn count_duplicate(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<()> {
