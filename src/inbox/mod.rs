@@ -15,9 +15,9 @@ mod file;
 mod finish;
 mod pool;
 mod recover;
-#[cfg(test)]
-mod sample;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 mod writer;

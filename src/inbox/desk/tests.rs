@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 fn refusal(path: &Path) -> String {
     Desk::open(path).unwrap_err().to_string()

@@ -5,7 +5,7 @@
 use super::*;
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 const NOW: Millis = Millis(5000);
 

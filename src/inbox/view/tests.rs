@@ -5,7 +5,7 @@
 use super::*;
 use crate::clock::Millis;
 use crate::event::JobState;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 const ALL: Page = Page { before: None, limit: 100 };
 
