@@ -168,7 +168,7 @@ fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> Result<(), Failure
     let (file_shown, url) = (file.display(), app.hooks_url());
     let mut out = io::stdout();
     writeln!(out, "It goes on serving until Ctrl-C. From another terminal:\n")?;
-    writeln!(out, "  sqlite3 -readonly -box {} 'SELECT * FROM inbox'", folder.join("hookbox.db").display())?;
+    writeln!(out, "  sqlite3 -readonly -box {} 'select * from inbox'", folder.join("hookbox.db").display())?;
     writeln!(out, "  hookbox events --config {file_shown}")?;
     writeln!(out, "  hookbox send github --type push --url {url} --config {file_shown}")?;
     Ok(app.run(calls, &|| config::read(file, &variable))?)
