@@ -11,6 +11,7 @@ pub mod view;
 
 mod accept;
 mod claim;
+mod command;
 mod file;
 mod finish;
 mod pool;
@@ -41,8 +42,9 @@ pub use file::{OpenError, lock_path};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
 use accept::Delivery;
+use command::Command;
 use tally::Tally;
-use writer::{Command, Writer};
+use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
 const QUEUE: usize = 4096;
