@@ -108,15 +108,6 @@ pub const STARVED_PAUSE: Duration = Duration::from_secs(1);
 const LOSS_PAUSE: Duration = Duration::from_secs(5);
 const MAX_DOUBLINGS: u32 = 65;
 
-impl Exit {
-    /// A shell's way to say that a command was not found or not executable: three different jobs in a row with such
-    /// an ending mean that the handler is broken, not the event.
-    #[must_use]
-    pub fn suggests_broken(&self) -> bool {
-        matches!(self, Self::Status(126 | 127))
-    }
-}
-
 impl fmt::Display for Exit {
     /// In words, for the ledger and for people: `exit 1`, `signal 11 (SEGV)`, `time limit`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -392,12 +383,5 @@ mod tests {
         let span = span(&Policy { attempts: 25, ..policy() });
         assert_eq!(span.as_secs().div_ceil(3600), 73);
         assert_eq!(super::span(&Policy { attempts: 1, ..policy() }), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_shells_not_found_suggests_a_broken_handler() {
-        let suggesting: Vec<i32> = (0..=255).filter(|status| Exit::Status(*status).suggests_broken()).collect();
-        assert_eq!(suggesting, [126, 127]);
-        assert!(!Exit::Signal(127).suggests_broken());
     }
 }

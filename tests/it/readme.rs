@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::script::succeeds;
 use crate::support::running::{Done, finish};
+use crate::support::script::succeeds;
 use crate::support::{BINARY, Hookbox, hookbox};
 
 const README: &str = include_str!("../../README.md");
