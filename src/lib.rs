@@ -22,8 +22,8 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`request`], [`shutdown`] |
-//! | 1 | [`provider`], [`outcome`], [`logging`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`] |
+//! | 1 | [`request`], [`provider`], [`outcome`], [`logging`] |
 //! | 2 | [`config`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`] |

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::writer::Command;
+use super::command::Command;
 use super::{Inbox, NotStored};
 use crate::clock::Millis;
 use crate::secret::Secret;
@@ -90,6 +90,11 @@ impl Lessons {
         Ok(())
     }
 
+    fn note(&self, source: &str, standing: Standing) {
+        let mut lessons = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut lessons).insert(source.to_owned(), standing);
+    }
+
     pub(super) fn of(&self, source: &str) -> Option<Standing> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
     }
@@ -123,10 +128,23 @@ impl Lesson {
         Ok(Learned::Kept)
     }
 
-    pub(super) fn answer(self, learned: Result<Learned, NotStored>) {
-        if self.answer.send(learned).is_err() {
-            log::debug!("nobody waits for a handshake's answer any more");
+    /// After the commit: a secret that was kept is used from now on.
+    pub(super) fn answer(self, learned: Learned, lessons: &Lessons) {
+        let Self { source, secret, now, answer } = self;
+        if learned == Learned::Kept {
+            lessons.note(&source, Standing::Known(secret, now));
         }
+        reply(answer, Ok(learned));
+    }
+
+    pub(super) fn refuse(self, why: NotStored) {
+        reply(self.answer, Err(why));
+    }
+}
+
+fn reply(answer: oneshot::Sender<Result<Learned, NotStored>>, learned: Result<Learned, NotStored>) {
+    if answer.send(learned).is_err() {
+        log::debug!("nobody waits for a handshake's answer any more");
     }
 }
 

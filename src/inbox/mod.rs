@@ -11,14 +11,15 @@ pub mod view;
 
 mod accept;
 mod claim;
+mod command;
 mod file;
 mod finish;
 mod lesson;
 mod pool;
 mod recover;
-#[cfg(test)]
-mod sample;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 mod writer;
@@ -27,6 +28,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
@@ -42,9 +44,10 @@ pub use lesson::{Learned, Standing, WINDOW, standing};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
 use accept::Delivery;
+use command::Command;
 use lesson::Lessons;
 use tally::Tally;
-use writer::{Command, Writer};
+use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
 const QUEUE: usize = 4096;
@@ -57,6 +60,7 @@ pub struct Inbox {
     shared: Arc<Shared>,
     readers: pool::Pool,
     writer: JoinHandle<()>,
+    lost: Vec<JobRef>,
     _lock: file::InstanceLock,
 }
 
@@ -119,8 +123,8 @@ impl Inbox {
         let connection = file::open(&settings.path, settings.durability)?;
         let lost = recover::settle(&connection, Millis::now())
             .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
-        if lost > 0 {
-            log::warn!("{lost} attempts were under way when hookbox last ended; their jobs will run again");
+        if !lost.is_empty() {
+            log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
         }
         let shared = Arc::new(Shared {
             routes: RwLock::new(Arc::new(routes)),
@@ -143,7 +147,7 @@ impl Inbox {
             .spawn(move || writer.run(&queue))
             .map_err(|error| OpenError::Access { path: settings.path.clone(), error })?;
         let readers = pool::open(&settings.path);
-        Ok(Self { commands, wakes, shared, readers, writer, _lock: lock })
+        Ok(Self { commands, wakes, shared, readers, writer, lost, _lock: lock })
     }
 
     /// Stores a verified delivery with its jobs, and answers when the commit is synced.
@@ -161,7 +165,7 @@ impl Inbox {
         answered.await.unwrap_or(Err(NotStored::Closing))
     }
 
-    /// Whether a delivery would be taken in now.
+    /// Whether deliveries are looked at now. With too many jobs pending they are, since duplicates still get their 200.
     ///
     /// # Errors
     /// Why not.
@@ -173,11 +177,18 @@ impl Inbox {
             Err(NotStored::Failing("a sync has failed".into()))
         } else if holds(&self.shared.disk_low) {
             Err(NotStored::DiskLow)
-        } else if holds(&self.shared.backlog) {
-            Err(NotStored::Backlog)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a new event would be stored now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_ready(&self) -> Result<(), NotStored> {
+        self.is_open()?;
+        if self.shared.backlog.load(Ordering::Relaxed) { Err(NotStored::Backlog) } else { Ok(()) }
     }
 
     /// Counts a delivery that was turned away; written with the next commit.
@@ -214,6 +225,12 @@ impl Inbox {
         turn::handler_states(&connection).map_err(|error| InboxError::Passing(error.to_string()))
     }
 
+    /// Attempts that were under way when the last hookbox ended; something of them may still run.
+    #[must_use]
+    pub fn lost(&self) -> &[JobRef] {
+        &self.lost
+    }
+
     /// Signals that there may be something to do: new jobs, or a change by another process.
     #[must_use]
     pub fn wakes(&self) -> Receiver<()> {
@@ -246,10 +263,12 @@ impl Inbox {
         self.shared.closing.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what still waits, checkpoints and closes.
-    pub fn close(self) {
+    /// Writes what still waits, checkpoints and closes, once nobody else uses the inbox any more.
+    pub fn close(self: Arc<Self>) {
         self.stop_accepting();
-        let Self { commands, readers, writer, .. } = self;
+        let Some(Self { commands, readers, writer, .. }) = alone(self) else {
+            return log::warn!("the inbox is still in use; it is closed with the process");
+        };
         // The writer is the last to close, so that SQLite folds the WAL in and removes it.
         drop(readers);
         drop(commands);
@@ -267,6 +286,19 @@ impl Shared {
     fn with_settings<T>(&self, look: impl FnOnce(&config::Inbox) -> T) -> T {
         look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The inbox itself, when the threads that have just ended let go of it within a moment.
+fn alone(mut inbox: Arc<Inbox>) -> Option<Inbox> {
+    const TRIES: u32 = 200;
+    for _ in 0..TRIES {
+        inbox = match Arc::try_unwrap(inbox) {
+            Ok(inbox) => return Some(inbox),
+            Err(shared) => shared,
+        };
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    None
 }
 
 /// Bytes free for us on the disk that holds a path; `None` when the system does not tell.
