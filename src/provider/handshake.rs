@@ -57,10 +57,10 @@ pub struct Handshake {
     pub bare_refusals: bool,
     /// What is answered.
     #[serde(default)]
-    pub answer: Option<Reply>,
+    pub answer: Option<Response>,
     /// What is answered to every delivery that is stored.
     #[serde(default)]
-    pub acknowledgement: Option<Reply>,
+    pub acknowledgement: Option<Response>,
 }
 
 /// A place that holds something, or one of several texts: `json:/type = a | b`.
@@ -129,7 +129,7 @@ pub enum Characters {
 /// An answer, with names in place of what is not known before.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reply {
+pub struct Response {
     /// HTTP status.
     #[serde(default = "ok")]
     pub status: u16,

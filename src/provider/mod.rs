@@ -15,7 +15,7 @@ mod template;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-pub use handshake::{Characters, Condition, Expectation, Handshake, Reply, Setting};
+pub use handshake::{Characters, Condition, Expectation, Handshake, Response, Setting};
 pub use row::{Row, RowError, Selection};
 pub use sample::sample;
 pub use scheme::{Encoding, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};

@@ -16,7 +16,7 @@ use super::form;
 use super::json::Wanted;
 use super::refusal::{Fault, Mismatch, Refusal, Why};
 use crate::config::Source;
-use crate::provider::{Characters, Condition, Expectation, Handshake, Pointer, Reply, Selector, Setting};
+use crate::provider::{Characters, Condition, Expectation, Handshake, Pointer, Response, Selector, Setting};
 use crate::request::Request;
 use crate::secret::Secret;
 
@@ -165,7 +165,7 @@ impl Handshaker {
         self.conclude(handshake, reply, value)
     }
 
-    fn conclude(&self, handshake: &Handshake, reply: &'static Reply, value: String) -> Result<Heard, Refusal> {
+    fn conclude(&self, handshake: &Handshake, reply: &'static Response, value: String) -> Result<Heard, Refusal> {
         let answer = reply::write(reply, &value, &self.settings);
         if handshake.confirms {
             return Ok(Heard::Visit(value, answer));

@@ -8,11 +8,11 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Settings};
-use crate::provider::Reply;
+use crate::provider::Response;
 use crate::secret::Secret;
 
 /// The answer that a template stands for.
-pub(super) fn write(reply: &'static Reply, value: &str, settings: &Settings) -> Answer {
+pub(super) fn write(reply: &'static Response, value: &str, settings: &Settings) -> Answer {
     Answer {
         status: reply.status,
         content_type: reply.content_type.as_deref(),
