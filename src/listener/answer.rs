@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
 use crate::inbox::{NotStored, Receipt};
+use crate::provider::Reply;
 use crate::verify::{self, Fault};
 
 /// Seconds after which a provider that was refused for the moment may come again.
@@ -15,7 +16,7 @@ const RETRY_AFTER: &str = "5";
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Stored and synced, or stored before.
-    Stored(Receipt),
+    Stored(Receipt, Option<Reply>),
     /// A provider's handshake.
     Handshake(verify::Answer),
     /// Genuine, but it cannot be told what it is.
@@ -41,7 +42,7 @@ impl Answer {
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Malformed(_) | Self::NotGenuine | Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
-            Self::Stored(_)
+            Self::Stored(..)
             | Self::Handshake(_)
             | Self::NoSuchSource
             | Self::MethodNotAllowed
@@ -54,7 +55,7 @@ impl Answer {
 
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
-            Self::Stored(receipt) => stored(receipt),
+            Self::Stored(receipt, reply) => stored(receipt, reply),
             Self::Handshake(answer) => {
                 HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
                     .content_type(answer.content_type)
@@ -82,10 +83,15 @@ impl Answer {
     }
 }
 
-fn stored(receipt: Receipt) -> HttpResponse {
+fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
+    let code = reply.as_ref().and_then(|reply| StatusCode::from_u16(reply.status).ok()).unwrap_or(StatusCode::OK);
+    if let Some(Reply { content_type, body: Some(body), .. }) = reply {
+        let mut response = HttpResponse::build(code);
+        return if body.is_empty() { response.finish() } else { response.content_type(content_type).body(body) };
+    }
     let status = if receipt.is_accepted() { "accepted" } else { "duplicate" };
     let (events, duplicates) = (receipt.events(), receipt.duplicates());
-    HttpResponse::Ok()
+    HttpResponse::build(code)
         .content_type("application/json")
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
 }

@@ -62,7 +62,7 @@ async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endp
     match endpoint.verifier.check(request, request.received_at) {
         Ok(Genuine::Event(verified)) => {
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-                Ok(Ok(receipt)) => Answer::Stored(receipt),
+                Ok(Ok(receipt)) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
                 Ok(Err(why)) => {
                     log::debug!("{source}: a delivery was not stored: {why}");
                     Answer::NotStored(why)
