@@ -23,7 +23,8 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
     let provider = section.required("provider", hint).and_then(|item| section.problems().keep(item.text()));
     let row = provider.and_then(|provider| row(provider, section));
     let own = overrides(section);
-    let scheme = row.and_then(|row| scheme(&own(with_algorithm(row, section)?), section));
+    let algorithm = section.take("algorithm", |item| item.text());
+    let scheme = row.and_then(|row| scheme(&own(with_algorithm(row, algorithm, section)?), section));
     let keyring = keyring::read(section, scheme.as_ref(), around);
     let path = section.take("path", path).unwrap_or_else(|| default_path(name));
     let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
@@ -95,9 +96,8 @@ fn overrides(section: &Section<'_>) -> impl FnOnce(Row) -> Row {
 }
 
 /// The row with the algorithm that the source has chosen of those the row allows.
-fn with_algorithm(row: Row, section: &Section<'_>) -> Option<Row> {
-    let Some(item) = section.item("algorithm") else { return Some(row) };
-    let chosen = section.problems().keep(item.text())?;
+fn with_algorithm(row: Row, chosen: Option<&str>, section: &Section<'_>) -> Option<Row> {
+    let Some(chosen) = chosen else { return Some(row) };
     let mut choices: Vec<_> =
         row.algorithm_choices.iter().chain(row.algorithm_names.values()).map(String::as_str).collect();
     choices.extend(if row.algorithm == "jwt" {
@@ -112,8 +112,8 @@ fn with_algorithm(row: Row, section: &Section<'_>) -> Option<Row> {
             [_] => "this provider has one algorithm; leave it out".to_owned(),
             choices => format!("one of {}", choices.join(", ")),
         };
-        let message = format!("{chosen:?} is none of this provider's");
-        section.problems().add(item.problem(message).hint(hint));
+        let message = format!("{chosen:?} is not an algorithm of this provider");
+        section.problems().add(section.problem("algorithm", message).hint(hint));
         return None;
     }
     let chosen = chosen.to_owned();

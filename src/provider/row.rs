@@ -4,7 +4,9 @@
 //! together, is [`super::Scheme::from_row`]'s to say.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A provider's row as written. Every key but `signature` and `algorithm` has a default.
@@ -54,6 +56,7 @@ pub struct Row {
     /// The header that says which algorithm of `algorithm_names` was used.
     pub algorithm_header: Option<String>,
     /// By the header's value: the algorithm. A value that is not listed is refused.
+    #[serde(deserialize_with = "table")]
     pub algorithm_names: BTreeMap<String, String>,
     /// Of the signature: `hex` (the default), `base64` or `base64url`.
     pub encoding: Option<String>,
@@ -71,11 +74,13 @@ pub struct Row {
     /// Where the name of the key is, which must be one of the source's `key_id`.
     pub key_id: Option<String>,
     /// Headers that must have this value.
+    #[serde(deserialize_with = "table")]
     pub required_headers: BTreeMap<String, String>,
 
     /// `jwt`: the algorithms a token may name: `HS256`, `HS384`, `HS512`, `RS256`, `ES256`, `EdDSA`.
     pub jwt_algorithms: Vec<String>,
     /// `jwt`: claims, and what each must say, as a template: `{ iss = "netlify", sha256 = "{sha256_hex(body)}" }`.
+    #[serde(deserialize_with = "table")]
     pub claims: BTreeMap<String, String>,
     /// `jwt`: claims that must be there: `exp`.
     pub required_claims: Vec<String>,
@@ -160,7 +165,7 @@ impl Row {
 }
 
 /// One text, or several.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Texts {
     /// `"whsec_"`
@@ -207,8 +212,45 @@ impl Selection {
     }
 }
 
-impl std::fmt::Display for Texts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(written: D) -> Result<Self, D::Error> {
+        written.deserialize_any(TextsVisitor)
+    }
+}
+
+/// A date arrives as a table with one member, and is none.
+fn table<'de, D: Deserializer<'de>>(written: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let table = BTreeMap::<String, String>::deserialize(written)?;
+    if table.keys().any(|key| key.starts_with('$')) {
+        return Err(D::Error::custom("invalid type: a date, expected a table"));
+    }
+    Ok(table)
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+        Ok(Texts::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Texts, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = elements.next_element()? {
+            texts.push(text);
+        }
+        Ok(Texts::Many(texts))
+    }
+}
+
+impl fmt::Display for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.each().join(" or "))
     }
 }
