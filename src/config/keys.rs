@@ -35,20 +35,23 @@ pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers"
 
 pub(super) const SOURCE: Keys = Keys {
     section: "sources.NAME",
-    known: &["provider", "secret", "path", "tolerance", "event_id", "event_type", "max_body", "verify"],
-    later: &[
-        "allow_ips",
-        "rate_limit",
-        "replay_guard",
-        "url",
+    known: &[
+        "provider",
+        "secret",
         "public_key",
         "key_id",
         "api_key",
-        "algorithm",
         "verify_token",
-        "learn",
-        "respond_timeout",
+        "algorithm",
+        "url",
+        "path",
+        "tolerance",
+        "event_id",
+        "event_type",
+        "max_body",
+        "verify",
     ],
+    later: &["allow_ips", "rate_limit", "replay_guard", "learn", "respond_timeout"],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -58,22 +61,40 @@ pub(super) const VERIFY: Keys = Keys {
         "signature",
         "syntax",
         "prefix",
+        "prefix_optional",
         "item_separator",
         "kv_separator",
         "field",
+        "first_only",
+        "set_separator",
+        "repeatable",
         "algorithm",
+        "algorithm_choices",
+        "algorithm_header",
+        "algorithm_names",
         "encoding",
         "secret_decoding",
         "secret_prefix",
         "signed_content",
+        "body_unsigned",
+        "url_default_port",
+        "key_id",
+        "required_headers",
+        "jwt_algorithms",
+        "claims",
+        "required_claims",
         "timestamp",
         "timestamp_unit",
         "tolerance",
         "header_aliases",
         "private_headers",
+        "batch",
         "event_id",
         "event_type",
         "handshake",
+        "answer_status",
+        "answer_body",
+        "answer_content_type",
         "max_body",
     ],
     later: &[],
@@ -160,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_custom_scheme_takes_every_key_of_a_row_that_has_an_effect() {
-        let about = ["title", "provenance", "confirmed", "notes"];
+        let about = ["title", "provenance", "confirmed", "notes", "unsupported"];
         let keys: Vec<_> = Row::KEYS.iter().filter(|key| !about.contains(key)).collect();
         assert_eq!(VERIFY.known.iter().collect::<Vec<_>>(), keys);
     }

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use crate::inbox::{NotStored, Receipt};
+use crate::provider::Reply;
 use crate::verify::{self, Fault, Mismatch};
 
 /// Seconds after which a provider that was refused for the moment may come again.
@@ -15,8 +16,10 @@ const RETRY_AFTER: &str = "5";
 /// How a request ends.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// Stored and synced, or stored before; and what the provider wants to hear of it.
-    Stored(Receipt, Option<verify::Answer>),
+    /// Stored and synced, or stored before.
+    Stored(Receipt, Option<Reply>),
+    /// Likewise, in the provider's own words.
+    Acknowledged(verify::Answer),
     /// A provider's handshake.
     Handshake(verify::Answer),
     /// Genuine, but it cannot be told what it is.
@@ -51,6 +54,7 @@ impl Answer {
             Self::Malformed(_) | Self::NotGenuine | Self::BareNotGenuine | Self::Unexpected(_) => true,
             Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(..)
+            | Self::Acknowledged(_)
             | Self::Handshake(_)
             | Self::NoSuchSource
             | Self::MethodNotAllowed(_)
@@ -64,8 +68,8 @@ impl Answer {
 
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
-            Self::Stored(_, Some(answer)) | Self::Handshake(answer) => reflected(answer),
-            Self::Stored(receipt, None) => stored(receipt),
+            Self::Stored(receipt, reply) => stored(receipt, reply),
+            Self::Acknowledged(answer) | Self::Handshake(answer) => reflected(answer),
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
             Self::BareNotGenuine => HttpResponse::Unauthorized().finish(),
@@ -95,10 +99,15 @@ impl Answer {
     }
 }
 
-fn stored(receipt: Receipt) -> HttpResponse {
+fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
+    let code = reply.as_ref().and_then(|reply| StatusCode::from_u16(reply.status).ok()).unwrap_or(StatusCode::OK);
+    if let Some(Reply { content_type, body: Some(body), .. }) = reply {
+        let mut response = HttpResponse::build(code);
+        return if body.is_empty() { response.finish() } else { response.content_type(content_type).body(body) };
+    }
     let status = if receipt.is_accepted() { "accepted" } else { "duplicate" };
     let (events, duplicates) = (receipt.events(), receipt.duplicates());
-    HttpResponse::Ok()
+    HttpResponse::build(code)
         .content_type("application/json")
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
 }

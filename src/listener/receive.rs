@@ -77,7 +77,10 @@ async fn judge(request: Request, shared: &Shared, (endpoints, endpoint): (&Endpo
         Ok(Genuine::Event(verified)) => {
             let acknowledgement = verified.acknowledgement().cloned();
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-                Ok(Ok(receipt)) => Answer::Stored(receipt, acknowledgement),
+                Ok(Ok(receipt)) => match acknowledgement {
+                    Some(answer) => Answer::Acknowledged(answer),
+                    None => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
+                },
                 Ok(Err(why)) => {
                     log::debug!("{source}: a delivery was not stored: {why}");
                     Answer::NotStored(why)

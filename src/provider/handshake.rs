@@ -144,6 +144,19 @@ pub struct Response {
     pub body: String,
 }
 
+/// Settings of the source that a handshake needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HandshakeNeeds {
+    /// `verify_token`
+    pub verify_token: bool,
+    /// `url`
+    pub url: bool,
+    /// `key_id`
+    pub key_id: bool,
+    /// `topics`
+    pub topics: bool,
+}
+
 fn post() -> Vec<String> {
     vec!["POST".to_owned()]
 }
@@ -191,6 +204,19 @@ impl Handshake {
     /// Every handshake by its name.
     pub fn all() -> impl Iterator<Item = (&'static str, &'static Self)> {
         ALL.iter().map(|(name, handshake)| (name.as_str(), handshake))
+    }
+
+    /// Settings that the answer is made of, beside the secret.
+    #[must_use]
+    pub fn needs(&self) -> HandshakeNeeds {
+        let compares = |setting| self.expects.as_ref().is_some_and(|expected| expected.setting == setting);
+        let writes = |name: &str| self.answer.as_ref().is_some_and(|answer| answer.body.contains(name));
+        HandshakeNeeds {
+            verify_token: compares(Setting::VerifyToken) || writes("$challenge_response"),
+            url: writes("$challenge_response"),
+            key_id: writes("$key_id"),
+            topics: compares(Setting::Topics),
+        }
     }
 
     /// Whether it asks by this method.

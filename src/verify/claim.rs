@@ -28,11 +28,13 @@ pub(super) struct Claim<'a> {
 pub(super) fn read<'a>(scheme: &Scheme, written: &'a str) -> Result<Claim<'a>, Why> {
     match &scheme.syntax {
         Syntax::Plain => Ok(Claim { signatures: vec![written], timestamp: None }),
-        Syntax::Prefixed(prefix) => match written.strip_prefix(prefix.as_str()) {
+        Syntax::Prefixed { prefix, is_optional } => match written.strip_prefix(prefix.as_str()) {
             Some(signature) => Ok(Claim { signatures: vec![signature], timestamp: None }),
+            None if *is_optional => Ok(Claim { signatures: vec![written], timestamp: None }),
             None => Err(Why::NoPrefix(scheme.signature.clone(), prefix.clone())),
         },
-        Syntax::KvList { item_separator, kv_separator, field } => {
+        Syntax::Positional { .. } => Ok(Claim::default()),
+        Syntax::KvList { item_separator, kv_separator, field, .. } => {
             let pairs = written.split(item_separator.as_str()).filter_map(|item| item.split_once(kv_separator));
             read_list(scheme, field, pairs)
         }
@@ -65,7 +67,7 @@ fn read_list<'a>(
 fn timestamp_field(scheme: &Scheme) -> Option<&str> {
     match &scheme.timestamp.as_ref()?.place {
         TimestampPlace::Field(name) => Some(name),
-        TimestampPlace::At(_) => None,
+        _ => None,
     }
 }
 
@@ -73,8 +75,9 @@ fn timestamp_field(scheme: &Scheme) -> Option<&str> {
 pub(super) fn write(scheme: &Scheme, signature: &str, timestamp: &str) -> String {
     match &scheme.syntax {
         Syntax::Plain => signature.to_owned(),
-        Syntax::Prefixed(prefix) => format!("{prefix}{signature}"),
-        Syntax::KvList { item_separator, kv_separator, field } => {
+        Syntax::Prefixed { prefix, .. } => format!("{prefix}{signature}"),
+        Syntax::Positional { item_separator } => format!("{timestamp}{item_separator}{signature}"),
+        Syntax::KvList { item_separator, kv_separator, field, .. } => {
             let first = timestamp_field(scheme).map(|name| format!("{name}{kv_separator}{timestamp}{item_separator}"));
             format!("{}{field}{kv_separator}{signature}", first.unwrap_or_default())
         }

@@ -104,7 +104,7 @@ impl<'a> Draft<'a> {
                 form::push(&mut form, name, text);
                 self.request.body = form.into();
             }
-            Selector::Form(_) | Selector::FormJson(..) | Selector::Body => return false,
+            _ => return false,
         }
         true
     }

@@ -32,7 +32,7 @@ use self::names::Delivery;
 use self::proof::Key;
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Place, Scheme};
+use crate::provider::{Place, Reply, Scheme};
 use crate::request::{Headers, Request};
 use crate::secret::{MASK, Secret};
 
@@ -152,12 +152,18 @@ impl Verifier {
         headers::to_json(headers, &self.tokens)
     }
 
+    /// How the provider wants to hear that its delivery is stored; `None` for hookbox's own words.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        self.scheme.answer.as_ref()
+    }
+
     /// Path and query as received, tokens as `***`: for what is stored of a refusal, and for logs.
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
         let query = match &self.scheme.signature {
             Place::Query(name) => form::masked(&request.query, name, MASK),
-            Place::Header(_) => request.query.clone(),
+            _ => request.query.clone(),
         };
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }

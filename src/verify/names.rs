@@ -84,6 +84,11 @@ impl<'a> Delivery<'a> {
                 None => None,
             },
             Selector::Json(pointer) => self.json(pointer.as_str())?.map(Cow::Borrowed),
+            Selector::BodyJson(_)
+            | Selector::Key(_)
+            | Selector::Xml(_)
+            | Selector::FormXml(..)
+            | Selector::Claim(_) => None,
             Selector::Body => Some(Cow::Owned(hex::encode(self.sha256))),
         };
         Ok(found.filter(|text| !text.is_empty()))

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::claim::{self, Claim};
 use super::form;
 use super::refusal::Why;
-use crate::provider::{Encoding, Hash, Place, Proof, Scheme, Segment, TimestampPlace};
+use crate::provider::{Algorithm, Encoding, Hash, Place, Proof, Scheme, Segment, Signed, TimestampPlace};
 use crate::request::{Headers, Repeated, Request};
 
 /// A secret, ready for use.
@@ -27,9 +27,14 @@ impl Key {
     /// `None` for bytes that the algorithm cannot use.
     pub(super) fn new(proof: &Proof, bytes: &[u8]) -> Option<Self> {
         match proof {
-            Proof::Hmac { hash: Hash::Sha256, .. } => Hmac::new_from_slice(bytes).ok().map(Self::Sha256),
-            Proof::Hmac { hash: Hash::Sha512, .. } => Hmac::new_from_slice(bytes).ok().map(Self::Sha512),
+            Proof::Signed(Signed { algorithm: Algorithm::Hmac(Hash::Sha256), .. }) => {
+                Hmac::new_from_slice(bytes).ok().map(Self::Sha256)
+            }
+            Proof::Signed(Signed { algorithm: Algorithm::Hmac(Hash::Sha512), .. }) => {
+                Hmac::new_from_slice(bytes).ok().map(Self::Sha512)
+            }
             Proof::Token => Some(Self::Token(Sha256::digest(bytes).into())),
+            _ => None,
         }
     }
 
@@ -71,23 +76,23 @@ pub(super) fn check<'a>(scheme: &Scheme, keys: &[Key], request: &'a Request) -> 
 
 fn encoding(scheme: &Scheme) -> Encoding {
     match &scheme.proof {
-        Proof::Hmac { encoding, .. } => *encoding,
-        Proof::Token => Encoding::Utf8,
+        Proof::Signed(Signed { encoding, .. }) => *encoding,
+        _ => Encoding::Utf8,
     }
 }
 
 /// The signatures that can be decoded; of tokens, their digests.
 fn decode(scheme: &Scheme, claim: &Claim<'_>) -> Vec<Vec<u8>> {
     let decode = |text: &&str| match &scheme.proof {
-        Proof::Hmac { encoding, .. } => claim::decode(*encoding, text),
-        Proof::Token => Some(Sha256::digest(text.as_bytes()).to_vec()),
+        Proof::Signed(Signed { encoding, .. }) => claim::decode(*encoding, text),
+        _ => Some(Sha256::digest(text.as_bytes()).to_vec()),
     };
     claim.signatures.iter().filter_map(decode).collect()
 }
 
 /// What is signed, in order; every header of the template must be there.
 pub(super) fn pieces<'a>(scheme: &'a Scheme, request: &'a Request, timestamp: &'a [u8]) -> Result<Vec<&'a [u8]>, Why> {
-    let Proof::Hmac { content, .. } = &scheme.proof else { return Ok(Vec::new()) };
+    let Some(content) = scheme.signed().and_then(|signed| signed.contents.first()) else { return Ok(Vec::new()) };
     let piece = |segment: &'a Segment| match segment {
         Segment::Text(text) => Ok(text.as_bytes()),
         Segment::Body => Ok(&request.body[..]),
@@ -97,6 +102,7 @@ pub(super) fn pieces<'a>(scheme: &'a Scheme, request: &'a Request, timestamp: &'
             Ok(None) => Err(Why::Missing(Place::Header(name.clone()))),
             Err(Repeated) => Err(Why::Repeated(Place::Header(name.clone()))),
         },
+        _ => Err(Why::Wrong(scheme.signature.clone())),
     };
     content.iter().map(piece).collect()
 }
@@ -115,6 +121,7 @@ fn required<'a>(scheme: &Scheme, place: &Place, request: &'a Request) -> Result<
     let found = match place {
         Place::Header(name) => header(scheme, name, &request.headers).map(|value| value.map(Cow::Borrowed)),
         Place::Query(name) => form::field(request.query.as_bytes(), name),
+        _ => Ok(None),
     };
     let value = found.map_err(|Repeated| Why::Repeated(place.clone()))?;
     value.filter(|value| !value.is_empty()).ok_or_else(|| Why::Missing(place.clone()))

@@ -13,6 +13,7 @@ use crate::clock::Millis;
 use crate::config::Source;
 use crate::provider::{Place, Proof, Scheme, Segment, TimestampPlace};
 use crate::request::Request;
+use crate::secret::Secret;
 
 /// An event to be signed.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Unsigned {
     pub content_type: Option<String>,
     /// Whether it shall be a bad one.
     pub forgery: Forgery,
+    /// The provider's private key in PEM (PKCS #8), for schemes that are checked with a public key.
+    pub private_key: Option<Secret>,
 }
 
 /// What is wrong with a delivery on purpose.
@@ -78,8 +81,7 @@ fn sent_at(source: &Source, forgery: Forgery, now: Millis) -> Result<Millis, Str
 
 /// A template may name headers that are neither id nor type: they get something fresh.
 fn add_signed_headers(scheme: &Scheme, request: &mut Request) -> Result<(), String> {
-    let Proof::Hmac { content, .. } = &scheme.proof else { return Ok(()) };
-    for segment in content {
+    for segment in scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten() {
         if let Segment::Header(name) = segment
             && proof::header(scheme, name, &request.headers).map_err(|why| why.to_string())?.is_none()
         {
@@ -109,11 +111,12 @@ fn signature(source: &Source, forgery: Forgery, request: &Request, timestamp: &s
     match (&scheme.proof, forgery) {
         (Proof::Token, Forgery::WrongSignature) => Ok(forged),
         (Proof::Token, _) => Ok(secret.reveal().to_owned()),
-        (Proof::Hmac { encoding, .. }, _) => {
+        (Proof::Signed(signed), _) => {
             let key = Key::new(&scheme.proof, &bytes).ok_or("the secret is no key")?;
             let pieces = proof::pieces(scheme, request, timestamp.as_bytes()).map_err(|why| why.to_string())?;
-            Ok(claim::encode(*encoding, &key.sign(&pieces)))
+            Ok(claim::encode(signed.encoding, &key.sign(&pieces)))
         }
+        _ => Err("cannot be signed".to_owned()),
     }
 }
 
@@ -121,6 +124,7 @@ fn put(request: &mut Request, place: &Place, value: &str) {
     match place {
         Place::Header(name) => request.headers.push(name, value.as_bytes()),
         Place::Query(name) => super::form::push(&mut request.query, name, value),
+        _ => {}
     }
 }
 

@@ -78,7 +78,15 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn of(source: &Source) -> Self {
         let key = source.secrets.first().and_then(|secret| source.scheme.key(secret).ok());
-        Self { secrets: source.secrets.clone(), key: key.unwrap_or_default(), ..Self::default() }
+        let key_id = source.key_ids.first().map(|key_id| key_id.reveal().to_owned());
+        Self {
+            secrets: source.secrets.clone(),
+            key: key.unwrap_or_default(),
+            verify_token: source.verify_token.clone(),
+            topics: Vec::new(),
+            url: source.url.clone().unwrap_or_default(),
+            key_id: key_id.unwrap_or_default(),
+        }
     }
 }
 

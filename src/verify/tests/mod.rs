@@ -24,6 +24,11 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         path: "/hooks/here".to_owned(),
         scheme: Arc::new(Scheme::from_row(row).unwrap()),
         secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
+        public_keys: Vec::new(),
+        key_ids: Vec::new(),
+        api_key: None,
+        verify_token: None,
+        url: None,
         max_body: 1 << 20,
     }
 }
