@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::config::nearest;
-use crate::provider::{self, CUSTOM};
+use crate::provider::{self, CUSTOM, Scheme};
 
 const SCRIPT: &str = "handlers/on-event.sh";
 
@@ -29,8 +29,10 @@ pub(super) struct Args {
 struct Planned<'a> {
     provider: &'a str,
     name: &'a str,
-    variable: String,
-    example_secret: String,
+    /// Lines of the source's section beside its provider.
+    settings: Vec<String>,
+    /// What goes into the environment: a variable, and a text to make one of, where there is such.
+    variables: Vec<(String, Option<String>)>,
 }
 
 /// What there is to tell the user.
@@ -97,10 +99,39 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
     let upper = name.to_uppercase().replace('-', "_");
     let variable =
         if upper.contains("WEBHOOK") { format!("{upper}_SECRET") } else { format!("{upper}_WEBHOOK_SECRET") };
+    let needs = row.and_then(|row| Scheme::from_row(row).ok()).map(|scheme| scheme.needs());
     let decoding = row.and_then(|row| row.secret_decoding.as_deref());
     let random = if decoding == Some("base64") { "$(openssl rand -base64 32)" } else { "$(openssl rand -hex 32)" };
     let prefix = row.and_then(|row| row.secret_prefix.each().first()).map_or("", String::as_str);
-    Some(Planned { provider, name, variable, example_secret: format!("{prefix}{random}") })
+    let mut planned = Planned { provider, name, settings: Vec::new(), variables: Vec::new() };
+    if needs.is_none_or(|needs| needs.secret == Some(true)) {
+        planned.add("secret", variable, Some(format!("{prefix}{random}")));
+    }
+    let Some(needs) = needs else { return Some(planned) };
+    let wanted = [
+        ("public_key", needs.public_key),
+        ("key_id", needs.key_id),
+        ("api_key", needs.api_key),
+        ("verify_token", needs.verify_token),
+    ];
+    for (key, _) in wanted.into_iter().filter(|(_, is_needed)| *is_needed) {
+        let example = (key == "verify_token").then(|| "$(openssl rand -hex 32)".to_owned());
+        planned.add(key, format!("{upper}_{}", key.to_uppercase()), example);
+    }
+    if needs.url {
+        planned.settings.push(format!("url = \"https://example.com/hooks/{name}\"   # as the provider has it"));
+    }
+    if needs.topics {
+        planned.settings.push("topics = [\"arn:aws:sns:eu-west-1:123456789012:orders\"]   # yours".to_owned());
+    }
+    Some(planned)
+}
+
+impl Planned<'_> {
+    fn add(&mut self, key: &str, variable: String, example: Option<String>) {
+        self.settings.push(format!("{key} = {{ env = \"{variable}\" }}"));
+        self.variables.push((variable, example));
+    }
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
@@ -144,8 +175,11 @@ command = [\"handlers/on-event.sh\"]
 
 fn configuration(planned: &[Planned<'_>]) -> String {
     let mut text = HEAD.to_owned();
-    for Planned { provider, name, variable, .. } in planned {
-        text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\nsecret = {{ env = \"{variable}\" }}\n");
+    for Planned { provider, name, settings, .. } in planned {
+        text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\n");
+        for line in settings {
+            text += &format!("{line}\n");
+        }
         text += &format!("# path = \"/hooks/{name}\"\n");
         if *provider == CUSTOM {
             text += VERIFY;
@@ -159,8 +193,8 @@ fn next_steps(planned: &[Planned<'_>], file: &Path, script: &Path) -> String {
     let hookbox = if is_default { "hookbox".to_owned() } else { format!("hookbox --config {}", file.display()) };
     let mut text = format!("wrote {} and {}\n\n", file.display(), script.display());
     text += "Next, the secrets. Where the provider shows you one, use that;\nwhere it asks for one, make one up and give it to both:\n\n";
-    for Planned { variable, example_secret, .. } in planned {
-        text += &format!("    export {variable}=\"{example_secret}\"\n");
+    for (variable, example) in planned.iter().flat_map(|planned| &planned.variables) {
+        text += &format!("    export {variable}=\"{}\"\n", example.as_deref().unwrap_or("…"));
     }
     text += &format!("\nThen see what hookbox makes of it, and serve:\n\n    {hookbox} check\n    {hookbox} serve\n");
     text += "\nIn another terminal with the same secrets, a test delivery, and what became of it:\n\n";
@@ -198,14 +232,15 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             assert_eq!(init(providers, folder.path()).0, 0);
             let file = folder.path().join("hookbox.toml");
-            let environment = |name: &str| name.ends_with("_SECRET").then(|| SECRET.to_owned());
+            let environment = |name: &str| (!name.is_empty()).then(|| SECRET.to_owned());
             let config = config::read(&file, &environment).unwrap_or_else(|errors| panic!("{providers:?}: {errors}"));
             let written: Vec<_> = config.sources.iter().map(|source| source.provider.as_str()).collect();
             assert_eq!(written, providers);
             let mode = fs::metadata(folder.path().join(SCRIPT)).unwrap().permissions().mode();
             assert_eq!(mode & 0o111, 0o111);
-            let unset = config::read(&file, &|_| None).unwrap_err();
-            assert_eq!(unset.problems().len(), providers.len(), "only the secrets are missing: {unset}");
+            let Err(unset) = config::read(&file, &|_| None) else { continue };
+            let variables = fs::read_to_string(&file).unwrap().matches("{ env = ").count();
+            assert_eq!(unset.problems().len(), variables, "only the variables are missing: {unset}");
         }
     }
 

@@ -44,6 +44,9 @@ pub(super) const SOURCE: Keys = Keys {
         "verify_token",
         "algorithm",
         "url",
+        "topics",
+        "confirm_subscriptions",
+        "keys_url",
         "path",
         "tolerance",
         "event_id",
@@ -51,7 +54,7 @@ pub(super) const SOURCE: Keys = Keys {
         "max_body",
         "verify",
     ],
-    later: &["allow_ips", "rate_limit", "replay_guard", "learn", "respond_timeout"],
+    later: &["allow_ips", "rate_limit", "replay_guard", "respond_timeout"],
 };
 
 /// A row's keys, without those that only tell people about a provider.

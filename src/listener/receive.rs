@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use crate::clock::Millis;
 use crate::inbox::Learned;
 use crate::request::{Headers, Request};
-use crate::verify::{Genuine, Lesson, Refusal, Why};
+use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Why};
 
 use super::Shared;
 use super::answer::Answer;
@@ -92,6 +92,7 @@ async fn judge(request: Request, shared: &Shared, (endpoints, endpoint): (&Endpo
             log::info!("{source}: answered the provider's handshake");
             Answer::Handshake(answer)
         }
+        Ok(Genuine::Confirmation(confirmation)) => confirm(confirmation, received_at, endpoint).await,
         Ok(Genuine::Lesson(lesson)) => learn(lesson, received_at, shared, endpoint).await,
         Err(refusal) => refuse(refusal, endpoint),
     }
@@ -103,7 +104,26 @@ async fn check(request: Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> R
     if verifier.is_taught() {
         return verifier.check_knowing(&request, now, shared.inbox.learned(&endpoint.source).as_ref());
     }
-    verifier.check(&request, now)
+    if !verifier.may_fetch() {
+        return verifier.check(&request, now);
+    }
+    // Never on the threads that serve: keys may have to be fetched.
+    let apart = endpoint.clone();
+    let judged = actix_web::web::block(move || apart.verifier.check(&request, now)).await;
+    judged.unwrap_or_else(|_| Err(Refusal::Unavailable("the check was broken off".to_owned())))
+}
+
+/// Confirms a subscription with the provider, and answers when that is done.
+async fn confirm(confirmation: Confirmation, now: Millis, endpoint: &Arc<Endpoint>) -> Answer {
+    let apart = endpoint.clone();
+    match actix_web::web::block(move || apart.verifier.confirm(confirmation, now)).await {
+        Ok(Ok(answer)) => {
+            log::info!("{}: confirmed the subscription", endpoint.source);
+            Answer::Handshake(answer)
+        }
+        Ok(Err(refusal)) => refuse(refusal, endpoint),
+        Err(_) => Answer::Unverifiable,
+    }
 }
 
 /// Believes a handshake that tells the source's secret, if the inbox does.

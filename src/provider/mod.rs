@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 pub use handshake::{Characters, Condition, Expectation, Handshake, HandshakeNeeds, Response, Setting};
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
-pub use proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
 pub use row::{Row, RowError, Selection, Texts};
 pub use sample::sample;
 pub use scheme::{Needs, Reply, Scheme, SecretDecoding, Syntax, Timestamp, TimestampPlace, Unit};
@@ -57,7 +57,10 @@ mod tests {
     fn every_row_of_the_table_is_a_whole_scheme() {
         let rows: BTreeMap<String, Row> = toml::from_str(include_str!("table.toml")).unwrap();
         let names: Vec<_> = rows.keys().map(String::as_str).collect();
-        assert_eq!(names, ["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe", "svix"]);
+        assert_eq!(
+            names,
+            ["aws-sns", "github", "gitlab", "paypal", "shopify", "slack", "standard-webhooks", "stripe", "svix"]
+        );
         assert_eq!(all().map(|(name, _)| name).collect::<Vec<_>>(), names);
         for (name, row) in all() {
             let scheme = Scheme::from_row(row).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));

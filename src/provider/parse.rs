@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::handshake::Handshake;
-use super::parse_proof::{self, is_signed};
+use super::parse_proof::{self, is_code, is_signed};
 use super::place::Place;
 use super::pointer::Batch;
 use super::row::{Row, RowError};
@@ -256,7 +256,7 @@ fn misfits(row: &Row) -> Vec<RowError> {
         ("jwt_algorithms", !row.jwt_algorithms.is_empty(), jwt, "algorithm `jwt`"),
         ("claims", !row.claims.is_empty(), jwt, "algorithm `jwt`"),
         ("required_claims", !row.required_claims.is_empty(), jwt, "algorithm `jwt`"),
-        ("timestamp", row.timestamp.is_some(), signed || jwt, keyed),
+        ("timestamp", row.timestamp.is_some(), signed || jwt || is_code(row), keyed),
         ("timestamp_unit", row.timestamp_unit.is_some(), row.timestamp.is_some(), "`timestamp`"),
         ("tolerance", row.tolerance.is_some(), row.timestamp.is_some(), "`timestamp`"),
     ];
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(
             errors("signature = 'header:X'\nalgorithm = 'none'"),
             ["`algorithm`: `none` is none of hmac-sha256, hmac-sha1, hmac-sha512, hmac-md5, sha256, sha1, ed25519, \
-              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer"]
+              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer, aws-sns, paypal"]
         );
     }
 

@@ -2,7 +2,7 @@
 
 use super::parse::word;
 use super::place::Place;
-use super::proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+use super::proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
 use super::row::{Row, RowError};
 use super::scheme::{Syntax, Timestamp, TimestampPlace};
 use super::selector::{Pointer, header_name};
@@ -20,8 +20,14 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("rsa-sha256", Algorithm::Rsa(Hash::Sha256)),
     ("rsa-sha1", Algorithm::Rsa(Hash::Sha1)),
 ];
-const OTHER_PROOFS: &[(&str, Option<Proof>)] =
-    &[("jwt", None), ("token", Some(Proof::Token)), ("basic", Some(Proof::Basic)), ("bearer", Some(Proof::Bearer))];
+const OTHER_PROOFS: &[(&str, Option<Proof>)] = &[
+    ("jwt", None),
+    ("token", Some(Proof::Token)),
+    ("basic", Some(Proof::Basic)),
+    ("bearer", Some(Proof::Bearer)),
+    ("aws-sns", Some(Proof::Code(Code::AwsSns))),
+    ("paypal", Some(Proof::Code(Code::PayPal))),
+];
 const JWT_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
     ("HS256", JwtAlgorithm::Hs(Hash::Sha256)),
     ("HS384", JwtAlgorithm::Hs(Hash::Sha384)),
@@ -36,6 +42,11 @@ const ENCODINGS: &[(&str, Encoding)] =
 /// Whether the row's signature is made of a template.
 pub(super) fn is_signed(row: &Row) -> bool {
     !OTHER_PROOFS.iter().any(|(name, _)| *name == row.algorithm)
+}
+
+/// Whether the row's scheme takes code.
+pub(super) fn is_code(row: &Row) -> bool {
+    OTHER_PROOFS.iter().any(|(name, proof)| *name == row.algorithm && matches!(proof, Some(Proof::Code(_))))
 }
 
 pub(super) fn proof(row: &Row) -> Result<Proof, RowError> {

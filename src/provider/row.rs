@@ -49,7 +49,7 @@ pub struct Row {
 
     /// `hmac-sha256`, `hmac-sha1`, `hmac-sha512`, `hmac-md5`; `sha256`, `sha1` (a plain hash with `{secret}` in what is
     /// signed); `ed25519`, `ecdsa-p256-sha256`, `rsa-sha256`, `rsa-sha1`; `jwt`; `token`, `basic`, `bearer` (the secret itself
-    /// is sent).
+    /// is sent); `aws-sns`, `paypal` (code of their own).
     pub algorithm: String,
     /// Other algorithms that a source's `algorithm` may name.
     pub algorithm_choices: Vec<String>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::handshake::Handshake;
 use super::place::Place;
 use super::pointer::{Batch, Pointer};
-use super::proof::{Proof, Signed};
+use super::proof::{Code, Proof, Signed};
 use super::selector::{EventId, EventType};
 use super::template::Segment;
 
@@ -163,6 +163,8 @@ pub enum Unit {
 /// What a source must have configured for its scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
+    /// `secret`; `None` where it may also be taught by the provider.
+    pub secret: Option<bool>,
     /// `public_key` in place of `secret`.
     pub public_key: bool,
     /// `url`
@@ -173,6 +175,12 @@ pub struct Needs {
     pub api_key: bool,
     /// `verify_token`
     pub verify_token: bool,
+    /// `topics`
+    pub topics: bool,
+    /// Whether `keys_url` means something.
+    pub keys_url: bool,
+    /// Whether `confirm_subscriptions` means something.
+    pub confirm_subscriptions: bool,
 }
 
 impl Scheme {
@@ -182,13 +190,26 @@ impl Scheme {
         let uses = |wanted: &[Segment]| self.segments().any(|segment| wanted.contains(segment));
         let has_hash = self.segments().any(|segment| matches!(segment, Segment::UrlWithBodyHash(_)));
         let handshake = self.handshake.map(Handshake::needs);
+        let code = match self.proof {
+            Proof::Code(code) => Some(code),
+            _ => None,
+        };
         Needs {
+            secret: match self.handshake {
+                Some(handshake) if handshake.teaches => None,
+                _ => Some(code.is_none() && !self.proof.is_asymmetric()),
+            },
             public_key: self.proof.is_asymmetric(),
             url: has_hash || uses(&[Segment::Url, Segment::UrlSha256Hex]) || handshake.is_some_and(|needs| needs.url),
             key_id: self.key_id.is_some()
+                || code == Some(Code::PayPal)
+                || handshake.is_some_and(|needs| needs.key_id)
                 || matches!(&self.syntax, Syntax::KvList { field, .. } if field == "{key_id}"),
             api_key: uses(&[Segment::ApiKey]),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
+            topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
+            keys_url: code.is_some(),
+            confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
     }
 

@@ -14,13 +14,16 @@ mod json;
 mod names;
 mod proof;
 mod refusal;
+mod remote;
 mod sign;
 mod verified;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use handshake::{Answer, Lesson};
 pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
+pub use remote::Confirmation;
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
 
@@ -30,6 +33,7 @@ use self::handshake::{Handshaker, Heard, Settings};
 use self::json::Wanted;
 use self::names::Delivery;
 use self::proof::Key;
+use self::remote::Remote;
 use crate::clock::Millis;
 use crate::config::Source;
 use crate::provider::{Place, Reply, Scheme};
@@ -42,6 +46,7 @@ pub struct Verifier {
     scheme: Arc<Scheme>,
     keys: Vec<Key>,
     handshaker: Handshaker,
+    remote: Option<Remote>,
     wanted: Wanted,
     tokens: Vec<String>,
 }
@@ -55,6 +60,8 @@ pub enum Genuine {
     Handshake(Answer),
     /// It says what the source's secret is. Nothing proves it: the inbox says whether it is believed.
     Lesson(Lesson),
+    /// A subscription that the source wants confirmed: [`Verifier::confirm`].
+    Confirmation(Confirmation),
 }
 
 impl Verifier {
@@ -66,6 +73,7 @@ impl Verifier {
             source: Arc::clone(&source.name),
             keys: source.secrets.iter().filter_map(|secret| key(&scheme, secret)).collect(),
             handshaker: Handshaker::new(scheme.handshake, Settings::of(source)),
+            remote: Remote::of(source),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
             scheme,
@@ -76,6 +84,23 @@ impl Verifier {
     #[must_use]
     pub fn is_taught(&self) -> bool {
         self.handshaker.teaches() && self.keys.is_empty()
+    }
+
+    /// Whether judging may wait for the provider's keys: then it must not be done where others wait.
+    #[must_use]
+    pub fn may_fetch(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Confirms a subscription, and says what to answer then. It waits for the provider.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] where the provider does not answer.
+    pub fn confirm(&self, confirmation: Confirmation, now: Millis) -> Result<Answer, Refusal> {
+        match &self.remote {
+            Some(remote) => remote.confirm(confirmation, now),
+            None => Ok(confirmation.answer),
+        }
     }
 
     /// The methods that may come, for `Allow`.
@@ -116,23 +141,33 @@ impl Verifier {
             return Err(Refusal::NotGenuine(Why::NothingLearned));
         }
         let keys = learned.as_ref().map_or(&self.keys[..], std::slice::from_ref);
-        self.prove(request, keys, now).map_err(Refusal::NotGenuine)?;
+        self.prove(request, keys, now)?;
         self.read(request)
     }
 
-    fn prove(&self, request: &Request, keys: &[Key], now: Millis) -> Result<(), Why> {
-        let text = proof::check(&self.scheme, keys, request)?;
+    fn prove(&self, request: &Request, keys: &[Key], now: Millis) -> Result<(), Refusal> {
+        let text = match &self.remote {
+            Some(remote) => Some(Cow::Owned(remote.prove(request, now)?)),
+            None => proof::check(&self.scheme, keys, request).map_err(Refusal::NotGenuine)?,
+        };
         let Some(timestamp) = &self.scheme.timestamp else { return Ok(()) };
         // Were either missing here, an empty text and no window refuse.
-        age::check(&text.unwrap_or_default(), timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)
+        let window = self.scheme.tolerance.unwrap_or_default();
+        age::check(&text.unwrap_or_default(), timestamp.unit, window, now).map_err(Refusal::NotGenuine)
     }
 
     fn read(&self, request: &Request) -> Result<Genuine, Refusal> {
         let sha256 = Sha256::digest(&request.body).into();
         let delivery = Delivery::new(&self.scheme, request, &self.wanted, sha256);
         let json = |pointer: &str| Ok(delivery.json(pointer)?.map(ToOwned::to_owned));
-        if let Heard::Answer(answer) = self.handshaker.after_signature(request, &json)? {
-            return Ok(Genuine::Handshake(answer));
+        match (self.handshaker.after_signature(request, &json)?, &self.remote) {
+            (Heard::Answer(answer), _) => return Ok(Genuine::Handshake(answer)),
+            (Heard::Visit(url, answer), Some(remote)) => {
+                if let Some(confirmation) = remote.confirmation(&url, answer)? {
+                    return Ok(Genuine::Confirmation(confirmation));
+                }
+            }
+            _ => {}
         }
         let event_id = delivery.event_id(&self.scheme.event_id).map_err(Refusal::Malformed)?;
         let event_type = delivery.event_type(&self.scheme.event_type).map_err(Refusal::Malformed)?;

@@ -68,6 +68,18 @@ pub enum Why {
     /// A signature, but not one that any of the source's secrets makes of this delivery.
     #[error("the {0} matches none of the source's secrets")]
     Wrong(Place),
+    /// Not what the provider sends at all.
+    #[error("it is not {0}")]
+    NoMessage(&'static str),
+    /// About something that the source does not want.
+    #[error("it is about a topic that is not among the source's `topics`")]
+    ForeignTopic,
+    /// An address that is not the provider's.
+    #[error("{0} {1}")]
+    ForeignAddress(&'static str, String),
+    /// A key that the provider does not have, or not now.
+    #[error("the provider has no such key, or it is not valid now")]
+    UnknownKey,
     /// The provider tells the secret itself, and has not yet.
     #[error("no secret is known yet; `hookbox learn` believes the provider's handshake for ten minutes")]
     NothingLearned,

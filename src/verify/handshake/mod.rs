@@ -83,7 +83,7 @@ impl Settings {
             secrets: source.secrets.clone(),
             key: key.unwrap_or_default(),
             verify_token: source.verify_token.clone(),
-            topics: Vec::new(),
+            topics: source.topics.clone(),
             url: source.url.clone().unwrap_or_default(),
             key_id: key_id.unwrap_or_default(),
         }

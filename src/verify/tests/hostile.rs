@@ -70,7 +70,7 @@ proptest! {
         flip in 1_u8..=255,
         row in 0_usize..7,
     ) {
-        let (name, _) = all().nth(row).unwrap();
+        let (name, _) = with_secret().nth(row).unwrap();
         let source = known(name, &[SECRET]);
         if source.scheme.proof == crate::provider::Proof::Token {
             return Ok(());

@@ -29,12 +29,20 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         api_key: None,
         verify_token: None,
         url: None,
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
         max_body: 1 << 20,
     }
 }
 
 fn known(provider: &str, secrets: &[&str]) -> Source {
     Source { provider: provider.to_owned(), ..source(find(provider).unwrap(), secrets) }
+}
+
+/// Providers whose deliveries can be made with a secret.
+fn with_secret() -> impl Iterator<Item = (&'static str, &'static Row)> {
+    crate::provider::all().filter(|(_, row)| !["aws-sns", "paypal"].contains(&row.algorithm.as_str()))
 }
 
 fn custom(row: &str, secret: &str) -> Source {
