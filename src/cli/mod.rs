@@ -14,6 +14,7 @@ mod filter;
 mod health;
 mod init;
 mod jobs;
+mod learn;
 mod list;
 mod progress;
 mod providers;
@@ -91,6 +92,8 @@ enum Verb {
     Replay(replay::Args),
     /// Takes jobs off what is to run
     Skip(skip::Args),
+    /// For ten minutes, believes the handshake that teaches a source its secret
+    Learn(learn::Args),
     /// How things stand, in one screen
     Status(status::Args),
     /// Supported providers: how each signs, where its id and type are
@@ -125,6 +128,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Retry(args) => retry::run(args, global),
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
+        Verb::Learn(args) => learn::run(args, global),
         Verb::Status(args) => status::run(args, global),
         Verb::Providers(args) => providers::run(args),
         Verb::Health => health::run(global),

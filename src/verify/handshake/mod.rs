@@ -227,7 +227,7 @@ fn is_one_of<'a>(known: impl Iterator<Item = &'a str>, found: &str) -> bool {
 
 fn holds(condition: &Condition, request: &Request, json: &Json<'_>) -> Result<bool, Fault> {
     let found = read(&condition.place, request, json)?;
-    Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.iter().any(|known| *known == text)))
+    Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.contains(&text)))
 }
 
 /// The text at a place; an empty one is none.
