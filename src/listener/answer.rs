@@ -58,7 +58,7 @@ impl Answer {
             Self::Stored(receipt, reply) => stored(receipt, reply),
             Self::Handshake(answer) => {
                 HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
-                    .content_type(answer.content_type)
+                    .content_type(answer.content_type.as_ref())
                     .body(answer.body)
             }
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),

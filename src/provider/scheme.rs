@@ -11,7 +11,7 @@ use super::handshake::Handshake;
 use super::place::Place;
 use super::pointer::{Batch, Pointer};
 use super::proof::{Proof, Signed};
-use super::selector::{EventId, EventType};
+use super::selector::{EventId, EventType, Selector};
 use super::template::Segment;
 
 /// Headers that carry tokens whatever the provider, in lower case.
@@ -228,6 +228,22 @@ impl Scheme {
             Place::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
             _ => Vec::new(),
         })
+    }
+
+    /// Whether the provider sends forms rather than JSON.
+    #[must_use]
+    pub fn is_form(&self) -> bool {
+        let of_form =
+            |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..) | Selector::FormXml(..));
+        let of_json = |part: &Selector| matches!(part, Selector::Json(_) | Selector::BodyJson(_) | Selector::Key(_));
+        let mut parts = self.event_id.tries.iter().chain(&self.event_type.tries).flatten();
+        let in_form = matches!(self.signature, Place::Form(_) | Place::FormJson(..))
+            || self.batch.as_ref().is_some_and(|batch| batch.form.is_some())
+            || matches!(
+                self.segments().find(|segment| segment.covers_body()),
+                Some(Segment::FormSorted | Segment::FormReceived)
+            );
+        in_form || parts.clone().any(of_form) && !parts.any(of_json)
     }
 
     /// The signature's template and encoding, where there is one.

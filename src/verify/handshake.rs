@@ -29,7 +29,7 @@ pub(super) fn answer(handshake: Option<Handshake>, delivery: &Delivery<'_>) -> R
                 return Ok(None);
             }
             let challenge = delivery.json(SLACK_CHALLENGE)?.ok_or(Fault::NoChallenge(SLACK_CHALLENGE))?;
-            Ok(Some(Answer { status: 200, content_type: "text/plain", body: challenge.as_bytes().to_vec() }))
+            Ok(Some(Answer { status: 200, content_type: "text/plain".into(), body: challenge.as_bytes().to_vec() }))
         }
         Some(_) | None => Ok(None),
     }
