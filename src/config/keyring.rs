@@ -61,7 +61,12 @@ fn check(section: &Section<'_>, needs: Needs) {
     let instead = if needs.public_key { "are checked with `public_key`" } else { "are checked with fetched keys" };
     let wanted = [
         ("secret", needs.secret, form("secret"), instead),
-        ("public_key", Some(needs.public_key), form("public_key"), "are checked with `secret`"),
+        (
+            "public_key",
+            if needs.may_fetch { None } else { Some(needs.public_key) },
+            form("public_key"),
+            "are checked with `secret`",
+        ),
         ("key_id", Some(needs.key_id), form("key_id"), "name no key"),
         ("api_key", Some(needs.api_key), form("api_key"), "hold no API key"),
         ("verify_token", Some(needs.verify_token), form("verify_token"), "begin with no handshake that asks for it"),

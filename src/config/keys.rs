@@ -82,6 +82,8 @@ pub(super) const VERIFY: Keys = Keys {
         "body_unsigned",
         "url_default_port",
         "key_id",
+        "keys",
+        "key_name",
         "required_headers",
         "jwt_algorithms",
         "claims",

@@ -123,7 +123,7 @@ fn reflected(answer: verify::Answer) -> HttpResponse {
         }
     }
     match answer.content_type {
-        Some(content_type) => response.content_type(content_type).body(answer.body),
+        Some(content_type) => response.content_type(content_type.as_ref()).body(answer.body),
         None => response.finish(),
     }
 }

@@ -12,6 +12,7 @@ mod parse_proof;
 mod place;
 mod pointer;
 mod proof;
+mod public_key;
 mod row;
 mod sample;
 mod scheme;
@@ -25,6 +26,7 @@ pub use handshake::{Characters, Condition, Expectation, Handshake, HandshakeNeed
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
 pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+pub use public_key::{KeyKind, PublicKey};
 pub use row::{Row, RowError, Selection, Texts};
 pub use sample::sample;
 pub use scheme::{Needs, Reply, Scheme, SecretDecoding, Syntax, Timestamp, TimestampPlace, Unit};
@@ -59,7 +61,20 @@ mod tests {
         let names: Vec<_> = rows.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["aws-sns", "github", "gitlab", "paypal", "shopify", "slack", "standard-webhooks", "stripe", "svix"]
+            [
+                "aws-sns",
+                "fal-ai",
+                "github",
+                "gitlab",
+                "google-pubsub",
+                "paypal",
+                "shipengine",
+                "shopify",
+                "slack",
+                "standard-webhooks",
+                "stripe",
+                "svix"
+            ]
         );
         assert_eq!(all().map(|(name, _)| name).collect::<Vec<_>>(), names);
         for (name, row) in all() {

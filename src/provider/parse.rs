@@ -64,6 +64,8 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let private = keep.of(names("private_headers", row.private_headers.iter()));
     let required = keep.of(required_headers(row));
     let key_id = keep.of(row.key_id.as_deref().map(|written| Place::parse("key_id", written)).transpose());
+    let key_name = keep.of(row.key_name.as_deref().map(|written| Place::parse("key_name", written)).transpose());
+    let keys = keep.of(keys(row));
     let batch = keep.of(batch(row));
     let event_id = keep.of(event_id(row));
     let event_type = keep.of(parse_event_type(&row.event_type));
@@ -85,6 +87,8 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
         secret_decoding: decoding?,
         secret_prefixes: row.secret_prefix.each().to_vec(),
         key_id: key_id?,
+        keys: keys?,
+        key_name: key_name?,
         required_headers: required?,
         timestamp,
         tolerance: tolerance?,
@@ -194,6 +198,22 @@ fn batch(row: &Row) -> Result<Option<Batch>, RowError> {
 
 fn event_id(row: &Row) -> Result<EventId, RowError> {
     if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) }
+}
+
+fn keys(row: &Row) -> Result<Option<String>, RowError> {
+    let Some(written) = &row.keys else {
+        return match row.key_name {
+            Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
+            None => Ok(None),
+        };
+    };
+    if !written.starts_with("https://") {
+        return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
+    }
+    if !parse_proof::takes_public_keys(row) {
+        return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
+    }
+    Ok(Some(written.clone()))
 }
 
 fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {

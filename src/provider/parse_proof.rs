@@ -44,6 +44,11 @@ pub(super) fn is_signed(row: &Row) -> bool {
     !OTHER_PROOFS.iter().any(|(name, _)| *name == row.algorithm)
 }
 
+/// Whether what the row's provider signs is checked with a public key.
+pub(super) fn takes_public_keys(row: &Row) -> bool {
+    proof(row).is_ok_and(|proof| proof.is_asymmetric())
+}
+
 /// Whether the row's scheme takes code.
 pub(super) fn is_code(row: &Row) -> bool {
     OTHER_PROOFS.iter().any(|(name, proof)| *name == row.algorithm && matches!(proof, Some(Proof::Code(_))))

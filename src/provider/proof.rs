@@ -3,6 +3,7 @@
 //! One of a few kinds: a signature over a template, a JSON Web Token, or the secret itself. What they look like in a
 //! row is `parse_proof`'s to read; computing with them is `verify`'s.
 
+use super::public_key::KeyKind;
 use super::template::Segment;
 
 /// What proves that a delivery is genuine.
@@ -143,7 +144,20 @@ impl Algorithm {
     /// Whether it takes a public key.
     #[must_use]
     pub fn is_asymmetric(self) -> bool {
-        matches!(self, Self::Ed25519 | Self::EcdsaP256Sha256 | Self::Rsa(_))
+        self.key_kind().is_some()
+    }
+}
+
+impl Algorithm {
+    /// The kind of public key it takes.
+    #[must_use]
+    pub fn key_kind(self) -> Option<KeyKind> {
+        match self {
+            Self::Ed25519 => Some(KeyKind::Ed25519),
+            Self::EcdsaP256Sha256 => Some(KeyKind::P256),
+            Self::Rsa(_) => Some(KeyKind::Rsa),
+            Self::Hmac(_) | Self::Digest(_) => None,
+        }
     }
 }
 

@@ -73,6 +73,11 @@ pub struct Row {
     pub url_default_port: bool,
     /// Where the name of the key is, which must be one of the source's `key_id`.
     pub key_id: Option<String>,
+    /// Where the provider publishes its public keys: the address of a set of JSON Web Keys. A source that has a
+    /// `public_key` of its own uses that.
+    pub keys: Option<String>,
+    /// Where the name of the key in that set is; of a token, in its header.
+    pub key_name: Option<String>,
     /// Headers that must have this value.
     #[serde(deserialize_with = "table")]
     pub required_headers: BTreeMap<String, String>,
@@ -144,6 +149,8 @@ impl Row {
         "body_unsigned",
         "url_default_port",
         "key_id",
+        "keys",
+        "key_name",
         "required_headers",
         "jwt_algorithms",
         "claims",

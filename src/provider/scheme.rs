@@ -11,7 +11,7 @@ use super::handshake::Handshake;
 use super::place::Place;
 use super::pointer::{Batch, Pointer};
 use super::proof::{Code, Proof, Signed};
-use super::selector::{EventId, EventType};
+use super::selector::{EventId, EventType, Selector};
 use super::template::Segment;
 
 /// Headers that carry tokens whatever the provider, in lower case.
@@ -42,6 +42,10 @@ pub struct Scheme {
     pub secret_prefixes: Vec<String>,
     /// Where the name of the key is.
     pub key_id: Option<Place>,
+    /// Where the provider publishes its public keys.
+    pub keys: Option<String>,
+    /// Where the name of the key among them is.
+    pub key_name: Option<Place>,
     /// Headers that must have this value.
     pub required_headers: Vec<(String, String)>,
     /// Where the time of sending is; `None` where the provider signs none.
@@ -177,6 +181,8 @@ pub struct Needs {
     pub verify_token: bool,
     /// `topics`
     pub topics: bool,
+    /// Whether keys are fetched unless there is a `public_key`.
+    pub may_fetch: bool,
     /// Whether `keys_url` means something.
     pub keys_url: bool,
     /// Whether `confirm_subscriptions` means something.
@@ -199,16 +205,18 @@ impl Scheme {
                 Some(handshake) if handshake.teaches => None,
                 _ => Some(code.is_none() && !self.proof.is_asymmetric()),
             },
-            public_key: self.proof.is_asymmetric(),
+            public_key: self.proof.is_asymmetric() && self.keys.is_none(),
             url: has_hash || uses(&[Segment::Url, Segment::UrlSha256Hex]) || handshake.is_some_and(|needs| needs.url),
             key_id: self.key_id.is_some()
+                || uses(&[Segment::KeyId])
                 || code == Some(Code::PayPal)
                 || handshake.is_some_and(|needs| needs.key_id)
                 || matches!(&self.syntax, Syntax::KvList { field, .. } if field == "{key_id}"),
             api_key: uses(&[Segment::ApiKey]),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
             topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
-            keys_url: code.is_some(),
+            may_fetch: self.keys.is_some(),
+            keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
     }
@@ -249,6 +257,22 @@ impl Scheme {
             Place::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
             _ => Vec::new(),
         })
+    }
+
+    /// Whether the provider sends forms rather than JSON.
+    #[must_use]
+    pub fn is_form(&self) -> bool {
+        let of_form =
+            |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..) | Selector::FormXml(..));
+        let of_json = |part: &Selector| matches!(part, Selector::Json(_) | Selector::BodyJson(_) | Selector::Key(_));
+        let mut parts = self.event_id.tries.iter().chain(&self.event_type.tries).flatten();
+        let in_form = matches!(self.signature, Place::Form(_) | Place::FormJson(..))
+            || self.batch.as_ref().is_some_and(|batch| batch.form.is_some())
+            || matches!(
+                self.segments().find(|segment| segment.covers_body()),
+                Some(Segment::FormSorted | Segment::FormReceived)
+            );
+        in_form || parts.clone().any(of_form) && !parts.any(of_json)
     }
 
     /// The signature's template and encoding, where there is one.

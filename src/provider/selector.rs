@@ -126,6 +126,14 @@ impl Selector {
     }
 }
 
+impl Selector {
+    /// Whether it looks at an item of a batch, rather than at the whole delivery.
+    #[must_use]
+    pub fn is_of_item(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Key(_) | Self::Xml(_) | Self::Body)
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

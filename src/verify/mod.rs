@@ -5,21 +5,30 @@
 //! signature, and only this room can build a [`Verified`]. What the caller hears of a refusal is the listener's.
 
 mod age;
+mod case;
 mod claim;
+mod content;
 mod draft;
 mod form;
 mod handshake;
 mod headers;
+mod items;
 mod json;
+mod jwt;
+mod key;
+mod maker;
+mod multipart;
 mod names;
 mod proof;
 mod refusal;
 mod remote;
 mod sign;
 mod verified;
+mod xml;
 
-use std::borrow::Cow;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 pub use handshake::{Answer, Lesson};
 pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
@@ -29,14 +38,16 @@ pub use verified::{Item, Verified};
 
 use sha2::{Digest, Sha256};
 
+use self::case::{Case, Own};
 use self::handshake::{Handshaker, Heard, Settings};
 use self::json::Wanted;
+use self::key::Key;
 use self::names::Delivery;
-use self::proof::Key;
+use self::proof::Proven;
 use self::remote::Remote;
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Place, Reply, Scheme};
+use crate::provider::{Algorithm, Batch, Place, Proof, Reply, Scheme};
 use crate::request::{Headers, Request};
 use crate::secret::{MASK, Secret};
 
@@ -44,7 +55,8 @@ use crate::secret::{MASK, Secret};
 pub struct Verifier {
     source: Arc<str>,
     scheme: Arc<Scheme>,
-    keys: Vec<Key>,
+    own: Own,
+    keys: Vec<(Algorithm, Key)>,
     handshaker: Handshaker,
     remote: Option<Remote>,
     wanted: Wanted,
@@ -69,9 +81,11 @@ impl Verifier {
     #[must_use]
     pub fn new(source: &Source) -> Self {
         let scheme = Arc::clone(&source.scheme);
+        let secrets = if scheme.proof.is_asymmetric() { &source.public_keys } else { &source.secrets };
         Self {
             source: Arc::clone(&source.name),
-            keys: source.secrets.iter().filter_map(|secret| key(&scheme, secret)).collect(),
+            own: Own::new(source),
+            keys: secrets.iter().flat_map(|secret| keys(&scheme, secret)).collect(),
             handshaker: Handshaker::new(scheme.handshake, Settings::of(source)),
             remote: Remote::of(source),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
@@ -136,30 +150,74 @@ impl Verifier {
         if request.method != "POST" {
             return Err(Refusal::Method);
         }
-        let learned: Option<Key> = learned.and_then(|secret| key(&self.scheme, secret));
-        if self.keys.is_empty() && learned.is_none() && self.is_taught() {
-            return Err(Refusal::NotGenuine(Why::NothingLearned));
-        }
-        let keys = learned.as_ref().map_or(&self.keys[..], std::slice::from_ref);
-        self.prove(request, keys, now)?;
-        self.read(request)
-    }
-
-    fn prove(&self, request: &Request, keys: &[Key], now: Millis) -> Result<(), Refusal> {
-        let text = match &self.remote {
-            Some(remote) => Some(Cow::Owned(remote.prove(request, now)?)),
-            None => proof::check(&self.scheme, keys, request).map_err(Refusal::NotGenuine)?,
+        let proven = match (&self.remote, learned) {
+            (Some(remote), _) => self.prove_remotely(remote, request, now)?,
+            (None, Some(secret)) => self.prove(request, &keys(&self.scheme, secret), now)?,
+            (None, None) if self.is_taught() => return Err(Refusal::NotGenuine(Why::NothingLearned)),
+            (None, None) => self.prove(request, &self.keys, now)?,
         };
-        let Some(timestamp) = &self.scheme.timestamp else { return Ok(()) };
-        // Were either missing here, an empty text and no window refuse.
-        let window = self.scheme.tolerance.unwrap_or_default();
-        age::check(&text.unwrap_or_default(), timestamp.unit, window, now).map_err(Refusal::NotGenuine)
+        self.read(request, &proven)
     }
 
-    fn read(&self, request: &Request) -> Result<Genuine, Refusal> {
+    fn prove<'a>(&'a self, request: &'a Request, keys: &[(Algorithm, Key)], now: Millis) -> Result<Proven<'a>, Why> {
+        let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
+        let proven = match (&self.scheme.signature, &self.scheme.batch) {
+            (Place::Item(_), Some(batch)) => return self.prove_items(&case, keys, batch, now),
+            _ => proof::check(&case, keys, now)?,
+        };
+        self.check_age(proven, now)
+    }
+
+    /// With keys that the provider publishes; newer ones are asked for where a signature names none.
+    fn prove_remotely<'a>(&'a self, remote: &Remote, request: &'a Request, now: Millis) -> Result<Proven<'a>, Refusal> {
+        let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
+        if let Proof::Code(code) = self.scheme.proof {
+            let timestamp = remote.prove(code, request, now)?;
+            let proven = Proven { timestamp: Some(timestamp.into()), claims: None };
+            return Ok(self.check_age(proven, now)?);
+        }
+        // What no key could prove is refused before anyone is asked.
+        if let Err(why) = self.prove(request, &[], now)
+            && !matches!(why, Why::Wrong(_))
+        {
+            return Err(why.into());
+        }
+        let (keys, is_named) = remote.keys(&case, now)?;
+        match self.prove(request, &keys, now) {
+            Err(Why::Wrong(_)) if !is_named => Ok(self.prove(request, &remote.newer_keys(&case, now)?, now)?),
+            proven => Ok(proven?),
+        }
+    }
+
+    fn check_age<'a>(&self, proven: Proven<'a>, now: Millis) -> Result<Proven<'a>, Why> {
+        let Some(timestamp) = &self.scheme.timestamp else { return Ok(proven) };
+        // Were either missing here, an empty text and no window refuse.
+        let text = proven.timestamp.as_deref().unwrap_or_default();
+        age::check(text, timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)?;
+        Ok(proven)
+    }
+
+    /// Each item has a signature of its own, and none may be without.
+    fn prove_items<'a>(
+        &'a self,
+        case: &Case<'a>,
+        keys: &[(Algorithm, Key)],
+        batch: &Batch,
+        now: Millis,
+    ) -> Result<Proven<'a>, Why> {
+        let items = items::split(batch, case.request).ok().flatten().filter(|items| !items.is_empty());
+        for item in items.ok_or_else(|| Why::Missing(self.scheme.signature.clone()))? {
+            let case = Case { scheme: case.scheme, own: case.own, request: case.request, item: Some(&item) };
+            proof::check(&case, keys, now)?;
+        }
+        Ok(Proven::default())
+    }
+
+    fn read(&self, request: &Request, proven: &Proven<'_>) -> Result<Genuine, Refusal> {
+        let claims = proven.claims.as_ref();
         let sha256 = Sha256::digest(&request.body).into();
-        let delivery = Delivery::new(&self.scheme, request, &self.wanted, sha256);
-        let json = |pointer: &str| Ok(delivery.json(pointer)?.map(ToOwned::to_owned));
+        let whole = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
+        let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
         match (self.handshaker.after_signature(request, &json)?, &self.remote) {
             (Heard::Answer(answer), _) => return Ok(Genuine::Handshake(answer)),
             (Heard::Visit(url, answer), Some(remote)) => {
@@ -169,16 +227,50 @@ impl Verifier {
             }
             _ => {}
         }
-        let event_id = delivery.event_id(&self.scheme.event_id).map_err(Refusal::Malformed)?;
-        let event_type = delivery.event_type(&self.scheme.event_type).map_err(Refusal::Malformed)?;
+        let batch = self.scheme.batch.as_ref().map(|batch| items::split(batch, request)).transpose()?.flatten();
+        let items = match batch {
+            None => vec![self.item(&whole, &request.body, None)?],
+            Some(items) if items.is_empty() => return Ok(Genuine::Handshake(self.nothing(request))),
+            Some(items) => {
+                let item = |(index, body): (usize, &Bytes)| {
+                    let sha256 = Sha256::digest(body).into();
+                    let delivery = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
+                    self.item(&delivery.item(body, sha256), body, Some(index))
+                };
+                items.iter().enumerate().map(item).collect::<Result<_, _>>()?
+            }
+        };
         Ok(Genuine::Event(Verified {
             source: Arc::clone(&self.source),
             received_at: request.received_at,
             content_type: request.headers.all("content-type").next().map(headers::text_of),
             headers_json: self.headers_json(&request.headers),
             acknowledgement: self.handshaker.acknowledgement(request),
-            items: vec![Item { event_id, event_type, body: request.body.clone(), sha256 }],
+            items,
         }))
+    }
+
+    fn item(&self, delivery: &Delivery<'_>, body: &Bytes, index: Option<usize>) -> Result<Item, Fault> {
+        Ok(Item {
+            event_id: delivery.event_id(&self.scheme.event_id, index)?,
+            event_type: delivery.event_type(&self.scheme.event_type)?,
+            body: body.clone(),
+            sha256: delivery.sha256(),
+        })
+    }
+
+    /// A genuine delivery without events: many providers send one to see whether anyone listens.
+    fn nothing(&self, request: &Request) -> Answer {
+        if let Some(answer) = self.handshaker.acknowledgement(request) {
+            return answer;
+        }
+        let own = br#"{"status":"accepted","events":0,"duplicates":0}"#;
+        match &self.scheme.answer {
+            Some(Reply { status, content_type, body: Some(body) }) => {
+                Answer::new(*status, content_type.clone().into(), body.clone().into_bytes())
+            }
+            _ => Answer::new(200, "application/json".into(), own.to_vec()),
+        }
     }
 
     /// All headers as one JSON object in the order received, tokens as `***`: for what is stored of a refusal.
@@ -204,8 +296,8 @@ impl Verifier {
     }
 }
 
-fn key(scheme: &Scheme, secret: &Secret) -> Option<Key> {
-    scheme.key(secret).ok().and_then(|bytes| Key::new(&scheme.proof, &bytes))
+fn keys(scheme: &Scheme, secret: &Secret) -> Vec<(Algorithm, Key)> {
+    scheme.key(secret).map(|bytes| Key::all(&scheme.proof, &bytes)).unwrap_or_default()
 }
 
 #[cfg(test)]

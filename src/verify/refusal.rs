@@ -14,10 +14,10 @@ use crate::provider::{Place, Setting};
 pub enum Refusal {
     /// Nothing proves that the provider sent it, or not now: 401.
     #[error("not genuine: {0}")]
-    NotGenuine(Why),
+    NotGenuine(#[from] Why),
     /// The provider sent it, but it cannot be told what it is: 400.
     #[error("genuine, but {0}")]
-    Malformed(Fault),
+    Malformed(#[from] Fault),
     /// A method by which this provider sends nothing: 405.
     #[error("neither a delivery nor the provider's handshake")]
     Method,
@@ -68,6 +68,21 @@ pub enum Why {
     /// A signature, but not one that any of the source's secrets makes of this delivery.
     #[error("the {0} matches none of the source's secrets")]
     Wrong(Place),
+    /// The body is no form, and the signature is over the fields of one.
+    #[error("the body is not the form that the signature is over")]
+    NoForm,
+    /// A header that must say something else.
+    #[error("the {0} is not `{1}`")]
+    WrongValue(Place, String),
+    /// Signed with a key of another name.
+    #[error("the {0} names a key that is not the source's")]
+    ForeignKey(Place),
+    /// Signed in a way that the scheme does not allow.
+    #[error("the {0} names an algorithm that this provider does not use")]
+    ForeignAlgorithm(Place),
+    /// A claim of the token says something else of the delivery.
+    #[error("the token's claim `{0}` does not hold of this delivery")]
+    WrongClaim(String),
     /// Not what the provider sends at all.
     #[error("it is not {0}")]
     NoMessage(&'static str),
@@ -122,6 +137,9 @@ pub enum Fault {
     /// Content-Type says JSON.
     #[error("its body is not the JSON that its Content-Type claims")]
     NotJson,
+    /// A selector looks into XML.
+    #[error("its body is not the XML that it should be")]
+    NotXml,
     /// A place holds several values that differ.
     #[error("{0} came several times with different values")]
     Repeated(String),
@@ -134,6 +152,9 @@ pub enum Fault {
     /// The id or type holds a control character.
     #[error("its {0} holds a control character")]
     Control(Name),
+    /// A form field or an array is not the JSON it should be, or holds too many events.
+    #[error("its events cannot be told apart: {0}")]
+    NoBatch(&'static str),
     /// The provider's handshake lacks what is to be sent back.
     #[error("its handshake has nothing at {0} that could be sent back")]
     NoChallenge(String),

@@ -29,11 +29,18 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Content-Type of the body; `None` where there is none.
-    pub content_type: Option<&'static str>,
+    pub content_type: Option<Cow<'static, str>>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
     /// The exact bytes.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, content_type: Cow<'static, str>, body: Vec<u8>) -> Self {
+        let content_type = (!body.is_empty()).then_some(content_type);
+        Self { status, content_type, headers: Vec::new(), body }
+    }
 }
 
 /// A secret that the provider says is the source's. Whether it is believed is the inbox's to say.

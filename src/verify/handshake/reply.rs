@@ -15,7 +15,7 @@ use crate::secret::Secret;
 pub(super) fn write(reply: &'static Response, value: &str, settings: &Settings) -> Answer {
     Answer {
         status: reply.status,
-        content_type: reply.content_type.as_deref(),
+        content_type: reply.content_type.as_deref().map(Into::into),
         headers: reply.headers.iter().map(|(name, text)| (name.as_str(), fill(text, value, settings))).collect(),
         body: fill(&reply.body, value, settings).into_bytes(),
     }

@@ -5,16 +5,19 @@
 //! a forgery: the provider shall come again.
 
 mod paypal;
+mod set;
 mod sns;
 #[cfg(test)]
 mod tests;
 
+use super::case::Case;
 use super::handshake::Answer;
+use super::key::Key;
 use super::refusal::{Refusal, Why};
 use crate::clock::Millis;
 use crate::config::Source;
 use crate::keys::{Address, KeyError, KeyRing, PublicKey};
-use crate::provider::{Code, Place, Proof};
+use crate::provider::{Algorithm, Code, Place, Proof};
 use crate::request::Request;
 
 /// A subscription that waits to be confirmed; [`super::Verifier::confirm`] does.
@@ -26,8 +29,9 @@ pub struct Confirmation {
 
 /// What a source needs to be verified with remote keys.
 pub(super) struct Remote {
-    code: Code,
     signature: Place,
+    /// Where the provider's set of keys is; none for schemes that take code.
+    set: String,
     ring: KeyRing,
     /// Of these alone deliveries are taken.
     topics: Vec<String>,
@@ -39,9 +43,10 @@ pub(super) struct Remote {
 impl Remote {
     /// `None` for a source whose keys are configured.
     pub(super) fn of(source: &Source) -> Option<Self> {
-        let Proof::Code(code) = source.scheme.proof else { return None };
-        Some(Self {
-            code,
+        let is_code = matches!(source.scheme.proof, Proof::Code(_));
+        let set = source.scheme.keys.clone().filter(|_| source.public_keys.is_empty());
+        (is_code || set.is_some()).then(|| Self {
+            set: set.unwrap_or_default(),
             signature: source.scheme.signature.clone(),
             ring: KeyRing::new(source.keys_url.clone()),
             topics: source.topics.clone(),
@@ -51,11 +56,24 @@ impl Remote {
     }
 
     /// Whether the provider sent this; out goes the timestamp that it signed.
-    pub(super) fn prove(&self, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
-        match self.code {
+    pub(super) fn prove(&self, code: Code, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
+        match code {
             Code::AwsSns => sns::prove(self, request, now),
             Code::PayPal => paypal::prove(self, request, now),
         }
+    }
+
+    /// The keys by which a delivery may be signed, and whether it names its key.
+    pub(super) fn keys(&self, case: &Case<'_>, now: Millis) -> Result<(Vec<(Algorithm, Key)>, bool), Refusal> {
+        let name = set::key_name(case)?;
+        let keys = self.ring.set(&self.set, name.as_deref(), now).map_err(refusal)?;
+        Ok((set::usable(case.scheme, &keys), name.is_some()))
+    }
+
+    /// Every key of the provider's, as new as may be.
+    pub(super) fn newer_keys(&self, case: &Case<'_>, now: Millis) -> Result<Vec<(Algorithm, Key)>, Refusal> {
+        let keys = self.ring.newer_set(&self.set, now).map_err(refusal)?;
+        Ok(set::usable(case.scheme, &keys))
     }
 
     /// What to visit, where the source wants that.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value, json};
 use sha1::Sha1;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::sample::{Provider, RSA, certificate, rsa};
+use crate::keys::sample::{Provider, RSA, certificate, jwk, rsa, set};
 use crate::provider::{Scheme, find};
 use crate::request::{Headers, Request};
 use crate::secret::Secret;
@@ -284,4 +284,148 @@ fn forged_paypal_deliveries_are_refused() {
     assert_eq!(provider.requests(), asked);
     let verdict = Verifier::new(&paypal).check(&genuine, Millis(NOW.0 + 4 * 86_400_000 + 1));
     assert!(matches!(verdict, Err(Refusal::NotGenuine(Why::TooOld { .. }))), "{verdict:?}");
+}
+
+const AUDIENCE: &str = "https://here.example/hooks/pubsub";
+const ACCOUNT: &str = "push@project.iam.gserviceaccount.com";
+
+fn pubsub(provider: &Provider) -> Source {
+    let key_ids = vec![Secret::new(ACCOUNT)];
+    Source { url: Some(AUDIENCE.to_owned()), key_ids, ..source("google-pubsub", provider) }
+}
+
+fn claims() -> Value {
+    let seconds = NOW.0 / 1000;
+    json!({
+        "aud": AUDIENCE, "email": ACCOUNT, "email_verified": true, "iss": "https://accounts.google.com",
+        "iat": seconds - 10, "exp": seconds + 3590, "sub": "104",
+    })
+}
+
+fn token(key: &RsaPrivateKey, header: &Value, claims: &Value) -> Request {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let signature = key.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(&message)).unwrap();
+    let bearer = format!("Bearer {message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let body = r#"{"message":{"data":"SGk=","messageId":"2070443601311540","attributes":{"eventType":"a.b"}}}"#;
+    request(&[("content-type", "application/json"), ("authorization", &bearer)], body)
+}
+
+fn by(kid: &str) -> Value {
+    json!({ "alg": "RS256", "kid": kid, "typ": "JWT" })
+}
+
+#[test]
+fn a_push_of_the_sources_subscription_is_genuine() {
+    let provider = Provider::start(&set(&[jwk(&rsa(), "other"), jwk(&RSA, "a")]));
+    let expected = ("2070443601311540".to_owned(), "a.b".to_owned());
+    assert_eq!(event(&pubsub(&provider), &token(&RSA, &by("a"), &claims())), expected);
+}
+
+#[test]
+fn tokens_for_others_and_of_others_are_refused() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a"), jwk(&rsa(), "b")]));
+    let source = pubsub(&provider);
+    for (name, value) in [
+        ("aud", json!("https://elsewhere.example")),
+        ("email", json!("push@evil.iam.gserviceaccount.com")),
+        ("email_verified", json!(false)),
+        ("iss", json!("https://evil.example")),
+    ] {
+        let mut altered = claims();
+        altered[name] = value;
+        assert_eq!(why(&source, &token(&RSA, &by("a"), &altered)), Why::WrongClaim(name.to_owned()));
+        altered.as_object_mut().unwrap().remove(name);
+        assert!(matches!(why(&source, &token(&RSA, &by("a"), &altered)), Why::NoField(..)), "{name}");
+    }
+    let mut expired = claims();
+    expired["exp"] = (NOW.0 / 1000 - 61).into();
+    assert!(matches!(why(&source, &token(&RSA, &by("a"), &expired)), Why::TooOld { .. }));
+    let mut early = claims();
+    early["iat"] = (NOW.0 / 1000 + 61).into();
+    assert!(matches!(why(&source, &token(&RSA, &by("a"), &early)), Why::TooNew { .. }));
+    assert!(matches!(why(&source, &token(&RSA, &by("b"), &claims())), Why::Wrong(_)));
+    assert!(matches!(why(&source, &token(&rsa(), &by("a"), &claims())), Why::Wrong(_)));
+    assert_eq!(why(&source, &token(&RSA, &by("c"), &claims())), Why::UnknownKey);
+    assert_eq!(why(&source, &token(&RSA, &by(&"c".repeat(257)), &claims())), Why::UnknownKey);
+    for algorithm in ["none", "HS256", "ES256", "rs256", ""] {
+        let header = json!({ "alg": algorithm, "kid": "a" });
+        assert!(matches!(why(&source, &token(&RSA, &header, &claims())), Why::ForeignAlgorithm(_)), "{algorithm}");
+    }
+    let unnamed = json!({ "alg": "RS256" });
+    assert!(matches!(why(&source, &token(&RSA, &unnamed, &claims())), Why::Undecodable(..)));
+    assert!(matches!(why(&source, &request(&[], "{}")), Why::Missing(_)));
+    for text in ["Bearer", "Bearer ", "Bearer a.b.c", "a", "Bearer ..", "Basic YTpi"] {
+        let noise = request(&[("authorization", text)], "{}");
+        assert!(matches!(check(&source, &noise), Err(Refusal::NotGenuine(_))), "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_was_rotated_in_is_fetched_and_a_set_that_cannot_be_is_no_forgery() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "old")]));
+    let verifier = Verifier::new(&pubsub(&provider));
+    assert!(verifier.may_fetch());
+    assert!(verifier.check(&token(&RSA, &by("old"), &claims()), NOW).is_ok());
+    let key = rsa();
+    provider.now_answers("200 OK", "", &set(&[jwk(&RSA, "old"), jwk(&key, "new")]));
+    let rotated = token(&key, &by("new"), &claims());
+    assert!(matches!(verifier.check(&rotated, NOW), Err(Refusal::NotGenuine(Why::UnknownKey))));
+    assert!(verifier.check(&rotated, Millis(NOW.0 + 60_000)).is_ok());
+    assert_eq!(provider.requests(), 2);
+    provider.now_answers("503 Service Unavailable", "", "");
+    let verdict = verifier.check(&token(&key, &by("newer"), &claims()), Millis(NOW.0 + 120_000));
+    assert!(matches!(verdict, Err(Refusal::Unavailable(_))), "{verdict:?}");
+}
+
+#[test]
+fn a_signature_that_names_no_key_is_tried_with_all_and_with_newer_ones() {
+    use ed25519_dalek::Signer as _;
+    let [old, new] = [[1; 32], [2; 32]].map(|seed| ed25519_dalek::SigningKey::from_bytes(&seed));
+    let jwk = |key: &ed25519_dalek::SigningKey| {
+        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().to_bytes());
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#)
+    };
+    let body = r#"{"request_id":"r1","status":"OK"}"#;
+    let deliver = |key: &ed25519_dalek::SigningKey, seconds: i64| {
+        let time = (NOW.0 / 1000 + seconds).to_string();
+        let text = format!("r1\nu1\n{time}\n{}", hex::encode(Sha256::digest(body)));
+        let headers = [
+            ("x-fal-webhook-request-id", "r1"),
+            ("x-fal-webhook-user-id", "u1"),
+            ("x-fal-webhook-timestamp", &time),
+            ("x-fal-webhook-signature", &hex::encode(key.sign(text.as_bytes()).to_bytes())),
+        ];
+        request(&headers, body)
+    };
+    let provider = Provider::start(&set(&[jwk(&old)]));
+    let fal = source("fal-ai", &provider);
+    assert_eq!(event(&fal, &deliver(&old, 0)), ("r1".to_owned(), "OK".to_owned()));
+    assert!(matches!(why(&fal, &deliver(&old, -301)), Why::TooOld { .. }));
+    let verifier = Verifier::new(&fal);
+    assert!(verifier.check(&deliver(&old, 0), NOW).is_ok());
+    provider.now_answers("200 OK", "", &set(&[jwk(&old), jwk(&new)]));
+    let later = Millis(NOW.0 + 61_000);
+    assert!(verifier.check(&deliver(&new, 61), later).is_ok());
+    let altered = Request { body: b"{}"[..].into(), ..deliver(&new, 61) };
+    assert!(matches!(verifier.check(&altered, later), Err(Refusal::NotGenuine(Why::Wrong(_)))));
+}
+
+#[test]
+fn a_header_may_name_the_key_of_a_set() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "k1"), jwk(&rsa(), "k2")]));
+    let shipengine = source("shipengine", &provider);
+    let body = r#"{"resource_type":"API_TRACK"}"#;
+    let deliver = |kid: &str| {
+        let headers = [
+            ("x-shipengine-rsa-sha256-key-id", kid),
+            ("x-shipengine-timestamp", "2023-11-14T22:13:00Z"),
+            ("x-shipengine-rsa-sha256-signature", &sha256(&RSA, &format!("2023-11-14T22:13:00Z.{body}"))),
+        ];
+        request(&headers, body)
+    };
+    assert_eq!(event(&shipengine, &deliver("k1")).1, "API_TRACK");
+    assert!(matches!(why(&shipengine, &deliver("k2")), Why::Wrong(_)));
+    assert_eq!(why(&shipengine, &deliver("k3")), Why::UnknownKey);
+    assert!(matches!(why(&shipengine, &deliver("")), Why::Missing(_)));
 }

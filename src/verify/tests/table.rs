@@ -154,7 +154,7 @@ fn a_signature_with_one_bit_changed_or_cut_short_is_refused() {
                 let claim = claim::read(&source.scheme, text).unwrap();
                 let mut bytes = claim::decode(encoding, claim.signatures[0]).unwrap();
                 change(&mut bytes);
-                claim::write(&source.scheme, &claim::encode(encoding, &bytes), claim.timestamp.unwrap_or_default())
+                claim::write(&source.scheme, &claim::encode(encoding, &bytes), claim.timestamp.unwrap_or_default(), &[])
             })
         };
         event(&source, &resigned(&|_| ()));
@@ -220,8 +220,7 @@ fn a_signed_timestamp_that_is_no_number_is_refused() {
     let source = known("stripe", &[SECRET]);
     for text in ["", "now", "-5", "99999999999999999999", "9223372036854775807", "0"] {
         let mut request = request(&[("Stripe-Signature", "t=,v1=00")], "{}");
-        let key = Key::new(&source.scheme.proof, SECRET.as_bytes()).unwrap();
-        let signature = key.sign(&[text.as_bytes(), b".", b"{}"]);
+        let signature = made(&source, SECRET.as_bytes(), &[text.as_bytes(), b".", b"{}"]);
         request = replaced(&request, "stripe-signature", |_| format!("t={text},v1={}", hex::encode(&signature)));
         let why = why(&source, &request);
         assert!(!matches!(why, Why::Wrong(_)), "{text}: {why}");
