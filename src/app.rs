@@ -1,6 +1,6 @@
 //! hookbox as a whole: the rooms put together, signals heard, and the order in which all of it ends.
 //!
-//! Start: inbox, dispatch, listener, admin. End: stop accepting, finish the requests, stop claiming, wait for the
+//! Start: inbox, listener, admin, dispatch. End: stop accepting and claiming, finish the requests, wait for the
 //! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
 
 use std::path::Path;
@@ -88,8 +88,9 @@ impl App {
     pub fn stop(self) {
         log::info!("stopping: no more deliveries are taken in");
         self.inbox.stop_accepting();
+        self.dispatcher.stop_claiming();
         self.listener.stop();
-        self.dispatcher.stop();
+        self.dispatcher.join();
         self.admin.stop();
         self.inbox.close();
         log::info!("stopped");
