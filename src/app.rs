@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Reloads};
@@ -131,6 +131,8 @@ impl App {
 /// # Errors
 /// When the system does not let us listen.
 pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
+    // Hearing CHLD ends its being ignored, as some supervisors start us: no exit status could be had then.
+    signal_hook::flag::register(SIGCHLD, Arc::default())?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
