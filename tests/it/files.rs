@@ -101,7 +101,7 @@ fn an_address_in_use_is_refused_with_its_name() {
 fn the_views_read_well_in_the_sqlite_shell() {
     let hookbox = Hookbox::new()
         .handler("deploy", crate::support::script::sh("echo 'no such branch' >&2; exit 65"))
-        .expect_warnings()
+        .expect_failures()
         .start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
