@@ -128,7 +128,7 @@ fn a_note_is_kept_in_the_ledger() {
 
 #[test]
 fn a_result_file_that_makes_no_sense_does_not_change_the_ending() {
-    let garbage = ["not json", "[1]", r#"{"retry_after":"soon"}"#, r#"{"dead":7}"#];
+    let garbage = ["not json", "[1]", r#"{"retry_after":"soon"}"#, r#"{"dead":7}"#, r#"{"deaad":"typo"}"#];
     for text in garbage {
         let hookbox = Hookbox::new().handler("deploy", says(text).then_succeeds()).start();
         let event = hookbox.deliver(github::push());

@@ -9,11 +9,13 @@ mod support;
 
 mod answers;
 mod architecture;
+mod contract;
 mod crashes;
 mod demo;
 mod endings;
 mod files;
 mod hands;
+mod hostile;
 mod limits;
 mod output;
 mod paused;

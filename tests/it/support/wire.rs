@@ -111,6 +111,11 @@ impl Wire {
         self.unread.len()
     }
 
+    /// Says that nothing more will come.
+    pub fn end_of_request(&self) {
+        self.stream.shutdown(Shutdown::Write).ok();
+    }
+
     /// Ends the connection in both directions.
     pub fn close(&self) {
         self.stream.shutdown(Shutdown::Both).ok();
