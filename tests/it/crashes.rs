@@ -177,7 +177,13 @@ impl Clients {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| while !over.load(Ordering::Relaxed) && self.send_over(address, &over).is_ok() {});
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        if self.send_over(address, &over).is_err() {
+                            break;
+                        }
+                    }
+                });
             }
             work();
             over.store(true, Ordering::Relaxed);

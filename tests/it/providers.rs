@@ -7,6 +7,9 @@ use crate::support::script::succeeds;
 use crate::support::wire::{Reply, Wire};
 use crate::support::{Hookbox, Running, github};
 
+/// A provider, its signature's header, and a change of the header's value.
+type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&str) -> String);
+
 #[test]
 fn every_provider_of_the_table_is_tested_here() {
     let hookbox = Hookbox::new();
@@ -100,7 +103,7 @@ fn either_of_two_secrets_is_good_while_they_rotate() {
 fn any_of_several_signatures_in_one_header_may_match() {
     let hookbox = Hookbox::new().start();
     let wrong = [hex::encode([7; 32]), base64::engine::general_purpose::STANDARD.encode([7; 32])];
-    let cases: [(&str, &str, &dyn Fn(&str) -> String); 3] = [
+    let cases: [Case<'_>; 3] = [
         ("stripe", "Stripe-Signature", &|value| value.replacen(",v1=", &format!(",v1={},v1=", wrong[0]), 1)),
         ("stripe", "Stripe-Signature", &|value| format!("{value},v1={}", wrong[0])),
         ("standard-webhooks", "webhook-signature", &|value| format!("v1a,{} v1,{} {value} v2,x", wrong[1], wrong[1])),

@@ -86,6 +86,7 @@ impl Hookbox {
     }
 
     /// A handler with settings of its own.
+    #[expect(clippy::needless_pass_by_value, reason = "scripts are written where they are handed over")]
     pub fn handler_with(mut self, name: &str, lines: &str, script: Script) -> Self {
         self.handlers.push((name.to_owned(), handler_lines(name, lines)));
         install(self.folder.path(), name, &script);
