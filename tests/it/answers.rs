@@ -190,6 +190,27 @@ fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
 }
 
 #[test]
+fn a_socket_file_can_be_listened_on_and_one_left_behind_is_replaced() {
+    let mut hookbox = Hookbox::new().server("listen = \"unix:hooks.sock\"").start();
+    let socket = hookbox.folder().join("hooks.sock");
+    for id in ["before", "after"] {
+        let request = github::push().with_id(id).render();
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        let mut text = format!("POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", request.path);
+        for (name, value) in &request.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", request.body.len()));
+        std::io::Write::write_all(&mut stream, &[text.as_bytes(), &request.body].concat()).unwrap();
+        let answer = std::io::read_to_string(stream).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        hookbox.kill();
+        hookbox.start_again();
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 2);
+}
+
+#[test]
 fn a_query_does_not_hide_the_path() {
     let hookbox = Hookbox::new().start();
     let request = github::push().render();

@@ -3,6 +3,7 @@
 use crate::support::delivery::Delivery;
 use crate::support::running::Done;
 use crate::support::script::{fails, records, sh, succeeds, waits_for};
+use crate::support::wire::free_address;
 use crate::support::{Event, Hookbox, github, until};
 
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
@@ -202,11 +203,7 @@ fn the_verbs_work_on_the_file_when_nobody_serves_it() {
 
 #[test]
 fn health_says_whether_somebody_serves() {
-    let mut hookbox = Hookbox::new().start();
-    let admin = format!("http://{}", hookbox.admin());
-    hookbox.rewrite(|text| {
-        text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{}\"", &admin[7..]))
-    });
+    let mut hookbox = Hookbox::new().admin(&format!("listen = \"{}\"", free_address())).start();
     hookbox.ok(&["health"]);
     assert!(hookbox.stop().success());
     assert_eq!(hookbox.run(&["health"]).status, Some(1));

@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use crate::support::delivery::Delivery;
 use crate::support::hookbox::{handler_lines, install};
 use crate::support::script::{sh, succeeds, waits_for};
+use crate::support::wire::free_address;
 use crate::support::{Hookbox, Running, github, until};
 
 const WRONG: &str = r#"[server]
@@ -140,6 +141,19 @@ fn a_reload_that_is_wrong_changes_nothing_and_says_why() {
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.job(&event).handler, "deploy");
+}
+
+#[test]
+fn the_verb_reload_says_what_came_of_it() {
+    let address = free_address();
+    let hookbox = Hookbox::new().admin(&format!("listen = \"{address}\"")).expect_warning("changes nothing").start();
+    let kept = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
+    hookbox.rewrite(|text| format!("no_such_key = 1\n{text}"));
+    let refused = hookbox.run(&["reload"]);
+    assert!(matches!(refused.status, Some(1 | 2)), "{refused:?}");
+    assert!(refused.stderr.contains("no_such_key"), "{refused:?}");
+    hookbox.rewrite(|_| kept);
+    hookbox.ok(&["reload"]);
 }
 
 #[test]
