@@ -220,6 +220,40 @@ fn a_query_does_not_hide_the_path() {
 }
 
 #[test]
+fn requests_sent_in_one_go_are_answered_in_their_order() {
+    let hookbox = Hookbox::new().start();
+    let (first, second) = (github::push(), github::push());
+    let mut together = Vec::new();
+    for request in [&first, &first, &second].map(|push| push.render()) {
+        together.extend_from_slice(format!("POST {} HTTP/1.1\r\nHost: x\r\n", request.path).as_bytes());
+        for (name, value) in &request.headers {
+            together.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        together.extend_from_slice(format!("Content-Length: {}\r\n\r\n", request.body.len()).as_bytes());
+        together.extend_from_slice(&request.body);
+    }
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    wire.write(&together).unwrap();
+    let said = [(); 3].map(|()| wire.reply().unwrap().text());
+    assert!(
+        said[0].contains("accepted") && said[1].contains("duplicate\"") && said[2].contains("accepted"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_compressed_body_stays_as_it_came() {
+    let hookbox = Hookbox::new().start();
+    let gzipped = hex::decode("1f8b08000000000000034bcb2f07001e7b7d0c03000000").unwrap();
+    let delivery = Delivery::from("own")
+        .with_body(gzipped.clone())
+        .with_content_type("application/octet-stream")
+        .with_header("Content-Encoding", "gzip");
+    let event = hookbox.deliver(&delivery);
+    assert_eq!(hookbox.inbox.body("own", &event.id), gzipped);
+}
+
+#[test]
 fn one_connection_carries_many_deliveries() {
     let hookbox = Hookbox::new().start();
     let mut wire = Wire::open(hookbox.hooks()).unwrap();

@@ -4,7 +4,7 @@ use crate::support::delivery::Delivery;
 use crate::support::running::Done;
 use crate::support::script::{fails, records, sh, succeeds, waits_for};
 use crate::support::wire::free_address;
-use crate::support::{Event, Hookbox, github, until};
+use crate::support::{BINARY, Event, Hookbox, github, until};
 
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
@@ -183,6 +183,20 @@ fn lists_can_be_filtered_and_read_by_scripts() {
     assert!(!shown.contains('\u{1b}'), "colours belong on a terminal alone");
     hookbox.json(&["status"]);
     hookbox.ok(&["status"]);
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_failure() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    for _ in 0..60 {
+        hookbox.deliver(github::push().with_id(&format!("{}{}", "x".repeat(200), github::push().id)));
+    }
+    for verb in ["events", "events --json", "jobs", "providers"] {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-c", &format!("'{BINARY}' {verb} | :")]).env("HOOKBOX_CONFIG", hookbox.folder().join("hookbox.toml"));
+        let done = crate::support::running::finish(&mut sh);
+        assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""), "{verb}");
+    }
 }
 
 #[test]

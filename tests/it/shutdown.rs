@@ -52,6 +52,23 @@ fn a_request_under_way_is_answered_before_hookbox_ends() {
 }
 
 #[test]
+fn a_request_that_waits_for_a_held_database_is_answered_before_hookbox_ends() {
+    let mut hookbox = Hookbox::new().start();
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let push = github::push();
+    let request = push.render();
+    let mut wire = Wire::begin(hookbox.hooks(), &request, request.body.len()).unwrap();
+    hookbox.signal(Signal::TERM);
+    until("new connections to be refused", || turned_away(&hookbox).then_some(()));
+    holder.execute_batch("COMMIT").unwrap();
+    let status = wire.reply().unwrap().status;
+    assert!(matches!(status, 200 | 503), "{status}");
+    assert!(hookbox.wait_for_end().success());
+    assert!(status == 503 || hookbox.inbox.state("github", &push.id).is_some());
+}
+
+#[test]
 fn under_load_every_200_is_stored_and_no_answer_is_torn() {
     let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let address = hookbox.hooks();
