@@ -8,6 +8,7 @@ mod vectors;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::Guards;
 use crate::provider::{Row, find};
 use crate::secret::Secret;
 
@@ -22,6 +23,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         scheme: Arc::new(Scheme::from_row(row).unwrap()),
         secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
         max_body: 1 << 20,
+        guards: Guards::default(),
     }
 }
 
