@@ -110,8 +110,8 @@ CREATE TABLE bodies (
 
 -- What the inbox needs to know of itself.
 CREATE TABLE meta (
-  name  TEXT PRIMARY KEY,                                    -- token_key: of the HMAC-SHA-256 in refusals.tokens
-  value BLOB NOT NULL
+  name  TEXT PRIMARY KEY,
+  value ANY  NOT NULL                                        -- token_key: key of the HMAC-SHA-256 in refusals.tokens
 ) STRICT, WITHOUT ROWID;
 
 -- Deliveries per source and hour.

@@ -99,16 +99,16 @@ impl Writer {
         }
     }
 
-    /// One transaction: what arrives while others are written still joins. Counted refusals ride along.
+    /// One transaction: what arrives while others are written still joins. Refusals ride along.
     fn transact(
         &mut self,
         first: Option<Command>,
         next: &mut dyn FnMut() -> Option<Command>,
         batch: &mut Vec<Command>,
     ) -> rusqlite::Result<Vec<Written>> {
-        let refused = self.shared.tally.take();
+        let refused = self.shared.ring.take();
         let mut counts = Counts::default();
-        counts.refusals(&refused, Millis::now());
+        counts.refusals(&refused.counted, Millis::now());
         batch.extend(first);
         let result = self.begin().and_then(|()| {
             let (mut written, mut bytes) = (Vec::new(), 0);
@@ -119,12 +119,13 @@ impl Writer {
                     batch.extend(next());
                 }
             }
+            refused.write(&self.connection)?;
             counts.write(&self.connection)?;
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             Ok(written)
         });
         if result.is_err() {
-            self.shared.tally.give_back(refused);
+            self.shared.ring.give_back(refused);
             self.roll_back();
         }
         result
@@ -144,7 +145,7 @@ impl Writer {
 
     fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
-            Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
+            Command::Accept(delivery) => delivery.routed.store(&self.connection, counts).map(Written::Accepted),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
                 turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
@@ -160,7 +161,7 @@ impl Writer {
             match (command, written) {
                 (Command::Accept(delivery), Written::Accepted(receipt)) => {
                     if receipt.is_accepted() {
-                        new_jobs += i64::try_from(delivery.jobs()).unwrap_or(0);
+                        new_jobs += i64::try_from(delivery.routed.jobs()).unwrap_or(0);
                     }
                     delivery.answer(Ok(receipt));
                 }
@@ -211,7 +212,7 @@ impl Writer {
     fn tick(&mut self) {
         self.next_tick = Instant::now() + TICK;
         self.watch.look(&self.connection);
-        if !self.shared.tally.is_empty() {
+        if !self.shared.ring.is_empty() {
             self.write(None, &mut || None);
         }
     }
@@ -224,7 +225,7 @@ impl Writer {
 
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     fn finish(mut self) {
-        if !self.shared.tally.is_empty() {
+        if !self.shared.ring.is_empty() {
             self.write(None, &mut || None);
         }
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
@@ -239,7 +240,7 @@ impl Writer {
 impl Command {
     fn bytes(&self) -> usize {
         match self {
-            Self::Accept(delivery) => delivery.bytes(),
+            Self::Accept(delivery) => delivery.routed.bytes(),
             Self::Turn(..) | Self::Durability(_) => 0,
         }
     }
@@ -275,16 +276,5 @@ fn refuse_all(batch: Vec<Command>, why: &NotStored) {
 fn reply(answer: &Sender<Result<Turned, InboxError>>, result: Result<Turned, InboxError>) {
     if answer.send(result).is_err() {
         log::debug!("nobody waits for a turn any more");
-    }
-}
-
-impl InboxError {
-    fn of(why: &NotStored) -> Self {
-        match why {
-            NotStored::QueueFull | NotStored::Backlog | NotStored::DiskLow | NotStored::Busy => {
-                Self::Passing(why.to_string())
-            }
-            NotStored::Failing(_) | NotStored::Closing => Self::Final(why.to_string()),
-        }
     }
 }

@@ -33,6 +33,6 @@ CREATE TABLE bodies (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE meta (
-  name  TEXT PRIMARY KEY,                                    -- token_key: of the HMAC-SHA-256 in refusals.tokens
-  value BLOB NOT NULL
+  name  TEXT PRIMARY KEY,
+  value ANY  NOT NULL                                        -- token_key: key of the HMAC-SHA-256 in refusals.tokens
 ) STRICT, WITHOUT ROWID;

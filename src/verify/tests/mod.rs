@@ -1,6 +1,7 @@
 //! The engine against published vectors, against every row of the table, and against noise.
 
 mod hostile;
+mod mask;
 mod names;
 mod table;
 mod vectors;
