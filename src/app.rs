@@ -92,10 +92,7 @@ impl App {
         self.listener.stop();
         self.dispatcher.stop();
         self.admin.stop();
-        match Arc::try_unwrap(self.inbox) {
-            Ok(inbox) => inbox.close(),
-            Err(_) => log::warn!("the inbox is still in use; it is closed with the process"),
-        }
+        self.inbox.close();
         log::info!("stopped");
     }
 
@@ -174,7 +171,10 @@ fn guarded(config: &Config) -> Vec<Arc<str>> {
 
 fn dispatch_settings(config: &Config) -> dispatch::Settings {
     let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
+    let mut results = config.inbox.path.clone().into_os_string();
+    results.push(".results");
     dispatch::Settings {
+        results: results.into(),
         dispatch: config.dispatch.clone(),
         handlers: config.handlers.clone(),
         private_headers: config.sources.iter().map(private).collect(),

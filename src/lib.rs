@@ -22,9 +22,9 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`request`], [`shutdown`] |
-//! | 1 | [`provider`], [`outcome`], [`logging`], [`refused`] |
-//! | 2 | [`config`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`] |
+//! | 1 | [`request`], [`provider`], [`outcome`], [`logging`] |
+//! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
 //! | 5 | [`listener`], [`dispatch`], [`admin`] |

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn print_all(rows: &[Named]) -> Result<(), Failure> {
-    let mut list = Rows::new(&["NAME", "PROVIDER", "PROOF", "EVENT ID", "EVENT TYPE"]);
+    let mut list = Rows::new(&["NAME", "PROVIDER", "PROOF", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
     for Named { name, row } in rows {
         let id = row.event_id.iter().map(joined(":")).collect::<Vec<_>>().join(", else ");
         let event_type = row.event_type.iter().map(joined(" . ")).collect::<Vec<_>>().join(", else ");

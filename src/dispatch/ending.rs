@@ -1,4 +1,7 @@
 //! From an attempt's ending to the row that the ledger keeps of it, and a log line for a person.
+//!
+//! What the ending means is `outcome`'s to decide, with fresh jitter from here. Attempts for which there never was a
+//! process end here as well, so that no claimed job is left without an ending.
 
 use crate::clock::Millis;
 use crate::handler::{Captured, Ended};

@@ -4,15 +4,17 @@
 //! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use tempfile::TempDir;
 
 use crate::clock::Millis;
 use crate::config;
-use crate::handler::{Cancel, Why};
+use crate::handler::{self, Cancel, Why};
 use crate::inbox::{Claimed, Finished, Inbox, InboxError, JobRef, Turn, Turned};
 use crate::outcome::Policy;
 use crate::shutdown::{Call, Caller};
@@ -60,15 +62,18 @@ pub(super) struct Scheduler {
     /// Whether there may be something to claim.
     may_claim: bool,
     next_due_at: Option<Millis>,
-    /// The folder for result files; goes with the scheduler.
-    _results: TempDir,
 }
 
 impl Scheduler {
     pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: Caller) -> std::io::Result<Self> {
-        let results = tempfile::Builder::new().prefix("hookbox-results-").tempdir()?;
+        let lost: Vec<_> = inbox.lost().iter().map(|job| (job.id, job.attempt)).collect();
+        let ended = handler::end_leftovers(&settings.results, &lost);
+        if ended > 0 {
+            log::warn!("{ended} processes of lost attempts were still running and have been ended");
+        }
+        make_folder(&settings.results)?;
         let states = inbox.handler_states().map_err(std::io::Error::other)?;
-        let (workers, endings) = Workers::new(inbox.clone(), results.path().to_owned());
+        let (workers, endings) = Workers::new(inbox.clone(), settings.results.clone());
         let mut lanes = Lanes::default();
         lanes.reload(&settings.handlers, &states, Millis::now());
         Ok(Self {
@@ -83,7 +88,6 @@ impl Scheduler {
             changed: HashSet::new(),
             may_claim: true,
             next_due_at: None,
-            _results: results,
         })
     }
 
@@ -266,6 +270,9 @@ impl Scheduler {
         self.write_last(Instant::now() + GIVE_UP_AFTER);
         if self.running.is_empty() {
             self.workers.join();
+            if let Err(error) = fs::remove_dir_all(&self.settings.results) {
+                log::debug!("{} could not be removed: {error}", self.settings.results.display());
+            }
         } else {
             log::error!("{} attempts did not end; they count as lost at the next start", self.running.len());
         }
@@ -293,5 +300,13 @@ impl Scheduler {
                 }
             }
         }
+    }
+}
+
+/// An empty folder of our own: what lies in it was left by a hookbox that was killed.
+fn make_folder(results: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(results) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => fs::DirBuilder::new().mode(0o700).create(results),
     }
 }

@@ -9,6 +9,7 @@ mod command;
 mod environment;
 mod group;
 mod idempotency;
+mod leftovers;
 mod output;
 mod program;
 mod result;
@@ -25,6 +26,7 @@ use watch::Watched;
 pub use cancel::{Cancel, Why};
 pub use environment::visible_headers;
 pub use idempotency::idempotency_key;
+pub use leftovers::end_leftovers;
 pub use output::{HEAD, KEPT, TAIL};
 
 use crate::clock::Millis;

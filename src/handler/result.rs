@@ -32,11 +32,16 @@ pub(super) struct ResultFile {
 impl ResultFile {
     /// Chooses the path and makes sure that nothing is there yet.
     pub(super) fn new(folder: &Path, job_id: i64, attempt: u32) -> io::Result<Self> {
-        let path = folder.join(format!("{job_id}-{attempt}.json"));
+        let path = Self::path_of(folder, job_id, attempt);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Self { path }),
         }
+    }
+
+    /// Where an attempt's file is; no other attempt has the same.
+    pub(super) fn path_of(folder: &Path, job_id: i64, attempt: u32) -> PathBuf {
+        folder.join(format!("{job_id}-{attempt}.json"))
     }
 
     pub(super) fn path(&self) -> &Path {

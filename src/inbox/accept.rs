@@ -84,6 +84,20 @@ impl Routed {
         self.handlers.iter().map(Vec::len).sum()
     }
 
+    /// Whether all its events are stored already, so that it adds nothing but a count.
+    pub(super) fn is_known(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut known = connection.prepare_cached(
+            "SELECT 1 FROM events WHERE source = ?1 AND event_id = ?2
+             UNION ALL SELECT 1 FROM keys WHERE source = ?1 AND event_id = ?2",
+        )?;
+        for item in self.verified.items() {
+            if !known.exists((self.verified.source().as_ref(), &item.event_id))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes all its events, within the caller's transaction.
     pub(super) fn store(&self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<Receipt> {
         let mut receipt = Receipt { events: 0, duplicates: 0 };

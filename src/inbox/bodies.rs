@@ -4,13 +4,43 @@
 //! Only such sources write here. When a source gets the guard, what it had stored without is filled in, so that the
 //! guard knows everything the inbox knows.
 
+use std::sync::{Arc, PoisonError};
+
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::meta;
+use super::{Inbox, InboxError, file, meta};
 use crate::verify::Item;
 
 /// Events looked at in one transaction.
 const CHUNK: i64 = 20_000;
+
+impl Inbox {
+    /// From now on a body of these sources makes an event known, those stored before included.
+    ///
+    /// # Errors
+    /// When what was stored before cannot be gone through.
+    pub fn guard_bodies(&self, sources: &[Arc<str>]) -> Result<(), InboxError> {
+        let before = self.guarded();
+        let set = |guarded| *self.shared.guarded.write().unwrap_or_else(PoisonError::into_inner) = guarded;
+        // First, so that what arrives meanwhile is remembered too.
+        set(sources.into());
+        let (path, durability) = self.shared.with_settings(|settings| (settings.path.clone(), settings.durability));
+        for source in sources.iter().filter(|source| !before.contains(source)) {
+            let caught_up = file::open(&path, durability)
+                .map_err(|error| error.to_string())
+                .and_then(|mut connection| catch_up(&mut connection, source).map_err(|error| error.to_string()));
+            if let Err(why) = caught_up {
+                set(before);
+                return Err(InboxError::Passing(format!("{source}: replay_guard: {why}")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn guarded(&self) -> Arc<[Arc<str>]> {
+        self.shared.guarded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// Whether the item's body is known under another id, and its own id is not. Counted as a delivery of the first then.
 pub(super) fn is_replay(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<bool> {
@@ -69,7 +99,7 @@ pub(super) fn catch_up(connection: &mut Connection, source: &str) -> rusqlite::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inbox::sample::Sample;
+    use crate::inbox::tests::Sample;
 
     #[test]
     fn what_was_stored_without_the_guard_is_filled_in_and_the_first_id_stays() {

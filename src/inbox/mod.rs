@@ -19,9 +19,9 @@ mod meta;
 mod pool;
 mod recover;
 mod ring;
-#[cfg(test)]
-mod sample;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 mod writer;
@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
@@ -62,6 +62,7 @@ pub struct Inbox {
     shared: Arc<Shared>,
     readers: pool::Pool,
     writer: JoinHandle<()>,
+    lost: Vec<JobRef>,
     _lock: file::InstanceLock,
 }
 
@@ -93,8 +94,8 @@ impl Inbox {
         let failed = |error| OpenError::Sqlite { path: settings.path.clone(), error };
         let lost = recover::settle(&connection, Millis::now()).map_err(failed)?;
         let token_key = meta::make_token_key(&connection).map_err(failed)?;
-        if lost > 0 {
-            log::warn!("{lost} attempts were under way when hookbox last ended; their jobs will run again");
+        if !lost.is_empty() {
+            log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
         }
         let shared = Arc::new(Shared {
             routes: RwLock::new(Arc::new(routes)),
@@ -116,7 +117,7 @@ impl Inbox {
             .spawn(move || writer.run(&queue))
             .map_err(|error| OpenError::Access { path: settings.path.clone(), error })?;
         let readers = pool::open(&settings.path);
-        Ok(Self { commands, wakes, shared, readers, writer, _lock: lock })
+        Ok(Self { commands, wakes, shared, readers, writer, lost, _lock: lock })
     }
 
     /// Stores a verified delivery with its jobs, and answers when the commit is synced.
@@ -135,7 +136,7 @@ impl Inbox {
         answered.await.unwrap_or(Err(NotStored::Closing))
     }
 
-    /// Whether a delivery would be taken in now.
+    /// Whether deliveries are looked at now. With too many jobs pending they are, since duplicates still get their 200.
     ///
     /// # Errors
     /// Why not.
@@ -147,11 +148,18 @@ impl Inbox {
             Err(NotStored::Failing("a sync has failed".into()))
         } else if holds(&self.shared.disk_low) {
             Err(NotStored::DiskLow)
-        } else if holds(&self.shared.backlog) {
-            Err(NotStored::Backlog)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a new event would be stored now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_ready(&self) -> Result<(), NotStored> {
+        self.is_open()?;
+        if self.shared.backlog.load(Ordering::Relaxed) { Err(NotStored::Backlog) } else { Ok(()) }
     }
 
     /// Counts a delivery that was turned away, and keeps what `describe` tells of it, unless its source has had its
@@ -192,6 +200,12 @@ impl Inbox {
         turn::handler_states(&connection).map_err(|error| InboxError::Passing(error.to_string()))
     }
 
+    /// Attempts that were under way when the last hookbox ended; something of them may still run.
+    #[must_use]
+    pub fn lost(&self) -> &[JobRef] {
+        &self.lost
+    }
+
     /// Signals that there may be something to do: new jobs, or a change by another process.
     #[must_use]
     pub fn wakes(&self) -> Receiver<()> {
@@ -209,29 +223,6 @@ impl Inbox {
         *self.shared.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
     }
 
-    /// From now on a body of these sources makes an event known, those stored before included.
-    ///
-    /// # Errors
-    /// When what was stored before cannot be gone through.
-    pub fn guard_bodies(&self, sources: &[Arc<str>]) -> Result<(), InboxError> {
-        let before = self.guarded();
-        let set = |guarded| *self.shared.guarded.write().unwrap_or_else(PoisonError::into_inner) = guarded;
-        // First, so that what arrives meanwhile is remembered too.
-        set(sources.into());
-        let (path, durability) = self.shared.with_settings(|settings| (settings.path.clone(), settings.durability));
-        for source in sources.iter().filter(|source| !before.contains(source)) {
-            let caught_up =
-                file::open(&path, durability).map_err(|error| error.to_string()).and_then(|mut connection| {
-                    bodies::catch_up(&mut connection, source).map_err(|error| error.to_string())
-                });
-            if let Err(why) = caught_up {
-                set(before);
-                return Err(InboxError::Passing(format!("{source}: replay_guard: {why}")));
-            }
-        }
-        Ok(())
-    }
-
     /// From now on these limits hold. The path stays.
     ///
     /// # Errors
@@ -247,20 +238,18 @@ impl Inbox {
         self.shared.closing.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what still waits, checkpoints and closes.
-    pub fn close(self) {
+    /// Writes what still waits, checkpoints and closes, once nobody else uses the inbox any more.
+    pub fn close(self: Arc<Self>) {
         self.stop_accepting();
-        let Self { commands, readers, writer, .. } = self;
+        let Some(Self { commands, readers, writer, .. }) = alone(self) else {
+            return log::warn!("the inbox is still in use; it is closed with the process");
+        };
         // The writer is the last to close, so that SQLite folds the WAL in and removes it.
         drop(readers);
         drop(commands);
         if writer.join().is_err() {
             log::error!("the writer ended in a panic");
         }
-    }
-
-    fn guarded(&self) -> Arc<[Arc<str>]> {
-        self.shared.guarded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn routes(&self) -> Arc<Routes> {
@@ -272,6 +261,19 @@ impl Shared {
     fn with_settings<T>(&self, look: impl FnOnce(&config::Inbox) -> T) -> T {
         look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The inbox itself, when the threads that have just ended let go of it within a moment.
+fn alone(mut inbox: Arc<Inbox>) -> Option<Inbox> {
+    const TRIES: u32 = 200;
+    for _ in 0..TRIES {
+        inbox = match Arc::try_unwrap(inbox) {
+            Ok(inbox) => return Some(inbox),
+            Err(shared) => shared,
+        };
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    None
 }
 
 /// Bytes free for us on the disk that holds a path; `None` when the system does not tell.

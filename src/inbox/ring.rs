@@ -142,7 +142,7 @@ fn bytes(refused: &Refused) -> usize {
 mod tests {
     use super::*;
     use crate::clock::Millis;
-    use crate::inbox::sample::Sample;
+    use crate::inbox::tests::Sample;
 
     fn refused(body: usize) -> Refused {
         Refused {

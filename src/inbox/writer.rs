@@ -41,6 +41,8 @@ pub(super) enum Command {
 /// A command that is written and waits for the commit.
 enum Written {
     Accepted(Receipt),
+    /// New, with too many jobs pending.
+    TooMany,
     Turned(Turned),
 }
 
@@ -145,6 +147,7 @@ impl Writer {
 
     fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
+            Command::Accept(delivery) if self.is_too_many(delivery)? => Ok(Written::TooMany),
             Command::Accept(delivery) => delivery.routed.store(&self.connection, counts).map(Written::Accepted),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
@@ -152,6 +155,10 @@ impl Writer {
             }
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
         }
+    }
+
+    fn is_too_many(&self, delivery: &Delivery) -> rusqlite::Result<bool> {
+        Ok(self.shared.backlog.load(Ordering::Relaxed) && !delivery.routed.is_known(&self.connection)?)
     }
 
     /// After the commit: everyone learns what became of his command, and the dispatcher that there is work.
@@ -165,6 +172,7 @@ impl Writer {
                     }
                     delivery.answer(Ok(receipt));
                 }
+                (Command::Accept(delivery), Written::TooMany) => delivery.answer(Err(NotStored::Backlog)),
                 (Command::Turn(turn, answer), Written::Turned(turned)) => {
                     more_pending += change_in_pending(&turn, &turned);
                     if turned.was_changed_outside {

@@ -1,4 +1,7 @@
 //! Which source a path belongs to, and its limits: made once per configuration.
+//!
+//! A path comes in, exactly as it was received; out goes the source's verifier. A path with one slash more is
+//! another path: nothing is guessed, nothing redirected.
 
 use std::collections::HashMap;
 use std::sync::Arc;

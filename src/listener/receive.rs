@@ -23,6 +23,10 @@ use super::record::{self, Seen};
 /// Names and values of all headers together.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
+/// Bytes of a refused body that are still read, and for how long.
+const MAX_THROWN_AWAY: usize = 1 << 20;
+const THROWING_AWAY_ENDS_AFTER: Duration = Duration::from_secs(1);
+
 /// The service of every path.
 pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Shared>) -> HttpResponse {
     let endpoints = shared.endpoints.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -64,9 +68,15 @@ async fn answer(
         return Answer::NotStored(why);
     }
     let mut share = shared.in_flight.share();
-    let body = match read_in_time(http, payload, (endpoint.max_body, endpoints.request_timeout), &mut share).await {
+    let mut payload = payload;
+    let limits = (endpoint.max_body, endpoints.request_timeout);
+    let body = match read_in_time(http, &mut payload, limits, &mut share).await {
         Ok(body) => body,
-        Err(answer) => return answer,
+        Err(answer) => {
+            drop(share);
+            throw_away(payload).await;
+            return answer;
+        }
     };
     let request = seen.request.insert(request_of(http, body));
     judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
@@ -111,7 +121,7 @@ async fn judge(
 
 async fn read_in_time(
     http: &HttpRequest,
-    payload: Payload,
+    payload: &mut Payload,
     (max_body, time_limit): (u64, Duration),
     share: &mut Share,
 ) -> Result<Bytes, Answer> {
@@ -125,7 +135,7 @@ async fn read_in_time(
     tokio::time::timeout(time_limit, read(payload, max_body, share)).await.unwrap_or(Err(Answer::TooSlow))
 }
 
-async fn read(mut payload: Payload, max_body: u64, share: &mut Share) -> Result<Bytes, Answer> {
+async fn read(payload: &mut Payload, max_body: u64, share: &mut Share) -> Result<Bytes, Answer> {
     let mut first = None;
     let mut rest = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -151,6 +161,22 @@ async fn read(mut payload: Payload, max_body: u64, share: &mut Share) -> Result<
 /// How long the body is said to be.
 pub(super) fn announced_bytes(http: &HttpRequest) -> Option<u64> {
     http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+/// Reads on for a moment: a client that is still sending when the connection ends may never see the answer.
+async fn throw_away(mut payload: Payload) {
+    let mut left = MAX_THROWN_AWAY;
+    let reading = async {
+        while let Some(Ok(chunk)) = payload.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    if tokio::time::timeout(THROWING_AWAY_ENDS_AFTER, reading).await.is_err() {
+        log::debug!("a client that was turned away goes on sending");
+    }
 }
 
 fn header_bytes(http: &HttpRequest) -> usize {

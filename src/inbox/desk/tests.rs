@@ -1,7 +1,11 @@
+//! Which files a person's way in opens, and which it refuses and leaves as they are.
+//!
+//! Over real files in a scratch folder, some of them in the hands of another process.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 fn refusal(path: &Path) -> String {
     Desk::open(path).unwrap_err().to_string()

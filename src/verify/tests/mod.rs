@@ -1,4 +1,7 @@
 //! The engine against published vectors, against every row of the table, and against noise.
+//!
+//! Sources are made of the embedded rows, time stands still, and signatures come from outside the engine where
+//! somebody has published them.
 
 mod hostile;
 mod mask;
