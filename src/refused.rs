@@ -23,7 +23,7 @@ pub struct Refused {
     pub status: u16,
     /// Why, in words for the operator.
     pub reason: String,
-    /// The client's address; `None` for a socket's.
+    /// The client's address; `None` where there is none to be told.
     pub remote: Option<String>,
     /// HTTP method.
     pub method: String,

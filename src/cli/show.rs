@@ -85,7 +85,7 @@ fn deliveries(number: i64) -> String {
     }
 }
 
-fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> {
+pub(super) fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> {
     for (index, (name, value)) in stored_headers(json).iter().enumerate() {
         let label = if index == 0 { "headers" } else { "" };
         writeln!(out, "  {label:<10}  {}: {}", shown(name), shown(value))?;

@@ -43,7 +43,7 @@ pub(super) fn note(
             received_at: request.received_at,
             status: status.as_u16(),
             reason: seen.reason.unwrap_or_else(|| reason(status, endpoint)),
-            remote: client.address().or(http.peer_addr().map(|peer| peer.ip())).map(|address| address.to_string()),
+            remote: client.address().map(|address| address.to_string()),
             method: request.method,
             target: masked.target,
             headers: masked.headers,

@@ -9,7 +9,7 @@ CREATE TABLE refusals (
   received_at INTEGER NOT NULL,
   status      INTEGER NOT NULL,                              -- what was answered
   reason      TEXT    NOT NULL,                              -- why, in words for the operator
-  remote      TEXT,                                          -- the client's address; NULL for a socket's
+  remote      TEXT,                                          -- the client's address; NULL where there is none to be told
   method      TEXT    NOT NULL,
   target      TEXT    NOT NULL,                              -- path and query; tokens are ***
   headers     TEXT    NOT NULL CHECK (json_valid(headers)),  -- one JSON object; tokens are ***; a list where values differ
