@@ -1,6 +1,6 @@
 //! hookbox as a whole: the rooms put together, signals heard, and the order in which all of it ends.
 //!
-//! Start: inbox, dispatch, listener, admin. End: stop accepting, finish the requests, stop claiming, wait for the
+//! Start: inbox, listener, admin, dispatch. End: stop accepting and claiming, finish the requests, wait for the
 //! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Reloads};
@@ -89,8 +89,9 @@ impl App {
     pub fn stop(self) {
         log::info!("stopping: no more deliveries are taken in");
         self.inbox.stop_accepting();
+        self.dispatcher.stop_claiming();
         self.listener.stop();
-        self.dispatcher.stop();
+        self.dispatcher.join();
         self.admin.stop();
         self.inbox.close();
         log::info!("stopped");
@@ -132,6 +133,8 @@ impl App {
 /// # Errors
 /// When the system does not let us listen.
 pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
+    // Hearing CHLD ends its being ignored, as some supervisors start us: no exit status could be had then.
+    signal_hook::flag::register(SIGCHLD, Arc::default())?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {

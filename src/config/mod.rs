@@ -1,6 +1,6 @@
 //! The configuration as hookbox means it: every default filled in, every secret read, every reference checked.
 //!
-//! Built from `hookbox.toml` (what was written) by [`read`]; whoever holds a [`Config`] needs no further checks.
+//! Built from `hookbox.toml` (what was written) by [`read()`]; whoever holds a [`Config`] needs no further checks.
 //! Each room takes its own section, never all of it.
 
 mod credential;

@@ -73,11 +73,14 @@ pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKe
         ));
     };
     let case = Case::new(refused, source, sources, key);
-    if let Some(finding) = moment::as_configured(&case) {
+    if let Some(finding) = moment::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
         return only(finding);
     }
     let mut tried = Vec::new();
     let mut findings = headers::missing(&case);
+    if !findings.is_empty() {
+        return Explanation { findings, tried };
+    }
     if !refused.is_whole() && !case.needs_no_body() {
         let bytes = refused.body_bytes;
         findings.push(Finding::new(

@@ -104,7 +104,7 @@ fn a_secret_that_was_mended_since_is_told() {
 
 #[test]
 fn a_delivery_for_another_source_is_told() {
-    let (stripe, github) = (source("pay", "stripe", &["hunter2"]), source("code", "github", &["other"]));
+    let (stripe, github) = (source("pay", "stripe", &["hunter2"]), source("code", "github", &["alpha-secret"]));
     assert_found(
         &signed(&stripe, r#"{"id":"evt_1","type":"x"}"#, NOW),
         &[&github, &stripe],

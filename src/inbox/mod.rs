@@ -12,6 +12,7 @@ pub mod view;
 mod accept;
 mod bodies;
 mod claim;
+mod command;
 mod failure;
 mod file;
 mod finish;
@@ -48,8 +49,9 @@ pub use file::{OpenError, lock_path};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
 use accept::{Delivery, Routed};
+use command::Command;
 use ring::Ring;
-use writer::{Command, Writer};
+use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
 const QUEUE: usize = 4096;
@@ -136,13 +138,16 @@ impl Inbox {
         answered.await.unwrap_or(Err(NotStored::Closing))
     }
 
-    /// Whether deliveries are looked at now. With too many jobs pending they are, since duplicates still get their 200.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn is_open(&self) -> Result<(), NotStored> {
+    /// Whether the end has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed)
+    }
+
+    /// With too many jobs pending it is open all the same: duplicates still get their 200.
+    fn is_open(&self) -> Result<(), NotStored> {
         let holds = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if holds(&self.shared.closing) {
+        if self.is_closing() {
             Err(NotStored::Closing)
         } else if holds(&self.shared.failed) {
             Err(NotStored::Failing("a sync has failed".into()))

@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
 use crate::clock::Millis;
+use crate::inbox::NotStored;
 use crate::request::{Headers, Request};
 use crate::verify::{Genuine, Refusal};
 
@@ -63,9 +64,8 @@ async fn answer(
     if header_bytes(http) > MAX_HEADER_BYTES {
         return Answer::HeadersTooLarge;
     }
-    // Sooner than after reading it: when nothing can be stored, nothing need be read.
-    if let Err(why) = shared.inbox.is_open() {
-        return Answer::NotStored(why);
+    if shared.inbox.is_closing() {
+        return Answer::NotStored(NotStored::Closing);
     }
     let mut share = shared.in_flight.share();
     let mut payload = payload;

@@ -69,7 +69,7 @@ fn the_same_id_from_two_sources_is_two_events() {
 
 #[test]
 fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let mut answers: Vec<(String, Reply)> = Vec::new();
     for &provider in PROVIDERS {
         let delivery = Delivery::from(provider);
@@ -98,7 +98,7 @@ fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
 
 #[test]
 fn a_tampered_body_is_not_genuine() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let request = github::push().render();
     let mut body = request.body.clone();
     body.push(b' ');
@@ -124,7 +124,7 @@ fn a_signature_in_upper_case_is_the_same_bytes() {
 
 #[test]
 fn a_genuine_delivery_without_a_usable_id_or_type_is_400() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let long = "x".repeat(256);
     let refused = [
         ("no id in the header", github::push().without_header("X-GitHub-Delivery")),
@@ -162,7 +162,7 @@ fn a_number_counts_as_text_where_an_id_is_read() {
 
 #[test]
 fn another_path_is_404_and_another_method_405() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     for target in ["/", "/hooks", "/hooks/", "/hooks/unknown", "/hooks/github/more", "/healthz", "/hooks/github%00"] {
         let reply = hookbox.request("POST", target);
         assert_eq!(reply.status, 404, "{target}");
@@ -179,7 +179,7 @@ fn another_path_is_404_and_another_method_405() {
 
 #[test]
 fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
-    let hookbox = Hookbox::new().source_with("github", "path = \"/in/from-github\"").expect_warnings().start();
+    let hookbox = Hookbox::new().source_with("github", "path = \"/in/from-github\"").start();
     let request = github::push().render();
     let at = |path: &str| {
         let mut wire = Wire::open(hookbox.hooks()).unwrap();
@@ -227,7 +227,7 @@ fn sixty_four_clients_with_one_id_make_one_event_and_one_job() {
 
 #[test]
 fn what_was_turned_away_is_counted() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     hookbox.send(&github::push().forged());
     hookbox.send(&github::push().without_header("X-GitHub-Delivery"));
     crate::support::until("both to be counted", || {
@@ -238,7 +238,7 @@ fn what_was_turned_away_is_counted() {
 
 #[test]
 fn probes_answer_on_the_admin_address_alone() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     assert_eq!(hookbox.probe("/healthz").status, 200);
     assert_eq!(hookbox.probe("/readyz").status, 200);
     assert_eq!(hookbox.probe("/hooks/github").status, 404);

@@ -9,12 +9,14 @@ mod support;
 
 mod answers;
 mod architecture;
+mod contract;
 mod crashes;
 mod demo;
 mod endings;
 mod files;
 mod guards;
 mod hands;
+mod hostile;
 mod limits;
 mod output;
 mod paused;

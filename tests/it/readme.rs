@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -109,7 +109,9 @@ fn as_script(blocks: &[Block]) -> String {
             "background" => {
                 let alive = "kill -0 $served || exit 1";
                 let command = block.text.trim();
-                script.push_str(&format!("{command} >&2 &\nserved=$!\nuntil hookbox health; do {alive}; done\n"));
+                script.push_str(&format!(
+                    "{command} >&2 &\nserved=$!\nuntil hookbox health >/dev/null 2>&1; do {alive}; done\n"
+                ));
             }
             "config" => {}
             other => panic!("nobody knows what to do with a block marked {other:?}"),
@@ -120,8 +122,11 @@ fn as_script(blocks: &[Block]) -> String {
 
 /// Stands before the real hookbox: whatever `init` writes listens on ports of this test.
 fn moved_ports() -> String {
-    let free: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let [hooks, admin] = [0, 1].map(|at| free[at].local_addr().unwrap());
+    // Below the ports that the system gives to those who ask for any.
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut free =
+        (first..).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).filter(|at| TcpListener::bind(at).is_ok());
+    let [hooks, admin] = [(); 2].map(|()| free.next().unwrap());
     let sections = format!("\\n[server]\\nlisten = \"{hooks}\"\\n[admin]\\nlisten = \"{admin}\"\\n");
     format!(
         "#!/bin/sh\n[ \"$1\" = init ] || exec '{BINARY}' \"$@\"\n'{BINARY}' \"$@\" || exit\n\

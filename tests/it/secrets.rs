@@ -16,7 +16,7 @@ fn no_secret_is_ever_shown_or_logged() {
             .environment("FROM_THE_ENVIRONMENT", "secret-of-the-environment")
             .handler("fine", succeeds())
             .handler("dies", sh("echo \"$HOOKBOX_HEADERS\" >&2; exit 65"))
-            .expect_warnings()
+            .expect_failures()
             .start();
         let mut secrets: Vec<String> = PROVIDERS.iter().map(|provider| secret_of(provider)).collect();
         secrets.extend(["secret-of-the-environment", "Bearer-of-the-tests", "cookie-of-the-tests"].map(str::to_owned));
@@ -67,7 +67,7 @@ fn no_secret_is_ever_shown_or_logged() {
 #[test]
 fn a_log_of_json_is_one_object_per_line() {
     let mut hookbox =
-        Hookbox::new().option("--log-format=json").handler("dies", sh("exit 65")).expect_warnings().start();
+        Hookbox::new().option("--log-format=json").handler("dies", sh("exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     hookbox.send(&github::push().forged());
@@ -82,7 +82,7 @@ fn a_log_of_json_is_one_object_per_line() {
 
 #[test]
 fn a_forged_request_shows_nothing_of_the_signature_that_was_expected() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     for &provider in PROVIDERS {
         let genuine = Delivery::from(provider);
         let expected: Vec<String> = genuine.render().headers.into_iter().map(|(_, value)| value).collect();

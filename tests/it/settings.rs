@@ -79,7 +79,10 @@ fn check_accepts_what_serve_accepts() {
 #[test]
 fn the_example_configuration_is_accepted() {
     let text = include_str!("../../hookbox.example.toml");
-    let hookbox = Hookbox::new().environment("GITHUB_WEBHOOK_SECRET", "s").configured(text);
+    let hookbox = Hookbox::new()
+        .environment("GITHUB_WEBHOOK_SECRET", "s")
+        .environment("APP_WEBHOOK_SECRET", "s")
+        .configured(text);
     install(hookbox.folder(), "deploy-on-push.sh", &succeeds());
     hookbox.write();
     let done = hookbox.run(&["check"]);
@@ -145,7 +148,7 @@ fn what_cannot_change_while_serving_is_refused_by_name() {
         ("[server]\nlisten = \"127.0.0.1:0\"", "[server]\nlisten = \"127.0.0.1:1\"", "server.listen"),
         ("[inbox]\n", "[inbox]\npath = \"other.db\"\n", "inbox.path"),
     ] {
-        let hookbox = Hookbox::new().expect_warnings().start();
+        let hookbox = Hookbox::new().expect_warning("takes a restart").start();
         hookbox.rewrite(|text| {
             assert!(text.contains(old), "{text}");
             text.replace(old, new)
@@ -159,7 +162,7 @@ fn what_cannot_change_while_serving_is_refused_by_name() {
 #[test]
 fn jobs_of_a_handler_that_is_gone_stay_pending_and_are_shown() {
     let hourly = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
-    let mut hookbox = Hookbox::new().handler_with("deploy", hourly, sh("exit 1")).expect_warnings().start();
+    let mut hookbox = Hookbox::new().handler_with("deploy", hourly, sh("exit 1")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
     assert!(hookbox.stop().success());

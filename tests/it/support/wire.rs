@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::delivery::Rendered;
+
 /// One connection.
 pub struct Wire {
     stream: TcpStream,
@@ -75,6 +77,18 @@ impl Wire {
         self.reply()
     }
 
+    /// Sends a request up to this many bytes of its body, and returns once the server has taken it up.
+    pub fn begin(address: SocketAddr, request: &Rendered, bytes: usize) -> io::Result<Self> {
+        let mut wire = Self::open(address)?;
+        let mut headers = request.headers.clone();
+        headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
+        headers.push(("Expect".to_owned(), "100-continue".to_owned()));
+        wire.write_head("POST", &request.path, &headers)?;
+        assert_eq!(wire.reply()?.status, 100, "the server was expected to take up the request");
+        wire.write(&request.body[..bytes])?;
+        Ok(wire)
+    }
+
     /// Reads the head of an answer to HEAD, which has no body whatever its headers say; returns the status.
     pub fn status_alone(&mut self) -> io::Result<u16> {
         Ok(self.read_head()?.0)
@@ -95,6 +109,11 @@ impl Wire {
     /// How many bytes of an answer are there that nobody has read.
     pub fn unread(&self) -> usize {
         self.unread.len()
+    }
+
+    /// Says that nothing more will come.
+    pub fn end_of_request(&self) {
+        self.stream.shutdown(Shutdown::Write).ok();
     }
 
     /// Ends the connection in both directions.
