@@ -40,7 +40,7 @@ const FORMS: &[Form] = &[
     form("without the byte order mark before it", |body| body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec)),
     form("decoded from a form", |body| Some(decoded(body))),
     form("as the form field `payload` alone", |body| field(body, b"payload")),
-    form("as UTF-8 for what was read as Latin-1", |body| latin1(body)),
+    form("as UTF-8 for what was read as Latin-1", latin1),
     form("left out altogether", |_| Some(Vec::new())),
     json("as JSON without white space", |body| json::rewritten(body, Spacing::None, Escapes::AsTheyAre)),
     json("as JSON with a space after each comma and colon", |body| {

@@ -89,7 +89,7 @@ fn tokens_are_kept_as_stars_and_bodies_to_64_kib() {
         .with_secret(token)
         .with_header("Authorization", token)
         .with_header("X-Some-Secret", token)
-        .with_body(body.clone());
+        .with_body(body);
     hookbox.send(&wrong);
     let row = hookbox.rows_of_refusals(1).remove(0);
     assert_eq!((row.body.len(), row.body_bytes), (65_536, 70_000));
@@ -146,6 +146,7 @@ fn what_is_genuine_since_the_configuration_was_mended_is_taken_in_and_runs_withi
     assert!(hookbox.ok(&["refusals"]).contains("taken in"));
 
     hookbox.ok(&["reload"]);
+    hookbox.wait_for_log("holds from now on");
     hookbox.deliver(&pushes[1]);
     let known = hookbox.ok(&["reverify", &ids[1]]);
     assert!(known.contains("stored already"), "{known}");
@@ -175,4 +176,60 @@ fn what_cannot_be_judged_or_came_out_of_its_window_is_left_with_the_reason() {
     assert_eq!(lines.len(), 3);
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 0);
     assert!(hookbox.inbox.state("stripe", &event_of(&deliveries[0]).id).is_none());
+}
+
+#[test]
+fn explain_says_what_to_change_and_reverify_takes_it_in() {
+    let hookbox = Hookbox::new()
+        .source("github", "provider = \"github\"\nsecret = [\"unrelated\", \"hunter2-for-github\\n\"]")
+        .source("shop", "provider = \"shopify\"\nsecret = \"hunter2-for-the-shop\"")
+        .start();
+    let newline = github::push().with_secret("hunter2-for-github");
+    let other = github::push().with_secret("hunter2-for-the-shop");
+    let unknown = github::push().forged();
+    let stripped = github::push().without_header("X-Hub-Signature-256").with_header("X-Hub-Signature", "sha1=00");
+    let misdirected = Delivery::from("shopify").with_secret("hunter2-for-the-shop").to("github");
+    let late = Delivery::from("stripe").aged(7200);
+    let all = [&newline, &other, &unknown, &stripped, &misdirected, &late];
+    all.iter().for_each(|delivery| assert_eq!(hookbox.send(delivery).status, 401));
+    let ids = ids(&hookbox, all.len());
+    let explained = hookbox.json(&["explain", &ids[0], &ids[1], &ids[2], &ids[3], &ids[4], &ids[5]]);
+    let what = |index: usize| explained[index]["findings"][0]["what"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(what(0), "It matches secret 2 of `github` without the white space around it.");
+    assert_eq!(what(1), "It matches the secret of `shop`.");
+    assert_eq!(explained[2]["findings"].as_array().unwrap().len(), 0, "{explained}");
+    assert!(explained[2]["tried"].as_array().unwrap().len() > 2, "{explained}");
+    assert!(what(3).contains("`X-Hub-Signature-256` came, but `x-hub-signature`"), "{}", what(3));
+    assert_eq!(what(4), "It is a delivery for `shop` (shopify), sent to the path of `github`.");
+    assert!(what(5).contains("signed 7200 s before it came, and 300 s are allowed"), "{}", what(5));
+
+    let told = hookbox.ok(&["explain", &ids[0], &ids[2]]);
+    assert!(
+        told.contains("→ Take the white space or newline off") && told.contains("Nothing that was tried"),
+        "{told}"
+    );
+    for secret in ["hunter2", &hex::encode(crate::support::delivery::hmac(b"unrelated", &[&unknown.body()]))] {
+        assert!(!told.contains(secret) && !explained.to_string().contains(secret), "{secret} is shown");
+    }
+    hookbox.rewrite(|text| text.replace("hunter2-for-github\\n", "hunter2-for-github"));
+    let mended = hookbox.json(&["explain", &ids[0]]);
+    assert!(mended[0]["findings"][0]["what"].as_str().unwrap().contains("matches secret 2 of `github`"), "{mended}");
+    hookbox.ok(&["reverify", &ids[0]]);
+    assert!(hookbox.inbox.state("github", &newline.id).is_some());
+}
+
+#[test]
+fn a_source_whose_secret_cannot_be_read_is_told_and_the_others_are_tried() {
+    let hookbox = Hookbox::new()
+        .source("later", "provider = \"github\"\nsecret = { env = \"FOR_THE_SERVICE_ALONE\" }")
+        .source("shop", "provider = \"shopify\"\nsecret = \"hunter2-for-the-shop\"")
+        .environment("FOR_THE_SERVICE_ALONE", "x")
+        .start();
+    hookbox.send(&github::push().with_secret("hunter2-for-the-shop"));
+    let id = &ids(&hookbox, 1)[0];
+    let done =
+        crate::support::running::finish(hookbox.command().env_remove("FOR_THE_SERVICE_ALONE").args(["explain", id]));
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(done.stderr.contains("FOR_THE_SERVICE_ALONE") && done.stderr.contains("`later` are not tried"), "{done:?}");
+    assert!(done.stdout.contains("It matches the secret of `shop`."), "{done:?}");
 }
