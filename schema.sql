@@ -73,6 +73,8 @@ CREATE TABLE attempts (
   CHECK ((finished_at IS NULL) = (ending IS NULL))
 ) STRICT;
 
+CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;
+
 -- Dedup keys of events that are gone: forgetting a body must not reopen the door to a replay.
 CREATE TABLE keys (
   source      TEXT    NOT NULL,

@@ -136,6 +136,7 @@ fn a_guard_that_is_put_up_later_knows_what_was_stored_before() {
     hookbox.rewrite(|text| text.replace("provider = \"github\"", "provider = \"github\"\nreplay_guard = \"id+body\""));
     hookbox.ok(&["reload"]);
     hookbox.wait_for_log("holds from now on");
+    hookbox.wait_for_log("holds from now on");
     let again = hookbox.send(&github::push().with_body("{\"a\":1}"));
     assert_eq!((again.status, again.text().contains("\"duplicate\"")), (200, true), "{}", again.text());
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 1);

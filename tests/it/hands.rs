@@ -3,7 +3,8 @@
 use crate::support::delivery::Delivery;
 use crate::support::running::Done;
 use crate::support::script::{fails, records, sh, succeeds, waits_for};
-use crate::support::{Event, Hookbox, github, until};
+use crate::support::wire::free_address;
+use crate::support::{BINARY, Event, Hookbox, github, until};
 
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
@@ -185,6 +186,21 @@ fn lists_can_be_filtered_and_read_by_scripts() {
 }
 
 #[test]
+fn a_reader_that_stops_reading_is_no_failure() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    for _ in 0..60 {
+        hookbox.deliver(github::push().with_id(&format!("{}{}", "x".repeat(200), github::push().id)));
+    }
+    for verb in ["events", "events --json", "jobs", "providers"] {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-c", &format!("'{BINARY}' {verb} | :")]).env("HOOKBOX_CONFIG", hookbox.folder().join("hookbox.toml"));
+        let done = crate::support::running::finish(&mut sh);
+        assert_eq!(done.status, Some(0), "{verb}: {done:?}");
+        assert!(!done.stderr.contains("error") && !done.stderr.contains("panicked"), "{verb}: {done:?}");
+    }
+}
+
+#[test]
 fn the_verbs_work_on_the_file_when_nobody_serves_it() {
     let mut hookbox =
         Hookbox::new().handler("deploy", sh("[ -e records/mended ] || exit 65")).expect_failures().start();
@@ -202,11 +218,7 @@ fn the_verbs_work_on_the_file_when_nobody_serves_it() {
 
 #[test]
 fn health_says_whether_somebody_serves() {
-    let mut hookbox = Hookbox::new().start();
-    let admin = format!("http://{}", hookbox.admin());
-    hookbox.rewrite(|text| {
-        text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{}\"", &admin[7..]))
-    });
+    let mut hookbox = Hookbox::new().admin(&format!("listen = \"{}\"", free_address())).start();
     hookbox.ok(&["health"]);
     assert!(hookbox.stop().success());
     assert_eq!(hookbox.run(&["health"]).status, Some(1));

@@ -132,6 +132,22 @@ fn a_database_held_for_too_long_is_503_and_then_200_again() {
 }
 
 #[test]
+fn an_ending_waits_for_a_database_that_another_process_holds() {
+    let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "running");
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    hookbox.open_gate("gate");
+    let started = Instant::now();
+    until("a second to pass", || (started.elapsed() > Duration::from_secs(1)).then_some(()));
+    assert_eq!(hookbox.attempts(&event), ["running"]);
+    holder.execute_batch("COMMIT").unwrap();
+    hookbox.wait_for(&event, "succeeded");
+    assert_eq!(hookbox.attempts(&event), ["exit 0"]);
+}
+
+#[test]
 fn too_much_in_flight_is_503_until_there_is_room() {
     let hookbox = Hookbox::new()
         .server("max_in_flight = \"64KiB\"")

@@ -95,6 +95,8 @@ fn assert_paused_and_probed(break_it: impl FnOnce(&Running)) {
     assert_eq!((job.failures, job.deferrals, job.lost), (0, 0, 0), "{job:?}");
     let reason = hookbox.inbox.texts("SELECT reason FROM handlers WHERE name = 'deploy'").remove(0);
     assert!(!reason.is_empty());
+    let status = hookbox.ok(&["status"]);
+    assert!(status.contains("paused") && status.contains("deploy"), "{status}");
     let other = hookbox.deliver(github::push());
     hookbox.install("deploy", &succeeds());
     for event in [&event, &other] {

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::running::{Done, finish};
 use crate::support::script::succeeds;
+use crate::support::wire::free_address;
 use crate::support::{BINARY, Hookbox, hookbox};
 
 const README: &str = include_str!("../../README.md");
@@ -122,11 +122,7 @@ fn as_script(blocks: &[Block]) -> String {
 
 /// Stands before the real hookbox: whatever `init` writes listens on ports of this test.
 fn moved_ports() -> String {
-    // Below the ports that the system gives to those who ask for any.
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut free =
-        (first..).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).filter(|at| TcpListener::bind(at).is_ok());
-    let [hooks, admin] = [(); 2].map(|()| free.next().unwrap());
+    let (hooks, admin) = (free_address(), free_address());
     let sections = format!("\\n[server]\\nlisten = \"{hooks}\"\\n[admin]\\nlisten = \"{admin}\"\\n");
     format!(
         "#!/bin/sh\n[ \"$1\" = init ] || exec '{BINARY}' \"$@\"\n'{BINARY}' \"$@\" || exit\n\

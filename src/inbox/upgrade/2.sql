@@ -36,3 +36,6 @@ CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value ANY  NOT NULL                                        -- token_key: key of the HMAC-SHA-256 in refusals.tokens
 ) STRICT, WITHOUT ROWID;
+
+-- Start-up looks for attempts that were under way, however long the ledger is.
+CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;

@@ -55,6 +55,12 @@ impl Hookbox {
         self
     }
 
+    /// A line of `[admin]`.
+    pub fn admin(mut self, line: &str) -> Self {
+        self.sections.push(("admin", line.to_owned()));
+        self
+    }
+
     /// A line of `[inbox]`.
     pub fn inbox(mut self, line: &str) -> Self {
         self.sections.push(("inbox", line.to_owned()));
@@ -170,7 +176,7 @@ impl Hookbox {
         let mut text = String::new();
         for section in ["server", "admin", "inbox", "dispatch"] {
             text.push_str(&format!("[{section}]\n"));
-            if matches!(section, "server" | "admin") {
+            if matches!(section, "server" | "admin") && !self.mentions(section, "listen") {
                 text.push_str("listen = \"127.0.0.1:0\"\n");
             }
             if section == "inbox" && !self.mentions("inbox", "min_free_disk") {

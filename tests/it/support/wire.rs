@@ -1,7 +1,8 @@
 //! HTTP/1.1 by hand, so that a test can be slow, rude or half-finished.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::delivery::Rendered;
@@ -18,6 +19,15 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+/// An address for those who must name it beforehand: below the ports that the system gives to whoever asks for any.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 500).unwrap() * 20;
+    let port = || first + NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut candidates = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], port())));
+    candidates.find(|address| TcpListener::bind(address).is_ok()).unwrap()
 }
 
 impl Reply {
