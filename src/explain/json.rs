@@ -138,4 +138,22 @@ mod tests {
         assert_eq!(String::from_utf8(escaped).unwrap(), r#""a\/b\/\ud83d\ude00""#);
         assert_eq!(rewritten(b"no json", Spacing::None, Escapes::AsTheyAre), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_style_says_the_same(keys in proptest::collection::vec(".*", 0..4), deep in proptest::bool::ANY) {
+            let inner: Vec<Value> = keys.iter().map(|key| Value::from(key.as_str())).collect();
+            let object: serde_json::Map<_, _> = keys.iter().map(|key| (key.clone(), Value::from(inner.clone()))).collect();
+            let value = if deep { Value::from(vec![Value::Object(object), Value::Null]) } else { Value::Object(object) };
+            for spacing in [Spacing::None, Spacing::Spaces, Spacing::Indented(2)] {
+                for escapes in [Escapes::AsTheyAre, Escapes::Ascii, Escapes::Slashes, Escapes::SlashesAndAscii] {
+                    let made = rewritten(value.to_string().as_bytes(), spacing, escapes).unwrap();
+                    let read: Value = serde_json::from_slice(&made).unwrap();
+                    proptest::prop_assert_eq!(&read, &value);
+                }
+            }
+            let pretty = rewritten(value.to_string().as_bytes(), Spacing::Indented(2), Escapes::AsTheyAre).unwrap();
+            proptest::prop_assert_eq!(pretty, serde_json::to_vec_pretty(&value).unwrap());
+        }
+    }
 }

@@ -44,13 +44,15 @@ fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Clien
     if !peer.map_or(proxies.unix, is_trusted) {
         return itself;
     }
-    let hops = [(X_FORWARDED_FOR, hop_of_list as fn(&str) -> Option<IpAddr>), (FORWARDED, hop_of_element)];
-    let mut named = hops.into_iter().filter_map(|(name, read)| {
-        let lines: Vec<_> = headers.get_all(name).map(|line| line.to_str().unwrap_or_default()).collect();
-        let elements: Vec<_> = lines.iter().flat_map(|line| split(line, ',')).filter(|hop| !hop.is_empty()).collect();
+    let lines = |name| headers.get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let list: Vec<_> =
+        lines(X_FORWARDED_FOR).flat_map(|line| line.split(',').map(hop_of_list).collect::<Vec<_>>()).collect();
+    let elements: Vec<_> =
+        lines(FORWARDED).flat_map(|line| split(&line, ',').map(hop_of_element).collect::<Vec<_>>()).collect();
+    let mut named = [(X_FORWARDED_FOR, list), (FORWARDED, elements)].into_iter().filter_map(|(name, hops)| {
         let mut client = None;
-        for element in elements.into_iter().rev() {
-            let Some(hop) = read(element) else { return Some(Client::Unclear(Unclear::NoAddress(name))) };
+        for hop in hops.into_iter().rev().filter(|hop| *hop != Hop::Nothing) {
+            let Hop::At(hop) = hop else { return Some(Client::Unclear(Unclear::NoAddress(name))) };
             client = Some(Client::At(hop));
             if !is_trusted(hop) {
                 break;
@@ -65,19 +67,42 @@ fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Clien
     }
 }
 
+/// What a proxy wrote of whom it heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hop {
+    At(IpAddr),
+    /// No address.
+    Unknown,
+    /// Nothing between two commas.
+    Nothing,
+}
+
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`
-fn hop_of_list(text: &str) -> Option<IpAddr> {
+fn hop_of_list(text: &str) -> Hop {
+    let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
-    address.map(|address: IpAddr| address.to_canonical())
+    match address {
+        Some(address) => Hop::At(IpAddr::to_canonical(&address)),
+        None if text.is_empty() => Hop::Nothing,
+        None => Hop::Unknown,
+    }
 }
 
 /// `for=192.0.2.1;proto=http`, `For="[2001:db8::1]:4711"`
-fn hop_of_element(element: &str) -> Option<IpAddr> {
+fn hop_of_element(element: &str) -> Hop {
     let mut pairs = split(element, ';').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    let value = value.trim();
-    hop_of_list(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+    match pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for")) {
+        Some((_, value)) => {
+            let value = value.trim();
+            match hop_of_list(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)) {
+                Hop::At(address) => Hop::At(address),
+                Hop::Unknown | Hop::Nothing => Hop::Unknown,
+            }
+        }
+        None if element.is_empty() => Hop::Nothing,
+        None => Hop::Unknown,
+    }
 }
 
 /// Parts between separators that stand outside of quotes.
@@ -168,6 +193,21 @@ mod tests {
             ("socket", &["X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
         ] {
             assert_eq!(found(peer, lines), Client::At(expected.parse().unwrap()), "{peer} {lines:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_a_client_of_an_address_that_the_proxy_did_not_see(text in "[ -~]{0,40}", quoted in "[a-z=\";\\\\,]{0,20}") {
+            let seen = "198.51.100.1".parse().unwrap();
+            for line in [format!("X-Forwarded-For: {text}, 198.51.100.1"), format!("Forwarded: for=198.51.100.1;by=\"{}\"", text.replace(['"', '\\'], ""))] {
+                proptest::prop_assert_eq!(found("10.0.0.1", &[&line]), Client::At(seen), "{}", line);
+            }
+            for name in ["X-Forwarded-For", "Forwarded"] {
+                let line = format!("{name}: for={quoted}{text}");
+                let client = found("10.0.0.1", &[&line]);
+                proptest::prop_assert!(!matches!(client, Client::Socket), "{}", line);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::receive::{announced_bytes, request_of};
 use crate::refused::{KEPT_BODY, Refused};
-use crate::request::Request;
+use crate::request::{Headers, Request};
 
 /// What was seen of a request on its way to the answer.
 #[derive(Debug, Default)]
@@ -35,7 +35,10 @@ pub(super) fn note(
             Some(request) => u64::try_from(request.body.len()).unwrap_or(u64::MAX),
             None => announced_bytes(http).unwrap_or(0),
         };
-        let request = seen.request.unwrap_or_else(|| request_of(http, Bytes::new()));
+        let mut request = seen.request.unwrap_or_else(|| request_of(http, Bytes::new()));
+        if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+            request.headers = Headers::default();
+        }
         let masked = endpoint.verifier.mask(&request, key);
         let client = client_of(http, &endpoints.trusted_proxies);
         Refused {
