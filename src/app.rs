@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Reloads};
-use crate::config::{self, Config, Listen};
+use crate::config::{self, Config, Listen, ReplayGuard};
 use crate::dispatch::{self, Dispatcher};
 use crate::inbox::Inbox;
 use crate::listener::{Endpoints, Listener};
@@ -44,6 +44,7 @@ impl App {
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
         let reloads = Arc::new(Reloads::default());
         // Addresses first: where one is taken, no handler has run yet.
+        inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources);
         let listener = Listener::start(&config.server, endpoints, inbox.clone())?;
         let admin = Admin::start(&config.admin, inbox.clone(), reloads.clone())?;
@@ -117,6 +118,7 @@ impl App {
             return Err(format!("`{key}` has changed, and that takes a restart"));
         }
         let routes = Routes::new(&config.handlers).map_err(|error| error.to_string())?;
+        self.inbox.guard_bodies(&guarded(&config)).map_err(|error| error.to_string())?;
         self.inbox.set_limits(&config.inbox).map_err(|error| error.to_string())?;
         self.inbox.set_routes(routes);
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
@@ -162,6 +164,12 @@ fn url_of(address: &Listen) -> String {
         Listen::Tcp(address) => format!("http://{address}"),
         Listen::Unix(_) => address.to_string(),
     }
+}
+
+/// The sources whose bodies are remembered.
+fn guarded(config: &Config) -> Vec<Arc<str>> {
+    let is_guarded = |source: &&Arc<config::Source>| source.guards.replay_guard == ReplayGuard::IdAndBody;
+    config.sources.iter().filter(is_guarded).map(|source| source.name.clone()).collect()
 }
 
 fn dispatch_settings(config: &Config) -> dispatch::Settings {

@@ -121,6 +121,7 @@ fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
         path: format!("/hooks/{name}"),
         secrets: vec![Secret::new(format!("{}{}", scheme.secret_prefix, made_up()))],
         max_body: MAX_BODY,
+        guards: config::Guards::default(),
         scheme: Arc::new(scheme),
     }))
 }

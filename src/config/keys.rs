@@ -19,8 +19,8 @@ pub(super) const ROOT: Keys =
 
 pub(super) const SERVER: Keys = Keys {
     section: "server",
-    known: &["listen", "max_body", "max_in_flight", "request_timeout"],
-    later: &["trusted_proxies", "tls"],
+    known: &["listen", "max_body", "max_in_flight", "request_timeout", "trusted_proxies"],
+    later: &["tls"],
 };
 
 pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen"], later: &["hosts", "token"] };
@@ -35,20 +35,20 @@ pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers"
 
 pub(super) const SOURCE: Keys = Keys {
     section: "sources.NAME",
-    known: &["provider", "secret", "path", "tolerance", "event_id", "event_type", "max_body", "verify"],
-    later: &[
+    known: &[
+        "provider",
+        "secret",
+        "path",
+        "tolerance",
+        "event_id",
+        "event_type",
+        "max_body",
         "allow_ips",
         "rate_limit",
         "replay_guard",
-        "url",
-        "public_key",
-        "key_id",
-        "api_key",
-        "algorithm",
-        "verify_token",
-        "learn",
-        "respond_timeout",
+        "verify",
     ],
+    later: &["url", "public_key", "key_id", "api_key", "algorithm", "verify_token", "learn", "respond_timeout"],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -152,7 +152,10 @@ mod tests {
             ("Listen", "did you mean `listen`?"),
             ("lisetn", "did you mean `listen`?"),
             ("max_inflight", "did you mean `max_in_flight`?"),
-            ("colour", "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`"),
+            (
+                "colour",
+                "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`, `trusted_proxies`",
+            ),
         ] {
             assert_eq!(SERVER.hint(written), hint);
         }

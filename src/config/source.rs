@@ -11,7 +11,7 @@ use super::keys::{self, nearest};
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Server, Source, credential, settings};
+use super::{Server, Source, credential, guards, settings};
 use crate::provider::{self, CUSTOM, Row, RowError, Scheme, Selection};
 use crate::secret::Secret;
 
@@ -28,6 +28,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
     let secrets = secrets(section, scheme.as_ref(), around);
     let path = section.take("path", path).unwrap_or_else(|| default_path(name));
     let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
+    let guards = guards::guards(section);
     let scheme = scheme?;
     Some(Source {
         name: Arc::from(name),
@@ -36,6 +37,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
         secrets,
         max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
         scheme: Arc::new(scheme),
+        guards,
     })
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The one place where a status is chosen. Nothing about a failed check goes out: every 401 is the same.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
@@ -23,6 +25,10 @@ pub(super) enum Answer {
     /// Not proven genuine.
     NotGenuine,
     NoSuchSource,
+    /// The client's address is not on the source's list.
+    NotAllowed,
+    /// Genuine, but more than the source's rate; there is room again after this.
+    TooMany(Duration),
     MethodNotAllowed,
     TooSlow,
     TooLarge,
@@ -40,6 +46,7 @@ impl Answer {
     /// Whether it counts as a refusal of the source.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
+            Self::NotAllowed | Self::TooMany(_) => true,
             Self::Malformed(_) | Self::NotGenuine | Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(_)
             | Self::Handshake(_)
@@ -62,6 +69,13 @@ impl Answer {
             }
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
+            Self::NotAllowed => closing(error(StatusCode::FORBIDDEN, "not from here")),
+            Self::TooMany(wait) => {
+                let mut response = error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries");
+                let seconds = wait.as_secs_f64().ceil().max(1.0);
+                response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds as u64));
+                response
+            }
             Self::NoSuchSource => error(StatusCode::NOT_FOUND, "no such source"),
             Self::MethodNotAllowed => {
                 let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "deliveries come by POST");

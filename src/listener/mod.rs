@@ -4,9 +4,12 @@
 //! headers, body, time, and the bytes of all requests together. It knows nothing of handlers.
 
 mod answer;
+mod client;
 mod endpoint;
 mod in_flight;
+mod rate;
 mod receive;
+mod record;
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,4 +1,5 @@
-//! One request from its first byte to its answer: route, size, signature, inbox, in that order.
+//! One request from its first byte to its answer: route, address, size, signature, rate, inbox, in
+//! that order.
 //!
 //! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
 
@@ -15,8 +16,10 @@ use crate::verify::{Genuine, Refusal};
 
 use super::Shared;
 use super::answer::Answer;
+use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::in_flight::Share;
+use super::record::{self, Seen};
 
 /// Names and values of all headers together.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -31,11 +34,14 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
     let Some(endpoint) = endpoints.at(http.path()) else {
         return Answer::NoSuchSource.into_response();
     };
-    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint)).await;
-    if answer.is_refusal() {
-        shared.inbox.count_refusal(&endpoint.source);
+    let mut seen = Seen::default();
+    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint), &mut seen).await;
+    let is_refusal = answer.is_refusal();
+    let response = answer.into_response();
+    if is_refusal {
+        record::note(&shared, (&endpoints, &endpoint), &http, seen, response.status());
     }
-    answer.into_response()
+    response
 }
 
 async fn answer(
@@ -43,9 +49,17 @@ async fn answer(
     payload: Payload,
     shared: &Shared,
     (endpoints, endpoint): (&Endpoints, &Endpoint),
+    seen: &mut Seen,
 ) -> Answer {
     if http.method() != actix_web::http::Method::POST {
         return Answer::MethodNotAllowed;
+    }
+    if let Some(allowed) = &endpoint.allow_ips {
+        let client = client_of(http, &endpoints.trusted_proxies);
+        if !client.address().is_some_and(|address| allowed.contain(address)) {
+            seen.reason = Some(format!("{client} is not in the source's `allow_ips`"));
+            return Answer::NotAllowed;
+        }
     }
     if header_bytes(http) > MAX_HEADER_BYTES {
         return Answer::HeadersTooLarge;
@@ -64,13 +78,23 @@ async fn answer(
             return answer;
         }
     };
-    judge(&request_of(http, body), shared, (endpoints, endpoint)).await
+    let request = seen.request.insert(request_of(http, body));
+    judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
 }
 
-async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Endpoint)) -> Answer {
+async fn judge(
+    request: &Request,
+    shared: &Shared,
+    (endpoints, endpoint): (&Endpoints, &Endpoint),
+    reason: &mut Option<String>,
+) -> Answer {
     let source = &endpoint.source;
     match endpoint.verifier.check(request, request.received_at) {
         Ok(Genuine::Event(verified)) => {
+            if let Err(wait) = endpoint.take_place() {
+                log::info!("{source}: a delivery is over the source's `rate_limit`");
+                return Answer::TooMany(wait);
+            }
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
                 Ok(Ok(receipt)) => Answer::Stored(receipt),
                 Ok(Err(why)) => {
@@ -86,6 +110,7 @@ async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endp
         }
         Err(refusal) => {
             log::info!("{source}: refused a delivery: {refusal}");
+            *reason = Some(refusal.to_string());
             match refusal {
                 Refusal::NotGenuine(_) => Answer::NotGenuine,
                 Refusal::Malformed(fault) => Answer::Malformed(fault),
@@ -100,7 +125,7 @@ async fn read_in_time(
     (max_body, time_limit): (u64, Duration),
     share: &mut Share,
 ) -> Result<Bytes, Answer> {
-    let announced = http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced_bytes(http);
     if announced.is_some_and(|length| length > max_body) {
         return Err(Answer::TooLarge);
     }
@@ -133,6 +158,11 @@ async fn read(payload: &mut Payload, max_body: u64, share: &mut Share) -> Result
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
+/// How long the body is said to be.
+pub(super) fn announced_bytes(http: &HttpRequest) -> Option<u64> {
+    http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
 /// Reads on for a moment: a client that is still sending when the connection ends may never see the answer.
 async fn throw_away(mut payload: Payload) {
     let mut left = MAX_THROWN_AWAY;
@@ -153,7 +183,7 @@ fn header_bytes(http: &HttpRequest) -> usize {
     http.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-fn request_of(http: &HttpRequest, body: Bytes) -> Request {
+pub(super) fn request_of(http: &HttpRequest, body: Bytes) -> Request {
     let mut headers = Headers::default();
     for (name, value) in http.headers() {
         headers.push(name.as_str(), value.as_bytes());

@@ -12,21 +12,24 @@ use crate::request::Repeated;
 /// The value of a field, decoded.
 pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
     let mut found: Option<Cow<'a, [u8]>> = None;
-    for pair in form.split(|byte| *byte == b'&') {
-        let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
-            Some(place) => (&pair[..place], &pair[place + 1..]),
-            None => (pair, &[][..]),
-        };
-        if *decode(key) != *name.as_bytes() {
+    for (key, value) in pairs(form) {
+        if *key != *name.as_bytes() {
             continue;
         }
-        let value = decode(value);
         if found.as_ref().is_some_and(|first| *first != value) {
             return Err(Repeated);
         }
         found = Some(value);
     }
     Ok(found)
+}
+
+/// Names and values of all fields in order, decoded.
+pub(super) fn pairs(form: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    form.split(|byte| *byte == b'&').map(|pair| match pair.iter().position(|byte| *byte == b'=') {
+        Some(place) => (decode(&pair[..place]), decode(&pair[place + 1..])),
+        None => (decode(pair), Cow::Borrowed(&[][..])),
+    })
 }
 
 /// The same form with the values of some fields replaced by a mask.

@@ -11,6 +11,7 @@ mod form;
 mod handshake;
 mod headers;
 mod json;
+mod mask;
 mod names;
 mod proof;
 mod refusal;
@@ -19,6 +20,7 @@ mod verified;
 
 use std::sync::Arc;
 
+pub use mask::Masked;
 pub use refusal::{Fault, Name, Refusal, Why};
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
@@ -111,13 +113,13 @@ impl Verifier {
         }))
     }
 
-    /// All headers as one JSON object in the order received, tokens as `***`: for what is stored of a refusal.
+    /// All headers as one JSON object in the order received, tokens as `***`.
     #[must_use]
     pub fn headers_json(&self, headers: &Headers) -> String {
         headers::to_json(headers, &self.tokens)
     }
 
-    /// Path and query as received, tokens as `***`: for what is stored of a refusal, and for logs.
+    /// Path and query as received, tokens as `***`.
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
         let query = match &self.scheme.signature {

@@ -2,7 +2,7 @@
 
 use crate::support::delivery::{Delivery, PROVIDERS, secret_of};
 use crate::support::script::{sh, succeeds};
-use crate::support::{Hookbox, github};
+use crate::support::{Hookbox, github, until};
 
 const BODY: &str = r#"{"a":"a-body-that-must-not-be-logged"}"#;
 
@@ -33,11 +33,19 @@ fn no_secret_is_ever_shown_or_logged() {
         }
         let event = hookbox.deliver(github::push().with_body(BODY));
         hookbox.wait_for(&event, "dead");
-        let shows: [&[&str]; 8] = [
+        until("refusals to be kept", || (hookbox.inbox.refusals().len() > 5).then_some(()));
+        let refusals: Vec<String> = hookbox.inbox.refusals().iter().map(|row| row.id.to_string()).collect();
+        let shows: [&[&str]; 14] = [
             &["events", "--json"],
             &["events", "show", &event.id, "--json"],
             &["events", "show", &event.id],
             &["jobs", "--json"],
+            &["refusals"],
+            &["refusals", "--json"],
+            &["refusals", "show", &refusals[0], &refusals[1], &refusals[4]],
+            &["refusals", "show", &refusals[0], &refusals[1], &refusals[4], "--json"],
+            &["explain", &refusals[0], &refusals[1], &refusals[3], &refusals[4], &refusals[5]],
+            &["explain", &refusals[0], &refusals[1], &refusals[3], &refusals[4], &refusals[5], "--json"],
             &["status", "--json"],
             &["providers", "--json"],
             &["check"],

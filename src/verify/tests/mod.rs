@@ -4,6 +4,7 @@
 //! somebody has published them.
 
 mod hostile;
+mod mask;
 mod names;
 mod table;
 mod vectors;
@@ -11,6 +12,7 @@ mod vectors;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::Guards;
 use crate::provider::{Row, find};
 use crate::secret::Secret;
 
@@ -25,6 +27,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         scheme: Arc::new(Scheme::from_row(row).unwrap()),
         secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
         max_body: 1 << 20,
+        guards: Guards::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::delivery::Delivery;
 use super::hookbox::{Hookbox, install};
-use super::inbox::{Attempt, Inbox, Job};
+use super::inbox::{Attempt, Inbox, Job, Refusal};
 use super::script::Script;
 use super::wait::{until, until_within};
 use super::wire::{Reply, Wire};
@@ -154,6 +154,11 @@ impl Running {
     }
 
     // ---- what became of it ----
+
+    /// Waits until so many refusals are kept, and returns them, oldest first.
+    pub fn rows_of_refusals(&self, count: usize) -> Vec<Refusal> {
+        until(&format!("{count} refusals"), || Some(self.inbox.refusals()).filter(|rows| rows.len() == count))
+    }
 
     /// Waits until an event is in this overall state.
     pub fn wait_for(&self, event: &Event, state: &str) {
