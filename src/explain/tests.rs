@@ -19,6 +19,11 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         path: format!("/hooks/{name}"),
         scheme: scheme.into(),
         secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
+        public_keys: Vec::new(),
+        key_ids: Vec::new(),
+        api_key: None,
+        verify_token: None,
+        url: None,
         max_body: 1 << 20,
         guards: Guards::default(),
     }
@@ -36,6 +41,7 @@ fn signed(source: &Source, body: &str, at: Millis) -> Request {
         body: body.into(),
         content_type: None,
         forgery: Forgery::None,
+        private_key: None,
     };
     let mut request = verify::sign(source, &event, at).unwrap();
     request.received_at = NOW;

@@ -68,7 +68,7 @@ impl Verifier {
         let own = |name: &str| matches!(&self.scheme.signature, Place::Query(place) if place == name);
         let is_token = |name: &str| if own(name) { self.scheme.proof == Proof::Token } else { sounds_secret(name) };
         let mut query = request.query.clone();
-        for (name, value) in form::pairs(request.query.as_bytes()) {
+        for (name, value) in form::fields(request.query.as_bytes()) {
             let name = String::from_utf8_lossy(&name);
             if is_token(&name) {
                 query = form::masked(&query, &name, MASK);
