@@ -73,6 +73,8 @@ CREATE TABLE attempts (
   CHECK ((finished_at IS NULL) = (ending IS NULL))
 ) STRICT;
 
+CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;
+
 -- Dedup keys of events that are gone: forgetting a body must not reopen the door to a replay.
 CREATE TABLE keys (
   source      TEXT    NOT NULL,
@@ -90,7 +92,7 @@ CREATE TABLE refusals (
   received_at INTEGER NOT NULL,
   status      INTEGER NOT NULL,                              -- what was answered
   reason      TEXT    NOT NULL,                              -- why, in words for the operator
-  remote      TEXT,                                          -- the client's address; NULL for a socket's
+  remote      TEXT,                                          -- the client's address; NULL where there is none to be told
   method      TEXT    NOT NULL,
   target      TEXT    NOT NULL,                              -- path and query; tokens are ***
   headers     TEXT    NOT NULL CHECK (json_valid(headers)),  -- one JSON object; tokens are ***; a list where values differ
@@ -110,8 +112,8 @@ CREATE TABLE bodies (
 
 -- What the inbox needs to know of itself.
 CREATE TABLE meta (
-  name  TEXT PRIMARY KEY,                                    -- token_key: of the HMAC-SHA-256 in refusals.tokens
-  value BLOB NOT NULL
+  name  TEXT PRIMARY KEY,
+  value ANY  NOT NULL                                        -- token_key: key of the HMAC-SHA-256 in refusals.tokens
 ) STRICT, WITHOUT ROWID;
 
 -- Deliveries per source and hour.

@@ -61,6 +61,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if args.wait { wait(&desk, &source, until) } else { Ok(()) }
 }
 
+/// The source with the secret that it has learned, where it is taught one.
+pub(super) fn taught(source: Arc<Source>, desk: &Desk) -> Result<Arc<Source>, Failure> {
+    let is_taught = source.scheme.handshake.is_some_and(|handshake| handshake.teaches);
+    if !is_taught || !source.secrets.is_empty() {
+        return Ok(source);
+    }
+    match desk.read(|connection| standing(connection, &source.name))? {
+        Some(Standing::Known(secret, _)) => Ok(Arc::new(Source { secrets: vec![secret], ..Source::clone(&source) })),
+        _ => Ok(source),
+    }
+}
+
 fn check(source: &Arc<Source>) -> Result<(), Failure> {
     let name = &source.name;
     if source.scheme.handshake.is_none_or(|handshake| !handshake.teaches) {

@@ -9,6 +9,7 @@ mod client;
 mod demo;
 mod event;
 mod events;
+mod explain;
 mod failure;
 mod filter;
 mod health;
@@ -18,9 +19,11 @@ mod learn;
 mod list;
 mod progress;
 mod providers;
+mod refusals;
 mod reload;
 mod replay;
 mod retry;
+mod reverify;
 mod send;
 mod serve;
 mod show;
@@ -94,6 +97,12 @@ enum Verb {
     Skip(skip::Args),
     /// For ten minutes, believes the handshake that teaches a source its secret
     Learn(learn::Args),
+    /// Lists what was turned away, newest first; `refusals show` and `refusals body` take one
+    Refusals(refusals::Args),
+    /// Why a delivery was turned away, and what would have made it match
+    Explain(explain::Args),
+    /// Takes in refused deliveries that are genuine under today's configuration
+    Reverify(reverify::Args),
     /// How things stand, in one screen
     Status(status::Args),
     /// Supported providers: how each signs, where its id and type are
@@ -129,6 +138,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
         Verb::Learn(args) => learn::run(args, global),
+        Verb::Refusals(args) => refusals::run(args, global),
+        Verb::Explain(args) => explain::run(args, global),
+        Verb::Reverify(args) => reverify::run(args, global),
         Verb::Status(args) => status::run(args, global),
         Verb::Providers(args) => providers::run(args),
         Verb::Health => health::run(global),

@@ -81,7 +81,7 @@ impl fmt::Display for Rows {
     }
 }
 
-/// Whether stdout takes colours (https://no-color.org).
+/// Whether stdout takes colours (<https://no-color.org>).
 fn has_colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

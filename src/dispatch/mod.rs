@@ -59,9 +59,13 @@ impl Dispatcher {
         self.order(Order::Reload(Box::new(settings)));
     }
 
-    /// Claims nothing more, waits for what runs, ends what outlasts the grace, and writes every ending.
-    pub fn stop(self) {
+    /// From now on nothing is claimed, and the grace of what runs begins.
+    pub fn stop_claiming(&self) {
         self.order(Order::Stop);
+    }
+
+    /// After [`Dispatcher::stop_claiming`]: waits for what runs, ends what outlasts the grace; every ending is written.
+    pub fn join(self) {
         if self.thread.join().is_err() {
             log::error!("the scheduler ended in a panic");
         }

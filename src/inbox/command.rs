@@ -25,7 +25,7 @@ impl Command {
     /// Roughly what it adds to the transaction.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Accept(delivery) => delivery.bytes(),
+            Self::Accept(delivery) => delivery.routed.bytes(),
             Self::Learn(_) | Self::Turn(..) | Self::Durability(_) => 0,
         }
     }
@@ -67,16 +67,5 @@ pub(super) fn refuse_all(batch: Vec<Command>, why: &NotStored) {
 pub(super) fn reply(answer: &Sender<Result<Turned, InboxError>>, result: Result<Turned, InboxError>) {
     if answer.send(result).is_err() {
         log::debug!("nobody waits for a turn any more");
-    }
-}
-
-impl InboxError {
-    fn of(why: &NotStored) -> Self {
-        match why {
-            NotStored::QueueFull | NotStored::Backlog | NotStored::DiskLow | NotStored::Busy => {
-                Self::Passing(why.to_string())
-            }
-            NotStored::Failing(_) | NotStored::Closing => Self::Final(why.to_string()),
-        }
     }
 }

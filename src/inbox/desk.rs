@@ -3,6 +3,8 @@
 //! Never creates a file, never touches one that is not an inbox, never upgrades one. Reading needs no right to
 //! write; changes wait a few seconds for the writer of `serve`, and leave it room between two chunks.
 
+mod take_in;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -10,13 +10,17 @@ pub mod edit;
 pub mod view;
 
 mod accept;
+mod bodies;
 mod claim;
 mod command;
+mod failure;
 mod file;
 mod finish;
 mod lesson;
+mod meta;
 mod pool;
 mod recover;
+mod ring;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -28,25 +32,28 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::clock::Millis;
 use crate::config;
+use crate::refused::Refused;
 use crate::route::Routes;
+use crate::secret::DigestKey;
 use crate::shutdown::Caller;
 use crate::verify::Verified;
 
 pub use accept::Receipt;
+pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
 pub use lesson::{Learned, Standing, WINDOW, standing};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
-use accept::Delivery;
+use accept::{Delivery, Routed};
 use command::Command;
 use lesson::Lessons;
-use tally::Tally;
+use ring::Ring;
 use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
@@ -69,7 +76,10 @@ pub struct Inbox {
 struct Shared {
     routes: RwLock<Arc<Routes>>,
     settings: RwLock<config::Inbox>,
-    tally: Tally,
+    ring: Ring,
+    token_key: DigestKey,
+    /// Sources whose bodies are remembered.
+    guarded: RwLock<Arc<[Arc<str>]>>,
     lessons: Lessons,
     backlog: AtomicBool,
     disk_low: AtomicBool,
@@ -77,40 +87,6 @@ struct Shared {
     failed: AtomicBool,
     /// Another process has committed since the last turn.
     changed_outside: AtomicBool,
-}
-
-/// Why a genuine delivery was not stored. The caller may come again; whether it was stored after all is unknown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotStored {
-    /// Too many deliveries wait for the writer.
-    #[error("the queue to the inbox is full")]
-    QueueFull,
-    /// `inbox.max_pending` jobs are pending.
-    #[error("too many jobs are pending (inbox.max_pending)")]
-    Backlog,
-    /// Less than `inbox.min_free_disk` is free, or the disk is full.
-    #[error("the disk is low on space (inbox.min_free_disk)")]
-    DiskLow,
-    /// Another process holds the database.
-    #[error("another process holds the inbox's lock")]
-    Busy,
-    /// The database does not take it.
-    #[error("the inbox is failing: {0}")]
-    Failing(String),
-    /// hookbox is ending.
-    #[error("shutting down")]
-    Closing,
-}
-
-/// A write or read that did not happen.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum InboxError {
-    /// It may be tried again: another process holds the lock, or the disk is full.
-    #[error("{0}")]
-    Passing(String),
-    /// It may not.
-    #[error("{0}")]
-    Final(String),
 }
 
 impl Inbox {
@@ -121,17 +97,19 @@ impl Inbox {
     pub fn open(settings: &config::Inbox, routes: Routes, caller: Caller) -> Result<Self, OpenError> {
         let lock = file::lock(&settings.path)?;
         let connection = file::open(&settings.path, settings.durability)?;
-        let lost = recover::settle(&connection, Millis::now())
-            .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
+        let failed = |error| OpenError::Sqlite { path: settings.path.clone(), error };
+        let lost = recover::settle(&connection, Millis::now()).map_err(failed)?;
+        let token_key = meta::make_token_key(&connection).map_err(failed)?;
         if !lost.is_empty() {
             log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
         }
         let shared = Arc::new(Shared {
             routes: RwLock::new(Arc::new(routes)),
             settings: RwLock::new(settings.clone()),
-            tally: Tally::default(),
-            lessons: Lessons::read(&connection)
-                .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?,
+            ring: Ring::default(),
+            token_key,
+            guarded: RwLock::default(),
+            lessons: Lessons::read(&connection).map_err(failed)?,
             backlog: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -140,8 +118,7 @@ impl Inbox {
         });
         let (commands, queue) = crossbeam_channel::bounded(QUEUE);
         let (wake, wakes) = crossbeam_channel::bounded(1);
-        let writer = Writer::new(connection, shared.clone(), wake, caller)
-            .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
+        let writer = Writer::new(connection, shared.clone(), wake, caller).map_err(failed)?;
         let writer = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || writer.run(&queue))
@@ -157,7 +134,8 @@ impl Inbox {
     pub async fn accept(&self, verified: Verified) -> Result<Receipt, NotStored> {
         self.is_open()?;
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let delivery = Delivery::new(verified, &self.routes(), answer);
+        let guards_bodies = self.guarded().contains(verified.source());
+        let delivery = Delivery { routed: Routed::new(verified, &self.routes(), guards_bodies), answer };
         self.commands.try_send(Command::Accept(delivery)).map_err(|refused| match refused {
             TrySendError::Full(_) => NotStored::QueueFull,
             TrySendError::Disconnected(_) => NotStored::Closing,
@@ -165,13 +143,16 @@ impl Inbox {
         answered.await.unwrap_or(Err(NotStored::Closing))
     }
 
-    /// Whether deliveries are looked at now. With too many jobs pending they are, since duplicates still get their 200.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn is_open(&self) -> Result<(), NotStored> {
+    /// Whether the end has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed)
+    }
+
+    /// With too many jobs pending it is open all the same: duplicates still get their 200.
+    fn is_open(&self) -> Result<(), NotStored> {
         let holds = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if holds(&self.shared.closing) {
+        if self.is_closing() {
             Err(NotStored::Closing)
         } else if holds(&self.shared.failed) {
             Err(NotStored::Failing("a sync has failed".into()))
@@ -191,9 +172,13 @@ impl Inbox {
         if self.shared.backlog.load(Ordering::Relaxed) { Err(NotStored::Backlog) } else { Ok(()) }
     }
 
-    /// Counts a delivery that was turned away; written with the next commit.
-    pub fn count_refusal(&self, source: &Arc<str>) {
-        self.shared.tally.refused(source);
+    /// Counts a delivery that was turned away, and keeps what `describe` tells of it, unless its source has had its
+    /// share of this second. Written with the next commit.
+    pub fn note_refusal(&self, source: &Arc<str>, describe: impl FnOnce(&DigestKey) -> Refused) {
+        let is_wanted = self.shared.ring.count(source, Instant::now());
+        if is_wanted && !self.shared.disk_low.load(Ordering::Relaxed) {
+            self.shared.ring.push(describe(&self.shared.token_key));
+        }
     }
 
     /// Writes what has ended and claims what is due, in one commit.

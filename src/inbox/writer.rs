@@ -116,16 +116,16 @@ impl Writer {
         }
     }
 
-    /// One transaction: what arrives while others are written still joins. Counted refusals ride along.
+    /// One transaction: what arrives while others are written still joins. Refusals ride along.
     fn transact(
         &mut self,
         first: Option<Command>,
         next: &mut dyn FnMut(usize) -> Option<Command>,
         batch: &mut Vec<Command>,
     ) -> rusqlite::Result<Vec<Written>> {
-        let refused = self.shared.tally.take();
+        let refused = self.shared.ring.take();
         let mut counts = Counts::default();
-        counts.refusals(&refused, Millis::now());
+        counts.refusals(&refused.counted, Millis::now());
         batch.extend(first);
         let result = self.begin().and_then(|()| {
             let (mut written, mut bytes) = (Vec::new(), 0);
@@ -136,6 +136,7 @@ impl Writer {
                     batch.extend(next(written.len()));
                 }
             }
+            refused.write(&self.connection)?;
             counts.write(&self.connection)?;
             let began = Instant::now();
             self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -143,7 +144,7 @@ impl Writer {
             Ok(written)
         });
         if result.is_err() {
-            self.shared.tally.give_back(refused);
+            self.shared.ring.give_back(refused);
             self.roll_back();
         }
         result
@@ -164,7 +165,7 @@ impl Writer {
     fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
             Command::Accept(delivery) if self.is_too_many(delivery)? => Ok(Written::TooMany),
-            Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
+            Command::Accept(delivery) => delivery.routed.store(&self.connection, counts).map(Written::Accepted),
             Command::Learn(lesson) => lesson.keep(&self.connection).map(Written::Learned),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
@@ -175,7 +176,7 @@ impl Writer {
     }
 
     fn is_too_many(&self, delivery: &Delivery) -> rusqlite::Result<bool> {
-        Ok(self.shared.backlog.load(Ordering::Relaxed) && !delivery.is_known(&self.connection)?)
+        Ok(self.shared.backlog.load(Ordering::Relaxed) && !delivery.routed.is_known(&self.connection)?)
     }
 
     /// After the commit: everyone learns what became of his command, and the dispatcher that there is work.
@@ -185,7 +186,7 @@ impl Writer {
             match (command, written) {
                 (Command::Accept(delivery), Written::Accepted(receipt)) => {
                     if receipt.is_accepted() {
-                        new_jobs += i64::try_from(delivery.jobs()).unwrap_or(0);
+                        new_jobs += i64::try_from(delivery.routed.jobs()).unwrap_or(0);
                     }
                     delivery.answer(Ok(receipt));
                 }
@@ -242,7 +243,7 @@ impl Writer {
     fn tick(&mut self) {
         self.next_tick = Instant::now() + TICK;
         self.watch.look(&self.connection);
-        if !self.shared.tally.is_empty() {
+        if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
         }
     }
@@ -255,7 +256,7 @@ impl Writer {
 
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     fn finish(mut self) {
-        if !self.shared.tally.is_empty() {
+        if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
         }
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {

@@ -2,6 +2,8 @@
 //!
 //! The one place where a status is chosen. Nothing about a failed check goes out: every 401 is the same.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -31,6 +33,10 @@ pub(super) enum Answer {
     /// A handshake that does not fit the configuration.
     Unexpected(Mismatch),
     NoSuchSource,
+    /// The client's address is not on the source's list.
+    NotAllowed,
+    /// Genuine, but more than the source's rate; there is room again after this.
+    TooMany(Duration),
     /// With the methods that are.
     MethodNotAllowed(Vec<&'static str>),
     TooSlow,
@@ -40,7 +46,7 @@ pub(super) enum Answer {
     Broken,
     NotStored(NotStored),
     /// What it takes to verify it cannot be had now.
-    Unverifiable,
+    Unverifiable(String),
     /// More bytes in flight than `server.max_in_flight`.
     TooMuchInFlight,
     /// The inbox did not answer within `server.request_timeout`.
@@ -51,6 +57,7 @@ impl Answer {
     /// Whether it counts as a refusal of the source.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
+            Self::NotAllowed | Self::TooMany(_) => true,
             Self::Malformed(_) | Self::NotGenuine | Self::BareNotGenuine | Self::Unexpected(_) => true,
             Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(..)
@@ -60,9 +67,21 @@ impl Answer {
             | Self::MethodNotAllowed(_)
             | Self::Broken
             | Self::NotStored(_)
-            | Self::Unverifiable
+            | Self::Unverifiable(_)
             | Self::TooMuchInFlight
             | Self::InboxTooSlow => false,
+        }
+    }
+
+    /// Why it cannot be stored for the moment, where nothing else tells the operator.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self {
+            Self::NotStored(NotStored::Closing | NotStored::Backlog | NotStored::DiskLow) => None,
+            Self::NotStored(why) => Some(why.to_string()),
+            Self::Unverifiable(why) => Some(why.clone()),
+            Self::TooMuchInFlight => Some("too many bytes are in flight (server.max_in_flight)".to_owned()),
+            Self::InboxTooSlow => Some("the inbox takes longer than server.request_timeout".to_owned()),
+            _ => None,
         }
     }
 
@@ -75,6 +94,13 @@ impl Answer {
             Self::BareNotGenuine => HttpResponse::Unauthorized().finish(),
             Self::Unexpected(mismatch) => {
                 error(StatusCode::from_u16(mismatch.status).unwrap_or(StatusCode::FORBIDDEN), "not as configured")
+            }
+            Self::NotAllowed => closing(error(StatusCode::FORBIDDEN, "not from here")),
+            Self::TooMany(wait) => {
+                let mut response = error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries");
+                let seconds = wait.as_secs_f64().ceil().max(1.0);
+                response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds as u64));
+                response
             }
             Self::NoSuchSource => error(StatusCode::NOT_FOUND, "no such source"),
             Self::MethodNotAllowed(methods) => {
@@ -92,7 +118,7 @@ impl Answer {
             Self::Broken => closing(error(StatusCode::BAD_REQUEST, "the request ended early")),
             Self::NotStored(NotStored::Closing) => closing(later("shutting down")),
             Self::NotStored(_) => later("not stored"),
-            Self::Unverifiable => later("not verified"),
+            Self::Unverifiable(_) => later("not verified"),
             Self::TooMuchInFlight => closing(later("not stored")),
             Self::InboxTooSlow => later("not known to be stored"),
         }

@@ -1,4 +1,5 @@
-//! One request from its first byte to its answer: route, size, signature, inbox, in that order.
+//! One request from its first byte to its answer: route, address, size, signature, rate, inbox, in
+//! that order.
 //!
 //! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
 
@@ -10,14 +11,16 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
 use crate::clock::Millis;
-use crate::inbox::Learned;
+use crate::inbox::NotStored;
 use crate::request::{Headers, Request};
-use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Why};
 
 use super::Shared;
 use super::answer::Answer;
+use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::in_flight::Share;
+use super::judge;
+use super::record::{self, Seen};
 
 /// Names and values of all headers together.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -32,11 +35,19 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
     let Some(endpoint) = endpoints.at(http.path()) else {
         return Answer::NoSuchSource.into_response();
     };
-    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint)).await;
-    if answer.is_refusal() {
-        shared.inbox.count_refusal(&endpoint.source);
+    let mut seen = Seen::default();
+    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint), &mut seen).await;
+    let is_refusal = answer.is_refusal();
+    match (&answer, answer.trouble()) {
+        (_, Some(why)) => shared.trouble.turned_away(&why),
+        (Answer::Stored(..), None) => shared.trouble.stored(),
+        _ => {}
     }
-    answer.into_response()
+    let response = answer.into_response();
+    if is_refusal {
+        record::note(&shared, (&endpoints, &endpoint), &http, seen, response.status());
+    }
+    response
 }
 
 async fn answer(
@@ -44,17 +55,24 @@ async fn answer(
     payload: Payload,
     shared: &Shared,
     (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
+    seen: &mut Seen,
 ) -> Answer {
     let methods = &endpoint.methods;
     if !methods.contains(&http.method().as_str()) {
         return Answer::MethodNotAllowed(methods.clone());
     }
+    if let Some(allowed) = &endpoint.allow_ips {
+        let client = client_of(http, &endpoints.trusted_proxies);
+        if !client.address().is_some_and(|address| allowed.contain(address)) {
+            seen.reason = Some(format!("{client} is not in the source's `allow_ips`"));
+            return Answer::NotAllowed;
+        }
+    }
     if header_bytes(http) > MAX_HEADER_BYTES {
         return Answer::HeadersTooLarge;
     }
-    // Sooner than after reading it: when nothing can be stored, nothing need be read.
-    if let Err(why) = shared.inbox.is_open() {
-        return Answer::NotStored(why);
+    if shared.inbox.is_closing() {
+        return Answer::NotStored(NotStored::Closing);
     }
     let mut share = shared.in_flight.share();
     let mut payload = payload;
@@ -67,94 +85,8 @@ async fn answer(
             return answer;
         }
     };
-    judge(request_of(http, body), shared, (endpoints, endpoint)).await
-}
-
-async fn judge(request: Request, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>)) -> Answer {
-    let source = &endpoint.source;
-    let received_at = request.received_at;
-    match check(request, shared, endpoint).await {
-        Ok(Genuine::Event(verified)) => {
-            let acknowledgement = verified.acknowledgement().cloned();
-            match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-                Ok(Ok(receipt)) => match acknowledgement {
-                    Some(answer) => Answer::Acknowledged(answer),
-                    None => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
-                },
-                Ok(Err(why)) => {
-                    log::debug!("{source}: a delivery was not stored: {why}");
-                    Answer::NotStored(why)
-                }
-                Err(_) => Answer::InboxTooSlow,
-            }
-        }
-        Ok(Genuine::Handshake(answer)) => {
-            log::info!("{source}: answered the provider's handshake");
-            Answer::Handshake(answer)
-        }
-        Ok(Genuine::Confirmation(confirmation)) => confirm(confirmation, received_at, endpoint).await,
-        Ok(Genuine::Lesson(lesson)) => learn(lesson, received_at, shared, endpoint).await,
-        Err(refusal) => refuse(refusal, endpoint),
-    }
-}
-
-async fn check(request: Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> Result<Genuine, Refusal> {
-    let verifier = &endpoint.verifier;
-    let now = request.received_at;
-    if verifier.is_taught() {
-        return verifier.check_knowing(&request, now, shared.inbox.learned(&endpoint.source).as_ref());
-    }
-    if !verifier.may_fetch() {
-        return verifier.check(&request, now);
-    }
-    // Never on the threads that serve: keys may have to be fetched.
-    let apart = endpoint.clone();
-    let judged = actix_web::web::block(move || apart.verifier.check(&request, now)).await;
-    judged.unwrap_or_else(|_| Err(Refusal::Unavailable("the check was broken off".to_owned())))
-}
-
-/// Confirms a subscription with the provider, and answers when that is done.
-async fn confirm(confirmation: Confirmation, now: Millis, endpoint: &Arc<Endpoint>) -> Answer {
-    let apart = endpoint.clone();
-    match actix_web::web::block(move || apart.verifier.confirm(confirmation, now)).await {
-        Ok(Ok(answer)) => {
-            log::info!("{}: confirmed the subscription", endpoint.source);
-            Answer::Handshake(answer)
-        }
-        Ok(Err(refusal)) => refuse(refusal, endpoint),
-        Err(_) => Answer::Unverifiable,
-    }
-}
-
-/// Believes a handshake that tells the source's secret, if the inbox does.
-async fn learn(lesson: Lesson, now: Millis, shared: &Shared, endpoint: &Endpoint) -> Answer {
-    let source = &endpoint.source;
-    let refused = match shared.inbox.learn(source.clone(), lesson.secret, now).await {
-        Ok(Learned::Kept) => {
-            log::info!("{source}: learned its secret from the provider's handshake");
-            return Answer::Handshake(lesson.answer);
-        }
-        Ok(Learned::Known) => Why::SecretKnown,
-        Ok(Learned::NotOpen) => Why::NotLearning,
-        Err(why) => return Answer::NotStored(why),
-    };
-    refuse(Refusal::NotGenuine(refused), endpoint)
-}
-
-fn refuse(refusal: Refusal, endpoint: &Endpoint) -> Answer {
-    let source = &endpoint.source;
-    match refusal {
-        Refusal::NotGenuine(Why::SecretKnown | Why::NotLearning) => log::warn!("{source}: refused {refusal}"),
-        _ => log::info!("{source}: refused a delivery: {refusal}"),
-    }
-    match refusal {
-        Refusal::NotGenuine(_) if endpoint.verifier.has_bare_refusals() => Answer::BareNotGenuine,
-        Refusal::NotGenuine(_) => Answer::NotGenuine,
-        Refusal::Malformed(fault) => Answer::Malformed(fault),
-        Refusal::Method => Answer::MethodNotAllowed(endpoint.methods.clone()),
-        Refusal::Unexpected(mismatch) => Answer::Unexpected(mismatch),
-        Refusal::Unavailable(_) => Answer::Unverifiable,
-    }
+    let request = seen.request.insert(request_of(http, body));
+    judge::judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
 }
 
 async fn read_in_time(
@@ -163,7 +95,7 @@ async fn read_in_time(
     (max_body, time_limit): (u64, Duration),
     share: &mut Share,
 ) -> Result<Bytes, Answer> {
-    let announced = http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced_bytes(http);
     if announced.is_some_and(|length| length > max_body) {
         return Err(Answer::TooLarge);
     }
@@ -196,6 +128,11 @@ async fn read(payload: &mut Payload, max_body: u64, share: &mut Share) -> Result
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
+/// How long the body is said to be.
+pub(super) fn announced_bytes(http: &HttpRequest) -> Option<u64> {
+    http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
 /// Reads on for a moment: a client that is still sending when the connection ends may never see the answer.
 async fn throw_away(mut payload: Payload) {
     let mut left = MAX_THROWN_AWAY;
@@ -216,9 +153,12 @@ fn header_bytes(http: &HttpRequest) -> usize {
     http.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-fn request_of(http: &HttpRequest, body: Bytes) -> Request {
+pub(super) fn request_of(http: &HttpRequest, body: Bytes) -> Request {
     let mut headers = Headers::default();
-    for (name, value) in http.headers() {
+    // The server hands them out in no order at all.
+    let mut fields: Vec<_> = http.headers().iter().collect();
+    fields.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    for (name, value) in fields {
         headers.push(name.as_str(), value.as_bytes());
     }
     Request {

@@ -22,7 +22,9 @@ mod template;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-pub use handshake::{Characters, Condition, Expectation, Handshake, HandshakeNeeds, Response, Setting};
+pub use handshake::{
+    Characters, Condition, Expectation, Handshake, HandshakeNeeds, Place as HandshakePlace, Response, Setting,
+};
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
 pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};

@@ -31,8 +31,7 @@ pub(super) fn of_body<'a>(request: &'a Request, name: &str) -> Result<Option<Cow
 pub(super) fn pairs(request: &Request) -> Option<Vec<Pair<'_>>> {
     match Content::of(request) {
         Content::Form => {
-            let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-            Some(pairs.map(|pair| split(pair)).map(|(key, value)| (decode(key), decode(value))).collect())
+            Some(fields(&request.body).filter(|(key, value)| !key.is_empty() || !value.is_empty()).collect())
         }
         Content::Multipart => Some(multipart::pairs(request)),
         _ => None,
@@ -49,18 +48,24 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
 /// The value of a field, decoded.
 pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
     let mut found: Option<Cow<'a, [u8]>> = None;
-    for pair in form.split(|byte| *byte == b'&') {
-        let (key, value) = split(pair);
-        if *decode(key) != *name.as_bytes() {
+    for (key, value) in fields(form) {
+        if *key != *name.as_bytes() {
             continue;
         }
-        let value = decode(value);
         if found.as_ref().is_some_and(|first| *first != value) {
             return Err(Repeated);
         }
         found = Some(value);
     }
     Ok(found)
+}
+
+/// Names and values of all fields of a form or query in order, decoded.
+pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    form.split(|byte| *byte == b'&').map(|pair| {
+        let (key, value) = split(pair);
+        (decode(key), decode(value))
+    })
 }
 
 /// The same form with the values of some fields replaced by a mask.

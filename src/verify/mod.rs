@@ -17,6 +17,7 @@ mod json;
 mod jwt;
 mod key;
 mod maker;
+mod mask;
 mod multipart;
 mod names;
 mod proof;
@@ -29,8 +30,8 @@ mod xml;
 use std::sync::Arc;
 
 use bytes::Bytes;
-
 pub use handshake::{Answer, Lesson};
+pub use mask::Masked;
 pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
 pub use remote::Confirmation;
 pub use sign::{Forgery, Unsigned, sign};
@@ -273,7 +274,7 @@ impl Verifier {
         }
     }
 
-    /// All headers as one JSON object in the order received, tokens as `***`: for what is stored of a refusal.
+    /// All headers as one JSON object by name, tokens as `***`.
     #[must_use]
     pub fn headers_json(&self, headers: &Headers) -> String {
         headers::to_json(headers, &self.tokens)
@@ -285,7 +286,7 @@ impl Verifier {
         self.scheme.answer.as_ref()
     }
 
-    /// Path and query as received, tokens as `***`: for what is stored of a refusal, and for logs.
+    /// Path and query as received, tokens as `***`.
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
         let query = match &self.scheme.signature {

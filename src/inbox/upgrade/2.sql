@@ -9,7 +9,7 @@ CREATE TABLE refusals (
   received_at INTEGER NOT NULL,
   status      INTEGER NOT NULL,                              -- what was answered
   reason      TEXT    NOT NULL,                              -- why, in words for the operator
-  remote      TEXT,                                          -- the client's address; NULL for a socket's
+  remote      TEXT,                                          -- the client's address; NULL where there is none to be told
   method      TEXT    NOT NULL,
   target      TEXT    NOT NULL,                              -- path and query; tokens are ***
   headers     TEXT    NOT NULL CHECK (json_valid(headers)),  -- one JSON object; tokens are ***; a list where values differ
@@ -33,6 +33,9 @@ CREATE TABLE bodies (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE meta (
-  name  TEXT PRIMARY KEY,                                    -- token_key: of the HMAC-SHA-256 in refusals.tokens
-  value BLOB NOT NULL
+  name  TEXT PRIMARY KEY,
+  value ANY  NOT NULL                                        -- token_key: key of the HMAC-SHA-256 in refusals.tokens
 ) STRICT, WITHOUT ROWID;
+
+-- Start-up looks for attempts that were under way, however long the ledger is.
+CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;

@@ -10,15 +10,18 @@ mod tests;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use subtle::ConstantTimeEq;
 
 use super::form;
 use super::json::Wanted;
 use super::refusal::{Fault, Mismatch, Refusal, Why};
 use crate::config::Source;
-use crate::provider::{Characters, Condition, Expectation, Handshake, Pointer, Response, Selector, Setting};
+use crate::provider::{
+    Characters, Condition, Expectation, Handshake, HandshakePlace as Place, Pointer, Response, Selector, Setting,
+};
 use crate::request::Request;
-use crate::secret::Secret;
+use crate::secret::{MASK, Secret};
 
 /// Longest body that is parsed before anything proves it.
 const LONGEST_UNSIGNED: usize = 8 << 10;
@@ -155,6 +158,18 @@ impl Handshaker {
             None => None,
         };
         Some(reply::write(reply, &value.unwrap_or_default(), &self.settings))
+    }
+
+    /// A body as it may be kept: without the secret that it teaches.
+    pub(super) fn masked(&self, body: &Bytes) -> Bytes {
+        let place = self.handshake.filter(|handshake| handshake.teaches).and_then(|handshake| handshake.value.as_ref());
+        match place {
+            Some(Place(Selector::Json(pointer))) if is_alone(body) => {
+                let name = pointer.steps().last().map_or("", String::as_str);
+                serde_json::json!({ name: MASK }).to_string().into()
+            }
+            _ => body.clone(),
+        }
     }
 
     fn look(&self, handshake: &'static Handshake, request: &Request, json: &Json<'_>) -> Result<Heard, Refusal> {

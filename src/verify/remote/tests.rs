@@ -39,6 +39,7 @@ fn source(name: &str, provider: &Provider) -> Source {
         confirm_subscriptions: true,
         keys_url: Some(provider.base()),
         max_body: 1 << 20,
+        guards: crate::config::Guards::default(),
     }
 }
 

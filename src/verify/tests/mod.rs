@@ -4,6 +4,7 @@
 //! somebody has published them.
 
 mod hostile;
+mod mask;
 mod names;
 mod table;
 mod vectors;
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::Guards;
 use crate::provider::{Row, find};
 use crate::secret::Secret;
 
@@ -34,6 +36,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         confirm_subscriptions: false,
         keys_url: None,
         max_body: 1 << 20,
+        guards: Guards::default(),
     }
 }
 

@@ -1,0 +1,120 @@
+//! One refusal beside its source: the question that all causes ask, put to the ordinary verifier.
+//!
+//! A cause changes the source or the request and asks whether the proof holds then. What else stands in the way is
+//! told apart: a timestamp out of its window and a missing id come after a signature that matches.
+
+use std::sync::Arc;
+
+use super::standing::with_tokens;
+use crate::config::Source;
+use crate::provider::Proof;
+use crate::refused::Refused;
+use crate::request::Request;
+use crate::secret::{DigestKey, Secret};
+use crate::verify::{Genuine, Refusal, Verifier, Why};
+
+/// A refusal and what is configured.
+pub(super) struct Case<'a> {
+    pub(super) refused: &'a Refused,
+    pub(super) source: &'a Source,
+    pub(super) sources: &'a [Arc<Source>],
+    key: Option<&'a DigestKey>,
+}
+
+/// What the verifier says.
+pub(super) enum Verdict {
+    /// The proof holds.
+    Matches,
+    /// The proof holds, and this is in the way.
+    MatchesBut(Refusal),
+    No(Refusal),
+}
+
+/// A secret and how people find it: `secret 2 of stripe`.
+pub(super) struct Named<'a> {
+    pub(super) source: &'a Source,
+    pub(super) secret: &'a Secret,
+    pub(super) name: String,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(
+        refused: &'a Refused,
+        source: &'a Source,
+        sources: &'a [Arc<Source>],
+        key: Option<&'a DigestKey>,
+    ) -> Self {
+        Self { refused, source, sources, key }
+    }
+
+    /// Judges the delivery by another source.
+    pub(super) fn judged_by(&self, source: &Source) -> Verdict {
+        judge(source, &with_tokens(self.refused, &source.secrets, self.key))
+    }
+
+    /// Judges another request by the source.
+    pub(super) fn judged_as(&self, change: impl FnOnce(&mut Request), secrets: &[Secret]) -> Verdict {
+        let source = Source { secrets: secrets.to_vec(), ..self.source.clone() };
+        let mut request = with_tokens(self.refused, secrets, self.key);
+        change(&mut request);
+        judge(&source, &request)
+    }
+
+    /// Whether the source's scheme takes this text as its secret and then holds.
+    pub(super) fn holds_with(&self, secret: Secret) -> bool {
+        self.judged_by(&Source { secrets: vec![secret], ..self.source.clone() }).holds()
+    }
+
+    /// Whether the proof is a token, which says nothing of the body.
+    pub(super) fn needs_no_body(&self) -> bool {
+        matches!(self.source.scheme.proof, Proof::Token)
+    }
+
+    /// Every secret that is configured, the source's own first.
+    pub(super) fn secrets(&self) -> Vec<Named<'a>> {
+        let own = self.sources.iter().filter(|source| source.name == self.source.name);
+        let others = self.sources.iter().filter(|source| source.name != self.source.name);
+        let named = |source: &'a Arc<Source>| {
+            let count = source.secrets.len();
+            source.secrets.iter().enumerate().map(move |(index, secret)| {
+                let name = match count {
+                    1 => format!("the secret of `{}`", source.name),
+                    _ => format!("secret {} of `{}`", index + 1, source.name),
+                };
+                Named { source, secret, name }
+            })
+        };
+        own.chain(others).flat_map(named).collect()
+    }
+}
+
+impl Verdict {
+    pub(super) fn holds(&self) -> bool {
+        !matches!(self, Self::No(_))
+    }
+}
+
+impl Named<'_> {
+    pub(super) fn is_of(&self, source: &Source) -> bool {
+        self.source.name == source.name
+    }
+}
+
+/// What came is judged as of the moment it came.
+fn judge(source: &Source, request: &Request) -> Verdict {
+    let verifier = Verifier::new(source);
+    if verifier.may_fetch() {
+        // Dozens of tries are made, and the provider is asked for none of them.
+        return Verdict::No(Refusal::Unavailable("its keys are the provider's, and are not fetched here".to_owned()));
+    }
+    match verifier.check(request, request.received_at) {
+        Ok(Genuine::Event(_) | Genuine::Handshake(_) | Genuine::Lesson(_) | Genuine::Confirmation(_)) => {
+            Verdict::Matches
+        }
+        Err(
+            refusal @ (Refusal::Malformed(_)
+            | Refusal::NotGenuine(Why::TooOld { .. } | Why::TooNew { .. } | Why::TimestampMalformed(_))),
+        ) => Verdict::MatchesBut(refusal),
+        Err(refusal) => Verdict::No(refusal),
+    }
+}
