@@ -1,5 +1,7 @@
-//! One document over HTTPS, within limits of time and size. Redirects are not followed, so that a pinned host is the
-//! one that answers.
+//! One document over HTTPS, within limits of time and size.
+//!
+//! An address that was checked goes in, bytes come out, or why there are none. Redirects are not followed, so that a
+//! pinned host is the one that answers. What the bytes mean is left to others.
 
 use std::time::Duration;
 

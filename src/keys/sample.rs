@@ -1,4 +1,7 @@
 //! For tests: keys, certificates, and a provider that answers on this machine.
+//!
+//! Keys are made here, none is kept in the repository. The provider says what a test wants it to say, and remembers what
+//! it was asked.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

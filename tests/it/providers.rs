@@ -17,7 +17,12 @@ fn every_provider_of_the_table_is_tested_here() {
     let done = hookbox.run(&["providers", "--json"]);
     assert_eq!(done.status, Some(0), "{}", done.stderr);
     let table: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    let mut named: Vec<&str> = table.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    // Only the provider itself can sign what is checked with keys that it publishes; `handshakes` sees those fail.
+    let has_secret = |row: &&serde_json::Value| {
+        row["keys"].is_null() && row["algorithm"] != "aws-sns" && row["algorithm"] != "paypal"
+    };
+    let rows = table.as_array().unwrap().iter().filter(has_secret);
+    let mut named: Vec<&str> = rows.map(|row| row["name"].as_str().unwrap()).collect();
     named.retain(|name| *name != "custom");
     let mut tested: Vec<&str> = PROVIDERS.iter().copied().filter(|name| *name != "own").collect();
     named.sort_unstable();
