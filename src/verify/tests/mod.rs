@@ -4,6 +4,7 @@ mod hostile;
 mod names;
 mod table;
 mod vectors;
+mod walk;
 
 use std::sync::Arc;
 
