@@ -1,7 +1,9 @@
 //! The engine against published vectors, against every row of the table, and against noise.
 
+mod batches;
 mod hostile;
 mod names;
+mod published;
 mod table;
 mod vectors;
 mod walk;

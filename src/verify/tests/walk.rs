@@ -77,7 +77,7 @@ fn kind_of(scheme: &Scheme) -> Option<KeyKind> {
     }
 }
 
-fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
+pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
     let text = |place: &usize| {
         Secret::new(if scheme.proof == Proof::Basic { format!("u:{place}") } else { SECRETS[*place].to_owned() })
     };
@@ -111,9 +111,13 @@ fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
     }
 }
 
-fn scheme_of(row: &Row) -> Scheme {
+pub(super) fn scheme_of(row: &Row) -> Scheme {
     let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
     Scheme::from_row(&Row { field, ..row.clone() }).unwrap()
+}
+
+pub(super) fn private_key(scheme: &Scheme) -> Option<Secret> {
+    kind_of(scheme).map(|kind| Secret::new(pairs(kind)[0].private.clone()))
 }
 
 fn cases() -> Vec<Case> {
@@ -139,7 +143,7 @@ fn cases() -> Vec<Case> {
             event_type: event_type.clone(),
             event_id: id.clone(),
             body: if scheme.batch.is_some() { b"{\"x\":1}".to_vec() } else { body.as_bytes().to_vec() },
-            private_key: kind_of(scheme).map(|kind| Secret::new(pairs(kind)[0].private.clone())),
+            private_key: private_key(scheme),
             ..Unsigned::default()
         };
         Case { name, unsigned, id, event_type, source }
