@@ -47,6 +47,14 @@ impl<'a> Case<'a> {
         Self { refused, source, sources, key }
     }
 
+    /// The same refusal beside another source.
+    pub(super) fn beside<'b>(&self, source: &'b Source) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case { source, refused: self.refused, sources: self.sources, key: self.key }
+    }
+
     /// Judges the delivery by another source.
     pub(super) fn judged_by(&self, source: &Source) -> Verdict {
         judge(source, &with_tokens(self.refused, &source.secrets, self.key))

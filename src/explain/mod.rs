@@ -9,6 +9,7 @@ mod case;
 mod headers;
 mod json;
 mod moment;
+mod scheme;
 mod secret;
 mod standing;
 
@@ -47,6 +48,11 @@ type Look = fn(&Case<'_>) -> Vec<Finding>;
 const CAUSES: &[(&str, Look)] = &[
     ("every secret of every source", secret::other),
     ("secrets with and without white space, newlines, quotes and prefixes, decoded and not", secret::otherwise_written),
+    (
+        "its signature made with another hash, in another encoding, behind another prefix, over other content",
+        scheme::otherwise_signed,
+    ),
+    ("its time signed in another unit than it was sent in", scheme::other_time),
     (
         "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
         body::otherwise_written,

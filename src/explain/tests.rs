@@ -32,7 +32,7 @@ fn key() -> DigestKey {
 fn signed(source: &Source, body: &str, at: Millis) -> Request {
     let event = Unsigned {
         event_type: String::new(),
-        event_id: Some("id".to_owned()).filter(|_| source.provider != "stripe"),
+        event_id: Some("id".to_owned()).filter(|_| !["stripe", provider::CUSTOM].contains(&&*source.provider)),
         body: body.into(),
         content_type: None,
         forgery: Forgery::None,
@@ -175,6 +175,54 @@ fn a_body_that_was_rewritten_is_told() {
         request.body = came.to_owned().into();
         assert_found(&request, &[&github], part);
     }
+}
+
+fn custom(verify: &str) -> Source {
+    let row = toml::from_str(&format!("event_id = ['body']\nsignature = 'header:X-Sig'\n{verify}")).unwrap();
+    let scheme = Scheme::from_row(&row).unwrap();
+    Source { provider: provider::CUSTOM.to_owned(), scheme: scheme.into(), ..source("mine", "github", &["hunter2"]) }
+}
+
+#[test]
+fn another_way_of_signing_is_told() {
+    let plain = "algorithm = 'hmac-sha256'";
+    let timed = "algorithm = 'hmac-sha256'\ntimestamp = 'header:X-At'";
+    for (theirs, ours, part) in [
+        ("algorithm = 'hmac-sha512'", plain, "made with SHA-512"),
+        (plain, "algorithm = 'hmac-sha256'\nencoding = 'base64'", "written in hex"),
+        ("algorithm = 'hmac-sha256'\nencoding = 'base64'", plain, "written in base64"),
+        ("algorithm = 'hmac-sha512'\nencoding = 'base64'", plain, "made with SHA-512 and written in base64"),
+        ("algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", plain, "behind `sha256=`"),
+        (plain, "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", "without a prefix"),
+        (
+            "algorithm = 'hmac-sha512'\nsyntax = 'prefixed'\nprefix = 'sha512='",
+            "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='",
+            "made with SHA-512 and behind `sha512=`",
+        ),
+        (
+            &format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"),
+            &format!("{timed}\nsigned_content = '{{timestamp}}{{body}}'"),
+            "over \"{timestamp}.{body}\"",
+        ),
+    ] {
+        assert_found(&signed(&custom(theirs), BODY, NOW), &[&custom(ours)], part);
+    }
+    let timed = custom(&format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"));
+    let mut request = signed(&timed, BODY, NOW);
+    let at = request.headers.one("x-at").unwrap().unwrap().to_vec();
+    let millis = [&at[..], b"000"].concat();
+    let mut headers = crate::request::Headers::default();
+    request.headers.iter().for_each(|(name, value)| headers.push(name, if value == at { &millis } else { value }));
+    request.headers = headers;
+    assert_found(&request, &[&timed], "in seconds, and sent in milliseconds");
+}
+
+#[test]
+fn a_time_in_another_unit_is_told() {
+    let timed = "algorithm = 'hmac-sha256'\nsigned_content = '{timestamp}.{body}'\ntimestamp = 'header:X-At'";
+    let (seconds, millis) = (custom(timed), custom(&format!("{timed}\ntimestamp_unit = 'ms'")));
+    assert_found(&signed(&millis, BODY, NOW), &[&seconds], "when it is read as unix milliseconds");
+    assert_found(&signed(&seconds, BODY, NOW), &[&millis], "when it is read as unix seconds");
 }
 
 #[test]
