@@ -185,7 +185,7 @@ fn parsed(template: &str) -> Option<Vec<Segment>> {
 pub(super) fn other_time(case: &Case<'_>) -> Vec<Finding> {
     let timestamp = case.source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
     let Some(TimestampPlace::At(Place::Header(name))) = timestamp else { return Vec::new() };
-    let changes: [(fn(&str) -> Option<String>, &str); 3] = [
+    let changes: [(Change, &str); 3] = [
         (
             |text| text.parse::<i64>().ok().map(|number| number.div_euclid(1000).to_string()),
             "in seconds, and sent in milliseconds",
@@ -210,7 +210,10 @@ pub(super) fn other_time(case: &Case<'_>) -> Vec<Finding> {
     Vec::new()
 }
 
-fn change_header(request: &mut Request, name: &str, change: fn(&str) -> Option<String>) {
+/// What becomes of a header's value.
+type Change = fn(&str) -> Option<String>;
+
+fn change_header(request: &mut Request, name: &str, change: Change) {
     let mut changed = Headers::default();
     for (known, value) in request.headers.iter() {
         let text = std::str::from_utf8(value).ok().filter(|_| known.eq_ignore_ascii_case(name)).and_then(change);
