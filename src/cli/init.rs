@@ -99,7 +99,7 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
         if upper.contains("WEBHOOK") { format!("{upper}_SECRET") } else { format!("{upper}_WEBHOOK_SECRET") };
     let decoding = row.and_then(|row| row.secret_decoding.as_deref());
     let random = if decoding == Some("base64") { "$(openssl rand -base64 32)" } else { "$(openssl rand -hex 32)" };
-    let prefix = row.and_then(|row| row.secret_prefix.as_deref()).unwrap_or_default();
+    let prefix = row.and_then(|row| row.secret_prefix.each().first()).map_or("", String::as_str);
     Some(Planned { provider, name, variable, example_secret: format!("{prefix}{random}") })
 }
 

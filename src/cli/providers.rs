@@ -93,7 +93,7 @@ fn proof(row: &Row) -> String {
         return format!("the secret itself, in {}", row.signature);
     }
     let encoding = row.encoding.as_deref().unwrap_or("hex");
-    let content = row.signed_content.as_deref().unwrap_or("{body}");
+    let content = row.signed_content.each().first().map_or("{body}", String::as_str);
     let form = match row.syntax.as_deref() {
         Some("prefixed") => format!(", after `{}`", row.prefix.as_deref().unwrap_or_default()),
         Some("kv_list") => format!(
@@ -111,7 +111,7 @@ fn secret(row: &Row) -> String {
         Some("utf8") | None => "text, as it is".to_owned(),
         Some(encoding) => encoding.to_owned(),
     };
-    match &row.secret_prefix {
+    match row.secret_prefix.each().first() {
         Some(prefix) => format!("{text}, after `{prefix}`"),
         None => text,
     }

@@ -66,6 +66,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             (_, true) => Forgery::Stale,
             _ => Forgery::None,
         },
+        private_key: None,
     };
     let request = verify::sign(&source, &unsigned, Millis::now()).map_err(Failure::usage)?;
     match server {
@@ -119,7 +120,16 @@ fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
         name: Arc::from(name),
         provider: name.to_owned(),
         path: format!("/hooks/{name}"),
-        secrets: vec![Secret::new(format!("{}{}", scheme.secret_prefix, made_up()))],
+        secrets: vec![Secret::new(format!(
+            "{}{}",
+            scheme.secret_prefixes.first().map_or("", String::as_str),
+            made_up()
+        ))],
+        public_keys: Vec::new(),
+        key_ids: Vec::new(),
+        api_key: None,
+        verify_token: None,
+        url: scheme.needs().url.then(|| format!("https://example.com/hooks/{name}")),
         max_body: MAX_BODY,
         guards: config::Guards::default(),
         scheme: Arc::new(scheme),

@@ -60,7 +60,7 @@ fn from_environment(item: &Item<'_>, name: &str, around: &Surroundings<'_>) -> R
     let Some(text) = (around.environment)(name) else {
         return Err(item
             .problem(format!("environment variable `{name}` is not set"))
-            .hint("export it, or point `secret` at a file with { file = \"…\" }"));
+            .hint(format!("export it, or point `{}` at a file with {{ file = \"…\" }}", item.place.last_key())));
     };
     not_empty(item, &text, &format!("environment variable `{name}` is empty"))
 }

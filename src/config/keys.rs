@@ -38,6 +38,12 @@ pub(super) const SOURCE: Keys = Keys {
     known: &[
         "provider",
         "secret",
+        "public_key",
+        "key_id",
+        "api_key",
+        "verify_token",
+        "algorithm",
+        "url",
         "path",
         "tolerance",
         "event_id",
@@ -48,7 +54,7 @@ pub(super) const SOURCE: Keys = Keys {
         "replay_guard",
         "verify",
     ],
-    later: &["url", "public_key", "key_id", "api_key", "algorithm", "verify_token", "learn", "respond_timeout"],
+    later: &["learn", "respond_timeout"],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -58,22 +64,40 @@ pub(super) const VERIFY: Keys = Keys {
         "signature",
         "syntax",
         "prefix",
+        "prefix_optional",
         "item_separator",
         "kv_separator",
         "field",
+        "first_only",
+        "set_separator",
+        "repeatable",
         "algorithm",
+        "algorithm_choices",
+        "algorithm_header",
+        "algorithm_names",
         "encoding",
         "secret_decoding",
         "secret_prefix",
         "signed_content",
+        "body_unsigned",
+        "url_default_port",
+        "key_id",
+        "required_headers",
+        "jwt_algorithms",
+        "claims",
+        "required_claims",
         "timestamp",
         "timestamp_unit",
         "tolerance",
         "header_aliases",
         "private_headers",
+        "batch",
         "event_id",
         "event_type",
         "handshake",
+        "answer_status",
+        "answer_body",
+        "answer_content_type",
         "max_body",
     ],
     later: &[],
@@ -163,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_custom_scheme_takes_every_key_of_a_row_that_has_an_effect() {
-        let about = ["title", "provenance", "confirmed", "notes"];
+        let about = ["title", "provenance", "confirmed", "notes", "unsupported"];
         let keys: Vec<_> = Row::KEYS.iter().filter(|key| !about.contains(key)).collect();
         assert_eq!(VERIFY.known.iter().collect::<Vec<_>>(), keys);
     }

@@ -7,6 +7,7 @@ mod credential;
 mod guards;
 mod handler;
 mod item;
+mod keyring;
 mod keys;
 mod outline;
 mod problem;
@@ -136,8 +137,18 @@ pub struct Source {
     pub path: String,
     /// How the provider signs, where its id and type are; with the source's own settings already put in.
     pub scheme: Arc<Scheme>,
-    /// Newest first; at least one.
+    /// Newest first; at least one, unless the scheme takes a public key.
     pub secrets: Vec<Secret>,
+    /// Newest first; at least one where the scheme takes a public key.
+    pub public_keys: Vec<Secret>,
+    /// Names of the keys that may have signed, where the scheme tells them.
+    pub key_ids: Vec<Secret>,
+    /// What the provider calls the application, where the scheme signs it.
+    pub api_key: Option<Secret>,
+    /// What the provider's handshake must know.
+    pub verify_token: Option<Secret>,
+    /// The address as the provider has it, for schemes that sign it.
+    pub url: Option<String>,
     /// Longest body in bytes: the source's, else the provider's, else the server's.
     pub max_body: u64,
     /// Further conditions on its deliveries.

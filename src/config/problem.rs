@@ -18,6 +18,14 @@ pub(super) struct Place {
     pub(super) key: String,
 }
 
+impl Place {
+    /// The key itself, without its section and its place in a list.
+    pub(super) fn last_key(&self) -> &str {
+        let key = self.key.rsplit('.').next().unwrap_or_default();
+        key.split('[').next().unwrap_or_default()
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {

@@ -11,9 +11,8 @@ use super::keys::{self, nearest};
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Server, Source, credential, guards, settings};
+use super::{Server, Source, guards, keyring, settings};
 use crate::provider::{self, CUSTOM, Row, RowError, Scheme, Selection};
-use crate::secret::Secret;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Keys of a source that take the place of the same key of its row.
@@ -24,8 +23,9 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
     let provider = section.required("provider", hint).and_then(|item| section.problems().keep(item.text()));
     let row = provider.and_then(|provider| row(provider, section));
     let own = overrides(section);
-    let scheme = row.and_then(|row| scheme(&own(row), section));
-    let secrets = secrets(section, scheme.as_ref(), around);
+    let algorithm = section.take("algorithm", |item| item.text());
+    let scheme = row.and_then(|row| scheme(&own(with_algorithm(row, algorithm, section)?), section));
+    let keyring = keyring::read(section, scheme.as_ref(), around);
     let path = section.take("path", path).unwrap_or_else(|| default_path(name));
     let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
     let guards = guards::guards(section);
@@ -34,7 +34,12 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
         name: Arc::from(name),
         provider: provider?.to_owned(),
         path,
-        secrets,
+        secrets: keyring.secrets,
+        public_keys: keyring.public_keys,
+        key_ids: keyring.key_ids,
+        api_key: keyring.api_key,
+        verify_token: keyring.verify_token,
+        url: keyring.url,
         max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
         scheme: Arc::new(scheme),
         guards,
@@ -92,6 +97,36 @@ fn overrides(section: &Section<'_>) -> impl FnOnce(Row) -> Row {
     }
 }
 
+/// The row with the algorithm that the source has chosen of those the row allows.
+fn with_algorithm(row: Row, chosen: Option<&str>, section: &Section<'_>) -> Option<Row> {
+    let Some(chosen) = chosen else { return Some(row) };
+    let mut choices: Vec<_> =
+        row.algorithm_choices.iter().chain(row.algorithm_names.values()).map(String::as_str).collect();
+    choices.extend(if row.algorithm == "jwt" {
+        row.jwt_algorithms.iter().map(String::as_str).collect()
+    } else {
+        vec![row.algorithm.as_str()]
+    });
+    choices.sort_unstable();
+    choices.dedup();
+    if !choices.contains(&chosen) {
+        let hint = match &choices[..] {
+            [_] => "this provider has one algorithm; leave it out".to_owned(),
+            choices => format!("one of {}", choices.join(", ")),
+        };
+        let message = format!("{chosen:?} is not an algorithm of this provider");
+        section.problems().add(section.problem("algorithm", message).hint(hint));
+        return None;
+    }
+    let chosen = chosen.to_owned();
+    Some(if row.algorithm == "jwt" {
+        Row { jwt_algorithms: vec![chosen], ..row }
+    } else {
+        let algorithm_names = row.algorithm_names.into_iter().filter(|(_, algorithm)| *algorithm == chosen).collect();
+        Row { algorithm: chosen, algorithm_names, ..row }
+    })
+}
+
 fn selections(item: &Item<'_>) -> Result<Vec<Selection>, Problem> {
     let expected = "a selector, e.g. \"header:X-Id\", or a list of them";
     let one = |item: &Item<'_>| match item.items() {
@@ -142,23 +177,6 @@ fn row_problem(error: RowError, section: &Section<'_>, verify: Option<&Section<'
         Some(hint) => problem.hint(hint),
         None => problem,
     }
-}
-
-fn secrets(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surroundings<'_>) -> Vec<Secret> {
-    let Some(item) = section.required("secret", "secret = { env = \"…\" }, { file = \"…\" } or a string") else {
-        return Vec::new();
-    };
-    let mut secrets = Vec::new();
-    for credential in credential::read(&item, section.sheet(), around) {
-        match scheme.map(|scheme| scheme.check_secret(&credential.secret)) {
-            Some(Err(message)) => {
-                let hint = "take it exactly as the provider shows it";
-                section.problems().add(credential.item.problem(message).hint(hint));
-            }
-            _ => secrets.push(credential.secret),
-        }
-    }
-    secrets
 }
 
 fn path(item: &Item<'_>) -> Result<String, Problem> {

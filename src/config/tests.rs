@@ -315,7 +315,7 @@ fn each_mistake_has_its_message() {
             custom("event_id = 'body'\n[sources.x.verify]\nalgorithm = 'token'"),
             "5 sources.x.verify.signature: is missing",
         ),
-        (custom(&verify.replace("sha256", "md5")), "7 sources.x.verify.algorithm: `hmac-md5` is none of"),
+        (custom(&verify.replace("sha256", "md4")), "7 sources.x.verify.algorithm: `hmac-md4` is none of"),
         (
             custom(&format!("{verify}encodign = 'hex'")),
             "8 sources.x.verify.encodign: unknown key (did you mean `encoding`?)",

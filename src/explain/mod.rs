@@ -12,6 +12,7 @@ mod moment;
 mod scheme;
 mod secret;
 mod standing;
+mod url;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ const CAUSES: &[(&str, Look)] = &[
         "its signature made with another hash, in another encoding, behind another prefix, over other content",
         scheme::otherwise_signed,
     ),
+    ("`url` with and without slash, port and query, http for https, another host", url::otherwise_written),
     ("its time signed in another unit than it was sent in", scheme::other_time),
     (
         "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",

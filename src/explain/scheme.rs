@@ -8,7 +8,10 @@ use std::sync::Arc;
 use super::Finding;
 use super::case::{Case, Verdict};
 use crate::config::Source;
-use crate::provider::{CUSTOM, Encoding, Hash, Place, Proof, Row, Scheme, Segment, Syntax, TimestampPlace};
+use crate::provider::{
+    Algorithm, CUSTOM, Encoding, Hash, Place, Proof, Row, Scheme, Segment, Selection, Signed, Syntax, Texts,
+    TimestampPlace,
+};
 use crate::request::{Headers, Request};
 
 /// A scheme that differs in a few knobs, in words and as keys of a `verify` table.
@@ -21,8 +24,12 @@ pub(super) struct Variant {
 
 const ENCODINGS: [(Encoding, &str); 3] =
     [(Encoding::Hex, "hex"), (Encoding::Base64, "base64"), (Encoding::Base64Url, "base64url")];
-const HASHES: [(Hash, &str, &str); 2] =
-    [(Hash::Sha256, "SHA-256", "hmac-sha256"), (Hash::Sha512, "SHA-512", "hmac-sha512")];
+const HASHES: [(Hash, &str, &str); 4] = [
+    (Hash::Sha1, "SHA-1", "hmac-sha1"),
+    (Hash::Sha256, "SHA-256", "hmac-sha256"),
+    (Hash::Sha512, "SHA-512", "hmac-sha512"),
+    (Hash::Md5, "MD5", "hmac-md5"),
+];
 /// What senders of their own sign, besides the body.
 const CONTENTS: [&str; 8] = [
     "{body}",
@@ -89,12 +96,12 @@ fn told(case: &Case<'_>, variant: &Variant) -> Finding {
 }
 
 fn hashes(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
-    let Proof::Hmac { hash, .. } = &variant.scheme.proof else { return Vec::new() };
+    let Some(Signed { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.signed() else { return Vec::new() };
     let others = HASHES.iter().filter(|(other, ..)| other != hash);
     let turn = |(other, word, key): &(Hash, &str, &str)| {
         let mut scheme = variant.scheme.clone();
-        if let Proof::Hmac { hash, .. } = &mut scheme.proof {
-            *hash = *other;
+        if let Proof::Signed(signed) = &mut scheme.proof {
+            signed.algorithm = Algorithm::Hmac(*other);
         }
         variant.turned(scheme, format!("made with {word}"), format!("`algorithm = \"{key}\"`"))
     };
@@ -102,12 +109,12 @@ fn hashes(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
 }
 
 fn encodings(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
-    let Proof::Hmac { encoding, .. } = &variant.scheme.proof else { return Vec::new() };
-    let others = ENCODINGS.iter().filter(|(other, _)| other != encoding);
+    let Some(signed) = variant.scheme.signed() else { return Vec::new() };
+    let others = ENCODINGS.iter().filter(|(other, _)| *other != signed.encoding);
     let turn = |(other, word): &(Encoding, &str)| {
         let mut scheme = variant.scheme.clone();
-        if let Proof::Hmac { encoding, .. } = &mut scheme.proof {
-            *encoding = *other;
+        if let Proof::Signed(signed) = &mut scheme.proof {
+            signed.encoding = *other;
         }
         variant.turned(scheme, format!("written in {word}"), format!("`encoding = \"{word}\"`"))
     };
@@ -133,12 +140,16 @@ fn prefixes(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
         scheme
     };
     match (&variant.scheme.syntax, prefix) {
-        (Syntax::Prefixed(expected), Some(prefix)) if prefix == expected => Vec::new(),
-        (Syntax::Plain | Syntax::Prefixed(_), Some(prefix)) => {
+        (Syntax::Prefixed { prefix: expected, .. }, Some(prefix)) if prefix == expected => Vec::new(),
+        (Syntax::Plain | Syntax::Prefixed { .. }, Some(prefix)) => {
             let keys = format!("`syntax = \"prefixed\"`, `prefix = \"{prefix}\"`");
-            vec![variant.turned(turn(Syntax::Prefixed(prefix.to_owned())), format!("behind `{prefix}`"), keys)]
+            vec![variant.turned(
+                turn(Syntax::Prefixed { prefix: prefix.to_owned(), is_optional: false }),
+                format!("behind `{prefix}`"),
+                keys,
+            )]
         }
-        (Syntax::Prefixed(_), None) => {
+        (Syntax::Prefixed { .. }, None) => {
             vec![variant.turned(turn(Syntax::Plain), "written without a prefix", "`syntax = \"plain\"`")]
         }
         _ => Vec::new(),
@@ -147,19 +158,20 @@ fn prefixes(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
 
 /// Only a sender of the user's own signs what nobody knows.
 fn contents(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
-    let Proof::Hmac { content, .. } = &variant.scheme.proof else { return Vec::new() };
+    let Some(signed) = variant.scheme.signed() else { return Vec::new() };
     if case.source.provider != CUSTOM {
         return Vec::new();
     }
     let read = |template: &&'static str| {
         let other = parsed(template)?;
         let needs_time = other.contains(&Segment::Timestamp);
-        (other != *content && (!needs_time || variant.scheme.timestamp.is_some())).then_some((*template, other))
+        (!signed.contents.contains(&other) && (!needs_time || variant.scheme.timestamp.is_some()))
+            .then_some((*template, other))
     };
     let turn = |(template, other): (&str, Vec<Segment>)| {
         let mut scheme = variant.scheme.clone();
-        if let Proof::Hmac { content, .. } = &mut scheme.proof {
-            *content = other;
+        if let Proof::Signed(signed) = &mut scheme.proof {
+            signed.contents = vec![other];
         }
         variant.turned(scheme, format!("over {template:?}"), format!("`signed_content = {template:?}`"))
     };
@@ -168,16 +180,16 @@ fn contents(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
 
 fn parsed(template: &str) -> Option<Vec<Segment>> {
     let row = Row {
-        signature: "header:x".to_owned(),
+        signature: Texts::One("header:x".to_owned()),
         algorithm: "hmac-sha256".to_owned(),
-        signed_content: Some(template.to_owned()),
+        signed_content: Texts::One(template.to_owned()),
         timestamp: Some("header:y".to_owned()),
-        event_id: vec![crate::provider::Selection::One("body".to_owned())],
+        event_id: vec![Selection::One("body".to_owned())],
         ..Row::default()
     };
     match Scheme::from_row(&row).ok()?.proof {
-        Proof::Hmac { content, .. } => Some(content),
-        Proof::Token => None,
+        Proof::Signed(signed) => signed.contents.into_iter().next(),
+        _ => None,
     }
 }
 

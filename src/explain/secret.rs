@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use super::Finding;
 use super::case::{Case, Named, Verdict};
 use crate::config::Source;
-use crate::provider::Encoding;
+use crate::provider::SecretDecoding;
 use crate::secret::Secret;
 use crate::verify::Refusal;
 
@@ -138,7 +138,10 @@ const URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LEN
 
 /// One of the configured secrets, written otherwise.
 pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
-    let decodes = case.source.scheme.secret_decoding != Encoding::Utf8;
+    let decodes = case.source.scheme.secret_decoding != SecretDecoding::Utf8;
+    if case.source.scheme.proof.is_asymmetric() {
+        return Vec::new();
+    }
     for named in case.secrets() {
         for way in WAYS {
             let Some(bytes) = (way.write)(named.secret.reveal(), decodes).filter(|bytes| !bytes.is_empty()) else {
@@ -165,8 +168,8 @@ fn holds_with_bytes(case: &Case<'_>, bytes: &[u8]) -> bool {
     }
     let mut source = case.source.clone();
     let mut scheme = (*source.scheme).clone();
-    scheme.secret_decoding = Encoding::Hex;
-    scheme.secret_prefix = String::new();
+    scheme.secret_decoding = SecretDecoding::Hex;
+    scheme.secret_prefixes.clear();
     source.scheme = scheme.into();
     source.secrets = vec![Secret::new(hex::encode(bytes))];
     case.judged_by(&source).holds()

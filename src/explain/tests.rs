@@ -20,6 +20,11 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         scheme: scheme.into(),
         secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
         max_body: 1 << 20,
+        public_keys: Vec::new(),
+        key_ids: Vec::new(),
+        api_key: None,
+        verify_token: None,
+        url: None,
         guards: Guards::default(),
     }
 }
@@ -36,6 +41,7 @@ fn signed(source: &Source, body: &str, at: Millis) -> Request {
         body: body.into(),
         content_type: None,
         forgery: Forgery::None,
+        private_key: None,
     };
     let mut request = verify::sign(source, &event, at).unwrap();
     request.received_at = NOW;
@@ -189,6 +195,7 @@ fn another_way_of_signing_is_told() {
     let timed = "algorithm = 'hmac-sha256'\ntimestamp = 'header:X-At'";
     for (theirs, ours, part) in [
         ("algorithm = 'hmac-sha512'", plain, "made with SHA-512"),
+        ("algorithm = 'hmac-sha1'", plain, "made with SHA-1"),
         (plain, "algorithm = 'hmac-sha256'\nencoding = 'base64'", "written in hex"),
         ("algorithm = 'hmac-sha256'\nencoding = 'base64'", plain, "written in base64"),
         ("algorithm = 'hmac-sha512'\nencoding = 'base64'", plain, "made with SHA-512 and written in base64"),
@@ -215,6 +222,27 @@ fn another_way_of_signing_is_told() {
     request.headers.iter().for_each(|(name, value)| headers.push(name, if value == at { &millis } else { value }));
     request.headers = headers;
     assert_found(&request, &[&timed], "in seconds, and sent in milliseconds");
+}
+
+#[test]
+fn an_address_written_otherwise_is_told() {
+    let custom = custom("algorithm = 'hmac-sha256'\nsigned_content = '{url}|{body}'");
+    let with = |url: &str| Source { url: Some(url.to_owned()), ..custom.clone() };
+    for (theirs, ours, part) in [
+        ("https://a.example/in/", "https://a.example/in", "with a slash at its end"),
+        ("https://a.example/in", "https://a.example/in/", "without the slash"),
+        ("http://a.example/in", "https://a.example/in", "with http for https"),
+        ("https://a.example:443/in", "https://a.example/in", "with its port"),
+        ("https://a.example/in", "https://a.example:8443/in", "without its port"),
+        ("https://a.example/in", "https://a.example/in?a=1", "without its query"),
+        ("https://a.example/hooks/mine", "https://a.example/elsewhere", "with the path that the request came to"),
+        ("https://b.example/in", "https://a.example/in", "with the host that the request names"),
+        ("http://a.example/in/", "https://a.example/in", "with http for https and with a slash at its end"),
+    ] {
+        let mut request = signed(&with(theirs), BODY, NOW);
+        request.headers.push("Host", b"b.example");
+        assert_found(&request, &[&with(ours)], part);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
 use crate::inbox::{NotStored, Receipt};
+use crate::provider::Reply;
 use crate::verify::{self, Fault};
 
 /// Seconds after which a provider that was refused for the moment may come again.
@@ -17,7 +18,7 @@ const RETRY_AFTER: &str = "5";
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Stored and synced, or stored before.
-    Stored(Receipt),
+    Stored(Receipt, Option<Reply>),
     /// A provider's handshake.
     Handshake(verify::Answer),
     /// Genuine, but it cannot be told what it is.
@@ -48,7 +49,7 @@ impl Answer {
         match self {
             Self::NotAllowed | Self::TooMany(_) => true,
             Self::Malformed(_) | Self::NotGenuine | Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
-            Self::Stored(_)
+            Self::Stored(..)
             | Self::Handshake(_)
             | Self::NoSuchSource
             | Self::MethodNotAllowed
@@ -61,10 +62,10 @@ impl Answer {
 
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
-            Self::Stored(receipt) => stored(receipt),
+            Self::Stored(receipt, reply) => stored(receipt, reply),
             Self::Handshake(answer) => {
                 HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
-                    .content_type(answer.content_type)
+                    .content_type(answer.content_type.as_ref())
                     .body(answer.body)
             }
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
@@ -96,10 +97,15 @@ impl Answer {
     }
 }
 
-fn stored(receipt: Receipt) -> HttpResponse {
+fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
+    let code = reply.as_ref().and_then(|reply| StatusCode::from_u16(reply.status).ok()).unwrap_or(StatusCode::OK);
+    if let Some(Reply { content_type, body: Some(body), .. }) = reply {
+        let mut response = HttpResponse::build(code);
+        return if body.is_empty() { response.finish() } else { response.content_type(content_type).body(body) };
+    }
     let status = if receipt.is_accepted() { "accepted" } else { "duplicate" };
     let (events, duplicates) = (receipt.events(), receipt.duplicates());
-    HttpResponse::Ok()
+    HttpResponse::build(code)
         .content_type("application/json")
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
 }

@@ -96,7 +96,7 @@ async fn judge(
                 return Answer::TooMany(wait);
             }
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-                Ok(Ok(receipt)) => Answer::Stored(receipt),
+                Ok(Ok(receipt)) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
                 Ok(Err(why)) => {
                     log::debug!("{source}: a delivery was not stored: {why}");
                     Answer::NotStored(why)

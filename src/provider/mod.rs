@@ -4,7 +4,15 @@
 //! [`Row`] is what was written, [`Scheme`] what it means. Adding a provider is a row, no code: the engine in
 //! `verify` interprets what stands here and knows no provider by name.
 
+mod cover;
+mod handshake;
+mod key;
 mod parse;
+mod parse_proof;
+mod place;
+mod pointer;
+mod proof;
+mod public_key;
 mod row;
 mod sample;
 mod scheme;
@@ -14,10 +22,15 @@ mod template;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-pub use row::{Row, RowError, Selection};
+pub use handshake::{Handshake, HandshakeNeeds};
+pub use place::Place;
+pub use pointer::{Batch, Pointer};
+pub use proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+pub use public_key::{KeyKind, PublicKey};
+pub use row::{Row, RowError, Selection, Texts};
 pub use sample::sample;
-pub use scheme::{Encoding, Handshake, Hash, Place, Proof, Scheme, Syntax, Timestamp, TimestampPlace, Unit};
-pub use selector::{EventId, EventType, Pointer, Selector};
+pub use scheme::{Needs, Reply, Scheme, SecretDecoding, Syntax, Timestamp, TimestampPlace, Unit};
+pub use selector::{EventId, EventType, Selector};
 pub use template::Segment;
 
 /// The name that stands for a source's own `verify` table; no row may take it.

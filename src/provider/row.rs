@@ -4,86 +4,114 @@
 //! together, is [`super::Scheme::from_row`]'s to say.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A provider's row as written. Every key but `signature` and `algorithm` has a default.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Row {
     /// Name for people: `GitHub`.
-    #[serde(default)]
     pub title: String,
     /// Where the scheme was taken from: documentation or SDK with its version.
-    #[serde(default)]
     pub provenance: String,
     /// Whether the provenance is the provider's own: shown by `providers`.
-    #[serde(default)]
     pub confirmed: bool,
     /// What a user should know.
-    #[serde(default)]
     pub notes: String,
+    /// Why hookbox cannot take this provider's deliveries yet; a row that has it needs no further keys.
+    pub unsupported: Option<String>,
 
-    /// Where the signature or token is: `header:NAME` or `query:NAME`.
-    pub signature: String,
-    /// `plain` (the default), `prefixed` or `kv_list`.
-    #[serde(default)]
+    /// Where the signature or token is: `header:NAME`, `query:NAME`, `json:/POINTER`, `form:FIELD`,
+    /// `form_json:FIELD/POINTER`, `item:/POINTER` (each item of a batch has its own), `body`; `header:NAME-{n}` is numbered
+    /// from 1. Of several places any may hold one that matches.
+    pub signature: Texts,
+    /// `plain` (the default), `prefixed`, `kv_list` or `positional` (first the timestamp, then signatures).
     pub syntax: Option<String>,
     /// `prefixed`: the literal that must come first.
-    #[serde(default)]
     pub prefix: Option<String>,
-    /// `kv_list`: what stands between items.
-    #[serde(default)]
+    /// `prefixed`: whether it may be missing.
+    pub prefix_optional: bool,
+    /// `kv_list` and `positional`: what stands between items.
     pub item_separator: Option<String>,
     /// `kv_list`: what stands between an item's key and value.
-    #[serde(default)]
     pub kv_separator: Option<String>,
-    /// `kv_list`: the key whose values are signatures; several may stand in one list.
-    #[serde(default)]
+    /// `kv_list`: the key whose values are signatures; `{key_id}` is the source's own.
     pub field: Option<String>,
+    /// `kv_list`: whether only the first signature counts.
+    pub first_only: bool,
+    /// What stands between whole values of the syntax, where several may come in one.
+    pub set_separator: Option<String>,
+    /// Whether the header may come several times, each with a signature.
+    pub repeatable: bool,
 
-    /// `hmac-sha256`, `hmac-sha512` or `token` (the secret itself is sent).
+    /// `hmac-sha256`, `hmac-sha1`, `hmac-sha512`, `hmac-md5`; `sha256`, `sha1` (a plain hash with `{secret}` in what is
+    /// signed); `ed25519`, `ecdsa-p256-sha256`, `rsa-sha256`, `rsa-sha1`; `jwt`; `token`, `basic`, `bearer` (the secret itself
+    /// is sent).
     pub algorithm: String,
+    /// Other algorithms that a source's `algorithm` may name.
+    pub algorithm_choices: Vec<String>,
+    /// The header that says which algorithm of `algorithm_names` was used.
+    pub algorithm_header: Option<String>,
+    /// By the header's value: the algorithm. A value that is not listed is refused.
+    #[serde(deserialize_with = "table")]
+    pub algorithm_names: BTreeMap<String, String>,
     /// Of the signature: `hex` (the default), `base64` or `base64url`.
-    #[serde(default)]
     pub encoding: Option<String>,
-    /// How the configured text becomes the key: `utf8` (the default), `base64` or `hex`.
-    #[serde(default)]
+    /// How the configured text becomes the key: `utf8` (the default), `base64`, `base64-if-prefixed` (else utf8), `hex`,
+    /// `sha1` (its digest), `nfkd` (of the text, as UTF-8), `pem` (a public key in PEM, or its DER in base64).
     pub secret_decoding: Option<String>,
-    /// A prefix of the configured secret that does not belong to the key: `whsec_`.
-    #[serde(default)]
-    pub secret_prefix: Option<String>,
-    /// What is signed, as a template: `{timestamp}.{body}`; `{body}` unless written.
-    #[serde(default)]
-    pub signed_content: Option<String>,
+    /// Prefixes of the configured secret that do not belong to the key, the first that fits is left out: `whsec_`.
+    pub secret_prefix: Texts,
+    /// What is signed, as a template: `{timestamp}.{body}`; `{body}` unless written. Of several any may match.
+    pub signed_content: Texts,
+    /// That the signature does not cover the body: without it such a template is refused.
+    pub body_unsigned: bool,
+    /// Whether the provider may sign `url` with its default port written out or left out.
+    pub url_default_port: bool,
+    /// Where the name of the key is, which must be one of the source's `key_id`.
+    pub key_id: Option<String>,
+    /// Headers that must have this value.
+    #[serde(deserialize_with = "table")]
+    pub required_headers: BTreeMap<String, String>,
 
-    /// Where the timestamp is: `header:NAME`, `query:NAME`, or `field:t` for a field of the signature's list.
-    #[serde(default)]
+    /// `jwt`: the algorithms a token may name: `HS256`, `HS384`, `HS512`, `RS256`, `ES256`, `EdDSA`.
+    pub jwt_algorithms: Vec<String>,
+    /// `jwt`: claims, and what each must say, as a template: `{ iss = "netlify", sha256 = "{sha256_hex(body)}" }`.
+    #[serde(deserialize_with = "table")]
+    pub claims: BTreeMap<String, String>,
+    /// `jwt`: claims that must be there: `exp`.
+    pub required_claims: Vec<String>,
+
+    /// Where the timestamp is: a place as of `signature`, `field:t` for a field of the signature's list, `claim:iat`.
     pub timestamp: Option<String>,
-    /// `s` (the default), `ms` or `rfc3339`.
-    #[serde(default)]
+    /// `s` (the default), `ms`, `rfc3339` or `iso8601_naive_utc`.
     pub timestamp_unit: Option<String>,
     /// How old and how far ahead a timestamp may be; `5m` unless written.
-    #[serde(default)]
     pub tolerance: Option<String>,
 
     /// Header names to try, in order, where the first is absent: `{ "svix-id" = ["webhook-id"] }`.
-    #[serde(default)]
     pub header_aliases: BTreeMap<String, Vec<String>>,
     /// Further headers that handlers have no use for, beside signature and tokens.
-    #[serde(default)]
     pub private_headers: Vec<String>,
+    /// Where one delivery carries several events: the pointer to their array (`""` is the body itself, `/a/*/b` is `b` of each
+    /// element), or `form:FIELD` for an array in a form's field. Selectors are then relative to the item.
+    pub batch: Option<String>,
     /// Selectors tried in order; an inner list is joined by colons. The last may be `body` or `none`.
-    #[serde(default)]
     pub event_id: Vec<Selection>,
     /// Selectors tried in order; an inner list is joined by dots, leaving out what is absent.
-    #[serde(default)]
     pub event_type: Vec<Selection>,
     /// Name of a handshake.
-    #[serde(default)]
     pub handshake: Option<String>,
+    /// Status of the answer to what was stored; 200 unless written.
+    pub answer_status: Option<u16>,
+    /// Body of that answer; hookbox's own unless written.
+    pub answer_body: Option<String>,
+    /// Content-Type of that body; `text/plain` unless written.
+    pub answer_content_type: Option<String>,
     /// Longest body the provider sends: `25MiB`.
-    #[serde(default)]
     pub max_body: Option<String>,
 }
 
@@ -94,27 +122,73 @@ impl Row {
         "provenance",
         "confirmed",
         "notes",
+        "unsupported",
         "signature",
         "syntax",
         "prefix",
+        "prefix_optional",
         "item_separator",
         "kv_separator",
         "field",
+        "first_only",
+        "set_separator",
+        "repeatable",
         "algorithm",
+        "algorithm_choices",
+        "algorithm_header",
+        "algorithm_names",
         "encoding",
         "secret_decoding",
         "secret_prefix",
         "signed_content",
+        "body_unsigned",
+        "url_default_port",
+        "key_id",
+        "required_headers",
+        "jwt_algorithms",
+        "claims",
+        "required_claims",
         "timestamp",
         "timestamp_unit",
         "tolerance",
         "header_aliases",
         "private_headers",
+        "batch",
         "event_id",
         "event_type",
         "handshake",
+        "answer_status",
+        "answer_body",
+        "answer_content_type",
         "max_body",
     ];
+}
+
+/// One text, or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Texts {
+    /// `"whsec_"`
+    One(String),
+    /// `["v1,whsec_", "whsec_"]`
+    Many(Vec<String>),
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Texts {
+    /// Each of them.
+    #[must_use]
+    pub fn each(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
 }
 
 /// One selector, or several that are joined.
@@ -135,6 +209,49 @@ impl Selection {
             Self::One(part) => std::slice::from_ref(part),
             Self::Joined(parts) => parts,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(written: D) -> Result<Self, D::Error> {
+        written.deserialize_any(TextsVisitor)
+    }
+}
+
+/// A date arrives as a table with one member, and is none.
+fn table<'de, D: Deserializer<'de>>(written: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let table = BTreeMap::<String, String>::deserialize(written)?;
+    if table.keys().any(|key| key.starts_with('$')) {
+        return Err(D::Error::custom("invalid type: a date, expected a table"));
+    }
+    Ok(table)
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+        Ok(Texts::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Texts, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = elements.next_element()? {
+            texts.push(text);
+        }
+        Ok(Texts::Many(texts))
+    }
+}
+
+impl fmt::Display for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.each().join(" or "))
     }
 }
 

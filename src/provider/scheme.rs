@@ -1,17 +1,18 @@
 //! A row as meant: what the engine in `verify` interprets, as types.
 //!
 //! A [`Scheme`] comes from [`Scheme::from_row`] alone, which checks that its parts fit together: whoever holds one
-//! needs no further checks. Names of headers, keys of secrets and what must stay hidden are told here.
+//! needs no further checks. Which settings a source needs and what must stay hidden are told here; what the
+//! signature covers, in `cover`; how secrets become keys, in `key`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use base64::Engine;
-
-use super::selector::{EventId, EventType};
+use super::handshake::Handshake;
+use super::place::Place;
+use super::pointer::{Batch, Pointer};
+use super::proof::{Proof, Signed};
+use super::selector::{EventId, EventType, Selector};
 use super::template::Segment;
-use crate::secret::Secret;
 
 /// Headers that carry tokens whatever the provider, in lower case.
 const ALWAYS_TOKENS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
@@ -21,38 +22,47 @@ const ALWAYS_TOKENS: [&str; 4] = ["authorization", "cookie", "proxy-authorizatio
 pub struct Scheme {
     /// Where the signature or token is.
     pub signature: Place,
+    /// Further places that may hold one.
+    pub further_signatures: Vec<Place>,
     /// How signatures stand there.
     pub syntax: Syntax,
+    /// What stands between whole values of the syntax, where several may come in one.
+    pub set_separator: Option<String>,
+    /// Whether the header may come several times, each with a signature.
+    pub repeatable: bool,
     /// What proves that a delivery is genuine.
     pub proof: Proof,
+    /// That the signature is known not to cover the body.
+    pub body_unsigned: bool,
+    /// Whether the provider may sign the URL with its default port written out or left out.
+    pub url_default_port: bool,
     /// How the configured text becomes the key.
-    pub secret_decoding: Encoding,
-    /// A prefix of the configured secret that does not belong to the key; it may be missing.
-    pub secret_prefix: String,
+    pub secret_decoding: SecretDecoding,
+    /// Prefixes of the configured secret that do not belong to the key; they may be missing.
+    pub secret_prefixes: Vec<String>,
+    /// Where the name of the key is.
+    pub key_id: Option<Place>,
+    /// Headers that must have this value.
+    pub required_headers: Vec<(String, String)>,
     /// Where the time of sending is; `None` where the provider signs none.
     pub timestamp: Option<Timestamp>,
     /// How old and how far ahead a timestamp may be; `None` exactly where there is no timestamp.
     pub tolerance: Option<Duration>,
     /// By the header's lower-case name: names to try, in order, where it is absent.
     pub header_aliases: BTreeMap<String, Vec<String>>,
+    /// Where one delivery carries several events.
+    pub batch: Option<Batch>,
     /// Where the event's id is.
     pub event_id: EventId,
     /// Where the event's type is.
     pub event_type: EventType,
     /// What the provider asks for before it sends events.
     pub handshake: Option<Handshake>,
+    /// How the provider wants to hear that its delivery is stored.
+    pub answer: Option<Reply>,
     /// Longest body the provider sends, in bytes.
     pub max_body: Option<u64>,
     pub(super) further_private: Vec<String>,
-}
-
-/// Where a single value is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A header's value.
-    Header(String),
-    /// A parameter of the query string.
-    Query(String),
 }
 
 /// How signatures stand in their place.
@@ -61,7 +71,12 @@ pub enum Syntax {
     /// The value is the signature.
     Plain,
     /// This literal, then the signature.
-    Prefixed(String),
+    Prefixed {
+        /// The literal.
+        prefix: String,
+        /// Whether it may be missing.
+        is_optional: bool,
+    },
     /// Items with a key and a value.
     KvList {
         /// Between items.
@@ -70,45 +85,44 @@ pub enum Syntax {
         kv_separator: String,
         /// The key whose values are signatures; other items are not looked at.
         field: String,
+        /// Whether only the first signature counts.
+        first_only: bool,
+    },
+    /// First the timestamp, then signatures.
+    Positional {
+        /// Between them.
+        item_separator: String,
     },
 }
 
-/// What proves that a delivery is genuine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
-    /// A keyed hash (RFC 2104) of what is signed.
-    Hmac {
-        /// The hash.
-        hash: Hash,
-        /// How the signature is written.
-        encoding: Encoding,
-        /// What is signed.
-        content: Vec<Segment>,
-    },
-    /// The secret itself.
-    Token,
-}
-
-/// A hash function.
+/// How a configured text becomes a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hash {
-    /// SHA-256
-    Sha256,
-    /// SHA-512
-    Sha512,
-}
-
-/// How bytes are written as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// As they are (secrets only).
+pub enum SecretDecoding {
+    /// Its bytes.
     Utf8,
-    /// RFC 4648, 8; in either case.
+    /// Its bytes after Unicode's compatibility decomposition (NFKD).
+    Nfkd,
+    /// RFC 4648, 8.
     Hex,
-    /// RFC 4648, 4.
+    /// RFC 4648, 4 or 5.
     Base64,
-    /// RFC 4648, 5; with or without padding.
-    Base64Url,
+    /// Base64 after the prefix, and its bytes without it.
+    Base64IfPrefixed,
+    /// The SHA-1 of its bytes.
+    Sha1,
+    /// A public key (RFC 5280, 4.1) in PEM, or its DER in base64.
+    Pem,
+}
+
+/// How a provider wants to hear that its delivery is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Content-Type of the body.
+    pub content_type: String,
+    /// The exact text; `None` for hookbox's own.
+    pub body: Option<String>,
 }
 
 /// Where the time of sending is, and how it is written.
@@ -127,6 +141,10 @@ pub enum TimestampPlace {
     At(Place),
     /// A field of the signature's list.
     Field(String),
+    /// The first item of the signature.
+    First,
+    /// A claim of the JSON Web Token.
+    Claim(Pointer),
 }
 
 /// How a timestamp is written.
@@ -138,52 +156,50 @@ pub enum Unit {
     Millis,
     /// RFC 3339.
     Rfc3339,
+    /// ISO 8601 without a zone, in UTC.
+    NaiveUtc,
 }
 
-/// What a provider asks for before it sends events.
+/// What a source must have configured for its scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handshake {
-    /// A signed POST of type `url_verification` whose `challenge` is to be sent back.
-    SlackUrlVerification,
+pub struct Needs {
+    /// `public_key` in place of `secret`.
+    pub public_key: bool,
+    /// `url`
+    pub url: bool,
+    /// `key_id`
+    pub key_id: bool,
+    /// `api_key`
+    pub api_key: bool,
+    /// `verify_token`
+    pub verify_token: bool,
 }
-
-/// RFC 4648, 4 and 5, for secrets: people paste them with and without padding.
-const LENIENT: base64::engine::GeneralPurposeConfig = base64::engine::GeneralPurposeConfig::new()
-    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
-const BASE64_SECRET: base64::engine::GeneralPurpose =
-    base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
 
 impl Scheme {
-    /// The key that a configured text stands for.
-    ///
-    /// # Errors
-    /// Says what is wrong with the text, without showing any of it.
-    pub fn key(&self, secret: &Secret) -> Result<Vec<u8>, String> {
-        let text = secret.reveal();
-        let rest = text.strip_prefix(self.secret_prefix.as_str()).unwrap_or(text);
-        let key = match self.secret_decoding {
-            Encoding::Utf8 => rest.as_bytes().to_vec(),
-            Encoding::Hex => hex::decode(rest).map_err(|_| self.undecodable("hex"))?,
-            Encoding::Base64 | Encoding::Base64Url => {
-                BASE64_SECRET.decode(rest).map_err(|_| self.undecodable("base64"))?
-            }
-        };
-        if key.is_empty() { Err("is empty".to_owned()) } else { Ok(key) }
-    }
-
-    fn undecodable(&self, encoding: &str) -> String {
-        match self.secret_prefix.as_str() {
-            "" => format!("is not {encoding}"),
-            prefix => format!("is not {encoding} (after `{prefix}`, which may be there or not)"),
+    /// What a source must have configured.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let uses = |wanted: &[Segment]| self.segments().any(|segment| wanted.contains(segment));
+        let has_hash = self.segments().any(|segment| matches!(segment, Segment::UrlWithBodyHash(_)));
+        let handshake = self.handshake.map(Handshake::needs);
+        Needs {
+            public_key: self.proof.is_asymmetric(),
+            url: has_hash || uses(&[Segment::Url, Segment::UrlSha256Hex]) || handshake.is_some_and(|needs| needs.url),
+            key_id: self.key_id.is_some()
+                || matches!(&self.syntax, Syntax::KvList { field, .. } if field == "{key_id}"),
+            api_key: uses(&[Segment::ApiKey]),
+            verify_token: handshake.is_some_and(|needs| needs.verify_token),
         }
     }
 
-    /// Whether the configured text can be a secret of this scheme.
-    ///
-    /// # Errors
-    /// Says what is wrong with the text, without showing any of it.
-    pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.key(secret).map(drop)
+    /// Every place that may hold the signature.
+    pub fn signatures(&self) -> impl Iterator<Item = &Place> {
+        std::iter::once(&self.signature).chain(&self.further_signatures)
+    }
+
+    /// Every segment of every template, those inside others included.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.proof.templates().flatten().flat_map(Segment::flat)
     }
 
     /// The names a header may come under: its own, then its aliases.
@@ -195,23 +211,48 @@ impl Scheme {
     /// Lower-case names of headers whose values are secret: they are stored as `***`.
     #[must_use]
     pub fn token_headers(&self) -> Vec<String> {
-        let own = match &self.signature {
-            Place::Header(name) if self.proof == Proof::Token => Some(name),
-            _ => None,
-        };
-        let own = own.into_iter().flat_map(|name| self.header_names(name)).map(str::to_ascii_lowercase);
+        let own = self.signature_headers().filter(|_| self.proof.is_token());
         distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own))
     }
 
     /// Lower-case names of headers that carry signatures or tokens: they are never handed to handlers.
     #[must_use]
     pub fn private_headers(&self) -> Vec<String> {
-        let signature = match &self.signature {
-            Place::Header(name) => Some(name),
-            Place::Query(_) => None,
-        };
-        let signature = signature.into_iter().flat_map(|name| self.header_names(name)).map(str::to_ascii_lowercase);
-        distinct(self.token_headers().into_iter().chain(signature).chain(self.further_private.iter().cloned()))
+        let own = self.token_headers().into_iter().chain(self.signature_headers());
+        distinct(own.chain(self.further_private.iter().cloned()))
+    }
+
+    fn signature_headers(&self) -> impl Iterator<Item = String> {
+        self.signatures().flat_map(|place| match place {
+            Place::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
+            Place::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// Whether the provider sends forms rather than JSON.
+    #[must_use]
+    pub fn is_form(&self) -> bool {
+        let of_form =
+            |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..) | Selector::FormXml(..));
+        let of_json = |part: &Selector| matches!(part, Selector::Json(_) | Selector::BodyJson(_) | Selector::Key(_));
+        let mut parts = self.event_id.tries.iter().chain(&self.event_type.tries).flatten();
+        let in_form = matches!(self.signature, Place::Form(_) | Place::FormJson(..))
+            || self.batch.as_ref().is_some_and(|batch| batch.form.is_some())
+            || matches!(
+                self.segments().find(|segment| segment.covers_body()),
+                Some(Segment::FormSorted | Segment::FormReceived)
+            );
+        in_form || parts.clone().any(of_form) && !parts.any(of_json)
+    }
+
+    /// The signature's template and encoding, where there is one.
+    #[must_use]
+    pub fn signed(&self) -> Option<&Signed> {
+        match &self.proof {
+            Proof::Signed(signed) => Some(signed),
+            _ => None,
+        }
     }
 }
 
@@ -223,13 +264,4 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
         }
     }
     kept
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Header(name) => write!(f, "header `{name}`"),
-            Self::Query(name) => write!(f, "query parameter `{name}`"),
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+pub(super) use super::pointer::Pointer;
 use super::row::{RowError, Selection};
 
 /// Where one text of a delivery is.
@@ -20,7 +21,17 @@ pub enum Selector {
     Form(String),
     /// `form_json:FIELD/POINTER`: of the JSON that a form's field holds.
     FormJson(String, Pointer),
-    /// `body`: the SHA-256 of the body in hex.
+    /// `body:/POINTER`: of the JSON body; in a batch of the whole delivery rather than of the item.
+    BodyJson(Pointer),
+    /// `key:NAME,…`: the first key of the JSON object that is none of these.
+    Key(Vec<String>),
+    /// `xml:/POINTER`: the text of an element of an XML body, its root among the steps.
+    Xml(Pointer),
+    /// `form_xml:FIELD/POINTER`: of the XML that a form's field holds in base64.
+    FormXml(String, Pointer),
+    /// `claim:/POINTER`: of the JSON Web Token.
+    Claim(Pointer),
+    /// `body`: the SHA-256 of the body (of the item, in a batch) in hex.
     Body,
 }
 
@@ -38,13 +49,6 @@ pub struct EventId {
 pub struct EventType {
     /// Tried in order; of an inner list what is there is joined by dots.
     pub tries: Vec<Vec<Selector>>,
-}
-
-/// A JSON pointer (RFC 6901) to something within a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer {
-    text: String,
-    steps: Vec<String>,
 }
 
 const KINDS: &str =
@@ -106,14 +110,27 @@ impl Selector {
             Some(("query", name)) => named(name).map(Self::Query),
             Some(("json", pointer)) => Pointer::parse(pointer).map(Self::Json),
             Some(("form", field)) => named(field).map(Self::Form),
-            Some(("form_json", path)) => {
+            Some((kind @ ("form_json" | "form_xml"), path)) => {
                 let (field, pointer) = path.split_at(path.find('/').unwrap_or(path.len()));
-                Ok(Self::FormJson(named(field)?, Pointer::parse(pointer)?))
+                let (field, pointer) = (named(field)?, Pointer::parse(pointer)?);
+                Ok(if kind == "form_json" { Self::FormJson(field, pointer) } else { Self::FormXml(field, pointer) })
             }
+            Some(("body", pointer)) => Pointer::parse(pointer).map(Self::BodyJson),
+            Some(("key", names)) => Ok(Self::Key(named(names)?.split(',').map(str::to_owned).collect())),
+            Some(("xml", pointer)) => Pointer::parse(pointer).map(Self::Xml),
+            Some(("claim", pointer)) => Pointer::parse(pointer).map(Self::Claim),
             None if written == "body" => Ok(Self::Body),
             None if written == "none" => Err("`none` stands alone, and last".to_owned()),
             _ => Err(format!("`{written}` is no selector")),
         }
+    }
+}
+
+impl Selector {
+    /// Whether it looks at an item of a batch, rather than at the whole delivery.
+    #[must_use]
+    pub fn is_of_item(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Key(_) | Self::Xml(_) | Self::Body)
     }
 }
 
@@ -125,6 +142,11 @@ impl fmt::Display for Selector {
             Self::Json(pointer) => write!(f, "json:{pointer}"),
             Self::Form(field) => write!(f, "form:{field}"),
             Self::FormJson(field, pointer) => write!(f, "form_json:{field}{pointer}"),
+            Self::BodyJson(pointer) => write!(f, "body:{pointer}"),
+            Self::Key(names) => write!(f, "key:{}", names.join(",")),
+            Self::Xml(pointer) => write!(f, "xml:{pointer}"),
+            Self::FormXml(field, pointer) => write!(f, "form_xml:{field}{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
             Self::Body => f.write_str("body"),
         }
     }
@@ -139,46 +161,6 @@ pub(super) fn header_name(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-impl Pointer {
-    /// Reads a pointer: steps, each after a slash, with `~1` for a slash and `~0` for a tilde.
-    ///
-    /// # Errors
-    /// Says what is wrong with it. The empty pointer (the whole document) is refused: that is no text.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let Some(path) = text.strip_prefix('/') else {
-            return Err(format!("`{text}` is no JSON pointer: it does not begin with a slash"));
-        };
-        let steps = path.split('/').map(|step| unescape(step).ok_or(step));
-        match steps.collect::<Result<_, _>>() {
-            Ok(steps) => Ok(Self { text: text.to_owned(), steps }),
-            Err(step) => Err(format!("`{step}` is no step of a JSON pointer: a tilde is written ~0, a slash ~1")),
-        }
-    }
-
-    /// As written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The steps, unescaped; at least one.
-    #[must_use]
-    pub fn steps(&self) -> &[String] {
-        &self.steps
-    }
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-fn unescape(step: &str) -> Option<String> {
-    let plain = step.replace("~1", "").replace("~0", "");
-    (!plain.contains('~')).then(|| step.replace("~1", "/").replace("~0", "~"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +171,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_selector_reads_and_prints_as_itself() {
-        for text in ["header:X-Id", "query:id", "json:/a/b~1c/0", "form:id", "form_json:payload/id", "body"] {
+        for text in ["header:X-Id", "query:id", "json:/a/b~1c/0", "form:id", "form_json:payload/id", "body"]
+            .into_iter()
+            .chain(["body:/a/id", "key:id,at", "xml:/a/b", "form_xml:payload/a/b", "claim:/jti"])
+        {
             assert_eq!(Selector::parse(text).unwrap().to_string(), text);
         }
     }
@@ -200,11 +185,6 @@ mod tests {
         for text in bad.into_iter().chain(["form_json:/id", "form_json:payload", "cookie:id", "none", "Body"]) {
             assert!(Selector::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_pointer_unescapes_slash_and_tilde() {
-        assert_eq!(Pointer::parse("/a~1b/~01/").unwrap().steps(), ["a/b", "~1", ""]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) fn write(instant: Millis, unit: Unit) -> String {
         Unit::Seconds => instant.0.div_euclid(1000).to_string(),
         Unit::Millis => instant.0.to_string(),
         Unit::Rfc3339 => instant.to_rfc3339(),
+        Unit::NaiveUtc => instant.to_rfc3339().trim_end_matches('Z').to_owned(),
     }
 }
 
@@ -39,6 +40,10 @@ fn read(text: &[u8], unit: Unit) -> Option<i64> {
         Unit::Seconds => number().map(|seconds| seconds.saturating_mul(1000)),
         Unit::Millis => number(),
         Unit::Rfc3339 => text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond),
+        Unit::NaiveUtc => {
+            let local = text.parse::<jiff::civil::DateTime>().ok()?;
+            local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|instant| instant.timestamp().as_millisecond())
+        }
     }
 }
 
@@ -47,6 +52,7 @@ fn written_as(unit: Unit) -> &'static str {
         Unit::Seconds => "unix seconds",
         Unit::Millis => "unix milliseconds",
         Unit::Rfc3339 => "RFC 3339",
+        Unit::NaiveUtc => "ISO 8601 without a zone",
     }
 }
 
@@ -98,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for unit in [Unit::Seconds, Unit::Millis, Unit::Rfc3339] {
+        for unit in [Unit::Seconds, Unit::Millis, Unit::Rfc3339, Unit::NaiveUtc] {
             assert_eq!(judge(&write(NOW, unit), unit), Ok(()), "{unit:?}");
         }
     }

@@ -2,45 +2,58 @@
 //!
 //! What stands there already and reads as wanted is left alone, so that a provider's own payload goes out byte for
 //! byte. Otherwise headers, query and forms get a field, and JSON objects a member (their keys come out sorted).
+//! Where the provider sends batches, a body that is none becomes the one item of one.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::case::{Case, Own};
 use super::form;
+use super::items;
+use super::maker::fresh;
 use super::names::{Content, Delivery, listed, wanted};
-use super::sign::{Unsigned, fresh};
+use super::sign::Unsigned;
 use crate::clock::Millis;
-use crate::provider::{EventId, Pointer, Scheme, Selector};
+use crate::provider::{Batch, EventId, Place, Pointer, Scheme, Selector};
 use crate::request::{Headers, Request};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request without signature.
 pub(super) struct Draft<'a> {
-    scheme: &'a Scheme,
+    pub(super) scheme: &'a Scheme,
     pub(super) request: Request,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(scheme: &'a Scheme, path: &str, event: &Unsigned, now: Millis) -> Self {
+    pub(super) fn new(scheme: &'a Scheme, path: &str, event: &Unsigned, now: Millis) -> Result<Self, String> {
+        let is_form = event.content_type.is_none() && scheme.is_form();
+        let content_type = if is_form { FORM } else { event.content_type.as_deref().unwrap_or("application/json") };
         let mut headers = Headers::default();
-        headers.push("content-type", event.content_type.as_deref().unwrap_or("application/json").as_bytes());
+        headers.push("content-type", content_type.as_bytes());
+        let body = match (&scheme.batch, is_form) {
+            (Some(batch), _) => wrapped(batch, &event.body)?,
+            (None, true) if event.body.starts_with(b"{") => Vec::new(),
+            _ => event.body.clone(),
+        };
         let request = Request {
             method: "POST".to_owned(),
             path: path.to_owned(),
             query: String::new(),
             headers,
-            body: event.body.clone().into(),
+            body: body.into(),
             received_at: now,
         };
-        Self { scheme, request }
+        Ok(Self { scheme, request })
     }
 
     /// Makes the delivery read as of this type; a body may say it more exactly (`issues.opened` for `issues`).
     pub(super) fn put_type(&mut self, wanted: &str) -> Result<(), String> {
         let tries = &self.scheme.event_type.tries;
         let reads_as_wanted = |draft: &Self| draft.event_type().is_some_and(|read| is_of_type(&read, wanted));
-        if wanted.is_empty() || reads_as_wanted(self) {
+        if wanted.is_empty() || reads_as_wanted(self) || is_claimed(tries) {
             return Ok(());
         }
         for parts in tries {
@@ -58,12 +71,14 @@ impl<'a> Draft<'a> {
     pub(super) fn put_id(&mut self, wanted: Option<&str>) -> Result<(), String> {
         let mut places = self.scheme.event_id.clone();
         let reads_as_wanted = |draft: &Self, places: &EventId| {
-            draft.event_id(places).is_some_and(|read| wanted.is_none_or(|wanted| wanted == read))
+            let is_wanted =
+                |read: &str| wanted.is_none_or(|wanted| read == wanted || read.strip_suffix("#0") == Some(wanted));
+            draft.event_id(places).is_some_and(|read| is_wanted(&read))
         };
         // A digest is always there; where an id can be chosen, it is.
         places.tries.retain(|parts| parts.iter().any(|part| *part != Selector::Body));
         places.or_fresh = false;
-        if reads_as_wanted(self, &places) {
+        if reads_as_wanted(self, &places) || is_claimed(&places.tries) {
             return Ok(());
         }
         for parts in &places.tries {
@@ -98,54 +113,183 @@ impl<'a> Draft<'a> {
         match part {
             Selector::Header(name) => self.request.headers.push(name, text.as_bytes()),
             Selector::Query(name) => form::push(&mut self.request.query, name, text),
-            Selector::Json(pointer) => return self.put_member(pointer, text),
-            Selector::Form(name) if Content::of(&self.request) == Content::Form => {
-                let mut form = String::from_utf8_lossy(&self.request.body).into_owned();
-                form::push(&mut form, name, text);
-                self.request.body = form.into();
+            Selector::Json(pointer) => return self.put_member(&self.to_item(pointer), Value::from(text)),
+            Selector::BodyJson(pointer) => return self.put_member(pointer.steps(), Value::from(text)),
+            Selector::Key(_) => {
+                return self.put_member(&self.item_steps(&[text.to_owned()]), Value::Object(Map::new()));
             }
-            Selector::Form(_) | Selector::FormJson(..) | Selector::Body => return false,
+            Selector::Form(name) => return self.put_field(name, text),
+            Selector::FormJson(name, pointer) => return self.put_form_member(name, pointer, text),
+            Selector::Xml(_) | Selector::FormXml(..) | Selector::Claim(_) | Selector::Body => return false,
         }
         true
     }
 
-    fn put_member(&mut self, pointer: &Pointer, text: &str) -> bool {
-        let body = if self.request.body.is_empty() { &b"{}"[..] } else { &self.request.body };
-        let Ok(mut document @ Value::Object(_)) = serde_json::from_slice(body) else { return false };
-        let mut place = Some(&mut document);
-        for step in pointer.steps() {
-            place = place.and_then(|value| below(value, step));
+    /// Puts a value in a place of its own.
+    pub(super) fn put_at(&mut self, place: &Place, value: &str) {
+        match place {
+            Place::Header(name) => self.request.headers.push(name, value.as_bytes()),
+            Place::Numbered(prefix) => self.request.headers.push(&format!("{prefix}1"), value.as_bytes()),
+            Place::Query(name) => form::push(&mut self.request.query, name, value),
+            Place::Json(pointer) => drop(self.put_member(pointer.steps(), json_of(value))),
+            Place::Form(name) => drop(self.put_field(name, value)),
+            Place::FormJson(name, pointer) => drop(self.put_form_member(name, pointer, value)),
+            Place::Body => self.request.body = value.to_owned().into(),
+            Place::Item(_) => {}
         }
-        let Some(place) = place else { return false };
-        *place = Value::String(text.to_owned());
-        self.request.body = document.to_string().into();
+    }
+
+    pub(super) fn put_if_absent(&mut self, place: &Place, value: &str) {
+        let own = Own::default();
+        let case = Case { scheme: self.scheme, own: &own, request: &self.request, item: None };
+        if matches!(case.value(place), Ok(None)) {
+            self.put_at(place, value);
+        }
+    }
+
+    /// Puts into each item of the batch what is made of the request and the item.
+    pub(super) fn sign_items(
+        &mut self,
+        pointer: &Pointer,
+        make: impl Fn(&Request, &[u8]) -> Result<String, String>,
+    ) -> Result<(), String> {
+        let batch = self.scheme.batch.as_ref().ok_or("there is no batch")?;
+        let items = items::split(batch, &self.request).map_err(|fault| fault.to_string())?.unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            let value = make(&self.request, item)?;
+            let steps: Vec<_> = batch.steps.iter().cloned().chain([index.to_string()]).collect();
+            let steps: Vec<_> = steps.into_iter().chain(batch.inner.iter().chain(pointer.steps()).cloned()).collect();
+            self.put_member(&steps, Value::from(value));
+        }
+        Ok(())
+    }
+
+    /// The steps to a place of the batch's first item.
+    fn item_steps(&self, steps: &[String]) -> Vec<String> {
+        let Some(batch) = &self.scheme.batch else { return steps.to_vec() };
+        batch.steps.iter().cloned().chain(["0".to_owned()]).chain(batch.inner.iter().chain(steps).cloned()).collect()
+    }
+
+    fn to_item(&self, pointer: &Pointer) -> Vec<String> {
+        self.item_steps(pointer.steps())
+    }
+
+    fn put_member(&mut self, steps: &[String], value: Value) -> bool {
+        if let Some(name) = self.scheme.batch.as_ref().and_then(|batch| batch.form.clone()) {
+            let document = form::of_body(&self.request, &name).ok().flatten().map(Cow::into_owned).unwrap_or_default();
+            let Some(text) = with_member(&document, steps, value) else { return false };
+            self.request.body = form::replaced(&self.request.body, &name, &text).into();
+            return true;
+        }
+        let Some(text) = with_member(&self.request.body, steps, value) else { return false };
+        self.request.body = text.into();
         true
+    }
+
+    fn put_field(&mut self, name: &str, text: &str) -> bool {
+        if Content::of(&self.request) != Content::Form {
+            return false;
+        }
+        self.request.body = form::replaced(&self.request.body, name, text).into();
+        true
+    }
+
+    fn put_form_member(&mut self, name: &str, pointer: &Pointer, text: &str) -> bool {
+        let document = form::of_body(&self.request, name).ok().flatten().map(Cow::into_owned).unwrap_or_default();
+        with_member(&document, pointer.steps(), Value::from(text)).is_some_and(|text| self.put_field(name, &text))
     }
 
     fn event_type(&self) -> Option<String> {
-        self.delivered(|delivery| delivery.event_type(&self.scheme.event_type).ok())
+        self.delivered(|delivery, _| delivery.event_type(&self.scheme.event_type).ok())
     }
 
     fn event_id(&self, places: &EventId) -> Option<String> {
-        self.delivered(|delivery| delivery.event_id(places).ok())
+        self.delivered(|delivery, index| delivery.event_id(places, index).ok())
     }
 
     fn reads(&self, part: &Selector) -> Option<String> {
-        self.delivered(|delivery| delivery.text(part).ok().flatten().map(Cow::into_owned))
+        self.delivered(|delivery, _| delivery.text(part).ok().flatten().map(Cow::into_owned))
     }
 
-    /// What the source would read.
-    fn delivered<T>(&self, read: impl Fn(&Delivery<'_>) -> T) -> T {
+    /// What the source would read, of a batch its first item.
+    fn delivered<T>(&self, read: impl Fn(&Delivery<'_>, Option<usize>) -> T) -> T {
         let wanted = wanted(self.scheme, &[]);
-        read(&Delivery::new(self.scheme, &self.request, &wanted, Sha256::digest(&self.request.body).into()))
+        let whole = Delivery::new(self.scheme, &self.request, &wanted, Sha256::digest(&self.request.body).into());
+        let items = self.scheme.batch.as_ref().and_then(|batch| items::split(batch, &self.request).ok().flatten());
+        match items.as_ref().and_then(|items| items.first()) {
+            Some(item) => read(&whole.item(item, Sha256::digest(item).into()), Some(0)),
+            None => read(&whole, None),
+        }
     }
+}
+
+/// A number stays one, as timestamps in a body are.
+fn json_of(value: &str) -> Value {
+    value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from)
+}
+
+/// Whether a token says it, whatever the body holds.
+fn is_claimed(tries: &[Vec<Selector>]) -> bool {
+    tries.first().is_some_and(|parts| matches!(parts[..], [Selector::Claim(_)]))
+}
+
+/// A batch whose one item is the body, unless the body is a batch.
+fn wrapped(batch: &Batch, body: &[u8]) -> Result<Vec<u8>, String> {
+    let text = if body.is_empty() { "{}" } else { std::str::from_utf8(body).map_err(|_| "the body is no text")? };
+    if batch.form.is_some() && !text.starts_with(['{', '[']) {
+        return Ok(body.to_vec());
+    }
+    let document: Value =
+        serde_json::from_str(text).map_err(|_| "the body is no JSON, and the provider sends batches")?;
+    let pointer = batch.steps.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")));
+    let array = document.pointer(&pointer.collect::<String>());
+    let whole = if array.is_some_and(Value::is_array) {
+        text.to_owned()
+    } else {
+        let item = batch
+            .inner
+            .iter()
+            .rev()
+            .fold(text.to_owned(), |inner, step| format!("{{{}:{inner}}}", Value::from(&**step)));
+        batch
+            .steps
+            .iter()
+            .rev()
+            .fold(format!("[{item}]"), |inner, step| format!("{{{}:{inner}}}", Value::from(&**step)))
+    };
+    Ok(match &batch.form {
+        Some(name) => form::replaced(b"", name, &whole).into_bytes(),
+        None => whole.into_bytes(),
+    })
+}
+
+/// A document with a value at a place, which is made where it is missing.
+fn with_member(document: &[u8], steps: &[String], value: Value) -> Option<String> {
+    let text = if document.is_empty() { &b"{}"[..] } else { document };
+    let mut whole: Value =
+        serde_json::from_slice(text).ok().filter(|whole: &Value| whole.is_object() || whole.is_array())?;
+    let mut place = Some(&mut whole);
+    for step in steps {
+        place = place.and_then(|value| below(value, step));
+    }
+    *place? = value;
+    Some(whole.to_string())
 }
 
 /// The member or element that a step leads to, made where it is missing.
 fn below<'v>(value: &'v mut Value, step: &str) -> Option<&'v mut Value> {
+    if value.as_object().is_some_and(Map::is_empty) && step == "0" {
+        *value = Value::Array(Vec::new());
+    }
     match value {
         Value::Object(members) => Some(members.entry(step).or_insert_with(|| Value::Object(Map::new()))),
-        Value::Array(elements) => elements.get_mut(step.parse::<usize>().ok()?),
+        Value::Array(elements) => {
+            let index = step.parse::<usize>().ok()?;
+            if index == elements.len() {
+                elements.push(Value::Object(Map::new()));
+            }
+            elements.get_mut(index)
+        }
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Fields of a query string or an `application/x-www-form-urlencoded` body (WHATWG URL, 5.1).
+//! Fields of a query string or of a body that is a form (WHATWG URL, 5.1; RFC 7578 for multipart).
 //!
 //! A field that comes several times with different values is refused: PHP takes the last, Go the first, others
 //! a list, so no reading is the right one.
@@ -7,12 +7,49 @@ use std::borrow::Cow;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-use crate::request::Repeated;
+use super::multipart;
+use super::names::Content;
+use crate::request::{Repeated, Request};
+
+/// The name of a field and its value, decoded.
+pub(super) type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// The value of a field of the body; of a body that is no form, nothing.
+pub(super) fn of_body<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
+    match Content::of(request) {
+        Content::Form => field(&request.body, name),
+        Content::Multipart => {
+            let mut values = multipart::pairs(request).into_iter().filter(|(own, _)| **own == *name.as_bytes());
+            let first = values.next().map(|(_, value)| value);
+            if values.any(|(_, value)| Some(value) != first) { Err(Repeated) } else { Ok(first) }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Every field of the body, in order; `None` of a body that is no form.
+pub(super) fn pairs(request: &Request) -> Option<Vec<Pair<'_>>> {
+    match Content::of(request) {
+        Content::Form => {
+            let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+            Some(pairs.map(|pair| split(pair)).map(|(key, value)| (decode(key), decode(value))).collect())
+        }
+        Content::Multipart => Some(multipart::pairs(request)),
+        _ => None,
+    }
+}
+
+fn split(pair: &[u8]) -> (&[u8], &[u8]) {
+    match pair.iter().position(|byte| *byte == b'=') {
+        Some(place) => (&pair[..place], &pair[place + 1..]),
+        None => (pair, &[][..]),
+    }
+}
 
 /// The value of a field, decoded.
 pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
     let mut found: Option<Cow<'a, [u8]>> = None;
-    for (key, value) in pairs(form) {
+    for (key, value) in fields(form) {
         if *key != *name.as_bytes() {
             continue;
         }
@@ -25,11 +62,8 @@ pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8
 }
 
 /// Names and values of all fields in order, decoded.
-pub(super) fn pairs(form: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    form.split(|byte| *byte == b'&').map(|pair| match pair.iter().position(|byte| *byte == b'=') {
-        Some(place) => (decode(&pair[..place]), decode(&pair[place + 1..])),
-        None => (decode(pair), Cow::Borrowed(&[][..])),
-    })
+pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    form.split(|byte| *byte == b'&').map(|pair| split(pair)).map(|(key, value)| (decode(key), decode(value)))
 }
 
 /// The same form with the values of some fields replaced by a mask.
@@ -39,6 +73,15 @@ pub(super) fn masked(form: &str, name: &str, mask: &str) -> String {
         _ => Cow::Borrowed(pair),
     });
     pairs.collect::<Vec<_>>().join("&")
+}
+
+/// The same form with a field's value replaced, or the field behind the others.
+pub(super) fn replaced(form: &[u8], name: &str, value: &str) -> String {
+    let text = String::from_utf8_lossy(form);
+    let is_other = |pair: &&str| !pair.is_empty() && *decode(split(pair.as_bytes()).0) != *name.as_bytes();
+    let mut form = text.split('&').filter(is_other).collect::<Vec<_>>().join("&");
+    push(&mut form, name, value);
+    form
 }
 
 /// Puts a field behind the others.

@@ -15,7 +15,7 @@ const SLACK_CHALLENGE: &str = "/challenge";
 pub(super) fn pointers(handshake: Option<Handshake>) -> Vec<Pointer> {
     let texts: &[&str] = match handshake {
         Some(Handshake::SlackUrlVerification) => &[SLACK_TYPE, SLACK_CHALLENGE],
-        None => &[],
+        Some(_) | None => &[],
     };
     texts.iter().filter_map(|text| Pointer::parse(text).ok()).collect()
 }
@@ -29,8 +29,8 @@ pub(super) fn answer(handshake: Option<Handshake>, delivery: &Delivery<'_>) -> R
                 return Ok(None);
             }
             let challenge = delivery.json(SLACK_CHALLENGE)?.ok_or(Fault::NoChallenge(SLACK_CHALLENGE))?;
-            Ok(Some(Answer { status: 200, content_type: "text/plain", body: challenge.as_bytes().to_vec() }))
+            Ok(Some(Answer { status: 200, content_type: "text/plain".into(), body: challenge.as_bytes().to_vec() }))
         }
-        None => Ok(None),
+        Some(_) | None => Ok(None),
     }
 }

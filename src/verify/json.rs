@@ -56,6 +56,35 @@ impl Wanted {
     }
 }
 
+/// The first key of an object that is none of these.
+pub(super) fn first_key(document: &[u8], except: &[String]) -> Result<Option<String>, NotJson> {
+    struct Keys<'e>(&'e [String]);
+    impl<'a> Visitor<'a> for Keys<'_> {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<Cow<'a, str>>()? {
+                map.next_value::<IgnoredAny>()?;
+                if found.is_none() && !self.0.iter().any(|except| *except == *key) {
+                    found = Some(key.into_owned());
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut read = serde_json::Deserializer::from_slice(document);
+    match read.deserialize_map(Keys(except)).and_then(|found| read.end().map(|()| found)) {
+        Ok(found) => Ok(found),
+        Err(_) if serde_json::from_slice::<IgnoredAny>(document).is_ok() => Ok(None),
+        Err(_) => Err(NotJson),
+    }
+}
+
 impl<'a> Texts<'a, '_> {
     /// What stood at a place; nothing where the place was not wanted.
     pub(super) fn at(&self, pointer: &str) -> Option<&Cow<'a, str>> {
@@ -227,6 +256,16 @@ mod tests {
         for nowhere in ["/a/2", "/a/01/x", "/a/x", "/b", "/a/0/x/y", "/z/0"] {
             assert_eq!(found(document, nowhere), None, "{nowhere}");
         }
+    }
+
+    #[test]
+    fn the_first_key_that_is_none_of_these() {
+        let except = ["id".to_owned(), "at".to_owned()];
+        let key = |document: &str| first_key(document.as_bytes(), &except);
+        assert_eq!(key(r#"{"id":1,"\u0061t":2,"message":{"x":1},"y":3}"#), Ok(Some("message".to_owned())));
+        assert_eq!(key(r#"{"id":1}"#), Ok(None));
+        assert_eq!(key("[1]"), Ok(None));
+        assert_eq!(key(r#"{"a":1"#), Err(NotJson));
     }
 
     #[test]

@@ -5,20 +5,31 @@
 //! signature, and only this room can build a [`Verified`]. What the caller hears of a refusal is the listener's.
 
 mod age;
+mod case;
 mod claim;
+mod content;
 mod draft;
 mod form;
 mod handshake;
 mod headers;
+mod items;
 mod json;
+mod jwt;
+mod key;
+mod maker;
 mod mask;
+mod multipart;
 mod names;
 mod proof;
 mod refusal;
 mod sign;
 mod verified;
+mod xml;
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 pub use mask::Masked;
 pub use refusal::{Fault, Name, Refusal, Why};
@@ -27,12 +38,14 @@ pub use verified::{Item, Verified};
 
 use sha2::{Digest, Sha256};
 
+use self::case::{Case, Own};
 use self::json::Wanted;
+use self::key::Key;
 use self::names::Delivery;
-use self::proof::Key;
+use self::proof::Proven;
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Place, Scheme};
+use crate::provider::{Algorithm, Batch, Place, Reply, Scheme};
 use crate::request::{Headers, Request};
 use crate::secret::MASK;
 
@@ -40,7 +53,8 @@ use crate::secret::MASK;
 pub struct Verifier {
     source: Arc<str>,
     scheme: Arc<Scheme>,
-    keys: Vec<Key>,
+    own: Own,
+    keys: Vec<(Algorithm, Key)>,
     wanted: Wanted,
     tokens: Vec<String>,
 }
@@ -60,7 +74,7 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Content-Type of the body.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// The exact bytes.
     pub body: Vec<u8>,
 }
@@ -70,10 +84,12 @@ impl Verifier {
     #[must_use]
     pub fn new(source: &Source) -> Self {
         let scheme = Arc::clone(&source.scheme);
-        let key = |secret| scheme.key(secret).ok().and_then(|bytes| Key::new(&scheme.proof, &bytes));
+        let keys = |secret| scheme.key(secret).map(|bytes| Key::all(&scheme.proof, &bytes)).unwrap_or_default();
+        let secrets = if scheme.proof.is_asymmetric() { &source.public_keys } else { &source.secrets };
         Self {
             source: Arc::clone(&source.name),
-            keys: source.secrets.iter().filter_map(key).collect(),
+            own: Own::new(source),
+            keys: secrets.iter().flat_map(keys).collect(),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
             scheme,
@@ -85,32 +101,80 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`] says what is wrong, in words for the operator alone.
     pub fn check(&self, request: &Request, now: Millis) -> Result<Genuine, Refusal> {
-        self.prove(request, now).map_err(Refusal::NotGenuine)?;
-        self.read(request).map_err(Refusal::Malformed)
+        let proven = self.prove(request, now).map_err(Refusal::NotGenuine)?;
+        self.read(request, &proven).map_err(Refusal::Malformed)
     }
 
-    fn prove(&self, request: &Request, now: Millis) -> Result<(), Why> {
-        let text = proof::check(&self.scheme, &self.keys, request)?;
-        let Some(timestamp) = &self.scheme.timestamp else { return Ok(()) };
+    fn prove<'a>(&'a self, request: &'a Request, now: Millis) -> Result<Proven<'a>, Why> {
+        let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
+        let proven = match (&self.scheme.signature, &self.scheme.batch) {
+            (Place::Item(_), Some(batch)) => return self.prove_items(&case, batch, now),
+            _ => proof::check(&case, &self.keys, now)?,
+        };
+        let Some(timestamp) = &self.scheme.timestamp else { return Ok(proven) };
         // Were either missing here, an empty text and no window refuse.
-        age::check(&text.unwrap_or_default(), timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)
+        let text = proven.timestamp.as_deref().unwrap_or_default();
+        age::check(text, timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)?;
+        Ok(proven)
     }
 
-    fn read(&self, request: &Request) -> Result<Genuine, Fault> {
+    /// Each item has a signature of its own, and none may be without.
+    fn prove_items<'a>(&'a self, case: &Case<'a>, batch: &Batch, now: Millis) -> Result<Proven<'a>, Why> {
+        let items = items::split(batch, case.request).ok().flatten().filter(|items| !items.is_empty());
+        for item in items.ok_or_else(|| Why::Missing(self.scheme.signature.clone()))? {
+            let case = Case { scheme: case.scheme, own: case.own, request: case.request, item: Some(&item) };
+            proof::check(&case, &self.keys, now)?;
+        }
+        Ok(Proven::default())
+    }
+
+    fn read(&self, request: &Request, proven: &Proven<'_>) -> Result<Genuine, Fault> {
+        let claims = proven.claims.as_ref();
         let sha256 = Sha256::digest(&request.body).into();
-        let delivery = Delivery::new(&self.scheme, request, &self.wanted, sha256);
-        if let Some(answer) = handshake::answer(self.scheme.handshake, &delivery)? {
+        let whole = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
+        if let Some(answer) = handshake::answer(self.scheme.handshake, &whole)? {
             return Ok(Genuine::Handshake(answer));
         }
-        let event_id = delivery.event_id(&self.scheme.event_id)?;
-        let event_type = delivery.event_type(&self.scheme.event_type)?;
+        let batch = self.scheme.batch.as_ref().map(|batch| items::split(batch, request)).transpose()?.flatten();
+        let items = match batch {
+            None => vec![self.item(&whole, &request.body, None)?],
+            Some(items) if items.is_empty() => return Ok(Genuine::Handshake(self.nothing())),
+            Some(items) => {
+                let item = |(index, body): (usize, &Bytes)| {
+                    let sha256 = Sha256::digest(body).into();
+                    let delivery = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
+                    self.item(&delivery.item(body, sha256), body, Some(index))
+                };
+                items.iter().enumerate().map(item).collect::<Result<_, _>>()?
+            }
+        };
         Ok(Genuine::Event(Verified {
             source: Arc::clone(&self.source),
             received_at: request.received_at,
             content_type: request.headers.all("content-type").next().map(headers::text_of),
             headers_json: self.headers_json(&request.headers),
-            items: vec![Item { event_id, event_type, body: request.body.clone(), sha256 }],
+            items,
         }))
+    }
+
+    fn item(&self, delivery: &Delivery<'_>, body: &Bytes, index: Option<usize>) -> Result<Item, Fault> {
+        Ok(Item {
+            event_id: delivery.event_id(&self.scheme.event_id, index)?,
+            event_type: delivery.event_type(&self.scheme.event_type)?,
+            body: body.clone(),
+            sha256: delivery.sha256(),
+        })
+    }
+
+    /// A genuine delivery without events: many providers send one to see whether anyone listens.
+    fn nothing(&self) -> Answer {
+        let own = br#"{"status":"accepted","events":0,"duplicates":0}"#;
+        match &self.scheme.answer {
+            Some(Reply { status, content_type, body: Some(body) }) => {
+                Answer { status: *status, content_type: content_type.clone().into(), body: body.clone().into_bytes() }
+            }
+            _ => Answer { status: 200, content_type: "application/json".into(), body: own.to_vec() },
+        }
     }
 
     /// All headers as one JSON object in the order received, tokens as `***`.
@@ -119,12 +183,18 @@ impl Verifier {
         headers::to_json(headers, &self.tokens)
     }
 
+    /// How the provider wants to hear that its delivery is stored; `None` for hookbox's own words.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        self.scheme.answer.as_ref()
+    }
+
     /// Path and query as received, tokens as `***`.
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
         let query = match &self.scheme.signature {
             Place::Query(name) => form::masked(&request.query, name, MASK),
-            Place::Header(_) => request.query.clone(),
+            _ => request.query.clone(),
         };
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }

@@ -6,10 +6,15 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::case;
 use super::form;
-use super::json::{NotJson, Texts, Wanted};
-use super::proof;
+use super::json::{self, NotJson, Texts, Wanted};
 use super::refusal::{Fault, Name};
+use super::xml::{self, NotXml};
 use crate::event::MAX_NAME_BYTES;
 use crate::provider::{EventId, EventType, Pointer, Scheme, Selector};
 use crate::request::{Repeated, Request};
@@ -18,6 +23,9 @@ use crate::request::{Repeated, Request};
 pub(super) struct Delivery<'a> {
     scheme: &'a Scheme,
     request: &'a Request,
+    /// The item of a batch, or all of it.
+    body: &'a [u8],
+    claims: Option<&'a Value>,
     wanted: &'a Wanted,
     sha256: [u8; 32],
     content: Content,
@@ -29,6 +37,7 @@ pub(super) struct Delivery<'a> {
 pub(super) enum Content {
     Json,
     Form,
+    Multipart,
     Other,
 }
 
@@ -36,15 +45,33 @@ impl<'a> Delivery<'a> {
     /// `wanted` holds every pointer that will be asked for.
     pub(super) fn new(scheme: &'a Scheme, request: &'a Request, wanted: &'a Wanted, sha256: [u8; 32]) -> Self {
         let content = Content::of(request);
-        Self { scheme, request, wanted, sha256, content, json: OnceCell::new() }
+        Self { scheme, request, body: &request.body, claims: None, wanted, sha256, content, json: OnceCell::new() }
     }
 
-    /// The event's id: of the first entry whose parts are all there.
-    pub(super) fn event_id(&self, places: &EventId) -> Result<String, Fault> {
+    /// One item of it, with the digest of its bytes.
+    pub(super) fn item(self, body: &'a [u8], sha256: [u8; 32]) -> Self {
+        Self { body, sha256, content: Content::Json, json: OnceCell::new(), ..self }
+    }
+
+    /// Of the item, or of the whole body.
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        self.sha256
+    }
+
+    pub(super) fn with_claims(self, claims: Option<&'a Value>) -> Self {
+        Self { claims, ..self }
+    }
+
+    /// The event's id: of the first entry whose parts are all there. One that belongs to the whole delivery tells its
+    /// items apart by `index`.
+    pub(super) fn event_id(&self, places: &EventId, index: Option<usize>) -> Result<String, Fault> {
         for parts in &places.tries {
             let texts = self.texts(parts)?;
             if texts.len() == parts.len() {
-                return bounded(Name::Id, texts.join(":"));
+                let id = texts.join(":");
+                let is_own = parts.iter().any(Selector::is_of_item);
+                let index = index.filter(|_| !is_own).map(|index| format!("#{index}"));
+                return bounded(Name::Id, id + &index.unwrap_or_default());
             }
         }
         if places.or_fresh { Ok(uuid::Uuid::new_v4().to_string()) } else { Err(Fault::NoId(listed(&places.tries))) }
@@ -71,7 +98,7 @@ impl<'a> Delivery<'a> {
         let found = match selector {
             Selector::Header(name) => self.decoded(
                 selector,
-                proof::header(self.scheme, name, &self.request.headers).map(|value| value.map(Cow::Borrowed)),
+                case::header(self.scheme, name, &self.request.headers).map(|value| value.map(Cow::Borrowed)),
             )?,
             Selector::Query(name) => self.decoded(selector, form::field(self.request.query.as_bytes(), name))?,
             Selector::Form(name) => self.form_field(selector, name)?,
@@ -84,14 +111,40 @@ impl<'a> Delivery<'a> {
                 None => None,
             },
             Selector::Json(pointer) => self.json(pointer.as_str())?.map(Cow::Borrowed),
+            Selector::BodyJson(pointer) => self.whole(pointer)?,
+            Selector::Key(except) => match json::first_key(self.body, except) {
+                Ok(key) => key.map(Cow::Owned),
+                Err(NotJson) if self.content == Content::Json => return Err(Fault::NotJson),
+                Err(NotJson) => None,
+            },
+            Selector::Xml(pointer) => xml::text(self.body, pointer).map_err(|NotXml| Fault::NotXml)?.map(Cow::Owned),
+            Selector::FormXml(name, pointer) => match self.form_field(selector, name)? {
+                Some(text) => packed_xml(&text, pointer)?.map(Cow::Owned),
+                None => None,
+            },
+            Selector::Claim(pointer) => match self.claims.and_then(|claims| claims.pointer(pointer.as_str())) {
+                Some(Value::String(text)) => Some(Cow::Borrowed(text.as_str())),
+                Some(Value::Number(number)) => Some(Cow::Owned(number.to_string())),
+                _ => None,
+            },
             Selector::Body => Some(Cow::Owned(hex::encode(self.sha256))),
         };
         Ok(found.filter(|text| !text.is_empty()))
     }
 
+    /// What a pointer finds in the whole body.
+    fn whole(&self, pointer: &Pointer) -> Result<Option<Cow<'_, str>>, Fault> {
+        if self.body.len() == self.request.body.len() {
+            return Ok(self.json(pointer.as_str())?.map(Cow::Borrowed));
+        }
+        let wanted = Wanted::new(std::iter::once(pointer));
+        let texts = wanted.read(&self.request.body).map_err(|NotJson| Fault::NotJson)?;
+        Ok(texts.at(pointer.as_str()).map(|text| Cow::Owned(text.clone().into_owned())))
+    }
+
     /// What a pointer finds. A body that is no JSON holds nothing, unless it claims to be JSON.
     pub(super) fn json(&self, pointer: &str) -> Result<Option<&str>, Fault> {
-        match self.json.get_or_init(|| self.wanted.read(&self.request.body)) {
+        match self.json.get_or_init(|| self.wanted.read(self.body)) {
             Ok(texts) => Ok(texts.at(pointer).map(|text| &**text)),
             Err(NotJson) if self.content == Content::Json => Err(Fault::NotJson),
             Err(NotJson) => Ok(None),
@@ -99,10 +152,7 @@ impl<'a> Delivery<'a> {
     }
 
     fn form_field(&self, selector: &Selector, name: &str) -> Result<Option<Cow<'_, str>>, Fault> {
-        match self.content {
-            Content::Form => self.decoded(selector, form::field(&self.request.body, name)),
-            _ => Ok(None),
-        }
+        self.decoded(selector, form::of_body(self.request, name))
     }
 
     fn decoded<'b>(
@@ -116,6 +166,12 @@ impl<'a> Delivery<'a> {
             Ok(Some(bytes)) => text_of(bytes).map(Some).ok_or_else(|| Fault::NotText(selector.to_string())),
         }
     }
+}
+
+fn packed_xml(text: &str, pointer: &Pointer) -> Result<Option<String>, Fault> {
+    let packed: String = text.split_ascii_whitespace().collect();
+    let document = STANDARD.decode(packed).map_err(|_| Fault::NotXml)?;
+    xml::text(&document, pointer).map_err(|NotXml| Fault::NotXml)
 }
 
 fn text_of(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
@@ -158,6 +214,8 @@ impl Content {
             Self::Json
         } else if kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
             Self::Form
+        } else if kind.eq_ignore_ascii_case(b"multipart/form-data") {
+            Self::Multipart
         } else {
             Self::Other
         }
@@ -168,7 +226,7 @@ impl Content {
 pub(super) fn wanted(scheme: &Scheme, further: &[Pointer]) -> Wanted {
     let selectors = scheme.event_id.tries.iter().chain(&scheme.event_type.tries).flatten();
     let pointers = selectors.filter_map(|selector| match selector {
-        Selector::Json(pointer) => Some(pointer),
+        Selector::Json(pointer) | Selector::BodyJson(pointer) => Some(pointer),
         _ => None,
     });
     Wanted::new(pointers.chain(further))

@@ -1,121 +1,188 @@
 //! Does one of the source's secrets prove this delivery?
 //!
-//! What is signed goes to the hash piece by piece, the body as received and unparsed; decoded bytes are compared
-//! in constant time. Out goes the timestamp as the text that was signed: how old it is, is `age`'s to judge.
+//! What is signed goes to the hash piece by piece, the body as received and, where the scheme allows, unparsed;
+//! decoded bytes are compared in constant time. Out goes the timestamp as the text that was signed: how old it is, is
+//! `age`'s to judge.
 
 use std::borrow::Cow;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256, Sha512};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::case::Case;
 use super::claim::{self, Claim};
-use super::form;
+use super::content::{self, Filling};
+use super::jwt;
+use super::key::Key;
 use super::refusal::Why;
-use crate::provider::{Encoding, Hash, Place, Proof, Scheme, Segment, TimestampPlace};
-use crate::request::{Headers, Repeated, Request};
+use crate::clock::Millis;
+use crate::provider::{Algorithm, Encoding, Place, Proof, Segment, Signed, TimestampPlace};
 
-/// A secret, ready for use.
-pub(super) enum Key {
-    Sha256(Hmac<Sha256>),
-    Sha512(Hmac<Sha512>),
-    /// The digest of a token, so that tokens of any length compare in the same time.
-    Token([u8; 32]),
+/// What is known of a delivery that is proven.
+#[derive(Debug, Default)]
+pub(super) struct Proven<'a> {
+    /// The timestamp that was signed, where the scheme has one.
+    pub(super) timestamp: Option<Cow<'a, [u8]>>,
+    /// The claims of a JSON Web Token.
+    pub(super) claims: Option<Value>,
 }
 
-impl Key {
-    /// `None` for bytes that the algorithm cannot use.
-    pub(super) fn new(proof: &Proof, bytes: &[u8]) -> Option<Self> {
-        match proof {
-            Proof::Hmac { hash: Hash::Sha256, .. } => Hmac::new_from_slice(bytes).ok().map(Self::Sha256),
-            Proof::Hmac { hash: Hash::Sha512, .. } => Hmac::new_from_slice(bytes).ok().map(Self::Sha512),
-            Proof::Token => Some(Self::Token(Sha256::digest(bytes).into())),
+/// Whether one of the keys proves the delivery.
+pub(super) fn check<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], now: Millis) -> Result<Proven<'a>, Why> {
+    check_headers(case)?;
+    let mut first: Option<Why> = None;
+    for place in case.scheme.signatures() {
+        match check_place(case, keys, place, now) {
+            Ok(proven) => return Ok(proven),
+            // What is there and wrong says more than what is not there.
+            Err(why @ Why::Missing(_)) => first = first.or(Some(why)),
+            Err(why) => {
+                if first.as_ref().is_none_or(|first| matches!(first, Why::Missing(_))) {
+                    first = Some(why);
+                }
+            }
         }
     }
+    Err(first.unwrap_or_else(|| Why::Missing(case.scheme.signature.clone())))
+}
 
-    /// The signature this key makes; of a token, its digest.
-    pub(super) fn sign(&self, pieces: &[&[u8]]) -> Vec<u8> {
-        match self {
-            Self::Sha256(keyed) => finish(keyed.clone(), pieces),
-            Self::Sha512(keyed) => finish(keyed.clone(), pieces),
-            Self::Token(digest) => digest.to_vec(),
+/// Headers that must say something, and the name of the key.
+fn check_headers(case: &Case<'_>) -> Result<(), Why> {
+    for (name, wanted) in &case.scheme.required_headers {
+        let place = Place::Header(name.clone());
+        if !case.required(&place)?.eq_ignore_ascii_case(wanted.as_bytes()) {
+            return Err(Why::WrongValue(place, wanted.clone()));
+        }
+    }
+    let Some(place) = &case.scheme.key_id else { return Ok(()) };
+    let said = Sha256::digest(&case.required(place)?);
+    let is_known = |id: &String| bool::from(Sha256::digest(id).ct_eq(&said));
+    if case.own.key_ids.iter().any(is_known) { Ok(()) } else { Err(Why::ForeignKey(place.clone())) }
+}
+
+fn check_place<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], place: &Place, now: Millis) -> Result<Proven<'a>, Why> {
+    let mut first = None;
+    for value in case.written(place)? {
+        let text = std::str::from_utf8(&value).map_err(|_| undecodable(case, place))?;
+        for set in claim::sets(case.scheme, text) {
+            match check_set(case, keys, (place, set), now) {
+                Ok(proven) => return Ok(proven),
+                Err(why) => first = first.or(Some(why)),
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| Why::Missing(place.clone())))
+}
+
+fn check_set<'a>(
+    case: &Case<'a>,
+    keys: &[(Algorithm, Key)],
+    (place, written): (&Place, &str),
+    now: Millis,
+) -> Result<Proven<'a>, Why> {
+    let claim = claim::read(case.scheme, written)?;
+    match &case.scheme.proof {
+        Proof::Signed(signed) => {
+            let timestamp = signed_at(case, &claim)?;
+            check_signed(case, signed, keys, (place, &claim, timestamp.as_deref().unwrap_or_default()))?;
+            Ok(Proven { timestamp, claims: None })
+        }
+        Proof::Jwt(jwt) => {
+            let token = claim.signatures.first().copied().unwrap_or_default();
+            let token = bearer(token).unwrap_or(token);
+            let claims = jwt::check(case, jwt, keys, (token, now))?;
+            let timestamp = jwt::timestamp(case, &claims).map(|text| Cow::Owned(text.into_bytes()));
+            Ok(Proven { timestamp, claims: Some(claims) })
+        }
+        Proof::Token | Proof::Basic | Proof::Bearer => {
+            let tokens: Vec<_> = claim.signatures.iter().filter_map(|text| token(&case.scheme.proof, text)).collect();
+            if tokens.is_empty() {
+                return Err(undecodable(case, place));
+            }
+            let is_known = |(_, key): &(Algorithm, Key)| key.proves(&[], &tokens);
+            if keys.iter().any(is_known) { Ok(Proven::default()) } else { Err(Why::Wrong(place.clone())) }
         }
     }
 }
 
-fn finish(mut mac: impl Mac, pieces: &[&[u8]]) -> Vec<u8> {
-    pieces.iter().for_each(|piece| mac.update(piece));
-    mac.finalize().into_bytes().to_vec()
+/// The digest of a token as its scheme writes it.
+fn token(proof: &Proof, text: &str) -> Option<Vec<u8>> {
+    let token = match proof {
+        Proof::Basic => claim::decode(Encoding::Base64, after_word(text, "Basic")?)?,
+        Proof::Bearer => bearer(text)?.as_bytes().to_vec(),
+        _ => text.as_bytes().to_vec(),
+    };
+    Some(Sha256::digest(token).to_vec())
 }
 
-/// Whether one of the keys proves the request; out goes the timestamp that was signed, where the scheme has one.
-pub(super) fn check<'a>(scheme: &Scheme, keys: &[Key], request: &'a Request) -> Result<Option<Cow<'a, [u8]>>, Why> {
-    let written = required(scheme, &scheme.signature, request)?;
-    let undecodable = || Why::Undecodable(scheme.signature.clone(), claim::name_of(encoding(scheme)));
-    let claim = claim::read(scheme, std::str::from_utf8(&written).map_err(|_| undecodable())?)?;
-    let signatures = decode(scheme, &claim);
+fn bearer(text: &str) -> Option<&str> {
+    after_word(text, "Bearer")
+}
+
+/// What comes after the name of an authentication scheme, whose case does not matter (RFC 9110, 11.1).
+fn after_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let (own, rest) = text.split_once(' ')?;
+    own.eq_ignore_ascii_case(word).then(|| rest.trim_ascii())
+}
+
+fn signed_at<'a>(case: &Case<'a>, claim: &Claim<'_>) -> Result<Option<Cow<'a, [u8]>>, Why> {
+    match case.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+        Some(TimestampPlace::At(place)) => case.required(place).map(Some),
+        _ => Ok(claim.timestamp.map(|text| Cow::Owned(text.as_bytes().to_vec()))),
+    }
+}
+
+fn check_signed(
+    case: &Case<'_>,
+    signed: &Signed,
+    keys: &[(Algorithm, Key)],
+    (place, claim, timestamp): (&Place, &Claim<'_>, &[u8]),
+) -> Result<(), Why> {
+    let algorithm = algorithm(case, signed)?;
+    let decode = |text: &&str| claim::decode(signed.encoding, text);
+    let signatures: Vec<_> = claim.signatures.iter().filter_map(decode).collect();
     if signatures.is_empty() {
-        return Err(undecodable());
+        return Err(undecodable(case, place));
     }
-    let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-        Some(TimestampPlace::At(place)) => Some(required(scheme, place, request)?),
-        _ => claim.timestamp.map(|text| Cow::Owned(text.as_bytes().to_vec())),
-    };
-    let pieces = pieces(scheme, request, timestamp.as_deref().unwrap_or_default())?;
-    let matches = |key: &Key| {
-        let expected = key.sign(&pieces);
-        signatures.iter().any(|signature| bool::from(expected.ct_eq(signature)))
-    };
-    if keys.iter().any(matches) { Ok(timestamp) } else { Err(Why::Wrong(scheme.signature.clone())) }
-}
-
-fn encoding(scheme: &Scheme) -> Encoding {
-    match &scheme.proof {
-        Proof::Hmac { encoding, .. } => *encoding,
-        Proof::Token => Encoding::Utf8,
-    }
-}
-
-/// The signatures that can be decoded; of tokens, their digests.
-fn decode(scheme: &Scheme, claim: &Claim<'_>) -> Vec<Vec<u8>> {
-    let decode = |text: &&str| match &scheme.proof {
-        Proof::Hmac { encoding, .. } => claim::decode(*encoding, text),
-        Proof::Token => Some(Sha256::digest(text.as_bytes()).to_vec()),
-    };
-    claim.signatures.iter().filter_map(decode).collect()
-}
-
-/// What is signed, in order; every header of the template must be there.
-pub(super) fn pieces<'a>(scheme: &'a Scheme, request: &'a Request, timestamp: &'a [u8]) -> Result<Vec<&'a [u8]>, Why> {
-    let Proof::Hmac { content, .. } = &scheme.proof else { return Ok(Vec::new()) };
-    let piece = |segment: &'a Segment| match segment {
-        Segment::Text(text) => Ok(text.as_bytes()),
-        Segment::Body => Ok(&request.body[..]),
-        Segment::Timestamp => Ok(timestamp),
-        Segment::Header(name) => match header(scheme, name, &request.headers) {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(Why::Missing(Place::Header(name.clone()))),
-            Err(Repeated) => Err(Why::Repeated(Place::Header(name.clone()))),
-        },
-    };
-    content.iter().map(piece).collect()
-}
-
-/// A header's value under its name or the first alias that has one; an empty value is none.
-pub(super) fn header<'a>(scheme: &Scheme, name: &str, headers: &'a Headers) -> Result<Option<&'a [u8]>, Repeated> {
-    for name in scheme.header_names(name) {
-        if let Some(value) = headers.one(name)?.filter(|value| !value.is_empty()) {
-            return Ok(Some(value));
+    let mut why = None;
+    for content in &signed.contents {
+        let urls =
+            if content.iter().any(|segment| is_about_url(segment)) { &case.own.urls[..] } else { &case.own.urls[..1] };
+        for (_, key) in keys.iter().filter(|(own, _)| *own == algorithm) {
+            for url in urls {
+                let filling = Filling { claim, timestamp, url, secret: key.secret() };
+                match content::pieces(case, content, &filling) {
+                    Ok(pieces) if key.proves(&pieces, &signatures) => return Ok(()),
+                    Ok(_) => why = Some(Why::Wrong(place.clone())),
+                    Err(absent) => why = why.or(Some(absent)),
+                }
+            }
         }
     }
-    Ok(None)
+    Err(why.unwrap_or_else(|| Why::Wrong(place.clone())))
 }
 
-fn required<'a>(scheme: &Scheme, place: &Place, request: &'a Request) -> Result<Cow<'a, [u8]>, Why> {
-    let found = match place {
-        Place::Header(name) => header(scheme, name, &request.headers).map(|value| value.map(Cow::Borrowed)),
-        Place::Query(name) => form::field(request.query.as_bytes(), name),
+fn is_about_url(segment: &Segment) -> bool {
+    matches!(segment, Segment::Url | Segment::UrlWithBodyHash(_) | Segment::UrlSha256Hex)
+}
+
+/// The algorithm that was used: the scheme's, or of those it allows the one that the header names.
+pub(super) fn algorithm(case: &Case<'_>, signed: &Signed) -> Result<Algorithm, Why> {
+    let Some((header, names)) = &signed.by_header else { return Ok(signed.algorithm) };
+    let place = Place::Header(header.clone());
+    let said = case.required(&place)?;
+    let named = names.iter().find(|(name, _)| name.as_bytes() == &said[..]);
+    named.map(|(_, algorithm)| *algorithm).ok_or(Why::ForeignAlgorithm(place))
+}
+
+fn undecodable(case: &Case<'_>, place: &Place) -> Why {
+    let written_as = match &case.scheme.proof {
+        Proof::Signed(signed) => claim::name_of(signed.encoding),
+        Proof::Jwt(_) => "a JSON Web Token",
+        Proof::Basic => "Basic credentials",
+        Proof::Bearer => "a Bearer token",
+        Proof::Token => "UTF-8",
     };
-    let value = found.map_err(|Repeated| Why::Repeated(place.clone()))?;
-    value.filter(|value| !value.is_empty()).ok_or_else(|| Why::Missing(place.clone()))
+    Why::Undecodable(place.clone(), written_as)
 }

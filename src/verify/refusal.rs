@@ -47,6 +47,21 @@ pub enum Why {
     /// A signature, but not one that any of the source's secrets makes of this delivery.
     #[error("the {0} matches none of the source's secrets")]
     Wrong(Place),
+    /// The body is no form, and the signature is over the fields of one.
+    #[error("the body is not the form that the signature is over")]
+    NoForm,
+    /// A header that must say something else.
+    #[error("the {0} is not `{1}`")]
+    WrongValue(Place, String),
+    /// Signed with a key of another name.
+    #[error("the {0} names a key that is not the source's")]
+    ForeignKey(Place),
+    /// Signed in a way that the scheme does not allow.
+    #[error("the {0} names an algorithm that this provider does not use")]
+    ForeignAlgorithm(Place),
+    /// A claim of the token says something else of the delivery.
+    #[error("the token's claim `{0}` does not hold of this delivery")]
+    WrongClaim(String),
     /// Signed, but no instant.
     #[error("the timestamp is not written as {0}")]
     TimestampMalformed(&'static str),
@@ -80,6 +95,9 @@ pub enum Fault {
     /// Content-Type says JSON.
     #[error("its body is not the JSON that its Content-Type claims")]
     NotJson,
+    /// A selector looks into XML.
+    #[error("its body is not the XML that it should be")]
+    NotXml,
     /// A place holds several values that differ.
     #[error("{0} came several times with different values")]
     Repeated(String),
@@ -92,6 +110,9 @@ pub enum Fault {
     /// The id or type holds a control character.
     #[error("its {0} holds a control character")]
     Control(Name),
+    /// A form field or an array is not the JSON it should be, or holds too many events.
+    #[error("its events cannot be told apart: {0}")]
+    NoBatch(&'static str),
     /// The provider's handshake lacks what is to be sent back.
     #[error("its handshake has no {0}")]
     NoChallenge(&'static str),

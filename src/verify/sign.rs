@@ -6,13 +6,15 @@
 
 use std::time::Duration;
 
+use super::age;
+use super::case::{Case, Own};
 use super::draft::Draft;
-use super::proof::{self, Key};
-use super::{age, claim};
+use super::maker::{self, Maker};
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Place, Proof, Scheme, Segment, TimestampPlace};
+use crate::provider::{Place, Scheme, Segment, Timestamp, TimestampPlace};
 use crate::request::Request;
+use crate::secret::Secret;
 
 /// An event to be signed.
 #[derive(Debug, Clone, Default)]
@@ -21,12 +23,15 @@ pub struct Unsigned {
     pub event_type: String,
     /// What [`super::Verified`] shall say; unless given, what the body says, or else a fresh one.
     pub event_id: Option<String>,
-    /// Sent as it is, save that a JSON object gets id and type where the source looks for them.
+    /// Sent as it is, save that a JSON object gets id and type where the source looks for them, and that what is no
+    /// batch becomes one where the provider sends batches.
     pub body: Vec<u8>,
-    /// `application/json` unless given.
+    /// What the provider sends unless given.
     pub content_type: Option<String>,
     /// Whether it shall be a bad one.
     pub forgery: Forgery,
+    /// The provider's private key in PEM (PKCS #8), for schemes that are checked with a public key.
+    pub private_key: Option<Secret>,
 }
 
 /// What is wrong with a delivery on purpose.
@@ -50,16 +55,25 @@ const BEYOND: Duration = Duration::from_secs(60);
 /// Says why the source's scheme cannot carry such a delivery, in words for a person.
 pub fn sign(source: &Source, event: &Unsigned, now: Millis) -> Result<Request, String> {
     let scheme = &*source.scheme;
+    let own = Own::new(source);
     let sent_at = sent_at(source, event.forgery, now)?;
-    let mut draft = Draft::new(scheme, &source.path, event, now);
+    let mut draft = Draft::new(scheme, &source.path, event, now)?;
     draft.put_type(&event.event_type)?;
     draft.put_id(event.event_id.as_deref())?;
-    let mut request = draft.request;
-    add_signed_headers(scheme, &mut request)?;
-    let timestamp = add_timestamp(scheme, &mut request, sent_at);
-    let signature = signature(source, event.forgery, &request, &timestamp)?;
-    put(&mut request, &scheme.signature, &claim::write(scheme, &signature, &timestamp));
-    Ok(request)
+    add_headers(&mut draft, &own);
+    let segments = scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
+    segments.flat_map(Segment::flat).for_each(|segment| add_signed(&mut draft, segment));
+    let timestamp = add_timestamp(&mut draft, sent_at);
+    let maker = Maker { source, own: &own, event, sent_at, timestamp: &timestamp };
+    match &scheme.signature {
+        Place::Item(pointer) => draft
+            .sign_items(pointer, |request, item| maker.value(&Case { scheme, own: &own, request, item: Some(item) }))?,
+        place => {
+            let value = maker.value(&Case { scheme, own: &own, request: &draft.request, item: None })?;
+            draft.put_at(place, &value);
+        }
+    }
+    Ok(draft.request)
 }
 
 fn sent_at(source: &Source, forgery: Forgery, now: Millis) -> Result<Millis, String> {
@@ -76,55 +90,41 @@ fn sent_at(source: &Source, forgery: Forgery, now: Millis) -> Result<Millis, Str
     }
 }
 
-/// A template may name headers that are neither id nor type: they get something fresh.
-fn add_signed_headers(scheme: &Scheme, request: &mut Request) -> Result<(), String> {
-    let Proof::Hmac { content, .. } = &scheme.proof else { return Ok(()) };
-    for segment in content {
-        if let Segment::Header(name) = segment
-            && proof::header(scheme, name, &request.headers).map_err(|why| why.to_string())?.is_none()
-        {
-            request.headers.push(name, fresh().as_bytes());
-        }
+/// Headers that must say something.
+fn add_headers(draft: &mut Draft<'_>, own: &Own) {
+    let scheme = draft.scheme;
+    for (name, value) in &scheme.required_headers {
+        draft.request.headers.push(name, value.as_bytes());
     }
-    Ok(())
+    if let (Some(place), Some(id)) = (&scheme.key_id, own.key_ids.first()) {
+        draft.put_at(place, id);
+    }
+    if let Some((header, names)) = scheme.signed().and_then(|signed| signed.by_header.as_ref())
+        && let Some((name, _)) = names.first()
+    {
+        draft.request.headers.push(header, name.as_bytes());
+    }
 }
 
-fn add_timestamp(scheme: &Scheme, request: &mut Request, sent_at: Millis) -> String {
-    let Some(timestamp) = &scheme.timestamp else { return String::new() };
-    let text = age::write(sent_at, timestamp.unit);
-    if let TimestampPlace::At(place) = &timestamp.place {
-        put(request, place, &text);
+/// A template may name what is neither id nor type: it gets something fresh.
+fn add_signed(draft: &mut Draft<'_>, segment: &Segment) {
+    let place = match segment {
+        Segment::Header(name) => Place::Header(name.clone()),
+        Segment::Query(name) => Place::Query(name.clone()),
+        Segment::Form(name) => Place::Form(name.clone()),
+        Segment::Json(pointer) => Place::Json(pointer.clone()),
+        Segment::FormJson(name, pointer) => Place::FormJson(name.clone(), pointer.clone()),
+        _ => return,
+    };
+    draft.put_if_absent(&place, &maker::fresh());
+}
+
+fn add_timestamp(draft: &mut Draft<'_>, sent_at: Millis) -> String {
+    let scheme: &Scheme = draft.scheme;
+    let Some(Timestamp { place, unit }) = &scheme.timestamp else { return String::new() };
+    let text = age::write(sent_at, *unit);
+    if let TimestampPlace::At(place) = place {
+        draft.put_at(place, &text);
     }
     text
-}
-
-fn signature(source: &Source, forgery: Forgery, request: &Request, timestamp: &str) -> Result<String, String> {
-    let scheme = &*source.scheme;
-    let secret = source.secrets.first().ok_or_else(|| format!("`{}` has no secret", source.name))?;
-    let forged = fresh();
-    let bytes = match forgery {
-        Forgery::WrongSignature => forged.clone().into_bytes(),
-        _ => scheme.key(secret).map_err(|why| format!("the secret of `{}` {why}", source.name))?,
-    };
-    match (&scheme.proof, forgery) {
-        (Proof::Token, Forgery::WrongSignature) => Ok(forged),
-        (Proof::Token, _) => Ok(secret.reveal().to_owned()),
-        (Proof::Hmac { encoding, .. }, _) => {
-            let key = Key::new(&scheme.proof, &bytes).ok_or("the secret is no key")?;
-            let pieces = proof::pieces(scheme, request, timestamp.as_bytes()).map_err(|why| why.to_string())?;
-            Ok(claim::encode(*encoding, &key.sign(&pieces)))
-        }
-    }
-}
-
-fn put(request: &mut Request, place: &Place, value: &str) {
-    match place {
-        Place::Header(name) => request.headers.push(name, value.as_bytes()),
-        Place::Query(name) => super::form::push(&mut request.query, name, value),
-    }
-}
-
-/// A text that nobody has seen before.
-pub(super) fn fresh() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }

@@ -97,7 +97,7 @@ proptest! {
             event_id = ['json:/id', 'form:id', 'form_json:payload/id']
             event_type = [['json:/type', 'form:type']]";
         let source = custom(row, "s");
-        let signature = hex::encode(Key::new(&source.scheme.proof, b"s").unwrap().sign(&[&body]));
+        let signature = hex::encode(made(&source, b"s", &[&body]));
         let request = request(&[("content-type", content_type), ("x-sig", &signature)], body);
         match check(&source, &request) {
             Ok(Genuine::Event(verified)) => {

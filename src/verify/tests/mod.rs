@@ -26,6 +26,11 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         path: "/hooks/here".to_owned(),
         scheme: Arc::new(Scheme::from_row(row).unwrap()),
         secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
+        public_keys: Vec::new(),
+        key_ids: Vec::new(),
+        api_key: None,
+        verify_token: None,
+        url: None,
         max_body: 1 << 20,
         guards: Guards::default(),
     }
@@ -50,6 +55,13 @@ fn request(headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
         body: body.into().into(),
         received_at: NOW,
     }
+}
+
+/// The signature that the source's first algorithm makes with a secret.
+fn made(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
+    let keys = Key::all(&source.scheme.proof, secret);
+    let pieces: Vec<_> = pieces.iter().map(|piece| Cow::Borrowed(*piece)).collect();
+    keys[0].1.sign(&pieces).unwrap()
 }
 
 fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {

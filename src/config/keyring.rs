@@ -1,0 +1,104 @@
+//! What a source proves its deliveries with: `secret` or `public_key`, and what some schemes want beside them.
+//!
+//! A section and its scheme go in, secrets come out. What the scheme needs and the section lacks is noted, and so is
+//! what the scheme has no use for: left in silence it would look as if it had an effect.
+
+use super::credential;
+use super::item::Item;
+use super::problem::Problem;
+use super::read::Surroundings;
+use super::section::Section;
+use crate::provider::{Needs, Scheme};
+use crate::secret::Secret;
+
+const FORMS: &str = "= { env = \"…\" }, { file = \"…\" } or a string";
+const LONGEST_URL: usize = 2048;
+
+/// Everything of a source that is compared or computed with.
+#[derive(Debug, Default)]
+pub(super) struct Keyring {
+    pub(super) secrets: Vec<Secret>,
+    pub(super) public_keys: Vec<Secret>,
+    pub(super) key_ids: Vec<Secret>,
+    pub(super) api_key: Option<Secret>,
+    pub(super) verify_token: Option<Secret>,
+    pub(super) url: Option<String>,
+}
+
+pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surroundings<'_>) -> Keyring {
+    let needs = scheme.map(Scheme::needs);
+    if let Some(needs) = needs {
+        check(section, needs);
+    } else if !section.has("public_key") {
+        section.required("secret", &format!("secret {FORMS}"));
+    }
+    let check_secret = |secret: &Secret| scheme.map_or(Ok(()), |scheme| scheme.check_secret(secret));
+    let all = |key: &str, check: &dyn Fn(&Secret) -> Result<(), String>| secrets(key, check, section, around);
+    let any = |_: &Secret| Ok(());
+    Keyring {
+        secrets: all("secret", if needs.is_some_and(|needs| needs.public_key) { &any } else { &check_secret }),
+        public_keys: all("public_key", &check_secret),
+        key_ids: all("key_id", &any),
+        api_key: all("api_key", &any).into_iter().next(),
+        verify_token: all("verify_token", &any).into_iter().next(),
+        url: section.take("url", url),
+    }
+}
+
+/// Each setting against what the scheme needs.
+fn check(section: &Section<'_>, needs: Needs) {
+    let url = "the address exactly as the provider has it: https, host, path and query".to_owned();
+    let form = |key: &str| format!("{key} {FORMS}");
+    let wanted = [
+        ("secret", !needs.public_key, form("secret"), "are checked with `public_key`"),
+        ("public_key", needs.public_key, form("public_key"), "are checked with `secret`"),
+        ("key_id", needs.key_id, form("key_id"), "name no key"),
+        ("api_key", needs.api_key, form("api_key"), "hold no API key"),
+        ("verify_token", needs.verify_token, form("verify_token"), "begin with no handshake that asks for it"),
+        ("url", needs.url, url, "do not sign their address"),
+    ];
+    for (key, is_needed, hint, instead) in wanted {
+        match (is_needed, section.item(key)) {
+            (true, None) => section.problems().add(section.problem(key, "is missing").hint(hint)),
+            (false, Some(item)) => {
+                let message = format!("has no effect: deliveries of this provider {instead}");
+                section.problems().add(item.problem(message).hint("leave it out"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn secrets(
+    key: &str,
+    check: &dyn Fn(&Secret) -> Result<(), String>,
+    section: &Section<'_>,
+    around: &Surroundings<'_>,
+) -> Vec<Secret> {
+    let Some(item) = section.item(key) else { return Vec::new() };
+    let mut secrets = Vec::new();
+    for credential in credential::read(&item, section.sheet(), around) {
+        match check(&credential.secret) {
+            Err(message) => {
+                let hint = "take it exactly as the provider shows it";
+                section.problems().add(credential.item.problem(message).hint(hint));
+            }
+            Ok(()) => secrets.push(credential.secret),
+        }
+    }
+    secrets
+}
+
+fn url(item: &Item<'_>) -> Result<String, Problem> {
+    let text = item.text()?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let message = match rest {
+        None => "does not begin with https://",
+        Some("") => "names no host",
+        _ if text.len() > LONGEST_URL => "is longer than 2048 bytes",
+        _ if text.contains('#') => "has a fragment, which is never sent",
+        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "may hold only visible ASCII characters",
+        _ => return Ok(text.to_owned()),
+    };
+    Err(item.problem(message).hint("e.g. url = \"https://example.com/hooks/shop\", exactly as the provider has it"))
+}

@@ -1,0 +1,171 @@
+//! From a row's words about signatures to a [`Proof`]: algorithms, templates, claims, and what belongs together.
+
+use super::parse::word;
+use super::place::Place;
+use super::proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+use super::row::{Row, RowError};
+use super::scheme::{Syntax, Timestamp, TimestampPlace};
+use super::selector::{Pointer, header_name};
+use super::template::{self, Segment};
+
+const ALGORITHMS: &[(&str, Algorithm)] = &[
+    ("hmac-sha256", Algorithm::Hmac(Hash::Sha256)),
+    ("hmac-sha1", Algorithm::Hmac(Hash::Sha1)),
+    ("hmac-sha512", Algorithm::Hmac(Hash::Sha512)),
+    ("hmac-md5", Algorithm::Hmac(Hash::Md5)),
+    ("sha256", Algorithm::Digest(Hash::Sha256)),
+    ("sha1", Algorithm::Digest(Hash::Sha1)),
+    ("ed25519", Algorithm::Ed25519),
+    ("ecdsa-p256-sha256", Algorithm::EcdsaP256Sha256),
+    ("rsa-sha256", Algorithm::Rsa(Hash::Sha256)),
+    ("rsa-sha1", Algorithm::Rsa(Hash::Sha1)),
+];
+const OTHER_PROOFS: &[(&str, Option<Proof>)] =
+    &[("jwt", None), ("token", Some(Proof::Token)), ("basic", Some(Proof::Basic)), ("bearer", Some(Proof::Bearer))];
+const JWT_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
+    ("HS256", JwtAlgorithm::Hs(Hash::Sha256)),
+    ("HS384", JwtAlgorithm::Hs(Hash::Sha384)),
+    ("HS512", JwtAlgorithm::Hs(Hash::Sha512)),
+    ("RS256", JwtAlgorithm::Rs256),
+    ("ES256", JwtAlgorithm::Es256),
+    ("EdDSA", JwtAlgorithm::EdDsa),
+];
+const ENCODINGS: &[(&str, Encoding)] =
+    &[("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
+
+/// Whether the row's signature is made of a template.
+pub(super) fn is_signed(row: &Row) -> bool {
+    !OTHER_PROOFS.iter().any(|(name, _)| *name == row.algorithm)
+}
+
+pub(super) fn proof(row: &Row) -> Result<Proof, RowError> {
+    if let Some((_, simple)) = OTHER_PROOFS.iter().find(|(name, _)| *name == row.algorithm) {
+        return simple.clone().map_or_else(|| jwt(row).map(Proof::Jwt), Ok);
+    }
+    let algorithm = algorithm("algorithm", &row.algorithm)?;
+    for choice in &row.algorithm_choices {
+        self::algorithm("algorithm_choices", choice)?;
+    }
+    let encoding = word("encoding", row.encoding.as_deref(), "hex", ENCODINGS)?;
+    let written = row.signed_content.each();
+    let written = if written.is_empty() { &["{body}".to_owned()][..] } else { written };
+    let contents = written.iter().map(|text| template::parse("signed_content", text)).collect::<Result<Vec<_>, _>>()?;
+    let signed = Signed { algorithm, by_header: by_header(row)?, encoding, contents };
+    check_contents(row, &signed)?;
+    Ok(Proof::Signed(signed))
+}
+
+fn algorithm(key: &'static str, written: &str) -> Result<Algorithm, RowError> {
+    ALGORITHMS.iter().find(|(name, _)| *name == written).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let others = OTHER_PROOFS.iter().map(|(name, _)| *name).filter(|_| key == "algorithm");
+        let names: Vec<_> = ALGORITHMS.iter().map(|(name, _)| *name).chain(others).collect();
+        RowError::new(key, format!("`{written}` is none of {}", names.join(", ")))
+    })
+}
+
+fn by_header(row: &Row) -> Result<Option<(String, Vec<(String, Algorithm)>)>, RowError> {
+    let Some(header) = &row.algorithm_header else {
+        return match row.algorithm_names.is_empty() {
+            true => Ok(None),
+            false => Err(RowError::new("algorithm_names", "means something only with `algorithm_header`")),
+        };
+    };
+    let header = header_name(header).map_err(|why| RowError::new("algorithm_header", why))?;
+    if row.algorithm_names.is_empty() {
+        return Err(RowError::new("algorithm_names", "is missing, and `algorithm_header` needs it"));
+    }
+    let named = |(name, written): (&String, &String)| Ok((name.clone(), algorithm("algorithm_names", written)?));
+    Ok(Some((header, row.algorithm_names.iter().map(named).collect::<Result<_, RowError>>()?)))
+}
+
+fn check_contents(row: &Row, signed: &Signed) -> Result<(), RowError> {
+    let wrong = |message: &str, hint: &str| Err(RowError::new("signed_content", message).hint(hint));
+    for content in &signed.contents {
+        let flat: Vec<_> = content.iter().flat_map(Segment::flat).collect();
+        let has = |wanted: &Segment| flat.iter().any(|segment| *segment == wanted);
+        if !row.body_unsigned && !flat.iter().any(|segment| segment.covers_body()) {
+            let hint =
+                "put {body} where the provider has it; or body_unsigned = true, if the provider really leaves it out";
+            return wrong("leaves out the body, so anyone could change it", hint);
+        }
+        if matches!(signed.algorithm, Algorithm::Digest(_)) != has(&Segment::Secret) {
+            return wrong(
+                "has {secret} if and only if the algorithm is a plain hash",
+                "sha256 and sha1 are plain hashes",
+            );
+        }
+        if has(&Segment::Timestamp) && row.timestamp.is_none() {
+            return Err(RowError::new("timestamp", "is missing, and what is signed contains {timestamp}"));
+        }
+        if row.batch.is_none() && flat.iter().any(|segment| matches!(segment, Segment::Item(_))) {
+            return wrong("has {item.…}, and there is no `batch`", "write {json./POINTER}");
+        }
+    }
+    Ok(())
+}
+
+fn jwt(row: &Row) -> Result<Jwt, RowError> {
+    let one = |name: &String| word("jwt_algorithms", Some(name), "", JWT_ALGORITHMS);
+    let algorithms = row.jwt_algorithms.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    let asymmetric = algorithms.iter().filter(|algorithm| algorithm.is_asymmetric()).count();
+    if algorithms.is_empty() || asymmetric != 0 && asymmetric != algorithms.len() {
+        let hint = "a public key that is taken for a secret would let anyone sign";
+        let message = "names HS256, HS384 and HS512, or else RS256, ES256 and EdDSA";
+        return Err(RowError::new("jwt_algorithms", message).hint(hint));
+    }
+    let claim = |(name, written): (&String, &String)| Ok((name.clone(), template::parse("claims", written)?));
+    let claims = row.claims.iter().map(claim).collect::<Result<Vec<(String, Vec<Segment>)>, RowError>>()?;
+    let covers = claims.iter().flat_map(|(_, template)| template).any(Segment::covers_body);
+    if !covers && !row.body_unsigned && !row.signature.each().iter().any(|place| place == "body") {
+        let hint = "such as { sha256 = \"{sha256_hex(body)}\" }; or body_unsigned = true";
+        return Err(RowError::new("claims", "none is about the body, so anyone could change it").hint(hint));
+    }
+    Ok(Jwt { algorithms, claims, required: row.required_claims.clone() })
+}
+
+pub(super) fn timestamp(row: &Row, units: &[(&str, super::scheme::Unit)]) -> Result<Option<Timestamp>, RowError> {
+    let unit = word("timestamp_unit", row.timestamp_unit.as_deref(), "s", units)?;
+    let Some(written) = &row.timestamp else { return Ok(None) };
+    let wrong = |message: &str| Err(RowError::new("timestamp", message));
+    let syntax = row.syntax.as_deref().unwrap_or("plain");
+    let place = match written.split_once(':') {
+        Some(("field", field)) if !field.is_empty() && syntax == "kv_list" => TimestampPlace::Field(field.to_owned()),
+        Some(("field", "0")) if syntax == "positional" => TimestampPlace::First,
+        Some(("field", _)) => {
+            return wrong("only a signature of syntax `kv_list` has fields, and of `positional` field:0");
+        }
+        Some(("claim", name)) if row.algorithm == "jwt" => {
+            let pointer = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
+            TimestampPlace::Claim(Pointer::parse(&pointer).map_err(|why| RowError::new("timestamp", why))?)
+        }
+        Some(("claim", _)) => return wrong("only a signature of algorithm `jwt` has claims"),
+        _ => TimestampPlace::At(Place::parse("timestamp", written)?),
+    };
+    Ok(Some(Timestamp { place, unit }))
+}
+
+/// A timestamp that nobody signed proves nothing.
+pub(super) fn check_timestamp(timestamp: Option<&Timestamp>, proof: &Proof, syntax: &Syntax) -> Result<(), RowError> {
+    let is_first = timestamp.is_some_and(|timestamp| timestamp.place == TimestampPlace::First);
+    if matches!(syntax, Syntax::Positional { .. }) && !is_first {
+        return Err(RowError::new(
+            "timestamp",
+            "is missing, and syntax `positional` begins with it: write \"field:0\"",
+        ));
+    }
+    let (Some(timestamp), Proof::Signed(signed)) = (timestamp, proof) else { return Ok(()) };
+    let is_signed = |content: &Vec<Segment>| {
+        let mut flat = content.iter().flat_map(Segment::flat);
+        match &timestamp.place {
+            TimestampPlace::At(Place::Json(_)) => {
+                flat.any(|segment| matches!(segment, Segment::Body | Segment::Timestamp))
+            }
+            _ => flat.any(|segment| *segment == Segment::Timestamp),
+        }
+    };
+    if signed.contents.iter().all(is_signed) {
+        return Ok(());
+    }
+    Err(RowError::new("signed_content", "leaves out the timestamp, so its age proves nothing")
+        .hint("put {timestamp} where the provider has it, or drop `timestamp`"))
+}

@@ -1,0 +1,144 @@
+//! What is signed: a template filled in with a delivery's pieces.
+//!
+//! The body goes to the hash as received and is never copied; only what a template transforms is made anew. A piece
+//! that is absent is an error that names it, save within a group that may vanish.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::case::{Case, header, json};
+use super::claim::Claim;
+use super::form;
+use super::key::Pieces;
+use super::refusal::Why;
+use crate::provider::{Place, Segment};
+use crate::request::Repeated;
+
+/// What a template is filled in with beside the delivery itself.
+#[derive(Clone, Copy)]
+pub(super) struct Filling<'a> {
+    pub(super) claim: &'a Claim<'a>,
+    pub(super) timestamp: &'a [u8],
+    pub(super) url: &'a str,
+    pub(super) secret: &'a [u8],
+}
+
+/// The pieces of a template, in order.
+pub(super) fn pieces<'a>(case: &Case<'a>, content: &'a [Segment], filling: &Filling<'a>) -> Result<Pieces<'a>, Why> {
+    let mut pieces = Vec::with_capacity(content.len());
+    for segment in content {
+        match segment {
+            Segment::Optional(inner) => match self::pieces(case, inner, filling) {
+                Ok(found) => pieces.extend(found),
+                Err(Why::Missing(_)) => {}
+                Err(why) => return Err(why),
+            },
+            segment => pieces.push(piece(case, segment, filling)?),
+        }
+    }
+    Ok(pieces)
+}
+
+fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Result<Cow<'a, [u8]>, Why> {
+    let request = case.request;
+    let text = |text: String| Ok(Cow::Owned(text.into_bytes()));
+    match segment {
+        Segment::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
+        Segment::Body => Ok(Cow::Borrowed(&request.body[..])),
+        Segment::Timestamp => Ok(Cow::Borrowed(filling.timestamp)),
+        Segment::Url => Ok(Cow::Borrowed(filling.url.as_bytes())),
+        Segment::UrlWithBodyHash(name) => url_with_body_hash(case, name, filling.url),
+        Segment::UrlSha256Hex => text(hex::encode(Sha256::digest(filling.url))),
+        Segment::Method => Ok(Cow::Borrowed(request.method.as_bytes())),
+        Segment::Path => Ok(Cow::Borrowed(request.path.as_bytes())),
+        Segment::Secret => Ok(Cow::Borrowed(filling.secret)),
+        Segment::ApiKey => Ok(Cow::Borrowed(case.own.api_key.as_bytes())),
+        Segment::Header(name) => match header(case.scheme, name, &request.headers) {
+            Ok(Some(value)) => Ok(Cow::Borrowed(value)),
+            Ok(None) => Err(Why::Missing(Place::Header(name.clone()))),
+            Err(Repeated) => Err(Why::Repeated(Place::Header(name.clone()))),
+        },
+        Segment::Query(name) => case.required(&Place::Query(name.clone())),
+        Segment::Form(name) => case.required(&Place::Form(name.clone())),
+        Segment::FormSorted => joined_form(case, true),
+        Segment::FormReceived => joined_form(case, false),
+        Segment::Json(pointer) => case.required(&Place::Json(pointer.clone())),
+        Segment::FormJson(name, pointer) => case.required(&Place::FormJson(name.clone(), pointer.clone())),
+        Segment::Item(pointer) => Ok(case.item.and_then(|item| json(item, pointer)).unwrap_or_default()),
+        Segment::Field(name) => match filling.claim.field(name) {
+            Some(value) => Ok(Cow::Borrowed(value.as_bytes())),
+            None => Err(Why::NoField(case.scheme.signature.clone(), name.clone())),
+        },
+        Segment::BodySha256Hex => text(hex::encode(Sha256::digest(&request.body))),
+        Segment::BodySha256Base64 => text(STANDARD.encode(Sha256::digest(&request.body))),
+        Segment::BodyJsonString => json_string(case),
+        Segment::BodyAscii => Ok(ascii(&request.body)),
+        Segment::Lower(inner) => piece(case, inner, filling).map(|bytes| Cow::Owned(bytes.to_ascii_lowercase())),
+        Segment::Optional(_) => Ok(Cow::default()),
+    }
+}
+
+/// The body's hash stands in the query, which is part of the address that is signed.
+fn url_with_body_hash<'a>(case: &Case<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, Why> {
+    let place = Place::Query(name.to_owned());
+    let written = case.required(&place)?;
+    let is_body = hex::decode(&written).is_ok_and(|hash| *hash == *Sha256::digest(&case.request.body));
+    if !is_body {
+        return Err(Why::Wrong(place));
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Ok(Cow::Owned([format!("{url}{separator}{name}=").as_bytes(), &written].concat()))
+}
+
+/// Names and values of a form; of a body that is none, nothing may be left out.
+fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, Why> {
+    let Some(mut pairs) = form::pairs(case.request) else {
+        return if case.request.body.is_empty() { Ok(Cow::default()) } else { Err(Why::NoForm) };
+    };
+    if is_sorted {
+        pairs.sort();
+        pairs.dedup();
+    } else {
+        pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    Ok(Cow::Owned(pairs.iter().flat_map(|(name, value)| [&name[..], &value[..]]).collect::<Vec<_>>().concat()))
+}
+
+fn json_string<'a>(case: &Case<'a>) -> Result<Cow<'a, [u8]>, Why> {
+    let text = std::str::from_utf8(&case.request.body).map_err(|_| Why::Wrong(case.scheme.signature.clone()))?;
+    Ok(Cow::Owned(serde_json::Value::from(text).to_string().into_bytes()))
+}
+
+/// What is not ASCII becomes JSON escapes, as some senders' serializers do before they sign.
+fn ascii(body: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.is_ascii() => {
+            let mut escaped = String::with_capacity(text.len() * 2);
+            for c in text.chars() {
+                if c.is_ascii() {
+                    escaped.push(c);
+                } else {
+                    let mut units = [0; 2];
+                    // Writing to a String cannot fail.
+                    c.encode_utf16(&mut units)
+                        .iter()
+                        .for_each(|unit| write!(escaped, "\\u{unit:04x}").unwrap_or_default());
+                }
+            }
+            Cow::Owned(escaped.into_bytes())
+        }
+        _ => Cow::Borrowed(body),
+    }
+}
+
+/// The text of a template, for a claim to be compared with.
+pub(super) fn text(case: &Case<'_>, content: &[Segment], url: &str) -> Result<String, Why> {
+    let claim = Claim::default();
+    let filling = Filling { claim: &claim, timestamp: &[], url, secret: &[] };
+    let bytes = pieces(case, content, &filling)?.concat();
+    String::from_utf8(bytes).map_err(|_| Why::Repeated(case.scheme.signature.clone()))
+}

@@ -1,0 +1,123 @@
+//! The events of a delivery that carries several, as ranges of the bytes received.
+//!
+//! A body comes in, items go out: the exact bytes of each, nothing serialised again. A body without the array is one
+//! event, itself; an empty array is none.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::form;
+use super::refusal::Fault;
+use crate::provider::Batch;
+use crate::request::Request;
+
+/// Most events that one delivery may carry.
+pub(super) const MAX_ITEMS: usize = 10_000;
+
+/// The items, or `None` where the delivery is one event by itself.
+pub(super) fn split(batch: &Batch, request: &Request) -> Result<Option<Vec<Bytes>>, Fault> {
+    let document = match &batch.form {
+        None => request.body.clone(),
+        Some(name) => match form::of_body(request, name) {
+            Ok(Some(Cow::Borrowed(value))) => request.body.slice_ref(value),
+            Ok(Some(Cow::Owned(value))) => Bytes::from(value),
+            Ok(None) => return Ok(None),
+            Err(_) => return Err(Fault::Repeated(format!("form:{name}"))),
+        },
+    };
+    let text = std::str::from_utf8(&document).map_err(|_| Fault::NotJson)?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(|_| Fault::NotJson)?;
+    let Some(array) = below(whole, &batch.steps).filter(|value| value.get().starts_with('[')) else { return Ok(None) };
+    let elements: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| Fault::NotJson)?;
+    if elements.len() > MAX_ITEMS {
+        return Err(Fault::NoBatch("there are more than 10,000"));
+    }
+    let item = |element: &&RawValue| {
+        let item = below(element, &batch.inner).ok_or(Fault::NoBatch("an element of the array has no event"))?;
+        Ok(document.slice_ref(item.get().as_bytes()))
+    };
+    elements.iter().map(item).collect::<Result<Vec<_>, _>>().map(Some)
+}
+
+/// The value that steps lead to; of a key that comes twice the last counts.
+fn below<'a>(value: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
+    let Some((step, rest)) = steps.split_first() else { return Some(value) };
+    let next: &'a RawValue = match value.get().as_bytes().first() {
+        Some(b'{') => {
+            let members: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(value.get()).ok()?;
+            members.get(step.as_str()).copied()?
+        }
+        Some(b'[') => {
+            let elements: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
+            elements.get(step.parse::<usize>().ok()?).copied()?
+        }
+        _ => return None,
+    };
+    below(next, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Millis;
+    use crate::provider::{Row, Scheme};
+    use crate::request::Headers;
+
+    fn items(batch: &str, content_type: &str, body: &str) -> Result<Option<Vec<String>>, Fault> {
+        let row: Row =
+            toml::from_str(&format!("signature = 'header:X'\nalgorithm = 'token'\nbatch = '{batch}'")).unwrap();
+        let mut headers = Headers::default();
+        headers.push("content-type", content_type.as_bytes());
+        let request = Request {
+            method: "POST".into(),
+            path: "/".into(),
+            query: String::new(),
+            headers,
+            body: body.to_owned().into(),
+            received_at: Millis(0),
+        };
+        let found = split(&Scheme::from_row(&row).unwrap().batch.unwrap(), &request)?;
+        Ok(found.map(|items| items.iter().map(|item| String::from_utf8(item.to_vec()).unwrap()).collect()))
+    }
+
+    fn texts(texts: &[&str]) -> Result<Option<Vec<String>>, Fault> {
+        Ok(Some(texts.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn items_are_exactly_what_stood_there() {
+        let json = "application/json";
+        assert_eq!(items("", json, "[ {\"a\": 1.50 } ,2]"), texts(&["{\"a\": 1.50 }", "2"]));
+        assert_eq!(items("/a/b", json, r#"{"a":{"b":[1,{"x":"\u00e9"}]}}"#), texts(&["1", r#"{"x":"\u00e9"}"#]));
+        assert_eq!(items("/a", json, r#"{"a":[1],"\u0061":[2]}"#), texts(&["2"]));
+        assert_eq!(items("/a/*/b", json, r#"{"a":[{"b":{"c":1}},{"b":2}]}"#), texts(&[r#"{"c":1}"#, "2"]));
+        assert_eq!(items("/a", json, r#"{"a":[]}"#), texts(&[]));
+        let form = "application/x-www-form-urlencoded";
+        assert_eq!(items("form:e", form, "x=1&e=%5B%7B%22a%22%3A+1%7D%5D"), texts(&["{\"a\": 1}"]));
+    }
+
+    #[test]
+    fn without_the_array_it_is_one_event() {
+        let json = "application/json";
+        for (batch, body) in
+            [("", "{}"), ("/a", "{}"), ("/a", r#"{"a":{}}"#), ("/a/0", r#"{"a":[1]}"#), ("form:e", "{}")]
+        {
+            assert_eq!(items(batch, json, body), Ok(None), "{batch} {body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_or_too_much_is_refused() {
+        let json = "application/json";
+        assert_eq!(items("", json, "[1,"), Err(Fault::NotJson));
+        assert_eq!(items("/a", json, ""), Err(Fault::NotJson));
+        assert_eq!(items("/a/*/b", json, r#"{"a":[{}]}"#), Err(Fault::NoBatch("an element of the array has no event")));
+        let many = format!("[{}1]", "1,".repeat(MAX_ITEMS));
+        assert_eq!(items("", json, &many), Err(Fault::NoBatch("there are more than 10,000")));
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(items("", json, &deep).unwrap().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! JSON Web Tokens (RFC 7519) in the compact form of RFC 7515: three parts, signed, with claims about the delivery.
+//!
+//! The algorithm is one of those that the scheme allows, and its kind of key; `none` is not among them, and what a
+//! token's header says beside it (`jwk`, `jku`, `x5u`) is not looked at. Claims count only once the signature holds.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::Value;
+use subtle::ConstantTimeEq;
+
+use super::case::Case;
+use super::content;
+use super::key::{Key, algorithm_of};
+use super::refusal::Why;
+use crate::clock::Millis;
+use crate::provider::{Algorithm, Hash, Jwt, JwtAlgorithm, TimestampPlace};
+
+/// How far clocks may differ where the scheme has no window.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    crit: Option<Value>,
+}
+
+/// Whether one of the keys signed the token, and its claims hold of this delivery; out go the claims.
+pub(super) fn check(
+    case: &Case<'_>,
+    jwt: &Jwt,
+    keys: &[(Algorithm, Key)],
+    (token, now): (&str, Millis),
+) -> Result<Value, Why> {
+    let malformed = || Why::Undecodable(case.scheme.signature.clone(), "a JSON Web Token");
+    let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+    let (head, body) = message.split_once('.').ok_or_else(malformed)?;
+    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed());
+    let header: Header = serde_json::from_slice(&part(head)?).map_err(|_| malformed())?;
+    let allowed = jwt.algorithms.iter().find(|algorithm| name_of(**algorithm) == header.alg);
+    let Some(algorithm) = allowed.filter(|_| header.crit.is_none()) else {
+        return Err(Why::ForeignAlgorithm(case.scheme.signature.clone()));
+    };
+    let algorithm = algorithm_of(*algorithm);
+    let signatures = [part(signature)?];
+    let pieces = [Cow::Borrowed(message.as_bytes())];
+    let proves = |(own, key): &(Algorithm, Key)| *own == algorithm && key.proves(&pieces, &signatures);
+    if !keys.iter().any(proves) {
+        return Err(Why::Wrong(case.scheme.signature.clone()));
+    }
+    let claims: Value = serde_json::from_slice(&part(body)?).map_err(|_| malformed())?;
+    check_claims(case, jwt, &claims)?;
+    check_times(case, &claims, now)?;
+    Ok(claims)
+}
+
+/// Each claim against its template, for any of the addresses that the provider may have.
+fn check_claims(case: &Case<'_>, jwt: &Jwt, claims: &Value) -> Result<(), Why> {
+    if let Some(missing) = jwt.required.iter().find(|name| claims.get(name.as_str()).is_none()) {
+        return Err(Why::NoField(case.scheme.signature.clone(), missing.clone()));
+    }
+    for (name, template) in &jwt.claims {
+        let said = match claims.get(name) {
+            Some(Value::String(said)) => said,
+            Some(_) => return Err(Why::WrongClaim(name.clone())),
+            None => return Err(Why::NoField(case.scheme.signature.clone(), name.clone())),
+        };
+        let mut is_right = false;
+        for url in &case.own.urls {
+            let expected = content::text(case, template, url)?;
+            is_right |= bool::from(expected.as_bytes().ct_eq(said.as_bytes()));
+        }
+        if !is_right {
+            return Err(Why::WrongClaim(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn check_times(case: &Case<'_>, claims: &Value, now: Millis) -> Result<(), Why> {
+    let allowed = case.scheme.tolerance.unwrap_or(LEEWAY);
+    let leeway = i64::try_from(allowed.as_secs()).unwrap_or(i64::MAX);
+    let now = now.0.div_euclid(1000);
+    let off = |seconds: i64| Duration::from_secs(now.abs_diff(seconds));
+    for (name, is_past_due) in [("exp", true), ("nbf", false), ("iat", false)] {
+        let Some(written) = claims.get(name) else { continue };
+        let seconds = seconds_of(written).ok_or(Why::TimestampMalformed("unix seconds"))?;
+        if is_past_due && now.saturating_sub(leeway) >= seconds {
+            return Err(Why::TooOld { age: off(seconds), allowed });
+        }
+        if !is_past_due && now.saturating_add(leeway) < seconds {
+            return Err(Why::TooNew { ahead: off(seconds), allowed });
+        }
+    }
+    Ok(())
+}
+
+/// NumericDate (RFC 7519, 2): seconds, perhaps with a fraction.
+fn seconds_of(written: &Value) -> Option<i64> {
+    let text = written.as_number()?.to_string();
+    text.split(['.', 'e', 'E']).next().filter(|_| !text.contains(['e', 'E']))?.parse().ok()
+}
+
+/// The text of the claim that tells when the token was made.
+pub(super) fn timestamp(case: &Case<'_>, claims: &Value) -> Option<String> {
+    match &case.scheme.timestamp.as_ref()?.place {
+        TimestampPlace::Claim(pointer) => {
+            claims.pointer(pointer.as_str()).and_then(seconds_of).map(|seconds| seconds.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// An algorithm's name (RFC 7518, 3.1).
+pub(super) fn name_of(algorithm: JwtAlgorithm) -> &'static str {
+    match algorithm {
+        JwtAlgorithm::Hs(Hash::Sha384) => "HS384",
+        JwtAlgorithm::Hs(Hash::Sha512) => "HS512",
+        JwtAlgorithm::Hs(_) => "HS256",
+        JwtAlgorithm::Rs256 => "RS256",
+        JwtAlgorithm::Es256 => "ES256",
+        JwtAlgorithm::EdDsa => "EdDSA",
+    }
+}

@@ -1,0 +1,204 @@
+//! Makes what a provider puts where its signature is: for `send`, `demo` and tests.
+//!
+//! The same templates and encodings that verification reads are written here. Private keys are only those that
+//! someone made for trying; signing with them need not resist whoever measures its time.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::Signer as _;
+use p256::pkcs8::DecodePrivateKey as _;
+use rsa::signature::SignatureEncoding as _;
+use serde_json::{Map, Value, json};
+use sha1::Sha1;
+use sha2::Sha256;
+
+use super::case::{Case, Own};
+use super::claim::{self, Claim};
+use super::content::{self, Filling};
+use super::jwt;
+use super::key::{Key, algorithm_of};
+use super::proof;
+use super::sign::{Forgery, Unsigned};
+use crate::clock::Millis;
+use crate::config::Source;
+use crate::provider::{Algorithm, Hash, Jwt, JwtAlgorithm, Proof, Segment, Selector, Signed, TimestampPlace};
+
+/// How long a token made here is good for, in seconds.
+const TOKEN_LIFE: i64 = 60;
+
+/// Everything that goes into a signature beside the delivery.
+pub(super) struct Maker<'a> {
+    pub(super) source: &'a Source,
+    pub(super) own: &'a Own,
+    pub(super) event: &'a Unsigned,
+    pub(super) sent_at: Millis,
+    pub(super) timestamp: &'a str,
+}
+
+/// A text that nobody has seen before.
+pub(super) fn fresh() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+impl Maker<'_> {
+    /// The value that stands where the signature is.
+    pub(super) fn value(&self, case: &Case<'_>) -> Result<String, String> {
+        let further = self.further(case);
+        let signature = match &case.scheme.proof {
+            Proof::Signed(signed) => self.signature(case, signed, &further)?,
+            Proof::Jwt(jwt) => self.token(case, jwt)?,
+            Proof::Token => self.secret()?,
+            Proof::Bearer => format!("Bearer {}", self.secret()?),
+            Proof::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
+        };
+        Ok(claim::write(case.scheme, &signature, self.timestamp, &further))
+    }
+
+    /// Fields of the list that are part of what is signed.
+    fn further(&self, case: &Case<'_>) -> Vec<(String, String)> {
+        let segments = case.scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
+        let fields = segments.flat_map(Segment::flat).filter_map(|segment| match segment {
+            Segment::Field(name) => Some((name.clone(), "made".to_owned())),
+            _ => None,
+        });
+        fields.collect()
+    }
+
+    fn is_forged(&self) -> bool {
+        self.event.forgery == Forgery::WrongSignature
+    }
+
+    /// The configured secret, or another.
+    fn secret(&self) -> Result<String, String> {
+        let secret = self.source.secrets.first().ok_or_else(|| format!("`{}` has no secret", self.source.name))?;
+        Ok(if self.is_forged() { format!("{}:x", fresh()) } else { secret.reveal().to_owned() })
+    }
+
+    /// The key that a secret stands for, or another.
+    fn key(&self) -> Result<Vec<u8>, String> {
+        let name = &self.source.name;
+        let secret = self.source.secrets.first().ok_or_else(|| format!("`{name}` has no secret"))?;
+        let key = self.source.scheme.key(secret).map_err(|why| format!("the secret of `{name}` {why}"))?;
+        Ok(if self.is_forged() { fresh().into_bytes() } else { key })
+    }
+
+    fn signature(&self, case: &Case<'_>, signed: &Signed, further: &[(String, String)]) -> Result<String, String> {
+        let words = |why: super::refusal::Why| why.to_string();
+        let algorithm = proof::algorithm(case, signed).map_err(words)?;
+        let written = claim::write(case.scheme, "", self.timestamp, further);
+        let claim = claim::read(case.scheme, &written).unwrap_or_else(|_| Claim::default());
+        let is_public = algorithm.is_asymmetric();
+        let bytes = if is_public { Vec::new() } else { self.key()? };
+        let filling = Filling {
+            claim: &claim,
+            timestamp: self.timestamp.as_bytes(),
+            url: self.own.urls.first().map_or("", String::as_str),
+            secret: &bytes,
+        };
+        let mut why = "nothing is signed".to_owned();
+        for template in &signed.contents {
+            match content::pieces(case, template, &filling) {
+                Ok(pieces) if is_public => {
+                    let signature = self.sign_private(algorithm, &pieces.concat(), false)?;
+                    return Ok(claim::encode(signed.encoding, &signature));
+                }
+                Ok(pieces) => {
+                    let keys = Key::all(&case.scheme.proof, &bytes);
+                    let key = keys.iter().find(|(own, _)| *own == algorithm).ok_or("the secret is no key")?;
+                    let signature = key.1.sign(&pieces).ok_or("the secret is no key")?;
+                    return Ok(claim::encode(signed.encoding, &signature));
+                }
+                Err(absent) => why = absent.to_string(),
+            }
+        }
+        Err(why)
+    }
+
+    /// Signs with the private key of the event; a forgery with the same key signs something else.
+    fn sign_private(&self, algorithm: Algorithm, message: &[u8], is_fixed: bool) -> Result<Vec<u8>, String> {
+        let name = &self.source.name;
+        let wanted = "the provider's private key is not at hand, and a key pair made for trying would have to be used";
+        let pem = self.event.private_key.as_ref().ok_or_else(|| format!("`{name}` cannot be signed for: {wanted}"))?;
+        let pem = pem.reveal();
+        let no_key = || "the private key is no PKCS #8 in PEM of this algorithm".to_owned();
+        let message = if self.is_forged() { fresh().into_bytes() } else { message.to_vec() };
+        Ok(match algorithm {
+            Algorithm::Ed25519 => {
+                let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map_err(|_| no_key())?;
+                key.sign(&message).to_bytes().to_vec()
+            }
+            Algorithm::EcdsaP256Sha256 => {
+                let key = p256::ecdsa::SigningKey::from_pkcs8_pem(pem).map_err(|_| no_key())?;
+                let signature: p256::ecdsa::Signature = key.sign(&message);
+                if is_fixed { signature.to_bytes().to_vec() } else { signature.to_der().as_bytes().to_vec() }
+            }
+            Algorithm::Rsa(hash) => {
+                let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem).map_err(|_| no_key())?;
+                if hash == Hash::Sha1 {
+                    rsa::pkcs1v15::SigningKey::<Sha1>::new(key).sign(&message).to_vec()
+                } else {
+                    rsa::pkcs1v15::SigningKey::<Sha256>::new(key).sign(&message).to_vec()
+                }
+            }
+            Algorithm::Hmac(_) | Algorithm::Digest(_) => return Err(no_key()),
+        })
+    }
+
+    fn token(&self, case: &Case<'_>, jwt: &Jwt) -> Result<String, String> {
+        let algorithm = jwt.algorithms.first().copied().ok_or("no algorithm is allowed")?;
+        let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let header = json!({ "alg": jwt::name_of(algorithm), "typ": "JWT" });
+        let message = format!("{}.{}", encode(&header), encode(&Value::Object(self.claims(case, jwt)?)));
+        let signature = if algorithm.is_asymmetric() {
+            self.sign_private(algorithm_of(algorithm), message.as_bytes(), algorithm == JwtAlgorithm::Es256)?
+        } else {
+            let keys = Key::all(&case.scheme.proof, &self.key()?);
+            let pieces = [Cow::Borrowed(message.as_bytes())];
+            keys.first().and_then(|(_, key)| key.sign(&pieces)).ok_or("the secret is no key")?
+        };
+        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    fn claims(&self, case: &Case<'_>, jwt: &Jwt) -> Result<Map<String, Value>, String> {
+        let seconds = self.sent_at.0.div_euclid(1000);
+        let mut claims = Map::new();
+        let url = self.own.urls.first().map_or("", String::as_str);
+        for (name, template) in &jwt.claims {
+            let said = content::text(case, template, url).map_err(|why| why.to_string())?;
+            claims.insert(name.clone(), said.into());
+        }
+        for name in &jwt.required {
+            claims.entry(name.as_str()).or_insert_with(|| match name.as_str() {
+                "exp" => json!(seconds + TOKEN_LIFE),
+                "nbf" | "iat" => json!(seconds),
+                _ => json!(fresh()),
+            });
+        }
+        if let Some(TimestampPlace::Claim(pointer)) = case.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place)
+            && let [name] = pointer.steps()
+        {
+            claims.insert(name.clone(), json!(seconds));
+        }
+        self.name_claims(case, &mut claims);
+        Ok(claims)
+    }
+
+    /// Id and type, where the source looks for them in the token.
+    fn name_claims(&self, case: &Case<'_>, claims: &mut Map<String, Value>) {
+        let mut put = |tries: &[Vec<Selector>], text: Option<&str>| {
+            let parts = tries.iter().find(|parts| parts.iter().any(|part| matches!(part, Selector::Claim(_))));
+            if let Some([Selector::Claim(pointer)]) = parts.map(Vec::as_slice)
+                && let [name] = pointer.steps()
+            {
+                claims.insert(name.clone(), text.map_or_else(fresh, str::to_owned).into());
+            }
+        };
+        put(&case.scheme.event_id.tries, self.event.event_id.as_deref());
+        put(
+            &case.scheme.event_type.tries,
+            Some(&self.event.event_type).filter(|text| !text.is_empty()).map(String::as_str),
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! One text out of an XML document: the first element at a path.
+//!
+//! Entities beyond the five of XML itself are not expanded, and no document is fetched: what a DTD says has no effect.
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use crate::provider::Pointer;
+
+/// Deepest element that is looked at.
+const MAX_DEPTH: usize = 64;
+
+/// The document is not XML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotXml;
+
+/// The text of the first element at the path, its root among the steps.
+pub(super) fn text(document: &[u8], pointer: &Pointer) -> Result<Option<String>, NotXml> {
+    let text = std::str::from_utf8(document).map_err(|_| NotXml)?;
+    let mut reader = Reader::from_str(text);
+    let mut path: Vec<String> = Vec::new();
+    let mut found: Option<String> = None;
+    let mut is_within = false;
+    loop {
+        match reader.read_event().map_err(|_| NotXml)? {
+            Event::Start(start) => {
+                path.push(start.local_name().as_ref().to_owned());
+                if path.len() > MAX_DEPTH {
+                    return Err(NotXml);
+                }
+                is_within = found.is_none() && path == pointer.steps();
+                if is_within {
+                    found = Some(String::new());
+                }
+            }
+            Event::End(_) => {
+                is_within = false;
+                path.pop();
+            }
+            Event::Text(piece) if is_within => {
+                found.get_or_insert_default().push_str(&piece);
+            }
+            Event::CData(piece) if is_within => {
+                found.get_or_insert_default().push_str(&piece);
+            }
+            Event::GeneralRef(reference) if is_within => {
+                let character = reference.resolve_char_ref().map_err(|_| NotXml)?.map(String::from);
+                let known = character.or_else(|| quick_xml::escape::resolve_xml_entity(&reference).map(str::to_owned));
+                found.get_or_insert_default().push_str(&known.ok_or(NotXml)?);
+            }
+            Event::Eof if path.is_empty() => return Ok(found.map(|text| text.trim().to_owned())),
+            Event::Eof => return Err(NotXml),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(document: &str, pointer: &str) -> Result<Option<String>, NotXml> {
+        text(document.as_bytes(), &Pointer::parse(pointer).unwrap())
+    }
+
+    #[test]
+    fn a_path_leads_to_the_first_element() {
+        let document = "<?xml version=\"1.0\"?><n:a><b> x&amp;&#65; </b><b>y</b><c><![CDATA[d]]><b>z</b></c></n:a>";
+        assert_eq!(read(document, "/a/b"), Ok(Some("x&A".to_owned())));
+        assert_eq!(read(document, "/a/c/b"), Ok(Some("z".to_owned())));
+        assert_eq!(read(document, "/a/c"), Ok(Some("d".to_owned())));
+        assert_eq!(read(document, "/a/d"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_xml_or_wants_entities_is_refused() {
+        let bomb = "<!DOCTYPE a [<!ENTITY x \"xx\">]><a><b>&x;</b></a>";
+        for document in ["<a>", "<a></b>", bomb, &"<a>".repeat(100)] {
+            assert_eq!(read(document, "/a/b"), Err(NotXml), "{document}");
+        }
+    }
+}
