@@ -30,6 +30,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
 pub use mask::Masked;
 pub use refusal::{Fault, Name, Refusal, Why};
 pub use sign::{Forgery, Unsigned, sign};
