@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Most of a test's time is waiting for processes and disks, so more of them run at once than there are cores.
 TEST_THREADS ?= 8
 
-.PHONY: check format-check format lint doc test build bench
+.PHONY: check format-check format lint doc test build bench torture
 
 check: format-check lint doc test
 
@@ -32,3 +32,8 @@ build:
 # Acknowledgements per second beside what bounds them.
 bench:
 	$(CARGO) bench --locked
+
+# Many more kills under load than every run has; each must lose nothing.
+TORTURE_ROUNDS ?= 100
+torture:
+	HOOKBOX_TORTURE_ROUNDS=$(TORTURE_ROUNDS) $(CARGO) test --locked --test it -- --nocapture crashes

@@ -3,7 +3,7 @@
 -- Nothing here needs more than sqlite3 3.40.
 
 PRAGMA application_id = 1752133474; -- 0x686f6f62, "hoob": this file is a hookbox inbox
-PRAGMA user_version = 1;            -- the version of this schema
+PRAGMA user_version = 2;            -- the version of this schema
 
 -- One row per event: what happened, once, however often it was delivered. Small, so that listing never touches bodies.
 CREATE TABLE events (
@@ -73,6 +73,8 @@ CREATE TABLE attempts (
   CHECK ((finished_at IS NULL) = (ending IS NULL))
 ) STRICT;
 
+CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;
+
 -- Dedup keys of events that are gone: forgetting a body must not reopen the door to a replay.
 CREATE TABLE keys (
   source      TEXT    NOT NULL,
@@ -83,20 +85,36 @@ CREATE TABLE keys (
   PRIMARY KEY (source, event_id)
 ) STRICT, WITHOUT ROWID;
 
--- A ring of the newest deliveries that were turned away.
+-- A ring of the newest deliveries that were turned away; at most ten a second per source, the others only counted.
 CREATE TABLE refusals (
-  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,             -- the newest 1,000 are kept
   source      TEXT    NOT NULL,
   received_at INTEGER NOT NULL,
   status      INTEGER NOT NULL,                              -- what was answered
   reason      TEXT    NOT NULL,                              -- why, in words for the operator
-  remote      TEXT,                                          -- the client's address
+  remote      TEXT,                                          -- the client's address; NULL where there is none to be told
   method      TEXT    NOT NULL,
   target      TEXT    NOT NULL,                              -- path and query; tokens are ***
-  headers     TEXT    NOT NULL CHECK (json_valid(headers)),  -- tokens are ***
-  body        BLOB    NOT NULL,                              -- the first 64 KiB
-  body_bytes  INTEGER NOT NULL                               -- how long it was
+  headers     TEXT    NOT NULL CHECK (json_valid(headers)),  -- one JSON object; tokens are ***; a list where values differ
+  tokens      TEXT    NOT NULL CHECK (json_valid(tokens)),   -- of each ***: place → keyed digest, for `reverify` (see meta)
+  body        BLOB    NOT NULL,                              -- the first 64 KiB, tokens are ***; none of it when it was not read
+  body_bytes  INTEGER NOT NULL CHECK (body_bytes >= 0),      -- how long it was, or was said to be
+  taken_at    INTEGER                                        -- when `reverify` took it in as an event
 ) STRICT;
+
+-- Event bodies of sources with replay_guard = "id+body": seen again under another id, one is a duplicate.
+CREATE TABLE bodies (
+  source      TEXT    NOT NULL,
+  body_sha256 BLOB    NOT NULL CHECK (length(body_sha256) = 32),
+  event_id    TEXT    NOT NULL,                              -- the first it came under
+  PRIMARY KEY (source, body_sha256)
+) STRICT, WITHOUT ROWID;
+
+-- What the inbox needs to know of itself.
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value ANY  NOT NULL                                        -- token_key: key of the HMAC-SHA-256 in refusals.tokens
+) STRICT, WITHOUT ROWID;
 
 -- Deliveries per source and hour.
 CREATE TABLE hours (

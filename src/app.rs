@@ -1,6 +1,6 @@
 //! hookbox as a whole: the rooms put together, signals heard, and the order in which all of it ends.
 //!
-//! Start: inbox, dispatch, listener, admin. End: stop accepting, finish the requests, stop claiming, wait for the
+//! Start: inbox, listener, admin, dispatch. End: stop accepting and claiming, finish the requests, wait for the
 //! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
 
 use std::path::Path;
@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Reloads};
-use crate::config::{self, Config, Listen};
+use crate::config::{self, Config, Listen, ReplayGuard};
 use crate::dispatch::{self, Dispatcher};
 use crate::inbox::Inbox;
 use crate::listener::{Endpoints, Listener};
@@ -44,6 +44,7 @@ impl App {
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
         let reloads = Arc::new(Reloads::default());
         // Addresses first: where one is taken, no handler has run yet.
+        inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources);
         let listener = Listener::start(&config.server, endpoints, inbox.clone())?;
         let admin = Admin::start(&config.admin, inbox.clone(), reloads.clone())?;
@@ -88,13 +89,11 @@ impl App {
     pub fn stop(self) {
         log::info!("stopping: no more deliveries are taken in");
         self.inbox.stop_accepting();
+        self.dispatcher.stop_claiming();
         self.listener.stop();
-        self.dispatcher.stop();
+        self.dispatcher.join();
         self.admin.stop();
-        match Arc::try_unwrap(self.inbox) {
-            Ok(inbox) => inbox.close(),
-            Err(_) => log::warn!("the inbox is still in use; it is closed with the process"),
-        }
+        self.inbox.close();
         log::info!("stopped");
     }
 
@@ -119,6 +118,7 @@ impl App {
             return Err(format!("`{key}` has changed, and that takes a restart"));
         }
         let routes = Routes::new(&config.handlers).map_err(|error| error.to_string())?;
+        self.inbox.guard_bodies(&guarded(&config)).map_err(|error| error.to_string())?;
         self.inbox.set_limits(&config.inbox).map_err(|error| error.to_string())?;
         self.inbox.set_routes(routes);
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
@@ -133,6 +133,8 @@ impl App {
 /// # Errors
 /// When the system does not let us listen.
 pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
+    // Hearing CHLD ends its being ignored, as some supervisors start us: no exit status could be had then.
+    signal_hook::flag::register(SIGCHLD, Arc::default())?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
@@ -164,9 +166,18 @@ fn url_of(address: &Listen) -> String {
     }
 }
 
+/// The sources whose bodies are remembered.
+fn guarded(config: &Config) -> Vec<Arc<str>> {
+    let is_guarded = |source: &&Arc<config::Source>| source.guards.replay_guard == ReplayGuard::IdAndBody;
+    config.sources.iter().filter(is_guarded).map(|source| source.name.clone()).collect()
+}
+
 fn dispatch_settings(config: &Config) -> dispatch::Settings {
     let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
+    let mut results = config.inbox.path.clone().into_os_string();
+    results.push(".results");
     dispatch::Settings {
+        results: results.into(),
         dispatch: config.dispatch.clone(),
         handlers: config.handlers.clone(),
         private_headers: config.sources.iter().map(private).collect(),

@@ -22,11 +22,11 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`request`], [`shutdown`] |
-//! | 1 | [`provider`], [`outcome`], [`logging`] |
-//! | 2 | [`config`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`] |
+//! | 1 | [`request`], [`provider`], [`outcome`], [`logging`] |
+//! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
-//! | 4 | [`inbox`] |
+//! | 4 | [`inbox`], [`explain`] |
 //! | 5 | [`listener`], [`dispatch`], [`admin`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
@@ -38,6 +38,7 @@
 //! in `inbox/`, which alone knows SQL.
 
 pub mod dispatch;
+pub mod explain;
 pub mod handler;
 pub mod inbox;
 pub mod listener;
@@ -55,6 +56,7 @@ pub mod socket;
 pub mod clock;
 pub mod event;
 pub mod logging;
+pub mod refused;
 pub mod request;
 pub mod secret;
 pub mod shutdown;

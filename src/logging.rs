@@ -26,12 +26,17 @@ pub enum Format {
 pub fn start(format: Format, level: LevelFilter) {
     let mut builder = Builder::new();
     builder.filter_level(level).filter_module("actix", level.min(LevelFilter::Warn));
+    // Its errors are what strangers send: anybody could fill the log.
+    builder.filter_module("actix_http", LevelFilter::Off);
     builder.parse_env(Env::new().filter(FILTER_VARIABLE));
     builder.target(env_logger::Target::Stderr);
     match format {
         Format::Text => {
             let bold = std::io::stderr().is_terminal();
             builder.format(move |line, record| {
+                if is_noise(record) {
+                    return Ok(());
+                }
                 let style = line.default_level_style(record.level());
                 let (on, off) = if bold {
                     (style.render().to_string(), style.render_reset().to_string())
@@ -48,6 +53,9 @@ pub fn start(format: Format, level: LevelFilter) {
             })
         }
         Format::Json => builder.format(|line, record| {
+            if is_noise(record) {
+                return Ok(());
+            }
             let entry = serde_json::json!({
                 "at": Millis::now().to_rfc3339(),
                 "level": record.level().as_str().to_ascii_lowercase(),
@@ -60,6 +68,11 @@ pub fn start(format: Format, level: LevelFilter) {
     if builder.try_init().is_err() {
         log::debug!("log lines had been set up before");
     }
+}
+
+/// The accepting thread of a server that stops sees its workers go first, which is as it should be.
+fn is_noise(record: &log::Record<'_>) -> bool {
+    record.target() == "actix_server::accept" && record.args().as_str() == Some("No workers")
 }
 
 /// What came from outside cannot forge a line or steer a terminal.

@@ -108,15 +108,6 @@ pub const STARVED_PAUSE: Duration = Duration::from_secs(1);
 const LOSS_PAUSE: Duration = Duration::from_secs(5);
 const MAX_DOUBLINGS: u32 = 65;
 
-impl Exit {
-    /// A shell's way to say that a command was not found or not executable: three different jobs in a row with such
-    /// an ending mean that the handler is broken, not the event.
-    #[must_use]
-    pub fn suggests_broken(&self) -> bool {
-        matches!(self, Self::Status(126 | 127))
-    }
-}
-
 impl fmt::Display for Exit {
     /// In words, for the ledger and for people: `exit 1`, `signal 11 (SEGV)`, `time limit`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -393,11 +384,48 @@ mod tests {
         assert_eq!(span.as_secs().div_ceil(3600), 73);
         assert_eq!(super::span(&Policy { attempts: 1, ..policy() }), Duration::ZERO);
     }
+    /// The rows of `handlers/README.md` that say how an attempt ends: how, the ledger's word, what becomes of the job.
+    fn told() -> Vec<[&'static str; 3]> {
+        let page = include_str!("../handlers/README.md");
+        let table = page.split("| how it ends | ending |").nth(1).unwrap().lines().skip(2);
+        let rows = table.take_while(|line| line.starts_with("| "));
+        let cells = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
+        cells.map(|cells| [cells[0], cells[1].trim_matches('`'), cells[2]]).collect()
+    }
 
     #[test]
-    fn the_shells_not_found_suggests_a_broken_handler() {
-        let suggesting: Vec<i32> = (0..=255).filter(|status| Exit::Status(*status).suggests_broken()).collect();
-        assert_eq!(suggesting, [126, 127]);
-        assert!(!Exit::Signal(127).suggests_broken());
+    fn the_page_for_handlers_tells_every_ending_as_it_is() {
+        let dead = Said { dead: Some("no such user".into()), ..Said::default() };
+        let later_please = Said { retry_after: Some(Duration::from_secs(300)), ..Said::default() };
+        let silent = Said::default();
+        let decided = |exit, said: &Said| decide(&exit, said, COUNTERS, &policy(), NOW, 0.0).ending;
+        let expected = [
+            ("status 0", decided(Exit::Status(0), &silent)),
+            ("a status in `dead_exit_codes` (65", decided(Exit::Status(65), &silent)),
+            ("`dead` in the result file", decided(Exit::Status(0), &dead)),
+            ("another status, with `retry_after`", decided(Exit::Status(1), &later_please)),
+            ("another status", decided(Exit::Status(1), &silent)),
+            ("a signal", decided(Exit::Signal(9), &silent)),
+            ("the time limit", decided(Exit::TimedOut, &silent)),
+            ("it cannot be executed", decided(Exit::NotExecutable(String::new()), &silent)),
+            ("no memory, process or descriptor", decided(Exit::Starved(String::new()), &silent)),
+            ("hookbox stopped it", decided(Exit::Stopped, &silent)),
+            ("hookbox or the machine died", Ending::Lost),
+            ("you skipped it", decided(Exit::Skipped, &silent)),
+        ];
+        let told = told();
+        assert_eq!(told.len(), expected.len());
+        for ([how, word, _], (start, ending)) in told.iter().zip(&expected) {
+            assert!(how.starts_with(start), "{how}, not {start}");
+            assert_eq!(*word, ending.as_str(), "{how}");
+        }
+        assert!(Ending::ALL.iter().all(|ending| told.iter().any(|[_, word, _]| *word == ending.as_str())));
+        let of = |ending: Ending| told.iter().find(|[_, word, _]| *word == ending.as_str()).unwrap()[2];
+        assert!(of(Ending::Deferred).contains(&format!("at most {MAX_DEFERRALS} times")));
+        assert!(of(Ending::Lost).contains(&format!(
+            "after {} seconds, then {}",
+            LOSS_PAUSE.as_secs(),
+            2 * LOSS_PAUSE.as_secs()
+        )));
     }
 }

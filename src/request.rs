@@ -3,7 +3,11 @@
 //! The listener fills it in and nothing has judged it yet. Free of the web framework, so that verification,
 //! signing (`send`) and tests speak of the same thing.
 
+use std::fmt;
+
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::clock::Millis;
 
@@ -16,7 +20,7 @@ pub struct Request {
     pub path: String,
     /// What stands behind the `?`, as received; empty without one.
     pub query: String,
-    /// All headers in the order received.
+    /// All headers, by name.
     pub headers: Headers,
     /// The exact bytes.
     pub body: Bytes,
@@ -24,7 +28,7 @@ pub struct Request {
     pub received_at: Millis,
 }
 
-/// Header fields in the order received, all in one buffer. Names compare without regard to case (RFC 9110, 5.1).
+/// Header fields in the order given, all in one buffer. Names compare without regard to case (RFC 9110, 5.1).
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     text: Vec<u8>,
@@ -79,6 +83,43 @@ impl Headers {
 #[error("the header came several times with different values")]
 pub struct Repeated;
 
+/// Names and values of headers as the inbox stores them: one JSON object, in its own order. A list is as many fields;
+/// anything but an object is no headers.
+#[must_use]
+pub fn stored_headers(json: &str) -> Vec<(String, String)> {
+    let pairs = serde_json::from_str::<Pairs>(json).unwrap_or_default();
+    let text = |value| if let Value::String(text) = value { text } else { value.to_string() };
+    let fields = |(name, value): (String, Value)| {
+        let values = if let Value::Array(values) = value { values } else { vec![value] };
+        values.into_iter().map(move |value| (name.clone(), text(value)))
+    };
+    pairs.0.into_iter().flat_map(fields).collect()
+}
+
+#[derive(Default)]
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Pairs(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Pairs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Pairs, A::Error> {
+        while let Some(pair) = map.next_entry()? {
+            self.0.push(pair);
+        }
+        Ok(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +134,13 @@ mod tests {
         assert_eq!(headers.one("x-three"), Ok(None));
         assert_eq!(headers.one("x-two"), Err(Repeated));
         assert_eq!(headers.all("X-TWO").collect::<Vec<_>>(), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn stored_headers_keep_their_order_and_a_list_is_as_many_fields() {
+        let pairs = |json| stored_headers(json).into_iter().map(|(name, value)| format!("{name}={value}"));
+        assert_eq!(pairs(r#"{"b":"1","a":["2","3"],"c":4}"#).collect::<Vec<_>>(), ["b=1", "a=2", "a=3", "c=4"]);
+        assert_eq!(pairs("[]").count() + pairs("{").count(), 0);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
 /// What stands in place of a secret wherever one would be shown.
 pub const MASK: &str = "***";
 
@@ -38,9 +41,47 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Digests tokens (HMAC-SHA-256), so that one can be compared with what came without being kept.
+#[derive(Clone)]
+pub struct DigestKey(Hmac<Sha256>);
+
+impl DigestKey {
+    /// From random bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        let mut block = hmac::digest::array::Array::default();
+        block[..bytes.len()].copy_from_slice(&bytes);
+        Self(Hmac::new(&block))
+    }
+
+    /// In hex.
+    #[must_use]
+    pub fn digest(&self, token: &[u8]) -> String {
+        let mut mac = self.0.clone();
+        mac.update(token);
+        hex::encode(mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_is_the_hmac_of_its_token() {
+        // RFC 4231, 4.2 has a key of 20 bytes; padded with zeros it is the same key.
+        let mut key = [0; 32];
+        key[..20].fill(0x0b);
+        let expected = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
+        assert_eq!(DigestKey::new(key).digest(b"Hi There"), expected);
+        assert_eq!(format!("{:?}", DigestKey::new(key)), "***");
+    }
 
     #[test]
     fn a_secret_prints_as_stars() {

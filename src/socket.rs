@@ -1,4 +1,7 @@
 //! Listening sockets, bound before any server starts: TCP, or a unix socket in the place of a stale one.
+//!
+//! A configured address comes in, a bound socket goes out, or an error that names the setting. A unix socket that
+//! somebody still listens on is left alone.
 
 use std::io;
 use std::net::TcpListener;

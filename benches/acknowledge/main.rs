@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench acknowledge [-- --seconds 5 --connections 64]`
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
+
 mod ceiling;
 mod endpoint;
 mod load;

@@ -103,7 +103,7 @@ async fn alive(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn ready(shared: Data<Shared>) -> HttpResponse {
-    match shared.inbox.is_open() {
+    match shared.inbox.is_ready() {
         Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready" })),
         Err(why) => {
             HttpResponse::ServiceUnavailable().json(json!({ "status": "not ready", "reason": why.to_string() }))

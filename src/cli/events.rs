@@ -70,7 +70,8 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
         args.limit.tell(is_cut, "event");
         return Ok(());
     }
-    let mut rows = Rows::new(&["SEQ", "RECEIVED", "SOURCE", "TYPE", "EVENT ID", "STATE"]);
+    let mut rows =
+        Rows::new(&["SEQ", "RECEIVED", "SOURCE", "TYPE", "EVENT ID", "STATE"]).rigid(&["SEQ", "RECEIVED", "STATE"]);
     let is_cut = list::walk(args.limit, read, seq, |event| {
         rows.add_cells([
             Cell::new(format!("#{}", event.seq)),

@@ -80,7 +80,7 @@ pub(super) fn event_state() -> impl TypedValueParser<Value = EventState> {
 }
 
 /// RFC 3339, a date (its beginning in UTC), or a span before now.
-fn instant(text: &str) -> Result<Millis, String> {
+pub(super) fn instant(text: &str) -> Result<Millis, String> {
     if let Ok(span) = humantime::parse_duration(text) {
         let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         return Ok(Millis(Millis::now().0.saturating_sub(span)));

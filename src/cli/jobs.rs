@@ -58,13 +58,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return Ok(());
     }
     let now = Millis::now();
-    let mut rows = Rows::new(&["EVENT", "SOURCE", "TYPE", "EVENT ID", "HANDLER", "STATE", "ATTEMPT", "WHEN", "REASON"]);
+    let mut rows = Rows::new(&["EVENT", "SOURCE", "TYPE", "HANDLER", "STATE", "ATTEMPT", "WHEN", "REASON"])
+        .rigid(&["EVENT", "STATE", "ATTEMPT", "WHEN"]);
     let is_cut = list::walk(args.limit, read, id, |job| {
         rows.add_cells([
             Cell::new(format!("#{}", job.event_seq)),
             text(&job.source),
             text(&job.event_type),
-            text(&job.event_id),
             text(&job.handler),
             state(job.state.as_str()),
             number(job.attempt),

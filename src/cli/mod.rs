@@ -9,6 +9,7 @@ mod client;
 mod demo;
 mod event;
 mod events;
+mod explain;
 mod failure;
 mod filter;
 mod health;
@@ -17,9 +18,11 @@ mod jobs;
 mod list;
 mod progress;
 mod providers;
+mod refusals;
 mod reload;
 mod replay;
 mod retry;
+mod reverify;
 mod send;
 mod serve;
 mod show;
@@ -91,6 +94,12 @@ enum Verb {
     Replay(replay::Args),
     /// Takes jobs off what is to run
     Skip(skip::Args),
+    /// Lists what was turned away, newest first; `refusals show` and `refusals body` take one
+    Refusals(refusals::Args),
+    /// Why a delivery was turned away, and what would have made it match
+    Explain(explain::Args),
+    /// Takes in refused deliveries that are genuine under today's configuration
+    Reverify(reverify::Args),
     /// How things stand, in one screen
     Status(status::Args),
     /// Supported providers: how each signs, where its id and type are
@@ -125,6 +134,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Retry(args) => retry::run(args, global),
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
+        Verb::Refusals(args) => refusals::run(args, global),
+        Verb::Explain(args) => explain::run(args, global),
+        Verb::Reverify(args) => reverify::run(args, global),
         Verb::Status(args) => status::run(args, global),
         Verb::Providers(args) => providers::run(args),
         Verb::Health => health::run(global),

@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn print_all(rows: &[Named]) -> Result<(), Failure> {
-    let mut list = Rows::new(&["NAME", "PROVIDER", "SUPPORT", "PROOF", "EVENT ID", "EVENT TYPE"]);
+    let mut list = Rows::new(&["NAME", "PROVIDER", "SUPPORT", "PROOF", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
     for Named { name, row, support, unsigned_id, unsigned_type } in rows {
         let id = marked(provider::listed(&row.event_id, ":"), unsigned_id);
         let event_type = marked(provider::listed(&row.event_type, " . "), unsigned_type);

@@ -131,6 +131,7 @@ fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
         verify_token: None,
         url: scheme.needs().url.then(|| format!("https://example.com/hooks/{name}")),
         max_body: MAX_BODY,
+        guards: config::Guards::default(),
         scheme: Arc::new(scheme),
     }))
 }

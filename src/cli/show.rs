@@ -2,11 +2,7 @@
 //!
 //! Everything but the body, which `events body` writes. Output is shown line by line, with what was cut out said so.
 
-use std::fmt;
 use std::io::{self, Write};
-
-use serde::Deserialize as _;
-use serde::de::{MapAccess, Visitor};
 
 use super::event;
 use super::failure::Failure;
@@ -15,6 +11,7 @@ use super::terminal::{count, grouped, instant, relative, shown, shown_lines, spa
 use crate::clock::Millis;
 use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, Attempt, Detail, Job};
+use crate::request::stored_headers;
 
 /// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
 const HEAD_BYTES: usize = 4 * 1024;
@@ -88,9 +85,8 @@ fn deliveries(number: i64) -> String {
     }
 }
 
-fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> {
-    let headers = Headers::read(json);
-    for (index, (name, value)) in headers.0.iter().enumerate() {
+pub(super) fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> {
+    for (index, (name, value)) in stored_headers(json).iter().enumerate() {
         let label = if index == 0 { "headers" } else { "" };
         writeln!(out, "  {label:<10}  {}: {}", shown(name), shown(value))?;
     }
@@ -157,40 +153,6 @@ fn print_lines(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Names and values of a JSON object, in its own order.
-#[derive(Debug, Default)]
-struct Headers(Vec<(String, String)>);
-
-impl Headers {
-    fn read(json: &str) -> Self {
-        let mut reader = serde_json::Deserializer::from_str(json);
-        // The database vouches for it being JSON; anything but an object of strings shows as no headers.
-        Self::deserialize(&mut reader).unwrap_or_default()
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Headers {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Headers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Headers(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,12 +174,5 @@ mod tests {
         let kept = [vec![b'h'; HEAD_BYTES], b"tail".to_vec()].concat();
         let shown = printed(Some(&kept), 10_000);
         assert!(shown.contains("h\n      (5,900 bytes left out)\n      | tail\n"), "{shown}");
-    }
-
-    #[test]
-    fn headers_keep_their_order() {
-        let headers = Headers::read(r#"{"b":"1","a":"2"}"#);
-        assert_eq!(headers.0, [("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())]);
-        assert!(Headers::read("[]").0.is_empty());
     }
 }

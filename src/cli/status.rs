@@ -89,7 +89,7 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
 }
 
 fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "ACCEPTED", "DUPLICATE", "REFUSED", "(24 H)"]);
+    let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
     for Known { row, configured } in sources {
         let last = row.last_at.map_or_else(|| "never".to_owned(), |at| relative(at, now));
         rows.add_cells([
@@ -105,7 +105,12 @@ fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Rows {
 }
 
 fn handler_table(handlers: &[Known<HandlerStatus>], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["HANDLER", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""]);
+    let mut rows = Rows::new(&["HANDLER", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""]).rigid(&[
+        "PENDING",
+        "RUNNING",
+        "DEAD",
+        "SUCCEEDED",
+    ]);
     for Known { row, configured } in handlers {
         rows.add_cells([
             text(&row.handler),

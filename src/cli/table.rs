@@ -5,11 +5,14 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::failure::Failure;
 use super::terminal::shown;
 use crate::event::{EventState, JobState};
+
+/// Below so many columns a folded table is worse than lines that the terminal breaks.
+const NARROW: u16 = 72;
 
 /// A table without lines.
 #[derive(Debug)]
@@ -23,13 +26,25 @@ impl Rows {
             let cell = Cell::new(name);
             if has_colours() { cell.add_attribute(Attribute::Bold) } else { cell }
         }));
-        if io::stdout().is_terminal() {
+        if table.width().is_some_and(|width| width >= NARROW) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
         Self(table)
+    }
+
+    /// These columns are never folded, however narrow the terminal.
+    pub(super) fn rigid(mut self, names: &[&str]) -> Self {
+        let is_rigid = |cell: &Cell| names.contains(&cell.content().as_str());
+        let header: Vec<_> = self.0.header().into_iter().flat_map(|row| row.cell_iter().map(is_rigid)).collect();
+        for (column, is_rigid) in self.0.column_iter_mut().zip(header) {
+            if is_rigid {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        self
     }
 
     /// Adds a row of text from outside; the word of a state gets its colour.
@@ -66,7 +81,7 @@ impl fmt::Display for Rows {
     }
 }
 
-/// Whether stdout takes colours (https://no-color.org).
+/// Whether stdout takes colours (<https://no-color.org>).
 fn has_colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

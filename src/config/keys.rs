@@ -19,8 +19,8 @@ pub(super) const ROOT: Keys =
 
 pub(super) const SERVER: Keys = Keys {
     section: "server",
-    known: &["listen", "max_body", "max_in_flight", "request_timeout"],
-    later: &["trusted_proxies", "tls"],
+    known: &["listen", "max_body", "max_in_flight", "request_timeout", "trusted_proxies"],
+    later: &["tls"],
 };
 
 pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen"], later: &["hosts", "token"] };
@@ -49,9 +49,12 @@ pub(super) const SOURCE: Keys = Keys {
         "event_id",
         "event_type",
         "max_body",
+        "allow_ips",
+        "rate_limit",
+        "replay_guard",
         "verify",
     ],
-    later: &["allow_ips", "rate_limit", "replay_guard", "learn", "respond_timeout"],
+    later: &["learn", "respond_timeout"],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -173,7 +176,10 @@ mod tests {
             ("Listen", "did you mean `listen`?"),
             ("lisetn", "did you mean `listen`?"),
             ("max_inflight", "did you mean `max_in_flight`?"),
-            ("colour", "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`"),
+            (
+                "colour",
+                "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`, `trusted_proxies`",
+            ),
         ] {
             assert_eq!(SERVER.hint(written), hint);
         }

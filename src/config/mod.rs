@@ -1,9 +1,10 @@
 //! The configuration as hookbox means it: every default filled in, every secret read, every reference checked.
 //!
-//! Built from `hookbox.toml` (what was written) by [`read`]; whoever holds a [`Config`] needs no further checks.
+//! Built from `hookbox.toml` (what was written) by [`read()`]; whoever holds a [`Config`] needs no further checks.
 //! Each room takes its own section, never all of it.
 
 mod credential;
+mod guards;
 mod handler;
 mod item;
 mod keyring;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::guards::{Guards, Networks, Proxies, Rate, ReplayGuard};
 pub use self::keys::nearest;
 pub use self::outline::{Outline, outline, source};
 pub use self::problem::{ConfigErrors, Problem};
@@ -82,6 +84,8 @@ pub struct Server {
     pub max_in_flight: u64,
     /// From the first byte of a request to its last, and from there to the answer.
     pub request_timeout: Duration,
+    /// Whose word counts on where a request came from.
+    pub trusted_proxies: Proxies,
 }
 
 /// `[admin]`: probes, and later the dashboard, API and metrics.
@@ -147,6 +151,8 @@ pub struct Source {
     pub url: Option<String>,
     /// Longest body in bytes: the source's, else the provider's, else the server's.
     pub max_body: u64,
+    /// Further conditions on its deliveries.
+    pub guards: Guards,
 }
 
 /// `[handlers.NAME]`

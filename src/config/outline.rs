@@ -1,7 +1,7 @@
 //! What the command line needs of a configuration to find the inbox and the server, however the rest stands.
 //!
 //! A person who looks into the inbox may have none of the secrets, and a mistake in one section must not keep them
-//! from it. Only what is handed out here is checked; [`super::read`] judges the whole file.
+//! from it. Only what is handed out here is checked; [`super::read()`] judges the whole file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

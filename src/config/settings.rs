@@ -10,7 +10,7 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Admin, Dispatch, Durability, Inbox, Listen, Server};
+use super::{Admin, Dispatch, Durability, Inbox, Listen, Server, guards};
 
 /// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
 pub(super) const LONGEST_BODY: u64 = 512 << 20;
@@ -26,6 +26,7 @@ pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server
         max_body: section.size("max_body", 1..=LONGEST_BODY).unwrap_or(8 << 20),
         max_in_flight: section.size("max_in_flight", 1..=1 << 40).unwrap_or(256 << 20),
         request_timeout: section.duration("request_timeout", INSTANT..=HOUR).unwrap_or(Duration::from_secs(10)),
+        trusted_proxies: guards::proxies(section),
     }
 }
 

@@ -11,7 +11,7 @@ use super::keys::{self, nearest};
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Server, Source, keyring, settings};
+use super::{Server, Source, guards, keyring, settings};
 use crate::provider::{self, CUSTOM, Row, RowError, Scheme, Selection};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -28,6 +28,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
     let keyring = keyring::read(section, scheme.as_ref(), around);
     let path = section.take("path", path).unwrap_or_else(|| default_path(name));
     let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
+    let guards = guards::guards(section);
     let scheme = scheme?;
     Some(Source {
         name: Arc::from(name),
@@ -41,6 +42,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
         url: keyring.url,
         max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
         scheme: Arc::new(scheme),
+        guards,
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::guards::{Guards, Rate, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Listen, read};
 
@@ -104,6 +105,7 @@ listen = "unix:run/hookbox.sock"
 max_body = "1MiB"
 max_in_flight = "32MiB"
 request_timeout = "3s"
+trusted_proxies = ["10.1.2.3/8", "::1", "unix:"]
 [admin]
 listen = "[::1]:0"
 [inbox]
@@ -122,6 +124,9 @@ tolerance = "10m"
 event_id = [["json:/a", "json:/b"], "body"]
 event_type = "json:/kind"
 max_body = "2MiB"
+allow_ips = ["192.0.2.0/24"]
+rate_limit = "90/m"
+replay_guard = "id+body"
 [sources.app]
 provider = "custom"
 secret = "text"
@@ -149,6 +154,9 @@ command = ["./run.sh"]
         .unwrap();
     assert_eq!(config.server.listen, Listen::Unix(folder.path().join("run/hookbox.sock")));
     assert_eq!((config.server.max_body, config.server.max_in_flight), (1 << 20, 32 << 20));
+    let proxies = &config.server.trusted_proxies;
+    let trusts = |address: &str| proxies.networks.contain(address.parse().unwrap());
+    assert!(proxies.unix && trusts("10.9.9.9") && trusts("::1") && !trusts("::2") && !trusts("11.0.0.0"));
     assert_eq!(config.admin.listen, Listen::Tcp("[::1]:0".parse().unwrap()));
     assert_eq!(config.inbox.path, folder.path().join("data/inbox.db"));
     assert_eq!((config.inbox.max_pending, config.inbox.min_free_disk), (7, 0));
@@ -160,6 +168,9 @@ command = ["./run.sh"]
     let [shop, app] = &config.sources[..] else { panic!("two sources") };
     assert_eq!((shop.path.as_str(), shop.max_body, app.max_body), ("/stripe/in", 2 << 20, 1 << 20));
     assert_eq!(shop.secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [SECRET, SECRET, "third"]);
+    assert!(shop.guards.allow_ips.as_ref().unwrap().contain("192.0.2.255".parse().unwrap()));
+    assert_eq!(shop.guards.rate_limit, Some(Rate { count: 90, per: Duration::from_secs(60) }));
+    assert_eq!((shop.guards.replay_guard, &app.guards), (ReplayGuard::IdAndBody, &Guards::default()));
     assert_eq!(shop.scheme.tolerance, Some(Duration::from_secs(600)));
     assert_eq!((shop.scheme.event_id.tries.len(), shop.scheme.event_type.tries.len()), (2, 1));
 
@@ -183,7 +194,7 @@ fn all_problems_of_a_file_come_at_once_each_with_its_line() {
         r#"[server]
 listen = "localhost:8080"
 max_bodi = "1MiB"
-trusted_proxies = []
+tls = {}
 
 [dispatch]
 workers = 0
@@ -212,7 +223,7 @@ retry = { attempts = 0, jitter = 2 }
     let expected = [
         "2 server.listen: \"localhost:8080\" is not an address with a port",
         "3 server.max_bodi: unknown key (did you mean `max_body`?)",
-        "4 server.trusted_proxies: is not supported by this version of hookbox (leave it out)",
+        "4 server.tls: is not supported by this version of hookbox (leave it out)",
         "7 dispatch.workers: must be between 1 and 1024, is 0",
         "10 sources.github.provider: unknown provider \"githib\" (did you mean \"github\"?) (`hookbox providers`",
         "11 sources.github.secret: environment variable `GITHUB_WEBHOOK_SECRET` is not set (export it, or point \
@@ -248,6 +259,17 @@ fn each_mistake_has_its_message() {
         (String::new(), "- -: there is no source"),
         ("[sources]".into(), "- -: there is no source"),
         ("sources = 3".into(), "1 sources: expected a table, found an integer"),
+        (
+            source("[server]\ntrusted_proxies = ['10.0.0.0/33']"),
+            "5 server.trusted_proxies[0]: \"10.0.0.0/33\" is no IP",
+        ),
+        (source("[server]\ntrusted_proxies = '10.0.0.1'"), "5 server.trusted_proxies: expected a list of networks"),
+        (source("allow_ips = ['github.com']"), "4 sources.github.allow_ips[0]: \"github.com\" is no IP network"),
+        (source("allow_ips = []"), "4 sources.github.allow_ips: names no address"),
+        (source("rate_limit = '10'"), "4 sources.github.rate_limit: \"10\" is no rate"),
+        (source("rate_limit = '1/d'"), "4 sources.github.rate_limit: \"1/d\" is no rate"),
+        (source("rate_limit = '0/s'"), "4 sources.github.rate_limit: must let through between 1 and"),
+        (source("replay_guard = 'body'"), "4 sources.github.replay_guard: \"body\" is neither"),
         (source("[admin]\nlisten = '0.0.0.0:8081'"), "5 admin.listen: 0.0.0.0 is reachable from other machines"),
         (source("[admin]\nlisten = '127.0.0.1:8080'"), "5 admin.listen: is the address of [server] too"),
         (source("[server]\nlisten = 'unix:'"), "5 server.listen: `unix:` wants a path"),

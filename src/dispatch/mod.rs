@@ -10,6 +10,7 @@ mod scheduler;
 mod worker;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub handlers: Vec<Arc<config::Handler>>,
     /// Per source, the lower-case names of headers that handlers must not see.
     pub private_headers: HashMap<String, Arc<[String]>>,
+    /// The folder for result files; made when it is not there, removed at the end.
+    pub results: PathBuf,
 }
 
 /// The running dispatcher.
@@ -40,7 +43,7 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts the scheduler; it claims at once.
+    /// Ends what a killed hookbox left running, then starts the scheduler; it claims at once.
     ///
     /// # Errors
     /// When the folder for result files or the thread cannot be made.
@@ -56,9 +59,13 @@ impl Dispatcher {
         self.order(Order::Reload(Box::new(settings)));
     }
 
-    /// Claims nothing more, waits for what runs, ends what outlasts the grace, and writes every ending.
-    pub fn stop(self) {
+    /// From now on nothing is claimed, and the grace of what runs begins.
+    pub fn stop_claiming(&self) {
         self.order(Order::Stop);
+    }
+
+    /// After [`Dispatcher::stop_claiming`]: waits for what runs, ends what outlasts the grace; every ending is written.
+    pub fn join(self) {
         if self.thread.join().is_err() {
             log::error!("the scheduler ended in a panic");
         }

@@ -3,16 +3,20 @@
 //! A turn is one commit: everything that has ended since the last one is written, and every free place is filled.
 //! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
 
+mod stop;
+
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, select};
-use tempfile::TempDir;
 
 use crate::clock::Millis;
 use crate::config;
-use crate::handler::{Cancel, Why};
+use crate::handler::{self, Cancel, Why};
 use crate::inbox::{Claimed, Finished, Inbox, InboxError, JobRef, Turn, Turned};
 use crate::outcome::Policy;
 use crate::shutdown::{Call, Caller};
@@ -26,10 +30,6 @@ use super::worker::{Done, Task, Workers};
 const RETRY_TURN: Duration = Duration::from_millis(200);
 /// The longest sleep: a guard against a wake that is never sent, and against a wall clock that jumps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// Share of the grace after which running handlers are asked to end.
-const ASKED_AFTER: f64 = 0.75;
-/// From KILL to giving up on a worker that still does not come back.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
 /// What the scheduler is told from outside.
 #[derive(Debug)]
@@ -60,15 +60,20 @@ pub(super) struct Scheduler {
     /// Whether there may be something to claim.
     may_claim: bool,
     next_due_at: Option<Millis>,
-    /// The folder for result files; goes with the scheduler.
-    _results: TempDir,
+    /// The inbox takes nothing more until hookbox has been started again.
+    is_inbox_lost: bool,
 }
 
 impl Scheduler {
     pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: Caller) -> std::io::Result<Self> {
-        let results = tempfile::Builder::new().prefix("hookbox-results-").tempdir()?;
+        let lost: Vec<_> = inbox.lost().iter().map(|job| (job.id, job.attempt)).collect();
+        let ended = handler::end_leftovers(&settings.results, &lost);
+        if ended > 0 {
+            log::warn!("{ended} processes of lost attempts were still running and have been ended");
+        }
+        make_folder(&settings.results)?;
         let states = inbox.handler_states().map_err(std::io::Error::other)?;
-        let (workers, endings) = Workers::new(inbox.clone(), results.path().to_owned());
+        let (workers, endings) = Workers::new(inbox.clone(), settings.results.clone());
         let mut lanes = Lanes::default();
         lanes.reload(&settings.handlers, &states, Millis::now());
         Ok(Self {
@@ -83,7 +88,7 @@ impl Scheduler {
             changed: HashSet::new(),
             may_claim: true,
             next_due_at: None,
-            _results: results,
+            is_inbox_lost: false,
         })
     }
 
@@ -109,6 +114,9 @@ impl Scheduler {
 
     /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
     fn turn_if_needed(&mut self) -> bool {
+        if self.is_inbox_lost {
+            return false;
+        }
         let free = self.settings.dispatch.workers.saturating_sub(self.running.len());
         let places = if self.may_claim { free } else { 0 };
         let wanted = self.lanes.wanted(places, Millis::now());
@@ -193,6 +201,7 @@ impl Scheduler {
         if let Some(lane) = self.lanes.named(&running.handler.name) {
             lane.running = lane.running.saturating_sub(1);
             if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
+                ending::log_pause(&lane.health.state(&running.handler.name));
                 self.changed.insert(running.handler.name.clone());
             }
         }
@@ -237,61 +246,26 @@ impl Scheduler {
         next.map_or(LONGEST_SLEEP, |at| at.since(now).clamp(Duration::from_millis(1), LONGEST_SLEEP))
     }
 
-    fn is_passing(&self, error: &InboxError) -> bool {
+    /// Whether the same may be tried again.
+    fn is_passing(&mut self, error: &InboxError) -> bool {
         match error {
             InboxError::Passing(why) => {
                 log::warn!("endings and claims wait for the inbox: {why}");
                 true
             }
             InboxError::Final(why) => {
+                self.is_inbox_lost = true;
                 self.caller.call(Call::Failed(format!("the dispatcher has lost the inbox: {why}")));
-                true
+                false
             }
         }
     }
+}
 
-    /// Claims nothing more; waits, asks, kills; writes every ending.
-    fn stop(mut self) {
-        let grace = self.settings.dispatch.shutdown_grace;
-        let began = Instant::now();
-        self.wait_until(began + grace.mul_f64(ASKED_AFTER));
-        for running in self.running.values() {
-            running.cancel.stop(Why::Shutdown);
-        }
-        self.wait_until(began + grace);
-        for running in self.running.values() {
-            running.cancel.kill();
-        }
-        self.wait_until(Instant::now() + GIVE_UP_AFTER);
-        self.write_last(Instant::now() + GIVE_UP_AFTER);
-        if self.running.is_empty() {
-            self.workers.join();
-        } else {
-            log::error!("{} attempts did not end; they count as lost at the next start", self.running.len());
-        }
-    }
-
-    /// Until nothing runs or the time has come; endings are written as they arrive.
-    fn wait_until(&mut self, deadline: Instant) {
-        while !self.running.is_empty() {
-            match self.endings.recv_deadline(deadline) {
-                Ok(done) => self.end(done),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn write_last(&mut self, deadline: Instant) {
-        while !self.finished.is_empty() || !self.changed.is_empty() {
-            let turn = self.news();
-            match self.inbox.turn(turn) {
-                Ok(turned) => self.take_in(turned),
-                Err(InboxError::Passing(_)) if Instant::now() < deadline => std::thread::park_timeout(RETRY_TURN),
-                Err(error) => {
-                    log::error!("{} endings could not be written; they count as lost: {error}", self.finished.len());
-                    return;
-                }
-            }
-        }
+/// An empty folder of our own: what lies in it was left by a hookbox that was killed.
+fn make_folder(results: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(results) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => fs::DirBuilder::new().mode(0o700).create(results),
     }
 }

@@ -23,6 +23,9 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30 * 24 * 3600)
 /// Longest `dead` or `note`, in bytes; what is behind is cut off.
 pub(super) const MAX_WORDS_BYTES: usize = 1024;
 
+/// What it may hold.
+pub(super) const KEYS: [&str; 3] = ["retry_after", "dead", "note"];
+
 /// The result file of one attempt.
 #[derive(Debug)]
 pub(super) struct ResultFile {
@@ -32,11 +35,16 @@ pub(super) struct ResultFile {
 impl ResultFile {
     /// Chooses the path and makes sure that nothing is there yet.
     pub(super) fn new(folder: &Path, job_id: i64, attempt: u32) -> io::Result<Self> {
-        let path = folder.join(format!("{job_id}-{attempt}.json"));
+        let path = Self::path_of(folder, job_id, attempt);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Self { path }),
         }
+    }
+
+    /// Where an attempt's file is; no other attempt has the same.
+    pub(super) fn path_of(folder: &Path, job_id: i64, attempt: u32) -> PathBuf {
+        folder.join(format!("{job_id}-{attempt}.json"))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -100,6 +108,9 @@ fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> Said {
             return Said::default();
         }
     };
+    if let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        note(format!("`{}` is none of {}; ignored", shortened(key), KEYS.join(", ")));
+    }
     let mut wrong = |key: &str, wanted: &str| note(format!("`{key}` is not {wanted}; ignored"));
     let mut words = |key: &str| match object.get(key) {
         None | Some(Value::Null) => None,
@@ -180,7 +191,6 @@ mod tests {
             (r#"{"dead":" "}"#, dead("no reason given")),
             (r#"{"note":"sent 3 mails"}"#, note("sent 3 mails")),
             (r#"{"note":""}"#, Said::default()),
-            (r#"{"status":201,"other":[1]}"#, Said::default()),
             (&format!(r#"{{"note":"{long}"}}"#), note(&"é".repeat(512))),
         ];
         for (written, expected) in table {
@@ -193,11 +203,12 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_becomes_a_note() {
         let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
-        let table: [(&[u8], &str); 9] = [
+        let table: [(&[u8], &str); 10] = [
             (b"dead", "is not JSON"),
             (b"{\"dead\":\"x\"} trailing", "is not JSON"),
             (b"\xff\xfe", "is not JSON"),
             (b"[]", "is not a JSON object"),
+            (br#"{"deaad":"typo"}"#, "`deaad` is none of retry_after, dead, note"),
             (br#"{"dead":true}"#, "`dead` is not a string"),
             (br#"{"note":["x"]}"#, "`note` is not a string"),
             (br#"{"retry_after":"soon"}"#, "`retry_after` is not a duration"),

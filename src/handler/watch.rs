@@ -267,3 +267,26 @@ impl Stream {
         buffer.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::command::spawn;
+    use crate::handler::tests::attempt;
+
+    /// As on a system that has no pidfd to give.
+    fn watched(script: &str, body: &[u8], limit: Duration) -> Watched {
+        let tried = attempt(&["/bin/sh", "-c", script]);
+        let mut process = spawn(&tried.handler, &Vec::new(), body).unwrap();
+        process.pidfd = None;
+        watch(process, limit, &Cancel::new().unwrap())
+    }
+
+    #[test]
+    fn without_a_pidfd_the_end_is_noticed_all_the_same() {
+        let ended = watched("/bin/cat; exec >&- 2>&-; exit 3", b"seen", Duration::from_secs(60));
+        assert_eq!((ended.exit, ended.stdout.kept), (Exit::Status(3), b"seen".to_vec()));
+        let stopped = watched("while :; do /bin/sleep 0.01; done", b"", Duration::from_millis(100));
+        assert_eq!((stopped.exit, stopped.note), (Exit::TimedOut, None));
+    }
+}

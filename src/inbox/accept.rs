@@ -9,8 +9,8 @@ use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
-use super::NotStored;
 use super::tally::Counts;
+use super::{NotStored, bodies};
 use crate::route::Routes;
 use crate::verify::{Item, Verified};
 
@@ -41,24 +41,37 @@ impl Receipt {
     }
 }
 
-/// A delivery on its way to the writer, routed, with the one who waits for it.
+/// A delivery and what is to become of it.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct Routed {
     verified: Verified,
     /// Per item, the handlers that take it.
     handlers: Vec<Vec<Arc<str>>>,
-    answer: oneshot::Sender<Result<Receipt, NotStored>>,
+    /// Whether a body that is known makes an event known (`replay_guard`).
+    guards_bodies: bool,
+}
+
+/// A delivery on its way to the writer, with the one who waits for it.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) routed: Routed,
+    pub(super) answer: oneshot::Sender<Result<Receipt, NotStored>>,
 }
 
 impl Delivery {
-    pub(super) fn new(
-        verified: Verified,
-        routes: &Routes,
-        answer: oneshot::Sender<Result<Receipt, NotStored>>,
-    ) -> Self {
+    /// Whoever waited and has gone learns nothing; the provider will send again.
+    pub(super) fn answer(self, result: Result<Receipt, NotStored>) {
+        if self.answer.send(result).is_err() {
+            log::debug!("a delivery was answered after its client had gone");
+        }
+    }
+}
+
+impl Routed {
+    pub(super) fn new(verified: Verified, routes: &Routes, guards_bodies: bool) -> Self {
         let route = |item: &Item| routes.matching(verified.source(), &item.event_type, &item.body);
         let handlers = verified.items().iter().map(route).collect();
-        Self { verified, handlers, answer }
+        Self { verified, handlers, guards_bodies }
     }
 
     /// Roughly what it adds to the transaction, in bytes.
@@ -71,11 +84,18 @@ impl Delivery {
         self.handlers.iter().map(Vec::len).sum()
     }
 
-    /// Whoever waited and has gone learns nothing; the provider will send again.
-    pub(super) fn answer(self, result: Result<Receipt, NotStored>) {
-        if self.answer.send(result).is_err() {
-            log::debug!("a delivery was answered after its client had gone");
+    /// Whether all its events are stored already, so that it adds nothing but a count.
+    pub(super) fn is_known(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut known = connection.prepare_cached(
+            "SELECT 1 FROM events WHERE source = ?1 AND event_id = ?2
+             UNION ALL SELECT 1 FROM keys WHERE source = ?1 AND event_id = ?2",
+        )?;
+        for item in self.verified.items() {
+            if !known.exists((self.verified.source().as_ref(), &item.event_id))? {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
 
     /// Writes all its events, within the caller's transaction.
@@ -95,7 +115,7 @@ impl Delivery {
     /// Whether the event is new.
     fn store_item(&self, connection: &Connection, item: &Item, handlers: &[Arc<str>]) -> rusqlite::Result<bool> {
         let source = self.verified.source().as_ref();
-        if is_pruned(connection, source, item)? {
+        if is_pruned(connection, source, item)? || self.guards_bodies && bodies::is_replay(connection, source, item)? {
             return Ok(false);
         }
         let received_at = self.verified.received_at().0;
@@ -111,6 +131,9 @@ impl Delivery {
             inserted => drop(inserted?),
         }
         let event_seq = connection.last_insert_rowid();
+        if self.guards_bodies {
+            bodies::remember(connection, source, item)?;
+        }
         connection
             .prepare_cached("INSERT INTO payloads (event_seq, headers, content_type, body) VALUES (?1, ?2, ?3, ?4)")?
             .execute((event_seq, self.verified.headers_json(), self.verified.content_type(), item.body.as_ref()))?;

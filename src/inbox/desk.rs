@@ -3,6 +3,8 @@
 //! Never creates a file, never touches one that is not an inbox, never upgrades one. Reading needs no right to
 //! write; changes wait a few seconds for the writer of `serve`, and leave it room between two chunks.
 
+mod take_in;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,10 @@ pub enum DeskError {
     Foreign(PathBuf),
     #[error("{}: the inbox has version {found}, this hookbox knows {SCHEMA_VERSION}", path.display())]
     Version { path: PathBuf, found: i32 },
+    #[error("{}: the inbox cannot be read: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("{}: the folder cannot be written, and the log beside the inbox holds changes", .0.display())]
+    Stranded(PathBuf),
     #[error("{}: another process has been writing to the inbox for {} s", .0.display(), BUSY_TIMEOUT.as_secs())]
     Busy(PathBuf),
     #[error("{}: the inbox cannot be written: {cause}", path.display())]
@@ -51,7 +57,8 @@ impl DeskError {
             }
             Self::Version { .. } => Some("start `hookbox serve` once: it upgrades the inbox"),
             Self::Busy(_) => Some("try again; what was changed before this stays changed"),
-            Self::ReadOnly { .. } => Some("run it as the user that runs `hookbox serve`"),
+            Self::Unreadable { .. } | Self::ReadOnly { .. } => Some("run it as the user that runs `hookbox serve`"),
+            Self::Stranded(_) => Some("copy the inbox, with the file that ends in -wal, to where files can be made"),
             Self::Sqlite { .. } => None,
         }
     }
@@ -89,15 +96,12 @@ impl Desk {
     /// # Errors
     /// No such file, not an inbox, another version, or what SQLite says.
     pub fn open(path: &Path) -> Result<Self, DeskError> {
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => {}
-            Ok(_) => return Err(DeskError::Foreign(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DeskError::Missing(path.to_owned())),
-            // SQLite meets the same obstacle and names it.
-            Err(_) => {}
-        }
+        check_file(path)?;
         let reading = match Connection::open_with_flags(path, READING).and_then(check_readable) {
-            Err(error) if cannot_make_wal_index(&error) && !has_wal(path) => {
+            Err(error) if cannot_make_wal_index(&error) => {
+                if has_wal(path) {
+                    return Err(DeskError::Stranded(path.to_owned()));
+                }
                 Connection::open_with_flags(immutable(path), READING | OpenFlags::SQLITE_OPEN_URI)
                     .and_then(check_readable)
             }
@@ -181,6 +185,18 @@ fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
+}
+
+/// Only looks: a descriptor of the file, once closed, would take SQLite's locks with it.
+fn check_file(path: &Path) -> Result<(), DeskError> {
+    let unreadable = |cause| DeskError::Unreadable { path: path.to_owned(), cause };
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() => {}
+        Ok(_) => return Err(DeskError::Foreign(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DeskError::Missing(path.to_owned())),
+        Err(error) => return Err(unreadable(error)),
+    }
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| unreadable(error.into()))
 }
 
 /// Opening alone reads nothing, so an unreadable file would show only later.

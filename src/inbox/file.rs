@@ -18,9 +18,9 @@ pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 /// `PRAGMA application_id` of an inbox: "hoob".
 pub(super) const APPLICATION_ID: i32 = 0x686f_6f62;
 /// `PRAGMA user_version` of [`SCHEMA`].
-pub(super) const SCHEMA_VERSION: i32 = 1;
+pub(super) const SCHEMA_VERSION: i32 = 2;
 /// The steps from version N+1 to N+2, at index N.
-const UPGRADES: &[&str] = &[];
+const UPGRADES: &[&str] = &[include_str!("upgrade/2.sql")];
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a write waits for another process that writes.
@@ -217,6 +217,31 @@ mod tests {
         connection.execute_batch(SCHEMA).unwrap();
         assert_eq!(check(&connection, Path::new("x")).unwrap(), SCHEMA_VERSION);
         assert_eq!(usize::try_from(SCHEMA_VERSION).unwrap(), UPGRADES.len() + 1);
+    }
+
+    #[test]
+    fn an_upgraded_inbox_is_the_same_as_a_new_one_and_keeps_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old.db", "new.db"].map(|name| folder.path().join(name));
+        let first = Connection::open(&old).unwrap();
+        first.execute_batch(include_str!("upgrade/1.sql")).unwrap();
+        let insert = "INSERT INTO refusals VALUES (7, 's', 1, 401, 'why', NULL, 'POST', '/', '{}', x'00', 1);
+                      INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32))";
+        first.execute_batch(insert).unwrap();
+        drop(first);
+        let objects = |connection: &Connection| {
+            let sql = "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
+            let mut statement = connection.prepare(sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap()
+        };
+        let upgraded = open(&old, Durability::Full).unwrap();
+        assert_eq!(objects(&upgraded), objects(&open(&new, Durability::Full).unwrap()));
+        assert_eq!(check(&upgraded, &old).unwrap(), SCHEMA_VERSION);
+        upgraded.execute_batch("INSERT INTO refusals SELECT NULL, source, received_at, status, reason, remote, method, target, headers, tokens, body, body_bytes, NULL FROM refusals").unwrap();
+        let kept: (i64, i64, i64) = upgraded
+            .query_row("SELECT min(id), max(id), (SELECT seq FROM events) FROM refusals", [], |row| row.try_into())
+            .unwrap();
+        assert_eq!(kept, (7, 8, 3));
     }
 
     #[test]

@@ -10,14 +10,19 @@ pub mod edit;
 pub mod view;
 
 mod accept;
+mod bodies;
 mod claim;
+mod command;
+mod failure;
 mod file;
 mod finish;
+mod meta;
 mod pool;
 mod recover;
-#[cfg(test)]
-mod sample;
+mod ring;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 mod writer;
@@ -26,22 +31,27 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::clock::Millis;
 use crate::config;
+use crate::refused::Refused;
 use crate::route::Routes;
+use crate::secret::DigestKey;
 use crate::shutdown::Caller;
 use crate::verify::Verified;
 
 pub use accept::Receipt;
+pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
-use accept::Delivery;
-use tally::Tally;
-use writer::{Command, Writer};
+use accept::{Delivery, Routed};
+use command::Command;
+use ring::Ring;
+use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
 const QUEUE: usize = 4096;
@@ -54,6 +64,7 @@ pub struct Inbox {
     shared: Arc<Shared>,
     readers: pool::Pool,
     writer: JoinHandle<()>,
+    lost: Vec<JobRef>,
     _lock: file::InstanceLock,
 }
 
@@ -62,47 +73,16 @@ pub struct Inbox {
 struct Shared {
     routes: RwLock<Arc<Routes>>,
     settings: RwLock<config::Inbox>,
-    tally: Tally,
+    ring: Ring,
+    token_key: DigestKey,
+    /// Sources whose bodies are remembered.
+    guarded: RwLock<Arc<[Arc<str>]>>,
     backlog: AtomicBool,
     disk_low: AtomicBool,
     closing: AtomicBool,
     failed: AtomicBool,
     /// Another process has committed since the last turn.
     changed_outside: AtomicBool,
-}
-
-/// Why a genuine delivery was not stored. The caller may come again; whether it was stored after all is unknown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotStored {
-    /// Too many deliveries wait for the writer.
-    #[error("the queue to the inbox is full")]
-    QueueFull,
-    /// `inbox.max_pending` jobs are pending.
-    #[error("too many jobs are pending (inbox.max_pending)")]
-    Backlog,
-    /// Less than `inbox.min_free_disk` is free, or the disk is full.
-    #[error("the disk is low on space (inbox.min_free_disk)")]
-    DiskLow,
-    /// Another process holds the database.
-    #[error("another process holds the inbox's lock")]
-    Busy,
-    /// The database does not take it.
-    #[error("the inbox is failing: {0}")]
-    Failing(String),
-    /// hookbox is ending.
-    #[error("shutting down")]
-    Closing,
-}
-
-/// A write or read that did not happen.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum InboxError {
-    /// It may be tried again: another process holds the lock, or the disk is full.
-    #[error("{0}")]
-    Passing(String),
-    /// It may not.
-    #[error("{0}")]
-    Final(String),
 }
 
 impl Inbox {
@@ -113,15 +93,18 @@ impl Inbox {
     pub fn open(settings: &config::Inbox, routes: Routes, caller: Caller) -> Result<Self, OpenError> {
         let lock = file::lock(&settings.path)?;
         let connection = file::open(&settings.path, settings.durability)?;
-        let lost = recover::settle(&connection, Millis::now())
-            .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
-        if lost > 0 {
-            log::warn!("{lost} attempts were under way when hookbox last ended; their jobs will run again");
+        let failed = |error| OpenError::Sqlite { path: settings.path.clone(), error };
+        let lost = recover::settle(&connection, Millis::now()).map_err(failed)?;
+        let token_key = meta::make_token_key(&connection).map_err(failed)?;
+        if !lost.is_empty() {
+            log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
         }
         let shared = Arc::new(Shared {
             routes: RwLock::new(Arc::new(routes)),
             settings: RwLock::new(settings.clone()),
-            tally: Tally::default(),
+            ring: Ring::default(),
+            token_key,
+            guarded: RwLock::default(),
             backlog: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -130,14 +113,13 @@ impl Inbox {
         });
         let (commands, queue) = crossbeam_channel::bounded(QUEUE);
         let (wake, wakes) = crossbeam_channel::bounded(1);
-        let writer = Writer::new(connection, shared.clone(), wake, caller)
-            .map_err(|error| OpenError::Sqlite { path: settings.path.clone(), error })?;
+        let writer = Writer::new(connection, shared.clone(), wake, caller).map_err(failed)?;
         let writer = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || writer.run(&queue))
             .map_err(|error| OpenError::Access { path: settings.path.clone(), error })?;
         let readers = pool::open(&settings.path);
-        Ok(Self { commands, wakes, shared, readers, writer, _lock: lock })
+        Ok(Self { commands, wakes, shared, readers, writer, lost, _lock: lock })
     }
 
     /// Stores a verified delivery with its jobs, and answers when the commit is synced.
@@ -147,7 +129,8 @@ impl Inbox {
     pub async fn accept(&self, verified: Verified) -> Result<Receipt, NotStored> {
         self.is_open()?;
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let delivery = Delivery::new(verified, &self.routes(), answer);
+        let guards_bodies = self.guarded().contains(verified.source());
+        let delivery = Delivery { routed: Routed::new(verified, &self.routes(), guards_bodies), answer };
         self.commands.try_send(Command::Accept(delivery)).map_err(|refused| match refused {
             TrySendError::Full(_) => NotStored::QueueFull,
             TrySendError::Disconnected(_) => NotStored::Closing,
@@ -155,28 +138,42 @@ impl Inbox {
         answered.await.unwrap_or(Err(NotStored::Closing))
     }
 
-    /// Whether a delivery would be taken in now.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn is_open(&self) -> Result<(), NotStored> {
+    /// Whether the end has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed)
+    }
+
+    /// With too many jobs pending it is open all the same: duplicates still get their 200.
+    fn is_open(&self) -> Result<(), NotStored> {
         let holds = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if holds(&self.shared.closing) {
+        if self.is_closing() {
             Err(NotStored::Closing)
         } else if holds(&self.shared.failed) {
             Err(NotStored::Failing("a sync has failed".into()))
         } else if holds(&self.shared.disk_low) {
             Err(NotStored::DiskLow)
-        } else if holds(&self.shared.backlog) {
-            Err(NotStored::Backlog)
         } else {
             Ok(())
         }
     }
 
-    /// Counts a delivery that was turned away; written with the next commit.
-    pub fn count_refusal(&self, source: &Arc<str>) {
-        self.shared.tally.refused(source);
+    /// Whether a new event would be stored now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_ready(&self) -> Result<(), NotStored> {
+        self.is_open()?;
+        if self.shared.backlog.load(Ordering::Relaxed) { Err(NotStored::Backlog) } else { Ok(()) }
+    }
+
+    /// Counts a delivery that was turned away, and keeps what `describe` tells of it, unless its source has had its
+    /// share of this second. Written with the next commit.
+    pub fn note_refusal(&self, source: &Arc<str>, describe: impl FnOnce(&DigestKey) -> Refused) {
+        let is_wanted = self.shared.ring.count(source, Instant::now());
+        if is_wanted && !self.shared.disk_low.load(Ordering::Relaxed) {
+            self.shared.ring.push(describe(&self.shared.token_key));
+        }
     }
 
     /// Writes what has ended and claims what is due, in one commit.
@@ -206,6 +203,12 @@ impl Inbox {
     pub fn handler_states(&self) -> Result<Vec<HandlerState>, InboxError> {
         let connection = self.readers.get().map_err(|error| InboxError::Passing(error.to_string()))?;
         turn::handler_states(&connection).map_err(|error| InboxError::Passing(error.to_string()))
+    }
+
+    /// Attempts that were under way when the last hookbox ended; something of them may still run.
+    #[must_use]
+    pub fn lost(&self) -> &[JobRef] {
+        &self.lost
     }
 
     /// Signals that there may be something to do: new jobs, or a change by another process.
@@ -240,10 +243,12 @@ impl Inbox {
         self.shared.closing.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what still waits, checkpoints and closes.
-    pub fn close(self) {
+    /// Writes what still waits, checkpoints and closes, once nobody else uses the inbox any more.
+    pub fn close(self: Arc<Self>) {
         self.stop_accepting();
-        let Self { commands, readers, writer, .. } = self;
+        let Some(Self { commands, readers, writer, .. }) = alone(self) else {
+            return log::warn!("the inbox is still in use; it is closed with the process");
+        };
         // The writer is the last to close, so that SQLite folds the WAL in and removes it.
         drop(readers);
         drop(commands);
@@ -261,6 +266,19 @@ impl Shared {
     fn with_settings<T>(&self, look: impl FnOnce(&config::Inbox) -> T) -> T {
         look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The inbox itself, when the threads that have just ended let go of it within a moment.
+fn alone(mut inbox: Arc<Inbox>) -> Option<Inbox> {
+    const TRIES: u32 = 200;
+    for _ in 0..TRIES {
+        inbox = match Arc::try_unwrap(inbox) {
+            Ok(inbox) => return Some(inbox),
+            Err(shared) => shared,
+        };
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    None
 }
 
 /// Bytes free for us on the disk that holds a path; `None` when the system does not tell.

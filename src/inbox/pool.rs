@@ -1,4 +1,7 @@
 //! Read-only connections for whoever looks: a small pool, so that reading never waits for the writer.
+//!
+//! A path comes in, connections go out that cannot write. They are made when first needed; whoever holds one keeps
+//! his reads short, since an open read keeps the write-ahead log from shrinking.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! What a crash left behind, settled before anything is claimed: attempts that were under way are `lost`.
+//!
+//! One transaction at start. What becomes of their jobs is `outcome`'s to decide; processes that still run are for
+//! the dispatcher to end, which learns from here which attempts they belong to.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -9,8 +12,8 @@ use crate::outcome::{self, Counters};
 use super::finish::move_job;
 use super::turn::JobRef;
 
-/// Ends every attempt that was under way as lost. Returns how many.
-pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<usize> {
+/// Ends every attempt that was under way as lost, and returns them.
+pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<JobRef>> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     let running: Vec<(i64, u32, u32, Counters)> = transaction
         .prepare("SELECT id, attempt, lost + 1, failures, deferrals FROM jobs WHERE state = 'running'")?
@@ -24,11 +27,14 @@ pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<u
         let job = JobRef { id, attempt };
         move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now)?;
     }
-    // Open rows of jobs that a person skipped while nobody served, too.
-    let lost = transaction.execute(
-        "UPDATE attempts SET finished_at = ?1, ending = ?2, note = 'hookbox ended while it ran' WHERE ending IS NULL",
-        (now.0, Ending::Lost.as_str()),
-    )?;
+    // By the ledger and not by `running`: a job that a person skipped meanwhile has an open attempt too.
+    let lost = transaction
+        .prepare(
+            "UPDATE attempts SET finished_at = ?1, ending = ?2, note = 'hookbox ended while it ran'
+             WHERE ending IS NULL RETURNING job_id, number",
+        )?
+        .query_map((now.0, Ending::Lost.as_str()), |row| Ok(JobRef { id: row.get(0)?, attempt: row.get(1)? }))?
+        .collect::<Result<_, _>>()?;
     transaction.commit()?;
     Ok(lost)
 }

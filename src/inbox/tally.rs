@@ -1,42 +1,15 @@
-//! Deliveries counted per source and hour, in memory until the next commit carries them into `hours`.
+//! Deliveries counted per source and hour: what one transaction adds to `hours`.
 //!
-//! Accepted and duplicates are counted by the writer inside their own transaction; refusals come from the listener
-//! and never hold it up.
+//! Accepted and duplicates are counted inside their own transaction; refusals have waited in the ring.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use crate::clock::Millis;
 
 const HOUR: i64 = 3_600_000;
-
-/// Refusals not yet written, per source.
-#[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<HashMap<Arc<str>, u64>>);
-
-impl Tally {
-    pub(super) fn refused(&self, source: &Arc<str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(source.clone()).or_default() += 1;
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Takes what has been counted; [`Tally::give_back`] returns it when the commit failed.
-    pub(super) fn take(&self) -> HashMap<Arc<str>, u64> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn give_back(&self, counted: HashMap<Arc<str>, u64>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (source, count) in counted {
-            *waiting.entry(source).or_default() += count;
-        }
-    }
-}
 
 /// What one transaction adds to `hours`.
 #[derive(Debug, Default)]

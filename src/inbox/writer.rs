@@ -1,6 +1,8 @@
 //! The one thread that writes: takes whatever waits, writes it in one transaction, commits, then answers everyone.
 //!
-//! No artificial delay: while one commit syncs, the next batch gathers. A batch that fails for one command's sake is
+//! While one commit syncs, the next batch gathers. Whoever comes alone is written at once; only a batch that is smaller
+//! than the last one waits for the others, for a small share of what a commit takes here, since each commit costs the
+//! same however many it answers. A batch that fails for one command's sake is
 //! taken apart and each command gets a transaction of its own. A failed sync is never tried again: what it left on the
 //! disk is unknown, so hookbox ends (an error for want of space is told apart, and only refuses).
 
@@ -12,10 +14,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, ErrorCode};
 
 use super::accept::{Delivery, Receipt};
+use super::command::{Command, Gathering, refuse_all, reply};
 use super::tally::Counts;
 use super::turn::{Turn, Turned};
 use super::watch::Watch;
-use super::{InboxError, NotStored, Shared, file, free_disk};
+use super::{NotStored, Shared, file, free_disk};
 use crate::clock::Millis;
 use crate::config::Durability;
 use crate::outcome::Outcome;
@@ -30,17 +33,14 @@ const TICK: Duration = Duration::from_millis(500);
 /// Frames in the WAL beyond which a commit moves them into the database: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4096;
 
-/// What the writer is asked to do.
-#[derive(Debug)]
-pub(super) enum Command {
-    Accept(Delivery),
-    Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
-    Durability(Durability),
-}
+/// The longest commit that is taken as a measure, so that nobody waits for more than an eighth of it.
+const LONGEST_COMMIT: Duration = Duration::from_millis(16);
 
 /// A command that is written and waits for the commit.
 enum Written {
     Accepted(Receipt),
+    /// New, with too many jobs pending.
+    TooMany,
     Turned(Turned),
 }
 
@@ -51,6 +51,9 @@ pub(super) struct Writer {
     watch: Watch,
     caller: Caller,
     next_tick: Instant,
+    /// Commands in the last commit, and how long it took.
+    last_batch: usize,
+    last_commit: Duration,
 }
 
 impl Writer {
@@ -62,14 +65,26 @@ impl Writer {
     ) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let watch = Watch::new(&connection, shared.clone(), wake)?;
-        Ok(Self { connection, shared, watch, caller, next_tick: Instant::now() })
+        Ok(Self {
+            connection,
+            shared,
+            watch,
+            caller,
+            next_tick: Instant::now(),
+            last_batch: 0,
+            last_commit: Duration::ZERO,
+        })
     }
 
     /// Until every sender is gone.
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
         loop {
             match queue.recv_deadline(self.next_tick) {
-                Ok(first) => self.write(Some(first), &mut || queue.try_recv().ok()),
+                Ok(first) => {
+                    let mut gathering =
+                        Gathering { queue, expected: self.last_batch, patience: self.last_commit / 8, until: None };
+                    self.write(Some(first), &mut |written| gathering.next(written));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -81,7 +96,7 @@ impl Writer {
     }
 
     /// Writes the first command and those that `next` gives meanwhile, and tells each what became of it.
-    fn write(&mut self, first: Option<Command>, next: &mut dyn FnMut() -> Option<Command>) {
+    fn write(&mut self, first: Option<Command>, next: &mut dyn FnMut(usize) -> Option<Command>) {
         let mut batch = Vec::new();
         if self.shared.failed.load(Ordering::Relaxed) {
             batch.extend(first);
@@ -92,23 +107,23 @@ impl Writer {
             Err(error) if batch.len() > 1 && concerns_one_command(&error) => {
                 log::warn!("a batch of {} was taken apart: {error}", batch.len());
                 for command in batch {
-                    self.write(Some(command), &mut || None);
+                    self.write(Some(command), &mut |_| None);
                 }
             }
             Err(error) => self.refuse(batch, &error),
         }
     }
 
-    /// One transaction: what arrives while others are written still joins. Counted refusals ride along.
+    /// One transaction: what arrives while others are written still joins. Refusals ride along.
     fn transact(
         &mut self,
         first: Option<Command>,
-        next: &mut dyn FnMut() -> Option<Command>,
+        next: &mut dyn FnMut(usize) -> Option<Command>,
         batch: &mut Vec<Command>,
     ) -> rusqlite::Result<Vec<Written>> {
-        let refused = self.shared.tally.take();
+        let refused = self.shared.ring.take();
         let mut counts = Counts::default();
-        counts.refusals(&refused, Millis::now());
+        counts.refusals(&refused.counted, Millis::now());
         batch.extend(first);
         let result = self.begin().and_then(|()| {
             let (mut written, mut bytes) = (Vec::new(), 0);
@@ -116,15 +131,18 @@ impl Writer {
                 bytes += command.bytes();
                 written.push(self.carry_out(command, &mut counts)?);
                 if written.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
-                    batch.extend(next());
+                    batch.extend(next(written.len()));
                 }
             }
+            refused.write(&self.connection)?;
             counts.write(&self.connection)?;
+            let began = Instant::now();
             self.connection.prepare_cached("COMMIT")?.execute([])?;
+            (self.last_batch, self.last_commit) = (written.len(), began.elapsed().min(LONGEST_COMMIT));
             Ok(written)
         });
         if result.is_err() {
-            self.shared.tally.give_back(refused);
+            self.shared.ring.give_back(refused);
             self.roll_back();
         }
         result
@@ -144,13 +162,18 @@ impl Writer {
 
     fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
-            Command::Accept(delivery) => delivery.store(&self.connection, counts).map(Written::Accepted),
+            Command::Accept(delivery) if self.is_too_many(delivery)? => Ok(Written::TooMany),
+            Command::Accept(delivery) => delivery.routed.store(&self.connection, counts).map(Written::Accepted),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
                 turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
             }
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
         }
+    }
+
+    fn is_too_many(&self, delivery: &Delivery) -> rusqlite::Result<bool> {
+        Ok(self.shared.backlog.load(Ordering::Relaxed) && !delivery.routed.is_known(&self.connection)?)
     }
 
     /// After the commit: everyone learns what became of his command, and the dispatcher that there is work.
@@ -160,10 +183,11 @@ impl Writer {
             match (command, written) {
                 (Command::Accept(delivery), Written::Accepted(receipt)) => {
                     if receipt.is_accepted() {
-                        new_jobs += i64::try_from(delivery.jobs()).unwrap_or(0);
+                        new_jobs += i64::try_from(delivery.routed.jobs()).unwrap_or(0);
                     }
                     delivery.answer(Ok(receipt));
                 }
+                (Command::Accept(delivery), Written::TooMany) => delivery.answer(Err(NotStored::Backlog)),
                 (Command::Turn(turn, answer), Written::Turned(turned)) => {
                     more_pending += change_in_pending(&turn, &turned);
                     if turned.was_changed_outside {
@@ -211,8 +235,8 @@ impl Writer {
     fn tick(&mut self) {
         self.next_tick = Instant::now() + TICK;
         self.watch.look(&self.connection);
-        if !self.shared.tally.is_empty() {
-            self.write(None, &mut || None);
+        if !self.shared.ring.is_empty() {
+            self.write(None, &mut |_| None);
         }
     }
 
@@ -224,23 +248,14 @@ impl Writer {
 
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     fn finish(mut self) {
-        if !self.shared.tally.is_empty() {
-            self.write(None, &mut || None);
+        if !self.shared.ring.is_empty() {
+            self.write(None, &mut |_| None);
         }
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
             log::warn!("the write-ahead log could not be folded in: {error}");
         }
         if let Err((_, error)) = self.connection.close() {
             log::warn!("the inbox could not be closed: {error}");
-        }
-    }
-}
-
-impl Command {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Accept(delivery) => delivery.bytes(),
-            Self::Turn(..) | Self::Durability(_) => 0,
         }
     }
 }
@@ -260,31 +275,4 @@ fn concerns_one_command(error: &rusqlite::Error) -> bool {
 
 fn is_io_error(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt))
-}
-
-fn refuse_all(batch: Vec<Command>, why: &NotStored) {
-    for command in batch {
-        match command {
-            Command::Accept(delivery) => delivery.answer(Err(why.clone())),
-            Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
-            Command::Durability(_) => {}
-        }
-    }
-}
-
-fn reply(answer: &Sender<Result<Turned, InboxError>>, result: Result<Turned, InboxError>) {
-    if answer.send(result).is_err() {
-        log::debug!("nobody waits for a turn any more");
-    }
-}
-
-impl InboxError {
-    fn of(why: &NotStored) -> Self {
-        match why {
-            NotStored::QueueFull | NotStored::Backlog | NotStored::DiskLow | NotStored::Busy => {
-                Self::Passing(why.to_string())
-            }
-            NotStored::Failing(_) | NotStored::Closing => Self::Final(why.to_string()),
-        }
-    }
 }

@@ -2,6 +2,8 @@
 //!
 //! The one place where a status is chosen. Nothing about a failed check goes out: every 401 is the same.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
@@ -24,6 +26,10 @@ pub(super) enum Answer {
     /// Not proven genuine.
     NotGenuine,
     NoSuchSource,
+    /// The client's address is not on the source's list.
+    NotAllowed,
+    /// Genuine, but more than the source's rate; there is room again after this.
+    TooMany(Duration),
     MethodNotAllowed,
     TooSlow,
     TooLarge,
@@ -41,6 +47,7 @@ impl Answer {
     /// Whether it counts as a refusal of the source.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
+            Self::NotAllowed | Self::TooMany(_) => true,
             Self::Malformed(_) | Self::NotGenuine | Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(..)
             | Self::Handshake(_)
@@ -50,6 +57,17 @@ impl Answer {
             | Self::NotStored(_)
             | Self::TooMuchInFlight
             | Self::InboxTooSlow => false,
+        }
+    }
+
+    /// Why it cannot be stored for the moment, where nothing else tells the operator.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self {
+            Self::NotStored(NotStored::Closing | NotStored::Backlog | NotStored::DiskLow) => None,
+            Self::NotStored(why) => Some(why.to_string()),
+            Self::TooMuchInFlight => Some("too many bytes are in flight (server.max_in_flight)".to_owned()),
+            Self::InboxTooSlow => Some("the inbox takes longer than server.request_timeout".to_owned()),
+            _ => None,
         }
     }
 
@@ -63,6 +81,13 @@ impl Answer {
             }
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
+            Self::NotAllowed => closing(error(StatusCode::FORBIDDEN, "not from here")),
+            Self::TooMany(wait) => {
+                let mut response = error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries");
+                let seconds = wait.as_secs_f64().ceil().max(1.0);
+                response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds as u64));
+                response
+            }
             Self::NoSuchSource => error(StatusCode::NOT_FOUND, "no such source"),
             Self::MethodNotAllowed => {
                 let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "deliveries come by POST");

@@ -1,10 +1,14 @@
 //! Which source a path belongs to, and its limits: made once per configuration.
+//!
+//! A path comes in, exactly as it was received; out goes the source's verifier. A path with one slash more is
+//! another path: nothing is guessed, nothing redirected.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::config::{Server, Source};
+use super::rate::Bucket;
+use crate::config::{Networks, Proxies, Server, Source};
 use crate::verify::Verifier;
 
 /// Every source by its path, with the limits that all share.
@@ -12,6 +16,7 @@ use crate::verify::Verifier;
 pub struct Endpoints {
     by_path: HashMap<String, Arc<Endpoint>>,
     pub(super) request_timeout: Duration,
+    pub(super) trusted_proxies: Proxies,
 }
 
 /// One source as the listener sees it.
@@ -19,6 +24,8 @@ pub(super) struct Endpoint {
     pub(super) source: Arc<str>,
     pub(super) max_body: u64,
     pub(super) verifier: Verifier,
+    pub(super) allow_ips: Option<Networks>,
+    bucket: Option<Bucket>,
 }
 
 impl Endpoints {
@@ -26,15 +33,34 @@ impl Endpoints {
     #[must_use]
     pub fn new(server: &Server, sources: &[Arc<Source>]) -> Self {
         let endpoint = |source: &Arc<Source>| {
-            let endpoint =
-                Endpoint { source: source.name.clone(), max_body: source.max_body, verifier: Verifier::new(source) };
+            let endpoint = Endpoint {
+                source: source.name.clone(),
+                max_body: source.max_body,
+                verifier: Verifier::new(source),
+                allow_ips: source.guards.allow_ips.clone(),
+                bucket: source.guards.rate_limit.map(|rate| Bucket::new(rate, Instant::now())),
+            };
             (source.path.clone(), Arc::new(endpoint))
         };
-        Self { by_path: sources.iter().map(endpoint).collect(), request_timeout: server.request_timeout }
+        Self {
+            by_path: sources.iter().map(endpoint).collect(),
+            request_timeout: server.request_timeout,
+            trusted_proxies: server.trusted_proxies.clone(),
+        }
     }
 
     pub(super) fn at(&self, path: &str) -> Option<Arc<Endpoint>> {
         self.by_path.get(path).cloned()
+    }
+}
+
+impl Endpoint {
+    /// Lets one more genuine delivery through.
+    ///
+    /// # Errors
+    /// How long until there is room.
+    pub(super) fn take_place(&self) -> Result<(), Duration> {
+        self.bucket.as_ref().map_or(Ok(()), |bucket| bucket.take(Instant::now()))
     }
 }
 

@@ -1,4 +1,5 @@
-//! One request from its first byte to its answer: route, size, signature, inbox, in that order.
+//! One request from its first byte to its answer: route, address, size, signature, rate, inbox, in
+//! that order.
 //!
 //! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
 
@@ -9,16 +10,23 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
 use crate::clock::Millis;
+use crate::inbox::NotStored;
 use crate::request::{Headers, Request};
 use crate::verify::{Genuine, Refusal};
 
 use super::Shared;
 use super::answer::Answer;
+use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::in_flight::Share;
+use super::record::{self, Seen};
 
 /// Names and values of all headers together.
 const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Bytes of a refused body that are still read, and for how long.
+const MAX_THROWN_AWAY: usize = 1 << 20;
+const THROWING_AWAY_ENDS_AFTER: Duration = Duration::from_secs(1);
 
 /// The service of every path.
 pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Shared>) -> HttpResponse {
@@ -26,11 +34,19 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
     let Some(endpoint) = endpoints.at(http.path()) else {
         return Answer::NoSuchSource.into_response();
     };
-    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint)).await;
-    if answer.is_refusal() {
-        shared.inbox.count_refusal(&endpoint.source);
+    let mut seen = Seen::default();
+    let answer = answer(&http, payload, &shared, (&endpoints, &endpoint), &mut seen).await;
+    let is_refusal = answer.is_refusal();
+    match (&answer, answer.trouble()) {
+        (_, Some(why)) => shared.trouble.turned_away(&why),
+        (Answer::Stored(..), None) => shared.trouble.stored(),
+        _ => {}
     }
-    answer.into_response()
+    let response = answer.into_response();
+    if is_refusal {
+        record::note(&shared, (&endpoints, &endpoint), &http, seen, response.status());
+    }
+    response
 }
 
 async fn answer(
@@ -38,29 +54,51 @@ async fn answer(
     payload: Payload,
     shared: &Shared,
     (endpoints, endpoint): (&Endpoints, &Endpoint),
+    seen: &mut Seen,
 ) -> Answer {
     if http.method() != actix_web::http::Method::POST {
         return Answer::MethodNotAllowed;
     }
+    if let Some(allowed) = &endpoint.allow_ips {
+        let client = client_of(http, &endpoints.trusted_proxies);
+        if !client.address().is_some_and(|address| allowed.contain(address)) {
+            seen.reason = Some(format!("{client} is not in the source's `allow_ips`"));
+            return Answer::NotAllowed;
+        }
+    }
     if header_bytes(http) > MAX_HEADER_BYTES {
         return Answer::HeadersTooLarge;
     }
-    // Sooner than after reading it: when nothing can be stored, nothing need be read.
-    if let Err(why) = shared.inbox.is_open() {
-        return Answer::NotStored(why);
+    if shared.inbox.is_closing() {
+        return Answer::NotStored(NotStored::Closing);
     }
     let mut share = shared.in_flight.share();
-    let body = match read_in_time(http, payload, (endpoint.max_body, endpoints.request_timeout), &mut share).await {
+    let mut payload = payload;
+    let limits = (endpoint.max_body, endpoints.request_timeout);
+    let body = match read_in_time(http, &mut payload, limits, &mut share).await {
         Ok(body) => body,
-        Err(answer) => return answer,
+        Err(answer) => {
+            drop(share);
+            throw_away(payload).await;
+            return answer;
+        }
     };
-    judge(&request_of(http, body), shared, (endpoints, endpoint)).await
+    let request = seen.request.insert(request_of(http, body));
+    judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
 }
 
-async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Endpoint)) -> Answer {
+async fn judge(
+    request: &Request,
+    shared: &Shared,
+    (endpoints, endpoint): (&Endpoints, &Endpoint),
+    reason: &mut Option<String>,
+) -> Answer {
     let source = &endpoint.source;
     match endpoint.verifier.check(request, request.received_at) {
         Ok(Genuine::Event(verified)) => {
+            if let Err(wait) = endpoint.take_place() {
+                return Answer::TooMany(wait);
+            }
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
                 Ok(Ok(receipt)) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
                 Ok(Err(why)) => {
@@ -75,7 +113,7 @@ async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endp
             Answer::Handshake(answer)
         }
         Err(refusal) => {
-            log::info!("{source}: refused a delivery: {refusal}");
+            *reason = Some(refusal.to_string());
             match refusal {
                 Refusal::NotGenuine(_) => Answer::NotGenuine,
                 Refusal::Malformed(fault) => Answer::Malformed(fault),
@@ -86,11 +124,11 @@ async fn judge(request: &Request, shared: &Shared, (endpoints, endpoint): (&Endp
 
 async fn read_in_time(
     http: &HttpRequest,
-    payload: Payload,
+    payload: &mut Payload,
     (max_body, time_limit): (u64, Duration),
     share: &mut Share,
 ) -> Result<Bytes, Answer> {
-    let announced = http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced_bytes(http);
     if announced.is_some_and(|length| length > max_body) {
         return Err(Answer::TooLarge);
     }
@@ -100,7 +138,7 @@ async fn read_in_time(
     tokio::time::timeout(time_limit, read(payload, max_body, share)).await.unwrap_or(Err(Answer::TooSlow))
 }
 
-async fn read(mut payload: Payload, max_body: u64, share: &mut Share) -> Result<Bytes, Answer> {
+async fn read(payload: &mut Payload, max_body: u64, share: &mut Share) -> Result<Bytes, Answer> {
     let mut first = None;
     let mut rest = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -123,13 +161,37 @@ async fn read(mut payload: Payload, max_body: u64, share: &mut Share) -> Result<
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
+/// How long the body is said to be.
+pub(super) fn announced_bytes(http: &HttpRequest) -> Option<u64> {
+    http.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+/// Reads on for a moment: a client that is still sending when the connection ends may never see the answer.
+async fn throw_away(mut payload: Payload) {
+    let mut left = MAX_THROWN_AWAY;
+    let reading = async {
+        while let Some(Ok(chunk)) = payload.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    if tokio::time::timeout(THROWING_AWAY_ENDS_AFTER, reading).await.is_err() {
+        log::debug!("a client that was turned away goes on sending");
+    }
+}
+
 fn header_bytes(http: &HttpRequest) -> usize {
     http.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-fn request_of(http: &HttpRequest, body: Bytes) -> Request {
+pub(super) fn request_of(http: &HttpRequest, body: Bytes) -> Request {
     let mut headers = Headers::default();
-    for (name, value) in http.headers() {
+    // The server hands them out in no order at all.
+    let mut fields: Vec<_> = http.headers().iter().collect();
+    fields.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    for (name, value) in fields {
         headers.push(name.as_str(), value.as_bytes());
     }
     Request {

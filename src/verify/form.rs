@@ -49,18 +49,21 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
 /// The value of a field, decoded.
 pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
     let mut found: Option<Cow<'a, [u8]>> = None;
-    for pair in form.split(|byte| *byte == b'&') {
-        let (key, value) = split(pair);
-        if *decode(key) != *name.as_bytes() {
+    for (key, value) in fields(form) {
+        if *key != *name.as_bytes() {
             continue;
         }
-        let value = decode(value);
         if found.as_ref().is_some_and(|first| *first != value) {
             return Err(Repeated);
         }
         found = Some(value);
     }
     Ok(found)
+}
+
+/// Names and values of all fields in order, decoded.
+pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    form.split(|byte| *byte == b'&').map(split).map(|(key, value)| (decode(key), decode(value)))
 }
 
 /// The same form with the values of some fields replaced by a mask.

@@ -17,6 +17,7 @@ mod json;
 mod jwt;
 mod key;
 mod maker;
+mod mask;
 mod multipart;
 mod names;
 mod proof;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use mask::Masked;
 pub use refusal::{Fault, Name, Refusal, Why};
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
@@ -175,7 +177,7 @@ impl Verifier {
         }
     }
 
-    /// All headers as one JSON object in the order received, tokens as `***`: for what is stored of a refusal.
+    /// All headers as one JSON object by name, tokens as `***`.
     #[must_use]
     pub fn headers_json(&self, headers: &Headers) -> String {
         headers::to_json(headers, &self.tokens)
@@ -187,7 +189,7 @@ impl Verifier {
         self.scheme.answer.as_ref()
     }
 
-    /// Path and query as received, tokens as `***`: for what is stored of a refusal, and for logs.
+    /// Path and query as received, tokens as `***`.
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
         let query = match &self.scheme.signature {

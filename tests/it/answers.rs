@@ -69,7 +69,7 @@ fn the_same_id_from_two_sources_is_two_events() {
 
 #[test]
 fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let mut answers: Vec<(String, Reply)> = Vec::new();
     for &provider in PROVIDERS {
         let delivery = Delivery::from(provider);
@@ -98,7 +98,7 @@ fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
 
 #[test]
 fn a_tampered_body_is_not_genuine() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let request = github::push().render();
     let mut body = request.body.clone();
     body.push(b' ');
@@ -124,7 +124,7 @@ fn a_signature_in_upper_case_is_the_same_bytes() {
 
 #[test]
 fn a_genuine_delivery_without_a_usable_id_or_type_is_400() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let long = "x".repeat(256);
     let refused = [
         ("no id in the header", github::push().without_header("X-GitHub-Delivery")),
@@ -162,7 +162,7 @@ fn a_number_counts_as_text_where_an_id_is_read() {
 
 #[test]
 fn another_path_is_404_and_another_method_405() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     for target in ["/", "/hooks", "/hooks/", "/hooks/unknown", "/hooks/github/more", "/healthz", "/hooks/github%00"] {
         let reply = hookbox.request("POST", target);
         assert_eq!(reply.status, 404, "{target}");
@@ -179,7 +179,7 @@ fn another_path_is_404_and_another_method_405() {
 
 #[test]
 fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
-    let hookbox = Hookbox::new().source_with("github", "path = \"/in/from-github\"").expect_warnings().start();
+    let hookbox = Hookbox::new().source_with("github", "path = \"/in/from-github\"").start();
     let request = github::push().render();
     let at = |path: &str| {
         let mut wire = Wire::open(hookbox.hooks()).unwrap();
@@ -190,12 +190,67 @@ fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
 }
 
 #[test]
+fn a_socket_file_can_be_listened_on_and_one_left_behind_is_replaced() {
+    let mut hookbox = Hookbox::new().server("listen = \"unix:hooks.sock\"").start();
+    let socket = hookbox.folder().join("hooks.sock");
+    for id in ["before", "after"] {
+        let request = github::push().with_id(id).render();
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        let mut text = format!("POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", request.path);
+        for (name, value) in &request.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", request.body.len()));
+        std::io::Write::write_all(&mut stream, &[text.as_bytes(), &request.body].concat()).unwrap();
+        let answer = std::io::read_to_string(stream).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        hookbox.kill();
+        hookbox.start_again();
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 2);
+}
+
+#[test]
 fn a_query_does_not_hide_the_path() {
     let hookbox = Hookbox::new().start();
     let request = github::push().render();
     let mut wire = Wire::open(hookbox.hooks()).unwrap();
     let reply = wire.exchange("POST", "/hooks/github?tenant=7", &request.headers, &request.body).unwrap();
     assert_eq!(reply.status, 200);
+}
+
+#[test]
+fn requests_sent_in_one_go_are_answered_in_their_order() {
+    let hookbox = Hookbox::new().start();
+    let (first, second) = (github::push(), github::push());
+    let mut together = Vec::new();
+    for request in [&first, &first, &second].map(|push| push.render()) {
+        together.extend_from_slice(format!("POST {} HTTP/1.1\r\nHost: x\r\n", request.path).as_bytes());
+        for (name, value) in &request.headers {
+            together.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        together.extend_from_slice(format!("Content-Length: {}\r\n\r\n", request.body.len()).as_bytes());
+        together.extend_from_slice(&request.body);
+    }
+    let mut wire = Wire::open(hookbox.hooks()).unwrap();
+    wire.write(&together).unwrap();
+    let said = [(); 3].map(|()| wire.reply().unwrap().text());
+    assert!(
+        said[0].contains("accepted") && said[1].contains("duplicate\"") && said[2].contains("accepted"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_compressed_body_stays_as_it_came() {
+    let hookbox = Hookbox::new().start();
+    let gzipped = hex::decode("1f8b08000000000000034bcb2f07001e7b7d0c03000000").unwrap();
+    let delivery = Delivery::from("own")
+        .with_body(gzipped.clone())
+        .with_content_type("application/octet-stream")
+        .with_header("Content-Encoding", "gzip");
+    let event = hookbox.deliver(&delivery);
+    assert_eq!(hookbox.inbox.body("own", &event.id), gzipped);
 }
 
 #[test]
@@ -227,7 +282,7 @@ fn sixty_four_clients_with_one_id_make_one_event_and_one_job() {
 
 #[test]
 fn what_was_turned_away_is_counted() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     hookbox.send(&github::push().forged());
     hookbox.send(&github::push().without_header("X-GitHub-Delivery"));
     crate::support::until("both to be counted", || {
@@ -238,7 +293,7 @@ fn what_was_turned_away_is_counted() {
 
 #[test]
 fn probes_answer_on_the_admin_address_alone() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     assert_eq!(hookbox.probe("/healthz").status, 200);
     assert_eq!(hookbox.probe("/readyz").status, 200);
     assert_eq!(hookbox.probe("/hooks/github").status, 404);

@@ -14,7 +14,7 @@ fn status_0_is_success() {
 
 #[test]
 fn a_failed_attempt_is_made_again_until_it_succeeds() {
-    let hookbox = Hookbox::new().handler("deploy", fails(2).then_succeeds()).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", fails(2).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["exit 1", "exit 1", "exit 0"]);
@@ -23,7 +23,7 @@ fn a_failed_attempt_is_made_again_until_it_succeeds() {
 #[test]
 fn the_pause_between_attempts_doubles_up_to_its_maximum() {
     let retry = r#"retry = { attempts = 5, initial = "100ms", max = "300ms", jitter = 0.0 }"#;
-    let hookbox = Hookbox::new().handler_with("deploy", retry, exits(1)).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", retry, exits(1)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     let ledger = hookbox.ledger(&event);
@@ -36,7 +36,7 @@ fn the_pause_between_attempts_doubles_up_to_its_maximum() {
 
 #[test]
 fn a_job_is_dead_after_the_last_of_its_attempts_with_a_reason() {
-    let hookbox = Hookbox::new().handler("deploy", exits(3)).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", exits(3)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     let job = hookbox.job(&event);
@@ -47,7 +47,7 @@ fn a_job_is_dead_after_the_last_of_its_attempts_with_a_reason() {
 
 #[test]
 fn status_65_is_dead_at_once() {
-    let hookbox = Hookbox::new().handler("deploy", exits(65)).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert_eq!(hookbox.attempts(&event), ["exit 65"]);
@@ -58,7 +58,7 @@ fn status_65_is_dead_at_once() {
 #[test]
 fn the_statuses_that_mean_dead_can_be_chosen() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then exit 65; fi").then_exits(12);
-    let hookbox = Hookbox::new().handler_with("deploy", "dead_exit_codes = [12, 13]", script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", "dead_exit_codes = [12, 13]", script).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert_eq!(hookbox.attempts(&event), ["exit 65", "exit 12"]);
@@ -70,7 +70,7 @@ fn dead_in_the_result_file_is_dead_at_once_with_its_reason() {
     let hookbox = Hookbox::new()
         .handler("fails", script.clone().then_exits(1))
         .handler("succeeds", script.then_succeeds())
-        .expect_warnings()
+        .expect_failures()
         .start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -88,7 +88,7 @@ fn retry_after_in_the_result_file_is_obeyed_and_uncounted() {
         .then(says(r#"{"retry_after":"20ms","note":"not before noon"}"#))
         .then_exits(75);
     let retry = r#"retry = { attempts = 1, initial = "1h", max = "1h", jitter = 0.0 }"#;
-    let hookbox = Hookbox::new().handler_with("deploy", retry, script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", retry, script).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), [["exit 75"; 6].as_slice(), &["exit 0"]].concat());
@@ -100,7 +100,7 @@ fn retry_after_in_the_result_file_is_obeyed_and_uncounted() {
 #[test]
 fn retry_after_with_status_0_is_success() {
     let script = says(r#"{"retry_after":"1ms"}"#).then_succeeds();
-    let hookbox = Hookbox::new().handler("deploy", script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", script).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["exit 0"]);
@@ -110,7 +110,7 @@ fn retry_after_with_status_0_is_success() {
 fn asking_for_a_later_run_more_than_a_hundred_times_is_a_failure() {
     let script = says(r#"{"retry_after":"1ms"}"#).then_exits(1);
     let retry = r#"retry = { attempts = 1, initial = "1ms", max = "1ms", jitter = 0.0 }"#;
-    let hookbox = Hookbox::new().handler_with("deploy", retry, script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", retry, script).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     let job = hookbox.job(&event);
@@ -130,7 +130,7 @@ fn a_note_is_kept_in_the_ledger() {
 fn a_result_file_that_makes_no_sense_does_not_change_the_ending() {
     let garbage = ["not json", "[1]", r#"{"retry_after":"soon"}"#, r#"{"dead":7}"#, r#"{"deaad":"typo"}"#];
     for text in garbage {
-        let hookbox = Hookbox::new().handler("deploy", says(text).then_succeeds()).expect_warnings().start();
+        let hookbox = Hookbox::new().handler("deploy", says(text).then_succeeds()).start();
         let event = hookbox.deliver(github::push());
         hookbox.wait_for(&event, "succeeded");
         assert!(hookbox.ledger(&event)[0].note.is_some(), "the operator is told of {text}");
@@ -140,7 +140,7 @@ fn a_result_file_that_makes_no_sense_does_not_change_the_ending() {
 #[test]
 fn a_signal_is_a_failure_and_is_named() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then kill -KILL $$; fi").then_succeeds();
-    let hookbox = Hookbox::new().handler("deploy", script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", script).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["signal 9", "exit 0"]);
@@ -153,7 +153,7 @@ fn the_time_limit_is_a_failure_and_ends_the_whole_process_group() {
         "if [ \"$HOOKBOX_ATTEMPT\" != 1 ]; then exit 0; fi\n",
         "sleep 1000 &\necho $! > child\nmkfifo never\nread -r word < never",
     ));
-    let hookbox = Hookbox::new().handler_with("deploy", "timeout = \"200ms\"", script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", "timeout = \"200ms\"", script).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["timeout", "exit 0"]);
@@ -168,7 +168,7 @@ fn a_handler_that_ignores_term_is_killed() {
     let retry = r#"retry = { attempts = 1, initial = "1s", max = "1s", jitter = 0.0 }"#;
     let hookbox = Hookbox::new()
         .handler_with("deploy", &format!("timeout = \"100ms\"\n{retry}"), script)
-        .expect_warnings()
+        .expect_failures()
         .start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -177,7 +177,7 @@ fn a_handler_that_ignores_term_is_killed() {
 
 #[test]
 fn a_background_child_that_holds_the_output_open_holds_up_nobody() {
-    let hookbox = Hookbox::new().handler("deploy", sh("sleep 1000 &\necho done\nexit 0")).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", sh("sleep 1000 &\necho done\nexit 0")).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["exit 0"]);
@@ -196,7 +196,7 @@ fn a_handler_gets_the_exact_bytes_and_the_environment_of_the_contract() {
         .environment("GREETING", "hello there")
         .environment("NOT_NAMED", "never seen")
         .handler_with("keep", "env = [\"GREETING\"]", records().then(fails(1)).then_succeeds())
-        .expect_warnings()
+        .expect_failures()
         .start();
     let body = b"{\"ref\":\"refs/heads/main\", \"zero\":\"\\u0000\"}\r\n";
     let push = github::push().with_body(*body).with_header("Authorization", "Bearer abc").with_header("Cookie", "a=b");
@@ -241,7 +241,6 @@ fn a_handler_runs_in_the_folder_of_the_configuration_unless_told_otherwise() {
     let hookbox = Hookbox::new()
         .handler("here", sh("pwd > records/here"))
         .handler_with("there", "cwd = \"records\"", sh(": from another folder\npwd > there"))
-        .expect_warnings()
         .start();
     let event = hookbox.deliver(github::push());
     until("the handler to say where it is", || {

@@ -9,6 +9,9 @@ use rusqlite::Connection;
 use crate::support::running::Done;
 use crate::support::{Hookbox, github};
 
+/// What a file is, and how it is made.
+type Maker<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn the_files_are_the_owners_alone() {
     let hookbox = Hookbox::new().start();
@@ -63,8 +66,8 @@ fn a_file_of_another_program_is_refused_and_untouched() {
         let connection = Connection::open(file).unwrap();
         connection.execute_batch("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')").unwrap();
     };
-    let makers: [(&str, &dyn Fn(&Path)); 2] =
-        [("a text file", &|file| fs::write(file, &text).unwrap()), ("another program's database", &foreign)];
+    let notes = |file: &Path| fs::write(file, &text).unwrap();
+    let makers: [Maker<'_>; 2] = [("a text file", &notes), ("another program's database", &foreign)];
     for (what, make) in makers {
         let hookbox = Hookbox::new();
         let file = hookbox.folder().join("hookbox.db");
@@ -101,7 +104,7 @@ fn an_address_in_use_is_refused_with_its_name() {
 fn the_views_read_well_in_the_sqlite_shell() {
     let hookbox = Hookbox::new()
         .handler("deploy", crate::support::script::sh("echo 'no such branch' >&2; exit 65"))
-        .expect_warnings()
+        .expect_failures()
         .start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");

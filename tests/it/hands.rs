@@ -3,13 +3,14 @@
 use crate::support::delivery::Delivery;
 use crate::support::running::Done;
 use crate::support::script::{fails, records, sh, succeeds, waits_for};
-use crate::support::{Event, Hookbox, github, until};
+use crate::support::wire::free_address;
+use crate::support::{BINARY, Event, Hookbox, github, until};
 
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
 #[test]
 fn a_retried_job_starts_its_failures_at_0_and_its_attempts_go_on() {
-    let hookbox = Hookbox::new().handler("deploy", fails(6).then_succeeds()).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", fails(6).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert_eq!(hookbox.job(&event).failures, 5);
@@ -21,7 +22,7 @@ fn a_retried_job_starts_its_failures_at_0_and_its_attempts_go_on() {
 
 #[test]
 fn a_job_that_waits_is_retried_now() {
-    let hookbox = Hookbox::new().handler_with("deploy", HOURLY, fails(1).then_succeeds()).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", HOURLY, fails(1).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
     hookbox.ok(&["retry", &event.id]);
@@ -47,7 +48,7 @@ fn a_replayed_job_runs_again_under_a_new_idempotency_key() {
 
 #[test]
 fn retry_leaves_what_has_succeeded_and_replay_what_has_not() {
-    let hookbox = Hookbox::new().handler("fine", succeeds()).handler("dies", sh("exit 65")).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("fine", succeeds()).handler("dies", sh("exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("both to end", || {
         hookbox
@@ -83,7 +84,7 @@ fn replay_gives_an_event_to_a_handler_that_was_added_later() {
 
 #[test]
 fn a_skipped_job_does_not_run() {
-    let hookbox = Hookbox::new().handler_with("deploy", HOURLY, fails(1).then_succeeds()).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("deploy", HOURLY, fails(1).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
     hookbox.ok(&["skip", &event.id]);
@@ -93,10 +94,7 @@ fn a_skipped_job_does_not_run() {
 
 #[test]
 fn skip_ends_a_running_attempt() {
-    let hookbox = Hookbox::new()
-        .handler("deploy", sh("echo $$ > records/process").then(waits_for("never")))
-        .expect_warnings()
-        .start();
+    let hookbox = Hookbox::new().handler("deploy", sh("echo $$ > records/process").then(waits_for("never"))).start();
     let event = hookbox.deliver(github::push());
     let process = until("the handler to have started", || {
         std::fs::read_to_string(hookbox.folder().join("records/process")).ok().filter(|text| text.ends_with('\n'))
@@ -113,7 +111,7 @@ fn skip_ends_a_running_attempt() {
 fn what_acts_on_many_wants_a_filter_and_can_be_tried_dry() {
     let hookbox = Hookbox::new()
         .handler_with("deploy", "retry = { attempts = 1 }", sh("[ -e records/mended ]"))
-        .expect_warnings()
+        .expect_failures()
         .start();
     let events: Vec<Event> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "dead"));
@@ -128,7 +126,7 @@ fn what_acts_on_many_wants_a_filter_and_can_be_tried_dry() {
 
 #[test]
 fn an_event_is_named_by_its_id_its_source_and_id_or_its_number() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let [first, second] =
         ["github", "gitlab"].map(|provider| hookbox.deliver(Delivery::from(provider).with_id("same")));
     let ambiguous = hookbox.run(&["events", "show", "same"]);
@@ -160,7 +158,7 @@ fn lists_can_be_filtered_and_read_by_scripts() {
     let hookbox = Hookbox::new()
         .handler_with("fine", "sources = [\"github\"]", succeeds())
         .handler_with("dies", "sources = [\"stripe\"]", sh("exit 65"))
-        .expect_warnings()
+        .expect_failures()
         .start();
     for _ in 0..3 {
         let event = hookbox.deliver(github::push());
@@ -188,9 +186,24 @@ fn lists_can_be_filtered_and_read_by_scripts() {
 }
 
 #[test]
+fn a_reader_that_stops_reading_is_no_failure() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    for _ in 0..60 {
+        hookbox.deliver(github::push().with_id(&format!("{}{}", "x".repeat(200), github::push().id)));
+    }
+    for verb in ["events", "events --json", "jobs", "providers"] {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-c", &format!("'{BINARY}' {verb} | :")]).env("HOOKBOX_CONFIG", hookbox.folder().join("hookbox.toml"));
+        let done = crate::support::running::finish(&mut sh);
+        assert_eq!(done.status, Some(0), "{verb}: {done:?}");
+        assert!(!done.stderr.contains("error") && !done.stderr.contains("panicked"), "{verb}: {done:?}");
+    }
+}
+
+#[test]
 fn the_verbs_work_on_the_file_when_nobody_serves_it() {
     let mut hookbox =
-        Hookbox::new().handler("deploy", sh("[ -e records/mended ] || exit 65")).expect_warnings().start();
+        Hookbox::new().handler("deploy", sh("[ -e records/mended ] || exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert!(hookbox.stop().success());
@@ -205,11 +218,7 @@ fn the_verbs_work_on_the_file_when_nobody_serves_it() {
 
 #[test]
 fn health_says_whether_somebody_serves() {
-    let mut hookbox = Hookbox::new().start();
-    let admin = format!("http://{}", hookbox.admin());
-    hookbox.rewrite(|text| {
-        text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{}\"", &admin[7..]))
-    });
+    let mut hookbox = Hookbox::new().admin(&format!("listen = \"{}\"", free_address())).start();
     hookbox.ok(&["health"]);
     assert!(hookbox.stop().success());
     assert_eq!(hookbox.run(&["health"]).status, Some(1));
@@ -230,7 +239,7 @@ fn wrong_usage_is_status_2() {
 
 #[test]
 fn send_delivers_what_the_provider_would() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let to = |text: String| text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", hookbox.hooks()), 1);
     hookbox.rewrite(to);
     for source in ["github", "stripe", "standard-webhooks", "svix", "shopify", "slack", "gitlab", "own"] {

@@ -9,7 +9,7 @@ use crate::support::{Hookbox, Running, github, until};
 
 #[test]
 fn a_body_of_exactly_the_limit_is_stored_and_one_byte_more_is_413() {
-    let hookbox = Hookbox::new().source_with("github", "max_body = \"1KiB\"").expect_warnings().start();
+    let hookbox = Hookbox::new().source_with("github", "max_body = \"1KiB\"").start();
     let body = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
     hookbox.deliver(github::push().with_body(body(1024)));
     let reply = hookbox.send(&github::push().with_body(body(1025)));
@@ -19,7 +19,7 @@ fn a_body_of_exactly_the_limit_is_stored_and_one_byte_more_is_413() {
 
 #[test]
 fn a_length_over_the_limit_is_413_before_the_body_comes() {
-    let hookbox = Hookbox::new().server("max_body = \"1KiB\"").expect_warnings().start();
+    let hookbox = Hookbox::new().server("max_body = \"1KiB\"").start();
     let mut wire = Wire::open(hookbox.hooks()).unwrap();
     wire.write_head("POST", "/hooks/own", &[("Content-Length".to_owned(), "1000000000".to_owned())]).unwrap();
     assert_eq!(wire.reply().unwrap().status, 413);
@@ -36,7 +36,7 @@ fn a_chunked_body_is_stored_as_it_was_before_it_was_chunked() {
 
 #[test]
 fn a_chunked_body_over_the_limit_is_413_and_never_cut() {
-    let hookbox = Hookbox::new().server("max_body = \"8KiB\"").expect_warnings().start();
+    let hookbox = Hookbox::new().server("max_body = \"8KiB\"").start();
     let mut request = crate::support::Delivery::from("own").with_body(vec![b'z'; 100_000]).render();
     request.headers.retain(|(name, _)| name != "Content-Type");
     assert_eq!(send_chunked(&hookbox, &request, 1000).status, 413);
@@ -53,9 +53,9 @@ fn the_limit_of_github_is_the_providers_own_unless_configured() {
 
 #[test]
 fn a_client_that_is_too_slow_gets_408() {
-    let hookbox = Hookbox::new().server("request_timeout = \"300ms\"").expect_warnings().start();
+    let hookbox = Hookbox::new().server("request_timeout = \"300ms\"").start();
     let request = github::push().render();
-    let mut slow_body = begin(&hookbox, &request, 3);
+    let mut slow_body = Wire::begin(hookbox.hooks(), &request, 3).unwrap();
     assert_eq!(slow_body.reply().unwrap().status, 408);
 
     let mut slow_head = Wire::open(hookbox.hooks()).unwrap();
@@ -66,10 +66,10 @@ fn a_client_that_is_too_slow_gets_408() {
 
 #[test]
 fn a_client_that_drips_does_not_stretch_the_limit() {
-    let hookbox = Hookbox::new().server("request_timeout = \"500ms\"").expect_warnings().start();
+    let hookbox = Hookbox::new().server("request_timeout = \"500ms\"").start();
     let request = github::push().with_body(vec![b' '; 100_000]).render();
     let started = Instant::now();
-    let mut wire = begin(&hookbox, &request, 1);
+    let mut wire = Wire::begin(hookbox.hooks(), &request, 1).unwrap();
     let dripping = until("the client to be turned away", || {
         let gone = wire.write(b" ").is_err();
         (gone || started.elapsed() > Duration::from_secs(2)).then_some(!gone)
@@ -80,7 +80,7 @@ fn a_client_that_drips_does_not_stretch_the_limit() {
 
 #[test]
 fn headers_that_are_too_large_are_431() {
-    let hookbox = Hookbox::new().expect_warnings().start();
+    let hookbox = Hookbox::new().start();
     let mut wire = Wire::open(hookbox.hooks()).unwrap();
     wire.write(b"POST /hooks/github HTTP/1.1\r\nHost: hookbox.test\r\n").unwrap();
     let line = format!("X-Large: {}\r\n", "x".repeat(4000));
@@ -112,7 +112,10 @@ fn a_database_that_another_process_holds_makes_hookbox_wait() {
 
 #[test]
 fn a_database_held_for_too_long_is_503_and_then_200_again() {
-    let hookbox = Hookbox::new().server("request_timeout = \"500ms\"").expect_warnings().start();
+    let hookbox = Hookbox::new()
+        .server("request_timeout = \"500ms\"")
+        .expect_warning("deliveries get 503: the inbox takes")
+        .start();
     let holder = hookbox.inbox.writer();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let pushes: Vec<_> = (0..8).map(|_| github::push()).collect();
@@ -132,18 +135,33 @@ fn a_database_held_for_too_long_is_503_and_then_200_again() {
 }
 
 #[test]
+fn an_ending_waits_for_a_database_that_another_process_holds() {
+    let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "running");
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    hookbox.open_gate("gate");
+    let started = Instant::now();
+    until("a second to pass", || (started.elapsed() > Duration::from_secs(1)).then_some(()));
+    assert_eq!(hookbox.attempts(&event), ["running"]);
+    holder.execute_batch("COMMIT").unwrap();
+    hookbox.wait_for(&event, "succeeded");
+    assert_eq!(hookbox.attempts(&event), ["exit 0"]);
+}
+
+#[test]
 fn too_much_in_flight_is_503_until_there_is_room() {
     let hookbox = Hookbox::new()
         .server("max_in_flight = \"64KiB\"")
         .server("max_body = \"60KiB\"")
         .source_with("github", "max_body = \"60KiB\"")
-        .expect_warnings()
+        .expect_warning("deliveries get 503: too many bytes")
         .start();
     let large = || github::push().with_body(format!("\"{}\"", "x".repeat(50_000)));
     let first = large().render();
-    let mut half = begin(&hookbox, &first, 40_000);
-    let turned_away = until("503", || Some(hookbox.send(&large())).filter(|reply| reply.status != 200));
-    assert_unavailable(&turned_away);
+    let mut half = Wire::begin(hookbox.hooks(), &first, 40_000).unwrap();
+    assert_unavailable(&hookbox.send(&large()));
     half.write(&first.body[40_000..]).unwrap();
     assert_eq!(half.reply().unwrap().status, 200, "what was already coming in is stored");
     until("200 again", || (hookbox.send(&large()).status == 200).then_some(()));
@@ -155,18 +173,18 @@ fn a_client_that_gives_up_frees_what_it_held() {
         .server("max_in_flight = \"64KiB\"")
         .server("max_body = \"60KiB\"")
         .source_with("github", "max_body = \"60KiB\"")
-        .expect_warnings()
+        .expect_warning("deliveries get 503: too many bytes")
         .start();
     let large = || github::push().with_body(format!("\"{}\"", "x".repeat(50_000)));
-    let half = begin(&hookbox, &large().render(), 40_000);
-    until("503", || (hookbox.send(&large()).status == 503).then_some(()));
+    let half = Wire::begin(hookbox.hooks(), &large().render(), 40_000).unwrap();
+    assert_unavailable(&hookbox.send(&large()));
     half.close();
     until("200 again", || (hookbox.send(&large()).status == 200).then_some(()));
 }
 
 #[test]
 fn a_disk_that_is_low_is_503_and_not_ready_but_alive() {
-    let hookbox = Hookbox::new().inbox("min_free_disk = \"1000PiB\"").expect_warnings().start();
+    let hookbox = Hookbox::new().inbox("min_free_disk = \"1PiB\"").expect_warning("min_free_disk").start();
     assert_unavailable(&hookbox.send(&github::push()));
     assert_eq!(hookbox.send(&github::push().forged()).status, 401, "whoever is not genuine learns nothing");
     assert_eq!(hookbox.probe("/healthz").status, 200);
@@ -179,7 +197,7 @@ fn too_many_pending_jobs_are_503_until_some_are_done() {
     let hookbox = Hookbox::new()
         .inbox("max_pending = 3")
         .handler_with("deploy", "concurrency = 1", waits_for("$HOOKBOX_EVENT_ID").then_succeeds())
-        .expect_warnings()
+        .expect_warning("max_pending")
         .start();
     let mut stored = Vec::new();
     let turned_away = until("503", || {
@@ -196,16 +214,6 @@ fn too_many_pending_jobs_are_503_until_some_are_done() {
     assert_eq!(hookbox.send(&stored[0]).status, 200, "what is stored already is a duplicate all the same");
     stored.iter().for_each(|push| hookbox.open_gate(&push.id));
     until("200 again", || (hookbox.send(&github::push()).status == 200).then_some(()));
-}
-
-/// Sends the head of a request and this many bytes of its body.
-fn begin(hookbox: &Running, request: &Rendered, bytes: usize) -> Wire {
-    let mut wire = Wire::open(hookbox.hooks()).unwrap();
-    let mut headers = request.headers.clone();
-    headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
-    wire.write_head("POST", &request.path, &headers).unwrap();
-    wire.write(&request.body[..bytes]).unwrap();
-    wire
 }
 
 /// Sends a request in chunks, as far as the server takes them, and reads the answer.

@@ -36,7 +36,7 @@ fn a_flood_of_output_is_drained() {
 fn output_of_the_first_and_the_last_five_attempts_is_kept() {
     let retry = r#"retry = { attempts = 14, initial = "1ms", max = "1ms", jitter = 0.0 }"#;
     let script = sh("printf %s \"$HOOKBOX_ATTEMPT\"").then(exits(1));
-    let hookbox = Hookbox::new().handler_with("print", retry, script).expect_warnings().start();
+    let hookbox = Hookbox::new().handler_with("print", retry, script).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     let kept: Vec<String> =

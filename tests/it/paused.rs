@@ -32,7 +32,8 @@ fn a_command_that_is_no_program_pauses_its_handler_until_it_is_one() {
 
 #[test]
 fn three_different_jobs_that_end_in_127_pause_their_handler() {
-    let hookbox = Hookbox::new().handler_with("deploy", HOURLY, exits(127)).expect_warnings().start();
+    let hookbox =
+        Hookbox::new().handler_with("deploy", HOURLY, exits(127)).expect_failures().expect_warning("pauses").start();
     let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
     wait_until_paused(&hookbox);
     let later = hookbox.deliver(github::push());
@@ -45,7 +46,7 @@ fn three_different_jobs_that_end_in_127_pause_their_handler() {
 
 #[test]
 fn one_job_that_ends_in_127_again_and_again_pauses_nothing() {
-    let hookbox = Hookbox::new().handler("deploy", exits(127)).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", exits(127)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
     assert_eq!(hookbox.attempts(&event), ["exit 127"; 5]);
@@ -56,7 +57,7 @@ fn one_job_that_ends_in_127_again_and_again_pauses_nothing() {
 fn another_ending_in_between_starts_the_count_of_127_anew() {
     let script = sh("case $HOOKBOX_EVENT_TYPE in good) exit 0;; *) exit 127;; esac");
     let hookbox =
-        Hookbox::new().handler_with("deploy", &format!("concurrency = 1\n{HOURLY}"), script).expect_warnings().start();
+        Hookbox::new().handler_with("deploy", &format!("concurrency = 1\n{HOURLY}"), script).expect_failures().start();
     for _ in 0..3 {
         for _ in 0..2 {
             let event = hookbox.deliver(github::push().of_type("bad"));
@@ -74,7 +75,7 @@ fn a_paused_handler_does_not_hold_up_the_others() {
         .dispatch("workers = 1")
         .handler("broken", succeeds())
         .handler("works", succeeds())
-        .expect_warnings()
+        .expect_warning("pauses")
         .start();
     fs::remove_file(hookbox.folder().join("handlers/broken")).unwrap();
     for _ in 0..5 {
@@ -86,7 +87,7 @@ fn a_paused_handler_does_not_hold_up_the_others() {
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
 fn assert_paused_and_probed(break_it: impl FnOnce(&Running)) {
-    let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning("pauses").start();
     break_it(&hookbox);
     let event = hookbox.deliver(github::push());
     wait_until_paused(&hookbox);
@@ -95,6 +96,8 @@ fn assert_paused_and_probed(break_it: impl FnOnce(&Running)) {
     assert_eq!((job.failures, job.deferrals, job.lost), (0, 0, 0), "{job:?}");
     let reason = hookbox.inbox.texts("SELECT reason FROM handlers WHERE name = 'deploy'").remove(0);
     assert!(!reason.is_empty());
+    let status = hookbox.ok(&["status"]);
+    assert!(status.contains("paused") && status.contains("deploy"), "{status}");
     let other = hookbox.deliver(github::push());
     hookbox.install("deploy", &succeeds());
     for event in [&event, &other] {

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::running::{Done, finish};
 use crate::support::script::succeeds;
+use crate::support::wire::free_address;
 use crate::support::{BINARY, Hookbox, hookbox};
 
 const README: &str = include_str!("../../README.md");
@@ -109,7 +109,9 @@ fn as_script(blocks: &[Block]) -> String {
             "background" => {
                 let alive = "kill -0 $served || exit 1";
                 let command = block.text.trim();
-                script.push_str(&format!("{command} >&2 &\nserved=$!\nuntil hookbox health; do {alive}; done\n"));
+                script.push_str(&format!(
+                    "{command} >&2 &\nserved=$!\nuntil hookbox health >/dev/null 2>&1; do {alive}; done\n"
+                ));
             }
             "config" => {}
             other => panic!("nobody knows what to do with a block marked {other:?}"),
@@ -120,8 +122,7 @@ fn as_script(blocks: &[Block]) -> String {
 
 /// Stands before the real hookbox: whatever `init` writes listens on ports of this test.
 fn moved_ports() -> String {
-    let free: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let [hooks, admin] = [0, 1].map(|at| free[at].local_addr().unwrap());
+    let (hooks, admin) = (free_address(), free_address());
     let sections = format!("\\n[server]\\nlisten = \"{hooks}\"\\n[admin]\\nlisten = \"{admin}\"\\n");
     format!(
         "#!/bin/sh\n[ \"$1\" = init ] || exec '{BINARY}' \"$@\"\n'{BINARY}' \"$@\" || exit\n\

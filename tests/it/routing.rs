@@ -10,7 +10,7 @@ fn a_failing_handler_never_repeats_another() {
         .handler("fine", succeeds())
         .handler("flaky", fails(3).then_succeeds())
         .handler("hopeless", fails(99))
-        .expect_warnings()
+        .expect_failures()
         .start();
     let event = hookbox.deliver(github::push());
     until("every job to end", || {
@@ -29,7 +29,7 @@ fn a_failing_handler_never_repeats_another() {
 
 #[test]
 fn a_duplicate_never_runs_a_handler_again() {
-    let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_warnings().start();
+    let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let push = github::push();
     let event = hookbox.deliver(&push);
     hookbox.wait_for(&event, "dead");
@@ -63,7 +63,7 @@ fn handlers_take_what_their_globs_say() {
     ];
     let setup =
         cases.iter().fold(Hookbox::new(), |setup, (name, lines, _)| setup.handler_with(name, lines, succeeds()));
-    let hookbox = setup.expect_warnings().start();
+    let hookbox = setup.start();
     for event_type in types {
         let event = hookbox.deliver(Delivery::from("own").of_type(event_type));
         let mut expected: Vec<&str> =
@@ -127,7 +127,7 @@ fn the_overall_state_is_the_first_that_holds_among_the_jobs() {
         .handler_with("waits", hourly, fails(9))
         .handler("dies", sh("exit 65"))
         .handler("runs", waits_for("gate").then_succeeds())
-        .expect_warnings()
+        .expect_failures()
         .start();
     let event = hookbox.deliver(github::push());
     let ids: Vec<i64> = hookbox.inbox.jobs("github", &event.id).iter().map(|job| job.id).collect();

@@ -2,10 +2,11 @@
 
 use rustix::process::Signal;
 
-use crate::support::delivery::Delivery;
+use crate::support::delivery::{Delivery, secret_of};
 use crate::support::hookbox::{handler_lines, install};
 use crate::support::script::{sh, succeeds, waits_for};
-use crate::support::{Hookbox, Running, github, until};
+use crate::support::wire::free_address;
+use crate::support::{Event, Hookbox, Running, github, until};
 
 const WRONG: &str = r#"[server]
 listen = "127.0.0.1:0"
@@ -79,7 +80,10 @@ fn check_accepts_what_serve_accepts() {
 #[test]
 fn the_example_configuration_is_accepted() {
     let text = include_str!("../../hookbox.example.toml");
-    let hookbox = Hookbox::new().environment("GITHUB_WEBHOOK_SECRET", "s").configured(text);
+    let hookbox = Hookbox::new()
+        .environment("GITHUB_WEBHOOK_SECRET", "s")
+        .environment("APP_WEBHOOK_SECRET", "s")
+        .configured(text);
     install(hookbox.folder(), "deploy-on-push.sh", &succeeds());
     hookbox.write();
     let done = hookbox.run(&["check"]);
@@ -140,12 +144,25 @@ fn a_reload_that_is_wrong_changes_nothing_and_says_why() {
 }
 
 #[test]
+fn the_verb_reload_says_what_came_of_it() {
+    let address = free_address();
+    let hookbox = Hookbox::new().admin(&format!("listen = \"{address}\"")).expect_warning("changes nothing").start();
+    let kept = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
+    hookbox.rewrite(|text| format!("no_such_key = 1\n{text}"));
+    let refused = hookbox.run(&["reload"]);
+    assert!(matches!(refused.status, Some(1 | 2)), "{refused:?}");
+    assert!(refused.stderr.contains("no_such_key"), "{refused:?}");
+    hookbox.rewrite(|_| kept);
+    hookbox.ok(&["reload"]);
+}
+
+#[test]
 fn what_cannot_change_while_serving_is_refused_by_name() {
     for (old, new, key) in [
         ("[server]\nlisten = \"127.0.0.1:0\"", "[server]\nlisten = \"127.0.0.1:1\"", "server.listen"),
         ("[inbox]\n", "[inbox]\npath = \"other.db\"\n", "inbox.path"),
     ] {
-        let hookbox = Hookbox::new().expect_warnings().start();
+        let hookbox = Hookbox::new().expect_warning("takes a restart").start();
         hookbox.rewrite(|text| {
             assert!(text.contains(old), "{text}");
             text.replace(old, new)
@@ -159,7 +176,7 @@ fn what_cannot_change_while_serving_is_refused_by_name() {
 #[test]
 fn jobs_of_a_handler_that_is_gone_stay_pending_and_are_shown() {
     let hourly = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
-    let mut hookbox = Hookbox::new().handler_with("deploy", hourly, sh("exit 1")).expect_warnings().start();
+    let mut hookbox = Hookbox::new().handler_with("deploy", hourly, sh("exit 1")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
     assert!(hookbox.stop().success());
@@ -186,6 +203,41 @@ fn a_running_attempt_keeps_the_settings_it_started_with() {
     hookbox.open_gate("gate");
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["exit 0"]);
+}
+
+#[test]
+fn an_attempt_of_a_handler_that_a_reload_removes_ends_as_it_would_have() {
+    let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "running");
+    hookbox.rewrite(|text| text.split("[handlers.deploy]").next().unwrap().to_owned());
+    reload(&hookbox);
+    hookbox.open_gate("gate");
+    hookbox.wait_for(&event, "succeeded");
+}
+
+#[test]
+fn a_reload_changes_how_many_attempts_run_at_once() {
+    let gated = waits_for("$HOOKBOX_EVENT_ID").then_succeeds();
+    let hookbox = Hookbox::new().dispatch("workers = 1").handler_with("deploy", "concurrency = 1", gated).start();
+    let events: Vec<Event> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
+    hookbox.wait_for(&events[0], "running");
+    hookbox.rewrite(|text| text.replace("workers = 1", "workers = 3").replace("concurrency = 1", "concurrency = 3"));
+    reload(&hookbox);
+    events[..3].iter().for_each(|event| hookbox.wait_for(event, "running"));
+    events.iter().for_each(|event| hookbox.open_gate(&event.id));
+    events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
+}
+
+#[test]
+fn a_secret_that_a_reload_replaces_is_no_longer_believed() {
+    let hookbox = Hookbox::new().start();
+    hookbox.deliver(github::push());
+    let old = secret_of("github");
+    hookbox.rewrite(|text| text.replace(&old, "the-new-secret"));
+    reload(&hookbox);
+    assert_eq!(hookbox.send(&github::push()).status, 401);
+    hookbox.deliver(github::push().with_secret("the-new-secret"));
 }
 
 /// Reloads, and waits until a source that is new with it answers.

@@ -11,7 +11,7 @@ use crate::support::{Event, Hookbox, Running, github, until};
 #[test]
 fn a_hookbox_with_nothing_to_do_stops_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+        let mut hookbox = hookbox().handler("deploy", succeeds()).start();
         let event = hookbox.deliver(github::push());
         hookbox.wait_for(&event, "succeeded");
         let idle: Vec<Wire> = (0..8).map(|_| Wire::open(hookbox.hooks()).unwrap()).collect();
@@ -26,7 +26,7 @@ fn a_hookbox_with_nothing_to_do_stops_at_once() {
 
 #[test]
 fn the_write_ahead_log_is_empty_after_a_stop() {
-    let mut hookbox = Hookbox::new().start();
+    let mut hookbox = hookbox().start();
     for _ in 0..20 {
         hookbox.deliver(github::push());
     }
@@ -37,20 +37,13 @@ fn the_write_ahead_log_is_empty_after_a_stop() {
 
 #[test]
 fn a_request_under_way_is_answered_before_hookbox_ends() {
-    let mut hookbox = Hookbox::new().start();
+    let mut hookbox = hookbox().start();
     let push = github::push();
     let request = push.render();
-    let mut wire = Wire::open(hookbox.hooks()).unwrap();
-    let mut headers = request.headers.clone();
-    headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
-    let (first, second) = request.body.split_at(5);
-    wire.write_head("POST", &request.path, &headers).unwrap();
-    wire.write(first).unwrap();
-    // Once a later request has been answered, the half one has surely been taken in.
-    hookbox.deliver(github::push());
+    let mut wire = Wire::begin(hookbox.hooks(), &request, 5).unwrap();
     hookbox.signal(Signal::TERM);
     until("new connections to be refused", || turned_away(&hookbox).then_some(()));
-    wire.write(second).unwrap();
+    wire.write(&request.body[5..]).unwrap();
     let reply = wire.reply().unwrap();
     assert!(matches!(reply.status, 200 | 503), "{}", reply.status);
     assert!(hookbox.wait_for_end().success());
@@ -59,8 +52,25 @@ fn a_request_under_way_is_answered_before_hookbox_ends() {
 }
 
 #[test]
+fn a_request_that_waits_for_a_held_database_is_answered_before_hookbox_ends() {
+    let mut hookbox = hookbox().start();
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let push = github::push();
+    let request = push.render();
+    let mut wire = Wire::begin(hookbox.hooks(), &request, request.body.len()).unwrap();
+    hookbox.signal(Signal::TERM);
+    until("new connections to be refused", || turned_away(&hookbox).then_some(()));
+    holder.execute_batch("COMMIT").unwrap();
+    let status = wire.reply().unwrap().status;
+    assert!(matches!(status, 200 | 503), "{status}");
+    assert!(hookbox.wait_for_end().success());
+    assert!(status == 503 || hookbox.inbox.state("github", &push.id).is_some());
+}
+
+#[test]
 fn under_load_every_200_is_stored_and_no_answer_is_torn() {
-    let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let mut hookbox = hookbox().handler("deploy", succeeds()).start();
     let address = hookbox.hooks();
     let acknowledged = std::sync::Mutex::new(Vec::new());
     let torn: usize = std::thread::scope(|scope| {
@@ -80,10 +90,8 @@ fn under_load_every_200_is_stored_and_no_answer_is_torn() {
 
 #[test]
 fn a_handler_that_ends_within_the_grace_has_succeeded() {
-    let mut hookbox = Hookbox::new()
-        .dispatch("shutdown_grace = \"20s\"")
-        .handler("deploy", waits_for("gate").then_succeeds())
-        .start();
+    let mut hookbox =
+        hookbox().dispatch("shutdown_grace = \"20s\"").handler("deploy", waits_for("gate").then_succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");
     hookbox.signal(Signal::TERM);
@@ -97,8 +105,7 @@ fn a_handler_that_ends_within_the_grace_has_succeeded() {
 #[test]
 fn a_handler_that_outlasts_the_grace_is_stopped_and_runs_again_uncounted() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" -gt 1 ]; then exit 0; fi\ntrap '' TERM").then(waits_for("never"));
-    let mut hookbox =
-        Hookbox::new().dispatch("shutdown_grace = \"200ms\"").handler("deploy", script).expect_warnings().start();
+    let mut hookbox = hookbox().dispatch("shutdown_grace = \"200ms\"").handler("deploy", script).start();
     let event = hookbox.deliver(github::push());
     until("the handler to have started", || (hookbox.starts("deploy").len() == 1).then_some(()));
     let started = Instant::now();
@@ -116,7 +123,7 @@ fn a_handler_that_outlasts_the_grace_is_stopped_and_runs_again_uncounted() {
 fn what_was_not_begun_before_a_stop_is_done_after_the_next_start() {
     let script = sh("if [ \"$HOOKBOX_EVENT_TYPE\" = first ]; then").then(waits_for("gate")).then(sh("fi"));
     let mut hookbox =
-        Hookbox::new().dispatch("workers = 1").dispatch("shutdown_grace = \"20s\"").handler("deploy", script).start();
+        hookbox().dispatch("workers = 1").dispatch("shutdown_grace = \"20s\"").handler("deploy", script).start();
     let first = hookbox.deliver(github::push().of_type("first"));
     hookbox.wait_for(&first, "running");
     let events: Vec<Event> = (0..5).map(|_| hookbox.deliver(github::push())).collect();
@@ -128,6 +135,11 @@ fn what_was_not_begun_before_a_stop_is_done_after_the_next_start() {
     hookbox.start_again();
     events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
     assert_eq!(hookbox.starts("deploy").len(), 6);
+}
+
+/// A hookbox that will be stopped while somebody connects: the web server says so of a connection that it then drops.
+fn hookbox() -> Hookbox {
+    Hookbox::new().allow_warning("No workers")
 }
 
 /// Whether a new delivery finds nobody, or is told to come again.

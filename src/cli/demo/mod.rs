@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Plays every act; returns what happened that should not have.
 fn play(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
     let mut surprises = Vec::new();
-    let mut rows = Rows::new(&["provider", "event", "sent", "answer", "so it was"]);
+    let mut rows = Rows::new(&["provider", "event", "sent", "answer", "outcome"]);
     for act in ACTS {
         let answer = deliver(app, config, act)?;
         let meaning = act.meaning(answer.status, &String::from_utf8_lossy(&answer.body));
@@ -126,13 +126,20 @@ fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
 /// Prints what became of every event; returns what should not have.
 fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
     let mut ran = Vec::new();
-    let mut rows = Rows::new(&["event", "handler", "attempts", "state", "last line of output"]);
+    let mut rows = Rows::new(&["event", "handler", "attempts", "state", "what happened", "last line of output"]);
     let events = desk.read(|inbox| view::events(inbox, &EventFilter::default(), Page { before: None, limit: 100 }))?;
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
         let jobs = desk.read(|inbox| view::detail(inbox, event.seq))?.map(|detail| detail.jobs).unwrap_or_default();
         if jobs.is_empty() {
-            rows.add_cells([text(&name), text("(none takes it)"), text(""), state(event.state.as_str()), text("")]);
+            rows.add_cells([
+                text(&name),
+                text("(none takes it)"),
+                text(""),
+                state(event.state.as_str()),
+                text("kept"),
+                text(""),
+            ]);
         }
         for Ledger { job, attempts } in jobs {
             let endings: Vec<_> = attempts.iter().filter_map(|attempt| attempt.ending).map(Ending::as_str).collect();
@@ -144,6 +151,7 @@ fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
                 text(&job.handler),
                 text(&endings.join(", ")),
                 state(job.state.as_str()),
+                text(script::in_words(&endings, job.state)),
                 text(last),
             ]);
             ran.push((job.handler, endings, job.state));
@@ -160,7 +168,7 @@ fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> Result<(), Failure
     let (file_shown, url) = (file.display(), app.hooks_url());
     let mut out = io::stdout();
     writeln!(out, "It goes on serving until Ctrl-C. From another terminal:\n")?;
-    writeln!(out, "  sqlite3 -readonly -box {} 'SELECT * FROM inbox'", folder.join("hookbox.db").display())?;
+    writeln!(out, "  sqlite3 -readonly -box {} 'select * from inbox'", folder.join("hookbox.db").display())?;
     writeln!(out, "  hookbox events --config {file_shown}")?;
     writeln!(out, "  hookbox send github --type push --url {url} --config {file_shown}")?;
     Ok(app.run(calls, &|| config::read(file, &variable))?)

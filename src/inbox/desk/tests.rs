@@ -1,7 +1,11 @@
+//! Which files a person's way in opens, and which it refuses and leaves as they are.
+//!
+//! Over real files in a scratch folder, some of them in the hands of another process.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 fn refusal(path: &Path) -> String {
     Desk::open(path).unwrap_err().to_string()
@@ -34,7 +38,7 @@ fn a_file_that_is_no_inbox_is_refused_and_left_as_it_is() {
 #[test]
 fn another_version_is_refused_with_what_to_do() {
     let sample = Sample::new();
-    for (version, hint) in [(2, "newer"), (0, "serve")] {
+    for (version, hint) in [(SCHEMA_VERSION + 1, "newer"), (SCHEMA_VERSION - 1, "serve")] {
         sample.run(&format!("PRAGMA user_version = {version}"));
         let error = Desk::open(&sample.path()).unwrap_err();
         assert!(error.is_wrong_file());

@@ -1,7 +1,11 @@
+//! Retry, replay and skip: which jobs they take, which they leave and why, and what the rows hold afterwards.
+//!
+//! Every change is planned and applied as the command line does it.
+
 use super::*;
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 const NOW: Millis = Millis(5000);
 

@@ -1,10 +1,11 @@
-//! What people ask the inbox: lists, one event with everything, its body.
+//! What people ask the inbox: lists, one event or refusal with everything, its body.
 //!
 //! Every function takes an open connection and reads in one short statement, newest first, with a limit: a
 //! reader that stays open would keep the write-ahead log from shrinking. Nothing here changes anything.
 
 mod filter;
 mod find;
+mod refusals;
 mod rows;
 mod status;
 
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 pub use filter::{Arrived, EventFilter, JobFilter, Page};
 pub(super) use filter::{Conditions, one_of, text};
 pub use find::{Found, Pruned, find};
+pub use refusals::{Kept, Refusal, refusal, refusals, token_key};
 pub use rows::{Attempt, Detail, Event, Job, Ledger};
 pub use status::{HandlerStatus, SourceStatus, Status, handlers, sources, status};
 

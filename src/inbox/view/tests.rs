@@ -1,7 +1,11 @@
+//! Lists, finds and sums over a scratch inbox: filters, pages, ambiguous names, states.
+//!
+//! What a person is shown must agree with the views of `schema.sql`.
+
 use super::*;
 use crate::clock::Millis;
 use crate::event::JobState;
-use crate::inbox::sample::Sample;
+use crate::inbox::tests::Sample;
 
 const ALL: Page = Page { before: None, limit: 100 };
 

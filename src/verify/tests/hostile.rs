@@ -1,4 +1,6 @@
 //! Noise is refused, whatever it is made of, and nothing panics.
+//!
+//! Random headers, bodies and queries against every row of the table; whatever is let through is a failure.
 
 use proptest::prelude::*;
 

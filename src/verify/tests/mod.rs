@@ -1,7 +1,11 @@
 //! The engine against published vectors, against every row of the table, and against noise.
+//!
+//! Sources are made of the embedded rows, time stands still, and signatures come from outside the engine where
+//! somebody has published them.
 
 mod batches;
 mod hostile;
+mod mask;
 mod names;
 mod published;
 mod table;
@@ -11,6 +15,7 @@ mod walk;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::Guards;
 use crate::provider::{Row, find};
 use crate::secret::Secret;
 
@@ -30,6 +35,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         verify_token: None,
         url: None,
         max_body: 1 << 20,
+        guards: Guards::default(),
     }
 }
 

@@ -1,4 +1,6 @@
 //! Ids, types and handshakes of deliveries whose signature holds.
+//!
+//! What cannot be told apart is refused as malformed, never stored under a guess.
 
 use super::*;
 use crate::provider::sample;

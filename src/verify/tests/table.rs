@@ -1,4 +1,6 @@
 //! The rows that most people use, in every detail: what is genuine gets in, and nothing else does.
+//!
+//! One case per row says what its delivery looks like; each test walks all of them with one thing changed.
 
 use super::*;
 use crate::provider::{Proof, Syntax, TimestampPlace, sample};

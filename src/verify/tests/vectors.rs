@@ -1,4 +1,6 @@
 //! Signatures that others made: from providers' documentation and SDK test suites, or from Python's `hmac`.
+//!
+//! Each names its source. None was made by the code that it tests.
 
 use super::*;
 

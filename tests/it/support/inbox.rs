@@ -50,7 +50,37 @@ pub struct Job {
     pub replays: i64,
 }
 
+/// A row of `refusals`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub id: i64,
+    pub source: String,
+    pub status: i64,
+    pub reason: String,
+    pub remote: Option<String>,
+    pub headers: String,
+    pub body: Vec<u8>,
+    pub body_bytes: i64,
+}
+
 impl Inbox {
+    /// What is kept of refused deliveries, oldest first.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let sql = "SELECT id, source, status, reason, remote, headers, body, body_bytes FROM refusals ORDER BY id";
+        self.rows(sql, [], |row| {
+            Ok(Refusal {
+                id: row.get(0)?,
+                source: row.get(1)?,
+                status: row.get(2)?,
+                reason: row.get(3)?,
+                remote: row.get(4)?,
+                headers: row.get(5)?,
+                body: row.get(6)?,
+                body_bytes: row.get(7)?,
+            })
+        })
+    }
+
     /// Every row that a query gives.
     pub fn rows<T>(&self, sql: &str, values: impl Params, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::delivery::Delivery;
 use super::hookbox::{Hookbox, install};
-use super::inbox::{Attempt, Inbox, Job};
+use super::inbox::{Attempt, Inbox, Job, Refusal};
 use super::script::Script;
 use super::wait::{until, until_within};
 use super::wire::{Reply, Wire};
@@ -154,6 +154,11 @@ impl Running {
     }
 
     // ---- what became of it ----
+
+    /// Waits until so many refusals are kept, and returns them, oldest first.
+    pub fn rows_of_refusals(&self, count: usize) -> Vec<Refusal> {
+        until(&format!("{count} refusals"), || Some(self.inbox.refusals()).filter(|rows| rows.len() == count))
+    }
 
     /// Waits until an event is in this overall state.
     pub fn wait_for(&self, event: &Event, state: &str) {
@@ -298,10 +303,11 @@ impl Running {
 
     fn assert_quiet(&self) {
         let loud: Vec<String> = self.log().into_iter().filter(|line| is_loud(line)).collect();
-        let unexpected: Vec<&String> =
-            loud.iter().filter(|line| !self.setup.expected.iter().any(|part| line.contains(part))).collect();
+        let (expected, allowed) = (&self.setup.expected, &self.setup.allowed);
+        let is_new = |line: &&String| !expected.iter().chain(allowed).any(|part| line.contains(part));
+        let unexpected: Vec<&String> = loud.iter().filter(is_new).collect();
         assert!(unexpected.is_empty(), "warnings that no test expected: {unexpected:#?}");
-        for part in self.setup.expected.iter().filter(|part| !part.is_empty()) {
+        for part in expected {
             assert!(loud.iter().any(|line| line.contains(part)), "no warning with {part:?} among {loud:#?}");
         }
     }
@@ -352,7 +358,8 @@ fn pid(id: u32) -> Pid {
 }
 
 fn address(lines: &[String], before: &str) -> Option<SocketAddr> {
-    lines.iter().find_map(|line| line.split_once(before)).and_then(|(_, rest)| rest.trim().parse().ok())
+    let (_, rest) = lines.iter().find_map(|line| line.split_once(before))?;
+    rest.split(|letter: char| !matches!(letter, '0'..='9' | '.' | ':')).next()?.parse().ok()
 }
 
 /// Whether a line of the log is a warning or an error.

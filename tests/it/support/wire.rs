@@ -1,8 +1,11 @@
 //! HTTP/1.1 by hand, so that a test can be slow, rude or half-finished.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
+
+use super::delivery::Rendered;
 
 /// One connection.
 pub struct Wire {
@@ -16,6 +19,15 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+/// An address for those who must name it beforehand: below the ports that the system gives to whoever asks for any.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 500).unwrap() * 20;
+    let port = || first + NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut candidates = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], port())));
+    candidates.find(|address| TcpListener::bind(address).is_ok()).unwrap()
 }
 
 impl Reply {
@@ -75,6 +87,18 @@ impl Wire {
         self.reply()
     }
 
+    /// Sends a request up to this many bytes of its body, and returns once the server has taken it up.
+    pub fn begin(address: SocketAddr, request: &Rendered, bytes: usize) -> io::Result<Self> {
+        let mut wire = Self::open(address)?;
+        let mut headers = request.headers.clone();
+        headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
+        headers.push(("Expect".to_owned(), "100-continue".to_owned()));
+        wire.write_head("POST", &request.path, &headers)?;
+        assert_eq!(wire.reply()?.status, 100, "the server was expected to take up the request");
+        wire.write(&request.body[..bytes])?;
+        Ok(wire)
+    }
+
     /// Reads the head of an answer to HEAD, which has no body whatever its headers say; returns the status.
     pub fn status_alone(&mut self) -> io::Result<u16> {
         Ok(self.read_head()?.0)
@@ -95,6 +119,11 @@ impl Wire {
     /// How many bytes of an answer are there that nobody has read.
     pub fn unread(&self) -> usize {
         self.unread.len()
+    }
+
+    /// Says that nothing more will come.
+    pub fn end_of_request(&self) {
+        self.stream.shutdown(Shutdown::Write).ok();
     }
 
     /// Ends the connection in both directions.

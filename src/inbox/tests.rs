@@ -1,4 +1,6 @@
 //! A scratch inbox for the tests of this room, built from `schema.sql`.
+//!
+//! Rows go in by short names and lines of text come out; the file goes with the value.
 
 use std::path::PathBuf;
 

@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+// Tells a chat about an event, through an incoming webhook as Slack, Mattermost and others have them. By hand:
+//
+//   hookbox send --print github --type push | handlers/notify.mjs
+//
+// NOTIFY_URL   the address of the incoming webhook; without it the message is only printed
+//
+// hookbox hands it on when the handler names it: env = ["NOTIFY_URL"]
+// A message may come twice, as when the connection breaks before the answer: an incoming webhook takes no idempotency key.
+
+import { writeFileSync } from "node:fs";
+
+const { HOOKBOX_SOURCE, HOOKBOX_EVENT_TYPE, HOOKBOX_EVENT_ID, HOOKBOX_RESULT, NOTIFY_URL } = process.env;
+
+/** Tells hookbox more than an exit status can; tells a person, when run by hand. */
+function say(words) {
+  if (HOOKBOX_RESULT) writeFileSync(HOOKBOX_RESULT, JSON.stringify(words));
+  console.error(words);
+}
+
+async function readBody() {
+  const chunks = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** One line: where from, what, about what, by whom. Bodies that are not JSON still make one. */
+function message(body) {
+  let event = {};
+  try {
+    event = JSON.parse(body) ?? {};
+  } catch {
+    // its type and id will do
+  }
+  const about = event.repository?.full_name ?? event.project?.path_with_namespace ?? event.data?.object?.id;
+  const by = event.sender?.login ?? event.user_username;
+  const what = [HOOKBOX_SOURCE ?? "by hand", HOOKBOX_EVENT_TYPE || event.type || "event", about, by && `by ${by}`];
+  return `${what.filter(Boolean).join(" ")} (${HOOKBOX_EVENT_ID ?? event.id ?? "no id"})`;
+}
+
+async function post(text) {
+  const answer = await fetch(NOTIFY_URL, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ text }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const words = (await answer.text()).slice(0, 200);
+  if (answer.ok) return 0;
+  if (answer.status === 429 || answer.status === 503) {
+    const seconds = Number.parseInt(answer.headers.get("Retry-After"), 10);
+    say({ retry_after: `${Number.isNaN(seconds) ? 30 : seconds}s`, note: `the chat answered ${answer.status}` });
+    return 75;
+  }
+  if ([400, 413, 422].includes(answer.status)) {
+    say({ dead: `the chat does not take this message: ${answer.status} ${words}` });
+    return 65;
+  }
+  console.error(`the chat answered ${answer.status} ${words}`);
+  return 1;
+}
+
+const text = message(await readBody());
+console.log(text);
+if (NOTIFY_URL) {
+  // An address that cannot be reached is a failure: it is tried again with growing pauses.
+  process.exitCode = await post(text).catch((error) => {
+    console.error(`the chat cannot be reached: ${error.cause?.message ?? error.message}`);
+    return 1;
+  });
+}

@@ -1,0 +1,75 @@
+//! How the scheduler ends: nothing more is claimed, what runs gets its grace, and every ending is written.
+//!
+//! Handlers are waited for, then asked (TERM), then killed, all within the grace. An ending that the inbox does not take
+//! until the very end counts as lost at the next start, so that its job runs again.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::{RETRY_TURN, Scheduler};
+use crate::handler::Why;
+
+/// Share of the grace after which running handlers are asked to end.
+const ASKED_AFTER: f64 = 0.75;
+/// From KILL to giving up on a worker that still does not come back.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+
+impl Scheduler {
+    /// Claims nothing more; waits, asks, kills; writes every ending.
+    pub(super) fn stop(mut self) {
+        let grace = self.settings.dispatch.shutdown_grace;
+        let began = Instant::now();
+        self.wait_until(began + grace.mul_f64(ASKED_AFTER));
+        for running in self.running.values() {
+            running.cancel.stop(Why::Shutdown);
+        }
+        self.wait_until(began + grace);
+        for running in self.running.values() {
+            running.cancel.kill();
+        }
+        let given_up_at = Instant::now() + GIVE_UP_AFTER;
+        self.wait_until(given_up_at);
+        while !self.write_news() && !self.is_inbox_lost && Instant::now() < given_up_at {
+            std::thread::park_timeout(RETRY_TURN);
+        }
+        if !self.running.is_empty() || !self.finished.is_empty() {
+            let unknown = self.running.len() + self.finished.len();
+            log::error!("the endings of {unknown} attempts could not be written; they count as lost at the next start");
+            return;
+        }
+        self.workers.join();
+        if let Err(error) = fs::remove_dir_all(&self.settings.results) {
+            log::debug!("{} could not be removed: {error}", self.settings.results.display());
+        }
+    }
+
+    /// Until nothing runs or the time has come; endings are written as they arrive.
+    fn wait_until(&mut self, deadline: Instant) {
+        while !self.running.is_empty() {
+            let Ok(done) = self.endings.recv_deadline(deadline) else { return };
+            self.end(done);
+            for done in self.endings.try_iter().collect::<Vec<_>>() {
+                self.end(done);
+            }
+            self.write_news();
+        }
+    }
+
+    /// Writes what the inbox does not know yet, and claims nothing. Whether it knows everything now.
+    fn write_news(&mut self) -> bool {
+        if self.finished.is_empty() && self.changed.is_empty() {
+            return true;
+        }
+        let turn = self.news();
+        match self.inbox.turn(turn) {
+            Ok(turned) => {
+                self.take_in(turned);
+                true
+            }
+            Err(error) => {
+                self.is_passing(&error);
+                false
+            }
+        }
+    }
+}

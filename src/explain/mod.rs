@@ -1,0 +1,143 @@
+//! Why was this delivery refused, and which change would have made it match?
+//!
+//! A refusal as it was kept comes in, with the sources as they are configured; sentences for the operator go out.
+//! The verifier is asked about one change after another, so that nothing is computed here that could be shown: no
+//! secret and no expected signature is in any sentence. Pure; whoever asks reads the inbox.
+
+mod body;
+mod case;
+mod headers;
+mod json;
+mod moment;
+mod scheme;
+mod secret;
+mod standing;
+mod url;
+
+use std::sync::Arc;
+
+use crate::config::Source;
+use crate::refused::Refused;
+use crate::secret::DigestKey;
+
+pub use standing::{Standing, stand};
+
+use case::Case;
+
+/// One cause: what it is, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// One sentence.
+    pub what: String,
+    /// One sentence.
+    pub change: String,
+}
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Explanation {
+    /// The likeliest first; none where nothing that was tried makes it match.
+    pub findings: Vec<Finding>,
+    /// What was tried, in words.
+    pub tried: Vec<&'static str>,
+}
+
+/// Looks for causes of one kind.
+type Look = fn(&Case<'_>) -> Vec<Finding>;
+
+/// What is tried where a signature does not match, in this order.
+const CAUSES: &[(&str, Look)] = &[
+    ("every secret of every source", secret::other),
+    ("secrets with and without white space, newlines, quotes and prefixes, decoded and not", secret::otherwise_written),
+    (
+        "its signature made with another hash, in another encoding, behind another prefix, over other content",
+        scheme::otherwise_signed,
+    ),
+    ("`url` with and without slash, port and query, http for https, another host", url::otherwise_written),
+    ("its time signed in another unit than it was sent in", scheme::other_time),
+    (
+        "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
+        body::otherwise_written,
+    ),
+];
+
+impl Finding {
+    fn new(what: impl Into<String>, change: impl Into<String>) -> Self {
+        Self { what: what.into(), change: change.into() }
+    }
+}
+
+/// Explains one refusal. `sources` are those that are configured, and `key` what its tokens were digested with.
+#[must_use]
+pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKey>) -> Explanation {
+    let only = |finding: Finding| Explanation { findings: vec![finding], tried: Vec::new() };
+    if let Some(finding) = before_the_signature(refused) {
+        return only(finding);
+    }
+    let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
+        return only(Finding::new(
+            format!("Its source `{}` is not in the configuration, or cannot be read from it.", refused.source),
+            "Mend or restore that section of the configuration first; `hookbox check` tells what is wrong.",
+        ));
+    };
+    let case = Case::new(refused, source, sources, key);
+    if let Some(finding) = moment::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
+        return only(finding);
+    }
+    let mut tried = Vec::new();
+    let mut findings = headers::missing(&case);
+    if !findings.is_empty() {
+        return Explanation { findings, tried };
+    }
+    if !refused.is_whole() && !case.needs_no_body() {
+        let bytes = refused.body_bytes;
+        findings.push(Finding::new(
+            format!(
+                "Of its {bytes} bytes {} were kept, so its signature cannot be computed again.",
+                refused.body.len()
+            ),
+            "Have the provider send a shorter one, such as its test event, and explain that.",
+        ));
+        return Explanation { findings, tried };
+    }
+    for (what, look) in CAUSES {
+        tried.push(*what);
+        findings.extend(look(&case));
+        if !findings.is_empty() {
+            break;
+        }
+    }
+    Explanation { findings, tried }
+}
+
+/// What was turned away before its signature counted, or after.
+fn before_the_signature(refused: &Refused) -> Option<Finding> {
+    let limits = "Raise `max_body` of the source";
+    Some(match refused.status {
+        403 if refused.reason.contains("allow_ips") => Finding::new(
+            format!(
+                "It came from {}, and {}.",
+                refused.remote.as_deref().unwrap_or("nowhere that can be told"),
+                refused.reason
+            ),
+            "Put the provider's networks into the source's `allow_ips`; behind a proxy, name the proxy in \
+             `server.trusted_proxies`, so that the client's own address counts.",
+        ),
+        408 => Finding::new(
+            "It did not arrive within `server.request_timeout`.",
+            "Look at the proxy and the network between the provider and hookbox, or give requests more time.",
+        ),
+        413 => Finding::new(
+            format!("Its body of {} bytes is over the limit ({}).", refused.body_bytes, refused.reason),
+            format!("{limits}, or have the provider send less."),
+        ),
+        429 => Finding::new(
+            "It is genuine, and more came than the source's `rate_limit` lets through.",
+            "Raise `rate_limit` if that many are meant to come; `hookbox reverify` takes this one in.",
+        ),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

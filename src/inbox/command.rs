@@ -1,0 +1,68 @@
+//! What the writer is asked to do, how commands gather into a batch, and how a batch is turned away.
+//!
+//! Every command that is taken from the queue is answered exactly once, whatever happens to its batch.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::accept::Delivery;
+use super::turn::{Turn, Turned};
+use super::{InboxError, NotStored};
+use crate::config::Durability;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Accept(Delivery),
+    Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
+    Durability(Durability),
+}
+
+impl Command {
+    /// Roughly what it adds to the transaction.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Accept(delivery) => delivery.routed.bytes(),
+            Self::Turn(..) | Self::Durability(_) => 0,
+        }
+    }
+}
+
+/// What may still join a batch.
+pub(super) struct Gathering<'a> {
+    pub(super) queue: &'a Receiver<Command>,
+    /// Commands in the last batch.
+    pub(super) expected: usize,
+    /// How long to wait for as many.
+    pub(super) patience: Duration,
+    pub(super) until: Option<Instant>,
+}
+
+impl Gathering<'_> {
+    /// What waits; or, when the last batch was larger, what comes within a moment.
+    pub(super) fn next(&mut self, written: usize) -> Option<Command> {
+        let waiting = self.queue.try_recv().ok();
+        if waiting.is_some() || written >= self.expected {
+            return waiting;
+        }
+        let until = *self.until.get_or_insert_with(|| Instant::now() + self.patience);
+        self.queue.recv_deadline(until).ok()
+    }
+}
+
+pub(super) fn refuse_all(batch: Vec<Command>, why: &NotStored) {
+    for command in batch {
+        match command {
+            Command::Accept(delivery) => delivery.answer(Err(why.clone())),
+            Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
+            Command::Durability(_) => {}
+        }
+    }
+}
+
+pub(super) fn reply(answer: &Sender<Result<Turned, InboxError>>, result: Result<Turned, InboxError>) {
+    if answer.send(result).is_err() {
+        log::debug!("nobody waits for a turn any more");
+    }
+}

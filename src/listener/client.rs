@@ -1,0 +1,233 @@
+//! Where a request came from: the peer, or whom trusted proxies name in X-Forwarded-For or Forwarded (RFC 7239).
+//!
+//! Read from the right: the last address that is not a trusted proxy is the client. What stands left of it was written
+//! by the client itself and is never believed. What cannot be told is not guessed at.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
+
+use crate::config::Proxies;
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED: &str = "forwarded";
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    At(IpAddr),
+    /// Through a unix socket, which has no address.
+    Socket,
+    /// A trusted proxy said something that is no address.
+    Unclear(Unclear),
+}
+
+/// Why it cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unclear {
+    NoAddress(&'static str),
+    Disagreement,
+}
+
+pub(super) fn client_of(http: &HttpRequest, proxies: &Proxies) -> Client {
+    client(http.peer_addr().map(|peer| peer.ip()), http.headers(), proxies)
+}
+
+fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Client {
+    let is_trusted = |address: IpAddr| proxies.networks.contain(address);
+    let itself = match peer {
+        Some(peer) => Client::At(peer.to_canonical()),
+        None => Client::Socket,
+    };
+    if !peer.map_or(proxies.unix, is_trusted) {
+        return itself;
+    }
+    let lines = |name| headers.get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let list: Vec<_> =
+        lines(X_FORWARDED_FOR).flat_map(|line| line.split(',').map(hop_of_list).collect::<Vec<_>>()).collect();
+    let elements: Vec<_> =
+        lines(FORWARDED).flat_map(|line| split(&line, ',').map(hop_of_element).collect::<Vec<_>>()).collect();
+    let mut named = [(X_FORWARDED_FOR, list), (FORWARDED, elements)].into_iter().filter_map(|(name, hops)| {
+        let mut client = None;
+        for hop in hops.into_iter().rev().filter(|hop| *hop != Hop::Nothing) {
+            let Hop::At(hop) = hop else { return Some(Client::Unclear(Unclear::NoAddress(name))) };
+            client = Some(Client::At(hop));
+            if !is_trusted(hop) {
+                break;
+            }
+        }
+        client
+    });
+    match (named.next(), named.next()) {
+        (None, _) => itself,
+        (Some(one), Some(other)) if one != other => Client::Unclear(Unclear::Disagreement),
+        (Some(one), _) => one,
+    }
+}
+
+/// What a proxy wrote of whom it heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hop {
+    At(IpAddr),
+    /// No address.
+    Unknown,
+    /// Nothing between two commas.
+    Nothing,
+}
+
+/// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`
+fn hop_of_list(text: &str) -> Hop {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    match address {
+        Some(address) => Hop::At(IpAddr::to_canonical(&address)),
+        None if text.is_empty() => Hop::Nothing,
+        None => Hop::Unknown,
+    }
+}
+
+/// `for=192.0.2.1;proto=http`, `For="[2001:db8::1]:4711"`
+fn hop_of_element(element: &str) -> Hop {
+    let mut pairs = split(element, ';').filter_map(|pair| pair.split_once('='));
+    match pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for")) {
+        Some((_, value)) => {
+            let value = value.trim();
+            match hop_of_list(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)) {
+                Hop::At(address) => Hop::At(address),
+                Hop::Unknown | Hop::Nothing => Hop::Unknown,
+            }
+        }
+        None if element.is_empty() => Hop::Nothing,
+        None => Hop::Unknown,
+    }
+}
+
+/// Parts between separators that stand outside of quotes.
+fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(move |character| {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ => return character == separator && !is_quoted,
+        }
+        false
+    });
+    parts.map(str::trim)
+}
+
+impl Client {
+    /// The address, where there is one.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Socket | Self::Unclear(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => write!(f, "the client's address {address}"),
+            Self::Socket => f.write_str("a client of a unix socket has no address, and"),
+            Self::Unclear(Unclear::NoAddress(name)) => {
+                write!(f, "a trusted proxy names no address in {name}, so where the client is cannot be told; it")
+            }
+            Self::Unclear(Unclear::Disagreement) => {
+                write!(
+                    f,
+                    "{X_FORWARDED_FOR} and {FORWARDED} name different clients (let the proxy remove the one it does not write); neither"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::config;
+
+    fn proxies(list: &str) -> Proxies {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookbox.toml");
+        let source = "[sources.s]\nprovider = 'github'\nsecret = 'x'\n";
+        std::fs::write(&file, format!("[server]\ntrusted_proxies = {list}\n{source}")).unwrap();
+        config::read(&file, &|_| None).unwrap().server.trusted_proxies
+    }
+
+    fn found(peer: &str, lines: &[&str]) -> Client {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.iter().map(|line| line.split_once(": ").unwrap()) {
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        client(peer.parse().ok(), &headers, &proxies("['10.0.0.0/8', '::1', 'unix:']"))
+    }
+
+    #[test]
+    fn the_rightmost_untrusted_address_wins_and_only_trusted_proxies_are_heard() {
+        for (peer, lines, expected) in [
+            ("192.0.2.9", &[][..], "192.0.2.9"),
+            ("192.0.2.9", &["X-Forwarded-For: 198.51.100.1"][..], "192.0.2.9"),
+            ("192.0.2.9", &["Forwarded: for=198.51.100.1"], "192.0.2.9"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["X-Forwarded-For: 203.0.113.7, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", &["X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["X-Forwarded-For: nonsense, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["X-Forwarded-For: 10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["X-Forwarded-For: 198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["X-Forwarded-For: [2001:db8::7]:4711,"], "2001:db8::7"),
+            ("10.0.0.1", &["X-Forwarded-For: 2001:db8::7"], "2001:db8::7"),
+            ("::ffff:10.0.0.1", &["X-Forwarded-For: ::ffff:198.51.100.1"], "198.51.100.1"),
+            ("::1", &["Forwarded: for=203.0.113.7, For=\"198.51.100.1:80\";by=10.0.0.2"], "198.51.100.1"),
+            ("::1", &["Forwarded: proto=https;for=\"[2001:db8::7]:4711\";host=\"a,for=1;\\\"\""], "2001:db8::7"),
+            ("::1", &["Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
+            ("socket", &["X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
+        ] {
+            assert_eq!(found(peer, lines), Client::At(expected.parse().unwrap()), "{peer} {lines:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_a_client_of_an_address_that_the_proxy_did_not_see(text in "[ -~]{0,40}", quoted in "[a-z=\";\\\\,]{0,20}") {
+            let seen = "198.51.100.1".parse().unwrap();
+            for line in [format!("X-Forwarded-For: {text}, 198.51.100.1"), format!("Forwarded: for=198.51.100.1;by=\"{}\"", text.replace(['"', '\\'], ""))] {
+                proptest::prop_assert_eq!(found("10.0.0.1", &[&line]), Client::At(seen), "{}", line);
+            }
+            for name in ["X-Forwarded-For", "Forwarded"] {
+                let line = format!("{name}: for={quoted}{text}");
+                let client = found("10.0.0.1", &[&line]);
+                proptest::prop_assert!(!matches!(client, Client::Socket), "{}", line);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_guessed_at() {
+        for line in ["X-Forwarded-For: 198.51.100.1, unknown", "X-Forwarded-For: example.org", "X-Forwarded-For: 1.2"] {
+            assert_eq!(found("10.0.0.1", &[line]), Client::Unclear(Unclear::NoAddress(X_FORWARDED_FOR)), "{line}");
+        }
+        for line in ["Forwarded: for=_hidden", "Forwarded: proto=https", "Forwarded: for=\"198.51.100.1"] {
+            assert_eq!(found("10.0.0.1", &[line]), Client::Unclear(Unclear::NoAddress(FORWARDED)), "{line}");
+        }
+        let both = ["Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.2"];
+        assert_eq!(found("10.0.0.1", &both), Client::Unclear(Unclear::Disagreement));
+        assert_eq!(client(None, &HeaderMap::new(), &proxies("['10.0.0.0/8']")), Client::Socket);
+        let mut headers = HeaderMap::new();
+        headers.append(HeaderName::from_static(X_FORWARDED_FOR), HeaderValue::from_static("198.51.100.1"));
+        assert_eq!(
+            client(None, &headers, &proxies("['0.0.0.0/0']")),
+            Client::Socket,
+            "a socket is trusted by name alone"
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! What is kept of refused deliveries holds no token, and loses nothing else.
+
+use super::*;
+use crate::refused::Refused;
+use crate::secret::DigestKey;
+
+fn masked(source: &Source, target: &str, fields: &[(&str, &str)]) -> Masked {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut headers = Headers::default();
+    fields.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
+    let request = Request {
+        method: "POST".to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body: "{}".into(),
+        received_at: Millis(1),
+    };
+    Verifier::new(source).mask(&request, &DigestKey::new([1; 32]))
+}
+
+#[test]
+fn tokens_are_masked_wherever_they_stand_and_can_be_known_again() {
+    let key = DigestKey::new([1; 32]);
+    let gitlab = known("gitlab", &["hunter2"]);
+    let fields = [
+        ("X-Gitlab-Token", "hunter2"),
+        ("Authorization", "Bearer hunter2"),
+        ("x-api-secret", "hunter2"),
+        ("Cookie", "a=hunter2"),
+        ("cookie", "b=hunter2"),
+        ("X-Id", "7"),
+    ];
+    let masked = masked(&gitlab, "/in?a=1&access_token=hunter2&token%5F=hunter2", &fields);
+    assert!(!format!("{masked:?}").contains("hunter2"), "{masked:?}");
+    assert_eq!(masked.target, "/in?a=1&access_token=***&token%5F=***");
+    let headers = r#"{"X-Gitlab-Token":"***","Authorization":"***","x-api-secret":"***","Cookie":"***","X-Id":"7"}"#;
+    assert_eq!(masked.headers, headers);
+    let refused = Refused {
+        source: "gitlab".into(),
+        received_at: Millis(1),
+        status: 401,
+        reason: String::new(),
+        remote: None,
+        method: "POST".into(),
+        target: masked.target,
+        headers: masked.headers,
+        tokens: masked.tokens,
+        body: vec![],
+        body_bytes: 0,
+    };
+    let known: Vec<_> = refused.hidden().into_iter().filter(|hidden| hidden.is(b"hunter2", &key)).collect();
+    let places: Vec<_> = known.iter().map(|hidden| hidden.place.as_str()).collect();
+    assert_eq!(places, ["header:x-api-secret", "header:x-gitlab-token", "query:access_token", "query:token_"]);
+}
+
+#[test]
+fn signatures_and_what_they_cover_are_kept_as_they_came() {
+    let fields = [
+        ("X-Hub-Signature-256", "sha256=00"),
+        ("x-hub-signature-256", "sha256=01"),
+        ("I-Twilio-Idempotency-Token", "t"),
+        ("X-Token-Timestamp", "1"),
+        ("X-Same", "1"),
+        ("x-same", "1"),
+        ("X-Quote", "\"\\\u{1}é"),
+    ];
+    let masked = masked(&known("github", &["s"]), "/in", &fields);
+    let expected = "{\"X-Hub-Signature-256\":[\"sha256=00\",\"sha256=01\"],\"I-Twilio-Idempotency-Token\":\"t\",\
+                    \"X-Token-Timestamp\":\"1\",\"X-Same\":\"1\",\"X-Quote\":\"\\\"\\\\\\u0001é\"}";
+    assert_eq!((masked.headers.as_str(), masked.tokens.as_str(), masked.target.as_str()), (expected, "{}", "/in"));
+}

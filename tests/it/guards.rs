@@ -1,0 +1,143 @@
+//! What a source lets through beside the signature: addresses, a rate, and bodies that were not seen before.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
+use crate::support::delivery::Delivery;
+use crate::support::{Hookbox, Running, github, until};
+
+const ALLOWED: &str = "allow_ips = [\"192.0.2.0/24\"]";
+
+fn status(hookbox: &Running, headers: &[(&str, &str)]) -> u16 {
+    let push = headers.iter().fold(github::push(), |push, (name, value)| push.with_header(name, value));
+    hookbox.send(&push).status
+}
+
+#[test]
+fn an_address_that_is_not_listed_is_403_whatever_the_client_says_of_itself() {
+    let hookbox = Hookbox::new().source_with("github", ALLOWED).start();
+    let claims = [&[][..], &[("X-Forwarded-For", "192.0.2.1")], &[("Forwarded", "for=192.0.2.1")]];
+    for headers in claims {
+        assert_eq!(status(&hookbox, headers), 403, "{headers:?}");
+    }
+    hookbox.deliver(Delivery::from("stripe"));
+    let rows = hookbox.rows_of_refusals(3);
+    assert!(rows.iter().all(|row| row.status == 403 && row.remote.as_deref() == Some("127.0.0.1")), "{rows:?}");
+    assert!(rows.iter().all(|row| row.reason.contains("allow_ips") && row.body.is_empty()), "{rows:?}");
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events WHERE source = 'github'"), 0);
+}
+
+#[test]
+fn behind_a_trusted_proxy_the_rightmost_untrusted_address_counts_and_never_the_leftmost() {
+    let hookbox = Hookbox::new()
+        .server("trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]")
+        .source_with("github", ALLOWED)
+        .start();
+    let (xff, forwarded) = ("X-Forwarded-For", "Forwarded");
+    for (headers, expected) in [
+        (&[(xff, "192.0.2.7")][..], 200),
+        (&[(xff, "203.0.113.1, 192.0.2.7, 10.1.1.1")], 200),
+        (&[(forwarded, "for=\"192.0.2.7:4711\";proto=https")], 200),
+        (&[(xff, "192.0.2.7, 203.0.113.1")], 403),
+        (&[(xff, "192.0.2.7"), (xff, "203.0.113.1")], 403),
+        (&[(forwarded, "for=192.0.2.7, for=203.0.113.1")], 403),
+        (&[(forwarded, "for=192.0.2.7"), (xff, "203.0.113.1")], 403),
+        (&[(xff, "192.0.2.7, unknown")], 403),
+        (&[], 403),
+    ] {
+        assert_eq!(status(&hookbox, headers), expected, "{headers:?}");
+    }
+    let remotes: Vec<_> = hookbox.rows_of_refusals(6).into_iter().map(|row| row.remote).collect();
+    let expected = [Some("203.0.113.1"); 3].into_iter().chain([None, None, Some("127.0.0.1")]);
+    assert_eq!(remotes, expected.map(|remote| remote.map(str::to_owned)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_unix_socket_is_a_trusted_proxy_only_by_its_name() {
+    for (proxies, expected) in [("trusted_proxies = [\"0.0.0.0/0\"]", "403"), ("trusted_proxies = [\"unix:\"]", "200")]
+    {
+        let hookbox = Hookbox::new().configured(&format!(
+            "[server]\nlisten = \"unix:hooks.sock\"\n{proxies}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [inbox]\nmin_free_disk = \"1MiB\"\n[sources.github]\nprovider = \"github\"\nsecret = \"s\"\n{ALLOWED}\n"
+        ));
+        let hookbox = hookbox.start();
+        let request = github::push().with_secret("s").with_header("X-Forwarded-For", "192.0.2.7").render();
+        let mut text = format!("POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", request.path);
+        for (name, value) in &request.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", request.body.len()));
+        let mut socket = UnixStream::connect(hookbox.folder().join("hooks.sock")).unwrap();
+        socket.write_all(text.as_bytes()).unwrap();
+        socket.write_all(&request.body).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{proxies}: {answer}");
+    }
+}
+
+#[test]
+fn what_is_genuine_and_over_the_rate_is_429_and_a_forgery_takes_nobodys_place() {
+    let hookbox = Hookbox::new().source_with("github", "rate_limit = \"3/m\"").start();
+    for _ in 0..10 {
+        assert_eq!(hookbox.send(&github::push().forged()).status, 401);
+    }
+    for _ in 0..3 {
+        hookbox.deliver(github::push());
+    }
+    let reply = hookbox.send(&github::push());
+    assert_eq!(reply.status, 429);
+    assert!(reply.retry_after().is_some_and(|seconds| (1..=20).contains(&seconds)), "{:?}", reply.headers);
+    assert_eq!(hookbox.send(&github::push().forged()).status, 401, "the signature is looked at first");
+    hookbox.deliver(Delivery::from("stripe"));
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events WHERE source = 'github'"), 3);
+    until("the refusals to be counted", || {
+        let counted = hookbox.inbox.number("SELECT coalesce(sum(refused), 0) FROM hours WHERE source = 'github'");
+        (counted == 12).then_some(())
+    });
+}
+
+#[test]
+fn a_body_that_came_before_under_another_id_is_a_duplicate_where_that_is_asked_for() {
+    let guarded = "replay_guard = \"id+body\"";
+    let mut hookbox = Hookbox::new()
+        .source_with("github", guarded)
+        .source("plain", "provider = \"github\"\nsecret = \"plain\"")
+        .expect_warning("replay_guard")
+        .expect_warning("came with another body")
+        .start();
+    let first = github::push().with_body("{\"a\":1}");
+    hookbox.deliver(&first);
+    for restarted in [false, true] {
+        if restarted {
+            assert!(hookbox.stop().success());
+            hookbox.start_again();
+        }
+        let again = hookbox.send(&github::push().of_type("release").with_body("{\"a\":1}"));
+        assert_eq!((again.status, again.text().contains("\"duplicate\"")), (200, true), "{}", again.text());
+    }
+    hookbox.deliver(&first);
+    hookbox.deliver(first.clone().with_body("{\"a\":2}"));
+    hookbox.deliver(github::push().with_body("{\"a\":3}"));
+    let deliveries = hookbox.inbox.texts("SELECT event_id || ' ' || deliveries FROM events ORDER BY seq");
+    assert_eq!(deliveries.len(), 2, "{deliveries:?}");
+    assert_eq!(deliveries[0], format!("{} 5", first.id));
+    for _ in 0..2 {
+        hookbox.deliver(github::push().to("plain").with_secret("plain").with_body("{\"a\":1}"));
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events WHERE source = 'plain'"), 2);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM bodies WHERE source = 'plain'"), 0);
+}
+
+#[test]
+fn a_guard_that_is_put_up_later_knows_what_was_stored_before() {
+    let hookbox = Hookbox::new().expect_warning("replay_guard").start();
+    hookbox.deliver(github::push().with_body("{\"a\":1}"));
+    hookbox.rewrite(|text| text.replace("provider = \"github\"", "provider = \"github\"\nreplay_guard = \"id+body\""));
+    hookbox.ok(&["reload"]);
+    hookbox.wait_for_log("holds from now on");
+    hookbox.wait_for_log("holds from now on");
+    let again = hookbox.send(&github::push().with_body("{\"a\":1}"));
+    assert_eq!((again.status, again.text().contains("\"duplicate\"")), (200, true), "{}", again.text());
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 1);
+}
