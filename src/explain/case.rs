@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::standing::with_tokens;
 use crate::config::Source;
-use crate::provider::Proof;
 use crate::refused::Refused;
 use crate::request::Request;
 use crate::secret::{DigestKey, Secret};
@@ -47,6 +46,14 @@ impl<'a> Case<'a> {
         Self { refused, source, sources, key }
     }
 
+    /// The same refusal beside another source.
+    pub(super) fn beside<'b>(&self, source: &'b Source) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case { source, refused: self.refused, sources: self.sources, key: self.key }
+    }
+
     /// Judges the delivery by another source.
     pub(super) fn judged_by(&self, source: &Source) -> Verdict {
         judge(source, &with_tokens(self.refused, &source.secrets, self.key))
@@ -62,12 +69,13 @@ impl<'a> Case<'a> {
 
     /// Whether the source's scheme takes this text as its secret and then holds.
     pub(super) fn holds_with(&self, secret: Secret) -> bool {
-        self.judged_by(&Source { secrets: vec![secret], ..self.source.clone() }).holds()
+        let (secrets, public_keys) = (vec![secret.clone()], vec![secret]);
+        self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
     }
 
     /// Whether the proof is a token, which says nothing of the body.
     pub(super) fn needs_no_body(&self) -> bool {
-        matches!(self.source.scheme.proof, Proof::Token)
+        self.source.scheme.proof.is_token()
     }
 
     /// Every secret that is configured, the source's own first.
@@ -75,14 +83,14 @@ impl<'a> Case<'a> {
         let own = self.sources.iter().filter(|source| source.name == self.source.name);
         let others = self.sources.iter().filter(|source| source.name != self.source.name);
         let named = |source: &'a Arc<Source>| {
-            let count = source.secrets.len();
-            source.secrets.iter().enumerate().map(move |(index, secret)| {
-                let name = match count {
-                    1 => format!("the secret of `{}`", source.name),
-                    _ => format!("secret {} of `{}`", index + 1, source.name),
+            let of_kind = |kind: &str, keys: &'a [Secret]| -> Vec<Named<'a>> {
+                let name = |index: usize| match keys.len() {
+                    1 => format!("the {kind} of `{}`", source.name),
+                    _ => format!("{kind} {} of `{}`", index + 1, source.name),
                 };
-                Named { source, secret, name }
-            })
+                keys.iter().enumerate().map(|(index, secret)| Named { source, secret, name: name(index) }).collect()
+            };
+            of_kind("secret", &source.secrets).into_iter().chain(of_kind("public key", &source.public_keys))
         };
         own.chain(others).flat_map(named).collect()
     }

@@ -4,6 +4,7 @@
 
 use super::Finding;
 use super::case::{Case, Verdict};
+use crate::config::Source;
 use crate::provider::Place;
 use crate::verify::{Refusal, Why};
 
@@ -36,6 +37,12 @@ pub(super) fn missing(case: &Case<'_>) -> Vec<Finding> {
             ),
         )];
     }
+    if let Some((other, words)) = matching(case, &came) {
+        return vec![Finding::new(
+            format!("No header `{name}` came, but `{other}` matches the secret{words}."),
+            format!("The secret is right: have the proxy pass `{name}` on, or the provider sign as it does today."),
+        )];
+    }
     vec![Finding::new(
         format!("No header `{name}` came, but {}.", similar.join(", ")),
         format!(
@@ -43,6 +50,22 @@ pub(super) fn missing(case: &Case<'_>) -> Vec<Finding> {
              the provider an older way of signing."
         ),
     )]
+}
+
+/// The header that holds a signature as the source's scheme or one near it has it.
+fn matching<'a>(case: &Case<'_>, came: &[&'a str]) -> Option<(&'a str, String)> {
+    came.iter().find_map(|other| {
+        let mut scheme = (*case.source.scheme).clone();
+        scheme.signature = Place::Header((*other).to_owned());
+        let there = Source { scheme: scheme.into(), ..case.source.clone() };
+        if case.judged_by(&there).holds() {
+            return Some((*other, String::new()));
+        }
+        let near = case.beside(&there);
+        let variant =
+            super::scheme::variants(&near).into_iter().find(|variant| super::scheme::holds(&near, variant))?;
+        Some((*other, format!(", taken to be {}", variant.words())))
+    })
 }
 
 fn is_similar(wanted: &str, other: &str) -> bool {

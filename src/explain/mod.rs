@@ -9,8 +9,10 @@ mod case;
 mod headers;
 mod json;
 mod moment;
+mod scheme;
 mod secret;
 mod standing;
+mod url;
 
 use std::sync::Arc;
 
@@ -47,6 +49,12 @@ type Look = fn(&Case<'_>) -> Vec<Finding>;
 const CAUSES: &[(&str, Look)] = &[
     ("every secret of every source", secret::other),
     ("secrets with and without white space, newlines, quotes and prefixes, decoded and not", secret::otherwise_written),
+    (
+        "its signature made with another hash, in another encoding, behind another prefix, over other content",
+        scheme::otherwise_signed,
+    ),
+    ("`url` with and without slash, port and query, http for https, another host", url::otherwise_written),
+    ("its time signed in another unit than it was sent in", scheme::other_time),
     (
         "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
         body::otherwise_written,

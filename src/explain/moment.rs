@@ -76,7 +76,12 @@ fn out_of_window(case: &Case<'_>, why: &Why) -> Finding {
 }
 
 fn other_unit(case: &Case<'_>) -> Option<&'static str> {
-    let units = [(Unit::Seconds, "unix seconds"), (Unit::Millis, "unix milliseconds"), (Unit::Rfc3339, "RFC 3339")];
+    let units = [
+        (Unit::Seconds, "unix seconds"),
+        (Unit::Millis, "unix milliseconds"),
+        (Unit::Rfc3339, "RFC 3339"),
+        (Unit::NaiveUtc, "ISO 8601 in UTC without a zone"),
+    ];
     let fits = |unit: Unit| {
         let mut scheme = (*case.source.scheme).clone();
         let Some(timestamp) = scheme.timestamp.as_mut().filter(|timestamp| timestamp.unit != unit) else {

@@ -139,6 +139,9 @@ const URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LEN
 /// One of the configured secrets, written otherwise.
 pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
     let decodes = case.source.scheme.secret_decoding != SecretDecoding::Utf8;
+    if case.source.scheme.proof.is_asymmetric() {
+        return Vec::new();
+    }
     for named in case.secrets() {
         for way in WAYS {
             let Some(bytes) = (way.write)(named.secret.reveal(), decodes).filter(|bytes| !bytes.is_empty()) else {
@@ -166,7 +169,7 @@ fn holds_with_bytes(case: &Case<'_>, bytes: &[u8]) -> bool {
     let mut source = case.source.clone();
     let mut scheme = (*source.scheme).clone();
     scheme.secret_decoding = SecretDecoding::Hex;
-    scheme.secret_prefixes = Vec::new();
+    scheme.secret_prefixes.clear();
     source.scheme = scheme.into();
     source.secrets = vec![Secret::new(hex::encode(bytes))];
     case.judged_by(&source).holds()

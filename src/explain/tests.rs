@@ -19,6 +19,7 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         path: format!("/hooks/{name}"),
         scheme: scheme.into(),
         secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
+        max_body: 1 << 20,
         public_keys: Vec::new(),
         key_ids: Vec::new(),
         api_key: None,
@@ -27,7 +28,6 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         confirm_subscriptions: false,
         keys_url: None,
         url: None,
-        max_body: 1 << 20,
         guards: Guards::default(),
     }
 }
@@ -40,7 +40,7 @@ fn key() -> DigestKey {
 fn signed(source: &Source, body: &str, at: Millis) -> Request {
     let event = Unsigned {
         event_type: String::new(),
-        event_id: Some("id".to_owned()).filter(|_| source.provider != "stripe"),
+        event_id: Some("id".to_owned()).filter(|_| !["stripe", provider::CUSTOM].contains(&&*source.provider)),
         body: body.into(),
         content_type: None,
         forgery: Forgery::None,
@@ -184,6 +184,76 @@ fn a_body_that_was_rewritten_is_told() {
         request.body = came.to_owned().into();
         assert_found(&request, &[&github], part);
     }
+}
+
+fn custom(verify: &str) -> Source {
+    let row = toml::from_str(&format!("event_id = ['body']\nsignature = 'header:X-Sig'\n{verify}")).unwrap();
+    let scheme = Scheme::from_row(&row).unwrap();
+    Source { provider: provider::CUSTOM.to_owned(), scheme: scheme.into(), ..source("mine", "github", &["hunter2"]) }
+}
+
+#[test]
+fn another_way_of_signing_is_told() {
+    let plain = "algorithm = 'hmac-sha256'";
+    let timed = "algorithm = 'hmac-sha256'\ntimestamp = 'header:X-At'";
+    for (theirs, ours, part) in [
+        ("algorithm = 'hmac-sha512'", plain, "made with SHA-512"),
+        ("algorithm = 'hmac-sha1'", plain, "made with SHA-1"),
+        (plain, "algorithm = 'hmac-sha256'\nencoding = 'base64'", "written in hex"),
+        ("algorithm = 'hmac-sha256'\nencoding = 'base64'", plain, "written in base64"),
+        ("algorithm = 'hmac-sha512'\nencoding = 'base64'", plain, "made with SHA-512 and written in base64"),
+        ("algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", plain, "behind `sha256=`"),
+        (plain, "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", "without a prefix"),
+        (
+            "algorithm = 'hmac-sha512'\nsyntax = 'prefixed'\nprefix = 'sha512='",
+            "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='",
+            "made with SHA-512 and behind `sha512=`",
+        ),
+        (
+            &format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"),
+            &format!("{timed}\nsigned_content = '{{timestamp}}{{body}}'"),
+            "over \"{timestamp}.{body}\"",
+        ),
+    ] {
+        assert_found(&signed(&custom(theirs), BODY, NOW), &[&custom(ours)], part);
+    }
+    let timed = custom(&format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"));
+    let mut request = signed(&timed, BODY, NOW);
+    let at = request.headers.one("x-at").unwrap().unwrap().to_vec();
+    let millis = [&at[..], b"000"].concat();
+    let mut headers = crate::request::Headers::default();
+    request.headers.iter().for_each(|(name, value)| headers.push(name, if value == at { &millis } else { value }));
+    request.headers = headers;
+    assert_found(&request, &[&timed], "in seconds, and sent in milliseconds");
+}
+
+#[test]
+fn an_address_written_otherwise_is_told() {
+    let custom = custom("algorithm = 'hmac-sha256'\nsigned_content = '{url}|{body}'");
+    let with = |url: &str| Source { url: Some(url.to_owned()), ..custom.clone() };
+    for (theirs, ours, part) in [
+        ("https://a.example/in/", "https://a.example/in", "with a slash at its end"),
+        ("https://a.example/in", "https://a.example/in/", "without the slash"),
+        ("http://a.example/in", "https://a.example/in", "with http for https"),
+        ("https://a.example:443/in", "https://a.example/in", "with its port"),
+        ("https://a.example/in", "https://a.example:8443/in", "without its port"),
+        ("https://a.example/in", "https://a.example/in?a=1", "without its query"),
+        ("https://a.example/hooks/mine", "https://a.example/elsewhere", "with the path that the request came to"),
+        ("https://b.example/in", "https://a.example/in", "with the host that the request names"),
+        ("http://a.example/in/", "https://a.example/in", "with http for https and with a slash at its end"),
+    ] {
+        let mut request = signed(&with(theirs), BODY, NOW);
+        request.headers.push("Host", b"b.example");
+        assert_found(&request, &[&with(ours)], part);
+    }
+}
+
+#[test]
+fn a_time_in_another_unit_is_told() {
+    let timed = "algorithm = 'hmac-sha256'\nsigned_content = '{timestamp}.{body}'\ntimestamp = 'header:X-At'";
+    let (seconds, millis) = (custom(timed), custom(&format!("{timed}\ntimestamp_unit = 'ms'")));
+    assert_found(&signed(&millis, BODY, NOW), &[&seconds], "when it is read as unix milliseconds");
+    assert_found(&signed(&seconds, BODY, NOW), &[&millis], "when it is read as unix seconds");
 }
 
 #[test]

@@ -38,11 +38,20 @@ pub struct Signed {
     /// How it is made, unless a header says otherwise.
     pub algorithm: Algorithm,
     /// The header that names the algorithm, and what its values mean.
-    pub by_header: Option<(String, Vec<(String, Algorithm)>)>,
+    pub by_header: Option<NamedAlgorithms>,
     /// How the signature is written.
     pub encoding: Encoding,
     /// What is signed: one of these.
     pub contents: Vec<Vec<Segment>>,
+}
+
+/// A header that names the algorithm, and what its values mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAlgorithms {
+    /// The header's name.
+    pub header: String,
+    /// What each value means; any other is refused.
+    pub names: Vec<(String, Algorithm)>,
 }
 
 /// A JSON Web Token as a provider makes it.
@@ -162,9 +171,20 @@ impl Algorithm {
 }
 
 impl JwtAlgorithm {
+    /// The kind of public key it takes.
+    #[must_use]
+    pub fn key_kind(self) -> Option<KeyKind> {
+        match self {
+            Self::Hs(_) => None,
+            Self::Rs256 => Some(KeyKind::Rsa),
+            Self::Es256 => Some(KeyKind::P256),
+            Self::EdDsa => Some(KeyKind::Ed25519),
+        }
+    }
+
     /// Whether it takes a public key.
     #[must_use]
     pub fn is_asymmetric(self) -> bool {
-        !matches!(self, Self::Hs(_))
+        self.key_kind().is_some()
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn of_body<'a>(request: &'a Request, name: &str) -> Result<Option<Cow
 pub(super) fn pairs(request: &Request) -> Option<Vec<Pair<'_>>> {
     match Content::of(request) {
         Content::Form => {
-            Some(fields(&request.body).filter(|(key, value)| !key.is_empty() || !value.is_empty()).collect())
+            let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+            Some(pairs.map(split).map(|(key, value)| (decode(key), decode(value))).collect())
         }
         Content::Multipart => Some(multipart::pairs(request)),
         _ => None,
@@ -60,12 +61,9 @@ pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8
     Ok(found)
 }
 
-/// Names and values of all fields of a form or query in order, decoded.
-pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    form.split(|byte| *byte == b'&').map(|pair| {
-        let (key, value) = split(pair);
-        (decode(key), decode(value))
-    })
+/// Names and values of all fields in order, decoded.
+pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    form.split(|byte| *byte == b'&').map(split).map(|(key, value)| (decode(key), decode(value)))
 }
 
 /// The same form with the values of some fields replaced by a mask.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Verifier, form, headers};
-use crate::provider::{Place, Proof};
+use crate::provider::Place;
 use crate::request::Request;
 use crate::secret::{DigestKey, MASK};
 
@@ -65,8 +65,8 @@ impl Verifier {
     }
 
     fn mask_target(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
-        let own = |name: &str| matches!(&self.scheme.signature, Place::Query(place) if place == name);
-        let is_token = |name: &str| if own(name) { self.scheme.proof == Proof::Token } else { sounds_secret(name) };
+        let own = |name: &str| self.scheme.signatures().any(|place| matches!(place, Place::Query(own) if own == name));
+        let is_token = |name: &str| if own(name) { self.scheme.proof.is_token() } else { sounds_secret(name) };
         let mut query = request.query.clone();
         for (name, value) in form::fields(request.query.as_bytes()) {
             let name = String::from_utf8_lossy(&name);

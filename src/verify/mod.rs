@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 pub use handshake::{Answer, Lesson};
+
 pub use mask::Masked;
 pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
 pub use remote::Confirmation;

@@ -113,7 +113,8 @@ fn a_secret_is_learned_once_within_its_window_and_kept_over_a_restart() {
     hookbox.start_again();
     assert_eq!(deliver(&hookbox, SECRET, "two"), 200);
     assert_eq!(ask(&hookbox, &other).status, 401);
-    hookbox.ok(&["send", "asana", "--id", "three", "--type", "test"]);
+    let address = format!("http://{}/hooks/asana", hookbox.hooks());
+    hookbox.ok(&["send", "asana", "--id", "three", "--type", "test", "--url", &address]);
     assert_eq!(hookbox.inbox.texts("SELECT event_id FROM events ORDER BY seq"), ["one", "two", "three"]);
     assert_eq!(hookbox.ok(&["learn", "asana", "--show"]).trim(), SECRET);
     for line in hookbox.log() {

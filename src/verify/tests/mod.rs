@@ -3,11 +3,14 @@
 //! Sources are made of the embedded rows, time stands still, and signatures come from outside the engine where
 //! somebody has published them.
 
+mod batches;
 mod hostile;
 mod mask;
 mod names;
+mod published;
 mod table;
 mod vectors;
+mod walk;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -42,12 +45,6 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
 
 fn known(provider: &str, secrets: &[&str]) -> Source {
     Source { provider: provider.to_owned(), ..source(find(provider).unwrap(), secrets) }
-}
-
-/// Providers whose deliveries can be made with a secret.
-fn with_secret() -> impl Iterator<Item = (&'static str, &'static Row)> {
-    crate::provider::all()
-        .filter(|(_, row)| row.keys.is_none() && !["aws-sns", "paypal"].contains(&row.algorithm.as_str()))
 }
 
 fn custom(row: &str, secret: &str) -> Source {
