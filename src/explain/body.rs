@@ -98,7 +98,7 @@ fn change(form: &Form) -> String {
     )
 }
 
-fn replaced(body: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+pub(super) fn replaced(body: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut made = Vec::with_capacity(body.len());
     let mut rest = body;
     while let Some(place) = rest.windows(old.len()).position(|window| window == old) {

@@ -68,7 +68,7 @@ fn kept(request: &Request, source: &Source) -> Refused {
         headers: masked.headers,
         tokens: masked.tokens,
         body: masked.body.to_vec(),
-        body_bytes: masked.body.len() as u64,
+        body_bytes: request.body.len() as u64,
     }
 }
 
@@ -278,6 +278,26 @@ fn a_header_that_is_missing_is_told_with_what_came_instead() {
     request.headers = headers;
     let text = &found(&request, &[&github])[0];
     assert!(text.contains("No header `X-Hub-Signature-256` came, but `X-Other-Signature`"), "{text}");
+}
+
+#[test]
+fn a_token_within_the_body_is_known_again() {
+    let figma = custom("algorithm = 'token'");
+    let mut scheme = (*figma.scheme).clone();
+    scheme.signature = crate::provider::Place::Json(crate::provider::Pointer::parse("/passcode").unwrap());
+    let ours = Source { scheme: scheme.into(), ..figma };
+    let theirs = Source { name: "other".into(), secrets: vec![Secret::new("alpha-secret")], ..ours.clone() };
+    let mut request = signed(&source("mine", "github", &["x-secret"]), r#"{"passcode":"alpha-secret"}"#, NOW);
+    assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
+    let taken = |body: &str, by: &Source, request: &mut Request| {
+        request.body = body.to_owned().into();
+        stand(&kept(request, &ours), by, Some(&key()))
+    };
+    let body = r#"{"passcode":"alpha-secret"}"#;
+    assert!(matches!(taken(body, &theirs, &mut request), Standing::Genuine(_)));
+    assert!(matches!(taken(body, &ours, &mut request), Standing::Refused(_)));
+    let starred = r#"{"passcode":"alpha-secret","x":"***"}"#;
+    assert!(matches!(taken(starred, &theirs, &mut request), Standing::Left(_)), "the stars cannot be told apart");
 }
 
 #[test]
