@@ -26,6 +26,8 @@ pub enum Format {
 pub fn start(format: Format, level: LevelFilter) {
     let mut builder = Builder::new();
     builder.filter_level(level).filter_module("actix", level.min(LevelFilter::Warn));
+    // Its errors are what strangers send: anybody could fill the log.
+    builder.filter_module("actix_http", LevelFilter::Off);
     builder.parse_env(Env::new().filter(FILTER_VARIABLE));
     builder.target(env_logger::Target::Stderr);
     match format {

@@ -20,7 +20,7 @@ pub struct Request {
     pub path: String,
     /// What stands behind the `?`, as received; empty without one.
     pub query: String,
-    /// All headers in the order received.
+    /// All headers, by name.
     pub headers: Headers,
     /// The exact bytes.
     pub body: Bytes,
@@ -28,7 +28,7 @@ pub struct Request {
     pub received_at: Millis,
 }
 
-/// Header fields in the order received, all in one buffer. Names compare without regard to case (RFC 9110, 5.1).
+/// Header fields in the order given, all in one buffer. Names compare without regard to case (RFC 9110, 5.1).
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     text: Vec<u8>,

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::config::nearest;
-use crate::provider::{self, CUSTOM};
+use crate::provider::{self, CUSTOM, Needs, Row, Scheme};
 
 const SCRIPT: &str = "handlers/on-event.sh";
 
@@ -29,8 +29,9 @@ pub(super) struct Args {
 struct Planned<'a> {
     provider: &'a str,
     name: &'a str,
-    variable: String,
-    example_secret: String,
+    /// Key, environment variable and an example of each secret.
+    secrets: Vec<(&'static str, String, String)>,
+    needs_url: bool,
 }
 
 /// What there is to tell the user.
@@ -62,6 +63,10 @@ pub(super) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
 fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
     let mut planned: Vec<Planned<'_>> = Vec::new();
     for provider in providers {
+        if let Some(reason) = provider::find(provider).and_then(|row| row.unsupported.as_deref()) {
+            let hint = "`hookbox providers` lists those that are";
+            return Ok(Told::Refused(2, format!("`{provider}` is not supported yet: {reason}\nhint: {hint}")));
+        }
         let Some(source) = plan(provider) else {
             let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
             let near = nearest(provider, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
@@ -94,13 +99,32 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
     if row.is_none() && provider != CUSTOM {
         return None;
     }
+    let needs = row.and_then(|row| Scheme::from_row(row).ok()).map(|scheme| scheme.needs());
+    let is_needed = |is_it: fn(&Needs) -> bool| needs.as_ref().is_some_and(is_it);
     let upper = name.to_uppercase().replace('-', "_");
-    let variable =
-        if upper.contains("WEBHOOK") { format!("{upper}_SECRET") } else { format!("{upper}_WEBHOOK_SECRET") };
+    let prefix = if upper.contains("WEBHOOK") { upper } else { format!("{upper}_WEBHOOK") };
+    let mut secrets = Vec::new();
+    let mut add = |is_there: bool, key: &'static str, example: String| {
+        if is_there {
+            secrets.push((key, format!("{prefix}_{}", key.to_uppercase()), example));
+        }
+    };
+    add(!is_needed(|needs| needs.public_key), "secret", example_secret(row));
+    add(is_needed(|needs| needs.public_key), "public_key", "$(cat public-key.pem)".to_owned());
+    add(is_needed(|needs| needs.key_id), "key_id", "123456".to_owned());
+    add(is_needed(|needs| needs.api_key), "api_key", "the API key".to_owned());
+    add(is_needed(|needs| needs.verify_token), "verify_token", "$(openssl rand -hex 16)".to_owned());
+    Some(Planned { provider, name, secrets, needs_url: is_needed(|needs| needs.url) })
+}
+
+fn example_secret(row: Option<&Row>) -> String {
     let decoding = row.and_then(|row| row.secret_decoding.as_deref());
-    let random = if decoding == Some("base64") { "$(openssl rand -base64 32)" } else { "$(openssl rand -hex 32)" };
-    let prefix = row.and_then(|row| row.secret_prefix.each().first()).map_or("", String::as_str);
-    Some(Planned { provider, name, variable, example_secret: format!("{prefix}{random}") })
+    let random = match (row.map(|row| row.algorithm.as_str()), decoding) {
+        (Some("basic"), _) => "hookbox:$(openssl rand -hex 32)",
+        (_, Some("base64")) => "$(openssl rand -base64 32)",
+        _ => "$(openssl rand -hex 32)",
+    };
+    format!("{}{random}", row.and_then(|row| row.secret_prefix.each().first()).map_or("", String::as_str))
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
@@ -144,8 +168,15 @@ command = [\"handlers/on-event.sh\"]
 
 fn configuration(planned: &[Planned<'_>]) -> String {
     let mut text = HEAD.to_owned();
-    for Planned { provider, name, variable, .. } in planned {
-        text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\nsecret = {{ env = \"{variable}\" }}\n");
+    for Planned { provider, name, secrets, needs_url } in planned {
+        text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\n");
+        for (key, variable, _) in secrets {
+            text += &format!("{key} = {{ env = \"{variable}\" }}\n");
+        }
+        if *needs_url {
+            text += "# The address exactly as the provider has it: it is part of what is signed.\n";
+            text += &format!("url = \"https://example.com/hooks/{name}\"\n");
+        }
         text += &format!("# path = \"/hooks/{name}\"\n");
         if *provider == CUSTOM {
             text += VERIFY;
@@ -159,8 +190,8 @@ fn next_steps(planned: &[Planned<'_>], file: &Path, script: &Path) -> String {
     let hookbox = if is_default { "hookbox".to_owned() } else { format!("hookbox --config {}", file.display()) };
     let mut text = format!("wrote {} and {}\n\n", file.display(), script.display());
     text += "Next, the secrets. Where the provider shows you one, use that;\nwhere it asks for one, make one up and give it to both:\n\n";
-    for Planned { variable, example_secret, .. } in planned {
-        text += &format!("    export {variable}=\"{example_secret}\"\n");
+    for (_, variable, example) in planned.iter().flat_map(|source| &source.secrets) {
+        text += &format!("    export {variable}=\"{example}\"\n");
     }
     text += &format!("\nThen see what hookbox makes of it, and serve:\n\n    {hookbox} check\n    {hookbox} serve\n");
     text += "\nIn another terminal with the same secrets, a test delivery, and what became of it:\n\n";
@@ -193,19 +224,28 @@ mod tests {
 
     #[test]
     fn what_init_writes_passes_the_check_for_every_provider() {
-        let all: Vec<_> = provider::all().map(|(name, _)| name).chain([CUSTOM]).collect();
+        let is_checked_with_secret = |row: &Row| Scheme::from_row(row).is_ok_and(|scheme| !scheme.needs().public_key);
+        let rows = provider::all().filter(|(_, row)| is_checked_with_secret(row));
+        let all: Vec<_> = rows.map(|(name, _)| name).chain([CUSTOM]).collect();
         for providers in all.iter().map(std::slice::from_ref).chain([&all[..]]) {
             let folder = tempfile::tempdir().unwrap();
             assert_eq!(init(providers, folder.path()).0, 0);
             let file = folder.path().join("hookbox.toml");
-            let environment = |name: &str| name.ends_with("_SECRET").then(|| SECRET.to_owned());
+            // Basic credentials alone have a colon, and nothing that is decoded may have one.
+            let is_basic = |name: &str| {
+                let provider = name.trim_end_matches("_WEBHOOK_SECRET").to_lowercase().replace('_', "-");
+                provider::find(&provider).is_some_and(|row| row.algorithm == "basic")
+            };
+            let environment =
+                |name: &str| Some(if is_basic(name) { "user:word".to_owned() } else { SECRET.to_owned() });
             let config = config::read(&file, &environment).unwrap_or_else(|errors| panic!("{providers:?}: {errors}"));
             let written: Vec<_> = config.sources.iter().map(|source| source.provider.as_str()).collect();
             assert_eq!(written, providers);
             let mode = fs::metadata(folder.path().join(SCRIPT)).unwrap().permissions().mode();
             assert_eq!(mode & 0o111, 0o111);
             let unset = config::read(&file, &|_| None).unwrap_err();
-            assert_eq!(unset.problems().len(), providers.len(), "only the secrets are missing: {unset}");
+            let is_unset = |problem: &config::Problem| problem.message.ends_with("is not set");
+            assert!(unset.problems().iter().all(is_unset), "only the secrets are missing: {unset}");
         }
     }
 

@@ -72,6 +72,11 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
         problems.add(section.problem("verify", "is only read where provider = \"custom\""));
     }
     let found = provider::find(provider).cloned();
+    if let Some(reason) = found.as_ref().and_then(|row| row.unsupported.as_deref()) {
+        let problem = section.problem("provider", format!("\"{provider}\" is not supported yet: {reason}"));
+        problems.add(problem.hint("`hookbox providers` lists those that are"));
+        return None;
+    }
     if found.is_none() {
         let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
         let mut problem = section.problem("provider", format!("unknown provider {provider:?}"));

@@ -5,7 +5,7 @@
 
 use crate::clock::Millis;
 use crate::handler::{Captured, Ended};
-use crate::inbox::{Claimed, Finished};
+use crate::inbox::{Claimed, Finished, HandlerState};
 use crate::outcome::{self, Exit, Outcome, Policy, Said};
 
 /// Decides what the ending means, with fresh jitter.
@@ -33,11 +33,23 @@ pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Fini
     }
 }
 
+/// A handler has broken, is still broken, or runs again.
+pub(super) fn log_pause(state: &HandlerState) {
+    let HandlerState { name, reason, probe_at, .. } = state;
+    match (reason, probe_at) {
+        (Some(reason), Some(at)) => log::warn!("handler `{name}` pauses: {reason}; tried again at {}", at.to_rfc3339()),
+        _ => log::info!("handler `{name}` runs again"),
+    }
+}
+
 fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome) {
     let Claimed { job, handler, source, event_id, .. } = claimed;
     let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler})", job.id, job.attempt);
     match (outcome, exit) {
         (Outcome::Succeeded, _) => log::debug!("{what}: succeeded"),
+        (Outcome::Again { reason, .. }, Exit::NotExecutable(_)) => {
+            log::info!("{what}: {reason}; again once the handler runs")
+        }
         (Outcome::Again { at, reason, .. }, Exit::Stopped) => {
             log::info!("{what}: {reason}; again at {}", at.to_rfc3339())
         }

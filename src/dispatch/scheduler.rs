@@ -60,6 +60,8 @@ pub(super) struct Scheduler {
     /// Whether there may be something to claim.
     may_claim: bool,
     next_due_at: Option<Millis>,
+    /// The inbox takes nothing more until hookbox has been started again.
+    is_inbox_lost: bool,
 }
 
 impl Scheduler {
@@ -86,6 +88,7 @@ impl Scheduler {
             changed: HashSet::new(),
             may_claim: true,
             next_due_at: None,
+            is_inbox_lost: false,
         })
     }
 
@@ -111,6 +114,9 @@ impl Scheduler {
 
     /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
     fn turn_if_needed(&mut self) -> bool {
+        if self.is_inbox_lost {
+            return false;
+        }
         let free = self.settings.dispatch.workers.saturating_sub(self.running.len());
         let places = if self.may_claim { free } else { 0 };
         let wanted = self.lanes.wanted(places, Millis::now());
@@ -195,6 +201,7 @@ impl Scheduler {
         if let Some(lane) = self.lanes.named(&running.handler.name) {
             lane.running = lane.running.saturating_sub(1);
             if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
+                ending::log_pause(&lane.health.state(&running.handler.name));
                 self.changed.insert(running.handler.name.clone());
             }
         }
@@ -239,15 +246,17 @@ impl Scheduler {
         next.map_or(LONGEST_SLEEP, |at| at.since(now).clamp(Duration::from_millis(1), LONGEST_SLEEP))
     }
 
-    fn is_passing(&self, error: &InboxError) -> bool {
+    /// Whether the same may be tried again.
+    fn is_passing(&mut self, error: &InboxError) -> bool {
         match error {
             InboxError::Passing(why) => {
                 log::warn!("endings and claims wait for the inbox: {why}");
                 true
             }
             InboxError::Final(why) => {
+                self.is_inbox_lost = true;
                 self.caller.call(Call::Failed(format!("the dispatcher has lost the inbox: {why}")));
-                true
+                false
             }
         }
     }

@@ -61,7 +61,7 @@ pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<
     environment
 }
 
-/// The headers as one JSON object of at most 16 KiB, in the order received, without `private` ones and
+/// The headers as one JSON object of at most 16 KiB, by name, without `private` ones and
 /// those that no handler may see. A header that no longer fits is left out.
 #[must_use]
 pub fn visible_headers(headers: &str, private: &[String]) -> String {

@@ -60,6 +60,17 @@ impl Answer {
         }
     }
 
+    /// Why it cannot be stored for the moment, where nothing else tells the operator.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self {
+            Self::NotStored(NotStored::Closing | NotStored::Backlog | NotStored::DiskLow) => None,
+            Self::NotStored(why) => Some(why.to_string()),
+            Self::TooMuchInFlight => Some("too many bytes are in flight (server.max_in_flight)".to_owned()),
+            Self::InboxTooSlow => Some("the inbox takes longer than server.request_timeout".to_owned()),
+            _ => None,
+        }
+    }
+
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
             Self::Stored(receipt, reply) => stored(receipt, reply),

@@ -10,6 +10,7 @@ mod in_flight;
 mod rate;
 mod receive;
 mod record;
+mod trouble;
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,6 +27,7 @@ use crate::socket::{self, Socket};
 pub use endpoint::Endpoints;
 
 use in_flight::InFlight;
+use trouble::Trouble;
 
 /// How long an idle connection stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -37,6 +39,7 @@ const FINISH_WITHIN: u64 = 2;
 struct Shared {
     endpoints: RwLock<Arc<Endpoints>>,
     in_flight: Arc<InFlight>,
+    trouble: Trouble,
     inbox: Arc<Inbox>,
 }
 
@@ -57,6 +60,7 @@ impl Listener {
     pub fn start(server: &config::Server, endpoints: Endpoints, inbox: Arc<Inbox>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             in_flight: InFlight::new(server.max_in_flight),
+            trouble: Trouble::default(),
             endpoints: RwLock::new(Arc::new(endpoints)),
             inbox,
         });

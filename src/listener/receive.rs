@@ -37,6 +37,11 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
     let mut seen = Seen::default();
     let answer = answer(&http, payload, &shared, (&endpoints, &endpoint), &mut seen).await;
     let is_refusal = answer.is_refusal();
+    match (&answer, answer.trouble()) {
+        (_, Some(why)) => shared.trouble.turned_away(&why),
+        (Answer::Stored(..), None) => shared.trouble.stored(),
+        _ => {}
+    }
     let response = answer.into_response();
     if is_refusal {
         record::note(&shared, (&endpoints, &endpoint), &http, seen, response.status());
@@ -92,7 +97,6 @@ async fn judge(
     match endpoint.verifier.check(request, request.received_at) {
         Ok(Genuine::Event(verified)) => {
             if let Err(wait) = endpoint.take_place() {
-                log::info!("{source}: a delivery is over the source's `rate_limit`");
                 return Answer::TooMany(wait);
             }
             match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
@@ -109,7 +113,6 @@ async fn judge(
             Answer::Handshake(answer)
         }
         Err(refusal) => {
-            log::info!("{source}: refused a delivery: {refusal}");
             *reason = Some(refusal.to_string());
             match refusal {
                 Refusal::NotGenuine(_) => Answer::NotGenuine,
@@ -185,7 +188,10 @@ fn header_bytes(http: &HttpRequest) -> usize {
 
 pub(super) fn request_of(http: &HttpRequest, body: Bytes) -> Request {
     let mut headers = Headers::default();
-    for (name, value) in http.headers() {
+    // The server hands them out in no order at all.
+    let mut fields: Vec<_> = http.headers().iter().collect();
+    fields.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    for (name, value) in fields {
         headers.push(name.as_str(), value.as_bytes());
     }
     Request {

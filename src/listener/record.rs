@@ -41,11 +41,14 @@ pub(super) fn note(
         }
         let masked = endpoint.verifier.mask(&request, key);
         let client = client_of(http, &endpoints.trusted_proxies);
+        let reason = seen.reason.unwrap_or_else(|| reason(status, endpoint));
+        // Here, at the pace of the rows: whoever floods us does not flood the log.
+        log::info!("{}: refused a delivery: {reason}", endpoint.source);
         Refused {
             source: endpoint.source.to_string(),
             received_at: request.received_at,
             status: status.as_u16(),
-            reason: seen.reason.unwrap_or_else(|| reason(status, endpoint)),
+            reason,
             remote: client.address().map(|address| address.to_string()),
             method: request.method,
             target: masked.target,

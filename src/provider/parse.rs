@@ -10,6 +10,7 @@ use super::handshake::Handshake;
 use super::parse_proof::{self, is_signed};
 use super::place::Place;
 use super::pointer::Batch;
+use super::proof::Proof;
 use super::row::{Row, RowError};
 use super::scheme::{Reply, Scheme, SecretDecoding, Syntax, Unit};
 use super::selector::{EventId, header_name, parse_event_id, parse_event_type};
@@ -57,7 +58,8 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let places = keep.of(places(row));
     let syntax = keep.of(syntax(row));
     let proof = keep.of(parse_proof::proof(row));
-    let decoding = keep.of(word("secret_decoding", row.secret_decoding.as_deref(), "utf8", SECRET_DECODINGS));
+    let text = if proof.as_ref().is_some_and(Proof::is_asymmetric) { "pem" } else { "utf8" };
+    let decoding = keep.of(word("secret_decoding", row.secret_decoding.as_deref(), text, SECRET_DECODINGS));
     let timestamp = keep.of(parse_proof::timestamp(row, UNITS));
     let tolerance = keep.of(tolerance(row));
     let aliases = keep.of(header_aliases(row));
@@ -245,7 +247,7 @@ fn misfits(row: &Row) -> Vec<RowError> {
         ("secret_decoding", row.secret_decoding.is_some(), signed || jwt, keyed),
         ("secret_prefix", !row.secret_prefix.each().is_empty(), signed || jwt, keyed),
         ("signed_content", !row.signed_content.each().is_empty(), signed, keyed),
-        ("algorithm_choices", !row.algorithm_choices.is_empty(), signed, template),
+        ("algorithm_choices", !row.algorithm_choices.is_empty(), signed || jwt, keyed),
         ("algorithm_header", row.algorithm_header.is_some(), signed, template),
         ("url_default_port", row.url_default_port, signed, template),
         ("body_unsigned", row.body_unsigned, signed || jwt, keyed),

@@ -107,6 +107,9 @@ fn check_contents(row: &Row, signed: &Signed) -> Result<(), RowError> {
 fn jwt(row: &Row) -> Result<Jwt, RowError> {
     let one = |name: &String| word("jwt_algorithms", Some(name), "", JWT_ALGORITHMS);
     let algorithms = row.jwt_algorithms.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    for choice in &row.algorithm_choices {
+        word("algorithm_choices", Some(choice), "", JWT_ALGORITHMS)?;
+    }
     let asymmetric = algorithms.iter().filter(|algorithm| algorithm.is_asymmetric()).count();
     if algorithms.is_empty() || asymmetric != 0 && asymmetric != algorithms.len() {
         let hint = "a public key that is taken for a secret would let anyone sign";

@@ -151,9 +151,20 @@ impl Algorithm {
 }
 
 impl JwtAlgorithm {
+    /// The kind of public key it takes.
+    #[must_use]
+    pub fn key_kind(self) -> Option<KeyKind> {
+        match self {
+            Self::Hs(_) => None,
+            Self::Rs256 => Some(KeyKind::Rsa),
+            Self::Es256 => Some(KeyKind::P256),
+            Self::EdDsa => Some(KeyKind::Ed25519),
+        }
+    }
+
     /// Whether it takes a public key.
     #[must_use]
     pub fn is_asymmetric(self) -> bool {
-        !matches!(self, Self::Hs(_))
+        self.key_kind().is_some()
     }
 }

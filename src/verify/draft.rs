@@ -87,7 +87,10 @@ impl<'a> Draft<'a> {
             match wanted {
                 Some(wanted) => self.put_all(&parts, wanted.splitn(parts.len(), ':')),
                 None => {
-                    self.put_all(&parts, parts.iter().map(|_| fresh()).collect::<Vec<_>>().iter().map(String::as_str))
+                    let absent: Vec<_> = parts.into_iter().filter(|part| self.reads(part).is_none()).collect();
+                    for part in &absent {
+                        self.put(part, &fresh());
+                    }
                 }
             }
             if reads_as_wanted(self, &self.scheme.event_id) {
@@ -131,9 +134,9 @@ impl<'a> Draft<'a> {
             Place::Header(name) => self.request.headers.push(name, value.as_bytes()),
             Place::Numbered(prefix) => self.request.headers.push(&format!("{prefix}1"), value.as_bytes()),
             Place::Query(name) => form::push(&mut self.request.query, name, value),
-            Place::Json(pointer) => drop(self.put_member(pointer.steps(), json_of(value))),
-            Place::Form(name) => drop(self.put_field(name, value)),
-            Place::FormJson(name, pointer) => drop(self.put_form_member(name, pointer, value)),
+            Place::Json(pointer) => _ = self.put_member(pointer.steps(), json_of(value)),
+            Place::Form(name) => _ = self.put_field(name, value),
+            Place::FormJson(name, pointer) => _ = self.put_form_member(name, pointer, value),
             Place::Body => self.request.body = value.to_owned().into(),
             Place::Item(_) => {}
         }

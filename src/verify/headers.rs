@@ -1,4 +1,4 @@
-//! Headers as they are stored: one JSON object in the order received, repeated fields joined, tokens masked.
+//! Headers as they are stored: one JSON object by name, repeated fields joined, tokens masked.
 //!
 //! Names stay as they came. Bytes that are not UTF-8 are read as Latin-1, so that no value is lost.
 

@@ -177,7 +177,7 @@ impl Verifier {
         }
     }
 
-    /// All headers as one JSON object in the order received, tokens as `***`.
+    /// All headers as one JSON object by name, tokens as `***`.
     #[must_use]
     pub fn headers_json(&self, headers: &Headers) -> String {
         headers::to_json(headers, &self.tokens)

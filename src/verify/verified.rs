@@ -52,7 +52,7 @@ impl Verified {
         self.content_type.as_deref()
     }
 
-    /// All headers as one JSON object in the order received, tokens as `***`.
+    /// All headers as one JSON object by name, tokens as `***`.
     #[must_use]
     pub fn headers_json(&self) -> &str {
         &self.headers_json

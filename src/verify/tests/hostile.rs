@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn noise_is_never_genuine(request in noise(), now in prop_oneof![Just(NOW.0), any::<i64>()]) {
-        for (name, _) in all() {
+        for (name, _) in all().filter(|(_, row)| row.unsupported.is_none()) {
             let verifier = Verifier::new(&known(name, &[SECRET]));
             let verdict = verifier.check(&request, Millis(now));
             prop_assert!(matches!(verdict, Err(Refusal::NotGenuine(_))), "{name}: {verdict:?}");
@@ -68,9 +68,8 @@ proptest! {
     fn a_genuine_delivery_with_one_byte_changed_is_refused(
         place in any::<proptest::sample::Index>(),
         flip in 1_u8..=255,
-        row in 0_usize..7,
+        name in proptest::sample::select(vec!["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe", "svix"]),
     ) {
-        let (name, _) = all().nth(row).unwrap();
         let source = known(name, &[SECRET]);
         if source.scheme.proof == crate::provider::Proof::Token {
             return Ok(());

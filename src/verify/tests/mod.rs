@@ -8,6 +8,7 @@ mod mask;
 mod names;
 mod table;
 mod vectors;
+mod walk;
 
 use std::sync::Arc;
 

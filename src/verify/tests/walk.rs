@@ -1,0 +1,339 @@
+//! Every row of the table that is supported: what is genuine gets in, with its id and type, and nothing else does.
+
+use std::sync::LazyLock;
+
+use super::*;
+use crate::provider::{Encoding, KeyKind, Place, Proof, SecretDecoding, Selector, Syntax, TimestampPlace, all};
+
+/// Key pairs as a provider has them: the private key in PEM, the public one in PEM.
+struct Pair {
+    private: String,
+    public: String,
+}
+
+fn pairs(kind: KeyKind) -> &'static [Pair; 2] {
+    static ED25519: LazyLock<[Pair; 2]> = LazyLock::new(|| [1, 2].map(ed25519));
+    static P256: LazyLock<[Pair; 2]> = LazyLock::new(|| [1, 2].map(p256));
+    static RSA: LazyLock<[Pair; 2]> = LazyLock::new(|| [(); 2].map(|()| rsa()));
+    match kind {
+        KeyKind::Ed25519 => &ED25519,
+        KeyKind::P256 => &P256,
+        KeyKind::Rsa => &RSA,
+    }
+}
+
+fn ed25519(seed: u8) -> Pair {
+    use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey};
+    let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+    let private = key.to_pkcs8_pem(Default::default()).unwrap().to_string();
+    Pair { private, public: key.verifying_key().to_public_key_pem(Default::default()).unwrap() }
+}
+
+fn p256(seed: u8) -> Pair {
+    use ::p256::pkcs8::{EncodePrivateKey, EncodePublicKey};
+    let key = ::p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap();
+    let private = key.to_pkcs8_pem(Default::default()).unwrap().to_string();
+    Pair { private, public: key.verifying_key().to_public_key_pem(Default::default()).unwrap() }
+}
+
+fn rsa() -> Pair {
+    use ::rsa::pkcs8::{EncodePrivateKey, EncodePublicKey};
+    let mut random = ::rsa::rand_core::UnwrapErr(getrandom::SysRng);
+    let key = ::rsa::RsaPrivateKey::new(&mut random, 1024).unwrap();
+    let private = key.to_pkcs8_pem(Default::default()).unwrap().to_string();
+    Pair { private, public: key.to_public_key().to_public_key_pem(Default::default()).unwrap() }
+}
+
+/// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
+const SECRETS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
+
+struct Case {
+    name: &'static str,
+    source: Source,
+    unsigned: Unsigned,
+    id: Option<String>,
+    event_type: String,
+}
+
+/// Parts of a name, each with a text of its own.
+fn named(scheme: &Scheme, tries: &[Vec<Selector>], between: &str, text: &str) -> Option<String> {
+    let is_form = |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..));
+    let is_writable = |part: &&Selector| {
+        !matches!(part, Selector::Body | Selector::FormXml(..)) && (scheme.is_form() || !is_form(part))
+    };
+    let parts = tries.first()?.iter();
+    if parts.clone().any(|part| *part == Selector::Body) {
+        return None;
+    }
+    let texts: Vec<_> = parts.filter(is_writable).enumerate().map(|(place, _)| format!("{text}-{place}")).collect();
+    (!texts.is_empty()).then(|| texts.join(between))
+}
+
+fn kind_of(scheme: &Scheme) -> Option<KeyKind> {
+    match &scheme.proof {
+        Proof::Signed(signed) => signed.algorithm.key_kind(),
+        Proof::Jwt(jwt) => jwt.algorithms.first().and_then(|algorithm| algorithm.key_kind()),
+        _ => None,
+    }
+}
+
+fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
+    let text = |place: &usize| {
+        Secret::new(if scheme.proof == Proof::Basic { format!("u:{place}") } else { SECRETS[*place].to_owned() })
+    };
+    let public = |kind: KeyKind, place: usize| {
+        let pem = pairs(kind)[place].public.clone();
+        // Rows that take bare keys get them bare.
+        let der =
+            || base64::Engine::decode(&base64::engine::general_purpose::STANDARD, pem.lines().nth(1).unwrap()).unwrap();
+        match scheme.secret_decoding {
+            SecretDecoding::Hex => hex::encode(&der()[12..]),
+            SecretDecoding::Base64 => claim::encode(Encoding::Base64, &der()[12..]),
+            _ => pem,
+        }
+    };
+    let kind = kind_of(&scheme);
+    let needs = scheme.needs();
+    let secrets = if kind.is_none() { places.iter().map(text).collect() } else { Vec::new() };
+    let public_keys = kind.map(|kind| places.iter().map(|place| Secret::new(public(kind, *place))).collect());
+    Source {
+        name: "here".into(),
+        provider: name.to_owned(),
+        path: "/hooks/here".to_owned(),
+        secrets,
+        public_keys: public_keys.unwrap_or_default(),
+        key_ids: if needs.key_id { vec![Secret::new("key-1")] } else { Vec::new() },
+        api_key: needs.api_key.then(|| Secret::new("api-1")),
+        verify_token: needs.verify_token.then(|| Secret::new("token-1")),
+        url: needs.url.then(|| "https://example.com/hooks/here?a=1".to_owned()),
+        max_body: 1 << 20,
+        scheme: Arc::new(scheme),
+    }
+}
+
+fn scheme_of(row: &Row) -> Scheme {
+    let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
+    Scheme::from_row(&Row { field, ..row.clone() }).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    let case = |(name, row): (&'static str, &'static Row)| {
+        let source = source_of(name, scheme_of(row), &[0]);
+        let scheme = &source.scheme;
+        let (ids, types) = (&scheme.event_id.tries, &scheme.event_type.tries);
+        let is_shared =
+            ids.first().is_some_and(|parts| parts.iter().any(|part| types.iter().flatten().any(|own| own == part)));
+        let id = named(scheme, ids, ":", "id").filter(|_| !is_shared && name != "dropbox-sign");
+        let in_xml = matches!(types.first().and_then(|parts| parts.first()), Some(Selector::FormXml(..)));
+        let xml = "bt_payload=PG5vdGlmaWNhdGlvbj48a2luZD50eXBlLTA8L2tpbmQ%2BPC9ub3RpZmljYXRpb24%2B";
+        let event_type =
+            if in_xml { "type-0".to_owned() } else { named(scheme, types, ".", "type").unwrap_or_default() };
+        let body = if in_xml {
+            xml
+        } else if scheme.is_form() {
+            "x=1"
+        } else {
+            "{\"x\":1}"
+        };
+        let unsigned = Unsigned {
+            event_type: event_type.clone(),
+            event_id: id.clone(),
+            body: if scheme.batch.is_some() { b"{\"x\":1}".to_vec() } else { body.as_bytes().to_vec() },
+            private_key: kind_of(scheme).map(|kind| Secret::new(pairs(kind)[0].private.clone())),
+            ..Unsigned::default()
+        };
+        Case { name, unsigned, id, event_type, source }
+    };
+    all().filter(|(_, row)| row.unsupported.is_none()).map(case).collect()
+}
+
+impl Case {
+    fn signed(&self) -> Request {
+        sign(&self.source, &self.unsigned, NOW).unwrap_or_else(|why| panic!("{}: {why}", self.name))
+    }
+
+    fn with_secrets(&self, places: &[usize]) -> Source {
+        source_of(self.name, (*self.source.scheme).clone(), places)
+    }
+
+    /// The request with every value of its signature changed, or without it; `None` where the body holds it.
+    fn changed(&self, change: &dyn Fn(&str) -> Option<String>) -> Option<Request> {
+        let request = self.signed();
+        let in_header = |is_it: &dyn Fn(&str) -> bool| {
+            altered(&request, |name, value| {
+                if is_it(name) {
+                    change(std::str::from_utf8(value).unwrap()).map(String::into_bytes)
+                } else {
+                    Some(value.to_vec())
+                }
+            })
+        };
+        Some(match &self.source.scheme.signature {
+            Place::Header(header) => in_header(&|name| name.eq_ignore_ascii_case(header)),
+            Place::Numbered(prefix) => in_header(&|name| name.starts_with(prefix.as_str())),
+            Place::Query(name) => {
+                let (_, value) = request.query.split_once('=').unwrap();
+                let query = change(value).map(|value| format!("{name}={value}")).unwrap_or_default();
+                Request { query, ..request }
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn refused(case: &Case, source: &Source, request: &Request, what: &str) -> Why {
+    match check(source, request) {
+        Err(Refusal::NotGenuine(why)) => why,
+        other => panic!("{}: {what}: {other:?}", case.name),
+    }
+}
+
+#[test]
+fn the_genuine_is_accepted_with_its_id_and_type() {
+    let cases = cases();
+    assert!(cases.len() > 200, "{}", cases.len());
+    for case in cases {
+        let request = case.signed();
+        let verified = match check(&case.source, &request) {
+            Ok(Genuine::Event(verified)) => verified,
+            other => panic!("{}: {other:?} of {:?} {:?}", case.name, request.query, request.body),
+        };
+        let [item] = verified.items() else { panic!("{}", case.name) };
+        let id = item.event_id.strip_suffix("#0").unwrap_or(&item.event_id);
+        case.id.iter().for_each(|wanted| assert_eq!(id, wanted, "{}", case.name));
+        assert_eq!(item.event_type, case.event_type, "{}", case.name);
+        assert!(!item.event_id.is_empty(), "{}", case.name);
+    }
+}
+
+#[test]
+fn an_altered_body_is_refused() {
+    for case in cases().iter().filter(|case| case.source.scheme.covers_body()) {
+        let signed = case.signed();
+        for body in [&b""[..], &signed.body[1..], &[&signed.body[..], b"0"].concat()] {
+            let altered = Request { body: body.to_vec().into(), ..signed.clone() };
+            refused(case, &case.source, &altered, "altered");
+        }
+    }
+}
+
+#[test]
+fn another_secret_and_none_are_refused_and_the_second_of_two_is_taken() {
+    for case in cases() {
+        let signed = case.signed();
+        refused(&case, &case.with_secrets(&[1]), &signed, "another secret");
+        refused(&case, &case.with_secrets(&[]), &signed, "no secret");
+        for places in [[1, 0], [0, 1]] {
+            let verdict = check(&case.with_secrets(&places), &signed);
+            assert!(matches!(verdict, Ok(Genuine::Event(_))), "{}: {verdict:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_missing_empty_or_malformed_signature_is_refused() {
+    for case in cases() {
+        for change in [
+            (|_: &str| None) as fn(&str) -> Option<String>,
+            |_| Some(String::new()),
+            |text| Some(text[..text.len() - 1].to_owned()),
+            |text| Some(format!("!{text}")),
+            |text| Some(text.chars().rev().collect()),
+            |text| Some(text.replace(|c: char| c.is_ascii_alphanumeric(), "é")),
+            |_| Some("=,;|. ".repeat(40)),
+        ] {
+            if let Some(request) = case.changed(&change) {
+                refused(&case, &case.source, &request, "malformed");
+            }
+        }
+        let bare = Request { headers: Headers::default(), body: "{}".into(), query: String::new(), ..case.signed() };
+        refused(&case, &case.source, &bare, "bare");
+    }
+}
+
+#[test]
+fn a_signature_repeated_with_another_value_is_refused() {
+    for case in cases() {
+        let Place::Header(name) = &case.source.scheme.signature else { continue };
+        let why = check(&case.source, &with(&case.signed(), name, "x"));
+        match case.source.scheme.repeatable {
+            true => assert!(why.is_ok(), "{}", case.name),
+            false => assert!(matches!(why, Err(Refusal::NotGenuine(Why::Repeated(_)))), "{}: {why:?}", case.name),
+        }
+    }
+}
+
+#[test]
+fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
+    for case in cases() {
+        let Some(window) = case.source.scheme.tolerance else { continue };
+        let window = i64::try_from(window.as_secs()).unwrap();
+        let signed_at = |seconds: i64| sign(&case.source, &case.unsigned, Millis(NOW.0 + seconds * 1000)).unwrap();
+        for seconds in [-window, 0, window] {
+            let verdict = check(&case.source, &signed_at(seconds));
+            assert!(matches!(verdict, Ok(Genuine::Event(_))), "{} {seconds}: {verdict:?}", case.name);
+        }
+        let stale = refused(&case, &case.source, &signed_at(-window - 61), "stale");
+        assert!(matches!(stale, Why::TooOld { .. }), "{}: {stale}", case.name);
+        let future = refused(&case, &case.source, &signed_at(window + 1), "future");
+        assert!(matches!(future, Why::TooNew { .. }), "{}: {future}", case.name);
+    }
+}
+
+#[test]
+fn a_timestamp_missing_repeated_or_changed_is_refused() {
+    for case in cases() {
+        let (source, signed) = (&case.source, case.signed());
+        match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+            Some(TimestampPlace::At(Place::Header(name))) => {
+                refused(&case, source, &without(&signed, name), "without time");
+                refused(&case, source, &with(&signed, name, "1"), "two times");
+                refused(&case, source, &replaced(&signed, name, |text| format!("0{text}")), "another time");
+            }
+            Some(TimestampPlace::Field(field)) => {
+                let Syntax::KvList { item_separator, kv_separator, .. } = &source.scheme.syntax else { continue };
+                let item = format!("{field}{kv_separator}");
+                for change in [
+                    &|text: &str| Some(text.replacen(&item, "other=", 1)) as Option<String>,
+                    &|text: &str| Some(format!("{text}{item_separator}{item}1")),
+                    &|text: &str| Some(text.replacen(&item, &format!("{item}0"), 1)),
+                ] as [&dyn Fn(&str) -> Option<String>; 3]
+                {
+                    refused(&case, source, &case.changed(change).unwrap(), "time");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn forgeries_on_demand_are_refused() {
+    for case in cases() {
+        let forged = Unsigned { forgery: Forgery::WrongSignature, ..case.unsigned.clone() };
+        let request = sign(&case.source, &forged, NOW).unwrap_or_else(|why| panic!("{}: {why}", case.name));
+        refused(&case, &case.source, &request, "forged");
+        let stale = Unsigned { forgery: Forgery::Stale, ..case.unsigned.clone() };
+        match sign(&case.source, &stale, NOW) {
+            Ok(request) => {
+                let why = refused(&case, &case.source, &request, "stale");
+                assert!(matches!(why, Why::TooOld { .. }), "{}: {why}", case.name);
+            }
+            Err(_) => assert!(case.source.scheme.timestamp.is_none(), "{}", case.name),
+        }
+    }
+}
+
+#[test]
+fn no_refusal_shows_a_secret_or_a_signature() {
+    for case in cases() {
+        let request = Request { body: "{}".into(), ..case.signed() };
+        let mut signature = String::new();
+        if let Place::Header(name) = &case.source.scheme.signature {
+            signature = String::from_utf8(request.headers.all(name).next().unwrap().to_vec()).unwrap();
+        }
+        let words = format!("{:?} {:?}", check(&case.with_secrets(&[1]), &request), case.source);
+        assert!(signature.is_empty() || !words.contains(&signature), "{words}");
+        assert!(!SECRETS.iter().any(|secret| words.contains(secret)), "{words}");
+    }
+}
