@@ -1,10 +1,6 @@
-<<<<<<< HEAD
-//! Every row of the table: what is genuine gets in, and nothing else does.
+//! The rows that most people use, in every detail: what is genuine gets in, and nothing else does.
 //!
 //! One case per row says what its delivery looks like; each test walks all of them with one thing changed.
-=======
-//! The rows that most people use, in every detail: what is genuine gets in, and nothing else does.
->>>>>>> w3-engine
 
 use super::*;
 use crate::provider::{Proof, Syntax, TimestampPlace, sample};

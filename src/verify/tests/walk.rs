@@ -108,6 +108,7 @@ fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
         url: needs.url.then(|| "https://example.com/hooks/here?a=1".to_owned()),
         max_body: 1 << 20,
         scheme: Arc::new(scheme),
+        guards: crate::config::Guards::default(),
     }
 }
 
