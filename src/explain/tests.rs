@@ -343,3 +343,70 @@ fn where_nothing_matches_it_says_what_was_tried() {
     assert!(explanation.findings.is_empty(), "{explanation:?}");
     assert_eq!(explanation.tried.len(), CAUSES.len());
 }
+
+/// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
+fn secret_of(scheme: &Scheme, digit: char) -> String {
+    match scheme.proof {
+        provider::Proof::Basic => format!("user-{digit}:{}", digit.to_string().repeat(32)),
+        _ => digit.to_string().repeat(32),
+    }
+}
+
+/// A source of every row whose secret both sides know, and what its provider would send with another secret.
+fn walk() -> Vec<(Source, Source, Request)> {
+    let mut all = Vec::new();
+    for (name, row) in provider::all().filter(|(_, row)| row.unsupported.is_none()) {
+        let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
+        let scheme = Scheme::from_row(&provider::Row { field, ..row.clone() }).unwrap();
+        let needs = scheme.needs();
+        if needs.public_key || scheme.proof.is_asymmetric() {
+            continue;
+        }
+        let ours = Source {
+            key_ids: if needs.key_id { vec![Secret::new("key-1")] } else { Vec::new() },
+            api_key: needs.api_key.then(|| Secret::new("api-1")),
+            verify_token: needs.verify_token.then(|| Secret::new("token-1")),
+            url: needs.url.then(|| "https://example.com/hooks/here".to_owned()),
+            secrets: vec![Secret::new(secret_of(&scheme, 'a'))],
+            scheme: scheme.clone().into(),
+            ..source("mine", "github", &[])
+        };
+        let ours = Source { provider: name.to_owned(), ..ours };
+        let secrets = vec![Secret::new(secret_of(&scheme, 'b'))];
+        let theirs = Source { name: "other".into(), secrets, ..ours.clone() };
+        let event = Unsigned {
+            event_type: String::new(),
+            event_id: None,
+            body: if scheme.is_form() { b"x=1".to_vec() } else { b"{\"x\":1}".to_vec() },
+            content_type: scheme.is_form().then(|| "application/x-www-form-urlencoded".to_owned()),
+            forgery: Forgery::None,
+            private_key: None,
+        };
+        let Ok(request) = verify::sign(&Source { path: ours.path.clone(), ..theirs.clone() }, &event, NOW) else {
+            continue;
+        };
+        if matches!(Verifier::new(&theirs).check(&request, NOW), Ok(Genuine::Event(_))) {
+            all.push((ours, theirs, request));
+        }
+    }
+    assert!(all.len() > 150, "only {} of the table", all.len());
+    all
+}
+
+#[test]
+fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kept_shows_it() {
+    for (ours, theirs, request) in walk() {
+        let name = &ours.provider;
+        let refused = kept(&request, &ours);
+        let secret = theirs.secrets[0].reveal();
+        let shown = format!("{} {} {}", refused.target, refused.headers, String::from_utf8_lossy(&refused.body));
+        assert!(!shown.contains(secret), "{name}: {shown}");
+        assert!(matches!(stand(&refused, &ours, Some(&key())), Standing::Refused(_)), "{name}");
+        let standing = stand(&refused, &Source { name: ours.name.clone(), ..theirs.clone() }, Some(&key()));
+        assert!(matches!(standing, Standing::Genuine(_)), "{name}: {standing:?} {refused:?}");
+        let sources = [ours, theirs].map(Arc::new);
+        let explanation = explain(&refused, &sources, Some(&key()));
+        let what: Vec<_> = explanation.findings.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(what, ["It matches the secret of `other`."], "{}", sources[0].provider);
+    }
+}

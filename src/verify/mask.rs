@@ -123,7 +123,9 @@ impl Verifier {
 
     fn is_token_header(&self, name: &str) -> bool {
         let is_listed = self.tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
-        is_listed || sounds_secret(name) && !self.reads_header(name)
+        // A signature in `Authorization` is bound to its body, and is needed to judge it again.
+        let is_needed = self.reads_header(name) && (!is_listed || !self.scheme.proof.is_token());
+        (is_listed || sounds_secret(name)) && !is_needed
     }
 
     /// Whether the scheme needs the header as it came.
