@@ -72,9 +72,6 @@ const FORMS: &[Form] = &[
 
 /// Another form of the body.
 pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
-    if case.needs_no_body() {
-        return Vec::new();
-    }
     let came = case.refused.body.as_slice();
     let own = &case.source.secrets[..];
     let others: Vec<Secret> =

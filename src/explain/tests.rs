@@ -319,7 +319,7 @@ fn what_was_turned_away_for_other_reasons_is_told() {
     let github = Arc::new(source("mine", "github", &["hunter2"]));
     let request = signed(&github, BODY, NOW);
     for (status, part) in
-        [(403, "It came from"), (408, "request_timeout"), (413, "over the limit"), (429, "rate_limit")]
+        [(403, "for its address"), (408, "request_timeout"), (413, "over the limit"), (429, "rate_limit")]
     {
         let refused = Refused { status, reason: "in `allow_ips`".to_owned(), ..kept(&request, &github) };
         let explanation = explain(&refused, std::slice::from_ref(&github), None);
@@ -341,7 +341,11 @@ fn where_nothing_matches_it_says_what_was_tried() {
     let sources = [Arc::new(github.clone())];
     let explanation = explain(&kept(&request, &github), &sources, Some(&key()));
     assert!(explanation.findings.is_empty(), "{explanation:?}");
-    assert_eq!(explanation.tried.len(), CAUSES.len());
+    assert_eq!(explanation.tried.len(), 4, "{explanation:?}");
+    let gitlab = source("mine", "gitlab", &["hunter2"]);
+    let request = signed(&source("mine", "gitlab", &["nobody knows"]), BODY, NOW);
+    let explanation = explain(&kept(&request, &gitlab), &[Arc::new(gitlab)], Some(&key()));
+    assert_eq!((explanation.findings.len(), explanation.tried.len()), (0, 2), "{explanation:?}");
 }
 
 /// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
