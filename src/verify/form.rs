@@ -32,7 +32,7 @@ pub(super) fn pairs(request: &Request) -> Option<Vec<Pair<'_>>> {
     match Content::of(request) {
         Content::Form => {
             let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-            Some(pairs.map(|pair| split(pair)).map(|(key, value)| (decode(key), decode(value))).collect())
+            Some(pairs.map(split).map(|(key, value)| (decode(key), decode(value))).collect())
         }
         Content::Multipart => Some(multipart::pairs(request)),
         _ => None,
@@ -63,7 +63,7 @@ pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8
 
 /// Names and values of all fields in order, decoded.
 pub(super) fn fields(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    form.split(|byte| *byte == b'&').map(|pair| split(pair)).map(|(key, value)| (decode(key), decode(value)))
+    form.split(|byte| *byte == b'&').map(split).map(|(key, value)| (decode(key), decode(value)))
 }
 
 /// The same form with the values of some fields replaced by a mask.
