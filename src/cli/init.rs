@@ -68,7 +68,7 @@ fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
             return Ok(Told::Refused(2, format!("`{provider}` is not supported yet: {reason}\nhint: {hint}")));
         }
         let Some(source) = plan(provider) else {
-            let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
+            let names = provider::names().chain([CUSTOM]);
             let near = nearest(provider, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
             let hint = format!("{near}`hookbox providers` lists them all, \"custom\" is for any other sender");
             return Ok(Told::Refused(2, format!("unknown provider `{provider}`\nhint: {hint}")));

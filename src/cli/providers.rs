@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::list::Array;
 use super::table::{Rows, text};
-use super::terminal::shown;
-use crate::provider::{self, Row, Selection};
+use super::terminal::{remark, shown};
+use crate::provider::{self, Row, Scheme};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,16 +21,58 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// A row, and what its scheme comes to.
 #[derive(Debug, Serialize)]
 struct Named {
     name: &'static str,
+    support: Support,
+    /// Places of the id that the signature does not cover.
+    unsigned_id: Vec<String>,
+    /// Places of the type that the signature does not cover.
+    unsigned_type: Vec<String>,
     #[serde(flatten)]
     row: &'static Row,
 }
 
+/// How far to trust a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Support {
+    Confirmed,
+    Unconfirmed,
+    None,
+}
+
+impl Support {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Unconfirmed => "unconfirmed",
+            Self::None => "not yet",
+        }
+    }
+}
+
+impl Named {
+    fn new((name, row): (&'static str, &'static Row)) -> Self {
+        let scheme = Scheme::from_row(row).ok();
+        Self {
+            name,
+            support: match (&row.unsupported, row.confirmed) {
+                (Some(_), _) => Support::None,
+                (None, true) => Support::Confirmed,
+                (None, false) => Support::Unconfirmed,
+            },
+            unsigned_id: scheme.as_ref().map(Scheme::unsigned_id).unwrap_or_default(),
+            unsigned_type: scheme.as_ref().map(Scheme::unsigned_type).unwrap_or_default(),
+            row,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let wanted = |(name, _): &(&str, &Row)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
-    let rows: Vec<_> = provider::all().filter(wanted).map(|(name, row)| Named { name, row }).collect();
+    let rows: Vec<_> = provider::all().filter(wanted).map(Named::new).collect();
     if let (Some(name), true) = (&args.name, rows.is_empty()) {
         return Err(Failure::usage(format!("no provider is called `{}`", shown(name)))
             .hint("`hookbox providers` lists them; for any other a source says `provider = \"custom\"`"));
@@ -49,80 +91,31 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn print_all(rows: &[Named]) -> Result<(), Failure> {
-    let mut list = Rows::new(&["NAME", "PROVIDER", "PROOF", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
-    for Named { name, row } in rows {
-        let id = row.event_id.iter().map(joined(":")).collect::<Vec<_>>().join(", else ");
-        let event_type = row.event_type.iter().map(joined(" . ")).collect::<Vec<_>>().join(", else ");
-        let proof = format!("{} in {}", row.algorithm, row.signature);
-        list.add_cells([text(name), text(&row.title), text(&proof), text(&id), text(&event_type)]);
+    let mut list = Rows::new(&["NAME", "PROVIDER", "SUPPORT", "PROOF", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
+    for Named { name, row, support, unsigned_id, unsigned_type } in rows {
+        let id = marked(provider::listed(&row.event_id, ":"), unsigned_id);
+        let event_type = marked(provider::listed(&row.event_type, " . "), unsigned_type);
+        let proof = match support {
+            Support::None => row.unsupported.clone().unwrap_or_default(),
+            _ => format!("{} in {}", row.algorithm, row.signature),
+        };
+        let cells = [*name, row.title.as_str(), support.word(), &proof, &id, &event_type];
+        list.add_cells(cells.map(text));
     }
-    list.print()
+    list.print()?;
+    remark("* the signature does not cover it; `hookbox providers NAME` tells more");
+    Ok(())
 }
 
-fn print_one(Named { name, row }: &Named) -> Result<(), Failure> {
-    let ids = row.event_id.iter().map(joined(" and ")).collect::<Vec<_>>().join(", else ");
-    let types = row.event_type.iter().map(joined(" and ")).collect::<Vec<_>>().join(", else ");
-    let confirmed = if row.confirmed { "by the provider itself" } else { "not by the provider itself" };
-    let aliases = row.header_aliases.iter().map(|(of, names)| format!("{of} or {}", names.join(" or ")));
-    let lines = [
-        ("provider", row.title.clone()),
-        ("proof", proof(row)),
-        ("secret", secret(row)),
-        ("timestamp", timestamp(row)),
-        ("event id", ids),
-        ("event type", types),
-        ("headers", aliases.collect::<Vec<_>>().join(", ")),
-        ("handshake", row.handshake.clone().unwrap_or_default()),
-        ("notes", row.notes.clone()),
-        ("from", format!("{} ({confirmed})", row.provenance)),
-    ];
+fn marked(text: String, unsigned: &[String]) -> String {
+    if unsigned.is_empty() { text } else { format!("{text} *") }
+}
+
+fn print_one(Named { name, row, .. }: &Named) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{name}")?;
-    for (label, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+    for (label, value) in provider::describe(row) {
         writeln!(out, "  {label:<10}  {value}")?;
     }
     Ok(out.flush()?)
-}
-
-fn joined(by: &'static str) -> impl Fn(&Selection) -> String {
-    move |selection| selection.parts().join(by)
-}
-
-fn proof(row: &Row) -> String {
-    if row.algorithm == "token" {
-        return format!("the secret itself, in {}", row.signature);
-    }
-    let encoding = row.encoding.as_deref().unwrap_or("hex");
-    let content = row.signed_content.each().first().map_or("{body}", String::as_str);
-    let form = match row.syntax.as_deref() {
-        Some("prefixed") => format!(", after `{}`", row.prefix.as_deref().unwrap_or_default()),
-        Some("kv_list") => format!(
-            ", as `{}{}SIGNATURE` in a list",
-            row.field.as_deref().unwrap_or_default(),
-            row.kv_separator.as_deref().unwrap_or_default()
-        ),
-        _ => String::new(),
-    };
-    format!("{} of `{content}`, {encoding}, in {}{form}", row.algorithm, row.signature)
-}
-
-fn secret(row: &Row) -> String {
-    let text = match row.secret_decoding.as_deref() {
-        Some("utf8") | None => "text, as it is".to_owned(),
-        Some(encoding) => encoding.to_owned(),
-    };
-    match row.secret_prefix.each().first() {
-        Some(prefix) => format!("{text}, after `{prefix}`"),
-        None => text,
-    }
-}
-
-fn timestamp(row: &Row) -> String {
-    let Some(place) = &row.timestamp else { return "none is signed: a captured delivery stays valid".to_owned() };
-    let unit = match row.timestamp_unit.as_deref() {
-        Some("ms") => "unix milliseconds",
-        Some("rfc3339") => "RFC 3339",
-        _ => "unix seconds",
-    };
-    format!("{place}, {unit}, at most {} old or ahead", row.tolerance.as_deref().unwrap_or("5m"))
 }

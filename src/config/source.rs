@@ -78,7 +78,7 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
         return None;
     }
     if found.is_none() {
-        let names = provider::all().map(|(name, _)| name).chain([CUSTOM]);
+        let names = provider::names().chain([CUSTOM]);
         let mut problem = section.problem("provider", format!("unknown provider {provider:?}"));
         if let Some(near) = nearest(provider, names) {
             problem = problem.hint(format!("did you mean \"{near}\"?"));

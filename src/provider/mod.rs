@@ -5,6 +5,7 @@
 //! `verify` interprets what stands here and knows no provider by name.
 
 mod cover;
+mod describe;
 mod handshake;
 mod key;
 mod parse;
@@ -20,12 +21,13 @@ mod selector;
 mod template;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
+pub use describe::{describe, listed, proof, settings};
 pub use handshake::{Handshake, HandshakeNeeds};
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
-pub use proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+pub use proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
 pub use public_key::{KeyKind, PublicKey};
 pub use row::{Row, RowError, Selection, Texts};
 pub use sample::sample;
@@ -36,19 +38,41 @@ pub use template::Segment;
 /// The name that stands for a source's own `verify` table; no row may take it.
 pub const CUSTOM: &str = "custom";
 
-// A test reads the table, so that it cannot be empty here.
-static TABLE: LazyLock<BTreeMap<String, Row>> =
-    LazyLock::new(|| toml::from_str(include_str!("table.toml")).unwrap_or_default());
+const TABLE: &str = include_str!("table.toml");
+
+/// A row as it stands in the table, read when someone asks for it.
+struct Written {
+    text: &'static str,
+    row: OnceLock<Row>,
+}
+
+static ROWS: LazyLock<BTreeMap<&'static str, Written>> = LazyLock::new(|| {
+    let named = |section: &'static str| section.split_once("]\n");
+    let sections = TABLE.split("\n[").skip(1).filter_map(named);
+    sections.map(|(name, text)| (name, Written { text, row: OnceLock::new() })).collect()
+});
+
+impl Written {
+    // A test reads every row, so that none can be empty here.
+    fn row(&'static self) -> &'static Row {
+        self.row.get_or_init(|| toml::from_str(self.text).unwrap_or_default())
+    }
+}
 
 /// The row of a provider.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Row> {
-    TABLE.get(name)
+    ROWS.get(name).map(Written::row)
 }
 
 /// Every provider's name and row, in the order of names.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static Row)> {
-    TABLE.iter().map(|(name, row)| (name.as_str(), row))
+    ROWS.iter().map(|(name, written)| (*name, written.row()))
+}
+
+/// Every provider's name, in order; no row is read for it.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.keys().copied()
 }
 
 #[cfg(test)]
@@ -57,9 +81,10 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_is_a_whole_scheme() {
-        let rows: BTreeMap<String, Row> = toml::from_str(include_str!("table.toml")).unwrap();
-        assert_eq!(all().map(|(name, _)| name).collect::<Vec<_>>(), rows.keys().collect::<Vec<_>>());
+        let rows: BTreeMap<String, Row> = toml::from_str(TABLE).unwrap();
         assert!(rows.len() >= 224, "{}", rows.len());
+        let whole: Vec<_> = rows.iter().map(|(name, row)| (name.as_str(), format!("{row:?}"))).collect();
+        assert_eq!(all().map(|(name, row)| (name, format!("{row:?}"))).collect::<Vec<_>>(), whole);
         let mut wrong = Vec::new();
         for (name, row) in all() {
             assert!(!row.title.is_empty() && !row.provenance.is_empty() && name != CUSTOM, "{name}");

@@ -2,7 +2,7 @@
 
 use super::parse::word;
 use super::place::Place;
-use super::proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, Proof, Signed};
+use super::proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
 use super::row::{Row, RowError};
 use super::scheme::{Syntax, Timestamp, TimestampPlace};
 use super::selector::{Pointer, header_name};
@@ -63,7 +63,7 @@ fn algorithm(key: &'static str, written: &str) -> Result<Algorithm, RowError> {
     })
 }
 
-fn by_header(row: &Row) -> Result<Option<(String, Vec<(String, Algorithm)>)>, RowError> {
+fn by_header(row: &Row) -> Result<Option<NamedAlgorithms>, RowError> {
     let Some(header) = &row.algorithm_header else {
         return match row.algorithm_names.is_empty() {
             true => Ok(None),
@@ -75,14 +75,14 @@ fn by_header(row: &Row) -> Result<Option<(String, Vec<(String, Algorithm)>)>, Ro
         return Err(RowError::new("algorithm_names", "is missing, and `algorithm_header` needs it"));
     }
     let named = |(name, written): (&String, &String)| Ok((name.clone(), algorithm("algorithm_names", written)?));
-    Ok(Some((header, row.algorithm_names.iter().map(named).collect::<Result<_, RowError>>()?)))
+    Ok(Some(NamedAlgorithms { header, names: row.algorithm_names.iter().map(named).collect::<Result<_, RowError>>()? }))
 }
 
 fn check_contents(row: &Row, signed: &Signed) -> Result<(), RowError> {
     let wrong = |message: &str, hint: &str| Err(RowError::new("signed_content", message).hint(hint));
     for content in &signed.contents {
         let flat: Vec<_> = content.iter().flat_map(Segment::flat).collect();
-        let has = |wanted: &Segment| flat.iter().any(|segment| *segment == wanted);
+        let has = |wanted: &Segment| flat.contains(&wanted);
         if !row.body_unsigned && !flat.iter().any(|segment| segment.covers_body()) {
             let hint =
                 "put {body} where the provider has it; or body_unsigned = true, if the provider really leaves it out";

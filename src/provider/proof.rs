@@ -27,11 +27,20 @@ pub struct Signed {
     /// How it is made, unless a header says otherwise.
     pub algorithm: Algorithm,
     /// The header that names the algorithm, and what its values mean.
-    pub by_header: Option<(String, Vec<(String, Algorithm)>)>,
+    pub by_header: Option<NamedAlgorithms>,
     /// How the signature is written.
     pub encoding: Encoding,
     /// What is signed: one of these.
     pub contents: Vec<Vec<Segment>>,
+}
+
+/// A header that names the algorithm, and what its values mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAlgorithms {
+    /// The header's name.
+    pub header: String,
+    /// What each value means; any other is refused.
+    pub names: Vec<(String, Algorithm)>,
 }
 
 /// A JSON Web Token as a provider makes it.

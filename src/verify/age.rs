@@ -33,7 +33,7 @@ pub(super) fn write(instant: Millis, unit: Unit) -> String {
     }
 }
 
-fn read(text: &[u8], unit: Unit) -> Option<i64> {
+pub(super) fn read(text: &[u8], unit: Unit) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let number = || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok())?;
     match unit {

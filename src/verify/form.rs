@@ -32,7 +32,7 @@ pub(super) fn pairs(request: &Request) -> Option<Vec<Pair<'_>>> {
     match Content::of(request) {
         Content::Form => {
             let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-            Some(pairs.map(|pair| split(pair)).map(|(key, value)| (decode(key), decode(value))).collect())
+            Some(pairs.map(split).map(|(key, value)| (decode(key), decode(value))).collect())
         }
         Content::Multipart => Some(multipart::pairs(request)),
         _ => None,

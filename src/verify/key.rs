@@ -44,7 +44,7 @@ impl Key {
         match proof {
             Proof::Signed(signed) => {
                 let named =
-                    signed.by_header.iter().flat_map(|(_, names)| names.iter().map(|(_, algorithm)| *algorithm));
+                    signed.by_header.iter().flat_map(|named| named.names.iter().map(|(_, algorithm)| *algorithm));
                 let mut algorithms: Vec<_> = std::iter::once(signed.algorithm).chain(named).collect();
                 algorithms.dedup();
                 algorithms.into_iter().filter_map(with).collect()

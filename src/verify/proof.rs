@@ -17,7 +17,7 @@ use super::jwt;
 use super::key::Key;
 use super::refusal::Why;
 use crate::clock::Millis;
-use crate::provider::{Algorithm, Encoding, Place, Proof, Segment, Signed, TimestampPlace};
+use crate::provider::{Algorithm, Encoding, NamedAlgorithms, Place, Proof, Signed, TimestampPlace};
 
 /// What is known of a delivery that is proven.
 #[derive(Debug, Default)]
@@ -147,10 +147,8 @@ fn check_signed(
     }
     let mut why = None;
     for content in &signed.contents {
-        let urls =
-            if content.iter().any(|segment| is_about_url(segment)) { &case.own.urls[..] } else { &case.own.urls[..1] };
         for (_, key) in keys.iter().filter(|(own, _)| *own == algorithm) {
-            for url in urls {
+            for url in &case.own.urls {
                 let filling = Filling { claim, timestamp, url, secret: key.secret() };
                 match content::pieces(case, content, &filling) {
                     Ok(pieces) if key.proves(&pieces, &signatures) => return Ok(()),
@@ -163,13 +161,9 @@ fn check_signed(
     Err(why.unwrap_or_else(|| Why::Wrong(place.clone())))
 }
 
-fn is_about_url(segment: &Segment) -> bool {
-    matches!(segment, Segment::Url | Segment::UrlWithBodyHash(_) | Segment::UrlSha256Hex)
-}
-
 /// The algorithm that was used: the scheme's, or of those it allows the one that the header names.
 pub(super) fn algorithm(case: &Case<'_>, signed: &Signed) -> Result<Algorithm, Why> {
-    let Some((header, names)) = &signed.by_header else { return Ok(signed.algorithm) };
+    let Some(NamedAlgorithms { header, names }) = &signed.by_header else { return Ok(signed.algorithm) };
     let place = Place::Header(header.clone());
     let said = case.required(&place)?;
     let named = names.iter().find(|(name, _)| name.as_bytes() == &said[..]);

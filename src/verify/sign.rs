@@ -99,10 +99,10 @@ fn add_headers(draft: &mut Draft<'_>, own: &Own) {
     if let (Some(place), Some(id)) = (&scheme.key_id, own.key_ids.first()) {
         draft.put_at(place, id);
     }
-    if let Some((header, names)) = scheme.signed().and_then(|signed| signed.by_header.as_ref())
-        && let Some((name, _)) = names.first()
+    if let Some(named) = scheme.signed().and_then(|signed| signed.by_header.as_ref())
+        && let Some((name, _)) = named.names.first()
     {
-        draft.request.headers.push(header, name.as_bytes());
+        draft.request.headers.push(&named.header, name.as_bytes());
     }
 }
 

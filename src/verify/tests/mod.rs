@@ -3,10 +3,14 @@
 //! Sources are made of the embedded rows, time stands still, and signatures come from outside the engine where
 //! somebody has published them.
 
+mod batches;
 mod hostile;
 mod mask;
 mod names;
+mod published;
+mod quirks;
 mod table;
+mod tokens;
 mod vectors;
 mod walk;
 

@@ -77,7 +77,7 @@ fn kind_of(scheme: &Scheme) -> Option<KeyKind> {
     }
 }
 
-fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
+pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
     let text = |place: &usize| {
         Secret::new(if scheme.proof == Proof::Basic { format!("u:{place}") } else { SECRETS[*place].to_owned() })
     };
@@ -112,9 +112,13 @@ fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
     }
 }
 
-fn scheme_of(row: &Row) -> Scheme {
+pub(super) fn scheme_of(row: &Row) -> Scheme {
     let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
     Scheme::from_row(&Row { field, ..row.clone() }).unwrap()
+}
+
+pub(super) fn private_key(scheme: &Scheme) -> Option<Secret> {
+    kind_of(scheme).map(|kind| Secret::new(pairs(kind)[0].private.clone()))
 }
 
 fn cases() -> Vec<Case> {
@@ -140,7 +144,7 @@ fn cases() -> Vec<Case> {
             event_type: event_type.clone(),
             event_id: id.clone(),
             body: if scheme.batch.is_some() { b"{\"x\":1}".to_vec() } else { body.as_bytes().to_vec() },
-            private_key: kind_of(scheme).map(|kind| Secret::new(pairs(kind)[0].private.clone())),
+            private_key: private_key(scheme),
             ..Unsigned::default()
         };
         Case { name, unsigned, id, event_type, source }
@@ -336,5 +340,42 @@ fn no_refusal_shows_a_secret_or_a_signature() {
         let words = format!("{:?} {:?}", check(&case.with_secrets(&[1]), &request), case.source);
         assert!(signature.is_empty() || !words.contains(&signature), "{words}");
         assert!(!SECRETS.iter().any(|secret| words.contains(secret)), "{words}");
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn speed() {
+    for name in ["github", "stripe", "twilio", "svix"] {
+        let all = cases();
+        let case = all.iter().find(|case| case.name == name).unwrap();
+        let mut unsigned = case.unsigned.clone();
+        if name != "twilio" {
+            unsigned.body = crate::provider::sample(name, &case.event_type, "id");
+        }
+        let request = sign(&case.source, &unsigned, NOW).unwrap();
+        let verifier = Verifier::new(&case.source);
+        let start = std::time::Instant::now();
+        for _ in 0..200_000 {
+            verifier.prove(&request, NOW).unwrap();
+        }
+        let prove = start.elapsed().as_nanos() / 200_000;
+        let start = std::time::Instant::now();
+        for _ in 0..200_000 {
+            std::hint::black_box(verifier.check(&request, NOW).unwrap());
+        }
+        eprintln!(
+            "{name}: prove {prove} ns, check {} ns, body {}",
+            start.elapsed().as_nanos() / 200_000,
+            request.body.len()
+        );
+        let mac = <hmac::Hmac<Sha256> as hmac::KeyInit>::new_from_slice(b"0123456789abcdef0123456789abcdef").unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..200_000 {
+            let mut m = mac.clone();
+            hmac::Mac::update(&mut m, &request.body);
+            std::hint::black_box(hmac::Mac::finalize(m).into_bytes());
+        }
+        eprintln!("   bare hmac {} ns", start.elapsed().as_nanos() / 200_000);
     }
 }

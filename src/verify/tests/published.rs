@@ -1,0 +1,108 @@
+//! Signatures that providers published, in their documentation or SDK's test suites: the figures are in vectors.json.
+
+use serde::Deserialize;
+
+use super::*;
+use crate::provider::{Proof, TimestampPlace};
+
+#[derive(Deserialize)]
+struct Vector {
+    id: String,
+    provider: String,
+    secret: String,
+    headers: std::collections::BTreeMap<String, String>,
+    body: String,
+    source: String,
+    #[serde(default)]
+    url: Option<String>,
+}
+
+const FORMS: [&str; 2] = ["twilio-sdk-form", "dropbox-sign-sdk"];
+
+fn vectors() -> Vec<Vector> {
+    serde_json::from_str(include_str!("vectors.json")).unwrap()
+}
+
+impl Vector {
+    fn source(&self) -> Source {
+        let mut source = known(&self.provider, &[]);
+        let secrets = vec![Secret::new(self.secret.clone())];
+        let is_public = source.scheme.proof.is_asymmetric();
+        (source.secrets, source.public_keys) = if is_public { (vec![], secrets) } else { (secrets, vec![]) };
+        source.url.clone_from(&self.url);
+        // The body's hash is not part of the address as configured.
+        if let Some((url, _)) = self.url.as_ref().and_then(|url| url.split_once("&bodySHA256=")) {
+            source.url = Some(url.to_owned());
+        }
+        source.key_ids = self.headers.get("X-Pusher-Key").map(|id| Secret::new(id.clone())).into_iter().collect();
+        source
+    }
+
+    fn request(&self) -> Request {
+        let mut request = request(&[], self.body.as_bytes());
+        let kind = if FORMS.contains(&&*self.id) { "application/x-www-form-urlencoded" } else { "application/json" };
+        request.headers.push("content-type", kind.as_bytes());
+        self.headers.iter().for_each(|(name, value)| request.headers.push(name, value.as_bytes()));
+        if self.provider == "box" {
+            request.headers.push("box-signature-version", b"1");
+            request.headers.push("box-signature-algorithm", b"HmacSHA256");
+        }
+        if let Some((_, query)) = self.url.as_ref().and_then(|url| url.split_once('?')) {
+            request.query = query.to_owned();
+        }
+        request
+    }
+
+    /// The time that the vector's timestamp tells.
+    fn now(&self, source: &Source) -> Millis {
+        let case_of = |place: &Place| {
+            let (own, request) = (Own::new(source), self.request());
+            let case = Case { scheme: &source.scheme, own: &own, request: &request, item: None };
+            String::from_utf8(case.required(place).unwrap().into_owned()).unwrap()
+        };
+        let Some(timestamp) = &source.scheme.timestamp else { return NOW };
+        let text = match &timestamp.place {
+            TimestampPlace::At(place) => case_of(place),
+            _ => {
+                let written = case_of(&source.scheme.signature);
+                claim::read(&source.scheme, &written).unwrap().timestamp.unwrap().to_owned()
+            }
+        };
+        Millis(age::read(text.as_bytes(), timestamp.unit).unwrap())
+    }
+}
+
+fn holds(source: &Source, request: &Request, now: Millis) -> Result<(), Why> {
+    match Verifier::new(source).check(request, now) {
+        Err(Refusal::NotGenuine(why)) => Err(why),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn every_published_signature_holds_and_does_not_for_another_body_secret_or_time() {
+    let vectors = vectors();
+    assert!(vectors.len() >= 22, "{}", vectors.len());
+    for vector in vectors {
+        let (source, request) = (vector.source(), vector.request());
+        let now = vector.now(&source);
+        let id = &vector.id;
+        assert!(!vector.source.is_empty());
+        assert_eq!(holds(&source, &request, now), Ok(()), "{id}");
+        if source.scheme.covers_body() {
+            for body in [format!("{} ", vector.body), vector.body[1..].to_owned()] {
+                assert!(holds(&source, &Request { body: body.into(), ..request.clone() }, now).is_err(), "{id}");
+            }
+        }
+        let others = if matches!(&source.scheme.proof, Proof::Signed(signed) if signed.algorithm.is_asymmetric()) {
+            Source { public_keys: vec![], ..source.clone() }
+        } else {
+            Source { secrets: vec![Secret::new("c3RyYW5nZXI0")], ..source.clone() }
+        };
+        assert!(holds(&others, &request, now).is_err(), "{id}");
+        if let Some(window) = source.scheme.tolerance {
+            let late = Millis(now.0 + i64::try_from(window.as_millis()).unwrap() + 1000);
+            assert!(matches!(holds(&source, &request, late), Err(Why::TooOld { .. })), "{id}");
+        }
+    }
+}
