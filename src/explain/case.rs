@@ -10,7 +10,7 @@ use crate::config::Source;
 use crate::refused::Refused;
 use crate::request::Request;
 use crate::secret::{DigestKey, Secret};
-use crate::verify::{Genuine, Refusal, Verifier, Why};
+use crate::verify::{Refusal, Verifier, Why};
 
 /// A refusal and what is configured.
 pub(super) struct Case<'a> {
@@ -116,9 +116,7 @@ fn judge(source: &Source, request: &Request) -> Verdict {
         return Verdict::No(Refusal::Unavailable("its keys are the provider's, and are not fetched here".to_owned()));
     }
     match verifier.check(request, request.received_at) {
-        Ok(Genuine::Event(_) | Genuine::Handshake(_) | Genuine::Lesson(_) | Genuine::Confirmation(_)) => {
-            Verdict::Matches
-        }
+        Ok(_) => Verdict::Matches,
         Err(
             refusal @ (Refusal::Malformed(_)
             | Refusal::NotGenuine(Why::TooOld { .. } | Why::TooNew { .. } | Why::TimestampMalformed(_))),

@@ -2,13 +2,14 @@
 //!
 //! Each is a flag that the way in reads without waiting; a change of a flag is logged once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 use rusqlite::Connection;
 
-use super::{Shared, free_disk};
+use super::Shared;
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -77,7 +78,9 @@ impl Watch {
     fn backlog(&self) {
         let most = self.shared.with_settings(|settings| settings.max_pending);
         let pending = self.pending;
-        match changes(&self.shared.backlog, u64::try_from(pending).is_ok_and(|pending| pending >= most)) {
+        // Off again at nine tenths, or it would go on and off with every job.
+        let enough = if self.shared.backlog.load(Ordering::Relaxed) { most - most / 10 } else { most };
+        match changes(&self.shared.backlog, u64::try_from(pending).is_ok_and(|pending| pending >= enough)) {
             Some(true) => {
                 log::warn!("{pending} jobs are pending, inbox.max_pending is reached: deliveries get 503");
             }
@@ -90,6 +93,12 @@ impl Watch {
 /// Sets the flag; `Some` when it was not so before.
 fn changes(flag: &AtomicBool, now: bool) -> Option<bool> {
     (flag.swap(now, Ordering::Relaxed) != now).then_some(now)
+}
+
+/// Bytes free for us on the disk that holds a path; `None` when the system does not tell.
+pub(super) fn free_disk(path: &Path) -> Option<u64> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {

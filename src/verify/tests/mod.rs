@@ -8,7 +8,9 @@ mod hostile;
 mod mask;
 mod names;
 mod published;
+mod quirks;
 mod table;
+mod tokens;
 mod vectors;
 mod walk;
 

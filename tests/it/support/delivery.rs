@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// Every provider of the table, and `own`, a `custom` source of ours.
+/// The providers that most people use, and `own`, a `custom` source of ours.
 pub const PROVIDERS: &[&str] = &["github", "stripe", "standard-webhooks", "svix", "shopify", "slack", "gitlab", "own"];
 
 /// Providers whose signature covers a timestamp.

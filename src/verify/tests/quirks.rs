@@ -1,0 +1,235 @@
+//! What single providers do differently, as seen in their SDKs: each with what must not get in by it.
+
+use super::*;
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn with_url(provider: &str, secret: &str, url: &str) -> Source {
+    Source { url: Some(url.to_owned()), ..known(provider, &[secret]) }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    claim::encode(crate::provider::Encoding::Base64, bytes)
+}
+
+fn is_genuine(source: &Source, request: &Request) -> bool {
+    !matches!(check(source, request), Err(Refusal::NotGenuine(_)))
+}
+
+#[test]
+fn twilio_may_write_the_default_port_out_and_covers_json_by_its_hash() {
+    let twilio = with_url("twilio", "t", "https://a.example/x?foo=1");
+    let signed = |url: &str, fields: &str, body: &str, content_type, query: &str| {
+        let signature = base64(&made(&twilio, b"t", &[url.as_bytes(), fields.as_bytes()]));
+        let request = request(&[("X-Twilio-Signature", &signature), content_type], body);
+        Request { query: query.to_owned(), ..request }
+    };
+    for url in ["https://a.example/x?foo=1", "https://a.example:443/x?foo=1"] {
+        assert!(is_genuine(&twilio, &signed(url, "A1A2B3", "B=3&A=2&A=1&A=2", FORM, "foo=1")), "{url}");
+    }
+    for url in ["http://a.example/x?foo=1", "https://a.example:8443/x?foo=1", "https://a.example/x"] {
+        assert!(!is_genuine(&twilio, &signed(url, "A1", "A=1", FORM, "foo=1")), "{url}");
+    }
+    let body = r#"{"a":1}"#;
+    let hash = hex::encode(Sha256::digest(body));
+    let (url, query) = (format!("https://a.example/x?foo=1&bodySHA256={hash}"), format!("foo=1&bodySHA256={hash}"));
+    assert!(is_genuine(&twilio, &signed(&url, "", body, JSON, &query)));
+    assert!(!is_genuine(&twilio, &signed(&url, "", r#"{"a":2}"#, JSON, &query)));
+    // A signature over the address alone says nothing about a body.
+    let bare = "https://a.example/x?foo=1";
+    assert!(is_genuine(&twilio, &signed(bare, "", "", FORM, "foo=1")));
+    assert!(!is_genuine(&twilio, &signed(bare, "", body, JSON, "foo=1")));
+    assert!(!is_genuine(&twilio, &signed(bare, "", "x", ("content-type", "text/plain"), "foo=1")));
+}
+
+#[test]
+fn signalwire_keeps_repeated_values_in_the_order_received() {
+    let source = with_url("signalwire", "t", "https://a.example/x");
+    for name in ["X-SignalWire-Signature", "X-Twilio-Signature"] {
+        let signature = base64(&made(&source, b"t", &[b"https://a.example/x", b"A2A1A2B3"]));
+        let sent = request(&[(name, &signature), FORM], "B=3&A=2&A=1&A=2");
+        assert!(is_genuine(&source, &sent), "{name}");
+        assert!(!is_genuine(&source, &Request { body: "B=3&A=1&A=2&A=2".into(), ..sent }), "{name}");
+    }
+}
+
+#[test]
+fn box_signs_with_either_key_and_perhaps_in_ascii() {
+    let source = known("box", &["one", "two"]);
+    let at = "2023-11-14T22:13:20Z";
+    let body = r#"{"id":"1","trigger":"é😀"}"#;
+    let ascii = r#"{"id":"1","trigger":"\u00e9\ud83d\ude00"}"#;
+    for signed in [body, ascii] {
+        for (name, key) in [("BOX-SIGNATURE-PRIMARY", "one"), ("BOX-SIGNATURE-SECONDARY", "two")] {
+            let signature = base64(&made(&source, key.as_bytes(), &[signed.as_bytes(), at.as_bytes()]));
+            let headers = [
+                (name, signature.as_str()),
+                ("BOX-DELIVERY-TIMESTAMP", at),
+                ("BOX-SIGNATURE-VERSION", "1"),
+                ("BOX-SIGNATURE-ALGORITHM", "HmacSHA256"),
+            ];
+            let request = request(&headers, body);
+            assert_eq!(event(&source, &request), ("1".to_owned(), "é😀".to_owned()));
+            for required in ["BOX-SIGNATURE-VERSION", "BOX-SIGNATURE-ALGORITHM"] {
+                assert!(matches!(why(&source, &without(&request, required)), Why::Missing(_)));
+                let other = replaced(&request, required, |_| "2".to_owned());
+                assert!(matches!(why(&source, &other), Why::WrongValue(..)));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_template_marks_as_optional_may_be_missing_and_not_be_empty() {
+    let source = known("mercado-pago", &["s"]);
+    let signed = |content: &str, query: &str, headers: &[(&str, &str)]| {
+        let signature = hex::encode(made(&source, b"s", &[content.as_bytes()]));
+        let value = format!("ts=1700000000,v1={signature}");
+        let mut request = with(&request(headers, r#"{"id":1}"#), "x-signature", &value);
+        request.query = query.to_owned();
+        request
+    };
+    let id = [("x-request-id", "r")];
+    for (content, query, headers) in [
+        ("id:Ab;request-id:r;ts:1700000000;", "data.id=Ab", &id[..]),
+        ("request-id:r;ts:1700000000;", "", &id[..]),
+        ("id:Ab;ts:1700000000;", "data.id=Ab&type=payment", &[]),
+    ] {
+        assert!(is_genuine(&source, &signed(content, query, headers)), "{content}");
+    }
+    assert!(!is_genuine(&source, &signed("id:Ab;ts:1700000000;", "data.id=ab", &[])));
+    assert!(!is_genuine(&source, &signed("ts:1700000000;", "data.id=Ab", &[])));
+    assert!(!is_genuine(&source, &signed("id:a;ts:1700000000;", "data.id=a&data.id=b", &[])));
+}
+
+#[test]
+fn signatures_may_come_in_several_headers_sets_or_items() {
+    let mollie = known("mollie", &["s"]);
+    let own = hex::encode(made(&mollie, b"s", &[b"{}"]));
+    let prefixed = format!("sha256={own}");
+    for values in [&["sha256=00", prefixed.as_str()][..], &[&own, "x"], &[&own]] {
+        let headers: Vec<_> = values.iter().map(|value| ("X-Mollie-Signature", *value)).collect();
+        assert!(is_genuine(&mollie, &request(&headers, "{}")), "{values:?}");
+    }
+    let many: Vec<_> = (0..17).map(|_| ("X-Mollie-Signature", prefixed.as_str())).collect();
+    assert!(matches!(why(&mollie, &request(&many, "{}")), Why::TooMany(_)));
+
+    let persona = known("persona", &["old", "new"]);
+    let set = |key: &str, at: &str| {
+        let signature = hex::encode(made(&persona, key.as_bytes(), &[at.as_bytes(), b".", b"{}"]));
+        format!("t={at},v1={signature}")
+    };
+    let both = format!("{} {}", set("older", "1700000000"), set("new", "1700000001"));
+    assert!(is_genuine(&persona, &request(&[("Persona-Signature", &both)], "{}")));
+    let stale = format!("{} {}", set("x", "1700000000"), set("new", "1600000000"));
+    assert!(!is_genuine(&persona, &request(&[("Persona-Signature", &stale)], "{}")));
+
+    let docusign = known("docusign", &["one"]);
+    let own = base64(&made(&docusign, b"one", &[b"{}"]));
+    let numbered = [("X-DocuSign-Signature-1", "AAAA"), ("X-DocuSign-Signature-2", own.as_str())];
+    assert!(is_genuine(&docusign, &request(&numbered, "{}")));
+    assert!(!is_genuine(&docusign, &request(&numbered[1..], "{}")));
+
+    let recurly = known("recurly", &["s"]);
+    let own = hex::encode(made(&recurly, b"s", &[b"1700000000000.{}"]));
+    assert!(is_genuine(&recurly, &request(&[("recurly-signature", &format!("1700000000000,00,{own}"))], "{}")));
+    for value in [own.clone(), format!("{own},1700000000000"), format!("1700000000001,{own}"), ",".into()] {
+        assert!(!is_genuine(&recurly, &request(&[("recurly-signature", &value)], "{}")), "{value}");
+    }
+
+    let elevenlabs = known("elevenlabs", &["s"]);
+    let own = hex::encode(made(&elevenlabs, b"s", &[b"1700000000.{}"]));
+    let header = |items: &str| request(&[("ElevenLabs-Signature", &format!("t=1700000000,{items}"))], "{}");
+    assert!(is_genuine(&elevenlabs, &header(&format!("v0={own},v0=00"))));
+    assert!(!is_genuine(&elevenlabs, &header(&format!("v0=00,v0={own}"))));
+}
+
+#[test]
+fn a_foreign_key_or_algorithm_is_refused() {
+    let pusher = Source { key_ids: vec![Secret::new("k1"), Secret::new("k2")], ..known("pusher", &["s"]) };
+    let body = r#"{"time_ms":1,"events":[{"name":"a"}]}"#;
+    let signature = hex::encode(made(&pusher, b"s", &[body.as_bytes()]));
+    let sent = |key: &str| request(&[("X-Pusher-Key", key), ("X-Pusher-Signature", &signature)], body);
+    assert!(is_genuine(&pusher, &sent("k1")) && is_genuine(&pusher, &sent("k2")));
+    assert!(matches!(why(&pusher, &sent("k3")), Why::ForeignKey(_)));
+    assert!(matches!(why(&pusher, &without(&sent("k1"), "X-Pusher-Key")), Why::Missing(_)));
+
+    let sumsub = known("sumsub", &["s"]);
+    let sha512 = <hmac::Hmac<sha2::Sha512> as hmac::KeyInit>::new_from_slice(b"s").unwrap();
+    let own = hex::encode(hmac::Mac::finalize(hmac::Mac::chain_update(sha512, "{}")).into_bytes());
+    let sent = |name: &str| request(&[("x-payload-digest-alg", name), ("x-payload-digest", &own)], "{}");
+    assert!(is_genuine(&sumsub, &sent("HMAC_SHA512_HEX")));
+    assert!(matches!(why(&sumsub, &sent("HMAC_SHA256_HEX")), Why::Wrong(_)));
+    assert!(matches!(why(&sumsub, &sent("HMAC_MD5_HEX")), Why::ForeignAlgorithm(_)));
+    assert!(matches!(why(&sumsub, &sent("")), Why::Missing(_)));
+}
+
+#[test]
+fn gitea_signs_the_json_inside_its_form_and_braintree_one_of_its_pairs() {
+    let gitea = known("gitea", &["s"]);
+    let signature = hex::encode(made(&gitea, b"s", &[b"{\"a\":1}"]));
+    let names = [("X-Gitea-Signature", signature.as_str()), ("X-Gitea-Delivery", "1"), ("X-Gitea-Event", "push")];
+    let form: Vec<_> = names.iter().copied().chain([FORM]).collect();
+    let json: Vec<_> = names.iter().copied().chain([JSON]).collect();
+    event(&gitea, &request(&json, "{\"a\":1}"));
+    event(&gitea, &request(&form, "payload=%7B%22a%22%3A1%7D"));
+    assert!(matches!(why(&gitea, &request(&form, "payload=%7B%22a%22%3A2%7D")), Why::Wrong(_)));
+
+    let row = crate::provider::find("braintree").unwrap();
+    let source = source(&Row { field: Some("pub".to_owned()), ..row.clone() }, &["private"]);
+    let key = <sha1::Sha1 as Digest>::digest("private");
+    let mac = <hmac::Hmac<sha1::Sha1> as hmac::KeyInit>::new_from_slice(&key).unwrap();
+    for payload in ["PGE+\n", "PGE+"] {
+        let mac = hmac::Mac::finalize(hmac::Mac::chain_update(mac.clone(), payload)).into_bytes();
+        let pairs = format!("other|00&pub|{}", hex::encode(mac));
+        let mut form = String::new();
+        form::push(&mut form, "bt_signature", &pairs);
+        form::push(&mut form, "bt_payload", payload.trim_end());
+        assert!(is_genuine(&source, &request(&[FORM], form.clone())), "{payload:?}");
+        assert!(!is_genuine(&source, &request(&[FORM], form.replace("pub%7C", "bup%7C"))), "{payload:?}");
+    }
+}
+
+#[test]
+fn hygraph_signs_json_with_the_body_as_a_string() {
+    let hygraph = known("hygraph", &["s"]);
+    let content = r#"{"Body":"{\"a\":\"é\\n\"}","EnvironmentName":"master","TimeStamp":1700000000000}"#;
+    let own = base64(&made(&hygraph, b"s", &[content.as_bytes()]));
+    let header = |env: &str| format!("sign={own}, env={env}, t=1700000000000");
+    let sent = |env: &str| request(&[("gcms-signature", &header(env))], "{\"a\":\"é\\n\"}");
+    assert!(is_genuine(&hygraph, &sent("master")));
+    assert!(matches!(why(&hygraph, &sent("dev")), Why::Wrong(_)));
+}
+
+#[test]
+fn credentials_count_whatever_the_case_of_their_scheme() {
+    let basic = known("postmark", &["user:pass:word"]);
+    let value = base64(b"user:pass:word");
+    for (written, holds) in [
+        (format!("Basic {value}"), true),
+        (format!("bAsIc  {value}"), true),
+        (format!("Bearer {value}"), false),
+        (value.clone(), false),
+        (format!("Basic {}", base64(b"user:pass")), false),
+        ("Basic !".into(), false),
+    ] {
+        assert_eq!(is_genuine(&basic, &request(&[("Authorization", &written), JSON], "{}")), holds, "{written}");
+    }
+    let bearer = known("brevo", &["token"]);
+    for (written, holds) in [("Bearer token", true), ("bearer token", true), ("token", false), ("Basic token", false)] {
+        assert_eq!(is_genuine(&bearer, &request(&[("Authorization", written), JSON], "{}")), holds, "{written}");
+    }
+}
+
+#[test]
+fn dropbox_sign_comes_as_multipart() {
+    let source = known("dropbox-sign", &["key"]);
+    let hash = hex::encode(made(&source, b"key", &[b"1348177752", b"sent"]));
+    let json =
+        format!("{{\"event\":{{\"event_time\":\"1348177752\",\"event_type\":\"sent\",\"event_hash\":\"{hash}\"}}}}");
+    let body = format!("--b\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{json}\r\n--b--\r\n");
+    let sent = request(&[("content-type", "multipart/form-data; boundary=b")], body.clone());
+    assert_eq!(event(&source, &sent).1, "sent");
+    assert!(!is_genuine(&source, &Request { body: body.replace("\"sent\"", "\"paid\"").into(), ..sent }));
+}

@@ -1,0 +1,117 @@
+//! JSON Web Tokens: what they may say, and what they must not get away with.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::provider::{Hash, JwtAlgorithm};
+
+const BODY: &str = r#"{"id":"1","event":"room"}"#;
+
+fn livekit() -> Source {
+    Source { api_key: Some(Secret::new("api")), ..known("livekit", &["s"]) }
+}
+
+fn claims() -> Value {
+    let hash = claim::encode(crate::provider::Encoding::Base64, &Sha256::digest(BODY));
+    json!({ "iss": "api", "sha256": hash, "exp": 1_700_000_060, "nbf": 1_699_999_990 })
+}
+
+fn token(header: &Value, claims: &Value, key: &[u8]) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let mac = <hmac::Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).unwrap();
+    let signature = hmac::Mac::finalize(hmac::Mac::chain_update(mac, &message)).into_bytes();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn sent(token: &str) -> Request {
+    request(&[("Authorization", token), ("content-type", "application/webhook+json")], BODY)
+}
+
+fn with_claim(name: &str, value: Value) -> Request {
+    let mut claims = claims();
+    claims[name] = value;
+    sent(&token(&json!({ "alg": "HS256" }), &claims, b"s"))
+}
+
+#[test]
+fn a_token_holds_for_its_body_issuer_and_time() {
+    let good = token(&json!({ "alg": "HS256", "typ": "JWT" }), &claims(), b"s");
+    assert_eq!(event(&livekit(), &sent(&good)), ("1".to_owned(), "room".to_owned()));
+    event(&livekit(), &sent(&format!("Bearer {good}")));
+    assert!(matches!(why(&livekit(), &Request { body: "{}".into(), ..sent(&good) }), Why::WrongClaim(_)));
+    assert!(matches!(why(&livekit(), &with_claim("iss", json!("other"))), Why::WrongClaim(_)));
+    assert!(matches!(why(&livekit(), &with_claim("iss", json!(["api"]))), Why::WrongClaim(_)));
+    assert!(matches!(why(&livekit(), &with_claim("exp", json!(1_699_999_900))), Why::TooOld { .. }));
+    assert!(matches!(why(&livekit(), &with_claim("exp", json!("1800000000"))), Why::TimestampMalformed(_)));
+    assert!(matches!(why(&livekit(), &with_claim("nbf", json!(1_700_000_100))), Why::TooNew { .. }));
+    assert!(matches!(why(&livekit(), &with_claim("iat", json!(1_700_000_100))), Why::TooNew { .. }));
+    event(&livekit(), &with_claim("iat", json!(1_500_000_000.5)));
+    let mut without = claims();
+    without.as_object_mut().unwrap().remove("exp");
+    let unlimited = token(&json!({ "alg": "HS256" }), &without, b"s");
+    assert!(matches!(why(&livekit(), &sent(&unlimited)), Why::NoField(..)));
+}
+
+#[test]
+fn algorithms_are_those_of_the_row_and_none_is_not_among_them() {
+    for alg in ["none", "None", "HS384", "RS256", "ES256", "", "hs256"] {
+        let request = sent(&token(&json!({ "alg": alg }), &claims(), b"s"));
+        assert!(matches!(why(&livekit(), &request), Why::ForeignAlgorithm(_)), "{alg}");
+    }
+    let critical = sent(&token(&json!({ "alg": "HS256", "crit": ["b64"] }), &claims(), b"s"));
+    assert!(matches!(why(&livekit(), &critical), Why::ForeignAlgorithm(_)));
+    let stripped = token(&json!({ "alg": "none" }), &claims(), b"s");
+    let stripped = &stripped[..=stripped.rfind('.').unwrap()];
+    assert!(matches!(why(&livekit(), &sent(stripped)), Why::ForeignAlgorithm(_)));
+    assert!(matches!(why(&livekit(), &sent(&token(&json!({ "alg": "HS256" }), &claims(), b"x"))), Why::Wrong(_)));
+    for token in ["", ".", "..", "a.b.c", "e30.e30.e30", "Bearer", "é.é.é"] {
+        why(&livekit(), &sent(token));
+    }
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_secret() {
+    let row = crate::provider::find("fusionauth").unwrap();
+    let row = Row { jwt_algorithms: vec!["RS256".to_owned()], ..row.clone() };
+    let scheme = Scheme::from_row(&row).unwrap();
+    assert!(scheme.needs().public_key);
+    let mut source = walk::source_of("fusionauth", scheme.clone(), &[0]);
+    let unsigned = Unsigned {
+        body: br#"{"event":{"id":"1","type":"t"}}"#.to_vec(),
+        private_key: walk::private_key(&scheme),
+        ..Unsigned::default()
+    };
+    assert_eq!(event(&source, &sign(&source, &unsigned, NOW).unwrap()), ("1".to_owned(), "t".to_owned()));
+    let hash = claim::encode(crate::provider::Encoding::Base64, &Sha256::digest(BODY));
+    let pem = source.public_keys[0].reveal().to_owned();
+    for key in [pem.as_bytes(), &source.scheme.key(&source.public_keys[0]).unwrap()] {
+        let forged = token(&json!({ "alg": "HS256" }), &json!({ "request_body_sha256": hash }), key);
+        let request = request(&[("X-FusionAuth-Signature-JWT", &forged)], BODY);
+        assert!(matches!(why(&source, &request), Why::ForeignAlgorithm(_)));
+    }
+    source.public_keys.clear();
+    assert!(matches!(why(&source, &sign(&walk::source_of("x", scheme, &[0]), &unsigned, NOW).unwrap()), Why::Wrong(_)));
+    let mixed = Row { jwt_algorithms: vec!["HS256".into(), "RS256".into()], ..row };
+    assert!(Scheme::from_row(&mixed).is_err());
+    assert_eq!(jwt::name_of(JwtAlgorithm::Hs(Hash::Sha384)), "HS384");
+}
+
+#[test]
+fn messagebird_tells_its_address_and_id() {
+    let url = "https://a.example/hook?x=1";
+    let source = Source { url: Some(url.to_owned()), ..known("messagebird", &["s"]) };
+    let claims = |url: &str| {
+        json!({
+            "iss": "MessageBird", "jti": "j-1", "exp": 1_700_000_060, "nbf": 1_700_000_000,
+            "url_hash": hex::encode(Sha256::digest(url)), "payload_hash": hex::encode(Sha256::digest(BODY)),
+        })
+    };
+    let sent = |url: &str| {
+        request(&[("MessageBird-Signature-JWT", &token(&json!({ "alg": "HS256" }), &claims(url), b"s"))], BODY)
+    };
+    assert_eq!(event(&source, &sent(url)).0, "j-1");
+    assert!(matches!(why(&source, &sent("https://a.example/hook")), Why::WrongClaim(_)));
+}
