@@ -110,8 +110,9 @@ fn secrets(
 fn topics(item: &Item<'_>) -> Result<Vec<String>, Problem> {
     let expected = "a topic, or a list of them";
     let one = |item: &Item<'_>| match item.value.as_str() {
-        Some(text) if !text.is_empty() => Ok(text.to_owned()),
-        _ => Err(item.unexpected(expected)),
+        Some("") => Err(item.problem("is empty")),
+        Some(text) => Ok(text.to_owned()),
+        None => Err(item.unexpected(expected)),
     };
     match item.one_or_more().iter().map(one).collect::<Result<Vec<_>, _>>()? {
         topics if topics.is_empty() => Err(item.problem("names no topic")),

@@ -104,6 +104,31 @@ fn silence_oversize_redirects_and_nonsense_are_unavailable() {
 }
 
 #[test]
+fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
+    let base = Base::parse(&provider.url.replace("http://", "https://")).unwrap();
+    unavailable(KeyRing::with_time_limit(Some(base), Duration::from_secs(2)).set(URL, Some("a"), NOW));
+
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = std::sync::Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let served = std::thread::spawn(move || {
+        let mut connection = rustls::ServerConnection::new(config).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        connection.complete_io(&mut stream).map(drop)
+    });
+    let ring = KeyRing::with_time_limit(Some(Base::parse(&url).unwrap()), Duration::from_secs(2));
+    let why = unavailable(ring.set(URL, Some("a"), NOW));
+    assert!(why.contains("certificate"), "{why}");
+    assert!(served.join().unwrap().is_err());
+}
+
+#[test]
 fn a_known_key_stays_usable_while_a_newer_one_cannot_be_fetched() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
     let ring = ring(&provider);
