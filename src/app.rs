@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -19,6 +20,13 @@ use crate::inbox::Inbox;
 use crate::listener::{Endpoints, Listener};
 use crate::route::Routes;
 use crate::shutdown::{Call, Caller};
+
+/// File descriptors beyond which more would not help.
+const MOST_DESCRIPTORS: u64 = 65_536;
+/// Descriptors that one attempt needs at most.
+const DESCRIPTORS_PER_WORKER: u64 = 10;
+/// Descriptors for the inbox, logs, probes and the rest.
+const OTHER_DESCRIPTORS: u64 = 96;
 
 /// A running hookbox.
 #[derive(Debug)]
@@ -46,7 +54,10 @@ impl App {
         // Addresses first: where one is taken, no handler has run yet.
         inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources);
-        let listener = Listener::start(&config.server, endpoints, inbox.clone())?;
+        let kept_back =
+            OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(config.dispatch.workers).unwrap_or(0);
+        let connections = raise_descriptor_limit().saturating_sub(kept_back);
+        let listener = Listener::start(&config.server, endpoints, inbox.clone(), connections)?;
         let admin = Admin::start(&config.admin, inbox.clone(), reloads.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;
@@ -141,6 +152,24 @@ pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
             caller.call(if signal == SIGHUP { Call::Reload } else { Call::Stop });
         }
     })
+}
+
+/// As many file descriptors as the system lets us have, each connection being one. Returns how many.
+fn raise_descriptor_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
+    let before = limit.current.unwrap_or(MOST_DESCRIPTORS);
+    if before >= wanted {
+        return before;
+    }
+    limit.current = Some(wanted);
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => wanted,
+        Err(error) => {
+            log::warn!("the limit of file descriptors stays at {before}: {error}");
+            before
+        }
+    }
 }
 
 /// Serves one configuration file until a signal ends it.

@@ -13,6 +13,9 @@
 //! 5. [`handler`]: one attempt: the user's command runs on the event.
 //! 6. [`outcome`]: what its ending means for the job: succeeded, again at a time, or dead.
 //!
+//! A delivery that is turned away on this way is kept as a [`refused::Refused`], without its tokens, and [`explain`] says
+//! which change would have made it match.
+//!
 //! Beside the way: [`admin`] tells the operator how it stands, [`cli`] is the command line, [`config`] the user's file,
 //! [`app`] puts the rooms together and ends them in order.
 //!

@@ -12,6 +12,9 @@ use crate::secret::DigestKey;
 /// Of a body, so many bytes are kept.
 pub const KEPT_BODY: usize = 64 << 10;
 
+/// Among the places of tokens: somewhere in the body.
+pub const BODY_PLACE: &str = "body";
+
 /// One refused delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -31,7 +34,7 @@ pub struct Refused {
     pub target: String,
     /// One JSON object; tokens are `***`, a value is a list where a header came with values that differ.
     pub headers: String,
-    /// One JSON object: of each `***` its place (`header:authorization`, `query:token`) and digest.
+    /// One JSON object: of each `***` its place (`header:authorization`, `query:token`, `body`) and digest.
     pub tokens: String,
     /// The first [`KEPT_BODY`] bytes; nothing when it was not read.
     pub body: Vec<u8>,
@@ -56,7 +59,7 @@ impl Hidden {
 }
 
 impl Refused {
-    /// Whether the body is kept from its first byte to its last.
+    /// Whether the body is kept from its first byte to its last, as it came.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         u64::try_from(self.body.len()).is_ok_and(|kept| kept == self.body_bytes)

@@ -86,7 +86,9 @@ fn serve(shared: Data<Shared>, socket: Socket) -> io::Result<actix_web::dev::Ser
         App::new()
             .app_data(shared.clone())
             .route("/healthz", web::get().to(alive))
+            .route("/healthz", web::head().to(alive))
             .route("/readyz", web::get().to(ready))
+            .route("/readyz", web::head().to(ready))
             .default_service(web::to(nothing_here))
     };
     let http = HttpServer::new(app).workers(1).disable_signals();

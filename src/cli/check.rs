@@ -15,7 +15,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{self, Config, Durability, Handler, Problem, Source};
+use crate::config::{self, Config, Durability, Handler, Problem, ReplayGuard, Source};
 use crate::outcome;
 use crate::route::Routes;
 
@@ -64,6 +64,11 @@ struct SourceRow<'a> {
     secrets: usize,
     tolerance_s: Option<u64>,
     max_body: u64,
+    replay_guard: &'static str,
+    /// Places of the id that the signature does not cover.
+    unsigned_id: Vec<String>,
+    /// Whether the secret itself is sent, and nothing is signed.
+    is_token: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,6 +155,12 @@ fn source_row(source: &Source) -> SourceRow<'_> {
         secrets: source.secrets.len(),
         tolerance_s: source.scheme.tolerance.map(|span| span.as_secs()),
         max_body: source.max_body,
+        replay_guard: match source.guards.replay_guard {
+            ReplayGuard::Id => "id",
+            ReplayGuard::IdAndBody => "id+body",
+        },
+        unsigned_id: source.scheme.unsigned_id(),
+        is_token: source.scheme.proof.is_token(),
     }
 }
 

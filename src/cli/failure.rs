@@ -91,13 +91,14 @@ impl From<anyhow::Error> for Failure {
             Ok(errors) => return errors.into(),
             Err(other) => other,
         };
-        let error = match error.downcast::<io::Error>() {
-            Ok(error) if error.kind() == io::ErrorKind::BrokenPipe => return error.into(),
-            Ok(error) => error.into(),
-            Err(other) => other,
-        };
+        let broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        if error.downcast_ref().is_some_and(broken_pipe) {
+            return Self { status: 0, text: String::new() };
+        }
         match error.downcast_ref() {
-            Some(OpenError::OldSqlite(_) | OpenError::Sqlite { .. }) | None => Self::failed(format!("{error:#}")),
+            Some(OpenError::OldSqlite(_) | OpenError::Busy { .. } | OpenError::Sqlite { .. }) | None => {
+                Self::failed(format!("{error:#}"))
+            }
             Some(_) => Self::usage(format!("{error:#}")),
         }
     }

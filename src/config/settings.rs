@@ -4,6 +4,7 @@
 //! for it: the problem is noted, so nobody gets to see the result.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::item::Item;
@@ -55,11 +56,17 @@ pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
         text => Ok(text),
     });
     Inbox {
-        path: around.locate(path.unwrap_or("hookbox.db")),
+        path: without_links(around.locate(path.unwrap_or("hookbox.db"))),
         durability: section.take("durability", durability).unwrap_or(Durability::Full),
         max_pending: section.whole("max_pending", 1..=1_000_000_000).map_or(1_000_000, i64::unsigned_abs),
         min_free_disk: section.size("min_free_disk", 0..=1 << 50).unwrap_or(256 << 20),
     }
+}
+
+/// The same file by its one true name: its lock and what its handlers leave are known by it.
+fn without_links(path: PathBuf) -> PathBuf {
+    let by_folder = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(by_folder).unwrap_or(path)
 }
 
 pub(super) fn dispatch(section: &Section<'_>) -> Dispatch {

@@ -68,8 +68,8 @@ impl Lanes {
         self.0.iter().filter_map(want).collect()
     }
 
-    /// When the next probe of a broken handler is due.
-    pub(super) fn next_probe_at(&self) -> Option<Millis> {
-        self.0.iter().filter_map(|lane| lane.health.probe_at()).min()
+    /// When the next probe of a broken handler is due that was not due at `now`.
+    pub(super) fn next_probe_after(&self, now: Millis) -> Option<Millis> {
+        self.0.iter().filter_map(|lane| lane.health.probe_at()).filter(|at| *at > now).min()
     }
 }

@@ -95,7 +95,8 @@ impl Scheduler {
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         let wakes = self.inbox.wakes();
         loop {
-            let sleep = if self.turn_if_needed() { RETRY_TURN } else { self.sleep() };
+            let now = Millis::now();
+            let sleep = if self.turn_if_needed(now) { RETRY_TURN } else { self.sleep(now) };
             select! {
                 recv(self.endings) -> done => done.into_iter().for_each(|done| self.end(done)),
                 recv(wakes) -> _ => self.may_claim = true,
@@ -113,16 +114,19 @@ impl Scheduler {
     }
 
     /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
-    fn turn_if_needed(&mut self) -> bool {
+    fn turn_if_needed(&mut self, now: Millis) -> bool {
         if self.is_inbox_lost {
             return false;
         }
         let free = self.settings.dispatch.workers.saturating_sub(self.running.len());
         let places = if self.may_claim { free } else { 0 };
-        let wanted = self.lanes.wanted(places, Millis::now());
+        let wanted = self.lanes.wanted(places, now);
         let has_news = !self.finished.is_empty() || !self.changed.is_empty() || self.inbox.was_changed_outside();
         if wanted.is_empty() && !has_news {
-            self.may_claim = false;
+            if self.may_claim {
+                // Whoever could claim is busy or paused: an ending, a probe or a change wakes us, no job's time.
+                (self.may_claim, self.next_due_at) = (false, None);
+            }
             return false;
         }
         let turn = Turn { places, wanted, ..self.news() };
@@ -240,10 +244,14 @@ impl Scheduler {
         self.may_claim = true;
     }
 
-    fn sleep(&self) -> Duration {
-        let now = Millis::now();
-        let next = [self.next_due_at, self.lanes.next_probe_at()].into_iter().flatten().min();
-        next.map_or(LONGEST_SLEEP, |at| at.since(now).clamp(Duration::from_millis(1), LONGEST_SLEEP))
+    /// Until something is due. `now` is when the last turn was offered: what was due then needs another cause to be
+    /// looked at again.
+    fn sleep(&self, now: Millis) -> Duration {
+        if !self.is_inbox_lost && (self.may_claim || !self.finished.is_empty()) {
+            return Duration::ZERO;
+        }
+        let next = [self.next_due_at, self.lanes.next_probe_after(now)].into_iter().flatten().min();
+        next.map_or(LONGEST_SLEEP, |at| at.since(Millis::now()).clamp(Duration::from_millis(1), LONGEST_SLEEP))
     }
 
     /// Whether the same may be tried again.
@@ -264,8 +272,13 @@ impl Scheduler {
 
 /// An empty folder of our own: what lies in it was left by a hookbox that was killed.
 fn make_folder(results: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(results) {
+    let made = match fs::remove_dir_all(results) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => fs::DirBuilder::new().mode(0o700).create(results),
-    }
+    };
+    let explained = |error: std::io::Error| {
+        let hint = "hint: handlers leave their result files there; hookbox makes and removes it";
+        std::io::Error::new(error.kind(), format!("{}: {error}\n{hint}", results.display()))
+    };
+    made.map_err(explained)
 }

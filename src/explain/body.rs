@@ -72,9 +72,6 @@ const FORMS: &[Form] = &[
 
 /// Another form of the body.
 pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
-    if case.needs_no_body() {
-        return Vec::new();
-    }
     let came = case.refused.body.as_slice();
     let own = &case.source.secrets[..];
     let others: Vec<Secret> =
@@ -98,7 +95,7 @@ fn change(form: &Form) -> String {
     )
 }
 
-fn replaced(body: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+pub(super) fn replaced(body: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut made = Vec::with_capacity(body.len());
     let mut rest = body;
     while let Some(place) = rest.windows(old.len()).position(|window| window == old) {

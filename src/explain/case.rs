@@ -10,7 +10,7 @@ use crate::config::Source;
 use crate::refused::Refused;
 use crate::request::Request;
 use crate::secret::{DigestKey, Secret};
-use crate::verify::{Genuine, Refusal, Verifier, Why};
+use crate::verify::{Refusal, Verifier, Why};
 
 /// A refusal and what is configured.
 pub(super) struct Case<'a> {
@@ -111,7 +111,7 @@ impl Named<'_> {
 /// What came is judged as of the moment it came.
 fn judge(source: &Source, request: &Request) -> Verdict {
     match Verifier::new(source).check(request, request.received_at) {
-        Ok(Genuine::Event(_) | Genuine::Handshake(_)) => Verdict::Matches,
+        Ok(_) => Verdict::Matches,
         Err(
             refusal @ (Refusal::Malformed(_)
             | Refusal::NotGenuine(Why::TooOld { .. } | Why::TooNew { .. } | Why::TimestampMalformed(_))),

@@ -42,23 +42,43 @@ pub struct Explanation {
     pub tried: Vec<&'static str>,
 }
 
-/// Looks for causes of one kind.
-type Look = fn(&Case<'_>) -> Vec<Finding>;
+/// Causes of one kind.
+struct Cause {
+    /// What is tried, in words.
+    what: &'static str,
+    /// Whether it can be one with this scheme.
+    applies: fn(&Case<'_>) -> bool,
+    look: fn(&Case<'_>) -> Vec<Finding>,
+}
 
 /// What is tried where a signature does not match, in this order.
-const CAUSES: &[(&str, Look)] = &[
-    ("every secret of every source", secret::other),
-    ("secrets with and without white space, newlines, quotes and prefixes, decoded and not", secret::otherwise_written),
-    (
-        "its signature made with another hash, in another encoding, behind another prefix, over other content",
-        scheme::otherwise_signed,
-    ),
-    ("`url` with and without slash, port and query, http for https, another host", url::otherwise_written),
-    ("its time signed in another unit than it was sent in", scheme::other_time),
-    (
-        "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
-        body::otherwise_written,
-    ),
+const CAUSES: &[Cause] = &[
+    Cause { what: "every secret of every source", applies: |_| true, look: secret::other },
+    Cause {
+        what: "secrets with and without white space, newlines, quotes and prefixes, decoded and not",
+        applies: |case| !case.source.scheme.proof.is_asymmetric(),
+        look: secret::otherwise_written,
+    },
+    Cause {
+        what: "its signature made with another hash, in another encoding, behind another prefix, over other content",
+        applies: |case| case.source.scheme.signed().is_some(),
+        look: scheme::otherwise_signed,
+    },
+    Cause {
+        what: "`url` with and without slash, port and query, http for https, another host",
+        applies: |case| case.source.scheme.needs().url,
+        look: url::otherwise_written,
+    },
+    Cause {
+        what: "its time signed in another unit than it was sent in",
+        applies: |case| case.source.scheme.timestamp.is_some(),
+        look: scheme::other_time,
+    },
+    Cause {
+        what: "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
+        applies: |case| !case.needs_no_body(),
+        look: body::otherwise_written,
+    },
 ];
 
 impl Finding {
@@ -100,9 +120,9 @@ pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKe
         ));
         return Explanation { findings, tried };
     }
-    for (what, look) in CAUSES {
-        tried.push(*what);
-        findings.extend(look(&case));
+    for cause in CAUSES.iter().filter(|cause| (cause.applies)(&case)) {
+        tried.push(cause.what);
+        findings.extend((cause.look)(&case));
         if !findings.is_empty() {
             break;
         }
@@ -115,11 +135,7 @@ fn before_the_signature(refused: &Refused) -> Option<Finding> {
     let limits = "Raise `max_body` of the source";
     Some(match refused.status {
         403 if refused.reason.contains("allow_ips") => Finding::new(
-            format!(
-                "It came from {}, and {}.",
-                refused.remote.as_deref().unwrap_or("nowhere that can be told"),
-                refused.reason
-            ),
+            format!("It was turned away for its address: {}.", refused.reason),
             "Put the provider's networks into the source's `allow_ips`; behind a proxy, name the proxy in \
              `server.trusted_proxies`, so that the client's own address counts.",
         ),

@@ -139,9 +139,6 @@ const URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LEN
 /// One of the configured secrets, written otherwise.
 pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
     let decodes = case.source.scheme.secret_decoding != SecretDecoding::Utf8;
-    if case.source.scheme.proof.is_asymmetric() {
-        return Vec::new();
-    }
     for named in case.secrets() {
         for way in WAYS {
             let Some(bytes) = (way.write)(named.secret.reveal(), decodes).filter(|bytes| !bytes.is_empty()) else {

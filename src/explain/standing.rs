@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::body;
 use crate::config::Source;
-use crate::refused::Refused;
+use crate::refused::{BODY_PLACE, Refused};
 use crate::request::{Headers, Request};
 use crate::secret::{DigestKey, MASK, Secret};
 use crate::verify::{Genuine, Refusal, Verified, Verifier, Why};
@@ -27,7 +28,8 @@ pub enum Standing {
 /// Judges a refused delivery again.
 #[must_use]
 pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Standing {
-    if !refused.is_whole() {
+    let request = with_tokens(refused, &source.secrets, key);
+    if !is_whole(refused, &request) {
         return Standing::Left(incomplete(refused));
     }
     if let Some(allowed) = &source.guards.allow_ips {
@@ -36,7 +38,6 @@ pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Sta
             return Standing::Refused("its address is not in the source's `allow_ips`".to_owned());
         }
     }
-    let request = with_tokens(refused, &source.secrets, key);
     match Verifier::new(source).check(&request, refused.received_at) {
         Ok(Genuine::Event(verified)) => Standing::Genuine(Box::new(verified)),
         Ok(_) => Standing::Left("a handshake, which only a provider that waits can be answered".to_owned()),
@@ -46,6 +47,13 @@ pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Sta
         )),
         Err(refusal) => Standing::Refused(refusal.to_string()),
     }
+}
+
+/// Whether the body is as it came. One with a token that nobody knows is taken to be: it is refused for that.
+fn is_whole(refused: &Refused, request: &Request) -> bool {
+    let has_token = refused.hidden().iter().any(|hidden| hidden.place == BODY_PLACE);
+    let is_unknown = has_token && request.body == refused.body && !refused.body.is_empty();
+    is_unknown || u64::try_from(request.body.len()).is_ok_and(|bytes| bytes == refused.body_bytes)
 }
 
 /// Why its body cannot be looked at.
@@ -70,6 +78,9 @@ pub(super) fn with_tokens(refused: &Refused, secrets: &[Secret], key: Option<&Di
         match hidden.place.split_once(':') {
             Some(("header", name)) => request.headers = replaced(&request.headers, name, &token),
             Some(("query", name)) => request.query = filled(&request.query, name, &token),
+            _ if hidden.place == BODY_PLACE => {
+                request.body = body::replaced(&request.body, MASK.as_bytes(), token.as_bytes()).into();
+            }
             _ => {}
         }
     }

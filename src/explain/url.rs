@@ -23,9 +23,6 @@ struct Parts {
 pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
     let request = case.refused.request();
     let Some(configured) = case.source.url.as_deref().and_then(Parts::read) else { return Vec::new() };
-    if !case.source.scheme.needs().url {
-        return Vec::new();
-    }
     let holds = |parts: &Parts| case.judged_by(&Source { url: Some(parts.text()), ..case.source.clone() }).holds();
     let found = variants(&configured, &request).into_iter().find(holds);
     let told = |parts: Parts| {

@@ -59,6 +59,11 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// Whether the one who waited has been answered otherwise, or has gone.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     /// Whoever waited and has gone learns nothing; the provider will send again.
     pub(super) fn answer(self, result: Result<Receipt, NotStored>) {
         if self.answer.send(result).is_err() {

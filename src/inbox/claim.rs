@@ -62,11 +62,12 @@ impl Claiming<'_> {
         if places == 0 {
             return Ok(0);
         }
-        let mut jobs = self.due(DUE, wanted, places)?;
-        let holds_suspect = self.turned.claimed.iter().any(|job| job.is_suspect);
-        if jobs.len() < places && self.turn.may_claim_suspect && !holds_suspect {
-            jobs.extend(self.due(DUE_SUSPECT, wanted, 1)?);
+        let mut jobs = Vec::new();
+        // First, or newer jobs could keep one waiting for ever; there are never many.
+        if self.turn.may_claim_suspect && !self.turned.claimed.iter().any(|job| job.is_suspect) {
+            jobs = self.due(DUE_SUSPECT, wanted, 1)?;
         }
+        jobs.extend(self.due(DUE, wanted, places - jobs.len())?);
         for job in &jobs {
             start(self.connection, job, self.now)?;
         }

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -23,6 +23,8 @@ pub(super) const SCHEMA_VERSION: i32 = 2;
 const UPGRADES: &[&str] = &[include_str!("upgrade/2.sql")];
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
+/// How long a start waits for another process that writes.
+const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long a write waits for another process that writes.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,6 +72,12 @@ pub enum OpenError {
         "this hookbox was built with SQLite {0}, which can corrupt a write-ahead log\nhint: build it with the bundled SQLite, 3.51.3 or later"
     )]
     OldSqlite(&'static str),
+    /// Another process has held it for long.
+    #[error("{}: another process has been writing for {} s\nhint: is a sqlite3 shell open in a transaction, or a backup under way?", path.display(), START_WITHIN.as_secs())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite refused.
     #[error("{}: {error}", path.display())]
     Sqlite {
@@ -93,6 +101,9 @@ pub fn lock_path(inbox: &Path) -> PathBuf {
 }
 
 pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
+    if std::fs::metadata(inbox).is_ok_and(|file| !file.is_file()) {
+        return Err(OpenError::Foreign { path: inbox.to_owned() });
+    }
     let path = lock_path(inbox);
     let refused = |error| OpenError::Access { path: path.clone(), error };
     let mut file = OpenOptions::new()
@@ -117,6 +128,19 @@ pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(refused)?;
     Ok(InstanceLock(file))
+}
+
+/// Tries for a while what fails because another process holds the database.
+pub(super) fn patiently<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let deadline = Instant::now() + START_WITHIN;
+    loop {
+        match open() {
+            Err(OpenError::Busy { path }) if Instant::now() < deadline => {
+                log::warn!("{}: another process is writing; waiting for it", path.display());
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Opens the database for writing, makes it when it is new, upgrades it when it is older.
@@ -197,8 +221,11 @@ fn upgrade(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            OpenError::Busy { path: path.to_owned() }
+        }
         Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
         Some(
             rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied,

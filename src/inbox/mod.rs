@@ -92,9 +92,9 @@ impl Inbox {
     /// [`OpenError`]; the file is untouched then.
     pub fn open(settings: &config::Inbox, routes: Routes, caller: Caller) -> Result<Self, OpenError> {
         let lock = file::lock(&settings.path)?;
-        let connection = file::open(&settings.path, settings.durability)?;
-        let failed = |error| OpenError::Sqlite { path: settings.path.clone(), error };
-        let lost = recover::settle(&connection, Millis::now()).map_err(failed)?;
+        let connection = file::patiently(|| file::open(&settings.path, settings.durability))?;
+        let failed = |error| file::explain(&settings.path, error);
+        let lost = file::patiently(|| recover::settle(&connection, Millis::now()).map_err(failed))?;
         let token_key = meta::make_token_key(&connection).map_err(failed)?;
         if !lost.is_empty() {
             log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
@@ -185,6 +185,20 @@ impl Inbox {
         let gone = || InboxError::Final("the inbox is closed".into());
         self.commands.send(Command::Turn(Box::new(turn), answer)).map_err(|_| gone())?;
         answered.recv().map_err(|_| gone())?
+    }
+
+    /// The same for a turn that claims nothing, waiting at most so long. Written late it does no harm: an ending is
+    /// written once.
+    ///
+    /// # Errors
+    /// [`InboxError::Passing`] also when the time is over.
+    pub fn turn_within(&self, turn: Turn, patience: Duration) -> Result<Turned, InboxError> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let late = |_| InboxError::Passing("the inbox is slow".into());
+        self.commands
+            .send_timeout(Command::Turn(Box::new(turn), answer), patience)
+            .map_err(|error| late(error.to_string()))?;
+        answered.recv_timeout(patience).map_err(|error| late(error.to_string()))?
     }
 
     /// What came with an event: headers, content type, body.

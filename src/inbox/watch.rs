@@ -76,7 +76,9 @@ impl Watch {
     fn backlog(&self) {
         let most = self.shared.with_settings(|settings| settings.max_pending);
         let pending = self.pending;
-        match changes(&self.shared.backlog, u64::try_from(pending).is_ok_and(|pending| pending >= most)) {
+        // Off again at nine tenths, or it would go on and off with every job.
+        let enough = if self.shared.backlog.load(Ordering::Relaxed) { most - most / 10 } else { most };
+        match changes(&self.shared.backlog, u64::try_from(pending).is_ok_and(|pending| pending >= enough)) {
             Some(true) => {
                 log::warn!("{pending} jobs are pending, inbox.max_pending is reached: deliveries get 503");
             }

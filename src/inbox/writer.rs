@@ -33,13 +33,15 @@ const TICK: Duration = Duration::from_millis(500);
 /// Frames in the WAL beyond which a commit moves them into the database: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4096;
 
+/// How long a write waits for another process once hookbox is stopping.
+const BUSY_TIMEOUT_AT_THE_END: Duration = Duration::from_millis(500);
 /// The longest commit that is taken as a measure, so that nobody waits for more than an eighth of it.
 const LONGEST_COMMIT: Duration = Duration::from_millis(16);
 
 /// A command that is written and waits for the commit.
 enum Written {
     Accepted(Receipt),
-    /// New, with too many jobs pending.
+    /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
     TooMany,
     Turned(Turned),
 }
@@ -125,7 +127,12 @@ impl Writer {
         let mut counts = Counts::default();
         counts.refusals(&refused.counted, Millis::now());
         batch.extend(first);
-        let result = self.begin().and_then(|()| {
+        let begun = self.begin();
+        if begun.is_err() {
+            // The others that wait would have to wait as long again, one by one.
+            batch.extend(std::iter::from_fn(|| next(usize::MAX)).take(MAX_BATCH));
+        }
+        let result = begun.and_then(|()| {
             let (mut written, mut bytes) = (Vec::new(), 0);
             while let Some(command) = batch.get(written.len()) {
                 bytes += command.bytes();
@@ -162,6 +169,7 @@ impl Writer {
 
     fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
+            Command::Accept(delivery) if delivery.is_abandoned() => Ok(Written::TooMany),
             Command::Accept(delivery) if self.is_too_many(delivery)? => Ok(Written::TooMany),
             Command::Accept(delivery) => delivery.routed.store(&self.connection, counts).map(Written::Accepted),
             Command::Turn(turn, _) => {
@@ -234,6 +242,11 @@ impl Writer {
 
     fn tick(&mut self) {
         self.next_tick = Instant::now() + TICK;
+        if self.shared.closing.load(Ordering::Relaxed)
+            && let Err(error) = self.connection.busy_timeout(BUSY_TIMEOUT_AT_THE_END)
+        {
+            log::debug!("the busy timeout could not be shortened: {error}");
+        }
         self.watch.look(&self.connection);
         if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);

@@ -31,6 +31,8 @@ use trouble::Trouble;
 
 /// How long an idle connection stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections per thread, however few descriptors there are.
+const FEWEST_CONNECTIONS: usize = 32;
 /// How long requests may take to finish once hookbox stops; idle connections are closed then.
 const FINISH_WITHIN: u64 = 2;
 
@@ -53,11 +55,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds and serves on threads of its own.
+    /// Binds and serves on threads of its own, at most so many connections at once.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub fn start(server: &config::Server, endpoints: Endpoints, inbox: Arc<Inbox>) -> io::Result<Self> {
+    pub fn start(
+        server: &config::Server,
+        endpoints: Endpoints,
+        inbox: Arc<Inbox>,
+        connections: u64,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             in_flight: InFlight::new(server.max_in_flight),
             trouble: Trouble::default(),
@@ -70,7 +77,7 @@ impl Listener {
         let (serving, server) = (shared.clone(), server.clone());
         let thread = std::thread::Builder::new().name("listener".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = match serve(&server, serving, socket) {
+                let server = match serve(&server, serving, socket, connections) {
                     Ok(server) => server,
                     Err(error) => return ready.send(Err(error)).map_err(io::Error::other),
                 };
@@ -106,9 +113,17 @@ impl Listener {
     }
 }
 
-fn serve(server: &config::Server, shared: Arc<Shared>, socket: Socket) -> io::Result<actix_web::dev::Server> {
+fn serve(
+    server: &config::Server,
+    shared: Arc<Shared>,
+    socket: Socket,
+    connections: u64,
+) -> io::Result<actix_web::dev::Server> {
     let app = move || App::new().app_data(web::Data::from(shared.clone())).default_service(web::to(receive::receive));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let http = HttpServer::new(app)
+        .workers(workers)
+        .max_connections(usize::try_from(connections).unwrap_or(usize::MAX).div_ceil(workers).max(FEWEST_CONNECTIONS))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(server.request_timeout)
         .client_disconnect_timeout(Duration::from_secs(1))

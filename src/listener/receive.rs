@@ -132,9 +132,6 @@ async fn read_in_time(
     if announced.is_some_and(|length| length > max_body) {
         return Err(Answer::TooLarge);
     }
-    if !share.grow_to(announced.unwrap_or(0)) {
-        return Err(Answer::TooMuchInFlight);
-    }
     tokio::time::timeout(time_limit, read(payload, max_body, share)).await.unwrap_or(Err(Answer::TooSlow))
 }
 

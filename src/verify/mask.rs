@@ -3,12 +3,16 @@
 //! Nothing is known to be genuine here, and a token may stand where nobody asked for one, so names that sound like a
 //! secret are masked too. Of each masked value a keyed digest goes out beside, never the value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Verifier, form, headers};
-use crate::provider::Place;
+use super::case::Case;
+use super::{Verifier, form, headers, items};
+use crate::provider::{Place, Segment, Selector, TimestampPlace};
+use crate::refused::{BODY_PLACE, KEPT_BODY};
 use crate::request::Request;
 use crate::secret::{DigestKey, MASK};
 
@@ -22,7 +26,7 @@ pub struct Masked {
     /// One JSON object: of each `***` its place and digest.
     pub tokens: String,
     /// The body.
-    pub body: bytes::Bytes,
+    pub body: Bytes,
 }
 
 /// Parts of names, in lower case, that sound like a secret, and those that say otherwise.
@@ -36,8 +40,9 @@ impl Verifier {
         let mut tokens = BTreeMap::new();
         let headers = self.mask_headers(request, key, &mut tokens);
         let target = self.mask_target(request, key, &mut tokens);
+        let body = self.mask_body(request, key, &mut tokens);
         let tokens = Value::Object(tokens.into_iter().map(|(place, digest)| (place, Value::String(digest))).collect());
-        Masked { target, headers, tokens: tokens.to_string(), body: request.body.clone() }
+        Masked { target, headers, tokens: tokens.to_string(), body }
     }
 
     fn mask_headers(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
@@ -67,19 +72,80 @@ impl Verifier {
     fn mask_target(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
         let own = |name: &str| self.scheme.signatures().any(|place| matches!(place, Place::Query(own) if own == name));
         let is_token = |name: &str| if own(name) { self.scheme.proof.is_token() } else { sounds_secret(name) };
-        let mut query = request.query.clone();
-        for (name, value) in form::fields(request.query.as_bytes()) {
+        let pairs = request.query.split('&').map(|pair| {
+            let (key_text, _) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some((name, value)) = form::fields(pair.as_bytes()).next() else { return Cow::Borrowed(pair) };
             let name = String::from_utf8_lossy(&name);
-            if is_token(&name) {
-                query = form::masked(&query, &name, MASK);
-                tokens.insert(format!("query:{name}"), key.digest(&value));
+            if value.is_empty() || !is_token(&name) {
+                return Cow::Borrowed(pair);
             }
-        }
+            tokens.insert(format!("query:{name}"), key.digest(&value));
+            Cow::Owned(format!("{key_text}={MASK}"))
+        });
+        let query = pairs.collect::<Vec<_>>().join("&");
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }
 
+    /// A token within the body is replaced wherever it stands; where that cannot be, nothing of the body is kept.
+    fn mask_body(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> Bytes {
+        let is_within = |place: &Place| !matches!(place, Place::Header(_) | Place::Numbered(_) | Place::Query(_));
+        if !self.scheme.proof.is_token() || !self.scheme.signatures().any(is_within) {
+            return request.body.clone();
+        }
+        if request.body.len() > KEPT_BODY {
+            return Bytes::new();
+        }
+        match &self.body_tokens(request)[..] {
+            [] => request.body.clone(),
+            [token] => {
+                let (masked, count) = replaced(&request.body, token, MASK.as_bytes());
+                tokens.insert(BODY_PLACE.to_owned(), key.digest(token));
+                if count == 0 { Bytes::new() } else { masked.into() }
+            }
+            _ => Bytes::new(),
+        }
+    }
+
+    /// The values in every place of the body that may hold the token, each once.
+    fn body_tokens(&self, request: &Request) -> Vec<Vec<u8>> {
+        let whole = Case { scheme: &self.scheme, own: &self.own, request, item: None };
+        let batch = self.scheme.batch.as_ref().and_then(|batch| items::split(batch, request).ok().flatten());
+        let items = batch.unwrap_or_default();
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        for place in self.scheme.signatures().filter(|place| !matches!(place, Place::Header(_) | Place::Query(_))) {
+            let cases = std::iter::once(whole).chain(items.iter().map(|item| Case { item: Some(item), ..whole }));
+            found.extend(cases.filter_map(|case| case.value(place).ok().flatten()).map(Cow::into_owned));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
     fn is_token_header(&self, name: &str) -> bool {
-        self.tokens.iter().any(|token| token.eq_ignore_ascii_case(name)) || sounds_secret(name)
+        let is_listed = self.tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
+        // A signature in `Authorization` is bound to its body, and is needed to judge it again.
+        let is_needed = self.reads_header(name) && (!is_listed || !self.scheme.proof.is_token());
+        (is_listed || sounds_secret(name)) && !is_needed
+    }
+
+    /// Whether the scheme needs the header as it came.
+    fn reads_header(&self, name: &str) -> bool {
+        let scheme = &self.scheme;
+        let is_it = |place: &Place| match place {
+            Place::Header(own) => scheme.header_names(own).any(|own| own.eq_ignore_ascii_case(name)),
+            _ => false,
+        };
+        let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+            Some(TimestampPlace::At(place)) => Some(place),
+            _ => None,
+        };
+        let mut segments = scheme.signed().into_iter().flat_map(|signed| signed.contents.iter().flatten());
+        let mut selectors = scheme.event_id.tries.iter().chain(&scheme.event_type.tries).flatten();
+        let is_named = |own: &str| own.eq_ignore_ascii_case(name);
+        scheme.signatures().chain(timestamp).chain(&scheme.key_id).any(is_it)
+            || segments
+                .any(|segment| segment.flat().iter().any(|part| matches!(part, Segment::Header(own) if is_named(own))))
+            || selectors.any(|part| matches!(part, Selector::Header(own) if is_named(own)))
     }
 }
 
@@ -87,4 +153,17 @@ fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     has(&SECRET) && !has(&PUBLIC)
+}
+
+/// The bytes with every occurrence of some replaced, and how many there were.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> (Vec<u8>, usize) {
+    let (mut made, mut rest, mut count) = (Vec::with_capacity(bytes.len()), bytes, 0);
+    while let Some(place) = rest.windows(old.len()).position(|window| window == old) {
+        made.extend_from_slice(&rest[..place]);
+        made.extend_from_slice(new);
+        rest = &rest[place + old.len()..];
+        count += 1;
+    }
+    made.extend_from_slice(rest);
+    (made, count)
 }

@@ -141,3 +141,19 @@ fn a_guard_that_is_put_up_later_knows_what_was_stored_before() {
     assert_eq!((again.status, again.text().contains("\"duplicate\"")), (200, true), "{}", again.text());
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 1);
 }
+
+#[test]
+fn check_says_where_the_id_is_not_signed_and_what_to_do_about_it() {
+    let hookbox = Hookbox::new().source("guarded", "provider = \"github\"\nsecret = \"s\"\nreplay_guard = \"id+body\"");
+    hookbox.write();
+    let told = hookbox.run(&["check"]).stdout;
+    let line = |name: &str| told.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default();
+    assert!(line("github").contains("header:X-GitHub-Delivery") && line("github").contains("would make"), "{told}");
+    assert!(line("guarded").contains("replay_guard makes"), "{told}");
+    assert!(line("gitlab").contains("not signed"), "{told}");
+    assert_eq!((line("stripe"), line("svix")), ("", ""), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&hookbox.run(&["check", "--json"]).stdout).unwrap();
+    let github = json["sources"].as_array().unwrap().iter().find(|source| source["name"] == "github").unwrap();
+    assert_eq!(github["unsigned_id"], serde_json::json!(["header:X-GitHub-Delivery"]));
+    assert_eq!(github["replay_guard"], "id");
+}

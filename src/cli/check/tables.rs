@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{Meaning, RunRow};
+use super::{Meaning, RunRow, SourceRow};
 use crate::config::Config;
 
 pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
@@ -31,6 +31,11 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
         ]);
     }
     writeln!(out, "{}\n", trimmed(&sources))?;
+    for source in &meaning.sources {
+        if let Some(note) = unsigned(source) {
+            writeln!(out, "{note}\n")?;
+        }
+    }
     if meaning.handlers.is_empty() {
         return writeln!(out, "There is no handler: every event is stored and nothing runs.");
     }
@@ -47,6 +52,25 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
     }
     writeln!(out, "{}\n", trimmed(&handlers))?;
     writeln!(out, "{}", runs_table(&meaning.runs, config))
+}
+
+/// What someone could do with a genuine delivery that he got hold of.
+fn unsigned(source: &SourceRow<'_>) -> Option<String> {
+    let SourceRow { name, unsigned_id: places, .. } = source;
+    if source.is_token {
+        return Some(format!(
+            "{name}: deliveries are not signed; whoever knows the secret, which is sent with each, can forge them."
+        ));
+    }
+    let held = match (places.is_empty(), source.replay_guard) {
+        (true, _) => return None,
+        (_, "id") => "replay_guard = \"id+body\" would make such a copy a duplicate",
+        _ => "replay_guard makes such a copy a duplicate",
+    };
+    let places = places.join(", ");
+    Some(format!(
+        "{name}: the id ({places}) is not covered by the signature, so a copy could come under another id; {held}."
+    ))
 }
 
 pub(super) fn runs_table(runs: &[RunRow<'_>], config: &Config) -> String {

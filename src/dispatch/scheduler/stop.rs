@@ -14,6 +14,9 @@ const ASKED_AFTER: f64 = 0.75;
 /// From KILL to giving up on a worker that still does not come back.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
+/// How long one write may take: asking and killing handlers must not wait for the inbox.
+const WRITE_WITHIN: Duration = Duration::from_millis(500);
+
 impl Scheduler {
     /// Claims nothing more; waits, asks, kills; writes every ending.
     pub(super) fn stop(mut self) {
@@ -61,7 +64,7 @@ impl Scheduler {
             return true;
         }
         let turn = self.news();
-        match self.inbox.turn(turn) {
+        match self.inbox.turn_within(turn, WRITE_WITHIN) {
             Ok(turned) => {
                 self.take_in(turned);
                 true

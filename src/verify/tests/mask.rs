@@ -4,18 +4,22 @@ use super::*;
 use crate::refused::Refused;
 use crate::secret::DigestKey;
 
+fn empty() -> Request {
+    Request {
+        method: "POST".to_owned(),
+        path: "/in".to_owned(),
+        query: String::new(),
+        headers: Headers::default(),
+        body: Bytes::new(),
+        received_at: Millis(1),
+    }
+}
+
 fn masked(source: &Source, target: &str, fields: &[(&str, &str)]) -> Masked {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = Headers::default();
     fields.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
-    let request = Request {
-        method: "POST".to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers,
-        body: "{}".into(),
-        received_at: Millis(1),
-    };
+    let request = Request { path: path.to_owned(), query: query.to_owned(), headers, body: "{}".into(), ..empty() };
     Verifier::new(source).mask(&request, &DigestKey::new([1; 32]))
 }
 
@@ -52,6 +56,22 @@ fn tokens_are_masked_wherever_they_stand_and_can_be_known_again() {
     let known: Vec<_> = refused.hidden().into_iter().filter(|hidden| hidden.is(b"hunter2", &key)).collect();
     let places: Vec<_> = known.iter().map(|hidden| hidden.place.as_str()).collect();
     assert_eq!(places, ["header:x-api-secret", "header:x-gitlab-token", "query:access_token", "query:token_"]);
+}
+
+#[test]
+fn a_token_within_the_body_is_masked_wherever_it_stands() {
+    let row = "signature = 'json:/passcode'\nalgorithm = 'token'\nevent_id = ['body']";
+    let source = custom(row, "hunter2");
+    let mask = |body: &str| {
+        let mut request = Request { body: body.to_owned().into(), ..empty() };
+        request.headers.push("content-type", b"application/json");
+        Verifier::new(&source).mask(&request, &DigestKey::new([1; 32]))
+    };
+    let masked = mask(r#"{"passcode":"hunter2","again":"a hunter2"}"#);
+    assert_eq!(masked.body, r#"{"passcode":"***","again":"a ***"}"#);
+    assert!(masked.tokens.starts_with(r#"{"body":""#), "{}", masked.tokens);
+    assert_eq!(mask(r#"{"passcode":"hunter\u0032"}"#).body, "", "what cannot be found is not kept");
+    assert_eq!(mask(r#"{"other":"hunter2"}"#).body, r#"{"other":"hunter2"}"#);
 }
 
 #[test]
