@@ -1,4 +1,7 @@
 //! What the signature covers of an event's names, and what anyone could change who holds a genuine delivery.
+//!
+//! A scheme goes in; whether its id and type lie under the signature comes out, for `providers`, for `check` and for
+//! whoever decides on a `replay_guard`.
 
 use super::place::Place;
 use super::proof::Proof;

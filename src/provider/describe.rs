@@ -1,4 +1,7 @@
 //! What a row says, in words for people: the lines of `providers NAME`, and of the page about providers.
+//!
+//! A scheme goes in, sentences come out. What stands here is read off the scheme alone, so that it cannot say more than
+//! the engine does.
 
 use super::row::{Row, Selection};
 use super::scheme::{Needs, Scheme};

@@ -1,4 +1,6 @@
 //! From a row's words about signatures to a [`Proof`]: algorithms, templates, claims, and what belongs together.
+//!
+//! All errors of a row come out at once, each with its key. A key that has no effect beside the others is an error too.
 
 use super::parse::word;
 use super::place::Place;
