@@ -249,6 +249,16 @@ fn an_address_written_otherwise_is_told() {
 }
 
 #[test]
+fn a_handshake_with_another_secret_is_told() {
+    let (ours, theirs) = (source("mine", "slack", &["alpha-secret"]), source("other", "slack", &["beta-secret"]));
+    let request = signed(&theirs, r#"{"type":"url_verification","challenge":"c"}"#, NOW);
+    assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
+    let mended = Source { secrets: vec![Secret::new("beta-secret")], ..ours };
+    let explanation = explain(&kept(&request, &mended), &[Arc::new(mended)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("carries no event"), "{explanation:?}");
+}
+
+#[test]
 fn a_time_in_another_unit_is_told() {
     let timed = "algorithm = 'hmac-sha256'\nsigned_content = '{timestamp}.{body}'\ntimestamp = 'header:X-At'";
     let (seconds, millis) = (custom(timed), custom(&format!("{timed}\ntimestamp_unit = 'ms'")));
