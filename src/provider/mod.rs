@@ -8,6 +8,7 @@ mod cover;
 mod describe;
 mod handshake;
 mod key;
+mod pair;
 mod parse;
 mod parse_proof;
 mod place;
@@ -25,6 +26,7 @@ use std::sync::{LazyLock, OnceLock};
 
 pub use describe::{describe, listed, proof, settings};
 pub use handshake::{Handshake, HandshakeNeeds};
+pub use pair::Material;
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
 pub use proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};

@@ -17,6 +17,7 @@ mod files;
 mod guards;
 mod hands;
 mod hostile;
+mod keygen;
 mod limits;
 mod output;
 mod paused;
