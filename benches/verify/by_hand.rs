@@ -1,12 +1,10 @@
 //! The same schemes as someone would write them for one application, without an engine: signature, window where there is
-//! one, id and type. [`Kept`] is what an inbox needs beside them: the body's digest, headers as JSON, the body shared.
+//! one, id and type, and the body's digest, which an inbox needs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hookbox::request::Request;
 use serde::Deserialize;
@@ -15,22 +13,14 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
 /// What a check comes to.
-pub(crate) struct Named {
+pub(crate) struct Read {
     pub(crate) id: String,
     pub(crate) event_type: String,
-}
-
-/// What an inbox stores of it.
-pub(crate) struct Kept {
-    pub(crate) named: Named,
     pub(crate) sha256: [u8; 32],
-    pub(crate) headers: String,
-    pub(crate) content_type: Option<String>,
-    pub(crate) body: Bytes,
 }
 
 /// A check of one scheme, its key made once.
-pub(crate) type Check = Box<dyn Fn(&Request, i64) -> Option<Named>>;
+pub(crate) type Check = Box<dyn Fn(&Request, i64) -> Option<Read>>;
 
 pub(crate) fn github(secret: &str) -> Check {
     #[derive(Deserialize)]
@@ -47,7 +37,7 @@ pub(crate) fn github(secret: &str) -> Check {
         let body: Body<'_> = serde_json::from_slice(&request.body).ok()?;
         let name = header(request, "x-github-event")?;
         let event_type = body.action.map_or_else(|| name.to_owned(), |action| format!("{name}.{action}"));
-        Some(Named { id: header(request, "x-github-delivery")?.to_owned(), event_type })
+        Some(read(header(request, "x-github-delivery")?.to_owned(), event_type, request))
     })
 }
 
@@ -78,7 +68,7 @@ pub(crate) fn stripe(secret: &str) -> Check {
         signatures.iter().find_map(|signature| is_same(&expected, signature))?;
         (now.abs_diff(time.parse().ok()?) <= 300).then_some(())?;
         let body: Body<'_> = serde_json::from_slice(&request.body).ok()?;
-        Some(Named { id: body.id.into_owned(), event_type: body.event_type.into_owned() })
+        Some(read(body.id.into_owned(), body.event_type.into_owned(), request))
     })
 }
 
@@ -98,20 +88,12 @@ pub(crate) fn twilio(secret: &str, url: &str) -> Check {
         is_same(&mac.finalize().into_bytes(), &written)?;
         let (_, status) = fields.iter().find(|(name, _)| name == "MessageStatus")?;
         let id = header(request, "i-twilio-idempotency-token")?.to_owned();
-        Some(Named { id, event_type: status.clone().into_owned() })
+        Some(read(id, status.clone().into_owned(), request))
     })
 }
 
-pub(crate) fn kept(named: Named, request: &Request) -> Kept {
-    let headers: BTreeMap<&str, Cow<'_, str>> =
-        request.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
-    Kept {
-        named,
-        sha256: Sha256::digest(&request.body).into(),
-        headers: serde_json::to_string(&headers).expect("texts"),
-        content_type: header(request, "content-type").map(str::to_owned),
-        body: request.body.clone(),
-    }
+fn read(id: String, event_type: String, request: &Request) -> Read {
+    Read { id, event_type, sha256: Sha256::digest(&request.body).into() }
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

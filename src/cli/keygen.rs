@@ -55,19 +55,20 @@ pub(super) fn run(of: &str, args: &Args, config: &Path) -> Result<(), Failure> {
             .map_err(|error| Failure::failed(format!("cannot make the folder {}: {error}", args.out.display())))?;
     }
     let at = |ending: &str| args.out.join(format!("{}.{ending}", planned.name));
-    let (key, file, private) = match planned.scheme.material().map_err(Failure::failed)? {
-        Material::Shared(secret) => {
-            let file = at("secret");
-            write_all(&[(&file, &line(secret.reveal()), 0o600)])?;
-            ("secret", file, None)
-        }
-        Material::Pair { private, public } => {
-            let (own, file) = (at("private.pem"), at("public.pem"));
-            let file = if public.starts_with("-----") { file } else { at("public.txt") };
-            write_all(&[(&own, private.reveal(), 0o600), (&file, &line(&public), 0o644)])?;
-            ("public_key", file, Some(own))
-        }
-    };
+    let (key, file, private) =
+        match planned.scheme.material().map_err(|why| Failure::failed(format!("no keys for `{of}`: {why}")))? {
+            Material::Shared(secret) => {
+                let file = at("secret");
+                write_all(&[(&file, &line(secret.reveal()), 0o600)])?;
+                ("secret", file, None)
+            }
+            Material::Pair { private, public } => {
+                let (own, file) = (at("private.pem"), at("public.pem"));
+                let file = if public.starts_with("-----") { file } else { at("public.txt") };
+                write_all(&[(&own, private.reveal(), 0o600), (&file, &line(&public), 0o644)])?;
+                ("public_key", file, Some(own))
+            }
+        };
     tell(&planned, (key, &placed(&file, config)), private.as_deref())
 }
 
@@ -117,17 +118,14 @@ fn custom(algorithm: &str) -> String {
 
 /// Settings that the provider or the user would choose, made up.
 fn further(name: &str, needs: Needs) -> String {
-    let url = format!("https://example.com/hooks/{name}");
-    [
-        (needs.key_id, "key_id", "made-up-key"),
-        (needs.api_key, "api_key", "made-up-api-key"),
-        (needs.verify_token, "verify_token", "made-up-token"),
-        (needs.url, "url", &url),
-    ]
-    .into_iter()
-    .filter(|(is_needed, ..)| *is_needed)
-    .map(|(_, key, value)| format!("{key} = \"{value}\"\n"))
-    .collect()
+    let settings = [
+        (needs.key_id, "key_id = \"made-up-key\"\n".to_owned()),
+        (needs.api_key, "api_key = \"made-up-api-key\"\n".to_owned()),
+        (needs.verify_token, "verify_token = \"made-up-token\"\n".to_owned()),
+        (needs.url, format!("url = \"https://example.com/hooks/{name}\"\n")),
+        (needs.topics, "topics = [\"made-up-topic\"]\n".to_owned()),
+    ];
+    settings.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, line)| line).collect()
 }
 
 fn line(text: &str) -> String {

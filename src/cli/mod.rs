@@ -16,6 +16,7 @@ mod health;
 mod init;
 mod jobs;
 mod keygen;
+mod learn;
 mod list;
 mod progress;
 mod providers;
@@ -95,6 +96,8 @@ enum Verb {
     Replay(replay::Args),
     /// Takes jobs off what is to run
     Skip(skip::Args),
+    /// For ten minutes, believes the handshake that teaches a source its secret
+    Learn(learn::Args),
     /// Lists what was turned away, newest first; `refusals show` and `refusals body` take one
     Refusals(refusals::Args),
     /// Why a delivery was turned away, and what would have made it match
@@ -135,6 +138,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Retry(args) => retry::run(args, global),
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
+        Verb::Learn(args) => learn::run(args, global),
         Verb::Refusals(args) => refusals::run(args, global),
         Verb::Explain(args) => explain::run(args, global),
         Verb::Reverify(args) => reverify::run(args, global),

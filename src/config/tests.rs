@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use super::guards::{Guards, Rate, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Listen, read};
+use crate::provider::{Algorithm, Hash};
 
 const SECRET: &str = "hunter2-hunter2";
 
@@ -245,6 +247,35 @@ retry = { attempts = 0, jitter = 2 }
 }
 
 #[test]
+fn what_a_source_with_fetched_keys_needs_is_asked_for_and_nothing_else() {
+    let folder = Folder::new();
+    let sns = |rest: &str| format!("[sources.x]\nprovider = 'aws-sns'\n{rest}\n");
+    let github = |rest: &str| format!("{GITHUB}{rest}\n");
+    for (toml, expected) in [
+        (sns(""), "1 sources.x.topics: is missing"),
+        (sns("topics = []"), "3 sources.x.topics: names no topic"),
+        (sns("topics = ['']"), "3 sources.x.topics[0]: is empty"),
+        (sns("topics = 'a'\nsecret = 's'"), "4 sources.x.secret: has no effect"),
+        (sns("topics = 'a'\nkeys_url = 'http://keys.example'"), "4 sources.x.keys_url: is http://"),
+        (sns("topics = 'a'\nconfirm_subscriptions = 1"), "4 sources.x.confirm_subscriptions: expected true or false"),
+        (github("topics = 'a'"), "4 sources.github.topics: has no effect"),
+        (github("keys_url = 'https://keys.example'"), "4 sources.github.keys_url: has no effect"),
+        (github("confirm_subscriptions = true"), "4 sources.github.confirm_subscriptions: has no effect"),
+        ("[sources.x]\nprovider = 'paypal'".into(), "1 sources.x.key_id: is missing"),
+    ] {
+        let found = folder.problems(&toml);
+        assert!(found.iter().any(|problem| problem.starts_with(expected)), "{toml}{found:#?}");
+    }
+    let config =
+        folder.read(&sns("topics = 'a'\nconfirm_subscriptions = true\nkeys_url = 'http://127.0.0.1:9'")).unwrap();
+    let source = &config.sources[0];
+    assert!(source.confirm_subscriptions && source.topics == ["a"] && source.keys_url.is_some());
+    let taught = folder.read("[sources.x]\nprovider = 'asana'\n").unwrap();
+    assert!(taught.sources[0].secrets.is_empty());
+    assert!(folder.read("[sources.x]\nprovider = 'asana'\nsecret = 's'\n").is_ok());
+}
+
+#[test]
 fn each_mistake_has_its_message() {
     let folder = Folder::new();
     folder.write("empty.txt", b"\n");
@@ -471,6 +502,68 @@ fn no_error_holds_a_secret() {
     }
     let config = folder.read(&format!("{GITHUB}{RUN}")).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
+    let folder = Folder::new();
+    let problems =
+        |provider: &str, rest: &str| folder.problems(&format!("[sources.x]\nprovider = '{provider}'\n{rest}\n"));
+    let p256 = "public_key = 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=='";
+    for (provider, rest, expected) in [
+        ("square", "secret = 'x'", "1 sources.x.url: is missing"),
+        ("square", "secret = 'x'\nurl = 'shop.example'", "4 sources.x.url: does not begin with https://"),
+        ("square", "secret = 'x'\nurl = 'https://a.example/#x'", "4 sources.x.url: has a fragment"),
+        (
+            "github",
+            "secret = 'x'\nurl = 'https://a.example/'",
+            "4 sources.x.url: has no effect: deliveries of this provider",
+        ),
+        ("github", "secret = 'x'\nkey_id = 'x'", "4 sources.x.key_id: has no effect"),
+        ("github", "secret = 'x'\nverify_token = 'x'", "4 sources.x.verify_token: has no effect"),
+        (
+            "github",
+            "secret = 'x'\nalgorithm = 'hmac-sha1'",
+            "4 sources.x.algorithm: \"hmac-sha1\" is not an algorithm of this",
+        ),
+        ("pusher", "secret = 'x'", "1 sources.x.key_id: is missing"),
+        ("livekit", "secret = 'x'", "1 sources.x.api_key: is missing"),
+        ("sendgrid", "", "1 sources.x.public_key: is missing"),
+        (
+            "sendgrid",
+            &format!("{p256}\nsecret = 'x'"),
+            "4 sources.x.secret: has no effect: deliveries of this provider are checked with `public_key`",
+        ),
+        ("sendgrid", "public_key = 'YWJj'", "3 sources.x.public_key: is no public key of the kind"),
+        ("sendgrid", "public_key = '!'", "3 sources.x.public_key: is no public key in PEM"),
+        (
+            "sendgrid",
+            "public_key = { env = 'UNSET' }",
+            "3 sources.x.public_key: environment variable `UNSET` is not set (export it, or point `public_key` at",
+        ),
+        ("postmark", "secret = 'x'", "3 sources.x.secret: is not `user:password`"),
+        (
+            "contentful",
+            "secret = 'x'",
+            "2 sources.x.provider: \"contentful\" is not supported yet: its signature covers",
+        ),
+    ] {
+        let found = problems(provider, rest);
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{provider} {rest}: {found:#?}");
+    }
+    let read = |provider: &str, rest: &str| {
+        let config = folder.read(&format!("[sources.x]\nprovider = '{provider}'\n{rest}\n"));
+        Arc::clone(&config.unwrap_or_else(|errors| panic!("{errors}")).sources[0])
+    };
+    assert_eq!(read("sendgrid", p256).public_keys.len(), 1);
+    assert_eq!(read("pusher", "secret = 'x'\nkey_id = ['a', 'b']").key_ids.len(), 2);
+    let square = read("square", "secret = 'x'\nurl = 'https://a.example/x?y=1'");
+    assert_eq!(square.url.as_deref(), Some("https://a.example/x?y=1"));
+    let chosen = read("cloudinary", "secret = 'x'\nalgorithm = 'sha256'");
+    assert_eq!(chosen.scheme.signed().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
+    let pinned = read("sumsub", "secret = 'x'\nalgorithm = 'hmac-sha512'");
+    assert_eq!(pinned.scheme.signed().unwrap().by_header.as_ref().unwrap().names.len(), 1);
+    assert!(read("fusionauth", &format!("algorithm = 'ES256'\n{p256}")).scheme.needs().public_key);
 }
 
 const EXAMPLE: &str = include_str!("../../hookbox.example.toml");

@@ -110,7 +110,12 @@ impl Named<'_> {
 
 /// What came is judged as of the moment it came.
 fn judge(source: &Source, request: &Request) -> Verdict {
-    match Verifier::new(source).check(request, request.received_at) {
+    let verifier = Verifier::new(source);
+    if verifier.may_fetch() {
+        // Dozens of tries are made, and the provider is asked for none of them.
+        return Verdict::No(Refusal::Unavailable("its keys are the provider's, and are not fetched here".to_owned()));
+    }
+    match verifier.check(request, request.received_at) {
         Ok(_) => Verdict::Matches,
         Err(
             refusal @ (Refusal::Malformed(_)

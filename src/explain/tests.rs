@@ -24,6 +24,9 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         key_ids: Vec::new(),
         api_key: None,
         verify_token: None,
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
         url: None,
         guards: Guards::default(),
     }

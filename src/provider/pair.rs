@@ -47,6 +47,9 @@ impl Scheme {
     /// # Errors
     /// Says why the system gives none.
     pub fn material(&self) -> Result<Material, String> {
+        if matches!(self.proof, Proof::Code(_)) {
+            return Err("deliveries are checked with keys that only the provider's own servers publish".to_owned());
+        }
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| format!("the system gives no random bytes: {error}"))?;
         let Some(kind) = self.key_kind() else { return Ok(Material::Shared(self.shared(random))) };
@@ -110,9 +113,9 @@ mod tests {
 
     #[test]
     fn every_provider_takes_what_is_made_for_it() {
-        let rsa = ["kick", "wise"];
-        for (name, row) in all().filter(|(name, row)| row.unsupported.is_none() && !rsa.contains(name)) {
-            let scheme = Scheme::from_row(row).unwrap();
+        let scheme_of = |(name, row)| Some((name, Scheme::from_row(row).ok()?));
+        for (name, scheme) in all().filter_map(scheme_of).filter(|(_, scheme)| !matches!(scheme.proof, Proof::Code(_)))
+        {
             let configured = match scheme.material().unwrap() {
                 Material::Shared(secret) => secret,
                 Material::Pair { public, .. } => Secret::new(public),

@@ -1,4 +1,6 @@
 //! JSON pointers (RFC 6901): to one place of a document, or to the items of a batch.
+//!
+//! Text goes in, steps come out, with `~0` and `~1` resolved once and for all.
 
 use std::fmt;
 

@@ -8,7 +8,7 @@ use crate::support::{Hookbox, Running};
 
 #[test]
 fn a_pair_made_for_a_provider_serves_and_signs() {
-    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick"] {
+    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai"] {
         tries(name, name, true);
     }
 }

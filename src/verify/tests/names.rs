@@ -150,7 +150,7 @@ fn slack_is_answered_its_challenge_and_only_slack_is() {
     let request = sign(&slack, &unsigned, NOW).unwrap();
     match check(&slack, &request) {
         Ok(Genuine::Handshake(answer)) => {
-            assert_eq!((answer.status, &*answer.content_type), (200, "text/plain"));
+            assert_eq!((answer.status, answer.content_type.as_deref()), (200, Some("text/plain")));
             assert_eq!(answer.body, "3eZbrw1aB \"ü\"".as_bytes());
         }
         other => panic!("{other:?}"),
@@ -159,7 +159,7 @@ fn slack_is_answered_its_challenge_and_only_slack_is() {
     let late = Verifier::new(&slack).check(&request, Millis(NOW.0 + 301_000));
     assert!(matches!(late, Err(Refusal::NotGenuine(Why::TooOld { .. }))));
     let empty = Unsigned { body: br#"{"type":"url_verification"}"#.to_vec(), ..unsigned };
-    assert_eq!(fault(&slack, &sign(&slack, &empty, NOW).unwrap()), Fault::NoChallenge("/challenge"));
+    assert_eq!(fault(&slack, &sign(&slack, &empty, NOW).unwrap()), Fault::NoChallenge("json:/challenge".to_owned()));
 }
 
 #[test]
@@ -206,4 +206,28 @@ fn what_cannot_be_put_anywhere_is_an_error() {
     assert!(sign(&digest, &Unsigned::default(), NOW).is_ok());
     let header = Unsigned { event_id: Some("a\r\nb".into()), ..Unsigned::default() };
     assert!(sign(&known("github", &["s"]), &header, NOW).is_err());
+}
+
+#[test]
+fn zoom_hears_of_the_secret_that_it_signed_with_while_two_are_known() {
+    let body = br#"{"event":"endpoint.url_validation","payload":{"plainToken":"abc"}}"#.to_vec();
+    for signing in ["old", "new"] {
+        let unsigned = Unsigned { body: body.clone(), ..Unsigned::default() };
+        let request = sign(&known("zoom", &[signing]), &unsigned, NOW).unwrap();
+        match check(&known("zoom", &["new", "old"]), &request) {
+            Ok(Genuine::Handshake(answer)) => {
+                let digest = hex::encode(hmac_of(signing, "abc"));
+                let expected = format!("{{\"plainToken\":\"abc\",\"encryptedToken\":\"{digest}\"}}");
+                assert_eq!(String::from_utf8(answer.body).unwrap(), expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn hmac_of(secret: &str, text: &str) -> Vec<u8> {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
 }
