@@ -136,7 +136,8 @@ fn example_secret(row: Option<&Row>) -> String {
     format!("{}{random}", row.and_then(|row| row.secret_prefix.each().first()).map_or("", String::as_str))
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+/// Writes a file that is not there yet.
+pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
     written.with_context(|| format!("cannot write {}", path.display()))

@@ -15,6 +15,7 @@ mod filter;
 mod health;
 mod init;
 mod jobs;
+mod keygen;
 mod learn;
 mod list;
 mod progress;
@@ -105,7 +106,7 @@ enum Verb {
     Reverify(reverify::Args),
     /// How things stand, in one screen
     Status(status::Args),
-    /// Supported providers: how each signs, where its id and type are
+    /// Supported providers: how each signs, where its id and type are; `providers keygen` makes keys for trying one
     Providers(providers::Args),
     /// Whether hookbox would take in a delivery now
     Health,
@@ -142,7 +143,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Explain(args) => explain::run(args, global),
         Verb::Reverify(args) => reverify::run(args, global),
         Verb::Status(args) => status::run(args, global),
-        Verb::Providers(args) => providers::run(args),
+        Verb::Providers(args) => providers::run(args, global),
         Verb::Health => health::run(global),
         Verb::Reload => reload::run(global),
     }

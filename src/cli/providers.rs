@@ -1,4 +1,4 @@
-//! `providers`: what is supported, how each signs, where its id and type are.
+//! `providers`: what is supported, how each signs, where its id and type are; `providers keygen` goes on to keys.
 //!
 //! All of it comes from the table of rows; nothing here knows a provider. As JSON it is the rows themselves.
 
@@ -6,14 +6,31 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
+use super::Global;
 use super::failure::Failure;
+use super::keygen;
 use super::list::Array;
 use super::table::{Rows, text};
 use super::terminal::{remark, shown};
 use crate::provider::{self, Row, Scheme};
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Option<Keys>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Keys {
+    /// Makes a key pair, or a secret, for trying a source without its provider
+    Keygen(keygen::Args),
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct List {
     /// Only this one, with everything that is known of it
     name: Option<String>,
     /// One JSON array
@@ -70,7 +87,22 @@ impl Named {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    match &args.verb {
+        None => list(&args.list),
+        Some(Keys::Keygen(args)) => match &args.of {
+            Some(of) => keygen::run(of, args, &global.config),
+            // There is a provider of that name.
+            None => {
+                list(&List { name: Some("keygen".to_owned()), ..List::default() })?;
+                remark("for a key pair: hookbox providers keygen PROVIDER|ALGORITHM");
+                Ok(())
+            }
+        },
+    }
+}
+
+fn list(args: &List) -> Result<(), Failure> {
     let wanted = |(name, _): &(&str, &Row)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
     let rows: Vec<_> = provider::all().filter(wanted).map(Named::new).collect();
     if let (Some(name), true) = (&args.name, rows.is_empty()) {

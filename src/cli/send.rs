@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::{Global, variable};
 use crate::clock::Millis;
 use crate::config::{self, Outline, Source};
 use crate::inbox::desk::Desk;
-use crate::provider::{self, Row, Scheme};
+use crate::provider::{self, Material, Row, Scheme};
 use crate::request::Request;
 use crate::secret::{MASK, Secret};
 use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
@@ -45,6 +46,9 @@ pub(super) struct Args {
     /// Shows it instead: the exact body on stdout, the headers on stderr
     #[arg(long)]
     print: bool,
+    /// The private key to sign with, for providers that are checked with a public key: see `providers keygen`
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Signs with a wrong secret
     #[arg(long, conflicts_with = "stale")]
     forge: bool,
@@ -68,7 +72,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             (_, true) => Forgery::Stale,
             _ => Forgery::None,
         },
-        private_key: None,
+        private_key: private_key(args, &source)?,
     };
     let request = verify::sign(&source, &unsigned, Millis::now()).map_err(Failure::usage)?;
     match server {
@@ -158,6 +162,31 @@ fn body(args: &Args, source: &Source) -> Result<Vec<u8>, Failure> {
     };
     let file = args.data.as_deref().unwrap_or_default();
     read.map_err(|error| Failure::usage(format!("--data {}: {error}", shown(file))))
+}
+
+/// The provider's part of a key pair that someone made for trying; where nobody checks, one is made up.
+fn private_key(args: &Args, source: &Source) -> Result<Option<Secret>, Failure> {
+    let is_public = source.scheme.key_kind().is_some();
+    match &args.key {
+        Some(_) if !is_public => Err(Failure::usage(format!(
+            "--key has no use: `{}` is checked with its secret, which `send` takes from the configuration",
+            source.name
+        ))),
+        Some(file) => {
+            let unread = |error| Failure::usage(format!("--key {}: {error}", shown(&file.display().to_string())));
+            fs::read_to_string(file).map(|text| Some(Secret::new(text))).map_err(unread)
+        }
+        None if is_public && args.print => match source.scheme.material().map_err(Failure::failed)? {
+            Material::Pair { private, .. } => Ok(Some(private)),
+            Material::Shared(_) => Ok(None),
+        },
+        None if is_public => Err(Failure::usage(format!(
+            "`{}` is checked with a public key, so only its provider's private key can sign",
+            source.name
+        ))
+        .hint(format!("`hookbox providers keygen {}` makes a pair for trying; then say --key FILE", source.provider))),
+        None => Ok(None),
+    }
 }
 
 fn print(source: &Source, request: &Request) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ mod cover;
 mod describe;
 mod handshake;
 mod key;
+mod pair;
 mod parse;
 mod parse_proof;
 mod place;
@@ -27,6 +28,7 @@ pub use describe::{describe, listed, proof, settings};
 pub use handshake::{
     Characters, Condition, Expectation, Handshake, HandshakeNeeds, Place as HandshakePlace, Response, Setting,
 };
+pub use pair::Material;
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
 pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};

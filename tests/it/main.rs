@@ -18,6 +18,7 @@ mod guards;
 mod hands;
 mod handshakes;
 mod hostile;
+mod keygen;
 mod limits;
 mod output;
 mod paused;

@@ -1,0 +1,141 @@
+//! Nanoseconds per request for checking what GitHub, Stripe and Twilio send, beside a check of the same scheme written by
+//! hand, in one run. By hand that is the signature, the window, id and type, and the body's digest, which an inbox needs;
+//! hookbox also writes all headers as JSON, so the ratio is shown with that and without.
+//!
+//! `cargo bench --bench verify`
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot measure ends")]
+
+mod by_hand;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use by_hand::{Check, github, stripe, twilio};
+use hookbox::clock::Millis;
+use hookbox::config;
+use hookbox::provider;
+use hookbox::request::Request;
+use hookbox::verify::{Genuine, Unsigned, Verifier, sign};
+
+const SECRET: &str = "a secret of the benchmark";
+const URL: &str = "https://hooks.example.com/hooks/twilio";
+/// The contestants take turns this often, and the best turn of each counts.
+const TURNS: u32 = 300;
+const TURN: Duration = Duration::from_millis(2);
+const AIM: f64 = 1.5;
+
+/// What a message's status looks like (twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks).
+const TWILIO: &str = "SmsSid=SM3f1c0e7c8b1f4c0d9a6b2c7d8e9f0a1b&SmsStatus=delivered&MessageStatus=delivered\
+    &To=%2B15558675310&From=%2B15005550006&MessageSid=SM3f1c0e7c8b1f4c0d9a6b2c7d8e9f0a1b&ToCountry=US\
+    &AccountSid=AC3f1c0e7c8b1f4c0d9a6b2c7d8e9f0a1b&Body=Your+table+is+ready%21&NumSegments=1&ApiVersion=2010-04-01";
+
+struct Scheme {
+    name: &'static str,
+    event_type: &'static str,
+    by_hand: Check,
+}
+
+fn main() {
+    let schemes = [
+        Scheme { name: "github", event_type: "push", by_hand: github(SECRET) },
+        Scheme { name: "stripe", event_type: "invoice.paid", by_hand: stripe(SECRET) },
+        Scheme { name: "twilio", event_type: "delivered", by_hand: twilio(SECRET, URL) },
+    ];
+    println!("verify, ns a request     body  hookbox  of it headers  by hand  ratio  without headers  (aim {AIM})");
+    for scheme in &schemes {
+        measure(scheme);
+    }
+}
+
+fn measure(Scheme { name, event_type, by_hand }: &Scheme) {
+    let source = source(name);
+    let verifier = Verifier::new(&source);
+    let request = request(&source, name, event_type);
+    let now = request.received_at;
+    let seconds = now.0.div_euclid(1000);
+    agree(&verifier, by_hand, &request);
+    let mut contestants: [(&dyn Fn(), Duration); 3] = [
+        (&|| drop(black_box(verifier.check(black_box(&request), now))), Duration::MAX),
+        (&|| drop(black_box(verifier.headers_json(black_box(&request.headers)))), Duration::MAX),
+        (&|| drop(black_box(by_hand(black_box(&request), seconds))), Duration::MAX),
+    ];
+    let rounds = contestants.each_ref().map(|(run, _)| rounds_within(TURN, run));
+    for _ in 0..TURNS {
+        for ((run, best), rounds) in contestants.iter_mut().zip(rounds) {
+            *best = timed(rounds, run).min(*best);
+        }
+    }
+    let mut each =
+        contestants.iter().zip(rounds).map(|((_, best), rounds)| best.as_secs_f64() * 1e9 / f64::from(rounds));
+    let mut next = || each.next().expect("three contestants");
+    let (hookbox, headers, by_hand) = (next(), next(), next());
+    println!(
+        "{name:<20} {:>6} B {hookbox:>8.0} {headers:>14.0} {by_hand:>8.0} {:>6.2} {:>16.2}",
+        request.body.len(),
+        hookbox / by_hand,
+        (hookbox - headers) / by_hand
+    );
+}
+
+fn timed(rounds: u32, run: &dyn Fn()) -> Duration {
+    let start = Instant::now();
+    (0..rounds).for_each(|_| run());
+    start.elapsed()
+}
+
+fn rounds_within(span: Duration, run: &dyn Fn()) -> u32 {
+    let mut rounds = 1;
+    while timed(rounds, run) < span {
+        rounds *= 2;
+    }
+    rounds
+}
+
+/// Both read the same, and neither takes another body.
+fn agree(verifier: &Verifier, by_hand: &Check, request: &Request) {
+    let seconds = request.received_at.0.div_euclid(1000);
+    let Ok(Genuine::Event(verified)) = verifier.check(request, request.received_at) else { panic!("it is genuine") };
+    let read = by_hand(request, seconds).expect("it is genuine");
+    let item = &verified.items()[0];
+    assert_eq!((&item.event_id, &item.event_type, item.sha256), (&read.id, &read.event_type, read.sha256));
+    let other = Request { body: [&request.body[..], b"&x=y"].concat().into(), ..request.clone() };
+    assert!(verifier.check(&other, request.received_at).is_err() && by_hand(&other, seconds).is_none());
+}
+
+fn source(name: &str) -> config::Source {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hookbox.toml");
+    let url = if name == "twilio" { format!("url = \"{URL}\"\n") } else { String::new() };
+    let text = format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{SECRET}\"\n{url}");
+    std::fs::write(&file, text).expect("the configuration is written");
+    let source = config::source(&file, &|_| None, name).expect("a configuration").expect("a source");
+    config::Source::clone(&source)
+}
+
+/// What the provider sends, with the headers that come through a proxy.
+fn request(source: &config::Source, name: &str, event_type: &str) -> Request {
+    let is_form = name == "twilio";
+    let event = Unsigned {
+        event_type: event_type.to_owned(),
+        event_id: is_form.then(|| "4f1c0e7c-8b1f-4c0d-9a6b-2c7d8e9f0a1b".to_owned()),
+        body: if is_form { TWILIO.into() } else { provider::sample(name, event_type, "evt_1SNdR2eZvKYlo2C") },
+        ..Unsigned::default()
+    };
+    let mut request = sign(source, &event, Millis::now()).expect("it can be signed");
+    let length = request.body.len().to_string();
+    for (header, value) in [
+        ("Host", "hooks.example.com"),
+        ("User-Agent", "GitHub-Hookshot/044aadd"),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip"),
+        ("Content-Length", &length),
+        ("X-Forwarded-For", "140.82.115.117"),
+        ("X-Forwarded-Host", "hooks.example.com"),
+        ("X-Forwarded-Proto", "https"),
+        ("Via", "2.0 Caddy"),
+    ] {
+        request.headers.push(header, value.as_bytes());
+    }
+    request
+}

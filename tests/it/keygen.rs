@@ -1,0 +1,116 @@
+//! `providers keygen`: what it writes and prints is enough to serve a source and to send it deliveries.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::running::Done;
+use crate::support::{Hookbox, Running};
+
+#[test]
+fn a_pair_made_for_a_provider_serves_and_signs() {
+    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai"] {
+        tries(name, name, true);
+    }
+}
+
+#[test]
+fn a_secret_made_for_a_provider_serves_and_signs() {
+    for name in ["netlify", "livekit", "github", "svix"] {
+        tries(name, name, false);
+    }
+}
+
+#[test]
+fn a_pair_made_for_an_algorithm_comes_with_a_source_of_its_own() {
+    for (algorithm, name) in [("ES256", "es256"), ("EdDSA", "eddsa"), ("ed25519", "ed25519")] {
+        tries(algorithm, name, true);
+    }
+    tries("hmac-sha512", "hmac-sha512", false);
+}
+
+/// keygen, the lines it printed into the configuration, serve, send.
+fn tries(of: &str, name: &str, is_pair: bool) {
+    let hookbox = Hookbox::new();
+    let done = hookbox.run(&["providers", "keygen", of, "--out", "keys"]);
+    assert_eq!(done.status, Some(0), "{of}: {}", done.stderr);
+    let keys = hookbox.folder().join("keys");
+    let mode = |file: &str| fs::metadata(keys.join(file)).unwrap().permissions().mode() & 0o777;
+    let (private, key) = match is_pair {
+        true => (format!("{name}.private.pem"), vec![format!("keys/{name}.private.pem")]),
+        false => (format!("{name}.secret"), Vec::new()),
+    };
+    assert_eq!(mode(&private), 0o600, "{of}");
+    let text = fs::read_to_string(keys.join(&private)).unwrap();
+    assert!(!done.stdout.contains(text.trim()) && !done.stderr.contains(text.trim()), "{of}: it was shown");
+    let lines = done.stdout.trim_start().strip_prefix(&format!("[sources.{name}]\n")).unwrap();
+    assert!(lines.contains(&format!("{{ file = \"keys/{name}.")), "{lines}");
+    let hookbox = hookbox.source(name, lines).start();
+    let send = |further: &[&str]| {
+        let key: Vec<&str> = key.iter().flat_map(|file| ["--key", file.as_str()]).collect();
+        send(&hookbox, &[&["send", name, "--type", "test"], &key[..], further].concat())
+    };
+    let genuine = send(&[]);
+    assert_eq!(genuine.status, Some(0), "{of}: {}{}", genuine.stdout, genuine.stderr);
+    assert!(["200 ", "204 "].iter().any(|status| genuine.stdout.starts_with(status)), "{of}: {}", genuine.stdout);
+    let forged = send(&["--forge"]);
+    assert_eq!(forged.status, Some(1), "{of}: {}{}", forged.stdout, forged.stderr);
+    assert!(forged.stdout.starts_with("401 "), "{of}: {}", forged.stdout);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 1, "{of}");
+}
+
+fn send(hookbox: &Running, arguments: &[&str]) -> Done {
+    let url = format!("http://{}", hookbox.hooks());
+    hookbox.run(&[arguments, &["--url", &url]].concat())
+}
+
+#[test]
+fn nothing_is_ever_written_over() {
+    let hookbox = Hookbox::new();
+    let keygen = || hookbox.run(&["providers", "keygen", "telnyx"]);
+    assert_eq!(keygen().status, Some(0));
+    let file = hookbox.folder().join("telnyx.private.pem");
+    let before = fs::read(&file).unwrap();
+    let again = keygen();
+    assert_eq!(again.status, Some(1));
+    assert!(again.stderr.contains("exists already; nothing was written"), "{}", again.stderr);
+    assert_eq!(fs::read(&file).unwrap(), before);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(keygen().status, Some(1), "half a pair is left");
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_cannot_be_made_is_said() {
+    let hookbox = Hookbox::new();
+    for (of, said) in [
+        ("sendgird", "did you mean `sendgrid`?"),
+        ("contentful", "is not supported yet"),
+        ("../x", "neither a provider nor an algorithm"),
+    ] {
+        let done = hookbox.run(&["providers", "keygen", of]);
+        assert_eq!(done.status, Some(2), "{of}");
+        assert!(done.stderr.contains(said), "{of}: {}", done.stderr);
+    }
+    let provider = hookbox.run(&["providers", "keygen"]);
+    assert!(provider.stdout.starts_with("keygen\n  provider    Keygen"), "{}", provider.stdout);
+    assert!(provider.stderr.contains("hookbox providers keygen PROVIDER"), "{}", provider.stderr);
+}
+
+#[test]
+fn send_says_which_key_it_wants() {
+    let hookbox = Hookbox::new();
+    let done = hookbox.run(&["providers", "keygen", "telnyx"]);
+    let lines = done.stdout.split_once("]\n").unwrap().1.to_owned();
+    let hookbox = hookbox.source("telnyx", &lines);
+    hookbox.write();
+    let without = hookbox.run(&["send", "telnyx", "--type", "test"]);
+    assert_eq!(without.status, Some(2));
+    assert!(without.stderr.contains("hint: `hookbox providers keygen telnyx`"), "{}", without.stderr);
+    let public = hookbox.run(&["send", "telnyx", "--type", "test", "--key", "telnyx.public.txt"]);
+    assert_eq!(public.status, Some(2));
+    assert!(public.stderr.contains("is no PKCS #8 in PEM"), "{}", public.stderr);
+    let useless = hookbox.run(&["send", "github", "--type", "push", "--key", "telnyx.private.pem"]);
+    assert_eq!(useless.status, Some(2));
+    assert!(useless.stderr.contains("--key has no use"), "{}", useless.stderr);
+    assert_eq!(hookbox.run(&["send", "--print", "sendgrid", "--type", "test"]).status, Some(0));
+}
