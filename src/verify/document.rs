@@ -1,4 +1,7 @@
 //! JSON documents in the making: members put where they belong, bodies made into batches.
+//!
+//! For signing test deliveries. A body and what it shall say go in, the same body saying it comes out; what stands there
+//! already stays as it was written.
 
 use serde_json::{Map, Value};
 
