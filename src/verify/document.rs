@@ -1,4 +1,7 @@
 //! JSON documents in the making: members put where they belong, bodies made into batches.
+//!
+//! Bytes and steps come in, text goes out; objects and arrays on the way are made where they are missing. What a
+//! document holds already stays, with the keys of objects sorted. Only for deliveries that hookbox itself sends.
 
 use serde_json::{Map, Value};
 
