@@ -145,6 +145,12 @@ CREATE TABLE learned (
   learned_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Sources whose handshake may teach hookbox their secret now: `hookbox learn`.
+CREATE TABLE learning (
+  source     TEXT    PRIMARY KEY,
+  open_until INTEGER NOT NULL                                -- believed before that, while no secret is known
+) STRICT, WITHOUT ROWID;
+
 -- One line per event, newest first: when, from where, what, and how it stands.
 CREATE VIEW inbox AS
 SELECT

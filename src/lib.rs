@@ -26,7 +26,7 @@
 //! | level | rooms |
 //! | --- | --- |
 //! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`] |
-//! | 1 | [`request`], [`provider`], [`outcome`], [`logging`] |
+//! | 1 | [`request`], [`provider`], [`keys`], [`outcome`], [`logging`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
@@ -52,6 +52,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod keys;
 pub mod provider;
 pub mod route;
 pub mod socket;

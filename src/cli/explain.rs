@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::learn;
 use super::list::Array;
 use super::progress;
 use super::refusals::{find, id};
@@ -44,7 +45,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let desk = Desk::open(&outline.inbox)?;
     let key = desk.read(view::token_key)?;
     let kept: Vec<Kept> = args.ids.iter().map(|id| find(&desk, *id)).collect::<Result<_, _>>()?;
-    let sources = sources(&outline, global);
+    let taught = |source| learn::taught(source, &desk);
+    let sources = sources(&outline, global).into_iter().map(taught).collect::<Result<Vec<_>, _>>()?;
     let explain = |Kept { refused, .. }: &Kept| explain::explain(refused, &sources, key.as_ref());
     let explained = progress::waiting("trying", || kept.iter().map(explain).collect::<Vec<_>>());
     if args.json {

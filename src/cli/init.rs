@@ -32,6 +32,8 @@ struct Planned<'a> {
     /// Key, environment variable and an example of each secret.
     secrets: Vec<(&'static str, String, String)>,
     needs_url: bool,
+    needs_topics: bool,
+    is_taught: bool,
 }
 
 /// What there is to tell the user.
@@ -109,12 +111,19 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
             secrets.push((key, format!("{prefix}_{}", key.to_uppercase()), example));
         }
     };
-    add(!is_needed(|needs| needs.public_key), "secret", example_secret(row));
+    add(needs.is_none_or(|needs| needs.secret == Some(true)), "secret", example_secret(row));
     add(is_needed(|needs| needs.public_key), "public_key", "$(cat public-key.pem)".to_owned());
     add(is_needed(|needs| needs.key_id), "key_id", "123456".to_owned());
     add(is_needed(|needs| needs.api_key), "api_key", "the API key".to_owned());
     add(is_needed(|needs| needs.verify_token), "verify_token", "$(openssl rand -hex 16)".to_owned());
-    Some(Planned { provider, name, secrets, needs_url: is_needed(|needs| needs.url) })
+    Some(Planned {
+        provider,
+        name,
+        secrets,
+        needs_url: is_needed(|needs| needs.url),
+        needs_topics: is_needed(|needs| needs.topics),
+        is_taught: is_needed(|needs| needs.secret.is_none()),
+    })
 }
 
 fn example_secret(row: Option<&Row>) -> String {
@@ -168,10 +177,18 @@ command = [\"handlers/on-event.sh\"]
 
 fn configuration(planned: &[Planned<'_>]) -> String {
     let mut text = HEAD.to_owned();
-    for Planned { provider, name, secrets, needs_url } in planned {
+    for Planned { provider, name, secrets, needs_url, needs_topics, is_taught } in planned {
         text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\n");
         for (key, variable, _) in secrets {
             text += &format!("{key} = {{ env = \"{variable}\" }}\n");
+        }
+        if *is_taught {
+            text +=
+                &format!("# Its secret comes from the provider: `hookbox learn {name}`, then add the webhook there.\n");
+        }
+        if *needs_topics {
+            text += "# Yours: anyone can have it send about others.\n";
+            text += "topics = [\"arn:aws:sns:eu-west-1:123456789012:orders\"]\n";
         }
         if *needs_url {
             text += "# The address exactly as the provider has it: it is part of what is signed.\n";
@@ -243,7 +260,7 @@ mod tests {
             assert_eq!(written, providers);
             let mode = fs::metadata(folder.path().join(SCRIPT)).unwrap().permissions().mode();
             assert_eq!(mode & 0o111, 0o111);
-            let unset = config::read(&file, &|_| None).unwrap_err();
+            let Err(unset) = config::read(&file, &|_| None) else { continue };
             let is_unset = |problem: &config::Problem| problem.message.ends_with("is not set");
             assert!(unset.problems().iter().all(is_unset), "only the secrets are missing: {unset}");
         }

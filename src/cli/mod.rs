@@ -15,6 +15,7 @@ mod filter;
 mod health;
 mod init;
 mod jobs;
+mod learn;
 mod list;
 mod progress;
 mod providers;
@@ -94,6 +95,8 @@ enum Verb {
     Replay(replay::Args),
     /// Takes jobs off what is to run
     Skip(skip::Args),
+    /// For ten minutes, believes the handshake that teaches a source its secret
+    Learn(learn::Args),
     /// Lists what was turned away, newest first; `refusals show` and `refusals body` take one
     Refusals(refusals::Args),
     /// Why a delivery was turned away, and what would have made it match
@@ -134,6 +137,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Retry(args) => retry::run(args, global),
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
+        Verb::Learn(args) => learn::run(args, global),
         Verb::Refusals(args) => refusals::run(args, global),
         Verb::Explain(args) => explain::run(args, global),
         Verb::Reverify(args) => reverify::run(args, global),

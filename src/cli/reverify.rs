@@ -8,10 +8,11 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::learn;
 use super::refusals::{find, id};
 use super::terminal::{remark, shown};
 use super::{Global, variable};
-use crate::config::{self, Config, Source};
+use crate::config::{self, Source};
 use crate::explain::{self, Standing};
 use crate::inbox::desk::{self, Desk};
 use crate::inbox::view::{self, Kept};
@@ -34,11 +35,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let routes = Routes::new(&config.handlers).map_err(|error| Failure::usage(error.to_string()))?;
     let mut desk = Desk::open(&config.inbox.path)?;
     let key = desk.read(view::token_key)?;
+    let taught = |source: &Arc<Source>| learn::taught(Arc::clone(source), &desk);
+    let sources = config.sources.iter().map(taught).collect::<Result<Vec<_>, _>>()?;
     let mut is_all = true;
     let mut is_any = false;
     for id in &args.ids {
         let kept = find(&desk, *id)?;
-        let told = match judge(&kept, &config, key.as_ref()) {
+        let told = match judge(&kept, &sources, key.as_ref()) {
             Err(why) => {
                 is_all = false;
                 why
@@ -59,12 +62,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// What would be stored of it; nothing where it is stored already.
-fn judge(kept: &Kept, config: &Config, key: Option<&DigestKey>) -> Result<Option<(Verified, Arc<Source>)>, String> {
+fn judge(
+    kept: &Kept,
+    sources: &[Arc<Source>],
+    key: Option<&DigestKey>,
+) -> Result<Option<(Verified, Arc<Source>)>, String> {
     if kept.row.taken_at.is_some() {
         return Ok(None);
     }
     let refused = &kept.refused;
-    let Some(source) = config.sources.iter().find(|source| *source.name == *refused.source) else {
+    let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
         return Err(format!("left: its source `{}` is no longer in the configuration", refused.source));
     };
     match explain::stand(refused, source, key) {

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use super::client::{Answer, Message, Server};
 use super::failure::Failure;
+use super::learn;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::clock::Millis;
 use crate::config::{self, Outline, Source};
+use crate::inbox::desk::Desk;
 use crate::provider::{self, Row, Scheme};
 use crate::request::Request;
 use crate::secret::{MASK, Secret};
@@ -80,6 +82,10 @@ fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>
     let outline = global.outline()?;
     let source = config::source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
+    let source = match Desk::open(&outline.inbox) {
+        Ok(desk) => learn::taught(source, &desk)?,
+        Err(_) => source,
+    };
     let server = match &args.url {
         Some(url) if !url.starts_with("http://") => {
             return Err(Failure::usage(format!("`{}` does not begin with http://", shown(url)))
@@ -129,6 +135,9 @@ fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
         key_ids: Vec::new(),
         api_key: None,
         verify_token: None,
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
         url: scheme.needs().url.then(|| format!("https://example.com/hooks/{name}")),
         max_body: MAX_BODY,
         guards: config::Guards::default(),

@@ -49,6 +49,10 @@ impl<'a> Item<'a> {
     }
 
     /// Text that is not empty and can be a path, an argument or a name for the system.
+    pub(super) fn truth(&self) -> Result<bool, Problem> {
+        self.value.as_bool().ok_or_else(|| self.unexpected("true or false"))
+    }
+
     pub(super) fn system_text(&self) -> Result<&'a str, Problem> {
         match self.text()? {
             "" => Err(self.problem("is empty")),

@@ -8,6 +8,7 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
+use crate::keys::Base;
 use crate::provider::{Needs, Scheme};
 use crate::secret::Secret;
 
@@ -23,6 +24,9 @@ pub(super) struct Keyring {
     pub(super) api_key: Option<Secret>,
     pub(super) verify_token: Option<Secret>,
     pub(super) url: Option<String>,
+    pub(super) topics: Vec<String>,
+    pub(super) confirm_subscriptions: bool,
+    pub(super) keys_url: Option<Base>,
 }
 
 pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surroundings<'_>) -> Keyring {
@@ -42,6 +46,9 @@ pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surr
         api_key: all("api_key", &any).into_iter().next(),
         verify_token: all("verify_token", &any).into_iter().next(),
         url: section.take("url", url),
+        topics: section.take("topics", topics).unwrap_or_default(),
+        confirm_subscriptions: section.take("confirm_subscriptions", Item::truth).unwrap_or_default(),
+        keys_url: section.take("keys_url", keys_url),
     }
 }
 
@@ -49,18 +56,29 @@ pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surr
 fn check(section: &Section<'_>, needs: Needs) {
     let url = "the address exactly as the provider has it: https, host, path and query".to_owned();
     let form = |key: &str| format!("{key} {FORMS}");
+    let optional = |means_something: bool| if means_something { None } else { Some(false) };
+    let topics = "whose events are meant, e.g. [\"arn:aws:sns:eu-west-1:123456789012:orders\"]".to_owned();
+    let instead = if needs.public_key { "are checked with `public_key`" } else { "are checked with fetched keys" };
     let wanted = [
-        ("secret", !needs.public_key, form("secret"), "are checked with `public_key`"),
-        ("public_key", needs.public_key, form("public_key"), "are checked with `secret`"),
-        ("key_id", needs.key_id, form("key_id"), "name no key"),
-        ("api_key", needs.api_key, form("api_key"), "hold no API key"),
-        ("verify_token", needs.verify_token, form("verify_token"), "begin with no handshake that asks for it"),
-        ("url", needs.url, url, "do not sign their address"),
+        ("secret", needs.secret, form("secret"), instead),
+        (
+            "public_key",
+            if needs.may_fetch { None } else { Some(needs.public_key) },
+            form("public_key"),
+            "are checked with `secret`",
+        ),
+        ("key_id", Some(needs.key_id), form("key_id"), "name no key"),
+        ("api_key", Some(needs.api_key), form("api_key"), "hold no API key"),
+        ("verify_token", Some(needs.verify_token), form("verify_token"), "begin with no handshake that asks for it"),
+        ("url", Some(needs.url), url, "do not sign their address"),
+        ("topics", Some(needs.topics), topics, "name no topic"),
+        ("keys_url", optional(needs.keys_url), String::new(), "are checked with no key that is fetched"),
+        ("confirm_subscriptions", optional(needs.confirm_subscriptions), String::new(), "ask for no confirmation"),
     ];
     for (key, is_needed, hint, instead) in wanted {
         match (is_needed, section.item(key)) {
-            (true, None) => section.problems().add(section.problem(key, "is missing").hint(hint)),
-            (false, Some(item)) => {
+            (Some(true), None) => section.problems().add(section.problem(key, "is missing").hint(hint)),
+            (Some(false), Some(item)) => {
                 let message = format!("has no effect: deliveries of this provider {instead}");
                 section.problems().add(item.problem(message).hint("leave it out"));
             }
@@ -87,6 +105,24 @@ fn secrets(
         }
     }
     secrets
+}
+
+fn topics(item: &Item<'_>) -> Result<Vec<String>, Problem> {
+    let expected = "a topic, or a list of them";
+    let one = |item: &Item<'_>| match item.value.as_str() {
+        Some("") => Err(item.problem("is empty")),
+        Some(text) => Ok(text.to_owned()),
+        None => Err(item.unexpected(expected)),
+    };
+    match item.one_or_more().iter().map(one).collect::<Result<Vec<_>, _>>()? {
+        topics if topics.is_empty() => Err(item.problem("names no topic")),
+        topics => Ok(topics),
+    }
+}
+
+fn keys_url(item: &Item<'_>) -> Result<Base, Problem> {
+    Base::parse(item.text()?)
+        .map_err(|message| item.problem(message).hint("e.g. keys_url = \"https://keys.example.com\""))
 }
 
 fn url(item: &Item<'_>) -> Result<String, Problem> {

@@ -44,6 +44,9 @@ pub(super) const SOURCE: Keys = Keys {
         "verify_token",
         "algorithm",
         "url",
+        "topics",
+        "confirm_subscriptions",
+        "keys_url",
         "path",
         "tolerance",
         "event_id",
@@ -54,7 +57,7 @@ pub(super) const SOURCE: Keys = Keys {
         "replay_guard",
         "verify",
     ],
-    later: &["learn", "respond_timeout"],
+    later: &["respond_timeout"],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -82,6 +85,8 @@ pub(super) const VERIFY: Keys = Keys {
         "body_unsigned",
         "url_default_port",
         "key_id",
+        "keys",
+        "key_name",
         "required_headers",
         "jwt_algorithms",
         "claims",

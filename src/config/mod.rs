@@ -29,6 +29,7 @@ pub use self::keys::nearest;
 pub use self::outline::{Outline, outline, source};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
+use crate::keys::Base;
 use crate::outcome::Policy;
 use crate::provider::Scheme;
 use crate::secret::Secret;
@@ -149,6 +150,12 @@ pub struct Source {
     pub verify_token: Option<Secret>,
     /// The address as the provider has it, for schemes that sign it.
     pub url: Option<String>,
+    /// What the provider may send about, for schemes by which anyone could send.
+    pub topics: Vec<String>,
+    /// Whether a subscription that asks for it is confirmed.
+    pub confirm_subscriptions: bool,
+    /// Where the provider's keys are fetched from in place of its own address.
+    pub keys_url: Option<Base>,
     /// Longest body in bytes: the source's, else the provider's, else the server's.
     pub max_body: u64,
     /// Further conditions on its deliveries.

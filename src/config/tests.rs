@@ -245,6 +245,35 @@ retry = { attempts = 0, jitter = 2 }
 }
 
 #[test]
+fn what_a_source_with_fetched_keys_needs_is_asked_for_and_nothing_else() {
+    let folder = Folder::new();
+    let sns = |rest: &str| format!("[sources.x]\nprovider = 'aws-sns'\n{rest}\n");
+    let github = |rest: &str| format!("{GITHUB}{rest}\n");
+    for (toml, expected) in [
+        (sns(""), "1 sources.x.topics: is missing"),
+        (sns("topics = []"), "3 sources.x.topics: names no topic"),
+        (sns("topics = ['']"), "3 sources.x.topics[0]: is empty"),
+        (sns("topics = 'a'\nsecret = 's'"), "4 sources.x.secret: has no effect"),
+        (sns("topics = 'a'\nkeys_url = 'http://keys.example'"), "4 sources.x.keys_url: is http://"),
+        (sns("topics = 'a'\nconfirm_subscriptions = 1"), "4 sources.x.confirm_subscriptions: expected true or false"),
+        (github("topics = 'a'"), "4 sources.github.topics: has no effect"),
+        (github("keys_url = 'https://keys.example'"), "4 sources.github.keys_url: has no effect"),
+        (github("confirm_subscriptions = true"), "4 sources.github.confirm_subscriptions: has no effect"),
+        ("[sources.x]\nprovider = 'paypal'".into(), "1 sources.x.key_id: is missing"),
+    ] {
+        let found = folder.problems(&toml);
+        assert!(found.iter().any(|problem| problem.starts_with(expected)), "{toml}{found:#?}");
+    }
+    let config =
+        folder.read(&sns("topics = 'a'\nconfirm_subscriptions = true\nkeys_url = 'http://127.0.0.1:9'")).unwrap();
+    let source = &config.sources[0];
+    assert!(source.confirm_subscriptions && source.topics == ["a"] && source.keys_url.is_some());
+    let taught = folder.read("[sources.x]\nprovider = 'asana'\n").unwrap();
+    assert!(taught.sources[0].secrets.is_empty());
+    assert!(folder.read("[sources.x]\nprovider = 'asana'\nsecret = 's'\n").is_ok());
+}
+
+#[test]
 fn each_mistake_has_its_message() {
     let folder = Folder::new();
     folder.write("empty.txt", b"\n");

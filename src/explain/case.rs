@@ -75,6 +75,11 @@ impl<'a> Case<'a> {
         self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
     }
 
+    /// Whether only the provider's own keys can tell.
+    pub(super) fn needs_fetched_keys(&self) -> bool {
+        matches!(self.judged_by(self.source), Verdict::No(Refusal::Unavailable(_)))
+    }
+
     /// Whether the proof is a token, which says nothing of the body.
     pub(super) fn needs_no_body(&self) -> bool {
         self.source.scheme.proof.is_token()
@@ -112,7 +117,12 @@ impl Named<'_> {
 
 /// What came is judged as of the moment it came.
 fn judge(source: &Source, request: &Request) -> Verdict {
-    match Verifier::new(source).check(request, request.received_at) {
+    let verifier = Verifier::new(source);
+    if verifier.may_fetch() {
+        // Dozens of tries are made, and the provider is asked for none of them.
+        return Verdict::No(Refusal::Unavailable("its keys are the provider's, and are not fetched here".to_owned()));
+    }
+    match verifier.check(request, request.received_at) {
         Ok(Genuine::Event(_)) => Verdict::Matches,
         Ok(_) => Verdict::Answers,
         Err(

@@ -27,7 +27,7 @@ pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
             ),
         )),
         Verdict::MatchesBut(Refusal::NotGenuine(why)) => Some(out_of_window(case, &why)),
-        Verdict::Matches | Verdict::No(_) => None,
+        Verdict::Matches | Verdict::MatchesBut(_) | Verdict::No(_) => None,
     }
 }
 

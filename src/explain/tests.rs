@@ -24,6 +24,9 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         key_ids: Vec::new(),
         api_key: None,
         verify_token: None,
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
         url: None,
         guards: Guards::default(),
     }
@@ -342,6 +345,16 @@ fn what_was_turned_away_for_other_reasons_is_told() {
     kept_headers.for_each(|(name, value)| headers.push(name, value));
     let without_id = Request { headers, ..request };
     assert_found(&without_id, &[&github], "Its signature matches, but no event id");
+}
+
+#[test]
+fn keys_that_are_fetched_are_not_fetched_to_explain() {
+    let sns = source("mine", "aws-sns", &[]);
+    let request = signed(&source("mine", "github", &["x-secret"]), BODY, NOW);
+    let refused = Refused { reason: "why not".to_owned(), ..kept(&request, &source("mine", "github", &["y-secret"])) };
+    let explanation = explain(&refused, &[Arc::new(sns)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("fetched from the provider"), "{explanation:?}");
+    assert!(explanation.findings[0].change.contains("why not"), "{explanation:?}");
 }
 
 #[test]

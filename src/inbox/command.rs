@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::accept::Delivery;
+use super::lesson::Lesson;
 use super::turn::{Turn, Turned};
 use super::{InboxError, NotStored};
 use crate::config::Durability;
@@ -15,6 +16,7 @@ use crate::config::Durability;
 #[derive(Debug)]
 pub(super) enum Command {
     Accept(Delivery),
+    Learn(Lesson),
     Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
     Durability(Durability),
 }
@@ -24,7 +26,7 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Accept(delivery) => delivery.routed.bytes(),
-            Self::Turn(..) | Self::Durability(_) => 0,
+            Self::Learn(_) | Self::Turn(..) | Self::Durability(_) => 0,
         }
     }
 }
@@ -55,6 +57,7 @@ pub(super) fn refuse_all(batch: Vec<Command>, why: &NotStored) {
     for command in batch {
         match command {
             Command::Accept(delivery) => delivery.answer(Err(why.clone())),
+            Command::Learn(lesson) => lesson.refuse(why.clone()),
             Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
             Command::Durability(_) => {}
         }

@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::edit::{self, Plan, Tally};
 use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
+use super::lesson;
 use crate::clock::Millis;
 
 /// Jobs changed in one transaction.
@@ -142,6 +143,16 @@ impl Desk {
             progress(looked_at);
         }
         Ok(tally)
+    }
+
+    /// Opens the window in which a source's handshake is believed; `false` where its secret is known.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, DeskError> {
+        let path = self.path.clone();
+        let opened = lesson::open(self.writer()?, source, until, forget);
+        opened.map_err(|cause| DeskError::from_sqlite(&path, cause))
     }
 
     fn writer(&mut self) -> Result<&mut Connection, DeskError> {

@@ -20,7 +20,7 @@ pub(super) const APPLICATION_ID: i32 = 0x686f_6f62;
 /// `PRAGMA user_version` of [`SCHEMA`].
 pub(super) const SCHEMA_VERSION: i32 = 2;
 /// The steps from version N+1 to N+2, at index N.
-const UPGRADES: &[&str] = &[include_str!("upgrade/2.sql")];
+const UPGRADES: &[&str] = &[concat!(include_str!("upgrade/2.sql"), include_str!("upgrade/2_learning.sql"))];
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a start waits for another process that writes.

@@ -16,6 +16,7 @@ mod command;
 mod failure;
 mod file;
 mod finish;
+mod lesson;
 mod meta;
 mod pool;
 mod recover;
@@ -27,7 +28,6 @@ mod turn;
 mod watch;
 mod writer;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -46,10 +46,12 @@ use crate::verify::Verified;
 pub use accept::Receipt;
 pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
+pub use lesson::{Learned, Standing, WINDOW, standing};
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
 use accept::{Delivery, Routed};
 use command::Command;
+use lesson::Lessons;
 use ring::Ring;
 use writer::Writer;
 
@@ -77,6 +79,7 @@ struct Shared {
     token_key: DigestKey,
     /// Sources whose bodies are remembered.
     guarded: RwLock<Arc<[Arc<str>]>>,
+    lessons: Lessons,
     backlog: AtomicBool,
     disk_low: AtomicBool,
     closing: AtomicBool,
@@ -105,6 +108,7 @@ impl Inbox {
             ring: Ring::default(),
             token_key,
             guarded: RwLock::default(),
+            lessons: Lessons::read(&connection).map_err(failed)?,
             backlog: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -293,10 +297,4 @@ fn alone(mut inbox: Arc<Inbox>) -> Option<Inbox> {
         std::thread::park_timeout(Duration::from_millis(5));
     }
     None
-}
-
-/// Bytes free for us on the disk that holds a path; `None` when the system does not tell.
-fn free_disk(path: &Path) -> Option<u64> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -2,13 +2,14 @@
 //!
 //! Each is a flag that the way in reads without waiting; a change of a flag is logged once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 use rusqlite::Connection;
 
-use super::{Shared, free_disk};
+use super::Shared;
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -53,6 +54,7 @@ impl Watch {
         let version = data_version(connection)?;
         if version != self.version {
             self.pending = count_pending(connection)?;
+            self.shared.lessons.read_again(connection)?;
             self.version = version;
             self.backlog();
             self.shared.changed_outside.store(true, Ordering::Relaxed);
@@ -91,6 +93,12 @@ impl Watch {
 /// Sets the flag; `Some` when it was not so before.
 fn changes(flag: &AtomicBool, now: bool) -> Option<bool> {
     (flag.swap(now, Ordering::Relaxed) != now).then_some(now)
+}
+
+/// Bytes free for us on the disk that holds a path; `None` when the system does not tell.
+pub(super) fn free_disk(path: &Path) -> Option<u64> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -15,10 +15,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::accept::{Delivery, Receipt};
 use super::command::{Command, Gathering, refuse_all, reply};
+use super::lesson::Learned;
 use super::tally::Counts;
 use super::turn::{Turn, Turned};
-use super::watch::Watch;
-use super::{NotStored, Shared, file, free_disk};
+use super::watch::{Watch, free_disk};
+use super::{NotStored, Shared, file};
 use crate::clock::Millis;
 use crate::config::Durability;
 use crate::outcome::Outcome;
@@ -41,6 +42,7 @@ const LONGEST_COMMIT: Duration = Duration::from_millis(16);
 /// A command that is written and waits for the commit.
 enum Written {
     Accepted(Receipt),
+    Learned(Learned),
     /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
     TooMany,
     Turned(Turned),
@@ -172,6 +174,7 @@ impl Writer {
             Command::Accept(delivery) if delivery.is_abandoned() => Ok(Written::TooMany),
             Command::Accept(delivery) if self.is_too_many(delivery)? => Ok(Written::TooMany),
             Command::Accept(delivery) => delivery.routed.store(&self.connection, counts).map(Written::Accepted),
+            Command::Learn(lesson) => lesson.keep(&self.connection).map(Written::Learned),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
                 turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
@@ -203,8 +206,13 @@ impl Writer {
                     }
                     reply(&answer, Ok(turned));
                 }
+                (Command::Learn(lesson), Written::Learned(learned)) => {
+                    lesson.answer(learned, &self.shared.lessons);
+                }
                 (Command::Durability(durability), _) => self.set_durability(durability),
-                (Command::Accept(_) | Command::Turn(..), _) => log::error!("a command was answered as another"),
+                (Command::Accept(_) | Command::Learn(_) | Command::Turn(..), _) => {
+                    log::error!("a command was answered as another")
+                }
             }
         }
         self.watch.committed(new_jobs + more_pending);

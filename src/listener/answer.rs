@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use crate::inbox::{NotStored, Receipt};
 use crate::provider::Reply;
-use crate::verify::{self, Fault};
+use crate::verify::{self, Fault, Mismatch};
 
 /// Seconds after which a provider that was refused for the moment may come again.
 const RETRY_AFTER: &str = "5";
@@ -19,24 +20,33 @@ const RETRY_AFTER: &str = "5";
 pub(super) enum Answer {
     /// Stored and synced, or stored before.
     Stored(Receipt, Option<Reply>),
+    /// Likewise, in the provider's own words.
+    Acknowledged(verify::Answer),
     /// A provider's handshake.
     Handshake(verify::Answer),
     /// Genuine, but it cannot be told what it is.
     Malformed(Fault),
     /// Not proven genuine.
     NotGenuine,
+    /// Likewise, where the provider wants the status alone.
+    BareNotGenuine,
+    /// A handshake that does not fit the configuration.
+    Unexpected(Mismatch),
     NoSuchSource,
     /// The client's address is not on the source's list.
     NotAllowed,
     /// Genuine, but more than the source's rate; there is room again after this.
     TooMany(Duration),
-    MethodNotAllowed,
+    /// With the methods that are.
+    MethodNotAllowed(Vec<&'static str>),
     TooSlow,
     TooLarge,
     HeadersTooLarge,
     /// The client broke off or broke the protocol.
     Broken,
     NotStored(NotStored),
+    /// What it takes to verify it cannot be had now.
+    Unverifiable(String),
     /// More bytes in flight than `server.max_in_flight`.
     TooMuchInFlight,
     /// The inbox did not answer within `server.request_timeout`.
@@ -48,13 +58,16 @@ impl Answer {
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::NotAllowed | Self::TooMany(_) => true,
-            Self::Malformed(_) | Self::NotGenuine | Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
+            Self::Malformed(_) | Self::NotGenuine | Self::BareNotGenuine | Self::Unexpected(_) => true,
+            Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(..)
+            | Self::Acknowledged(_)
             | Self::Handshake(_)
             | Self::NoSuchSource
-            | Self::MethodNotAllowed
+            | Self::MethodNotAllowed(_)
             | Self::Broken
             | Self::NotStored(_)
+            | Self::Unverifiable(_)
             | Self::TooMuchInFlight
             | Self::InboxTooSlow => false,
         }
@@ -65,6 +78,7 @@ impl Answer {
         match self {
             Self::NotStored(NotStored::Closing | NotStored::Backlog | NotStored::DiskLow) => None,
             Self::NotStored(why) => Some(why.to_string()),
+            Self::Unverifiable(why) => Some(why.clone()),
             Self::TooMuchInFlight => Some("too many bytes are in flight (server.max_in_flight)".to_owned()),
             Self::InboxTooSlow => Some("the inbox takes longer than server.request_timeout".to_owned()),
             _ => None,
@@ -74,13 +88,13 @@ impl Answer {
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
             Self::Stored(receipt, reply) => stored(receipt, reply),
-            Self::Handshake(answer) => {
-                HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK))
-                    .content_type(answer.content_type.as_ref())
-                    .body(answer.body)
-            }
+            Self::Acknowledged(answer) | Self::Handshake(answer) => reflected(answer),
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
+            Self::BareNotGenuine => HttpResponse::Unauthorized().finish(),
+            Self::Unexpected(mismatch) => {
+                error(StatusCode::from_u16(mismatch.status).unwrap_or(StatusCode::FORBIDDEN), "not as configured")
+            }
             Self::NotAllowed => closing(error(StatusCode::FORBIDDEN, "not from here")),
             Self::TooMany(wait) => {
                 let mut response = error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries");
@@ -89,9 +103,11 @@ impl Answer {
                 response
             }
             Self::NoSuchSource => error(StatusCode::NOT_FOUND, "no such source"),
-            Self::MethodNotAllowed => {
+            Self::MethodNotAllowed(methods) => {
                 let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "deliveries come by POST");
-                response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+                if let Ok(allowed) = HeaderValue::from_str(&methods.join(", ")) {
+                    response.headers_mut().insert(header::ALLOW, allowed);
+                }
                 response
             }
             Self::TooSlow => closing(error(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time")),
@@ -102,6 +118,7 @@ impl Answer {
             Self::Broken => closing(error(StatusCode::BAD_REQUEST, "the request ended early")),
             Self::NotStored(NotStored::Closing) => closing(later("shutting down")),
             Self::NotStored(_) => later("not stored"),
+            Self::Unverifiable(_) => later("not verified"),
             Self::TooMuchInFlight => closing(later("not stored")),
             Self::InboxTooSlow => later("not known to be stored"),
         }
@@ -121,6 +138,22 @@ fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
 }
 
+/// Words that came from outside: whatever a browser makes of them, it is no page.
+fn reflected(answer: verify::Answer) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
+    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    for (name, value) in answer.headers {
+        // Both were checked to be printable.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.insert_header((name, value));
+        }
+    }
+    match answer.content_type {
+        Some(content_type) => response.content_type(content_type.as_ref()).body(answer.body),
+        None => response.finish(),
+    }
+}
+
 fn error(status: StatusCode, message: &str) -> HttpResponse {
     HttpResponse::build(status).json(serde_json::json!({ "error": message }))
 }
@@ -128,7 +161,7 @@ fn error(status: StatusCode, message: &str) -> HttpResponse {
 /// 503: the provider should send it again.
 fn later(message: &str) -> HttpResponse {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, message);
-    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     response
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Endpoint {
     pub(super) source: Arc<str>,
     pub(super) max_body: u64,
     pub(super) verifier: Verifier,
+    /// By which its provider sends or asks.
+    pub(super) methods: Vec<&'static str>,
     pub(super) allow_ips: Option<Networks>,
     bucket: Option<Bucket>,
 }
@@ -33,10 +35,12 @@ impl Endpoints {
     #[must_use]
     pub fn new(server: &Server, sources: &[Arc<Source>]) -> Self {
         let endpoint = |source: &Arc<Source>| {
+            let verifier = Verifier::new(source);
             let endpoint = Endpoint {
                 source: source.name.clone(),
                 max_body: source.max_body,
-                verifier: Verifier::new(source),
+                methods: verifier.methods(),
+                verifier,
                 allow_ips: source.guards.allow_ips.clone(),
                 bucket: source.guards.rate_limit.map(|rate| Bucket::new(rate, Instant::now())),
             };

@@ -7,6 +7,7 @@ mod answer;
 mod client;
 mod endpoint;
 mod in_flight;
+mod judge;
 mod rate;
 mod receive;
 mod record;

@@ -3,6 +3,7 @@
 //!
 //! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
@@ -12,13 +13,13 @@ use futures_util::StreamExt;
 use crate::clock::Millis;
 use crate::inbox::NotStored;
 use crate::request::{Headers, Request};
-use crate::verify::{Genuine, Refusal};
 
 use super::Shared;
 use super::answer::Answer;
 use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::in_flight::Share;
+use super::judge;
 use super::record::{self, Seen};
 
 /// Names and values of all headers together.
@@ -53,11 +54,12 @@ async fn answer(
     http: &HttpRequest,
     payload: Payload,
     shared: &Shared,
-    (endpoints, endpoint): (&Endpoints, &Endpoint),
+    (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
     seen: &mut Seen,
 ) -> Answer {
-    if http.method() != actix_web::http::Method::POST {
-        return Answer::MethodNotAllowed;
+    let methods = &endpoint.methods;
+    if !methods.contains(&http.method().as_str()) {
+        return Answer::MethodNotAllowed(methods.clone());
     }
     if let Some(allowed) = &endpoint.allow_ips {
         let client = client_of(http, &endpoints.trusted_proxies);
@@ -84,42 +86,7 @@ async fn answer(
         }
     };
     let request = seen.request.insert(request_of(http, body));
-    judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
-}
-
-async fn judge(
-    request: &Request,
-    shared: &Shared,
-    (endpoints, endpoint): (&Endpoints, &Endpoint),
-    reason: &mut Option<String>,
-) -> Answer {
-    let source = &endpoint.source;
-    match endpoint.verifier.check(request, request.received_at) {
-        Ok(Genuine::Event(verified)) => {
-            if let Err(wait) = endpoint.take_place() {
-                return Answer::TooMany(wait);
-            }
-            match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-                Ok(Ok(receipt)) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
-                Ok(Err(why)) => {
-                    log::debug!("{source}: a delivery was not stored: {why}");
-                    Answer::NotStored(why)
-                }
-                Err(_) => Answer::InboxTooSlow,
-            }
-        }
-        Ok(Genuine::Handshake(answer)) => {
-            log::info!("{source}: answered the provider's handshake");
-            Answer::Handshake(answer)
-        }
-        Err(refusal) => {
-            *reason = Some(refusal.to_string());
-            match refusal {
-                Refusal::NotGenuine(_) => Answer::NotGenuine,
-                Refusal::Malformed(fault) => Answer::Malformed(fault),
-            }
-        }
-    }
+    judge::judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
 }
 
 async fn read_in_time(

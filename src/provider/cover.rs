@@ -32,6 +32,7 @@ impl Scheme {
         match &self.proof {
             Proof::Signed(signed) => signed.contents.iter().all(covers),
             Proof::Jwt(jwt) => self.signature == Place::Body || jwt.claims.iter().any(|(_, claim)| covers(claim)),
+            Proof::Code(_) => true,
             Proof::Token | Proof::Basic | Proof::Bearer => false,
         }
     }
@@ -49,7 +50,7 @@ impl Scheme {
             match &self.proof {
                 Proof::Signed(signed) => signed.contents.iter().all(covers),
                 Proof::Jwt(jwt) => jwt.claims.iter().any(|(_, claim)| covers(claim)),
-                Proof::Token | Proof::Basic | Proof::Bearer => false,
+                Proof::Code(_) | Proof::Token | Proof::Basic | Proof::Bearer => false,
             }
         };
         let is_timestamp = |place: &Place| matches!(&self.timestamp, Some(timestamp) if timestamp.place == TimestampPlace::At(place.clone()));

@@ -3,6 +3,7 @@
 //! A scheme goes in, sentences come out. What stands here is read off the scheme alone, so that it cannot say more than
 //! the engine does.
 
+use super::proof::Proof;
 use super::row::{Row, Selection};
 use super::scheme::{Needs, Scheme};
 
@@ -28,7 +29,8 @@ fn scheme_lines(row: &Row, scheme: &Scheme) -> Vec<(&'static str, String)> {
     vec![
         ("proof", proof(row)),
         ("settings", settings(row, scheme.needs()).join(", ")),
-        ("secret", if scheme.needs().public_key { String::new() } else { secret(row) }),
+        ("secret", said_secret(row, scheme.needs())),
+        ("keys", keys(row, scheme)),
         ("timestamp", timestamp(row, scheme)),
         ("batch", row.batch.as_deref().map(batch).unwrap_or_default()),
         ("event id", listed(&row.event_id, " and ")),
@@ -62,6 +64,8 @@ pub fn proof(row: &Row) -> String {
     };
     match row.algorithm.as_str() {
         "token" => format!("the secret itself, in {place}{form}"),
+        "aws-sns" => format!("rsa-sha1 or rsa-sha256 of the message's members, base64, in {place}"),
+        "paypal" => format!("rsa-sha256 of id, time, key_id and the body's CRC-32, base64, in {place}"),
         "basic" => format!("user and password, in {place}"),
         "bearer" => format!("the secret itself, as a Bearer token in {place}"),
         "jwt" => {
@@ -92,15 +96,34 @@ pub fn proof(row: &Row) -> String {
 pub fn settings(row: &Row, needs: Needs) -> Vec<&'static str> {
     let has_choice = !row.algorithm_choices.is_empty() || !row.algorithm_names.is_empty();
     let settings = [
-        ("secret", !needs.public_key),
+        ("secret", needs.secret == Some(true)),
         ("public_key", needs.public_key),
         ("key_id", needs.key_id),
         ("api_key", needs.api_key),
         ("verify_token", needs.verify_token),
         ("url", needs.url),
+        ("topics", needs.topics),
+        ("confirm_subscriptions (if wanted)", needs.confirm_subscriptions),
         ("algorithm (if not the first)", has_choice),
     ];
     settings.into_iter().filter(|(_, is_needed)| *is_needed).map(|(name, _)| name).collect()
+}
+
+fn said_secret(row: &Row, needs: Needs) -> String {
+    match needs.secret {
+        Some(true) => secret(row),
+        Some(false) => String::new(),
+        None => "taught by the handshake: `hookbox learn`; or configured".to_owned(),
+    }
+}
+
+/// Where public keys come from that are not configured.
+fn keys(row: &Row, scheme: &Scheme) -> String {
+    match (&row.keys, &scheme.proof) {
+        (Some(address), _) => format!("fetched from {address}"),
+        (None, Proof::Code(_)) => "fetched from the provider's own hosts".to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn secret(row: &Row) -> String {

@@ -1,72 +1,147 @@
-//! Names of what providers ask for before they send events, and which settings the answers need.
+//! What providers ask before they send events, and what they want to hear of each: `handshakes.toml` as types.
 //!
-//! The answers themselves are `verify`'s.
+//! The file is embedded and a test reads it as a whole, so that a row can only name a handshake that exists and can
+//! be interpreted. Recognising and answering one is the verify room's.
 
-/// What a provider asks for before it sends events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handshake {
-    /// `slack_url_verification`
-    SlackUrlVerification,
-    /// `meta_hub_challenge`
-    MetaHubChallenge,
-    /// `websub_intent`
-    WebsubIntent,
-    /// `ms_graph_validation`
-    MsGraphValidation,
-    /// `zoom_url_validation`
-    ZoomUrlValidation,
-    /// `x_crc`
-    XCrc,
-    /// `query_challenge_echo`
-    QueryChallengeEcho,
-    /// `asana_hook_secret`
-    AsanaHookSecret,
-    /// `discord_interaction_ping`
-    DiscordInteractionPing,
-    /// `discord_webhook_ping`
-    DiscordWebhookPing,
-    /// `sns_subscription_confirmation`
-    SnsSubscriptionConfirmation,
-    /// `monday_challenge`
-    MondayChallenge,
-    /// `notion_verification_token`
-    NotionVerificationToken,
-    /// `okta_challenge`
-    OktaChallenge,
-    /// `twitch_challenge`
-    TwitchChallenge,
-    /// `eventgrid_validation`
-    EventgridValidation,
-    /// `cloudevents_options`
-    CloudeventsOptions,
-    /// `adobe_sign_echo`
-    AdobeSignEcho,
-    /// `ebay_challenge`
-    EbayChallenge,
-    /// `worldline_get`
-    WorldlineGet,
-    /// `xero_itr`
-    XeroItr,
-    /// `tebex_validation`
-    TebexValidation,
-    /// `linkedin_challenge`
-    LinkedinChallenge,
-    /// `front_challenge`
-    FrontChallenge,
-    /// `braintree_challenge`
-    BraintreeChallenge,
-    /// `onfleet_check`
-    OnfleetCheck,
-    /// `hello_api_event_received`
-    HelloApiEventReceived,
-    /// `salesforce_soap_ack`
-    SalesforceSoapAck,
-    /// `head_ok`
-    HeadOk,
-    /// `get_ok`
-    GetOk,
-    /// `oura_challenge`
-    OuraChallenge,
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use super::selector::Selector;
+
+/// Longest text that is sent back, unless the handshake says otherwise: in bytes.
+const LONGEST: usize = 2048;
+
+/// One handshake.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handshake {
+    /// Where it was taken from.
+    pub provenance: String,
+    /// Methods of the request that asks.
+    #[serde(default = "post")]
+    pub methods: Vec<String>,
+    /// Whether the request must be proven genuine first.
+    #[serde(default)]
+    pub signed: bool,
+    /// All of these must hold.
+    #[serde(default)]
+    pub when: Vec<Condition>,
+    /// Whether the JSON body must be an object that holds the value alone.
+    #[serde(default)]
+    pub only: bool,
+    /// What a place must hold, by the configuration.
+    #[serde(default)]
+    pub expects: Option<Expectation>,
+    /// The status where `expects` does not hold.
+    #[serde(default)]
+    pub otherwise: u16,
+    /// What the answer is made of.
+    #[serde(default)]
+    pub value: Option<Place>,
+    /// Which characters the value may hold.
+    #[serde(default)]
+    pub characters: Characters,
+    /// Least and most bytes of the value.
+    #[serde(default = "any_length")]
+    pub length: (usize, usize),
+    /// Whether the value is the source's secret.
+    #[serde(default)]
+    pub teaches: bool,
+    /// Whether the value is an address to be visited.
+    #[serde(default)]
+    pub confirms: bool,
+    /// Whether a 401 has no body.
+    #[serde(default)]
+    pub bare_refusals: bool,
+    /// What is answered.
+    #[serde(default)]
+    pub answer: Option<Response>,
+    /// What is answered to every delivery that is stored.
+    #[serde(default)]
+    pub acknowledgement: Option<Response>,
+}
+
+/// A place that holds something, or one of several texts: `json:/type = a | b`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Condition {
+    /// Where to look.
+    pub place: Selector,
+    /// What may stand there; anything where this is empty.
+    pub texts: Vec<String>,
+}
+
+/// Where a value is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Place(pub Selector);
+
+/// What a place must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// Where to look.
+    pub place: Place,
+    /// The setting that it must match.
+    pub setting: Setting,
+    /// Where this holds, it must match none.
+    #[serde(default)]
+    pub not_when: Option<Condition>,
+}
+
+/// A setting of the source that a handshake compares with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// `verify_token`
+    VerifyToken,
+    /// One of the secrets.
+    Secret,
+    /// One of `topics`.
+    Topics,
+}
+
+impl Setting {
+    /// Its key in the configuration.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::VerifyToken => "verify_token",
+            Self::Secret => "secret",
+            Self::Topics => "topics",
+        }
+    }
+}
+
+/// Which characters a value may hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Characters {
+    /// Printable; ASCII unless it is signed.
+    #[default]
+    Text,
+    /// Digits and `a` to `f`.
+    Hex,
+}
+
+/// An answer, with names in place of what is not known before.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// HTTP status.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Of the body; none where there is no body.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    #[serde(default)]
+    pub body: String,
 }
 
 /// Settings of the source that a handshake needs.
@@ -76,51 +151,130 @@ pub struct HandshakeNeeds {
     pub verify_token: bool,
     /// `url`
     pub url: bool,
+    /// `key_id`
+    pub key_id: bool,
+    /// `topics`
+    pub topics: bool,
 }
 
+fn post() -> Vec<String> {
+    vec!["POST".to_owned()]
+}
+
+fn any_length() -> (usize, usize) {
+    (1, LONGEST)
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        match Selector::parse(written.trim())? {
+            found @ (Selector::Header(_) | Selector::Query(_) | Selector::Json(_)) => Ok(Self(found)),
+            _ => Err(format!("`{written}` is neither header:, query: nor json:")),
+        }
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        let (place, texts) = written.split_once(" = ").unwrap_or((&written, ""));
+        let texts = texts.split(" | ").filter(|text| !text.is_empty()).map(ToOwned::to_owned).collect();
+        Ok(Self { place: Place::try_from(place.to_owned())?.0, texts })
+    }
+}
+
+// A test reads the file, so that it cannot be empty here.
+static ALL: LazyLock<BTreeMap<String, Handshake>> =
+    LazyLock::new(|| toml::from_str(include_str!("handshakes.toml")).unwrap_or_default());
+
 impl Handshake {
-    /// Every handshake and its name in a row.
-    pub const ALL: &[(&str, Self)] = &[
-        ("slack_url_verification", Self::SlackUrlVerification),
-        ("meta_hub_challenge", Self::MetaHubChallenge),
-        ("websub_intent", Self::WebsubIntent),
-        ("ms_graph_validation", Self::MsGraphValidation),
-        ("zoom_url_validation", Self::ZoomUrlValidation),
-        ("x_crc", Self::XCrc),
-        ("query_challenge_echo", Self::QueryChallengeEcho),
-        ("asana_hook_secret", Self::AsanaHookSecret),
-        ("discord_interaction_ping", Self::DiscordInteractionPing),
-        ("discord_webhook_ping", Self::DiscordWebhookPing),
-        ("sns_subscription_confirmation", Self::SnsSubscriptionConfirmation),
-        ("monday_challenge", Self::MondayChallenge),
-        ("notion_verification_token", Self::NotionVerificationToken),
-        ("okta_challenge", Self::OktaChallenge),
-        ("twitch_challenge", Self::TwitchChallenge),
-        ("eventgrid_validation", Self::EventgridValidation),
-        ("cloudevents_options", Self::CloudeventsOptions),
-        ("adobe_sign_echo", Self::AdobeSignEcho),
-        ("ebay_challenge", Self::EbayChallenge),
-        ("worldline_get", Self::WorldlineGet),
-        ("xero_itr", Self::XeroItr),
-        ("tebex_validation", Self::TebexValidation),
-        ("linkedin_challenge", Self::LinkedinChallenge),
-        ("front_challenge", Self::FrontChallenge),
-        ("braintree_challenge", Self::BraintreeChallenge),
-        ("onfleet_check", Self::OnfleetCheck),
-        ("hello_api_event_received", Self::HelloApiEventReceived),
-        ("salesforce_soap_ack", Self::SalesforceSoapAck),
-        ("head_ok", Self::HeadOk),
-        ("get_ok", Self::GetOk),
-        ("oura_challenge", Self::OuraChallenge),
-    ];
+    /// The handshake of a name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ALL.get(name)
+    }
+
+    /// Every handshake by its name.
+    pub fn all() -> impl Iterator<Item = (&'static str, &'static Self)> {
+        ALL.iter().map(|(name, handshake)| (name.as_str(), handshake))
+    }
 
     /// Settings that the answer is made of, beside the secret.
     #[must_use]
-    pub fn needs(self) -> HandshakeNeeds {
-        match self {
-            Self::MetaHubChallenge | Self::OuraChallenge => HandshakeNeeds { verify_token: true, url: false },
-            Self::EbayChallenge => HandshakeNeeds { verify_token: true, url: true },
-            _ => HandshakeNeeds::default(),
+    pub fn needs(&self) -> HandshakeNeeds {
+        let compares = |setting| self.expects.as_ref().is_some_and(|expected| expected.setting == setting);
+        let writes = |name: &str| self.answer.as_ref().is_some_and(|answer| answer.body.contains(name));
+        HandshakeNeeds {
+            verify_token: compares(Setting::VerifyToken) || writes("$challenge_response"),
+            url: writes("$challenge_response"),
+            key_id: writes("$key_id"),
+            topics: compares(Setting::Topics),
         }
+    }
+
+    /// Whether it asks by this method.
+    #[must_use]
+    pub fn asks_by(&self, method: &str) -> bool {
+        self.answer.is_some() && self.methods.iter().any(|known| known == method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 7] = [
+        "$value",
+        "$json",
+        "$hmac_sha256_hex",
+        "$hmac_sha256_base64",
+        "$hmac_sha1_hex",
+        "$challenge_response",
+        "$key_id",
+    ];
+
+    #[test]
+    fn every_handshake_can_be_interpreted() {
+        let all: BTreeMap<String, Handshake> = toml::from_str(include_str!("handshakes.toml")).unwrap();
+        assert_eq!(all.len(), 31);
+        for (name, handshake) in all {
+            let Handshake { methods, answer, acknowledgement, value, .. } = &handshake;
+            assert!(!handshake.provenance.is_empty(), "{name}");
+            assert!(methods.iter().all(|method| ["GET", "HEAD", "OPTIONS", "POST"].contains(&method.as_str())));
+            assert!(!handshake.signed || *methods == ["POST"], "{name}: only a POST is signed");
+            assert!(answer.is_some() || acknowledgement.is_some(), "{name}");
+            // Otherwise it would swallow every delivery.
+            assert!(answer.is_none() || *methods != ["POST"] || !handshake.when.is_empty(), "{name}");
+            assert_eq!(handshake.expects.is_some(), handshake.otherwise >= 400, "{name}");
+            assert!(!handshake.teaches && !handshake.confirms && !handshake.only || value.is_some(), "{name}");
+            assert!(handshake.length.0 >= 1 && handshake.length.0 <= handshake.length.1, "{name}");
+            for reply in answer.iter().chain(acknowledgement) {
+                assert!((200..300).contains(&reply.status), "{name}");
+                assert_eq!(reply.content_type.is_some(), !reply.body.is_empty(), "{name}");
+                for text in reply.headers.values().chain([&reply.body]) {
+                    let names: Vec<_> = text.match_indices('$').map(|(place, _)| &text[place..]).collect();
+                    for rest in names {
+                        assert!(NAMES.iter().any(|known| rest.starts_with(known)), "{name}: {rest}");
+                        assert!(value.is_some(), "{name}: {rest}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_read_as_written() {
+        let condition = Condition::try_from("json:/type = a | b".to_owned()).unwrap();
+        assert_eq!((condition.place.to_string().as_str(), condition.texts.len()), ("json:/type", 2));
+        assert!(Condition::try_from("header:X".to_owned()).unwrap().texts.is_empty());
+        assert!(Condition::try_from("form:x".to_owned()).is_err());
+        assert!(Condition::try_from("x".to_owned()).is_err());
     }
 }

@@ -53,7 +53,7 @@ impl Scheme {
         let kinds: Vec<_> = match &self.proof {
             Proof::Signed(signed) => signed.algorithm.key_kind().into_iter().collect(),
             Proof::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| algorithm.key_kind()).collect(),
-            Proof::Token | Proof::Basic | Proof::Bearer => Vec::new(),
+            Proof::Token | Proof::Basic | Proof::Bearer | Proof::Code(_) => Vec::new(),
         };
         kinds.into_iter().any(|kind| PublicKey::read(kind, key).is_some())
     }

@@ -24,10 +24,12 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
 pub use describe::{describe, listed, proof, settings};
-pub use handshake::{Handshake, HandshakeNeeds};
+pub use handshake::{
+    Characters, Condition, Expectation, Handshake, HandshakeNeeds, Place as HandshakePlace, Response, Setting,
+};
 pub use place::Place;
 pub use pointer::{Batch, Pointer};
-pub use proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
+pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
 pub use public_key::{KeyKind, PublicKey};
 pub use row::{Row, RowError, Selection, Texts};
 pub use sample::sample;

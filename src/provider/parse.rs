@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::handshake::Handshake;
-use super::parse_proof::{self, is_signed};
+use super::parse_proof::{self, is_code, is_signed};
 use super::place::Place;
 use super::pointer::Batch;
 use super::proof::Proof;
@@ -66,6 +66,8 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let private = keep.of(names("private_headers", row.private_headers.iter()));
     let required = keep.of(required_headers(row));
     let key_id = keep.of(row.key_id.as_deref().map(|written| Place::parse("key_id", written)).transpose());
+    let key_name = keep.of(row.key_name.as_deref().map(|written| Place::parse("key_name", written)).transpose());
+    let keys = keep.of(keys(row));
     let batch = keep.of(batch(row));
     let event_id = keep.of(event_id(row));
     let event_type = keep.of(parse_event_type(&row.event_type));
@@ -87,6 +89,8 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
         secret_decoding: decoding?,
         secret_prefixes: row.secret_prefix.each().to_vec(),
         key_id: key_id?,
+        keys: keys?,
+        key_name: key_name?,
         required_headers: required?,
         timestamp,
         tolerance: tolerance?,
@@ -198,8 +202,28 @@ fn event_id(row: &Row) -> Result<EventId, RowError> {
     if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) }
 }
 
-fn handshake(row: &Row) -> Result<Option<Handshake>, RowError> {
-    row.handshake.as_deref().map(|name| word("handshake", Some(name), "", Handshake::ALL)).transpose()
+fn keys(row: &Row) -> Result<Option<String>, RowError> {
+    let Some(written) = &row.keys else {
+        return match row.key_name {
+            Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
+            None => Ok(None),
+        };
+    };
+    if !written.starts_with("https://") {
+        return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
+    }
+    if !parse_proof::takes_public_keys(row) {
+        return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
+    }
+    Ok(Some(written.clone()))
+}
+
+fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
+    let Some(name) = row.handshake.as_deref() else { return Ok(None) };
+    Handshake::find(name).map(Some).ok_or_else(|| {
+        let names: Vec<_> = Handshake::all().map(|(name, _)| name).collect();
+        RowError::new("handshake", format!("`{name}` is none of {}", names.join(", ")))
+    })
 }
 
 fn answer(row: &Row) -> Result<Option<Reply>, RowError> {
@@ -254,7 +278,7 @@ fn misfits(row: &Row) -> Vec<RowError> {
         ("jwt_algorithms", !row.jwt_algorithms.is_empty(), jwt, "algorithm `jwt`"),
         ("claims", !row.claims.is_empty(), jwt, "algorithm `jwt`"),
         ("required_claims", !row.required_claims.is_empty(), jwt, "algorithm `jwt`"),
-        ("timestamp", row.timestamp.is_some(), signed || jwt, keyed),
+        ("timestamp", row.timestamp.is_some(), signed || jwt || is_code(row), keyed),
         ("timestamp_unit", row.timestamp_unit.is_some(), row.timestamp.is_some(), "`timestamp`"),
         ("tolerance", row.tolerance.is_some(), row.timestamp.is_some(), "`timestamp`"),
     ];
@@ -330,7 +354,7 @@ mod tests {
         assert_eq!(
             errors("signature = 'header:X'\nalgorithm = 'none'"),
             ["`algorithm`: `none` is none of hmac-sha256, hmac-sha1, hmac-sha512, hmac-md5, sha256, sha1, ed25519, \
-              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer"]
+              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer, aws-sns, paypal"]
         );
     }
 

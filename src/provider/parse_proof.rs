@@ -4,7 +4,7 @@
 
 use super::parse::word;
 use super::place::Place;
-use super::proof::{Algorithm, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
+use super::proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
 use super::row::{Row, RowError};
 use super::scheme::{Syntax, Timestamp, TimestampPlace};
 use super::selector::{Pointer, header_name};
@@ -22,8 +22,14 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("rsa-sha256", Algorithm::Rsa(Hash::Sha256)),
     ("rsa-sha1", Algorithm::Rsa(Hash::Sha1)),
 ];
-const OTHER_PROOFS: &[(&str, Option<Proof>)] =
-    &[("jwt", None), ("token", Some(Proof::Token)), ("basic", Some(Proof::Basic)), ("bearer", Some(Proof::Bearer))];
+const OTHER_PROOFS: &[(&str, Option<Proof>)] = &[
+    ("jwt", None),
+    ("token", Some(Proof::Token)),
+    ("basic", Some(Proof::Basic)),
+    ("bearer", Some(Proof::Bearer)),
+    ("aws-sns", Some(Proof::Code(Code::AwsSns))),
+    ("paypal", Some(Proof::Code(Code::PayPal))),
+];
 const JWT_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
     ("HS256", JwtAlgorithm::Hs(Hash::Sha256)),
     ("HS384", JwtAlgorithm::Hs(Hash::Sha384)),
@@ -38,6 +44,16 @@ const ENCODINGS: &[(&str, Encoding)] =
 /// Whether the row's signature is made of a template.
 pub(super) fn is_signed(row: &Row) -> bool {
     !OTHER_PROOFS.iter().any(|(name, _)| *name == row.algorithm)
+}
+
+/// Whether what the row's provider signs is checked with a public key.
+pub(super) fn takes_public_keys(row: &Row) -> bool {
+    proof(row).is_ok_and(|proof| proof.is_asymmetric())
+}
+
+/// Whether the row's scheme takes code.
+pub(super) fn is_code(row: &Row) -> bool {
+    OTHER_PROOFS.iter().any(|(name, proof)| *name == row.algorithm && matches!(proof, Some(Proof::Code(_))))
 }
 
 pub(super) fn proof(row: &Row) -> Result<Proof, RowError> {

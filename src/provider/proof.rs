@@ -19,6 +19,17 @@ pub enum Proof {
     Basic,
     /// A `Bearer` token (RFC 6750), which is the secret.
     Bearer,
+    /// A scheme that takes code, and keys that are fetched.
+    Code(Code),
+}
+
+/// Schemes that take code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Amazon SNS.
+    AwsSns,
+    /// PayPal.
+    PayPal,
 }
 
 /// A signature over a template.
@@ -117,7 +128,7 @@ impl Proof {
         match self {
             Self::Signed(signed) => signed.algorithm.is_asymmetric(),
             Self::Jwt(jwt) => jwt.algorithms.iter().all(|algorithm| algorithm.is_asymmetric()),
-            Self::Token | Self::Basic | Self::Bearer => false,
+            Self::Token | Self::Basic | Self::Bearer | Self::Code(_) => false,
         }
     }
 
@@ -132,7 +143,7 @@ impl Proof {
         let (contents, claims) = match self {
             Self::Signed(signed) => (&signed.contents[..], &[][..]),
             Self::Jwt(jwt) => (&[][..], &jwt.claims[..]),
-            Self::Token | Self::Basic | Self::Bearer => (&[][..], &[][..]),
+            Self::Token | Self::Basic | Self::Bearer | Self::Code(_) => (&[][..], &[][..]),
         };
         contents.iter().chain(claims.iter().map(|(_, template)| template))
     }

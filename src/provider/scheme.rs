@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::handshake::Handshake;
 use super::place::Place;
 use super::pointer::{Batch, Pointer};
-use super::proof::{Proof, Signed};
+use super::proof::{Code, Proof, Signed};
 use super::selector::{EventId, EventType, Selector};
 use super::template::Segment;
 
@@ -42,6 +42,10 @@ pub struct Scheme {
     pub secret_prefixes: Vec<String>,
     /// Where the name of the key is.
     pub key_id: Option<Place>,
+    /// Where the provider publishes its public keys.
+    pub keys: Option<String>,
+    /// Where the name of the key among them is.
+    pub key_name: Option<Place>,
     /// Headers that must have this value.
     pub required_headers: Vec<(String, String)>,
     /// Where the time of sending is; `None` where the provider signs none.
@@ -57,7 +61,7 @@ pub struct Scheme {
     /// Where the event's type is.
     pub event_type: EventType,
     /// What the provider asks for before it sends events.
-    pub handshake: Option<Handshake>,
+    pub handshake: Option<&'static Handshake>,
     /// How the provider wants to hear that its delivery is stored.
     pub answer: Option<Reply>,
     /// Longest body the provider sends, in bytes.
@@ -163,6 +167,8 @@ pub enum Unit {
 /// What a source must have configured for its scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
+    /// `secret`; `None` where it may also be taught by the provider.
+    pub secret: Option<bool>,
     /// `public_key` in place of `secret`.
     pub public_key: bool,
     /// `url`
@@ -173,6 +179,14 @@ pub struct Needs {
     pub api_key: bool,
     /// `verify_token`
     pub verify_token: bool,
+    /// `topics`
+    pub topics: bool,
+    /// Whether keys are fetched unless there is a `public_key`.
+    pub may_fetch: bool,
+    /// Whether `keys_url` means something.
+    pub keys_url: bool,
+    /// Whether `confirm_subscriptions` means something.
+    pub confirm_subscriptions: bool,
 }
 
 impl Scheme {
@@ -182,13 +196,28 @@ impl Scheme {
         let uses = |wanted: &[Segment]| self.segments().any(|segment| wanted.contains(segment));
         let has_hash = self.segments().any(|segment| matches!(segment, Segment::UrlWithBodyHash(_)));
         let handshake = self.handshake.map(Handshake::needs);
+        let code = match self.proof {
+            Proof::Code(code) => Some(code),
+            _ => None,
+        };
         Needs {
-            public_key: self.proof.is_asymmetric(),
+            secret: match self.handshake {
+                Some(handshake) if handshake.teaches => None,
+                _ => Some(code.is_none() && !self.proof.is_asymmetric()),
+            },
+            public_key: self.proof.is_asymmetric() && self.keys.is_none(),
             url: has_hash || uses(&[Segment::Url, Segment::UrlSha256Hex]) || handshake.is_some_and(|needs| needs.url),
             key_id: self.key_id.is_some()
+                || uses(&[Segment::KeyId])
+                || code == Some(Code::PayPal)
+                || handshake.is_some_and(|needs| needs.key_id)
                 || matches!(&self.syntax, Syntax::KvList { field, .. } if field == "{key_id}"),
             api_key: uses(&[Segment::ApiKey]),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
+            topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
+            may_fetch: self.keys.is_some(),
+            keys_url: code.is_some() || self.keys.is_some(),
+            confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
     }
 

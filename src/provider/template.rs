@@ -9,7 +9,7 @@ use super::selector::header_name;
 
 const PLACEHOLDERS: &str = "the placeholders are {body}, {timestamp}, {url}, {method}, {path}, {secret}, {header.NAME}, \
     {query.NAME}, {form.FIELD}, {form_sorted}, {form_received}, {json./POINTER}, {item./POINTER}, \
-    {form_json.FIELD./POINTER}, {sigfield.NAME}, {api_key}, {url_with_body_hash.NAME}, {sha256_hex(body)}, \
+    {form_json.FIELD./POINTER}, {sigfield.NAME}, {api_key}, {key_id}, {url_with_body_hash.NAME}, {sha256_hex(body)}, \
     {sha256_base64(body)}, {sha256_hex(url)}, {json_string(body)}, {ascii(body)}, {lower(…)}, and {?…} around what may \
     be absent";
 
@@ -37,6 +37,8 @@ pub enum Segment {
     Secret,
     /// `{api_key}`: as the source has it configured.
     ApiKey,
+    /// `{key_id}`: likewise, the first.
+    KeyId,
     /// `{header.NAME}`: the value as received.
     Header(String),
     /// `{query.NAME}`: the value, decoded.
@@ -175,6 +177,7 @@ fn placeholder(written: &str) -> Result<Segment, String> {
             "path" => Ok(Segment::Path),
             "secret" => Ok(Segment::Secret),
             "api_key" => Ok(Segment::ApiKey),
+            "key_id" => Ok(Segment::KeyId),
             "form_sorted" => Ok(Segment::FormSorted),
             "form_received" => Ok(Segment::FormReceived),
             _ => Err(unknown()),

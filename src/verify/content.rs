@@ -56,6 +56,7 @@ fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Re
         Segment::Method => Ok(Cow::Borrowed(request.method.as_bytes())),
         Segment::Path => Ok(Cow::Borrowed(request.path.as_bytes())),
         Segment::Secret => Ok(Cow::Borrowed(filling.secret)),
+        Segment::KeyId => Ok(Cow::Borrowed(case.own.key_ids.first().map_or(&b""[..], |id| id.as_bytes()))),
         Segment::ApiKey => Ok(Cow::Borrowed(case.own.api_key.as_bytes())),
         Segment::Header(name) => match header(case.scheme, name, &request.headers) {
             Ok(Some(value)) => Ok(Cow::Borrowed(value)),

@@ -65,7 +65,8 @@ fn check_claims(case: &Case<'_>, jwt: &Jwt, claims: &Value) -> Result<(), Why> {
     }
     for (name, template) in &jwt.claims {
         let said = match claims.get(name) {
-            Some(Value::String(said)) => said,
+            Some(Value::String(said)) => said.clone(),
+            Some(said @ (Value::Bool(_) | Value::Number(_))) => said.to_string(),
             Some(_) => return Err(Why::WrongClaim(name.clone())),
             None => return Err(Why::NoField(case.scheme.signature.clone(), name.clone())),
         };

@@ -50,6 +50,7 @@ impl Key {
                 algorithms.into_iter().filter_map(with).collect()
             }
             Proof::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| Self::of_jwt(*algorithm, bytes)).collect(),
+            Proof::Code(_) => Vec::new(),
             Proof::Token | Proof::Basic | Proof::Bearer => {
                 vec![(Algorithm::Digest(Hash::Sha256), Self::Token(Sha256::digest(bytes).into()))]
             }

@@ -52,6 +52,7 @@ impl Maker<'_> {
             Proof::Token => self.secret()?,
             Proof::Bearer => format!("Bearer {}", self.secret()?),
             Proof::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
+            Proof::Code(_) => return Err("only the provider itself can sign such a delivery".to_owned()),
         };
         Ok(claim::write(case.scheme, &signature, self.timestamp, &further))
     }

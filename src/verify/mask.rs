@@ -42,7 +42,7 @@ impl Verifier {
         let target = self.mask_target(request, key, &mut tokens);
         let body = self.mask_body(request, key, &mut tokens);
         let tokens = Value::Object(tokens.into_iter().map(|(place, digest)| (place, Value::String(digest))).collect());
-        Masked { target, headers, tokens: tokens.to_string(), body }
+        Masked { target, headers, tokens: tokens.to_string(), body: self.handshaker.masked(&body) }
     }
 
     fn mask_headers(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {

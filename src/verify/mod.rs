@@ -21,33 +21,38 @@ mod mask;
 mod multipart;
 mod names;
 mod proof;
+mod prove;
 mod refusal;
+mod remote;
 mod sign;
 mod verified;
 mod xml;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub use handshake::{Answer, Lesson};
 
 pub use mask::Masked;
-pub use refusal::{Fault, Name, Refusal, Why};
+pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
+pub use remote::Confirmation;
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
 
 use sha2::{Digest, Sha256};
 
-use self::case::{Case, Own};
+use self::case::Own;
+use self::handshake::{Handshaker, Heard, Settings};
 use self::json::Wanted;
 use self::key::Key;
 use self::names::Delivery;
 use self::proof::Proven;
+use self::remote::Remote;
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Algorithm, Batch, Place, Reply, Scheme};
+use crate::provider::{Algorithm, Place, Reply, Scheme};
 use crate::request::{Headers, Request};
-use crate::secret::MASK;
+use crate::secret::{MASK, Secret};
 
 /// Checks the deliveries of one source. Made once, used by many threads.
 pub struct Verifier {
@@ -55,28 +60,23 @@ pub struct Verifier {
     scheme: Arc<Scheme>,
     own: Own,
     keys: Vec<(Algorithm, Key)>,
+    handshaker: Handshaker,
+    remote: Option<Remote>,
     wanted: Wanted,
     tokens: Vec<String>,
 }
 
-/// A delivery that the provider did send.
+/// A request that is the provider's, as far as it can be told.
 #[derive(Debug, Clone)]
 pub enum Genuine {
     /// It carries events.
     Event(Verified),
     /// It asks for an answer before events are sent; nothing is stored.
     Handshake(Answer),
-}
-
-/// What a provider's handshake is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Content-Type of the body.
-    pub content_type: Cow<'static, str>,
-    /// The exact bytes.
-    pub body: Vec<u8>,
+    /// It says what the source's secret is. Nothing proves it: the inbox says whether it is believed.
+    Lesson(Lesson),
+    /// A subscription that the source wants confirmed: [`Verifier::confirm`].
+    Confirmation(Confirmation),
 }
 
 impl Verifier {
@@ -84,61 +84,102 @@ impl Verifier {
     #[must_use]
     pub fn new(source: &Source) -> Self {
         let scheme = Arc::clone(&source.scheme);
-        let keys = |secret| scheme.key(secret).map(|bytes| Key::all(&scheme.proof, &bytes)).unwrap_or_default();
         let secrets = if scheme.proof.is_asymmetric() { &source.public_keys } else { &source.secrets };
         Self {
             source: Arc::clone(&source.name),
             own: Own::new(source),
-            keys: secrets.iter().flat_map(keys).collect(),
+            keys: secrets.iter().flat_map(|secret| keys(&scheme, secret)).collect(),
+            handshaker: Handshaker::new(scheme.handshake, Settings::of(source)),
+            remote: Remote::of(source),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
             scheme,
         }
     }
 
-    /// Judges one delivery.
+    /// Whether the source's secret comes from a handshake, and so from the inbox: see [`Verifier::check_knowing`].
+    #[must_use]
+    pub fn is_taught(&self) -> bool {
+        self.handshaker.teaches() && self.keys.is_empty()
+    }
+
+    /// Whether judging may wait for the provider's keys: then it must not be done where others wait.
+    #[must_use]
+    pub fn may_fetch(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Confirms a subscription, and says what to answer then. It waits for the provider.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] where the provider does not answer.
+    pub fn confirm(&self, confirmation: Confirmation, now: Millis) -> Result<Answer, Refusal> {
+        match &self.remote {
+            Some(remote) => remote.confirm(confirmation, now),
+            None => Ok(confirmation.answer),
+        }
+    }
+
+    /// The methods that may come, for `Allow`.
+    #[must_use]
+    pub fn methods(&self) -> Vec<&'static str> {
+        std::iter::once("POST").chain(self.handshaker.further_methods()).collect()
+    }
+
+    /// Whether the provider wants nothing but the status where a delivery is not genuine.
+    #[must_use]
+    pub fn has_bare_refusals(&self) -> bool {
+        self.handshaker.has_bare_refusals()
+    }
+
+    /// Judges one request.
     ///
     /// # Errors
     /// [`Refusal`] says what is wrong, in words for the operator alone.
     pub fn check(&self, request: &Request, now: Millis) -> Result<Genuine, Refusal> {
-        let proven = self.prove(request, now).map_err(Refusal::NotGenuine)?;
-        self.read(request, &proven).map_err(Refusal::Malformed)
+        self.check_knowing(request, now, None)
     }
 
-    fn prove<'a>(&'a self, request: &'a Request, now: Millis) -> Result<Proven<'a>, Why> {
-        let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
-        let proven = match (&self.scheme.signature, &self.scheme.batch) {
-            (Place::Item(_), Some(batch)) => return self.prove_items(&case, batch, now),
-            _ => proof::check(&case, &self.keys, now)?,
-        };
-        let Some(timestamp) = &self.scheme.timestamp else { return Ok(proven) };
-        // Were either missing here, an empty text and no window refuse.
-        let text = proven.timestamp.as_deref().unwrap_or_default();
-        age::check(text, timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)?;
-        Ok(proven)
-    }
-
-    /// Each item has a signature of its own, and none may be without.
-    fn prove_items<'a>(&'a self, case: &Case<'a>, batch: &Batch, now: Millis) -> Result<Proven<'a>, Why> {
-        let items = items::split(batch, case.request).ok().flatten().filter(|items| !items.is_empty());
-        for item in items.ok_or_else(|| Why::Missing(self.scheme.signature.clone()))? {
-            let case = Case { scheme: case.scheme, own: case.own, request: case.request, item: Some(&item) };
-            proof::check(&case, &self.keys, now)?;
+    /// Judges one request, knowing the secret that a handshake has taught.
+    ///
+    /// # Errors
+    /// As of [`Verifier::check`].
+    pub fn check_knowing(&self, request: &Request, now: Millis, learned: Option<&Secret>) -> Result<Genuine, Refusal> {
+        match self.handshaker.before_signature(request)? {
+            Heard::Answer(answer) => return Ok(Genuine::Handshake(answer)),
+            Heard::Lesson(lesson) => return Ok(Genuine::Lesson(lesson)),
+            Heard::Nothing | Heard::Visit(..) => {}
         }
-        Ok(Proven::default())
+        if request.method != "POST" {
+            return Err(Refusal::Method);
+        }
+        let proven = match (&self.remote, learned) {
+            (Some(remote), _) => self.prove_remotely(remote, request, now)?,
+            (None, Some(secret)) => self.prove(request, &keys(&self.scheme, secret), now)?,
+            (None, None) if self.is_taught() => return Err(Refusal::NotGenuine(Why::NothingLearned)),
+            (None, None) => self.prove(request, &self.keys, now)?,
+        };
+        self.read(request, &proven)
     }
 
-    fn read(&self, request: &Request, proven: &Proven<'_>) -> Result<Genuine, Fault> {
+    fn read(&self, request: &Request, proven: &Proven<'_>) -> Result<Genuine, Refusal> {
         let claims = proven.claims.as_ref();
         let sha256 = Sha256::digest(&request.body).into();
         let whole = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
-        if let Some(answer) = handshake::answer(self.scheme.handshake, &whole)? {
-            return Ok(Genuine::Handshake(answer));
+        let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
+        match (self.handshaker.after_signature(request, &json)?, &self.remote) {
+            (Heard::Answer(answer), _) => return Ok(Genuine::Handshake(answer)),
+            (Heard::Visit(url, answer), Some(remote)) => {
+                if let Some(confirmation) = remote.confirmation(&url, answer)? {
+                    return Ok(Genuine::Confirmation(confirmation));
+                }
+            }
+            _ => {}
         }
         let batch = self.scheme.batch.as_ref().map(|batch| items::split(batch, request)).transpose()?.flatten();
         let items = match batch {
             None => vec![self.item(&whole, &request.body, None)?],
-            Some(items) if items.is_empty() => return Ok(Genuine::Handshake(self.nothing())),
+            Some(items) if items.is_empty() => return Ok(Genuine::Handshake(self.nothing(request))),
             Some(items) => {
                 let item = |(index, body): (usize, &Bytes)| {
                     let sha256 = Sha256::digest(body).into();
@@ -153,6 +194,7 @@ impl Verifier {
             received_at: request.received_at,
             content_type: request.headers.all("content-type").next().map(headers::text_of),
             headers_json: self.headers_json(&request.headers),
+            acknowledgement: self.handshaker.acknowledgement(request),
             items,
         }))
     }
@@ -167,13 +209,16 @@ impl Verifier {
     }
 
     /// A genuine delivery without events: many providers send one to see whether anyone listens.
-    fn nothing(&self) -> Answer {
+    fn nothing(&self, request: &Request) -> Answer {
+        if let Some(answer) = self.handshaker.acknowledgement(request) {
+            return answer;
+        }
         let own = br#"{"status":"accepted","events":0,"duplicates":0}"#;
         match &self.scheme.answer {
             Some(Reply { status, content_type, body: Some(body) }) => {
-                Answer { status: *status, content_type: content_type.clone().into(), body: body.clone().into_bytes() }
+                Answer::new(*status, content_type.clone().into(), body.clone().into_bytes())
             }
-            _ => Answer { status: 200, content_type: "application/json".into(), body: own.to_vec() },
+            _ => Answer::new(200, "application/json".into(), own.to_vec()),
         }
     }
 
@@ -198,6 +243,10 @@ impl Verifier {
         };
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }
+}
+
+fn keys(scheme: &Scheme, secret: &Secret) -> Vec<(Algorithm, Key)> {
+    scheme.key(secret).map(|bytes| Key::all(&scheme.proof, &bytes)).unwrap_or_default()
 }
 
 #[cfg(test)]

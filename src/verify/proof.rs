@@ -103,6 +103,7 @@ fn check_set<'a>(
             let is_known = |(_, key): &(Algorithm, Key)| key.proves(&[], &tokens);
             if keys.iter().any(is_known) { Ok(Proven::default()) } else { Err(Why::Wrong(place.clone())) }
         }
+        Proof::Code(_) => Err(Why::Wrong(place.clone())),
     }
 }
 
@@ -176,7 +177,7 @@ fn undecodable(case: &Case<'_>, place: &Place) -> Why {
         Proof::Jwt(_) => "a JSON Web Token",
         Proof::Basic => "Basic credentials",
         Proof::Bearer => "a Bearer token",
-        Proof::Token => "UTF-8",
+        Proof::Token | Proof::Code(_) => "UTF-8",
     };
     Why::Undecodable(place.clone(), written_as)
 }

@@ -7,17 +7,38 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::MAX_NAME_BYTES;
-use crate::provider::Place;
+use crate::provider::{Place, Setting};
 
 /// Why a delivery was turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Nothing proves that the provider sent it, or not now: 401.
     #[error("not genuine: {0}")]
-    NotGenuine(Why),
+    NotGenuine(#[from] Why),
     /// The provider sent it, but it cannot be told what it is: 400.
     #[error("genuine, but {0}")]
-    Malformed(Fault),
+    Malformed(#[from] Fault),
+    /// A method by which this provider sends nothing: 405.
+    #[error("neither a delivery nor the provider's handshake")]
+    Method,
+    /// A handshake that does not fit the source's settings: 403 or 404.
+    #[error("{0}")]
+    Unexpected(Mismatch),
+    /// It cannot be told now, since the provider's keys could not be fetched: 503.
+    #[error("cannot be verified now: {0}")]
+    Unavailable(String),
+}
+
+/// How a handshake differs from what is configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a handshake whose {place} does not match `{}`", .setting.key())]
+pub struct Mismatch {
+    /// The status that the provider expects then.
+    pub status: u16,
+    /// Where it differs.
+    pub place: String,
+    /// From which setting.
+    pub setting: Setting,
 }
 
 /// What is wrong with the proof.
@@ -62,6 +83,27 @@ pub enum Why {
     /// A claim of the token says something else of the delivery.
     #[error("the token's claim `{0}` does not hold of this delivery")]
     WrongClaim(String),
+    /// Not what the provider sends at all.
+    #[error("it is not {0}")]
+    NoMessage(&'static str),
+    /// About something that the source does not want.
+    #[error("it is about a topic that is not among the source's `topics`")]
+    ForeignTopic,
+    /// An address that is not the provider's.
+    #[error("{0} {1}")]
+    ForeignAddress(&'static str, String),
+    /// A key that the provider does not have, or not now.
+    #[error("the provider has no such key, or it is not valid now")]
+    UnknownKey,
+    /// The provider tells the secret itself, and has not yet.
+    #[error("no secret is known yet; `hookbox learn` believes the provider's handshake for ten minutes")]
+    NothingLearned,
+    /// A handshake that would set a secret, and one is known.
+    #[error("a handshake that would change the secret, and one is known already")]
+    SecretKnown,
+    /// A handshake that would set a secret, and nobody asked for it.
+    #[error("a handshake that would set the secret; `hookbox learn` believes it for ten minutes")]
+    NotLearning,
     /// Signed, but no instant.
     #[error("the timestamp is not written as {0}")]
     TimestampMalformed(&'static str),
@@ -114,8 +156,8 @@ pub enum Fault {
     #[error("its events cannot be told apart: {0}")]
     NoBatch(&'static str),
     /// The provider's handshake lacks what is to be sent back.
-    #[error("its handshake has no {0}")]
-    NoChallenge(&'static str),
+    #[error("its handshake has nothing at {0} that could be sent back")]
+    NoChallenge(String),
 }
 
 /// Which of an event's names is at fault.

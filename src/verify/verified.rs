@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::handshake::Answer;
 use crate::clock::Millis;
 
 /// A genuine delivery with the events it carries.
@@ -17,6 +18,7 @@ pub struct Verified {
     pub(super) received_at: Millis,
     pub(super) content_type: Option<String>,
     pub(super) headers_json: String,
+    pub(super) acknowledgement: Option<Answer>,
     pub(super) items: Vec<Item>,
 }
 
@@ -56,6 +58,12 @@ impl Verified {
     #[must_use]
     pub fn headers_json(&self) -> &str {
         &self.headers_json
+    }
+
+    /// What the provider wants to hear once it is stored, where that is not hookbox's own answer.
+    #[must_use]
+    pub fn acknowledgement(&self) -> Option<&Answer> {
+        self.acknowledgement.as_ref()
     }
 
     /// The events, at least one, in the order of the body.

@@ -16,6 +16,7 @@ mod endings;
 mod files;
 mod guards;
 mod hands;
+mod handshakes;
 mod hostile;
 mod limits;
 mod output;

@@ -14,6 +14,7 @@ mod tokens;
 mod vectors;
 mod walk;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
@@ -36,6 +37,9 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         api_key: None,
         verify_token: None,
         url: None,
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
         max_body: 1 << 20,
         guards: Guards::default(),
     }

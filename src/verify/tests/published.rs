@@ -1,5 +1,6 @@
 //! Signatures that providers published, in their documentation or SDK's test suites: the figures are in vectors.json.
 
+use crate::verify::case::Case;
 use serde::Deserialize;
 
 use super::*;

@@ -105,6 +105,9 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
         key_ids: if needs.key_id { vec![Secret::new("key-1")] } else { Vec::new() },
         api_key: needs.api_key.then(|| Secret::new("api-1")),
         verify_token: needs.verify_token.then(|| Secret::new("token-1")),
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
         url: needs.url.then(|| "https://example.com/hooks/here?a=1".to_owned()),
         max_body: 1 << 20,
         scheme: Arc::new(scheme),
@@ -149,7 +152,9 @@ fn cases() -> Vec<Case> {
         };
         Case { name, unsigned, id, event_type, source }
     };
-    all().filter(|(_, row)| row.unsupported.is_none()).map(case).collect()
+    // What takes code is signed by nobody but the provider; `remote` has tests of its own.
+    let is_walked = |row: &Row| row.unsupported.is_none() && !["aws-sns", "paypal"].contains(&row.algorithm.as_str());
+    all().filter(|(_, row)| is_walked(row)).map(case).collect()
 }
 
 impl Case {
@@ -227,7 +232,9 @@ fn another_secret_and_none_are_refused_and_the_second_of_two_is_taken() {
     for case in cases() {
         let signed = case.signed();
         refused(&case, &case.with_secrets(&[1]), &signed, "another secret");
-        refused(&case, &case.with_secrets(&[]), &signed, "no secret");
+        if case.source.scheme.keys.is_none() {
+            refused(&case, &case.with_secrets(&[]), &signed, "no secret");
+        }
         for places in [[1, 0], [0, 1]] {
             let verdict = check(&case.with_secrets(&places), &signed);
             assert!(matches!(verdict, Ok(Genuine::Event(_))), "{}: {verdict:?}", case.name);
@@ -357,7 +364,7 @@ fn speed() {
         let verifier = Verifier::new(&case.source);
         let start = std::time::Instant::now();
         for _ in 0..200_000 {
-            verifier.prove(&request, NOW).unwrap();
+            verifier.prove(&request, &verifier.keys, NOW).unwrap();
         }
         let prove = start.elapsed().as_nanos() / 200_000;
         let start = std::time::Instant::now();

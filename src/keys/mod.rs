@@ -1,0 +1,16 @@
+//! Keys that providers publish: fetched over TLS from the provider's own hosts, kept for a while, shared by threads.
+//!
+//! An address and perhaps the name of a key come in, public keys go out. Fetching blocks, for five seconds at most,
+//! and every quantity of it has a limit, since strangers can ask for it. Which signatures the keys prove is the verify
+//! room's to say.
+
+mod address;
+mod fetch;
+mod public;
+mod ring;
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use address::{Address, Base, Hosts, Pin};
+pub use public::{Kind, PublicKey};
+pub use ring::{KeyError, KeyRing};

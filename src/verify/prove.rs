@@ -1,0 +1,80 @@
+//! Does anything prove this request? With keys that are configured or taught, or with the provider's own.
+//!
+//! A request and keys come in; out goes what was signed beside the body. The age is looked at last, once the signature
+//! holds.
+
+use super::case::Case;
+use super::key::Key;
+use super::proof::{self, Proven};
+use super::refusal::{Refusal, Why};
+use super::remote::Remote;
+use super::{Verifier, age, items};
+use crate::clock::Millis;
+use crate::provider::{Algorithm, Batch, Place, Proof};
+use crate::request::Request;
+
+impl Verifier {
+    pub(super) fn prove<'a>(
+        &'a self,
+        request: &'a Request,
+        keys: &[(Algorithm, Key)],
+        now: Millis,
+    ) -> Result<Proven<'a>, Why> {
+        let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
+        let proven = match (&self.scheme.signature, &self.scheme.batch) {
+            (Place::Item(_), Some(batch)) => return self.prove_items(&case, keys, batch, now),
+            _ => proof::check(&case, keys, now)?,
+        };
+        self.check_age(proven, now)
+    }
+
+    /// With keys that the provider publishes; newer ones are asked for where a signature names none.
+    pub(super) fn prove_remotely<'a>(
+        &'a self,
+        remote: &Remote,
+        request: &'a Request,
+        now: Millis,
+    ) -> Result<Proven<'a>, Refusal> {
+        let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
+        if let Proof::Code(code) = self.scheme.proof {
+            let timestamp = remote.prove(code, request, now)?;
+            let proven = Proven { timestamp: Some(timestamp.into()), claims: None };
+            return Ok(self.check_age(proven, now)?);
+        }
+        // What no key could prove is refused before anyone is asked.
+        if let Err(why) = self.prove(request, &[], now)
+            && !matches!(why, Why::Wrong(_))
+        {
+            return Err(why.into());
+        }
+        let (keys, is_named) = remote.keys(&case, now)?;
+        match self.prove(request, &keys, now) {
+            Err(Why::Wrong(_)) if !is_named => Ok(self.prove(request, &remote.newer_keys(&case, now)?, now)?),
+            proven => Ok(proven?),
+        }
+    }
+
+    fn check_age<'a>(&self, proven: Proven<'a>, now: Millis) -> Result<Proven<'a>, Why> {
+        let Some(timestamp) = &self.scheme.timestamp else { return Ok(proven) };
+        // Were either missing here, an empty text and no window refuse.
+        let text = proven.timestamp.as_deref().unwrap_or_default();
+        age::check(text, timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)?;
+        Ok(proven)
+    }
+
+    /// Each item has a signature of its own, and none may be without.
+    fn prove_items<'a>(
+        &'a self,
+        case: &Case<'a>,
+        keys: &[(Algorithm, Key)],
+        batch: &Batch,
+        now: Millis,
+    ) -> Result<Proven<'a>, Why> {
+        let items = items::split(batch, case.request).ok().flatten().filter(|items| !items.is_empty());
+        for item in items.ok_or_else(|| Why::Missing(self.scheme.signature.clone()))? {
+            let case = Case { scheme: case.scheme, own: case.own, request: case.request, item: Some(&item) };
+            proof::check(&case, keys, now)?;
+        }
+        Ok(Proven::default())
+    }
+}

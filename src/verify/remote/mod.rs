@@ -1,0 +1,103 @@
+//! Deliveries that are proven with keys the provider publishes, fetched when they are needed.
+//!
+//! Schemes that take code have a file each and one interface: a request comes in, the text of the signed timestamp
+//! goes out, or why it is refused. Whoever calls may wait for a fetch. That keys cannot be had now is told apart from
+//! a forgery: the provider shall come again.
+
+mod paypal;
+mod set;
+mod sns;
+#[cfg(test)]
+mod tests;
+
+use super::case::Case;
+use super::handshake::Answer;
+use super::key::Key;
+use super::refusal::{Refusal, Why};
+use crate::clock::Millis;
+use crate::config::Source;
+use crate::keys::{Address, KeyError, KeyRing, PublicKey};
+use crate::provider::{Algorithm, Code, Place, Proof};
+use crate::request::Request;
+
+/// A subscription that waits to be confirmed; [`super::Verifier::confirm`] does.
+#[derive(Debug, Clone)]
+pub struct Confirmation {
+    pub(super) address: Address,
+    pub(super) answer: Answer,
+}
+
+/// What a source needs to be verified with remote keys.
+pub(super) struct Remote {
+    signature: Place,
+    /// Where the provider's set of keys is; none for schemes that take code.
+    set: String,
+    ring: KeyRing,
+    /// Of these alone deliveries are taken.
+    topics: Vec<String>,
+    /// What the provider calls the webhook.
+    ids: Vec<String>,
+    confirms: bool,
+}
+
+impl Remote {
+    /// `None` for a source whose keys are configured.
+    pub(super) fn of(source: &Source) -> Option<Self> {
+        let is_code = matches!(source.scheme.proof, Proof::Code(_));
+        let set = source.scheme.keys.clone().filter(|_| source.public_keys.is_empty());
+        (is_code || set.is_some()).then(|| Self {
+            set: set.unwrap_or_default(),
+            signature: source.scheme.signature.clone(),
+            ring: KeyRing::new(source.keys_url.clone()),
+            topics: source.topics.clone(),
+            ids: source.key_ids.iter().map(|id| id.reveal().to_owned()).collect(),
+            confirms: source.confirm_subscriptions,
+        })
+    }
+
+    /// Whether the provider sent this; out goes the timestamp that it signed.
+    pub(super) fn prove(&self, code: Code, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
+        match code {
+            Code::AwsSns => sns::prove(self, request, now),
+            Code::PayPal => paypal::prove(self, request, now),
+        }
+    }
+
+    /// The keys by which a delivery may be signed, and whether it names its key.
+    pub(super) fn keys(&self, case: &Case<'_>, now: Millis) -> Result<(Vec<(Algorithm, Key)>, bool), Refusal> {
+        let name = set::key_name(case)?;
+        let keys = self.ring.set(&self.set, name.as_deref(), now).map_err(refusal)?;
+        Ok((set::usable(case.scheme, &keys), name.is_some()))
+    }
+
+    /// Every key of the provider's, as new as may be.
+    pub(super) fn newer_keys(&self, case: &Case<'_>, now: Millis) -> Result<Vec<(Algorithm, Key)>, Refusal> {
+        let keys = self.ring.newer_set(&self.set, now).map_err(refusal)?;
+        Ok(set::usable(case.scheme, &keys))
+    }
+
+    /// What to visit, where the source wants that.
+    pub(super) fn confirmation(&self, url: &str, answer: Answer) -> Result<Option<Confirmation>, Refusal> {
+        if !self.confirms {
+            return Ok(None);
+        }
+        let address = sns::subscribe_address(url, self.ring.base())?;
+        Ok(Some(Confirmation { address, answer }))
+    }
+
+    pub(super) fn confirm(&self, confirmation: Confirmation, now: Millis) -> Result<Answer, Refusal> {
+        self.ring.visit(&confirmation.address, now).map_err(refusal)?;
+        Ok(confirmation.answer)
+    }
+
+    fn certificate(&self, address: &Address, now: Millis) -> Result<PublicKey, Refusal> {
+        self.ring.certificate(address, now).map_err(refusal)
+    }
+}
+
+pub(super) fn refusal(error: KeyError) -> Refusal {
+    match error {
+        KeyError::Unknown => Refusal::NotGenuine(Why::UnknownKey),
+        KeyError::Unavailable(why) => Refusal::Unavailable(why),
+    }
+}
