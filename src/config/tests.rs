@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use super::guards::{Guards, Rate, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Listen, read};
+use crate::provider::{Algorithm, Hash};
 
 const SECRET: &str = "hunter2-hunter2";
 
@@ -500,6 +502,68 @@ fn no_error_holds_a_secret() {
     }
     let config = folder.read(&format!("{GITHUB}{RUN}")).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
+    let folder = Folder::new();
+    let problems =
+        |provider: &str, rest: &str| folder.problems(&format!("[sources.x]\nprovider = '{provider}'\n{rest}\n"));
+    let p256 = "public_key = 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=='";
+    for (provider, rest, expected) in [
+        ("square", "secret = 'x'", "1 sources.x.url: is missing"),
+        ("square", "secret = 'x'\nurl = 'shop.example'", "4 sources.x.url: does not begin with https://"),
+        ("square", "secret = 'x'\nurl = 'https://a.example/#x'", "4 sources.x.url: has a fragment"),
+        (
+            "github",
+            "secret = 'x'\nurl = 'https://a.example/'",
+            "4 sources.x.url: has no effect: deliveries of this provider",
+        ),
+        ("github", "secret = 'x'\nkey_id = 'x'", "4 sources.x.key_id: has no effect"),
+        ("github", "secret = 'x'\nverify_token = 'x'", "4 sources.x.verify_token: has no effect"),
+        (
+            "github",
+            "secret = 'x'\nalgorithm = 'hmac-sha1'",
+            "4 sources.x.algorithm: \"hmac-sha1\" is not an algorithm of this",
+        ),
+        ("pusher", "secret = 'x'", "1 sources.x.key_id: is missing"),
+        ("livekit", "secret = 'x'", "1 sources.x.api_key: is missing"),
+        ("sendgrid", "", "1 sources.x.public_key: is missing"),
+        (
+            "sendgrid",
+            &format!("{p256}\nsecret = 'x'"),
+            "4 sources.x.secret: has no effect: deliveries of this provider are checked with `public_key`",
+        ),
+        ("sendgrid", "public_key = 'YWJj'", "3 sources.x.public_key: is no public key of the kind"),
+        ("sendgrid", "public_key = '!'", "3 sources.x.public_key: is no public key in PEM"),
+        (
+            "sendgrid",
+            "public_key = { env = 'UNSET' }",
+            "3 sources.x.public_key: environment variable `UNSET` is not set (export it, or point `public_key` at",
+        ),
+        ("postmark", "secret = 'x'", "3 sources.x.secret: is not `user:password`"),
+        (
+            "contentful",
+            "secret = 'x'",
+            "2 sources.x.provider: \"contentful\" is not supported yet: its signature covers",
+        ),
+    ] {
+        let found = problems(provider, rest);
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{provider} {rest}: {found:#?}");
+    }
+    let read = |provider: &str, rest: &str| {
+        let config = folder.read(&format!("[sources.x]\nprovider = '{provider}'\n{rest}\n"));
+        Arc::clone(&config.unwrap_or_else(|errors| panic!("{errors}")).sources[0])
+    };
+    assert_eq!(read("sendgrid", p256).public_keys.len(), 1);
+    assert_eq!(read("pusher", "secret = 'x'\nkey_id = ['a', 'b']").key_ids.len(), 2);
+    let square = read("square", "secret = 'x'\nurl = 'https://a.example/x?y=1'");
+    assert_eq!(square.url.as_deref(), Some("https://a.example/x?y=1"));
+    let chosen = read("cloudinary", "secret = 'x'\nalgorithm = 'sha256'");
+    assert_eq!(chosen.scheme.signed().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
+    let pinned = read("sumsub", "secret = 'x'\nalgorithm = 'hmac-sha512'");
+    assert_eq!(pinned.scheme.signed().unwrap().by_header.as_ref().unwrap().names.len(), 1);
+    assert!(read("fusionauth", &format!("algorithm = 'ES256'\n{p256}")).scheme.needs().public_key);
 }
 
 const EXAMPLE: &str = include_str!("../../hookbox.example.toml");

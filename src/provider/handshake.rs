@@ -219,6 +219,12 @@ impl Handshake {
         }
     }
 
+    /// Whether it is signed, and answered with something made of the secret that signed it.
+    #[must_use]
+    pub fn wants_its_key(&self) -> bool {
+        self.signed && self.answer.as_ref().is_some_and(|answer| answer.body.contains("$hmac"))
+    }
+
     /// Whether it asks by this method.
     #[must_use]
     pub fn asks_by(&self, method: &str) -> bool {

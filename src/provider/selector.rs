@@ -202,6 +202,17 @@ mod tests {
         assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_prints_as_itself(
+            text in "(header|query|json|form|form_json|form_xml|body|key|xml|claim|none)?:?[ -~é]{0,24}",
+        ) {
+            if let Ok(selector) = Selector::parse(&text) {
+                proptest::prop_assert_eq!(selector.to_string(), text);
+            }
+        }
+    }
+
     #[test]
     fn a_body_is_no_type() {
         assert!(parse_event_type(&[one("body")]).is_err());

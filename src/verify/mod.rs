@@ -61,6 +61,8 @@ pub struct Verifier {
     own: Own,
     keys: Vec<(Algorithm, Key)>,
     handshaker: Handshaker,
+    /// While secrets rotate: each with its keys, where an answer is made of the secret that signed.
+    rotating: Vec<(Vec<(Algorithm, Key)>, Handshaker)>,
     remote: Option<Remote>,
     wanted: Wanted,
     tokens: Vec<String>,
@@ -89,7 +91,8 @@ impl Verifier {
             source: Arc::clone(&source.name),
             own: Own::new(source),
             keys: secrets.iter().flat_map(|secret| keys(&scheme, secret)).collect(),
-            handshaker: Handshaker::new(scheme.handshake, Settings::of(source)),
+            handshaker: Handshaker::new(scheme.handshake, Settings::of(source, source.secrets.first())),
+            rotating: rotating(source),
             remote: Remote::of(source),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
@@ -159,15 +162,17 @@ impl Verifier {
             (None, None) if self.is_taught() => return Err(Refusal::NotGenuine(Why::NothingLearned)),
             (None, None) => self.prove(request, &self.keys, now)?,
         };
-        self.read(request, &proven)
+        self.read(request, &proven, now)
     }
 
-    fn read(&self, request: &Request, proven: &Proven<'_>) -> Result<Genuine, Refusal> {
+    fn read(&self, request: &Request, proven: &Proven<'_>, now: Millis) -> Result<Genuine, Refusal> {
+        let signed_by = self.rotating.iter().find(|(keys, _)| self.prove(request, keys, now).is_ok());
+        let handshaker = signed_by.map_or(&self.handshaker, |(_, handshaker)| handshaker);
         let claims = proven.claims.as_ref();
         let sha256 = Sha256::digest(&request.body).into();
         let whole = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
         let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
-        match (self.handshaker.after_signature(request, &json)?, &self.remote) {
+        match (handshaker.after_signature(request, &json)?, &self.remote) {
             (Heard::Answer(answer), _) => return Ok(Genuine::Handshake(answer)),
             (Heard::Visit(url, answer), Some(remote)) => {
                 if let Some(confirmation) = remote.confirmation(&url, answer)? {
@@ -243,6 +248,12 @@ impl Verifier {
         };
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
     }
+}
+
+fn rotating(source: &Source) -> Vec<(Vec<(Algorithm, Key)>, Handshaker)> {
+    let handshake = source.scheme.handshake.filter(|handshake| handshake.wants_its_key() && source.secrets.len() > 1);
+    let one = |secret| (keys(&source.scheme, secret), Handshaker::new(handshake, Settings::of(source, Some(secret))));
+    handshake.into_iter().flat_map(|_| source.secrets.iter().map(one)).collect()
 }
 
 fn keys(scheme: &Scheme, secret: &Secret) -> Vec<(Algorithm, Key)> {

@@ -62,14 +62,31 @@ fn check_headers(case: &Case<'_>) -> Result<(), Why> {
 }
 
 fn check_place<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], place: &Place, now: Millis) -> Result<Proven<'a>, Why> {
+    if !case.scheme.repeatable && !matches!(place, Place::Numbered(_)) {
+        return check_value(case, keys, (place, &case.required(place)?), now);
+    }
     let mut first = None;
     for value in case.written(place)? {
-        let text = std::str::from_utf8(&value).map_err(|_| undecodable(case, place))?;
-        for set in claim::sets(case.scheme, text) {
-            match check_set(case, keys, (place, set), now) {
-                Ok(proven) => return Ok(proven),
-                Err(why) => first = first.or(Some(why)),
-            }
+        match check_value(case, keys, (place, &value), now) {
+            Ok(proven) => return Ok(proven),
+            Err(why) => first = first.or(Some(why)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Why::Missing(place.clone())))
+}
+
+fn check_value<'a>(
+    case: &Case<'a>,
+    keys: &[(Algorithm, Key)],
+    (place, value): (&Place, &[u8]),
+    now: Millis,
+) -> Result<Proven<'a>, Why> {
+    let text = std::str::from_utf8(value).map_err(|_| undecodable(case, place))?;
+    let mut first = None;
+    for set in claim::sets(case.scheme, text) {
+        match check_set(case, keys, (place, set), now) {
+            Ok(proven) => return Ok(proven),
+            Err(why) => first = first.or(Some(why)),
         }
     }
     Err(first.unwrap_or_else(|| Why::Missing(place.clone())))

@@ -86,8 +86,9 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn of(source: &Source) -> Self {
-        let key = source.secrets.first().and_then(|secret| source.scheme.key(secret).ok());
+    /// With the key of one of the source's secrets.
+    pub(super) fn of(source: &Source, secret: Option<&Secret>) -> Self {
+        let key = secret.and_then(|secret| source.scheme.key(secret).ok());
         let key_id = source.key_ids.first().map(|key_id| key_id.reveal().to_owned());
         Self {
             secrets: source.secrets.clone(),

@@ -207,3 +207,27 @@ fn what_cannot_be_put_anywhere_is_an_error() {
     let header = Unsigned { event_id: Some("a\r\nb".into()), ..Unsigned::default() };
     assert!(sign(&known("github", &["s"]), &header, NOW).is_err());
 }
+
+#[test]
+fn zoom_hears_of_the_secret_that_it_signed_with_while_two_are_known() {
+    let body = br#"{"event":"endpoint.url_validation","payload":{"plainToken":"abc"}}"#.to_vec();
+    for signing in ["old", "new"] {
+        let unsigned = Unsigned { body: body.clone(), ..Unsigned::default() };
+        let request = sign(&known("zoom", &[signing]), &unsigned, NOW).unwrap();
+        match check(&known("zoom", &["new", "old"]), &request) {
+            Ok(Genuine::Handshake(answer)) => {
+                let digest = hex::encode(hmac_of(signing, "abc"));
+                let expected = format!("{{\"plainToken\":\"abc\",\"encryptedToken\":\"{digest}\"}}");
+                assert_eq!(String::from_utf8(answer.body).unwrap(), expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn hmac_of(secret: &str, text: &str) -> Vec<u8> {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}

@@ -210,7 +210,7 @@ fn credentials_count_whatever_the_case_of_their_scheme() {
         (format!("Basic {value}"), true),
         (format!("bAsIc  {value}"), true),
         (format!("Bearer {value}"), false),
-        (value.clone(), false),
+        (value, false),
         (format!("Basic {}", base64(b"user:pass")), false),
         ("Basic !".into(), false),
     ] {
