@@ -14,6 +14,9 @@ use super::proof::{Code, Proof, Signed};
 use super::selector::{EventId, EventType, Selector};
 use super::template::Segment;
 
+/// Stands for the source's `key_id` where a list's field is named after it.
+const KEY_ID: &str = "{key_id}";
+
 /// Headers that carry tokens whatever the provider, in lower case.
 const ALWAYS_TOKENS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
@@ -211,7 +214,7 @@ impl Scheme {
                 || uses(&[Segment::KeyId])
                 || code == Some(Code::PayPal)
                 || handshake.is_some_and(|needs| needs.key_id)
-                || matches!(&self.syntax, Syntax::KvList { field, .. } if field == "{key_id}"),
+                || matches!(&self.syntax, Syntax::KvList { field, .. } if field == KEY_ID),
             api_key: uses(&[Segment::ApiKey]),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
             topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
@@ -219,6 +222,16 @@ impl Scheme {
             keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
+    }
+
+    /// The same scheme for a source whose key has this name, where the name is part of the syntax.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: &str) -> Self {
+        match &mut self.syntax {
+            Syntax::KvList { field, .. } if field == KEY_ID => key_id.clone_into(field),
+            _ => {}
+        }
+        self
     }
 
     /// Every place that may hold the signature.
