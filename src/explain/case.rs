@@ -75,6 +75,11 @@ impl<'a> Case<'a> {
         self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
     }
 
+    /// Whether only the provider's own keys can tell.
+    pub(super) fn needs_fetched_keys(&self) -> bool {
+        matches!(self.judged_by(self.source), Verdict::No(Refusal::Unavailable(_)))
+    }
+
     /// Whether the proof is a token, which says nothing of the body.
     pub(super) fn needs_no_body(&self) -> bool {
         self.source.scheme.proof.is_token()
