@@ -29,7 +29,7 @@ test:
 build:
 	$(CARGO) build --locked --release
 
-# Acknowledgements per second beside what bounds them.
+# Acknowledgements per second beside what bounds them, and nanoseconds per check beside one written by hand.
 bench:
 	$(CARGO) bench --locked
 

@@ -21,6 +21,7 @@ mod hostile;
 mod keygen;
 mod limits;
 mod output;
+mod page;
 mod paused;
 mod providers;
 mod readme;
