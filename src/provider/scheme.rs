@@ -17,9 +17,6 @@ use super::template::Segment;
 /// Stands for the source's `key_id` where a list's field is named after it.
 const KEY_ID: &str = "{key_id}";
 
-/// Headers that carry tokens whatever the provider, in lower case.
-const ALWAYS_TOKENS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
-
 /// How a provider proves itself, and where it puts what matters.
 #[derive(Debug, Clone)]
 pub struct Scheme {
@@ -250,28 +247,6 @@ impl Scheme {
         std::iter::once(name).chain(aliases.flat_map(|(_, names)| names.iter().map(String::as_str)))
     }
 
-    /// Lower-case names of headers whose values are secret: they are stored as `***`.
-    #[must_use]
-    pub fn token_headers(&self) -> Vec<String> {
-        let own = self.signature_headers().filter(|_| self.proof.is_token());
-        distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own))
-    }
-
-    /// Lower-case names of headers that carry signatures or tokens: they are never handed to handlers.
-    #[must_use]
-    pub fn private_headers(&self) -> Vec<String> {
-        let own = self.token_headers().into_iter().chain(self.signature_headers());
-        distinct(own.chain(self.further_private.iter().cloned()))
-    }
-
-    fn signature_headers(&self) -> impl Iterator<Item = String> {
-        self.signatures().flat_map(|place| match place {
-            Place::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
-            Place::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
-            _ => Vec::new(),
-        })
-    }
-
     /// Whether the provider sends forms rather than JSON.
     #[must_use]
     pub fn is_form(&self) -> bool {
@@ -296,14 +271,4 @@ impl Scheme {
             _ => None,
         }
     }
-}
-
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut kept = Vec::new();
-    for name in names {
-        if !kept.contains(&name) {
-            kept.push(name);
-        }
-    }
-    kept
 }
