@@ -106,7 +106,12 @@ fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, Wh
     } else {
         pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
     }
-    Ok(Cow::Owned(pairs.iter().flat_map(|(name, value)| [&name[..], &value[..]]).collect::<Vec<_>>().concat()))
+    let mut joined = Vec::with_capacity(case.request.body.len());
+    for (name, value) in &pairs {
+        joined.extend_from_slice(name);
+        joined.extend_from_slice(value);
+    }
+    Ok(Cow::Owned(joined))
 }
 
 fn json_string<'a>(case: &Case<'a>) -> Result<Cow<'a, [u8]>, Why> {

@@ -49,10 +49,11 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
 /// The value of a field, decoded.
 pub(super) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
     let mut found: Option<Cow<'a, [u8]>> = None;
-    for (key, value) in fields(form) {
-        if *key != *name.as_bytes() {
+    for (key, value) in form.split(|byte| *byte == b'&').map(split) {
+        if *decode(key) != *name.as_bytes() {
             continue;
         }
+        let value = decode(value);
         if found.as_ref().is_some_and(|first| *first != value) {
             return Err(Repeated);
         }
@@ -95,13 +96,26 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
         return Cow::Borrowed(text);
     }
-    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    Cow::Owned(percent_decode(&spaced).collect())
+    let mut decoded = Vec::with_capacity(text.len());
+    for (index, word) in text.split(|byte| *byte == b'+').enumerate() {
+        if index > 0 {
+            decoded.push(b' ');
+        }
+        decoded.extend(percent_decode(word));
+    }
+    Cow::Owned(decoded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_an_escape_and_is_none_is_kept() {
+        for (written, meant) in [("%+41", "% 41"), ("%4+1", "%4 1"), ("+%2B+", " + "), ("%", "%"), ("%zz+", "%zz ")] {
+            assert_eq!(decode(written.as_bytes()), meant.as_bytes(), "{written}");
+        }
+    }
 
     #[test]
     fn fields_are_decoded() {
