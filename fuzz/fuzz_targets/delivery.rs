@@ -1,0 +1,77 @@
+//! A delivery of noise for any provider: nothing panics, and nothing is accepted.
+//!
+//! The first byte picks the provider; then the signature's value up to a NUL, and the body. `cargo fuzz run delivery`
+
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use hookbox::clock::Millis;
+use hookbox::config::{Guards, Source};
+use hookbox::provider::{self, Place, Scheme};
+use hookbox::request::{Headers, Request};
+use hookbox::secret::Secret;
+use hookbox::verify::{Genuine, Verifier};
+use libfuzzer_sys::fuzz_target;
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+/// Every provider that is verified with a secret, and where its signature stands.
+static SOURCES: LazyLock<Vec<(Verifier, Arc<Scheme>)>> = LazyLock::new(|| {
+    provider::all()
+        .filter_map(|(name, row)| {
+            let scheme = Arc::new(Scheme::from_row(row).ok()?);
+            // 32 bytes in whatever way the provider writes its secrets; no input can hold them.
+            let secret = Secret::new("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+            scheme.check_secret(&secret).ok()?;
+            let source = Source {
+                name: name.into(),
+                provider: name.to_owned(),
+                path: format!("/hooks/{name}"),
+                scheme: scheme.clone(),
+                secrets: vec![secret],
+                public_keys: Vec::new(),
+                key_ids: vec![Secret::new("key")],
+                api_key: Some(Secret::new("api")),
+                verify_token: None,
+                url: Some("https://example.com/hooks".to_owned()),
+                topics: Vec::new(),
+                confirm_subscriptions: false,
+                keys_url: None,
+                max_body: 1 << 20,
+                guards: Guards::default(),
+            };
+            let verifier = Verifier::new(&source);
+            (!verifier.may_fetch()).then_some((verifier, scheme))
+        })
+        .collect()
+});
+
+fuzz_target!(|noise: &[u8]| {
+    let Some((pick, rest)) = noise.split_first() else { return };
+    let (verifier, scheme) = &SOURCES[usize::from(*pick) % SOURCES.len()];
+    let (signature, body) = rest.split_at(rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len()));
+    let mut headers = Headers::default();
+    headers.push("content-type", b"application/json");
+    let mut query = String::new();
+    match &scheme.signature {
+        Place::Header(name) => headers.push(name, signature),
+        Place::Query(name) => query = format!("{name}={}", String::from_utf8_lossy(signature)),
+        _ => {}
+    }
+    for name in ["webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp", "x-slack-request-timestamp"] {
+        headers.push(name, b"1700000000");
+    }
+    let request = Request {
+        method: "POST".to_owned(),
+        path: "/hooks/here".to_owned(),
+        query,
+        headers,
+        body: Bytes::copy_from_slice(body),
+        received_at: NOW,
+    };
+    if let Ok(Genuine::Event(event)) = verifier.check(&request, NOW) {
+        panic!("noise was accepted from {}", event.source());
+    }
+});

@@ -1,0 +1,14 @@
+//! A `verify` table of noise: selectors, templates and syntaxes are read or refused, and nothing panics.
+//!
+//! The input is the table's TOML. `cargo fuzz run row`
+
+#![no_main]
+
+use hookbox::provider::{Row, Scheme};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|table: &str| {
+    if let Ok(row) = toml::from_str::<Row>(table) {
+        drop(Scheme::from_row(&row));
+    }
+});
