@@ -29,7 +29,10 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
     let path = section.take("path", path).unwrap_or_else(|| default_path(name));
     let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
     let guards = guards::guards(section);
-    let scheme = scheme?;
+    let scheme = match keyring.key_ids.first() {
+        Some(key_id) => scheme?.with_key_id(key_id.reveal()),
+        None => scheme?,
+    };
     Some(Source {
         name: Arc::from(name),
         provider: provider?.to_owned(),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::guards::{Guards, Rate, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Listen, read};
-use crate::provider::{Algorithm, Hash};
+use crate::provider::{Algorithm, Hash, Syntax};
 
 const SECRET: &str = "hunter2-hunter2";
 
@@ -559,6 +559,8 @@ fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
     assert_eq!(read("pusher", "secret = 'x'\nkey_id = ['a', 'b']").key_ids.len(), 2);
     let square = read("square", "secret = 'x'\nurl = 'https://a.example/x?y=1'");
     assert_eq!(square.url.as_deref(), Some("https://a.example/x?y=1"));
+    let braintree = read("braintree", "secret = 'x'\nkey_id = 'pub'");
+    assert!(matches!(&braintree.scheme.syntax, Syntax::KvList { field, .. } if field == "pub"));
     let chosen = read("cloudinary", "secret = 'x'\nalgorithm = 'sha256'");
     assert_eq!(chosen.scheme.signed().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
     let pinned = read("sumsub", "secret = 'x'\nalgorithm = 'hmac-sha512'");

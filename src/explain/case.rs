@@ -10,7 +10,7 @@ use crate::config::Source;
 use crate::refused::Refused;
 use crate::request::Request;
 use crate::secret::{DigestKey, Secret};
-use crate::verify::{Refusal, Verifier, Why};
+use crate::verify::{Genuine, Refusal, Verifier, Why};
 
 /// A refusal and what is configured.
 pub(super) struct Case<'a> {
@@ -24,6 +24,8 @@ pub(super) struct Case<'a> {
 pub(super) enum Verdict {
     /// The proof holds.
     Matches,
+    /// It would be answered, and carries no event: perhaps nothing of it is proven.
+    Answers,
     /// The proof holds, and this is in the way.
     MatchesBut(Refusal),
     No(Refusal),
@@ -73,6 +75,11 @@ impl<'a> Case<'a> {
         self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
     }
 
+    /// Whether only the provider's own keys can tell.
+    pub(super) fn needs_fetched_keys(&self) -> bool {
+        matches!(self.judged_by(self.source), Verdict::No(Refusal::Unavailable(_)))
+    }
+
     /// Whether the proof is a token, which says nothing of the body.
     pub(super) fn needs_no_body(&self) -> bool {
         self.source.scheme.proof.is_token()
@@ -116,7 +123,8 @@ fn judge(source: &Source, request: &Request) -> Verdict {
         return Verdict::No(Refusal::Unavailable("its keys are the provider's, and are not fetched here".to_owned()));
     }
     match verifier.check(request, request.received_at) {
-        Ok(_) => Verdict::Matches,
+        Ok(Genuine::Event(_)) => Verdict::Matches,
+        Ok(_) => Verdict::Answers,
         Err(
             refusal @ (Refusal::Malformed(_)
             | Refusal::NotGenuine(Why::TooOld { .. } | Why::TooNew { .. } | Why::TimestampMalformed(_))),

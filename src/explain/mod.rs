@@ -104,6 +104,18 @@ pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKe
     if let Some(finding) = moment::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
         return only(finding);
     }
+    if standing::has_lost_its_proof(source, &refused.request()) {
+        return only(Finding::new(
+            "Its proof is good for other deliveries too, so it was not kept, and nothing can be tried on it.",
+            format!("Look at the reason: {}.", refused.reason),
+        ));
+    }
+    if case.needs_fetched_keys() {
+        return only(Finding::new(
+            "Its signature is checked with keys that are fetched from the provider, and they are not fetched to try changes.",
+            format!("Look at the reason ({}); `hookbox reverify` judges it again with those keys.", refused.reason),
+        ));
+    }
     let mut tried = Vec::new();
     let mut findings = headers::missing(&case);
     if !findings.is_empty() {

@@ -14,6 +14,10 @@ pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
     let is_whole = case.refused.is_whole() || case.needs_no_body();
     match case.judged_by(case.source) {
         Verdict::Matches if is_whole => Some(mended(case)),
+        Verdict::Answers => Some(Finding::new(
+            "It carries no event, and would be answered as things are configured now.",
+            "Have the provider send it again, such as by entering the address once more.",
+        )),
         Verdict::MatchesBut(Refusal::Malformed(fault)) => Some(Finding::new(
             format!("Its signature matches, but {fault}."),
             format!(

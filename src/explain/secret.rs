@@ -35,7 +35,7 @@ pub(super) fn of_another_source(case: &Case<'_>) -> Option<Finding> {
         Verdict::MatchesBut(refusal) => {
             source.provider != case.source.provider && matches!(refusal, Refusal::NotGenuine(_))
         }
-        Verdict::No(_) => false,
+        Verdict::Answers | Verdict::No(_) => false,
     };
     let found = others.find(is_whole)?;
     Some(Finding::new(

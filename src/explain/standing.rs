@@ -9,6 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::body;
 use crate::config::Source;
+use crate::provider::Place;
 use crate::refused::{BODY_PLACE, Refused};
 use crate::request::{Headers, Request};
 use crate::secret::{DigestKey, MASK, Secret};
@@ -38,6 +39,12 @@ pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Sta
             return Standing::Refused("its address is not in the source's `allow_ips`".to_owned());
         }
     }
+    if has_lost_its_proof(source, &request) {
+        return Standing::Left(
+            "its proof was not kept, since it is good for other deliveries too; the provider must send it again"
+                .to_owned(),
+        );
+    }
     match Verifier::new(source).check(&request, refused.received_at) {
         Ok(Genuine::Event(verified)) => Standing::Genuine(Box::new(verified)),
         Ok(_) => Standing::Left("a handshake, which only a provider that waits can be answered".to_owned()),
@@ -47,6 +54,15 @@ pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Sta
         )),
         Err(refusal) => Standing::Refused(refusal.to_string()),
     }
+}
+
+/// Whether a signed token that covers no body stood there: such a one is not kept, and no secret brings it back.
+pub(super) fn has_lost_its_proof(source: &Source, request: &Request) -> bool {
+    let is_gone = |place: &Place| match place {
+        Place::Header(name) => request.headers.all(name).any(|value| value == MASK.as_bytes()),
+        _ => false,
+    };
+    !source.scheme.proof.is_token() && source.scheme.signatures().any(is_gone)
 }
 
 /// Whether the body is as it came. One with a token that nobody knows is taken to be: it is refused for that.

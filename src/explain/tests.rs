@@ -249,6 +249,16 @@ fn an_address_written_otherwise_is_told() {
 }
 
 #[test]
+fn a_handshake_with_another_secret_is_told() {
+    let (ours, theirs) = (source("mine", "slack", &["alpha-secret"]), source("other", "slack", &["beta-secret"]));
+    let request = signed(&theirs, r#"{"type":"url_verification","challenge":"c"}"#, NOW);
+    assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
+    let mended = Source { secrets: vec![Secret::new("beta-secret")], ..ours };
+    let explanation = explain(&kept(&request, &mended), &[Arc::new(mended)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("carries no event"), "{explanation:?}");
+}
+
+#[test]
 fn a_time_in_another_unit_is_told() {
     let timed = "algorithm = 'hmac-sha256'\nsigned_content = '{timestamp}.{body}'\ntimestamp = 'header:X-At'";
     let (seconds, millis) = (custom(timed), custom(&format!("{timed}\ntimestamp_unit = 'ms'")));
@@ -338,6 +348,16 @@ fn what_was_turned_away_for_other_reasons_is_told() {
 }
 
 #[test]
+fn keys_that_are_fetched_are_not_fetched_to_explain() {
+    let sns = source("mine", "aws-sns", &[]);
+    let request = signed(&source("mine", "github", &["x-secret"]), BODY, NOW);
+    let refused = Refused { reason: "why not".to_owned(), ..kept(&request, &source("mine", "github", &["y-secret"])) };
+    let explanation = explain(&refused, &[Arc::new(sns)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("fetched from the provider"), "{explanation:?}");
+    assert!(explanation.findings[0].change.contains("why not"), "{explanation:?}");
+}
+
+#[test]
 fn where_nothing_matches_it_says_what_was_tried() {
     let github = source("mine", "github", &["hunter2"]);
     let request = signed(&source("mine", "github", &["nobody knows"]), BODY, NOW);
@@ -366,7 +386,12 @@ fn walk() -> Vec<(Source, Source, Request)> {
         let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
         let scheme = Scheme::from_row(&provider::Row { field, ..row.clone() }).unwrap();
         let needs = scheme.needs();
-        if needs.public_key || scheme.proof.is_asymmetric() {
+        let is_kept = scheme.proof.is_token()
+            || scheme.covers_body()
+            || !scheme.token_headers().iter().any(
+                |name| matches!(&scheme.signature, provider::Place::Header(own) if own.eq_ignore_ascii_case(name)),
+            );
+        if needs.public_key || scheme.proof.is_asymmetric() || !is_kept {
             continue;
         }
         let ours = Source {
@@ -416,4 +441,21 @@ fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kep
         let what: Vec<_> = explanation.findings.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(what, ["It matches the secret of `other`."], "{}", sources[0].provider);
     }
+}
+
+#[test]
+fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
+    let row = toml::from_str::<provider::Row>(
+        "signature = 'header:Authorization'\nsyntax = 'prefixed'\nprefix = 'Bearer '\nalgorithm = 'jwt'\n\
+         jwt_algorithms = ['HS256']\nbody_unsigned = true\nevent_id = ['body']",
+    );
+    let Ok(scheme) = Scheme::from_row(&row.unwrap()) else { panic!("the row is whole") };
+    let push = Source { scheme: scheme.into(), ..source("mine", "github", &["hunter2"]) };
+    let mut request = signed(&source("mine", "github", &["x-secret"]), BODY, NOW);
+    request.headers.push("Authorization", b"Bearer aaa.bbb.ccc");
+    let refused = kept(&request, &push);
+    assert!(!refused.headers.contains("aaa.bbb.ccc"), "{}", refused.headers);
+    assert!(matches!(stand(&refused, &push, Some(&key())), Standing::Left(_)));
+    let explanation = explain(&refused, &[Arc::new(push)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("was not kept"), "{explanation:?}");
 }

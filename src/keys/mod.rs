@@ -9,7 +9,7 @@ mod fetch;
 mod public;
 mod ring;
 #[cfg(test)]
-pub(crate) mod sample;
+pub(crate) mod tests;
 
 pub use address::{Address, Base, Hosts, Pin};
 pub use public::{Kind, PublicKey};

@@ -22,9 +22,9 @@ const FAILURE_AGE: Duration = Duration::from_secs(10);
 /// How often a set may be fetched again for a key that it does not have; also the span of [`MAX_FETCHES`].
 const MINUTE: Duration = Duration::from_secs(60);
 /// Fetches of one source within a minute.
-const MAX_FETCHES: usize = 20;
+pub(super) const MAX_FETCHES: usize = 20;
 /// Addresses kept for one source.
-const MAX_ENTRIES: usize = 32;
+pub(super) const MAX_ENTRIES: usize = 32;
 /// Requests that may wait for a fetch under way.
 const MAX_WAITING: usize = 64;
 
@@ -179,6 +179,11 @@ impl KeyRing {
         Ok(state)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -251,6 +256,3 @@ impl Drop for UnderWay<'_> {
 fn is_within(instant: Millis, span: Duration, now: Millis) -> bool {
     u128::from(now.0.abs_diff(instant.0)) < span.as_millis()
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,6 +13,7 @@ mod parse;
 mod parse_proof;
 mod place;
 mod pointer;
+mod private;
 mod proof;
 mod public_key;
 mod row;

@@ -14,8 +14,8 @@ use super::proof::{Code, Proof, Signed};
 use super::selector::{EventId, EventType, Selector};
 use super::template::Segment;
 
-/// Headers that carry tokens whatever the provider, in lower case.
-const ALWAYS_TOKENS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+/// Stands for the source's `key_id` where a list's field is named after it.
+const KEY_ID: &str = "{key_id}";
 
 /// How a provider proves itself, and where it puts what matters.
 #[derive(Debug, Clone)]
@@ -211,7 +211,7 @@ impl Scheme {
                 || uses(&[Segment::KeyId])
                 || code == Some(Code::PayPal)
                 || handshake.is_some_and(|needs| needs.key_id)
-                || matches!(&self.syntax, Syntax::KvList { field, .. } if field == "{key_id}"),
+                || matches!(&self.syntax, Syntax::KvList { field, .. } if field == KEY_ID),
             api_key: uses(&[Segment::ApiKey]),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
             topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
@@ -219,6 +219,16 @@ impl Scheme {
             keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
+    }
+
+    /// The same scheme for a source whose key has this name, where the name is part of the syntax.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: &str) -> Self {
+        match &mut self.syntax {
+            Syntax::KvList { field, .. } if field == KEY_ID => key_id.clone_into(field),
+            _ => {}
+        }
+        self
     }
 
     /// Every place that may hold the signature.
@@ -235,28 +245,6 @@ impl Scheme {
     pub fn header_names<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let aliases = self.header_aliases.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name));
         std::iter::once(name).chain(aliases.flat_map(|(_, names)| names.iter().map(String::as_str)))
-    }
-
-    /// Lower-case names of headers whose values are secret: they are stored as `***`.
-    #[must_use]
-    pub fn token_headers(&self) -> Vec<String> {
-        let own = self.signature_headers().filter(|_| self.proof.is_token());
-        distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own))
-    }
-
-    /// Lower-case names of headers that carry signatures or tokens: they are never handed to handlers.
-    #[must_use]
-    pub fn private_headers(&self) -> Vec<String> {
-        let own = self.token_headers().into_iter().chain(self.signature_headers());
-        distinct(own.chain(self.further_private.iter().cloned()))
-    }
-
-    fn signature_headers(&self) -> impl Iterator<Item = String> {
-        self.signatures().flat_map(|place| match place {
-            Place::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
-            Place::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
-            _ => Vec::new(),
-        })
     }
 
     /// Whether the provider sends forms rather than JSON.
@@ -283,14 +271,4 @@ impl Scheme {
             _ => None,
         }
     }
-}
-
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut kept = Vec::new();
-    for name in names {
-        if !kept.contains(&name) {
-            kept.push(name);
-        }
-    }
-    kept
 }

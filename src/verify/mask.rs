@@ -123,8 +123,8 @@ impl Verifier {
 
     fn is_token_header(&self, name: &str) -> bool {
         let is_listed = self.tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
-        // A signature in `Authorization` is bound to its body, and is needed to judge it again.
-        let is_needed = self.reads_header(name) && (!is_listed || !self.scheme.proof.is_token());
+        // A signature in `Authorization` that is bound to its body can be kept, and is needed to judge it again.
+        let is_needed = self.reads_header(name) && (!is_listed || self.scheme.covers_body());
         (is_listed || sounds_secret(name)) && !is_needed
     }
 

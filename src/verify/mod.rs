@@ -8,6 +8,7 @@ mod age;
 mod case;
 mod claim;
 mod content;
+mod document;
 mod draft;
 mod form;
 mod handshake;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::delivery::Rendered;
+use crate::support::delivery::{Delivery, Rendered};
 use crate::support::script::waits_for;
 use crate::support::wire::{Reply, Wire};
 use crate::support::{Hookbox, Running, github, until};
@@ -160,8 +160,7 @@ fn too_much_in_flight_is_503_until_there_is_room() {
         .start();
     let large = || github::push().with_body(format!("\"{}\"", "x".repeat(50_000)));
     let first = large().render();
-    let mut half = Wire::begin(hookbox.hooks(), &first, 40_000).unwrap();
-    assert_unavailable(&hookbox.send(&large()));
+    let mut half = begin_and_be_in_the_way(&hookbox, &first, &large);
     half.write(&first.body[40_000..]).unwrap();
     assert_eq!(half.reply().unwrap().status, 200, "what was already coming in is stored");
     until("200 again", || (hookbox.send(&large()).status == 200).then_some(()));
@@ -176,8 +175,7 @@ fn a_client_that_gives_up_frees_what_it_held() {
         .expect_warning("deliveries get 503: too many bytes")
         .start();
     let large = || github::push().with_body(format!("\"{}\"", "x".repeat(50_000)));
-    let half = Wire::begin(hookbox.hooks(), &large().render(), 40_000).unwrap();
-    assert_unavailable(&hookbox.send(&large()));
+    let half = begin_and_be_in_the_way(&hookbox, &large().render(), &large);
     half.close();
     until("200 again", || (hookbox.send(&large()).status == 200).then_some(()));
 }
@@ -214,6 +212,20 @@ fn too_many_pending_jobs_are_503_until_some_are_done() {
     assert_eq!(hookbox.send(&stored[0]).status, 200, "what is stored already is a duplicate all the same");
     stored.iter().for_each(|push| hookbox.open_gate(&push.id));
     until("200 again", || (hookbox.send(&github::push()).status == 200).then_some(()));
+}
+
+/// Sends 40,000 bytes of a body; once they have been received, another large one is turned away. Only what has been
+/// received counts, so whichever of the two is read first is the one in the way.
+fn begin_and_be_in_the_way(hookbox: &Running, first: &Rendered, other: &dyn Fn() -> Delivery) -> Wire {
+    until("the first to be in the way", || {
+        let half = Wire::begin(hookbox.hooks(), first, 40_000).unwrap();
+        let reply = hookbox.send(&other());
+        if reply.status == 200 {
+            return None;
+        }
+        assert_unavailable(&reply);
+        Some(half)
+    })
 }
 
 /// Sends a request in chunks, as far as the server takes them, and reads the answer.

@@ -115,6 +115,23 @@ fn a_flood_is_counted_and_ten_a_second_are_kept() {
 }
 
 #[test]
+fn a_flood_costs_one_commit_per_tick_and_deliveries_go_on() {
+    let hookbox = Hookbox::new().start();
+    let watcher = hookbox.inbox.writer();
+    let version = || watcher.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    let started = std::time::Instant::now();
+    let (mut last, mut commits) = (version(), 0);
+    while started.elapsed() < Duration::from_millis(1600) {
+        assert_eq!(hookbox.send(&github::push().forged()).status, 401);
+        let now = version();
+        commits += u32::from(now != last);
+        last = now;
+    }
+    assert!((1..=5).contains(&commits), "{commits} commits in 1.6 s");
+    hookbox.deliver(github::push());
+}
+
+#[test]
 fn what_is_genuine_since_the_configuration_was_mended_is_taken_in_and_runs_within_a_second() {
     let mut hookbox = Hookbox::new()
         .source("github", "provider = \"github\"\nsecret = \"not yet\"")

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::sample::{Provider, RSA, certificate, jwk, rsa, set};
+use crate::keys::tests::provider::{Provider, RSA, certificate, jwk, rsa, set};
 use crate::provider::{Scheme, find};
 use crate::request::{Headers, Request};
 use crate::secret::Secret;

@@ -102,7 +102,7 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
         path: "/hooks/here".to_owned(),
         secrets,
         public_keys: public_keys.unwrap_or_default(),
-        key_ids: if needs.key_id { vec![Secret::new("key-1")] } else { Vec::new() },
+        key_ids: if scheme.key_id.is_some() { vec![Secret::new("key-1")] } else { Vec::new() },
         api_key: needs.api_key.then(|| Secret::new("api-1")),
         verify_token: needs.verify_token.then(|| Secret::new("token-1")),
         topics: Vec::new(),
@@ -116,8 +116,7 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
 }
 
 pub(super) fn scheme_of(row: &Row) -> Scheme {
-    let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
-    Scheme::from_row(&Row { field, ..row.clone() }).unwrap()
+    Scheme::from_row(row).unwrap().with_key_id("key-1")
 }
 
 pub(super) fn private_key(scheme: &Scheme) -> Option<Secret> {

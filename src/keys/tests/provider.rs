@@ -15,7 +15,7 @@ use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 
-use super::Base;
+use crate::keys::Base;
 
 /// Made once for all tests.
 pub(crate) static RSA: LazyLock<RsaPrivateKey> = LazyLock::new(rsa);

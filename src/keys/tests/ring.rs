@@ -1,8 +1,10 @@
 //! Fetching, keeping and fetching again, against a provider on this machine.
 
-use super::*;
-use crate::keys::sample::{Provider, RSA, certificate, jwk, rsa, set};
-use crate::keys::{Hosts, Kind, Pin};
+use super::provider::{Provider, RSA, certificate, jwk, rsa, set};
+use crate::clock::Millis;
+use crate::keys::ring::{KeyError, KeyRing, MAX_ENTRIES, MAX_FETCHES};
+use crate::keys::{Address, Base, Hosts, Kind, Pin};
+use std::time::Duration;
 
 /// 2023-11-14T22:13:20Z
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -176,7 +178,7 @@ fn strangers_can_neither_fill_the_ring_nor_make_it_fetch_without_end() {
     for name in 100..400 {
         unavailable(fetch(name, later(i64::try_from(name).unwrap())));
     }
-    assert!(ring.lock().entries.len() <= MAX_ENTRIES);
+    assert!(ring.len() <= MAX_ENTRIES);
     let before = provider.requests();
     assert!(ring.set(URL, Some("a"), later(500)).is_ok());
     assert_eq!(provider.requests(), before);
