@@ -60,6 +60,11 @@ impl Headers {
         })
     }
 
+    /// Likewise, names as the bytes they came in.
+    pub fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (&self.text[field.start..field.name_end], &self.text[field.name_end..field.end]))
+    }
+
     /// Every value under a name, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let is_named =

@@ -9,30 +9,36 @@ use crate::secret::MASK;
 
 /// The object's text; `tokens` are lower-case names whose values become `***`.
 pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {
-    let fields: Vec<(&str, &[u8])> = headers.iter().collect();
-    let mut json = String::with_capacity(1024);
-    json.push('{');
+    let fields: Vec<(&[u8], &[u8])> = headers.raw().collect();
+    let mut json = Vec::with_capacity(1024);
+    json.push(b'{');
     for (place, (name, value)) in fields.iter().enumerate() {
-        let is_same = |(other, _): &&(&str, &[u8])| other.eq_ignore_ascii_case(name);
+        let is_same = |(other, _): &&(&[u8], &[u8])| is_named(other, name);
         if fields[..place].iter().any(|field| is_same(&field)) {
             continue;
         }
-        json.push_str(if place == 0 { "\"" } else { ",\"" });
-        push_escaped(&mut json, name.as_bytes());
-        json.push_str("\":\"");
-        if tokens.iter().any(|token| token.eq_ignore_ascii_case(name)) {
-            json.push_str(MASK);
+        json.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
+        push_escaped(&mut json, name);
+        json.extend_from_slice(b"\":\"");
+        if tokens.iter().any(|token| is_named(token.as_bytes(), name)) {
+            json.extend_from_slice(MASK.as_bytes());
         } else {
             push_escaped(&mut json, value);
             for (_, further) in fields[place + 1..].iter().filter(is_same) {
-                json.push_str(", ");
+                json.extend_from_slice(b", ");
                 push_escaped(&mut json, further);
             }
         }
-        json.push('"');
+        json.push(b'"');
     }
-    json.push('}');
-    json
+    json.push(b'}');
+    // Only UTF-8 was put together; whether it is has to be looked at once, not for every part.
+    String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Names of different lengths are told apart without a call.
+fn is_named(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.eq_ignore_ascii_case(other)
 }
 
 /// A header's bytes as text.
@@ -40,12 +46,16 @@ pub(super) fn text_of(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| value.iter().map(|byte| char::from(*byte)).collect(), str::to_owned)
 }
 
-fn push_escaped(json: &mut String, value: &[u8]) {
-    match std::str::from_utf8(value) {
-        Ok(text) if is_plain(value) => json.push_str(text),
-        Ok(text) => text.chars().for_each(|c| push_char(json, c)),
-        Err(_) => value.iter().for_each(|byte| push_char(json, char::from(*byte))),
+fn push_escaped(json: &mut Vec<u8>, value: &[u8]) {
+    if is_plain(value) {
+        return json.extend_from_slice(value);
     }
+    let mut text = String::with_capacity(value.len() * 2);
+    match std::str::from_utf8(value) {
+        Ok(value) => value.chars().for_each(|c| push_char(&mut text, c)),
+        Err(_) => value.iter().for_each(|byte| push_char(&mut text, char::from(*byte))),
+    }
+    json.extend_from_slice(text.as_bytes());
 }
 
 /// Folded over every byte rather than left early, which the compiler turns into vector instructions.
