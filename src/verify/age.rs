@@ -40,7 +40,11 @@ pub(super) fn read(text: &[u8], unit: Unit) -> Option<i64> {
         Unit::Seconds => number().map(|seconds| seconds.saturating_mul(1000)),
         Unit::Millis => number(),
         Unit::Rfc3339 => text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond),
+        // A text with a zone means what it says; the bare date and time, UTC.
         Unit::NaiveUtc => {
+            if let Ok(instant) = text.parse::<Timestamp>() {
+                return Some(instant.as_millisecond());
+            }
             let local = text.parse::<jiff::civil::DateTime>().ok()?;
             local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|instant| instant.timestamp().as_millisecond())
         }
@@ -79,6 +83,14 @@ mod tests {
         assert_eq!(judge("2023-11-14T22:13:20Z", Unit::Rfc3339), Ok(()));
         assert_eq!(judge("2023-11-15T00:13:20+02:00", Unit::Rfc3339), Ok(()));
         assert!(matches!(judge("2023-11-14T22:03:20Z", Unit::Rfc3339), Err(Why::TooOld { .. })));
+    }
+
+    #[test]
+    fn a_time_that_may_go_without_a_zone_counts_with_its_zone_where_it_has_one() {
+        for text in ["2023-11-14T22:13:20", "2023-11-14T22:13:20.5Z", "2023-11-15T03:13:20+05:00"] {
+            assert_eq!(judge(text, Unit::NaiveUtc), Ok(()), "{text}");
+        }
+        assert!(matches!(judge("2023-11-14T22:13:20+05:00", Unit::NaiveUtc), Err(Why::TooOld { .. })));
     }
 
     #[test]

@@ -38,6 +38,8 @@ impl<'a> Claim<'a> {
 
 /// Items of a list, without the white space that some senders put around them.
 fn items<'a>(written: &'a str, item_separator: &str, kv_separator: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    // A separator such as `, ` is read without its blank as well.
+    let item_separator = Some(item_separator.trim_end()).filter(|bare| !bare.is_empty()).unwrap_or(item_separator);
     split(written, item_separator).filter_map(move |item| {
         let item = item.trim_ascii();
         match kv_separator.as_bytes() {
