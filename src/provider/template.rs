@@ -10,7 +10,7 @@ use super::selector::header_name;
 const PLACEHOLDERS: &str = "the placeholders are {body}, {timestamp}, {url}, {method}, {path}, {secret}, {header.NAME}, \
     {query.NAME}, {form.FIELD}, {form_sorted}, {form_received}, {json./POINTER}, {item./POINTER}, \
     {form_json.FIELD./POINTER}, {sigfield.NAME}, {api_key}, {key_id}, {url_with_body_hash.NAME}, {sha256_hex(body)}, \
-    {sha256_base64(body)}, {sha256_hex(url)}, {json_string(body)}, {ascii(body)}, {lower(…)}, and {?…} around what may \
+    {sha256_base64(body)}, {sha256_hex(url)}, {json_string(body)}, {ascii(body)}, {ascii_slashes(body)}, {lower(…)}, and {?…} around what may \
     be absent";
 
 /// A piece of what is signed.
@@ -65,6 +65,8 @@ pub enum Segment {
     BodyJsonString,
     /// `{ascii(body)}`: the body with what is not ASCII as JSON escapes.
     BodyAscii,
+    /// `{ascii_slashes(body)}`: likewise with U+007F, and `/` with a backslash before it unless it has one.
+    BodyAsciiSlashes,
     /// `{lower(…)}`: another one in lower case.
     Lower(Box<Segment>),
     /// `{?…}`: nothing, where a placeholder within finds nothing.
@@ -95,6 +97,7 @@ impl Segment {
                 | Self::BodySha256Base64
                 | Self::BodyJsonString
                 | Self::BodyAscii
+                | Self::BodyAsciiSlashes
         )
     }
 }
@@ -153,6 +156,7 @@ fn placeholder(written: &str) -> Result<Segment, String> {
             ("sha256_hex", "url") => Ok(Segment::UrlSha256Hex),
             ("json_string", "body") => Ok(Segment::BodyJsonString),
             ("ascii", "body") => Ok(Segment::BodyAscii),
+            ("ascii_slashes", "body") => Ok(Segment::BodyAsciiSlashes),
             _ => Err(unknown()),
         };
     }

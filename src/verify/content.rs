@@ -78,6 +78,7 @@ fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Re
         Segment::BodySha256Base64 => text(STANDARD.encode(Sha256::digest(&request.body))),
         Segment::BodyJsonString => json_string(case),
         Segment::BodyAscii => Ok(ascii(&request.body)),
+        Segment::BodyAsciiSlashes => Ok(ascii_slashes(&request.body)),
         Segment::Lower(inner) => piece(case, inner, filling).map(|bytes| Cow::Owned(bytes.to_ascii_lowercase())),
         Segment::Optional(_) => Ok(Cow::default()),
     }
@@ -119,25 +120,38 @@ fn json_string<'a>(case: &Case<'a>) -> Result<Cow<'a, [u8]>, Why> {
     Ok(Cow::Owned(serde_json::Value::from(text).to_string().into_bytes()))
 }
 
-/// What is not ASCII becomes JSON escapes, as some senders' serializers do before they sign.
+/// The body with what is not ASCII as JSON escapes.
 fn ascii(body: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(body) {
         Ok(text) if !text.is_ascii() => {
             let mut escaped = String::with_capacity(text.len() * 2);
-            for c in text.chars() {
-                if c.is_ascii() {
-                    escaped.push(c);
-                } else {
-                    let mut units = [0; 2];
-                    // Writing to a String cannot fail.
-                    c.encode_utf16(&mut units)
-                        .iter()
-                        .for_each(|unit| write!(escaped, "\\u{unit:04x}").unwrap_or_default());
-                }
-            }
+            text.chars().for_each(|c| if c.is_ascii() { escaped.push(c) } else { push_escape(&mut escaped, c) });
             Cow::Owned(escaped.into_bytes())
         }
         _ => Cow::Borrowed(body),
+    }
+}
+
+/// Likewise with U+007F, and with a backslash before every slash that has none.
+fn ascii_slashes(body: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(body) else { return Cow::Borrowed(body) };
+    let mut escaped = String::with_capacity(text.len() * 2);
+    let mut before = None;
+    for c in text.chars() {
+        match c {
+            '/' if before != Some('\\') => escaped.push_str("\\/"),
+            '\0'..='\u{7e}' => escaped.push(c),
+            _ => push_escape(&mut escaped, c),
+        }
+        before = Some(c);
+    }
+    Cow::Owned(escaped.into_bytes())
+}
+
+fn push_escape(escaped: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a String cannot fail.
+        write!(escaped, "\\u{unit:04x}").unwrap_or_default();
     }
 }
 

@@ -58,9 +58,10 @@ fn signalwire_keeps_repeated_values_in_the_order_received() {
 fn box_signs_with_either_key_and_perhaps_in_ascii() {
     let source = known("box", &["one", "two"]);
     let at = "2023-11-14T22:13:20Z";
-    let body = r#"{"id":"1","trigger":"é😀"}"#;
-    let ascii = r#"{"id":"1","trigger":"\u00e9\ud83d\ude00"}"#;
-    for signed in [body, ascii] {
+    let body = r#"{"id":"1","trigger":"é😀","url":"a/b\/c"}"#;
+    let ascii = r#"{"id":"1","trigger":"\u00e9\ud83d\ude00","url":"a/b\/c"}"#;
+    let slashes = r#"{"id":"1","trigger":"\u00e9\ud83d\ude00","url":"a\/b\/c"}"#;
+    for signed in [body, ascii, slashes] {
         for (name, key) in [("BOX-SIGNATURE-PRIMARY", "one"), ("BOX-SIGNATURE-SECONDARY", "two")] {
             let signature = base64(&made(&source, key.as_bytes(), &[signed.as_bytes(), at.as_bytes()]));
             let headers = [
