@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-pub(crate) fn measure(path: &Path, batch: usize, span: Duration) -> f64 {
+pub(crate) fn measure(path: &Path, (batch, bytes): (usize, usize), span: Duration) -> f64 {
     let inbox = Connection::open(path).expect("a database");
     inbox
         .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -4096;")
         .expect("settings");
     inbox.execute_batch(include_str!("../../schema.sql")).expect("the schema");
-    let body = crate::load::body();
+    let body = crate::load::body(bytes);
     let headers = r#"{"host":"127.0.0.1","content-type":"application/json","x-github-event":"push","x-github-delivery":"00000000-0000-0000-0000-000000000000","x-hub-signature-256":"sha256=0000000000000000000000000000000000000000000000000000000000000000"}"#;
     let sha256 = [7_u8; 32];
     let began = Instant::now();

@@ -14,6 +14,7 @@ pub(crate) struct Load<'a> {
     pub(crate) address: String,
     pub(crate) connections: usize,
     pub(crate) span: Duration,
+    pub(crate) bytes: usize,
     pub(crate) secret: &'a str,
 }
 
@@ -55,7 +56,7 @@ impl Load<'_> {
             .map(|_| {
                 let (next, latencies) = (next.clone(), latencies.clone());
                 let (address, span) = (self.address.clone(), self.span);
-                let (mut request, id_at) = request(self.secret);
+                let (mut request, id_at) = request(self.secret, self.bytes);
                 tokio::task::spawn_local(async move {
                     let mut stream = TcpStream::connect(address).await.expect("it listens");
                     stream.set_nodelay(true).expect("no delay");
@@ -96,17 +97,17 @@ pub(crate) fn id(n: u64) -> String {
     )
 }
 
-/// About what GitHub sends for a small event: 2 KiB.
-pub(crate) fn body() -> Vec<u8> {
-    let filler = "x".repeat(1900);
+/// JSON of about that many bytes; a small event of GitHub's has 2 KiB, one of many others 300 bytes.
+pub(crate) fn body(bytes: usize) -> Vec<u8> {
+    let filler = "x".repeat(bytes.saturating_sub(100));
     format!(
         r#"{{"ref":"refs/heads/main","action":"opened","repository":{{"full_name":"octo/hello"}},"filler":"{filler}"}}"#
     )
     .into_bytes()
 }
 
-fn request(secret: &str) -> (Vec<u8>, usize) {
-    let body = body();
+fn request(secret: &str, bytes: usize) -> (Vec<u8>, usize) {
+    let body = body(bytes);
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
     mac.update(&body);
     let signature = hex::encode(mac.finalize().into_bytes());

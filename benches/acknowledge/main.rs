@@ -1,7 +1,7 @@
 //! Durable acknowledgements per second, beside what bounds them, in one run: bare SQLite with the same rows in the
 //! same batches, and a bare endpoint that verifies and stores nothing. Prints ratios; absolute figures are this machine's.
 //!
-//! `cargo bench --bench acknowledge [-- --seconds 5 --connections 64]`
+//! `cargo bench --bench acknowledge [-- --seconds 5 --connections 64 --bytes 2000]`
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
 
@@ -19,12 +19,13 @@ const SECRET: &str = "a secret of the benchmark";
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (mut seconds, mut connections) = (5, 64);
+    let (mut seconds, mut connections, mut bytes) = (5, 64, 2000);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--endpoint" => return endpoint::serve(),
             "--seconds" => seconds = arguments.next().and_then(|n| n.parse().ok()).expect("--seconds N"),
             "--connections" => connections = arguments.next().and_then(|n| n.parse().ok()).expect("--connections N"),
+            "--bytes" => bytes = arguments.next().and_then(|n| n.parse().ok()).expect("--bytes N"),
             _ => {}
         }
     }
@@ -32,7 +33,7 @@ fn main() {
     let folder = tempfile::Builder::new().prefix("hookbox-bench-").tempdir_in(bench_folder()).expect("a folder");
 
     let (endpoint, address) = start_endpoint();
-    let bare = Load { address, connections, span, secret: SECRET }.run();
+    let bare = Load { address, connections, span, bytes, secret: SECRET }.run();
     stop(endpoint);
     println!(
         "verify only        {:>9.0}/s   p50 {:>6.2} ms  p99 {:>6.2} ms",
@@ -41,12 +42,12 @@ fn main() {
         bare.ms(0.99)
     );
 
-    let ceiling = ceiling::measure(&folder.path().join("ceiling.db"), connections, span);
+    let ceiling = ceiling::measure(&folder.path().join("ceiling.db"), (connections, bytes), span);
     println!("bare SQLite        {ceiling:>9.0}/s   transactions of {connections}, synchronous=FULL");
 
     let hookbox = start_hookbox(folder.path());
     let idle = memory_kib(hookbox.child.id());
-    let stored = Load { address: hookbox.address.clone(), connections, span, secret: SECRET }.run();
+    let stored = Load { address: hookbox.address.clone(), connections, span, bytes, secret: SECRET }.run();
     let loaded = memory_kib(hookbox.child.id());
     println!(
         "hookbox            {:>9.0}/s   p50 {:>6.2} ms  p99 {:>6.2} ms",
