@@ -51,12 +51,12 @@ impl App {
         let routes = Routes::new(&config.handlers)?;
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
         let reloads = Arc::new(Reloads::default());
-        // Addresses first: where one is taken, no handler has run yet.
         inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources);
         let kept_back =
             OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(config.dispatch.workers).unwrap_or(0);
         let connections = raise_descriptor_limit().saturating_sub(kept_back);
+        // Addresses first: where one is taken, no handler has run yet.
         let listener = Listener::start(&config.server, endpoints, inbox.clone(), connections)?;
         let admin = Admin::start(&config.admin, inbox.clone(), reloads.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())

@@ -2,9 +2,8 @@
 //!
 //! While one commit syncs, the next batch gathers. Whoever comes alone is written at once; only a batch that is smaller
 //! than the last one waits for the others, for a small share of what a commit takes here, since each commit costs the
-//! same however many it answers. A batch that fails for one command's sake is
-//! taken apart and each command gets a transaction of its own. A failed sync is never tried again: what it left on the
-//! disk is unknown, so hookbox ends (an error for want of space is told apart, and only refuses).
+//! same however many it answers. A batch that fails for one command's sake is taken apart. A failed sync is never tried
+//! again: what it left on the disk is unknown, so hookbox ends (for want of space it only refuses).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +32,6 @@ const MAX_BATCH_BYTES: usize = 16 << 20;
 const TICK: Duration = Duration::from_millis(500);
 /// Frames in the WAL beyond which a commit moves them into the database: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4096;
-
 /// How long a write waits for another process once hookbox is stopping.
 const BUSY_TIMEOUT_AT_THE_END: Duration = Duration::from_millis(500);
 /// The longest commit that is taken as a measure, so that nobody waits for more than an eighth of it.
@@ -206,9 +204,7 @@ impl Writer {
                     }
                     reply(&answer, Ok(turned));
                 }
-                (Command::Learn(lesson), Written::Learned(learned)) => {
-                    lesson.answer(learned, &self.shared.lessons);
-                }
+                (Command::Learn(lesson), Written::Learned(learned)) => lesson.answer(learned, &self.shared.lessons),
                 (Command::Durability(durability), _) => self.set_durability(durability),
                 (Command::Accept(_) | Command::Learn(_) | Command::Turn(..), _) => {
                     log::error!("a command was answered as another")
@@ -269,6 +265,10 @@ impl Writer {
 
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     fn finish(mut self) {
+        if self.shared.failed.load(Ordering::Relaxed) {
+            // A checkpoint, and SQLite's own when it closes, would try the failed sync again. The next start recovers.
+            return std::mem::forget(self.connection);
+        }
         if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
         }
