@@ -3,7 +3,7 @@
 -- Nothing here needs more than sqlite3 3.40.
 
 PRAGMA application_id = 1752133474; -- 0x686f6f62, "hoob": this file is a hookbox inbox
-PRAGMA user_version = 2;            -- the version of this schema
+PRAGMA user_version = 3;            -- the version of this schema
 
 -- One row per event: what happened, once, however often it was delivered. Small, so that listing never touches bodies.
 CREATE TABLE events (
@@ -53,6 +53,7 @@ CREATE INDEX jobs_due     ON jobs (handler, run_at) WHERE state = 'pending' AND 
 CREATE INDEX jobs_suspect ON jobs (handler, run_at) WHERE state = 'pending' AND lost > 0;
 CREATE INDEX jobs_running ON jobs (handler)         WHERE state = 'running';
 CREATE INDEX jobs_dead    ON jobs (finished_at)     WHERE state = 'dead';
+CREATE INDEX jobs_keyed   ON jobs (handler, order_key, event_seq) WHERE order_key IS NOT NULL AND state IN ('pending', 'running');
 
 -- The ledger: one row per run of a job, written before the handler starts and completed when it has ended.
 CREATE TABLE attempts (
@@ -63,8 +64,9 @@ CREATE TABLE attempts (
   ending       TEXT CHECK (ending IN ('succeeded', 'failed', 'timeout', 'dead', 'deferred', 'broken', 'starved',
                                       'stopped', 'lost', 'skipped')),
   exit_code    INTEGER,                                      -- NULL unless the process exited by itself
+  http_status  INTEGER,                                      -- NULL unless the handler's URL answered
   signal       INTEGER,                                      -- NULL unless a signal ended it
-  stdout       BLOB,                                         -- up to 16 KiB: all of it, or the first 4 KiB and the last 12 KiB
+  stdout       BLOB,                                         -- up to 16 KiB: all of it, or the first 4 KiB and the last 12 KiB; a URL's answer: the first 64 KiB
   stderr       BLOB,                                         -- likewise
   stdout_bytes INTEGER NOT NULL DEFAULT 0,                   -- how much was written in all
   stderr_bytes INTEGER NOT NULL DEFAULT 0,
@@ -74,6 +76,14 @@ CREATE TABLE attempts (
 ) STRICT;
 
 CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;
+
+-- What a handler with `respond` had to say to the provider: a duplicate gets the same answer.
+CREATE TABLE answers (
+  event_seq    INTEGER PRIMARY KEY REFERENCES events (seq) ON DELETE CASCADE,
+  status       INTEGER NOT NULL CHECK (status BETWEEN 200 AND 299),
+  content_type TEXT,                                         -- NULL when the handler names none
+  body         BLOB    NOT NULL                              -- at most 64 KiB
+) STRICT;
 
 -- Dedup keys of events that are gone: forgetting a body must not reopen the door to a replay.
 CREATE TABLE keys (

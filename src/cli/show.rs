@@ -117,6 +117,9 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     if let Some(code) = attempt.exit_code {
         write!(out, ", exit status {code}")?;
     }
+    if let Some(status) = attempt.http_status {
+        write!(out, ", HTTP status {status}")?;
+    }
     if let Some(signal) = attempt.signal {
         write!(out, ", signal {signal}")?;
     }

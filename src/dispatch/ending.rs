@@ -26,6 +26,7 @@ pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Fini
         started_at,
         finished_at,
         exit_code,
+        http_status: None,
         signal,
         stdout: (stdout.kept, stdout.total),
         stderr: (stderr.kept, stderr.total),

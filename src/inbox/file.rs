@@ -18,9 +18,10 @@ pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 /// `PRAGMA application_id` of an inbox: "hoob".
 pub(super) const APPLICATION_ID: i32 = 0x686f_6f62;
 /// `PRAGMA user_version` of [`SCHEMA`].
-pub(super) const SCHEMA_VERSION: i32 = 2;
+pub(super) const SCHEMA_VERSION: i32 = 3;
 /// The steps from version N+1 to N+2, at index N.
-const UPGRADES: &[&str] = &[concat!(include_str!("upgrade/2.sql"), include_str!("upgrade/2_learning.sql"))];
+const UPGRADES: &[&str] =
+    &[concat!(include_str!("upgrade/2.sql"), include_str!("upgrade/2_learning.sql")), include_str!("upgrade/3.sql")];
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a start waits for another process that writes.

@@ -21,7 +21,7 @@ impl Finished {
         connection
             .prepare_cached(
                 "UPDATE attempts SET started_at = ?3, finished_at = ?4, ending = ?5, exit_code = ?6, signal = ?7,
-                        stdout = ?8, stdout_bytes = ?9, stderr = ?10, stderr_bytes = ?11, note = ?12
+                        stdout = ?8, stdout_bytes = ?9, stderr = ?10, stderr_bytes = ?11, note = ?12, http_status = ?13
                  WHERE job_id = ?1 AND number = ?2 AND ending IS NULL",
             )?
             .execute(rusqlite::params![
@@ -37,6 +37,7 @@ impl Finished {
                 self.stderr.0,
                 self.stderr.1,
                 self.note,
+                self.http_status,
             ])?;
         self.forget_old_output(connection)?;
         Ok(is_ours)

@@ -62,6 +62,8 @@ pub struct Finished {
     pub finished_at: Millis,
     /// The status it exited with.
     pub exit_code: Option<i32>,
+    /// Status of its answer, if its URL gave one.
+    pub http_status: Option<u16>,
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// What is kept of its output, and how many bytes it wrote in all.

@@ -141,6 +141,8 @@ pub struct Attempt {
     pub ending: Option<Ending>,
     /// `None` unless the process exited by itself.
     pub exit_code: Option<i64>,
+    /// `None` unless the handler's URL answered.
+    pub http_status: Option<i64>,
     /// `None` unless a signal ended it.
     pub signal: Option<i64>,
     /// All of it, or its first 4 KiB and its last 12 KiB.
@@ -158,7 +160,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) const COLUMNS: &str = "a.job_id, a.number, a.started_at, a.finished_at, a.ending, a.exit_code, a.signal, \
+    pub(super) const COLUMNS: &str = "a.job_id, a.number, a.started_at, a.finished_at, a.ending, a.exit_code, a.http_status, a.signal, \
          a.stdout, a.stderr, a.stdout_bytes, a.stderr_bytes, a.note";
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
@@ -173,6 +175,7 @@ impl Attempt {
                 Some(word(row, "ending")?)
             },
             exit_code: row.get("exit_code")?,
+            http_status: row.get("http_status")?,
             signal: row.get("signal")?,
             stdout: row.get("stdout")?,
             stderr: row.get("stderr")?,
