@@ -6,6 +6,7 @@
 mod change;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod event;
 mod events;
@@ -18,6 +19,7 @@ mod jobs;
 mod keygen;
 mod learn;
 mod list;
+mod man;
 mod progress;
 mod providers;
 mod refusals;
@@ -112,6 +114,10 @@ enum Verb {
     Health,
     /// Has the running hookbox read its configuration again
     Reload,
+    /// Prints what a shell needs to complete hookbox's command line
+    Completions(completions::Args),
+    /// Prints the man page; into a folder, one for each verb as well
+    Man(man::Args),
 }
 
 /// Does what the command line says.
@@ -146,6 +152,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Providers(args) => providers::run(args, global),
         Verb::Health => health::run(global),
         Verb::Reload => reload::run(global),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(args),
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -22,6 +22,7 @@ mod keygen;
 mod limits;
 mod output;
 mod page;
+mod pages;
 mod paused;
 mod providers;
 mod readme;
