@@ -52,7 +52,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due     ON jobs (handler, run_at) WHERE state = 'pending' AND lost = 0;
 CREATE INDEX jobs_suspect ON jobs (handler, run_at) WHERE state = 'pending' AND lost > 0;
 CREATE INDEX jobs_running ON jobs (handler)         WHERE state = 'running';
-CREATE INDEX jobs_dead    ON jobs (finished_at)     WHERE state = 'dead';
+CREATE INDEX jobs_dead    ON jobs (event_seq, handler) WHERE state = 'dead';
 CREATE INDEX jobs_keyed   ON jobs (handler, order_key, event_seq) WHERE order_key IS NOT NULL AND state IN ('pending', 'running');
 
 -- The ledger: one row per run of a job, written before the handler starts and completed when it has ended.

@@ -17,6 +17,7 @@ mod failure;
 mod file;
 mod finish;
 mod lesson;
+mod look;
 mod meta;
 mod pool;
 mod recover;
@@ -28,7 +29,7 @@ mod turn;
 mod watch;
 mod writer;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -86,6 +87,8 @@ struct Shared {
     failed: AtomicBool,
     /// Another process has committed since the last turn.
     changed_outside: AtomicBool,
+    /// Commits seen, here and by others.
+    changes: AtomicU64,
 }
 
 impl Inbox {
@@ -114,6 +117,7 @@ impl Inbox {
             closing: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             changed_outside: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
         });
         let (commands, queue) = crossbeam_channel::bounded(QUEUE);
         let (wake, wakes) = crossbeam_channel::bounded(1);
@@ -203,24 +207,6 @@ impl Inbox {
             .send_timeout(Command::Turn(Box::new(turn), answer), patience)
             .map_err(|error| late(error.to_string()))?;
         answered.recv_timeout(patience).map_err(|error| late(error.to_string()))?
-    }
-
-    /// What came with an event: headers, content type, body.
-    ///
-    /// # Errors
-    /// [`InboxError::Passing`] when it could not be read now; `None` when its body has been pruned.
-    pub fn payload(&self, event_seq: i64) -> Result<Option<Payload>, InboxError> {
-        let connection = self.readers.get().map_err(|error| InboxError::Passing(error.to_string()))?;
-        turn::payload(&connection, event_seq).map_err(|error| InboxError::Passing(error.to_string()))
-    }
-
-    /// What is known of the handlers beyond the configuration.
-    ///
-    /// # Errors
-    /// [`InboxError::Passing`] when it could not be read now.
-    pub fn handler_states(&self) -> Result<Vec<HandlerState>, InboxError> {
-        let connection = self.readers.get().map_err(|error| InboxError::Passing(error.to_string()))?;
-        turn::handler_states(&connection).map_err(|error| InboxError::Passing(error.to_string()))
     }
 
     /// Attempts that were under way when the last hookbox ended; something of them may still run.

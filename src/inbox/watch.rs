@@ -33,6 +33,7 @@ impl Watch {
     /// After each commit: how many more jobs are pending than before.
     pub(super) fn committed(&mut self, more_pending: i64) {
         self.pending += more_pending;
+        self.shared.changes.fetch_add(1, Ordering::Relaxed);
         self.backlog();
     }
 
@@ -58,6 +59,7 @@ impl Watch {
             self.version = version;
             self.backlog();
             self.shared.changed_outside.store(true, Ordering::Relaxed);
+            self.shared.changes.fetch_add(1, Ordering::Relaxed);
             self.wake();
         }
         Ok(())

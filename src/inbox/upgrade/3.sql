@@ -1,4 +1,4 @@
--- From version 2 to 3: answers of handlers, the status a URL answered with, jobs by their key.
+-- From version 2 to 3: answers of handlers, the status a URL answered with, jobs by their key, dead ones by their event.
 -- The tables are written as in schema.sql, to the letter.
 
 -- Views go on to name `attempts`.
@@ -34,6 +34,8 @@ DROP TABLE attempts_of_2;
 
 CREATE INDEX attempts_open ON attempts (job_id) WHERE ending IS NULL;
 
+DROP INDEX jobs_dead;
+CREATE INDEX jobs_dead    ON jobs (event_seq, handler) WHERE state = 'dead';
 CREATE INDEX jobs_keyed   ON jobs (handler, order_key, event_seq) WHERE order_key IS NOT NULL AND state IN ('pending', 'running');
 
 CREATE TABLE answers (

@@ -105,8 +105,11 @@ impl Conditions {
             let first = "j.event_seq >= (SELECT seq FROM events WHERE received_at >= ? ORDER BY seq LIMIT 1)";
             self.and(first, [Value::Integer(since.0)]);
         }
-        if !filter.states.is_empty() {
-            self.and(&one_of("j.state", filter.states.len()), filter.states.iter().map(|state| text(state.as_str())));
+        match filter.states[..] {
+            [] => {}
+            // Written out, since only then SQLite sees that an index over this state alone will do.
+            [state] => self.and(&format!("j.state = '{state}'"), []),
+            _ => self.and(&one_of("j.state", filter.states.len()), filter.states.iter().map(|s| text(s.as_str()))),
         }
         if let Some(handler) = &filter.handler {
             self.and("j.handler = ?", [text(handler)]);

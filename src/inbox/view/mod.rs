@@ -5,9 +5,12 @@
 
 mod filter;
 mod find;
+mod now;
 mod refusals;
 mod rows;
+mod seek;
 mod status;
+mod walk;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
@@ -16,9 +19,11 @@ use serde_json::value::RawValue;
 pub use filter::{Arrived, EventFilter, JobFilter, Page};
 pub(super) use filter::{Conditions, one_of, text};
 pub use find::{Found, Pruned, find};
+pub use now::{COUNTED, Day, HOURS, HandlerNow, Hour, days, handlers_now, last_deliveries};
 pub use refusals::{Kept, Refusal, refusal, refusals, token_key};
 pub use rows::{Attempt, Detail, Event, Job, Ledger};
 pub use status::{HandlerStatus, SourceStatus, Status, handlers, sources, status};
+pub use walk::{Reach, SEARCHED_BODY, Walk, walk_events, walk_jobs};
 
 use crate::event::EventState;
 
@@ -127,6 +132,41 @@ pub fn body(connection: &Connection, seq: i64) -> Result<Option<Vec<u8>>> {
         .prepare_cached("SELECT body FROM payloads WHERE event_seq = ?")?
         .query_row([seq], |row| row.get(0))
         .optional()
+}
+
+/// The first bytes of a body, and how long it is; `None` when its payload is gone.
+///
+/// # Errors
+/// What SQLite says.
+pub fn body_start(connection: &Connection, seq: i64, limit: usize) -> Result<Option<(Vec<u8>, usize)>> {
+    let sql = "SELECT length(body) FROM payloads WHERE event_seq = ?";
+    let Some(length) = connection.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()? else {
+        return Ok(None);
+    };
+    let mut start = vec![0; limit.min(length)];
+    let body = connection.blob_open("main", "payloads", "body", seq, true)?;
+    body.read_at_exact(&mut start, 0)?;
+    Ok(Some((start, length)))
+}
+
+/// Events of which the id begins so, the newest of each source first; at most so many of each.
+///
+/// # Errors
+/// What SQLite says.
+pub fn by_id(connection: &Connection, prefix: &str, limit: u32) -> Result<Vec<Event>> {
+    let sql = format!(
+        "SELECT {}, {STATE} AS state FROM events e WHERE e.source = ?1 AND e.event_id >= ?2 \
+         AND e.event_id < ?2 || char(1114111) ORDER BY e.event_id LIMIT {limit}",
+        Event::COLUMNS
+    );
+    let mut found = Vec::new();
+    for source in sources(connection)? {
+        let mut statement = connection.prepare_cached(&sql)?;
+        let events = statement.query_map([source.as_str(), prefix], Event::read)?;
+        found.extend(events.collect::<Result<Vec<_>>>()?);
+    }
+    found.sort_by_key(|event| std::cmp::Reverse(event.seq));
+    Ok(found)
 }
 
 /// One event by its `seq`.

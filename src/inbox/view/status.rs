@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::clock::Millis;
 use crate::event::JobState;
 
-const HOUR: i64 = 3_600_000;
+pub(super) const HOUR: i64 = 3_600_000;
 /// Newest events among which each source's last one is looked for before its hours are asked.
 const RECENT: u32 = 10_000;
 
@@ -101,7 +101,7 @@ pub fn handlers(connection: &Connection) -> Result<Vec<String>> {
 }
 
 /// The values of a column that leads an index: hops from one to the next instead of reading all rows.
-fn distinct(connection: &Connection, table: &str, column: &str) -> Result<Vec<String>> {
+pub(super) fn distinct(connection: &Connection, table: &str, column: &str) -> Result<Vec<String>> {
     let sql = format!(
         "WITH RECURSIVE hop(value) AS (
            SELECT min({column}) FROM {table}
@@ -113,7 +113,7 @@ fn distinct(connection: &Connection, table: &str, column: &str) -> Result<Vec<St
     connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
-fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<SourceStatus>> {
+pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<SourceStatus>> {
     let since = (now.0 / HOUR - 23) * HOUR;
     let mut statement = connection.prepare(
         "SELECT source,
@@ -179,7 +179,7 @@ fn jobs(connection: &Connection) -> Result<Vec<HandlerStatus>> {
     Ok(handlers.into_iter().map(|(name, status)| HandlerStatus { handler: name, ..status }).collect())
 }
 
-fn pauses(connection: &Connection, handlers: &mut BTreeMap<String, HandlerStatus>) -> Result<()> {
+pub(super) fn pauses(connection: &Connection, handlers: &mut BTreeMap<String, HandlerStatus>) -> Result<()> {
     let mut statement = connection
         .prepare("SELECT name, paused_by, reason, paused_at, probes, probe_at FROM handlers WHERE paused = 1")?;
     let mut rows = statement.query([])?;

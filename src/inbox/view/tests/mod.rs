@@ -231,3 +231,6 @@ fn status_sums_the_last_day_and_counts_jobs_by_handler() {
     assert_eq!((idle.paused_by.as_deref(), idle.reason.as_deref()), (Some("hookbox"), Some("no such file")));
     assert_eq!(handlers(&sample.connection).unwrap(), ["deploy", "mail"]);
 }
+
+mod now;
+mod walk;

@@ -1,0 +1,122 @@
+//! Walks agree with the plain lists, go on where they ended, and end when their time is over.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+fn reach(before: Option<i64>, limit: u32) -> Reach {
+    Reach { before, limit, until: Instant::now() + Duration::from_secs(60) }
+}
+
+/// Every state twice over two handlers, one event without a job, over two sources.
+fn mixed() -> Sample {
+    let sample = Sample::new();
+    for round in 0..3 {
+        for (number, state) in JobState::ALL.iter().enumerate() {
+            let at = 10_000_000 * (i64::from(round) * 10 + i64::try_from(number).unwrap());
+            let seq = sample.event(["a", "b"][number % 2], &format!("{round}-{state}"), "push", at);
+            sample.job(seq, "one", state.as_str());
+            sample.job(seq, "two", "succeeded");
+            sample.event("a", &format!("{round}-{state}-none"), "ping", at + 1);
+        }
+    }
+    sample.run("UPDATE jobs SET lost = 0 WHERE id % 3 = 0");
+    sample
+}
+
+/// All pages of a walk, in one list.
+fn all<T>(mut page: impl FnMut(Option<i64>) -> Walk<T>) -> Vec<T> {
+    let (mut before, mut rows) = (None, Vec::new());
+    loop {
+        let walk = page(before);
+        rows.extend(walk.rows);
+        match walk.next {
+            Some(next) => before = Some(next),
+            None => return rows,
+        }
+    }
+}
+
+#[test]
+fn a_walk_finds_what_the_list_finds_page_by_page() {
+    let sample = mixed();
+    let times = [None, Some(Millis(100_000_000))];
+    for states in EventState::ALL.iter().map(|state| vec![*state]).chain([vec![], EventState::ALL[..2].to_vec()]) {
+        for (source, since, until) in [(None, 0, 0), (Some("a"), 0, 1), (None, 1, 0), (None, 0, 1), (Some("b"), 1, 0)] {
+            let arrived = Arrived {
+                source: source.map(str::to_owned),
+                since: times[since],
+                until: times[until],
+                ..Arrived::default()
+            };
+            let filter = EventFilter { arrived, states: states.clone() };
+            let walked = all(|before| walk_events(&sample.connection, &filter, None, reach(before, 2)).unwrap());
+            assert_eq!(walked.iter().map(|event| event.seq).collect::<Vec<_>>(), seqs(&sample, &filter), "{filter:?}");
+        }
+    }
+    for states in JobState::ALL.iter().map(|state| vec![*state]).chain([vec![], JobState::ALL[..3].to_vec()]) {
+        for (handler, events) in [(None, None), (Some("one"), None), (None, Some(vec![3]))] {
+            let handler = handler.map(str::to_owned);
+            let filter = JobFilter { states: states.clone(), handler, events, ..JobFilter::default() };
+            let walked = all(|before| walk_jobs(&sample.connection, &filter, reach(before, 2)).unwrap());
+            assert_eq!(walked.iter().map(|job| job.id).collect::<Vec<_>>(), job_ids(&sample, &filter), "{filter:?}");
+        }
+    }
+}
+
+#[test]
+fn a_walk_ends_with_its_time_and_tells_where_to_go_on() {
+    let sample = Sample::new();
+    for number in 0..600 {
+        sample.event("s", &number.to_string(), if number == 0 { "rare" } else { "t" }, 1);
+    }
+    let arrived = Arrived { event_type: Some("rare".into()), ..Arrived::default() };
+    let filter = EventFilter { arrived, states: vec![] };
+    let first =
+        walk_events(&sample.connection, &filter, None, Reach { until: Instant::now(), ..reach(None, 10) }).unwrap();
+    assert_eq!((first.rows.len(), first.is_cut_short, first.looked_at, first.next), (0, true, 256, Some(345)));
+    let second = walk_events(&sample.connection, &filter, None, reach(first.next, 10)).unwrap();
+    assert_eq!((second.rows.len(), second.is_cut_short, second.looked_at, second.next), (1, false, 344, None));
+}
+
+#[test]
+fn a_text_is_found_in_bodies_byte_for_byte() {
+    let sample = Sample::new();
+    for (id, body) in [("a", "{\"name\":\"Grüße\"}"), ("b", "\u{0}binary gr"), ("c", "nothing")] {
+        let seq = sample.event("s", id, "t", 1);
+        let update = "UPDATE payloads SET body = CAST(?2 AS BLOB) WHERE event_seq = ?1";
+        sample.connection.execute(update, (seq, body)).unwrap();
+    }
+    let found = |text: &str| -> Vec<String> {
+        let walk = walk_events(&sample.connection, &EventFilter::default(), Some(text), reach(None, 10)).unwrap();
+        walk.rows.into_iter().map(|event| event.event_id).collect()
+    };
+    assert_eq!(found("Grüße"), ["a"]);
+    assert_eq!(found("gr"), ["b"]);
+    assert_eq!(found("n"), ["c", "b", "a"]);
+    assert_eq!(found("%"), [] as [&str; 0]);
+}
+
+#[test]
+fn events_are_found_by_how_their_id_begins() {
+    let sample = Sample::new();
+    for (source, id) in [("a", "evt_1"), ("b", "evt_12"), ("a", "evt_2"), ("a", "EVT_1"), ("b", "evt%1")] {
+        sample.event(source, id, "t", 1);
+    }
+    let found = |prefix: &str, limit| -> Vec<String> {
+        by_id(&sample.connection, prefix, limit).unwrap().into_iter().map(|event| event.event_id).collect()
+    };
+    assert_eq!(found("evt_1", 9), ["evt_12", "evt_1"]);
+    assert_eq!(found("evt_", 1), ["evt_12", "evt_1"]);
+    assert_eq!(found("%", 9), [] as [&str; 0]);
+}
+
+#[test]
+fn the_start_of_a_body_is_read_and_its_length_is_told() {
+    let sample = Sample::new();
+    let seq = sample.event("s", "a", "t", 1);
+    assert_eq!(body_start(&sample.connection, seq, 1).unwrap(), Some((b"{".to_vec(), 2)));
+    assert_eq!(body_start(&sample.connection, seq, 9).unwrap(), Some((b"{}".to_vec(), 2)));
+    sample.run("DELETE FROM payloads");
+    assert_eq!(body_start(&sample.connection, seq, 9).unwrap(), None);
+}

@@ -1,0 +1,225 @@
+//! Lists of an inbox of any size: newest first, a stretch at a time, until a page is full or its time is over.
+//!
+//! A filter may pass one row in a million, and an index for each would make every delivery pay for the looking. So a
+//! list says how far it has looked and where to go on. Each stretch is one short statement; states that few jobs are
+//! in are looked up by way of those jobs.
+
+use std::time::Instant;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Result, params_from_iter};
+
+use super::{Conditions, Event, EventFilter, Job, JobFilter, STATE, seek};
+use crate::event::{EventState, JobState};
+
+/// Bodies up to this long are searched; no page waits for longer ones.
+pub const SEARCHED_BODY: i64 = 256 * 1024;
+/// Rows in the first stretch; each next one is twice as long, up to [`LONGEST`].
+const FIRST: u32 = 256;
+/// Rows in the longest stretch.
+const LONGEST: u32 = 4096;
+/// Bodies in one stretch of a search.
+const BODIES: u32 = 64;
+/// Pending jobs up to which they lead to their events.
+const FEW: u32 = 2000;
+
+/// How far to look.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// Only rows older than this `seq` or `id`: where the page before ended.
+    pub before: Option<i64>,
+    /// At most so many rows.
+    pub limit: u32,
+    /// No further stretch is begun after this.
+    pub until: Instant,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Walk<T> {
+    /// Newest first.
+    pub rows: Vec<T>,
+    /// Where the next page begins ([`Reach::before`]); `None` when there is nothing older.
+    pub next: Option<i64>,
+    /// Whether the time was over before the page was full.
+    pub is_cut_short: bool,
+    /// How many rows were looked at.
+    pub looked_at: u64,
+}
+
+/// Events that pass a filter and, where one is given, hold a text in their bodies: byte for byte.
+///
+/// # Errors
+/// What SQLite says.
+pub fn walk_events(
+    connection: &Connection,
+    filter: &EventFilter,
+    body_text: Option<&str>,
+    reach: Reach,
+) -> Result<Walk<Event>> {
+    let mut conditions = Conditions::default();
+    conditions.arrived(&filter.arrived);
+    if !filter.states.is_empty() {
+        let states: Vec<_> = filter.states.iter().map(|state| format!("'{state}'")).collect();
+        conditions.and(&format!("{STATE} IN ({})", states.join(", ")), []);
+    }
+    if let Some(body_text) = body_text {
+        let held = "EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = e.seq AND instr(p.body, ?) > 0)";
+        conditions.and(&format!("e.body_bytes <= {SEARCHED_BODY} AND {held}"), [Value::Blob(body_text.into())]);
+    }
+    let of_jobs = |state: &str| format!("SELECT DISTINCT event_seq AS at FROM jobs WHERE state = '{state}'");
+    let candidates = match filter.states[..] {
+        [EventState::Dead] => of_jobs("dead"),
+        [EventState::Running] => of_jobs("running"),
+        [EventState::Pending] if are_few_pending(connection)? => of_pending("event_seq"),
+        _ => "SELECT seq AS at FROM events".to_owned(),
+    };
+    let list = List {
+        candidates,
+        sql: format!(
+            "SELECT {}, {STATE} AS state FROM stretch CROSS JOIN events e ON e.seq = stretch.at",
+            Event::COLUMNS
+        ),
+        key: "e.seq",
+        conditions,
+        longest: if body_text.is_some() { BODIES } else { LONGEST },
+        from: filter.arrived.since.map(|since| seek::first_since(connection, since)).transpose()?,
+    };
+    let end = filter.arrived.until.map(|until| seek::end_of(connection, until)).transpose()?;
+    list.walk(connection, Reach { before: earlier(reach.before, end), ..reach }, Event::read, |event| event.seq)
+}
+
+/// Jobs that pass a filter.
+///
+/// # Errors
+/// What SQLite says.
+pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> Result<Walk<Job>> {
+    let mut conditions = Conditions::default();
+    conditions.job(filter);
+    let candidates = match filter.states[..] {
+        _ if filter.events.as_ref().is_some_and(|events| events.len() == 1) => {
+            let seq = filter.events.iter().flatten().next().copied().unwrap_or_default();
+            format!("SELECT id AS at FROM jobs WHERE event_seq = {seq}")
+        }
+        [state @ (JobState::Dead | JobState::Running)] => format!("SELECT id AS at FROM jobs WHERE state = '{state}'"),
+        [JobState::Pending] if are_few_pending(connection)? => of_pending("id"),
+        _ => "SELECT id AS at FROM jobs".to_owned(),
+    };
+    let list = List {
+        candidates,
+        sql: format!(
+            "SELECT {} FROM stretch CROSS JOIN jobs j ON j.id = stretch.at CROSS JOIN events e ON e.seq = j.event_seq",
+            Job::COLUMNS
+        ),
+        key: "j.id",
+        conditions,
+        longest: LONGEST,
+        from: None,
+    };
+    list.walk(connection, reach, Job::read, |job| job.id)
+}
+
+/// What is to be walked.
+struct List {
+    /// A query with one column, `at`: the keys of all rows that can be in the list.
+    candidates: String,
+    /// The rows of a `stretch`, up to its conditions.
+    sql: String,
+    key: &'static str,
+    conditions: Conditions,
+    longest: u32,
+    /// Nothing older than this key can pass.
+    from: Option<i64>,
+}
+
+impl List {
+    fn walk<T>(
+        &self,
+        connection: &Connection,
+        reach: Reach,
+        read: fn(&rusqlite::Row<'_>) -> Result<T>,
+        key_of: fn(&T) -> i64,
+    ) -> Result<Walk<T>> {
+        let limit = usize::try_from(reach.limit).unwrap_or(usize::MAX);
+        let mut walk = Walk { rows: Vec::new(), next: reach.before, is_cut_short: false, looked_at: 0 };
+        let (mut before, mut size) = (reach.before.unwrap_or(i64::MAX), FIRST.min(self.longest));
+        loop {
+            let (lowest, count) = self.stretch(connection, before, size)?;
+            let Some(lowest) = lowest else {
+                walk.next = None;
+                return Ok(walk);
+            };
+            // One more than fits tells whether there is a next page.
+            self.rows(connection, (lowest, before), limit - walk.rows.len() + 1, read, &mut walk.rows)?;
+            walk.looked_at += u64::from(count);
+            if walk.rows.len() > limit {
+                walk.rows.truncate(limit);
+                walk.next = walk.rows.last().map(key_of);
+                return Ok(walk);
+            }
+            if count < size || self.from.is_some_and(|from| lowest <= from) {
+                walk.next = None;
+                return Ok(walk);
+            }
+            (before, walk.next) = (lowest, Some(lowest));
+            if Instant::now() >= reach.until {
+                walk.is_cut_short = true;
+                return Ok(walk);
+            }
+            size = (size * 2).min(self.longest);
+        }
+    }
+
+    /// The lowest key of the stretch below `before`, and how many rows it has.
+    fn stretch(&self, connection: &Connection, before: i64, size: u32) -> Result<(Option<i64>, u32)> {
+        let sql = format!("SELECT min(at), count(*) FROM ({})", self.stretch_sql(size));
+        connection.prepare_cached(&sql)?.query_row([before], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn stretch_sql(&self, size: u32) -> String {
+        format!("SELECT at FROM ({}) WHERE at < ? ORDER BY at DESC LIMIT {size}", self.candidates)
+    }
+
+    fn rows<T>(
+        &self,
+        connection: &Connection,
+        (lowest, before): (i64, i64),
+        limit: usize,
+        read: fn(&rusqlite::Row<'_>) -> Result<T>,
+        into: &mut Vec<T>,
+    ) -> Result<()> {
+        let sql = format!(
+            "WITH stretch AS MATERIALIZED (SELECT at FROM ({}) WHERE at >= ? AND at < ? ORDER BY at DESC) {} {} \
+             ORDER BY {} DESC LIMIT {limit}",
+            self.candidates,
+            self.sql,
+            self.conditions.sql(),
+            self.key
+        );
+        let bounds = [lowest, before].map(Value::Integer);
+        let values = bounds.iter().chain(&self.conditions.values);
+        let mut statement = connection.prepare(&sql)?;
+        for row in statement.query_map(params_from_iter(values), read)? {
+            into.push(row?);
+        }
+        Ok(())
+    }
+}
+
+fn of_pending(column: &str) -> String {
+    format!(
+        "SELECT {column} AS at FROM jobs WHERE state = 'pending' AND lost = 0 \
+         UNION SELECT {column} FROM jobs WHERE state = 'pending' AND lost > 0"
+    )
+}
+
+fn are_few_pending(connection: &Connection) -> Result<bool> {
+    let half = |lost: &str| format!("SELECT 1 FROM jobs WHERE state = 'pending' AND lost {lost}");
+    let sql = format!("SELECT count(*) FROM ({} UNION ALL {} LIMIT {FEW})", half("= 0"), half("> 0"));
+    let count: u32 = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+    Ok(count < FEW)
+}
+
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}
