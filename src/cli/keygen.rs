@@ -164,7 +164,8 @@ fn tell(planned: &Planned, (key, file): (&str, &str), private: Option<&Path>) ->
     out.flush()?;
     remark("put these lines into hookbox.toml, and while it is served:");
     let key = private.map(|file| format!(" --key {}", shown(&file.display().to_string()))).unwrap_or_default();
-    remark(format!("  hookbox send {name} --type test{key}"));
+    let event_type = if planned.scheme.event_type.tries.is_empty() { "" } else { " --type test" };
+    remark(format!("  hookbox send {name}{event_type}{key}"));
     if private.is_some() {
         remark("only `hookbox send` has use for the private key; a real provider has its own");
     }

@@ -31,9 +31,9 @@ const MAX_BODY: u64 = 512 << 20;
 pub(super) struct Args {
     /// NAME of [sources.NAME]; with --print also a provider's, signed with a throw-away secret
     source: String,
-    /// The event's type, as hookbox would read it
+    /// The event's type, as hookbox would read it; what --data says unless given
     #[arg(long = "type", value_name = "TYPE")]
-    event_type: String,
+    event_type: Option<String>,
     /// The body: a file, or - for stdin; an example of what the provider sends unless given
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
@@ -61,18 +61,22 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let (source, server) = if args.print { (printable(args, global)?, None) } else { sendable(args, global)? };
+    let (source, own_key, server) = match args.print {
+        true => printable(args, global).map(|(source, key)| (source, key, None))?,
+        false => sendable(args, global).map(|(source, server)| (source, None, server))?,
+    };
+    let event_type = event_type(args, &source)?;
     let unsigned = Unsigned {
-        event_type: args.event_type.clone(),
+        body: body(args, &source, &event_type)?,
+        event_type,
         event_id: args.id.clone(),
-        body: body(args, &source)?,
         content_type: args.content_type.clone(),
         forgery: match (args.forge, args.stale) {
             (true, _) => Forgery::WrongSignature,
             (_, true) => Forgery::Stale,
             _ => Forgery::None,
         },
-        private_key: private_key(args, &source)?,
+        private_key: private_key(args, &source, own_key)?,
     };
     let request = verify::sign(&source, &unsigned, Millis::now()).map_err(Failure::usage)?;
     match server {
@@ -101,12 +105,32 @@ fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>
     Ok((source, Some(server)))
 }
 
+/// The type that was asked for; where it is not said, the body or nothing must say it.
+fn event_type(args: &Args, source: &Source) -> Result<String, Failure> {
+    let has_types = !source.scheme.event_type.tries.is_empty();
+    match (&args.event_type, has_types) {
+        (Some(_), false) => Err(Failure::usage(format!(
+            "--type has no use: deliveries of `{}` ({}) have no type",
+            source.name, source.provider
+        ))
+        .hint("leave it out")),
+        (None, true) if args.data.is_none() => {
+            Err(Failure::usage("--type is missing, and there is no --data that could say it")
+                .hint("`hookbox providers NAME` shows where the provider has its types"))
+        }
+        (event_type, _) => Ok(event_type.clone().unwrap_or_default()),
+    }
+}
+
+/// A source, and the private key of a public one that was made up for it.
+type Printable = (Arc<Source>, Option<Secret>);
+
 /// The source as configured, or else the provider's row; secrets that are not at hand are made up, nobody checks them.
-fn printable(args: &Args, global: &Global) -> Result<Arc<Source>, Failure> {
+fn printable(args: &Args, global: &Global) -> Result<Printable, Failure> {
     let environment = |name: &str| variable(name).or_else(|| Some(made_up()));
     let configured = config::source(&global.config, &environment, &args.source);
     match (configured, provider::find(&args.source)) {
-        (Ok(Some(source)), _) => Ok(source),
+        (Ok(Some(source)), _) => Ok((source, None)),
         (_, Some(row)) => throw_away(&args.source, row),
         (Err(errors), None) => Err(errors.into()),
         (Ok(None), None) => Err(unknown(&args.source, &global.outline()?)),
@@ -123,39 +147,46 @@ fn made_up() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-fn throw_away(name: &str, row: &Row) -> Result<Arc<Source>, Failure> {
+/// A source of the provider's with keys of its own, and the private key where they are a pair.
+fn throw_away(name: &str, row: &Row) -> Result<Printable, Failure> {
+    if let Some(reason) = &row.unsupported {
+        return Err(Failure::usage(format!("`{name}` is not supported yet: {reason}")));
+    }
     let wrong = |_| Failure::failed(format!("the row of provider `{name}` cannot be used"));
-    let scheme = Scheme::from_row(row).map_err(wrong)?;
-    Ok(Arc::new(Source {
+    let key_id = "made-up-key";
+    let scheme = Scheme::from_row(row).map_err(wrong)?.with_key_id(key_id);
+    let needs = scheme.needs();
+    let (secrets, public_keys, private) = match scheme.material().map_err(Failure::failed)? {
+        Material::Shared(secret) => (vec![secret], Vec::new(), None),
+        Material::Pair { private, public } => (Vec::new(), vec![Secret::new(public)], Some(private)),
+    };
+    let source = Source {
         name: Arc::from(name),
         provider: name.to_owned(),
         path: format!("/hooks/{name}"),
-        secrets: vec![Secret::new(format!(
-            "{}{}",
-            scheme.secret_prefixes.first().map_or("", String::as_str),
-            made_up()
-        ))],
-        public_keys: Vec::new(),
-        key_ids: Vec::new(),
-        api_key: None,
-        verify_token: None,
-        topics: Vec::new(),
+        secrets,
+        public_keys,
+        key_ids: if needs.key_id { vec![Secret::new(key_id)] } else { Vec::new() },
+        api_key: needs.api_key.then(|| Secret::new(made_up())),
+        verify_token: needs.verify_token.then(|| Secret::new(made_up())),
+        topics: if needs.topics { vec!["made-up-topic".to_owned()] } else { Vec::new() },
         confirm_subscriptions: false,
         keys_url: None,
-        url: scheme.needs().url.then(|| format!("https://example.com/hooks/{name}")),
+        url: needs.url.then(|| format!("https://example.com/hooks/{name}")),
         max_body: MAX_BODY,
         guards: config::Guards::default(),
         scheme: Arc::new(scheme),
-    }))
+    };
+    Ok((Arc::new(source), private))
 }
 
 /// What was given, or an example of what the provider sends.
-fn body(args: &Args, source: &Source) -> Result<Vec<u8>, Failure> {
+fn body(args: &Args, source: &Source, event_type: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = match args.data.as_deref() {
         None => {
             let id = args.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            return Ok(provider::sample(&source.provider, &args.event_type, &id));
+            return Ok(provider::sample(&source.provider, event_type, &id));
         }
         Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
         Some(file) => fs::read(file),
@@ -165,7 +196,7 @@ fn body(args: &Args, source: &Source) -> Result<Vec<u8>, Failure> {
 }
 
 /// The provider's part of a key pair that someone made for trying; where nobody checks, one is made up.
-fn private_key(args: &Args, source: &Source) -> Result<Option<Secret>, Failure> {
+fn private_key(args: &Args, source: &Source, own: Option<Secret>) -> Result<Option<Secret>, Failure> {
     let is_public = source.scheme.key_kind().is_some();
     match &args.key {
         Some(_) if !is_public => Err(Failure::usage(format!(
@@ -176,6 +207,7 @@ fn private_key(args: &Args, source: &Source) -> Result<Option<Secret>, Failure> 
             let unread = |error| Failure::usage(format!("--key {}: {error}", shown(&file.display().to_string())));
             fs::read_to_string(file).map(|text| Some(Secret::new(text))).map_err(unread)
         }
+        None if own.is_some() => Ok(own),
         None if is_public && args.print => match source.scheme.material().map_err(Failure::failed)? {
             Material::Pair { private, .. } => Ok(Some(private)),
             Material::Shared(_) => Ok(None),
@@ -227,4 +259,86 @@ pub(super) fn deliver(server: &Server, request: &Request) -> Result<Answer, Stri
     };
     let headers = request.headers.iter().collect();
     server.exchange(&Message { method: &request.method, target: &target, headers, body: &request.body }, PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::Refusal;
+
+    /// What `send --print` signs for a provider that is not configured.
+    fn signed(name: &str, forgery: Forgery, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
+        let (source, private_key) = throw_away(name, provider::find(name).unwrap()).unwrap();
+        let has_types = !source.scheme.event_type.tries.is_empty();
+        let event_type = if has_types { "Notification".to_owned() } else { String::new() };
+        let sample = || provider::sample(name, &event_type, "id-17");
+        let unsigned = Unsigned {
+            body: given.map_or_else(sample, |given| given.as_bytes().to_vec()),
+            event_type,
+            forgery,
+            private_key,
+            ..Unsigned::default()
+        };
+        let request = verify::sign(&source, &unsigned, Millis::now());
+        (source, request)
+    }
+
+    fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
+        Verifier::new(source).check(request, request.received_at)
+    }
+
+    #[test]
+    fn what_is_printed_for_any_provider_is_accepted_and_what_is_bad_on_purpose_is_refused() {
+        let mut walked = 0;
+        for (name, row) in provider::all().filter(|(_, row)| row.unsupported.is_none()) {
+            let (source, request) = signed(name, Forgery::None, None);
+            let verified = match check(&source, &request.unwrap_or_else(|why| panic!("{name}: {why}"))) {
+                Ok(Genuine::Event(verified)) => verified,
+                other => panic!("{name}: {other:?}"),
+            };
+            let event_type = if row.event_type.is_empty() { "" } else { "Notification" };
+            // Of Xero's two parts the second is the body's.
+            let said = verified.items()[0].event_type.split('.').next();
+            assert_eq!(said, Some(event_type), "{name}");
+            for forgery in [Forgery::WrongSignature, Forgery::Stale] {
+                match signed(name, forgery, None) {
+                    (source, Ok(request)) => {
+                        assert!(matches!(check(&source, &request), Err(Refusal::NotGenuine(_))), "{name}: {forgery:?}");
+                    }
+                    (source, Err(why)) => {
+                        assert!(forgery == Forgery::Stale && source.scheme.timestamp.is_none(), "{name}: {why}");
+                    }
+                }
+            }
+            walked += 1;
+        }
+        assert!(walked > 200, "{walked}");
+    }
+
+    #[test]
+    fn sns_is_signed_in_both_versions_and_what_is_published_is_wrapped() {
+        let body = |request: &Request| serde_json::from_slice::<serde_json::Value>(&request.body).unwrap();
+        for (given, message) in [
+            (r#"{"Message":"a","SignatureVersion":"1"}"#, "a"),
+            (r#"{"Message":"a","SignatureVersion":"2"}"#, "a"),
+            (r#"{"order":17}"#, r#"{"order":17}"#),
+        ] {
+            let (source, request) = signed("aws-sns", Forgery::None, Some(given));
+            let request = request.unwrap();
+            assert_eq!(body(&request)["Message"], message);
+            assert!(matches!(check(&source, &request), Ok(Genuine::Event(_))), "{given}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_shaped_as_the_provider_has_them() {
+        let (_, request) = signed("braintree", Forgery::None, None);
+        let text = String::from_utf8(request.unwrap().body.to_vec()).unwrap();
+        assert!(text.starts_with("bt_payload=") && text.contains("&bt_signature="), "{text}");
+        let (source, request) = signed("adyen", Forgery::None, None);
+        match check(&source, &request.unwrap()).unwrap() {
+            Genuine::Event(verified) => assert_eq!(verified.items()[0].event_id, "id-17:Notification:true"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

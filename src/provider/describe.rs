@@ -120,8 +120,10 @@ fn said_secret(row: &Row, needs: Needs) -> String {
 /// Where public keys come from that are not configured.
 fn keys(row: &Row, scheme: &Scheme) -> String {
     match (&row.keys, &scheme.proof) {
-        (Some(address), _) => format!("fetched from {address}"),
-        (None, Proof::Code(_)) => "fetched from the provider's own hosts".to_owned(),
+        (Some(address), _) => format!("fetched from {address}, unless the source has a public_key"),
+        (None, Proof::Code(_)) => {
+            "fetched from the provider's own hosts, unless the source has a public_key".to_owned()
+        }
         _ => String::new(),
     }
 }

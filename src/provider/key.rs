@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 use unicode_normalization::UnicodeNormalization;
 
 use super::proof::Proof;
-use super::public_key::PublicKey;
+use super::public_key::{KeyKind, PublicKey};
 use super::scheme::{Scheme, SecretDecoding};
 use crate::secret::Secret;
 
@@ -41,7 +41,7 @@ impl Scheme {
         };
         match &self.proof {
             _ if key.is_empty() || rest.is_empty() => Err("is empty".to_owned()),
-            proof if proof.is_asymmetric() && !self.is_public_key(&key) => {
+            proof if proof.takes_public_key() && !self.is_public_key(&key) => {
                 Err("is no public key of the kind that this provider signs with".to_owned())
             }
             Proof::Basic if !rest.contains(':') => Err("is not `user:password`".to_owned()),
@@ -53,7 +53,8 @@ impl Scheme {
         let kinds: Vec<_> = match &self.proof {
             Proof::Signed(signed) => signed.algorithm.key_kind().into_iter().collect(),
             Proof::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| algorithm.key_kind()).collect(),
-            Proof::Token | Proof::Basic | Proof::Bearer | Proof::Code(_) => Vec::new(),
+            Proof::Code(_) => vec![KeyKind::Rsa],
+            Proof::Token | Proof::Basic | Proof::Bearer => Vec::new(),
         };
         kinds.into_iter().any(|kind| PublicKey::read(kind, key).is_some())
     }

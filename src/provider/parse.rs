@@ -58,7 +58,7 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let places = keep.of(places(row));
     let syntax = keep.of(syntax(row));
     let proof = keep.of(parse_proof::proof(row));
-    let text = if proof.as_ref().is_some_and(Proof::is_asymmetric) { "pem" } else { "utf8" };
+    let text = if proof.as_ref().is_some_and(Proof::takes_public_key) { "pem" } else { "utf8" };
     let decoding = keep.of(word("secret_decoding", row.secret_decoding.as_deref(), text, SECRET_DECODINGS));
     let timestamp = keep.of(parse_proof::timestamp(row, UNITS));
     let tolerance = keep.of(tolerance(row));

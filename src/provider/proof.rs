@@ -132,6 +132,12 @@ impl Proof {
         }
     }
 
+    /// Whether deliveries may be checked with a public key that the source has configured.
+    #[must_use]
+    pub fn takes_public_key(&self) -> bool {
+        self.is_asymmetric() || matches!(self, Self::Code(_))
+    }
+
     /// Whether the secret itself is sent, so that nothing of the delivery is signed.
     #[must_use]
     pub fn is_token(&self) -> bool {

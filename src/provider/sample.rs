@@ -19,6 +19,12 @@ pub fn sample(provider: &str, event_type: &str, id: &str) -> Vec<u8> {
             "timestamp": "2026-01-31T12:00:00Z",
             "data": { "id": "usr_7f3k", "email": "ada@example.com" }
         }),
+        "adyen" => adyen(event_type, id),
+        "aws-sns" => {
+            json!({ "Type": event_type, "MessageId": id, "Subject": "Orrery", "Message": "Saturn turns again" })
+        }
+        "braintree" => return braintree(event_type),
+        "paypal" => paypal(event_type, id),
         _ => json!({ "id": id, "type": event_type, "data": {} }),
     };
     body.to_string().into_bytes()
@@ -157,6 +163,46 @@ fn slack(event_type: &str, id: &str) -> Value {
             "ts": "1769860800.000100",
             "channel": "C0LAN2Q65"
         }
+    })
+}
+
+fn adyen(event_type: &str, id: &str) -> Value {
+    let item = json!({
+        "additionalData": { "cardSummary": "1111" },
+        "amount": { "currency": "EUR", "value": 4200 },
+        "eventCode": event_type,
+        "eventDate": "2026-01-31T13:00:00+01:00",
+        "merchantAccountCode": "OrreryCOM",
+        "merchantReference": "order-1001",
+        "operations": ["CANCEL", "CAPTURE", "REFUND"],
+        "paymentMethod": "visa",
+        "pspReference": id,
+        "reason": "033899:1111:03/2030",
+        "success": "true"
+    });
+    json!({ "live": "false", "notificationItems": [{ "NotificationRequestItem": item }] })
+}
+
+/// XML, as it is before it is packed into a form.
+fn braintree(kind: &str) -> Vec<u8> {
+    let kind = kind.replace('&', "&amp;").replace('<', "&lt;");
+    format!(
+        "<notification>\n  <kind>{kind}</kind>\n  <timestamp type=\"datetime\">2026-01-31T12:00:00Z</timestamp>\n  \
+         <subject>\n    <subscription>\n      <id>saturn</id>\n      <price>42.00</price>\n    </subscription>\n  \
+         </subject>\n</notification>\n"
+    )
+    .into_bytes()
+}
+
+fn paypal(event_type: &str, id: &str) -> Value {
+    json!({
+        "id": id,
+        "event_version": "1.0",
+        "create_time": "2026-01-31T12:00:00Z",
+        "resource_type": "capture",
+        "event_type": event_type,
+        "summary": "Payment completed for EUR 42.0 EUR",
+        "resource": { "id": "27M47624FP291604U", "amount": { "value": "42.00", "currency_code": "EUR" }, "status": "COMPLETED" }
     })
 }
 

@@ -215,7 +215,7 @@ impl Scheme {
             api_key: uses(&[Segment::ApiKey]),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
             topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
-            may_fetch: self.keys.is_some(),
+            may_fetch: code.is_some() || self.keys.is_some(),
             keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }

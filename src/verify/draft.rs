@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -15,9 +17,10 @@ use super::form;
 use super::items;
 use super::maker::fresh;
 use super::names::{Content, Delivery, listed, wanted};
+use super::remote;
 use super::sign::Unsigned;
 use crate::clock::Millis;
-use crate::provider::{EventId, Place, Pointer, Scheme, Selector};
+use crate::provider::{Code, EventId, Place, Pointer, Proof, Scheme, Selector};
 use crate::request::{Headers, Request};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -34,9 +37,13 @@ impl<'a> Draft<'a> {
         let content_type = if is_form { FORM } else { event.content_type.as_deref().unwrap_or("application/json") };
         let mut headers = Headers::default();
         headers.push("content-type", content_type.as_bytes());
-        let body = match (&scheme.batch, is_form) {
+        let body = match (&scheme.batch, packed_xml(scheme)) {
             (Some(batch), _) => wrapped(batch, &event.body)?,
-            (None, true) if event.body.starts_with(b"{") => Vec::new(),
+            (None, Some(field)) if event.body.starts_with(b"<") => {
+                form::replaced(b"", field, &STANDARD.encode(&event.body)).into_bytes()
+            }
+            (None, _) if is_form && event.body.starts_with(b"{") => Vec::new(),
+            _ if scheme.proof == Proof::Code(Code::AwsSns) => remote::wrapped(&event.body),
             _ => event.body.clone(),
         };
         let request = Request {
@@ -57,6 +64,9 @@ impl<'a> Draft<'a> {
         if wanted.is_empty() || reads_as_wanted(self) || is_claimed(tries) {
             return Ok(());
         }
+        if tries.is_empty() {
+            return Err(format!("deliveries of this source have no type, so `{wanted}` cannot be said: leave it out"));
+        }
         for parts in tries {
             let before = self.request.clone();
             self.put_all(parts, wanted.splitn(parts.len(), '.'));
@@ -72,8 +82,9 @@ impl<'a> Draft<'a> {
     pub(super) fn put_id(&mut self, wanted: Option<&str>) -> Result<(), String> {
         let mut places = self.scheme.event_id.clone();
         let reads_as_wanted = |draft: &Self, places: &EventId| {
-            let is_wanted =
-                |read: &str| wanted.is_none_or(|wanted| read == wanted || read.strip_suffix("#0") == Some(wanted));
+            // Of a joined id the first part may be asked for, and of a batch's what belongs to the delivery.
+            let begins = |rest: &str| rest.is_empty() || rest == "#0" || rest.starts_with(':');
+            let is_wanted = |read: &str| wanted.is_none_or(|wanted| read.strip_prefix(wanted).is_some_and(begins));
             draft.event_id(places).is_some_and(|read| is_wanted(&read))
         };
         // A digest is always there; where an id can be chosen, it is.
@@ -225,6 +236,15 @@ impl<'a> Draft<'a> {
             None => read(&whole, None),
         }
     }
+}
+
+/// The form field that holds XML in base64.
+fn packed_xml(scheme: &Scheme) -> Option<&str> {
+    let tries = scheme.event_type.tries.iter().chain(&scheme.event_id.tries);
+    tries.flatten().find_map(|part| match part {
+        Selector::FormXml(name, _) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 /// Whether a token says it, whatever the body holds.

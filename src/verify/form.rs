@@ -5,11 +5,14 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use super::multipart;
 use super::names::Content;
 use crate::request::{Repeated, Request};
+
+/// What a form writes as it is, beside letters and digits (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The name of a field and its value, decoded.
 pub(super) type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
@@ -87,7 +90,7 @@ pub(super) fn replaced(form: &[u8], name: &str, value: &str) -> String {
 
 /// Puts a field behind the others.
 pub(super) fn push(form: &mut String, name: &str, value: &str) {
-    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let encode = |text| utf8_percent_encode(text, RESERVED);
     let separator = if form.is_empty() { "" } else { "&" };
     form.push_str(&format!("{separator}{}={}", encode(name), encode(value)));
 }

@@ -20,6 +20,7 @@ use super::content::{self, Filling};
 use super::jwt;
 use super::key::{Key, algorithm_of};
 use super::proof;
+use super::remote;
 use super::sign::{Forgery, Unsigned};
 use crate::clock::Millis;
 use crate::config::Source;
@@ -52,7 +53,10 @@ impl Maker<'_> {
             Proof::Token => self.secret()?,
             Proof::Bearer => format!("Bearer {}", self.secret()?),
             Proof::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
-            Proof::Code(_) => return Err("only the provider itself can sign such a delivery".to_owned()),
+            Proof::Code(code) => {
+                let (algorithm, message) = remote::signed(*code, case)?;
+                STANDARD.encode(self.sign_private(algorithm, &message, false)?)
+            }
         };
         Ok(claim::write(case.scheme, &signature, self.timestamp, &further))
     }

@@ -10,9 +10,10 @@ use super::age;
 use super::case::{Case, Own};
 use super::draft::Draft;
 use super::maker::{self, Maker};
+use super::remote;
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Place, Scheme, Segment, Timestamp, TimestampPlace};
+use crate::provider::{Place, Proof, Scheme, Segment, Timestamp, TimestampPlace};
 use crate::request::Request;
 use crate::secret::Secret;
 
@@ -61,6 +62,9 @@ pub fn sign(source: &Source, event: &Unsigned, now: Millis) -> Result<Request, S
     draft.put_type(&event.event_type)?;
     draft.put_id(event.event_id.as_deref())?;
     add_headers(&mut draft, &own);
+    if let Proof::Code(code) = scheme.proof {
+        remote::complete(&mut draft, code, source)?;
+    }
     let segments = scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
     segments.flat_map(Segment::flat).for_each(|segment| add_signed(&mut draft, segment));
     let timestamp = add_timestamp(&mut draft, sent_at);

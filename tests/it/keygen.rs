@@ -8,7 +8,7 @@ use crate::support::{Hookbox, Running};
 
 #[test]
 fn a_pair_made_for_a_provider_serves_and_signs() {
-    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai"] {
+    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai", "aws-sns", "paypal"] {
         tries(name, name, true);
     }
 }
@@ -113,4 +113,17 @@ fn send_says_which_key_it_wants() {
     assert_eq!(useless.status, Some(2));
     assert!(useless.stderr.contains("--key has no use"), "{}", useless.stderr);
     assert_eq!(hookbox.run(&["send", "--print", "sendgrid", "--type", "test"]).status, Some(0));
+}
+
+#[test]
+fn send_says_whether_it_wants_a_type() {
+    let hookbox = Hookbox::new();
+    hookbox.write();
+    let useless = hookbox.run(&["send", "--print", "messagebird", "--type", "test"]);
+    assert_eq!(useless.status, Some(2));
+    assert!(useless.stderr.contains("(messagebird) have no type\nhint: leave it out"), "{}", useless.stderr);
+    assert_eq!(hookbox.run(&["send", "--print", "messagebird"]).status, Some(0));
+    let missing = hookbox.run(&["send", "--print", "stripe"]);
+    assert_eq!(missing.status, Some(2));
+    assert!(missing.stderr.contains("--type is missing"), "{}", missing.stderr);
 }

@@ -5,10 +5,14 @@
 //! a forgery: the provider shall come again.
 
 mod paypal;
+mod sent;
 mod set;
 mod sns;
 #[cfg(test)]
 mod tests;
+
+use rsa::RsaPublicKey;
+use rsa::pkcs8::DecodePublicKey as _;
 
 use super::case::Case;
 use super::handshake::Answer;
@@ -16,9 +20,12 @@ use super::key::Key;
 use super::refusal::{Refusal, Why};
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::{Address, KeyError, KeyRing, PublicKey};
-use crate::provider::{Algorithm, Code, Place, Proof};
+use crate::keys::{Address, KeyError, KeyRing};
+use crate::provider::{Algorithm, Code, KeyKind, Place, Proof, PublicKey};
 use crate::request::Request;
+use crate::secret::Secret;
+
+pub(super) use sent::{complete, signed, wrapped};
 
 /// A subscription that waits to be confirmed; [`super::Verifier::confirm`] does.
 #[derive(Debug, Clone)]
@@ -35,6 +42,8 @@ pub(super) struct Remote {
     ring: KeyRing,
     /// Of these alone deliveries are taken.
     topics: Vec<String>,
+    /// Keys that the source has configured, in place of fetched certificates.
+    own: Vec<RsaPublicKey>,
     /// What the provider calls the webhook.
     ids: Vec<String>,
     confirms: bool,
@@ -50,6 +59,11 @@ impl Remote {
             signature: source.scheme.signature.clone(),
             ring: KeyRing::new(source.keys_url.clone()),
             topics: source.topics.clone(),
+            own: if is_code {
+                source.public_keys.iter().filter_map(|key| own_key(source, key)).collect()
+            } else {
+                Vec::new()
+            },
             ids: source.key_ids.iter().map(|id| id.reveal().to_owned()).collect(),
             confirms: source.confirm_subscriptions,
         })
@@ -90,8 +104,21 @@ impl Remote {
         Ok(confirmation.answer)
     }
 
-    fn certificate(&self, address: &Address, now: Millis) -> Result<PublicKey, Refusal> {
-        self.ring.certificate(address, now).map_err(refusal)
+    /// The key of a certificate, unless the source has keys of its own.
+    fn certified(&self, address: &Address, now: Millis) -> Result<Vec<RsaPublicKey>, Refusal> {
+        if !self.own.is_empty() {
+            return Ok(self.own.clone());
+        }
+        let key = self.ring.certificate(address, now).map_err(refusal)?;
+        let key = RsaPublicKey::from_public_key_der(&key.der).map_err(|_| Refusal::NotGenuine(Why::UnknownKey))?;
+        Ok(vec![key])
+    }
+}
+
+fn own_key(source: &Source, key: &Secret) -> Option<RsaPublicKey> {
+    match PublicKey::read(KeyKind::Rsa, &source.scheme.key(key).ok()?) {
+        Some(PublicKey::Rsa(key)) => Some(key),
+        _ => None,
     }
 }
 

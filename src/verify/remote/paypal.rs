@@ -5,8 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rsa::pkcs8::DecodePublicKey as _;
-use rsa::{Pkcs1v15Sign, RsaPublicKey};
+use rsa::Pkcs1v15Sign;
 use sha2::{Digest, Sha256};
 
 use super::Remote;
@@ -18,7 +17,7 @@ use crate::verify::refusal::{Refusal, Why};
 
 const CERTIFICATES: Pin =
     Pin { hosts: Hosts::Under("paypal.com"), path_prefix: "/v1/notifications/certs/", path_suffix: "" };
-const ALGORITHM: &str = "SHA256withRSA";
+pub(super) const ALGORITHM: &str = "SHA256withRSA";
 
 pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
     let header = |name: &str| header(request, name).map_err(Refusal::NotGenuine);
@@ -31,14 +30,10 @@ pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<V
     let address = Address::pinned(header("PAYPAL-CERT-URL")?, CERTIFICATES, remote.ring.base()).map_err(foreign)?;
     let place = || remote.signature.clone();
     let signature = STANDARD.decode(signature).map_err(|_| Refusal::NotGenuine(Why::Undecodable(place(), "base64")))?;
-    let key = remote.certificate(&address, now)?;
-    let Ok(key) = RsaPublicKey::from_public_key_der(&key.der) else {
-        return Err(Refusal::NotGenuine(Why::UnknownKey));
-    };
-    let checksum = crc32fast::hash(&request.body);
+    let keys = remote.certified(&address, now)?;
     let proves = |webhook: &String| {
-        let digest = Sha256::digest(format!("{id}|{time}|{webhook}|{checksum}"));
-        key.verify(Pkcs1v15Sign::new::<Sha256>(), &digest, &signature).is_ok()
+        let digest = Sha256::digest(text(id, time, webhook, &request.body));
+        keys.iter().any(|key| key.verify(Pkcs1v15Sign::new::<Sha256>(), &digest, &signature).is_ok())
     };
     if remote.ids.iter().any(proves) {
         Ok(time.as_bytes().to_vec())
@@ -47,7 +42,12 @@ pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<V
     }
 }
 
-fn header<'a>(request: &'a Request, name: &str) -> Result<&'a str, Why> {
+/// What is signed.
+pub(super) fn text(id: &str, time: &str, webhook: &str, body: &[u8]) -> String {
+    format!("{id}|{time}|{webhook}|{}", crc32fast::hash(body))
+}
+
+pub(super) fn header<'a>(request: &'a Request, name: &str) -> Result<&'a str, Why> {
     let place = || Place::Header(name.to_owned());
     let value = request.headers.one(name).map_err(|Repeated| Why::Repeated(place()))?.unwrap_or_default();
     match std::str::from_utf8(value) {

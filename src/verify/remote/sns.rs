@@ -6,8 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rsa::pkcs8::DecodePublicKey as _;
-use rsa::{Pkcs1v15Sign, RsaPublicKey};
+use rsa::Pkcs1v15Sign;
 use serde::Deserialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -15,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Remote;
 use crate::clock::Millis;
 use crate::keys::{Address, Base, Hosts, Pin};
+use crate::provider::Hash;
 use crate::request::Request;
 use crate::verify::refusal::{Refusal, Why};
 
@@ -53,15 +53,31 @@ pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<V
     let signature =
         STANDARD.decode(&message.signature).map_err(|_| not_genuine(Why::Undecodable(place(), "base64")))?;
     let text = canonical(&message).ok_or_else(no_message)?;
-    let key = remote.certificate(&address, now)?;
-    let Ok(key) = RsaPublicKey::from_public_key_der(&key.der) else { return Err(not_genuine(Why::UnknownKey)) };
-    let verified = match message.signature_version.as_str() {
-        "1" => key.verify(Pkcs1v15Sign::new::<Sha1>(), &Sha1::digest(&text), &signature),
-        "2" => key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(&text), &signature),
-        _ => return Err(not_genuine(Why::NoMessage("an Amazon SNS message with SignatureVersion 1 or 2"))),
+    let keys = remote.certified(&address, now)?;
+    let (padding, digest) = match hash(&message) {
+        Some(Hash::Sha1) => (Pkcs1v15Sign::new::<Sha1>(), Sha1::digest(&text).to_vec()),
+        Some(_) => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(&text).to_vec()),
+        None => return Err(not_genuine(Why::NoMessage("an Amazon SNS message with SignatureVersion 1 or 2"))),
     };
-    verified.map_err(|_| not_genuine(Why::Wrong(place())))?;
-    Ok(message.timestamp.into_bytes())
+    if keys.iter().any(|key| key.verify(padding.clone(), &digest, &signature).is_ok()) {
+        Ok(message.timestamp.into_bytes())
+    } else {
+        Err(not_genuine(Why::Wrong(place())))
+    }
+}
+
+fn hash(message: &Message) -> Option<Hash> {
+    match message.signature_version.as_str() {
+        "1" => Some(Hash::Sha1),
+        "2" => Some(Hash::Sha256),
+        _ => None,
+    }
+}
+
+/// What of a body is signed, and with which hash; nothing of what is no message.
+pub(super) fn signed(body: &[u8]) -> Option<(Hash, String)> {
+    let message: Message = serde_json::from_slice(body).ok()?;
+    Some((hash(&message)?, canonical(&message)?))
 }
 
 /// What is signed: of some members, in this order, name and value, each with a newline behind it.
