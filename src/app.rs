@@ -134,6 +134,7 @@ impl App {
         self.inbox.set_routes(routes);
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
         self.dispatcher.reload(dispatch_settings(&config));
+        self.admin.reload(&config.admin);
         self.config = config;
         Ok(())
     }

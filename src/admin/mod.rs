@@ -1,16 +1,21 @@
 //! The operator's address: whether hookbox is alive, and whether it would accept a delivery now.
 //!
-//! Listens apart from the providers' address, so that a probe is answered however busy that one is.
+//! Listens apart from the providers' address, so that a probe is answered however busy that one is. The guard stands
+//! before everything.
+
+mod guard;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::Data;
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, PayloadConfig};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde_json::json;
 
+use self::guard::{Guard, Visitor};
 use crate::config::{self, Listen};
 use crate::inbox::Inbox;
 use crate::socket::{self, Socket};
@@ -27,6 +32,9 @@ impl Reloads {
     }
 }
 
+/// Longest body that is read.
+const LONGEST_BODY: usize = 64 << 10;
+
 #[derive(Debug)]
 struct Shared {
     inbox: Arc<Inbox>,
@@ -36,6 +44,7 @@ struct Shared {
 /// The running server.
 #[derive(Debug)]
 pub struct Admin {
+    guard: Arc<Guard>,
     handle: ServerHandle,
     address: Listen,
     thread: JoinHandle<io::Result<()>>,
@@ -48,12 +57,14 @@ impl Admin {
     /// When the address cannot be had.
     pub fn start(settings: &config::Admin, inbox: Arc<Inbox>, reloads: Arc<Reloads>) -> io::Result<Self> {
         let shared = Data::new(Shared { inbox, reloads });
+        let guard = Arc::new(Guard::new(settings)?);
+        let rooms = Rooms { shared, guard: guard.clone() };
         let socket = Socket::bind(&settings.listen, "admin.listen")?;
         let address = socket.address()?;
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = match serve(shared, socket) {
+                let server = match serve(rooms, socket) {
                     Ok(server) => server,
                     Err(error) => return ready.send(Err(error)).map_err(io::Error::other),
                 };
@@ -62,13 +73,18 @@ impl Admin {
             })
         })?;
         let handle = started.recv().map_err(io::Error::other)??;
-        Ok(Self { handle, address, thread })
+        Ok(Self { guard, handle, address, thread })
     }
 
     /// Where it listens, with the port it was given.
     #[must_use]
     pub fn address(&self) -> &Listen {
         &self.address
+    }
+
+    /// Holds to other names and tokens from now on; the address stays.
+    pub fn reload(&self, settings: &config::Admin) {
+        self.guard.reload(settings);
     }
 
     /// Ends it at once.
@@ -81,10 +97,21 @@ impl Admin {
     }
 }
 
-fn serve(shared: Data<Shared>, socket: Socket) -> io::Result<actix_web::dev::Server> {
+/// What every worker of the server gets.
+#[derive(Debug, Clone)]
+struct Rooms {
+    shared: Data<Shared>,
+    guard: Arc<Guard>,
+}
+
+fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
     let app = move || {
         App::new()
-            .app_data(shared.clone())
+            .app_data(rooms.shared.clone())
+            .app_data(Data::from(rooms.guard.clone()))
+            .app_data(PayloadConfig::new(LONGEST_BODY))
+            .wrap(from_fn(guard::stand))
+            .configure(guard::routes)
             .route("/healthz", web::get().to(alive))
             .route("/healthz", web::head().to(alive))
             .route("/readyz", web::get().to(ready))
@@ -98,9 +125,15 @@ fn serve(shared: Data<Shared>, socket: Socket) -> io::Result<actix_web::dev::Ser
     })
 }
 
-async fn alive(shared: Data<Shared>) -> HttpResponse {
+/// What came of the last reload may quote the configuration, which strangers do not get to see.
+async fn alive(shared: Data<Shared>, visitor: Visitor) -> HttpResponse {
     let (reloads, last) = shared.reloads.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let last = if reloads == 0 { None } else { Some(last.unwrap_or_else(|| "ok".to_owned())) };
+    let last = match last {
+        _ if reloads == 0 => None,
+        None => Some("ok".to_owned()),
+        Some(error) if visitor.is_known() => Some(error),
+        Some(_) => Some("failed".to_owned()),
+    };
     HttpResponse::Ok().json(json!({ "status": "alive", "reloads": reloads, "last_reload": last }))
 }
 

@@ -11,7 +11,7 @@ use super::Global;
 use super::client::{Answer, Message, Server};
 use super::failure::Failure;
 use super::terminal::shown;
-use crate::config::Listen;
+use crate::config::Admin;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,8 +27,10 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
 }
 
 /// What a probe is answered.
-pub(super) fn ask(admin: &Listen, target: &str) -> Result<Answer, Failure> {
-    let message = Message { method: "GET", target, headers: Vec::new(), body: b"" };
+pub(super) fn ask(admin: &Admin, target: &str) -> Result<Answer, Failure> {
+    let bearer = admin.tokens.first().map(|token| format!("Bearer {}", token.reveal()));
+    let headers = bearer.iter().map(|bearer| ("Authorization", bearer.as_bytes())).collect();
+    let message = Message { method: "GET", target, headers, body: b"" };
     let hint = "is `hookbox serve` running with this configuration? `admin.listen` is its address";
-    Server::at(admin).exchange(&message, PATIENCE).map_err(|error| Failure::failed(error).hint(hint))
+    Server::at(&admin.listen).exchange(&message, PATIENCE).map_err(|error| Failure::failed(error).hint(hint))
 }

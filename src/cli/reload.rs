@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::health;
 use super::progress;
 use super::terminal::shown_lines;
-use crate::config::Listen;
+use crate::config::Admin;
 use crate::inbox::{desk, lock_path};
 
 /// How long the new configuration may take to be read.
@@ -36,6 +36,10 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     };
     match progress::waiting("reloading", || outcome(&outline.admin, before)) {
         Some(last) if last == "ok" => Ok(writeln!(io::stdout(), "the new configuration holds")?),
+        Some(error) if error == "failed" => {
+            let hint = "its log says why; with the `token` of [admin] this verb would";
+            Err(Failure::usage("hookbox goes on with the configuration it has").hint(hint))
+        }
         Some(error) => {
             let why = shown_lines(error.strip_prefix("error: ").unwrap_or(&error));
             Err(Failure::usage(format!("{why}\nerror: hookbox goes on with the configuration it has")))
@@ -68,13 +72,13 @@ fn holds(pid: i32, file: &Path) -> bool {
 }
 
 /// How often the configuration was read again, and what came of the last time.
-fn reloads(admin: &Listen) -> Option<(u64, String)> {
+fn reloads(admin: &Admin) -> Option<(u64, String)> {
     let answer: Value = serde_json::from_slice(&health::ask(admin, "/healthz").ok()?.body).ok()?;
     let last = answer.get("last_reload").and_then(Value::as_str).unwrap_or_default();
     Some((answer.get("reloads")?.as_u64()?, last.to_owned()))
 }
 
-fn outcome(admin: &Listen, before: u64) -> Option<String> {
+fn outcome(admin: &Admin, before: u64) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match reloads(admin) {

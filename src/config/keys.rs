@@ -23,7 +23,7 @@ pub(super) const SERVER: Keys = Keys {
     later: &["tls"],
 };
 
-pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen"], later: &["hosts", "token"] };
+pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen", "hosts", "token"], later: &[] };
 
 pub(super) const INBOX: Keys = Keys {
     section: "inbox",

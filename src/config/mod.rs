@@ -3,6 +3,7 @@
 //! Built from `hookbox.toml` (what was written) by [`read()`]; whoever holds a [`Config`] needs no further checks.
 //! Each room takes its own section, never all of it.
 
+mod admin;
 mod credential;
 mod guards;
 mod handler;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::admin::HostName;
 pub use self::guards::{Guards, Networks, Proxies, Rate, ReplayGuard};
 pub use self::keys::nearest;
 pub use self::outline::{Outline, outline, source};
@@ -89,11 +91,15 @@ pub struct Server {
     pub trusted_proxies: Proxies,
 }
 
-/// `[admin]`: probes, and later the dashboard, API and metrics.
+/// `[admin]`: dashboard, API, metrics and probes.
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// Where to listen.
     pub listen: Listen,
+    /// Names answered beside addresses and `localhost`.
+    pub hosts: Vec<HostName>,
+    /// Any of them lets in; where there is none, everyone on this machine may.
+    pub tokens: Vec<Secret>,
 }
 
 /// How much a commit is worth.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::problem::{ConfigErrors, Problem};
 use super::read::{Named, Surroundings, named, read_as};
 use super::section::Section;
-use super::{Handler, Listen, Source, handler, keys, settings};
+use super::{Admin, Handler, Listen, Source, admin, handler, keys, settings};
 
 /// Problems with these keep an outline from being drawn.
 const VOUCHED_FOR: [&str; 6] = ["server", "server.listen", "admin", "admin.listen", "inbox", "inbox.path"];
@@ -21,8 +21,8 @@ pub struct Outline {
     pub inbox: PathBuf,
     /// Where providers deliver.
     pub server: Listen,
-    /// Where probes are answered.
-    pub admin: Listen,
+    /// Where probes are answered; its tokens are those that can be read here.
+    pub admin: Admin,
     /// Names of all sources, in the order of the file.
     pub sources: Vec<String>,
     /// Names of all handlers, in the order of the file.
@@ -31,7 +31,7 @@ pub struct Outline {
     pub sound_handlers: Vec<Arc<Handler>>,
 }
 
-/// Reads no secret. `environment` looks up variables, for the programs of handlers.
+/// Reads no secret but the operator's own. `environment` looks up variables, for the programs of handlers.
 ///
 /// # Errors
 /// The file cannot be read or is not TOML, or what is wrong with its inbox and addresses.
@@ -70,7 +70,7 @@ fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
     Outline {
         inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around).path,
         server: settings::server(&root.section("server", &keys::SERVER), around).listen,
-        admin: settings::admin(&root.section("admin", &keys::ADMIN), around).listen,
+        admin: admin::read(&root.section("admin", &keys::ADMIN), around),
         sound_handlers: handlers.iter().filter_map(sound).collect(),
         sources: names(&sources),
         handlers: names(&handlers),

@@ -13,7 +13,7 @@ use super::item::{Item, Lines};
 use super::keys::{self, Keys};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
 use super::section::{Section, Sheet};
-use super::{Config, Listen, Source, handler, settings, source};
+use super::{Config, Listen, Source, admin, handler, settings, source};
 
 const LONGEST_NAME: usize = 64;
 
@@ -89,7 +89,7 @@ fn syntax_problems(errors: &[Error], lines: &Lines) -> Vec<Problem> {
 
 fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let server = settings::server(&root.section("server", &keys::SERVER), around);
-    let admin = settings::admin(&root.section("admin", &keys::ADMIN), around);
+    let admin = admin::read(&root.section("admin", &keys::ADMIN), around);
     let sources = named(root, "sources", &keys::SOURCE);
     let handlers = named(root, "handlers", &keys::HANDLER);
     check_paths(root, &sources);

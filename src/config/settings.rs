@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]`, `[inbox]` and `[dispatch]`: defaults filled in, limits held, paths made absolute.
+//! `[server]`, `[inbox]` and `[dispatch]`: defaults filled in, limits held, paths made absolute.
 //!
 //! A section goes in, the same section as hookbox means it comes out. Where a value is wrong the default stands in
 //! for it: the problem is noted, so nobody gets to see the result.
@@ -11,7 +11,7 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Admin, Dispatch, Durability, Inbox, Listen, Server, guards};
+use super::{Dispatch, Durability, Inbox, Listen, Server, guards};
 
 /// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
 pub(super) const LONGEST_BODY: u64 = 512 << 20;
@@ -29,20 +29,6 @@ pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server
         request_timeout: section.duration("request_timeout", INSTANT..=HOUR).unwrap_or(Duration::from_secs(10)),
         trusted_proxies: guards::proxies(section),
     }
-}
-
-pub(super) fn admin(section: &Section<'_>, around: &Surroundings<'_>) -> Admin {
-    let local = |item: &Item<'_>| match listen(item, around)? {
-        Listen::Tcp(address) if !address.ip().is_loopback() => Err(item
-            .problem(format!(
-                "{} is reachable from other machines; that needs a token, which is not supported by this version of \
-                 hookbox",
-                address.ip()
-            ))
-            .hint("listen on \"127.0.0.1:8081\", \"[::1]:8081\" or a \"unix:\" socket")),
-        local => Ok(local),
-    };
-    Admin { listen: section.take("listen", local).unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081)))) }
 }
 
 pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
@@ -76,7 +62,7 @@ pub(super) fn dispatch(section: &Section<'_>) -> Dispatch {
     }
 }
 
-fn listen(item: &Item<'_>, around: &Surroundings<'_>) -> Result<Listen, Problem> {
+pub(super) fn listen(item: &Item<'_>, around: &Surroundings<'_>) -> Result<Listen, Problem> {
     let text = item.system_text()?;
     if let Some(path) = text.strip_prefix("unix:") {
         let socket = around.locate(path);

@@ -20,6 +20,7 @@ mod handshakes;
 mod hostile;
 mod keygen;
 mod limits;
+mod operator;
 mod output;
 mod page;
 mod pages;

@@ -3,6 +3,7 @@
 pub mod delivery;
 pub mod hookbox;
 pub mod inbox;
+pub mod operator;
 pub mod running;
 pub mod script;
 pub mod wait;

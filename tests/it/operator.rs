@@ -1,0 +1,256 @@
+//! Nobody but the operator gets at the operator's address: neither another machine nor another site's page.
+
+use crate::support::wire::{Reply, free_address};
+use crate::support::{Hookbox, Running, until};
+
+const TOKEN: &str = "a-token-of-the-tests-0123456789";
+const BEARER: (&str, &str) = ("Authorization", "Bearer a-token-of-the-tests-0123456789");
+const HTML: (&str, &str) = ("Accept", "text/html,application/xhtml+xml");
+
+fn guarded() -> Hookbox {
+    Hookbox::new().admin(&format!("token = \"{TOKEN}\"")).admin("hosts = [\"hooks.example.com\"]")
+}
+
+/// Likewise, at an address that the other verbs can find in the configuration.
+fn findable() -> Hookbox {
+    guarded().admin(&format!("listen = \"{}\"", free_address()))
+}
+
+fn status(hookbox: &Running, target: &str, headers: &[(&str, &str)]) -> u16 {
+    hookbox.look(target, headers).status
+}
+
+/// The cookie of a new session, as a browser sends it back.
+fn log_in(hookbox: &Running) -> String {
+    let reply = hookbox.submit("/login", &[], &format!("token={TOKEN}&next=%2Fsomewhere"));
+    assert_eq!((reply.status, reply.header("location")), (303, Some("/somewhere")), "{}", reply.text());
+    let cookie = reply.header("set-cookie").unwrap().to_owned();
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn an_address_that_others_reach_wants_a_token() {
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8081"] {
+        let open = Hookbox::new().admin(&format!("listen = \"{listen}\""));
+        let done = open.refuse_to_start();
+        assert_eq!(done.status, Some(2), "{done:?}");
+        assert!(done.stderr.contains("`admin.listen`") && done.stderr.contains("there is no token"), "{done:?}");
+        assert!(done.stderr.contains("hint: add token = "), "{done:?}");
+        let check = open.run(&["check"]);
+        assert_eq!((check.status, check.stderr.contains("there is no token")), (Some(2), true), "{check:?}");
+    }
+    let missing = Hookbox::new().admin("listen = \"0.0.0.0:0\"").admin("token = { env = \"NOT_SET\" }");
+    let done = missing.refuse_to_start();
+    assert_eq!(done.status, Some(2));
+    assert!(done.stderr.contains("`admin.token`: environment variable `NOT_SET` is not set"), "{done:?}");
+    let hookbox = Hookbox::new()
+        .admin("listen = \"0.0.0.0:0\"")
+        .admin("token = { env = \"ADMIN_TOKEN\" }")
+        .environment("ADMIN_TOKEN", TOKEN)
+        .start();
+    assert_eq!(hookbox.look("/login", &[("Host", "127.0.0.1")]).status, 200);
+    assert_eq!(hookbox.look("/", &[("Host", "127.0.0.1")]).status, 401);
+}
+
+#[test]
+fn other_names_than_its_own_are_not_answered() {
+    let hookbox = Hookbox::new().admin("hosts = [\"hooks.example.com\"]").start();
+    let port = hookbox.admin().port();
+    for host in [&format!("localhost:{port}"), "[::1]", "10.0.0.7:9000", "hooks.example.com", "Hooks.Example.com:443"] {
+        assert_eq!(status(&hookbox, "/metrics", &[("Host", host)]), 404, "{host}: let through; nothing is there yet");
+    }
+    for host in ["evil.example", &format!("evil.example:{port}"), "localhost.evil.example", "", "127.0.0.1@evil"] {
+        for target in ["/", "/metrics", "/login", "/api/v1/status", "/assets/hookbox.css"] {
+            let reply = hookbox.look(target, &[("Host", host)]);
+            assert_eq!(reply.status, 403, "{host} {target}");
+            assert!(reply.text().contains("`hosts` in [admin]"), "{}", reply.text());
+        }
+    }
+    for probe in ["/healthz", "/readyz"] {
+        assert_eq!(status(&hookbox, probe, &[("Host", "evil.example")]), 200, "probes tell no more than yes or no");
+    }
+}
+
+#[test]
+fn the_token_lets_programs_in_and_nothing_else_does() {
+    let hookbox = guarded().start();
+    for target in ["/", "/api/v1/status", "/nowhere"] {
+        for headers in [
+            &[][..],
+            &[("Authorization", "Basic a-token-of-the-tests-0123456789")],
+            &[("Authorization", "Bearer a-token-of-the-tests-012345678")],
+            &[("Cookie", "hookbox_session=0000; hookbox=1")],
+        ] {
+            let reply = hookbox.look(target, headers);
+            assert_eq!(reply.status, 401, "{target} {headers:?}");
+            assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"hookbox\""));
+            assert!(reply.text().contains("\"hint\""), "{}", reply.text());
+        }
+        assert_eq!(status(&hookbox, target, &[BEARER]), 404, "let through; nothing is there yet");
+    }
+    for (target, expected) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/assets/x", 404)] {
+        assert_eq!(status(&hookbox, target, &[]), expected, "{target} wants no session");
+    }
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
+        assert_eq!(hookbox.ask(method, "/healthz", &[BEARER], "").status, 405, "{method}");
+    }
+}
+
+#[test]
+fn a_browser_logs_in_goes_where_it_wanted_and_logs_out() {
+    let hookbox = findable().start();
+    let sent = hookbox.look("/events?state=dead", &[HTML]);
+    assert_eq!((sent.status, sent.header("location")), (303, Some("/login?next=%2Fevents%3Fstate%3Ddead")));
+    let page = hookbox.look(sent.header("location").unwrap(), &[HTML]);
+    assert!(page.text().contains("name=\"next\" value=\"/events?state=dead\""), "{}", page.text());
+    let hostile = hookbox.look("/login?next=%22%3E%3Cscript%3E", &[HTML]).text();
+    assert!(!hostile.contains("<script>"), "{hostile}");
+    let away = hookbox.submit("/login", &[], &format!("token={TOKEN}&next=%2F%2Fevil.example"));
+    assert_eq!(away.header("location"), Some("/"));
+    let wrong = hookbox.submit("/login", &[], "token=wrong&next=%2F");
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None));
+    assert!(wrong.text().contains("this is not the token"), "{}", wrong.text());
+
+    let cookie = log_in(&hookbox);
+    assert_eq!(status(&hookbox, "/", &[("Cookie", &cookie)]), 404, "let through; nothing is there yet");
+    assert_eq!(status(&hookbox, "/", &[("Cookie", &format!("a=b; {cookie}x; {cookie}"))]), 404);
+    assert_eq!(hookbox.submit("/logout", &[("Cookie", &cookie)], "csrf=wrong").status, 403);
+    assert_eq!(status(&hookbox, "/", &[("Cookie", &cookie)]), 404, "a forged form ends no session");
+    hookbox.rewrite(|text| text.replace(TOKEN, "another-token-of-the-tests"));
+    hookbox.ok(&["reload"]);
+    assert_eq!(status(&hookbox, "/", &[("Cookie", &cookie)]), 401, "another token ends every session");
+}
+
+#[test]
+fn over_https_the_cookie_stays_there() {
+    let hookbox = guarded().start();
+    let headers = [
+        ("Host", "hooks.example.com"),
+        ("Origin", "https://hooks.example.com"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let reply = hookbox.ask("POST", "/login", &headers, &format!("token={TOKEN}"));
+    let cookie = reply.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("hookbox_session=") && cookie.ends_with("; Secure"), "{cookie}");
+}
+
+#[test]
+fn no_page_of_another_site_gets_anything_done_or_told() {
+    let open = Hookbox::new().start();
+    let guarded = guarded().start();
+    let cookie = log_in(&guarded);
+    let near = format!("http://localhost:{}", open.admin().port());
+    for (hookbox, more) in [(&open, ("X-Nothing", "")), (&guarded, ("Cookie", cookie.as_str()))] {
+        for origin in ["http://evil.example", "null", "https://hooks.example.com:8443", near.as_str(), ""] {
+            let json = [("Origin", origin), ("Content-Type", "application/json"), more];
+            let reply = hookbox.ask("POST", "/api/v1/handlers/x/pause", &json, "{}");
+            assert_eq!(reply.status, 403, "{origin}: {}", reply.text());
+            let form = [("Origin", origin), ("Content-Type", "application/x-www-form-urlencoded"), more];
+            assert_eq!(hookbox.ask("POST", "/logout", &form, "csrf=x").status, 403, "{origin}");
+            let login = hookbox.ask("POST", "/login", &form, &format!("token={TOKEN}"));
+            assert_eq!((login.status, login.header("set-cookie")), (403, None), "{origin}");
+        }
+        for site in ["cross-site", "same-site"] {
+            let json = [("Sec-Fetch-Site", site), ("Content-Type", "application/json"), more];
+            assert_eq!(hookbox.ask("POST", "/api/v1/handlers/x/pause", &json, "{}").status, 403, "{site}");
+            let embedded = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "no-cors"), more];
+            assert_eq!(status(hookbox, "/api/v1/status", &embedded), 403, "{site}");
+            let link = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), more];
+            assert_eq!(status(hookbox, "/", &link), 404, "{site}: a link may lead here");
+        }
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+            let reply = hookbox.ask("POST", "/api/v1/handlers/x/pause", &[("Content-Type", kind), more], "{}");
+            assert_eq!(reply.status, 403, "{kind}: what a form can send is not believed");
+        }
+        assert_eq!(hookbox.submit("/logout", &[more], "csrf=").status, 403);
+        assert_eq!(hookbox.submit("/logout", &[more], "").status, 403);
+    }
+    let json = [("Content-Type", "application/json; charset=utf-8")];
+    assert_eq!(open.ask("POST", "/api/v1/handlers/x/pause", &json, "{}").status, 404, "programs of this machine are");
+    let with_cookie = [json[0], ("Cookie", &cookie)];
+    assert_eq!(
+        guarded.ask("POST", "/api/v1/handlers/x/pause", &with_cookie, "{}").status,
+        403,
+        "a cookie alone is not"
+    );
+    assert_eq!(guarded.ask("POST", "/api/v1/handlers/x/pause", &[BEARER], "").status, 404, "the token is");
+}
+
+#[test]
+fn ten_wrong_tokens_a_minute_and_no_more() {
+    let hookbox = findable().expect_warning("10 wrong tokens within a minute from 127.0.0.1").start();
+    let cookie = log_in(&hookbox);
+    for attempt in 0..10 {
+        let reply = if attempt % 2 == 0 {
+            hookbox.look("/api/v1/status", &[("Authorization", "Bearer wrong")])
+        } else {
+            hookbox.submit("/login", &[], "token=wrong")
+        };
+        assert_eq!(reply.status, 401, "{attempt}");
+    }
+    let blocked = |reply: Reply| {
+        assert_eq!(reply.status, 429, "{}", reply.text());
+        assert!(reply.retry_after().is_some_and(|seconds| (1..=60).contains(&seconds)), "{:?}", reply.headers);
+    };
+    blocked(hookbox.look("/api/v1/status", &[BEARER]));
+    blocked(hookbox.submit("/login", &[], &format!("token={TOKEN}")));
+    assert_eq!(status(&hookbox, "/", &[("Cookie", &cookie)]), 404, "who is in stays in");
+    hookbox.ok(&["health"]);
+}
+
+#[test]
+fn every_answer_keeps_to_itself() {
+    let hookbox = guarded().start();
+    for (target, headers) in [
+        ("/healthz", &[][..]),
+        ("/login", &[HTML]),
+        ("/nowhere", &[BEARER]),
+        ("/nowhere", &[]),
+        ("/", &[HTML]),
+        ("/", &[("Host", "evil.example")]),
+    ] {
+        let reply = hookbox.look(target, headers);
+        let policy = reply.header("content-security-policy").unwrap_or_default();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{target}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
+            ("cache-control", "no-store"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(reply.header(name), Some(value), "{target} {name}");
+        }
+        assert_eq!(reply.header("access-control-allow-origin"), None, "{target}");
+    }
+}
+
+#[test]
+fn health_and_reload_go_on_working_where_a_token_is_asked_for() {
+    let hookbox = findable().expect_warning("changes nothing").start();
+    assert_eq!(hookbox.ok(&["health"]), "ready\n");
+    assert_eq!(hookbox.ok(&["reload"]), "the new configuration holds\n");
+    hookbox.rewrite(|text| text.replace("[server]", "[server]\nmax_body = \"huge\""));
+    let done = hookbox.run(&["reload"]);
+    assert!(done.status == Some(2) && done.stderr.contains("\"huge\" is not a size"), "{done:?}");
+    let told = |headers: &[(&str, &str)]| hookbox.look("/healthz", headers).text();
+    assert!(told(&[]).contains("\"last_reload\":\"failed\"") && !told(&[]).contains("huge"), "{}", told(&[]));
+    assert!(told(&[BEARER]).contains("huge"), "{}", told(&[BEARER]));
+    assert!(!told(&[BEARER, ("Host", "evil.example")]).contains("huge"));
+    hookbox.rewrite(|text| text.replace("max_body = \"huge\"\n", "").replace(TOKEN, "another-token-of-the-tests"));
+    assert_eq!(hookbox.ok(&["reload"]), "the new configuration holds\n");
+    until("the new token to hold", || {
+        (status(&hookbox, "/", &[("Authorization", "Bearer another-token-of-the-tests")]) == 404).then_some(())
+    });
+    assert_eq!(status(&hookbox, "/", &[BEARER]), 401);
+}
+
+#[test]
+fn the_token_is_never_shown() {
+    let hookbox = guarded().start();
+    hookbox.look("/", &[BEARER]);
+    log_in(&hookbox);
+    let shown = hookbox.ok(&["check"]) + &hookbox.ok(&["check", "--json"]) + &hookbox.log().join("\n");
+    assert!(!shown.contains(TOKEN), "{shown}");
+}
