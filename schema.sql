@@ -42,18 +42,23 @@ CREATE TABLE jobs (
   deferrals   INTEGER NOT NULL DEFAULT 0,                    -- times the handler asked for a later run, likewise
   lost        INTEGER NOT NULL DEFAULT 0,                    -- attempts in a row under which hookbox died
   replays     INTEGER NOT NULL DEFAULT 0,                    -- times a person replayed it
-  order_key   TEXT,                                          -- jobs of one handler with the same value run one at a time
+  order_key   TEXT,                                          -- value of the handler's order_by or coalesce; NULL when it has none
+  held        INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1, 2)), -- 1 while another job of its value comes first; 2 until that is judged anew
   created_at  INTEGER NOT NULL,
   finished_at INTEGER,                                       -- when it became succeeded, dead or skipped
   CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'dead', 'skipped'))),
+  CHECK (held <> 1 OR state = 'pending'),
   UNIQUE (event_seq, handler)
 ) STRICT;
 
-CREATE INDEX jobs_due     ON jobs (handler, run_at) WHERE state = 'pending' AND lost = 0;
-CREATE INDEX jobs_suspect ON jobs (handler, run_at) WHERE state = 'pending' AND lost > 0;
+CREATE INDEX jobs_due     ON jobs (handler, run_at) WHERE state = 'pending' AND lost = 0 AND held = 0;
+CREATE INDEX jobs_suspect ON jobs (handler, run_at) WHERE state = 'pending' AND lost > 0 AND held = 0;
 CREATE INDEX jobs_running ON jobs (handler)         WHERE state = 'running';
 CREATE INDEX jobs_dead    ON jobs (event_seq, handler) WHERE state = 'dead';
 CREATE INDEX jobs_keyed   ON jobs (handler, order_key, event_seq) WHERE order_key IS NOT NULL AND state IN ('pending', 'running');
+CREATE INDEX jobs_held    ON jobs (handler, held, order_key)      WHERE held > 0;
+-- At most one job of a value is to run or runs: what must not run beside it cannot even be written.
+CREATE UNIQUE INDEX jobs_first ON jobs (handler, order_key) WHERE order_key IS NOT NULL AND held = 0 AND state IN ('pending', 'running');
 
 -- The ledger: one row per run of a job, written before the handler starts and completed when it has ended.
 CREATE TABLE attempts (

@@ -157,7 +157,10 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     let found = check(&connection, path)?;
     prepare(&connection, durability).map_err(failed)?;
     if found < SCHEMA_VERSION {
+        // Off before the transaction, or dropping a table would take the rows that refer to it along.
+        connection.pragma_update(None, "foreign_keys", false).map_err(failed)?;
         upgrade(&mut connection, found).map_err(failed)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     }
     Ok(connection)
 }
@@ -254,7 +257,9 @@ mod tests {
         let first = Connection::open(&old).unwrap();
         first.execute_batch(include_str!("upgrade/1.sql")).unwrap();
         let insert = "INSERT INTO refusals VALUES (7, 's', 1, 401, 'why', NULL, 'POST', '/', '{}', x'00', 1);
-                      INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32))";
+                      INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32));
+                      INSERT INTO jobs (id, event_seq, handler, run_at, created_at) VALUES (5, 3, 'h', 1, 1);
+                      INSERT INTO attempts (job_id, number, started_at) VALUES (5, 1, 1)";
         first.execute_batch(insert).unwrap();
         drop(first);
         let objects = |connection: &Connection| {
@@ -266,10 +271,11 @@ mod tests {
         assert_eq!(objects(&upgraded), objects(&open(&new, Durability::Full).unwrap()));
         assert_eq!(check(&upgraded, &old).unwrap(), SCHEMA_VERSION);
         upgraded.execute_batch("INSERT INTO refusals SELECT NULL, source, received_at, status, reason, remote, method, target, headers, tokens, body, body_bytes, NULL FROM refusals").unwrap();
-        let kept: (i64, i64, i64) = upgraded
-            .query_row("SELECT min(id), max(id), (SELECT seq FROM events) FROM refusals", [], |row| row.try_into())
-            .unwrap();
-        assert_eq!(kept, (7, 8, 3));
+        let kept = "SELECT min(id), max(id), (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)
+                    FROM refusals";
+        let kept: (i64, i64, i64, i64, i64) = upgraded.query_row(kept, [], |row| row.try_into()).unwrap();
+        assert_eq!(kept, (7, 8, 3, 5, 1));
+        assert!(!upgraded.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
     }
 
     #[test]

@@ -64,8 +64,9 @@ fn narrow(conditions: &mut Conditions, state: EventState) {
         EventState::Running => "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'running')",
         EventState::Dead => "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'dead')",
         EventState::Pending => {
-            "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'pending' AND lost = 0 \
-             UNION ALL SELECT event_seq FROM jobs WHERE state = 'pending' AND lost > 0)"
+            "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 \
+             UNION ALL SELECT event_seq FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 \
+             UNION ALL SELECT event_seq FROM jobs WHERE state = 'pending' AND held > 0)"
         }
         EventState::Skipped => "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'skipped')",
         EventState::Unmatched => "NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = e.seq)",

@@ -139,7 +139,9 @@ pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<Han
 /// Names of handlers with jobs that are pending or running, hopping through their indices.
 fn with_open_jobs(connection: &Connection) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    for condition in ["state = 'pending' AND lost = 0", "state = 'pending' AND lost > 0", "state = 'running'"] {
+    let pending = |part: &str| format!("state = 'pending' AND {part}");
+    let [due, suspect] = ["lost = 0 AND held = 0", "lost > 0 AND held = 0"].map(pending);
+    for condition in [&due, &suspect, "held > 0", "state = 'running'"] {
         let sql = format!("SELECT min(handler) FROM jobs WHERE {condition} AND handler > ?");
         let mut statement = connection.prepare_cached(&sql)?;
         let mut last = String::new();
@@ -153,8 +155,12 @@ fn with_open_jobs(connection: &Connection) -> Result<BTreeSet<String>> {
 }
 
 fn pending(connection: &Connection, handler: &str) -> Result<i64> {
-    let half = |lost: &str| format!("SELECT 1 FROM jobs WHERE state = 'pending' AND lost {lost} AND handler = ?1");
-    let sql = format!("SELECT count(*) FROM ({} UNION ALL {} LIMIT {COUNTED})", half("= 0"), half("> 0"));
+    let sql = format!(
+        "SELECT count(*) FROM (
+           SELECT 1 FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 AND handler = ?1
+           UNION ALL SELECT 1 FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 AND handler = ?1
+           UNION ALL SELECT 1 FROM jobs WHERE state = 'pending' AND held > 0 AND handler = ?1 LIMIT {COUNTED})"
+    );
     connection.prepare_cached(&sql)?.query_row([handler], |row| row.get(0))
 }
 
@@ -175,15 +181,18 @@ fn dead(connection: &Connection) -> Result<BTreeMap<String, (i64, Option<i64>)>>
 }
 
 /// When the oldest pending job was made and when the next one is due. With more than [`AGED`] jobs the oldest is
-/// looked for among those that are due first and last.
+/// looked for among those that are due first and last. What waits for another job of its value is due at no time.
 fn pending_times(connection: &Connection, handler: &str) -> Result<(Option<Millis>, Option<Millis>)> {
     let part = |order: &str, lost: &str| {
         format!(
-            "SELECT * FROM (SELECT created_at, run_at FROM jobs WHERE state = 'pending' AND lost {lost} AND handler = ?1 \
+            "SELECT * FROM (SELECT created_at, run_at FROM jobs WHERE state = 'pending' AND lost {lost} AND held = 0 AND handler = ?1 \
              ORDER BY run_at {order} LIMIT {AGED})"
         )
     };
-    let parts = [part("ASC", "= 0"), part("DESC", "= 0"), part("ASC", "> 0")].join(" UNION ALL ");
+    let held = format!(
+        "SELECT * FROM (SELECT created_at, NULL FROM jobs WHERE state = 'pending' AND held > 0 AND handler = ?1 LIMIT {AGED})"
+    );
+    let parts = [part("ASC", "= 0"), part("DESC", "= 0"), part("ASC", "> 0"), held].join(" UNION ALL ");
     let sql = format!("SELECT min(created_at), min(run_at) FROM ({parts})");
     let read = |row: &rusqlite::Row<'_>| {
         let instant = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Millis));
@@ -199,8 +208,8 @@ fn job_of(connection: &Connection, seq: i64, handler: &str) -> Result<Option<Job
 
 /// A job that has failed and waits for its next try: those are due last.
 fn failing(connection: &Connection, handler: &str) -> Result<Option<Job>> {
-    let latest =
-        "SELECT id FROM jobs WHERE state = 'pending' AND lost = 0 AND handler = ? ORDER BY run_at DESC LIMIT 100";
+    let latest = "SELECT id FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 AND handler = ? \
+                  ORDER BY run_at DESC LIMIT 100";
     one_job(connection, &format!("j.failures > 0 AND j.id IN ({latest})"), [handler])
 }
 

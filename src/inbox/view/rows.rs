@@ -89,8 +89,10 @@ pub struct Job {
     pub lost: i64,
     /// Times a person replayed it.
     pub replays: i64,
-    /// Jobs of one handler with the same value run one at a time.
+    /// Its value for the handler's `order_by` or `coalesce`.
     pub order_key: Option<String>,
+    /// 1 while another job of its value comes first, 2 until that is judged anew.
+    pub held: i64,
     /// When it was made.
     pub created_at: Millis,
     /// When it became succeeded, dead or skipped.
@@ -100,7 +102,7 @@ pub struct Job {
 impl Job {
     /// The columns that [`Job::read`] takes, from `jobs j` and `events e`.
     pub(super) const COLUMNS: &str = "j.id, j.event_seq, e.source, e.event_id, e.type, j.handler, j.state, j.reason, j.run_at, \
-         j.attempt, j.failures, j.deferrals, j.lost, j.replays, j.order_key, j.created_at, j.finished_at";
+         j.attempt, j.failures, j.deferrals, j.lost, j.replays, j.order_key, j.held, j.created_at, j.finished_at";
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
@@ -119,6 +121,7 @@ impl Job {
             lost: row.get("lost")?,
             replays: row.get("replays")?,
             order_key: row.get("order_key")?,
+            held: row.get("held")?,
             created_at: Millis(row.get("created_at")?),
             finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Millis),
         })

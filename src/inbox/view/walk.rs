@@ -208,14 +208,16 @@ impl List {
 
 fn of_pending(column: &str) -> String {
     format!(
-        "SELECT {column} AS at FROM jobs WHERE state = 'pending' AND lost = 0 \
-         UNION SELECT {column} FROM jobs WHERE state = 'pending' AND lost > 0"
+        "SELECT {column} AS at FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 \
+         UNION SELECT {column} FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 \
+         UNION SELECT {column} FROM jobs WHERE state = 'pending' AND held > 0"
     )
 }
 
 fn are_few_pending(connection: &Connection) -> Result<bool> {
-    let half = |lost: &str| format!("SELECT 1 FROM jobs WHERE state = 'pending' AND lost {lost}");
-    let sql = format!("SELECT count(*) FROM ({} UNION ALL {} LIMIT {FEW})", half("= 0"), half("> 0"));
+    let part = |part: &str| format!("SELECT 1 FROM jobs WHERE state = 'pending' AND {part}");
+    let parts = ["lost = 0 AND held = 0", "lost > 0 AND held = 0", "held > 0"].map(part).join(" UNION ALL ");
+    let sql = format!("SELECT count(*) FROM ({parts} LIMIT {FEW})");
     let count: u32 = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
     Ok(count < FEW)
 }
