@@ -15,14 +15,14 @@ const DUE: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
            e.source, e.event_id, e.type, e.received_at
     FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.run_at <= ?2
+    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.held = 0 AND j.run_at <= ?2
     ORDER BY j.run_at, j.id LIMIT ?3";
 
 const DUE_SUSPECT: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
            e.source, e.event_id, e.type, e.received_at
     FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost > 0 AND j.run_at <= ?2
+    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost > 0 AND j.held = 0 AND j.run_at <= ?2
     ORDER BY j.run_at, j.id LIMIT ?3";
 
 /// Claims what a turn has places for.
@@ -127,9 +127,11 @@ fn next_due_at(connection: &Connection, handler: &str, now: Millis) -> rusqlite:
     let next: Option<i64> = connection
         .prepare_cached(
             "SELECT min(run_at) FROM (
-               SELECT min(run_at) AS run_at FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost = 0 AND run_at > ?2
+               SELECT min(run_at) AS run_at FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost = 0 AND held = 0
+                 AND run_at > ?2
                UNION ALL
-               SELECT min(run_at) FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost > 0 AND run_at > ?2)",
+               SELECT min(run_at) FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost > 0 AND held = 0
+                 AND run_at > ?2)",
         )?
         .query_row((handler, now.0), |row| row.get(0))?;
     Ok(next.map(Millis))

@@ -271,7 +271,8 @@ mod tests {
         assert_eq!(objects(&upgraded), objects(&open(&new, Durability::Full).unwrap()));
         assert_eq!(check(&upgraded, &old).unwrap(), SCHEMA_VERSION);
         upgraded.execute_batch("INSERT INTO refusals SELECT NULL, source, received_at, status, reason, remote, method, target, headers, tokens, body, body_bytes, NULL FROM refusals").unwrap();
-        let kept = "SELECT min(id), max(id), (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)
+        let kept =
+            "SELECT min(id), max(id), (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)
                     FROM refusals";
         let kept: (i64, i64, i64, i64, i64) = upgraded.query_row(kept, [], |row| row.try_into()).unwrap();
         assert_eq!(kept, (7, 8, 3, 5, 1));
