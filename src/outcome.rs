@@ -31,6 +31,21 @@ pub enum Exit {
     Status(i32),
     /// A signal that hookbox did not send ended it.
     Signal(i32),
+    /// A worker said that it has done the job.
+    Done,
+    /// A worker said that it has failed, or broke the protocol; or a URL could not be asked: why.
+    Failed(String),
+    /// A worker ended while it had the job.
+    Died {
+        /// Its exit status, unless a signal ended it.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// Whether it had answered any job before.
+        has_answered: bool,
+    },
+    /// A URL answered with this status.
+    Answered(u16),
     /// hookbox ended it at the time limit.
     TimedOut,
     /// It could not be executed: why.
@@ -117,6 +132,11 @@ impl fmt::Display for Exit {
                 Some(name) => write!(f, "signal {signal} ({name})"),
                 None => write!(f, "signal {signal}"),
             },
+            Self::Done => f.write_str("done"),
+            Self::Failed(why) => f.write_str(why),
+            Self::Died { signal: Some(signal), .. } => write!(f, "the worker died: {}", Self::Signal(*signal)),
+            Self::Died { code, .. } => write!(f, "the worker died: {}", Self::Status(code.unwrap_or(-1))),
+            Self::Answered(status) => write!(f, "answered {status}"),
             Self::TimedOut => f.write_str("time limit"),
             Self::NotExecutable(why) => write!(f, "cannot be executed: {why}"),
             Self::Starved(why) => write!(f, "could not be started: {why}"),
@@ -139,20 +159,24 @@ pub fn decide(exit: &Exit, said: &Said, counters: Counters, policy: &Policy, now
         Exit::NotExecutable(_) => return verdict(Ending::Broken, uncounted(now)),
         Exit::Starved(_) => return verdict(Ending::Starved, uncounted(now.after(STARVED_PAUSE))),
         Exit::Status(_) | Exit::Signal(_) | Exit::TimedOut => {}
+        Exit::Done | Exit::Failed(_) | Exit::Died { .. } | Exit::Answered(_) => {}
     }
     if let Some(reason) = &said.dead {
         return dead(reason);
     }
     let failed = |reason| failure(reason, counters, policy, now, jitter);
     match (exit, said.retry_after) {
-        (Exit::Status(0), _) => verdict(Ending::Succeeded, Outcome::Succeeded),
+        (Exit::Status(0) | Exit::Done | Exit::Answered(200..=299), _) => verdict(Ending::Succeeded, Outcome::Succeeded),
         (Exit::Status(status), _) if policy.dead_exit_codes.contains(status) => dead(&exit.to_string()),
-        (Exit::Status(_), Some(pause)) if counters.deferrals < MAX_DEFERRALS => {
+        (Exit::Answered(410), _) => dead(&exit.to_string()),
+        (Exit::Status(_) | Exit::Failed(_) | Exit::Answered(429 | 503), Some(pause))
+            if counters.deferrals < MAX_DEFERRALS =>
+        {
             let counters = Counters { deferrals: counters.deferrals + 1, ..counters };
             let reason = format!("{exit}, the handler asked to be run again later");
             verdict(Ending::Deferred, Outcome::Again { at: now.after(pause), counters, reason })
         }
-        (Exit::Status(_), Some(_)) => {
+        (Exit::Status(_) | Exit::Failed(_) | Exit::Answered(429 | 503), Some(_)) => {
             let reason = format!("{exit}, the handler asked to be run again later for more than {MAX_DEFERRALS} times");
             verdict(Ending::Failed, failed(reason))
         }
@@ -280,6 +304,8 @@ mod tests {
         let never = Said { dead: Some("no such user".into()), retry_after: later_please.retry_after, note: None };
         let broken = Exit::NotExecutable("gone".into());
         let starved = Exit::Starved("no memory".into());
+        let said_no = Exit::Failed("no".into());
+        let died = |code, signal| Exit::Died { code, signal, has_answered: true };
         let kept = |seconds| again(seconds, 1, 2);
         let counted = again(6, 2, 2);
         type Row<'a> = (Exit, &'a Said, Ending, Option<(i64, Counters)>, &'a str);
@@ -297,6 +323,23 @@ mod tests {
             (Exit::Signal(11),   &silent,       Ending::Failed,    counted,          "signal 11 (SEGV)"),
             (Exit::Signal(40),   &later_please, Ending::Failed,    counted,          "signal 40"),
             (Exit::Signal(9),    &never,        Ending::Dead,      None,             "no such user"),
+            (Exit::Done,         &silent,       Ending::Succeeded, None,             ""),
+            (Exit::Done,         &never,        Ending::Dead,      None,             "no such user"),
+            (said_no.clone(),    &silent,       Ending::Failed,    counted,          "no"),
+            (said_no.clone(),    &later_please, Ending::Deferred,  again(300, 1, 3), "no, the handler asked to be run again later"),
+            (said_no,            &never,        Ending::Dead,      None,             "no such user"),
+            (died(Some(0), None), &silent,      Ending::Failed,    counted,          "the worker died: exit 0"),
+            (died(Some(65), None), &silent,     Ending::Failed,    counted,          "the worker died: exit 65"),
+            (died(None, Some(9)), &later_please, Ending::Failed,   counted,          "the worker died: signal 9 (KILL)"),
+            (Exit::Answered(200), &silent,      Ending::Succeeded, None,             ""),
+            (Exit::Answered(204), &later_please, Ending::Succeeded, None,            ""),
+            (Exit::Answered(302), &silent,      Ending::Failed,    counted,          "answered 302"),
+            (Exit::Answered(400), &later_please, Ending::Failed,   counted,          "answered 400"),
+            (Exit::Answered(410), &silent,      Ending::Dead,      None,             "answered 410"),
+            (Exit::Answered(429), &silent,      Ending::Failed,    counted,          "answered 429"),
+            (Exit::Answered(429), &later_please, Ending::Deferred, again(300, 1, 3), "answered 429, the handler asked to be run again later"),
+            (Exit::Answered(503), &later_please, Ending::Deferred, again(300, 1, 3), "answered 503, the handler asked to be run again later"),
+            (Exit::Answered(500), &later_please, Ending::Failed,   counted,          "answered 500"),
             (Exit::TimedOut,     &silent,       Ending::Timeout,   counted,          "time limit"),
             (Exit::TimedOut,     &later_please, Ending::Timeout,   counted,          "time limit"),
             (Exit::TimedOut,     &never,        Ending::Dead,      None,             "no such user"),

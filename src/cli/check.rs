@@ -15,7 +15,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{self, Config, Durability, Handler, Problem, ReplayGuard, Source};
+use crate::config::{self, Config, Durability, Handler, Mode, Problem, ReplayGuard, Source};
 use crate::outcome;
 use crate::route::Routes;
 
@@ -78,7 +78,15 @@ struct HandlerRow<'a> {
     events: &'a [String],
     #[serde(rename = "where")]
     conditions: BTreeMap<&'a str, &'a [Value]>,
+    mode: &'static str,
+    /// Empty where a URL is asked.
     command: &'a [String],
+    /// Without its query.
+    url: Option<&'a str>,
+    /// Whether requests to the URL are signed.
+    signed: Option<bool>,
+    /// Attempts at once; copies of a worker.
+    concurrency: usize,
     timeout_s: f64,
     attempts: u32,
     retries_span_s: f64,
@@ -166,12 +174,20 @@ fn source_row(source: &Source) -> SourceRow<'_> {
 
 fn handler_row(handler: &Handler) -> HandlerRow<'_> {
     let conditions = handler.takes.conditions.iter();
+    let http = match &handler.mode {
+        Mode::Http(http) => Some(http),
+        Mode::Command | Mode::Worker { .. } => None,
+    };
     HandlerRow {
         name: &handler.name,
         sources: handler.takes.sources.as_deref(),
         events: &handler.takes.events,
         conditions: conditions.map(|(pointer, values)| (pointer.as_str(), values.as_slice())).collect(),
+        mode: handler.mode.as_str(),
         command: &handler.command,
+        url: http.map(|http| http.shown()),
+        signed: http.map(|http| !http.secrets.is_empty()),
+        concurrency: handler.concurrency,
         timeout_s: handler.timeout.as_secs_f64(),
         attempts: handler.policy.attempts,
         retries_span_s: outcome::span(&handler.policy).as_secs_f64(),

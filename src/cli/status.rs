@@ -30,7 +30,15 @@ struct Report {
     /// The serving process; 0 when it is not known which.
     served_by: Option<i32>,
     sources: Vec<Known<SourceStatus>>,
-    handlers: Vec<Known<HandlerStatus>>,
+    handlers: Vec<HandlerRow>,
+}
+
+/// A handler, and how it is run; `None` where the configuration does not say.
+#[derive(Debug, Serialize)]
+struct HandlerRow {
+    #[serde(flatten)]
+    known: Known<HandlerStatus>,
+    mode: Option<&'static str>,
 }
 
 /// A row, and whether the configuration has its name.
@@ -79,7 +87,11 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
         }
     }
     let known_source = |row: SourceStatus| Known { configured: outline.sources.contains(&row.source), row };
-    let known_handler = |row: HandlerStatus| Known { configured: outline.handlers.contains(&row.handler), row };
+    let known_handler = |row: HandlerStatus| {
+        let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
+        let mode = sound.map(|handler| handler.mode.as_str());
+        HandlerRow { known: Known { configured: outline.handlers.contains(&row.handler), row }, mode }
+    };
     Ok(Report {
         inbox: outline.inbox.display().to_string(),
         served_by: desk::served_by(&outline.inbox).unwrap_or_default(),
@@ -104,16 +116,13 @@ fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Rows {
     rows
 }
 
-fn handler_table(handlers: &[Known<HandlerStatus>], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["HANDLER", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""]).rigid(&[
-        "PENDING",
-        "RUNNING",
-        "DEAD",
-        "SUCCEEDED",
-    ]);
-    for Known { row, configured } in handlers {
+fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
+    let mut rows = Rows::new(&["HANDLER", "MODE", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
+        .rigid(&["PENDING", "RUNNING", "DEAD", "SUCCEEDED"]);
+    for HandlerRow { known: Known { row, configured }, mode } in handlers {
         rows.add_cells([
             text(&row.handler),
+            Cell::new(mode.unwrap_or_default()),
             number(row.pending),
             number(row.running),
             number(row.dead),
@@ -141,7 +150,7 @@ fn paused(handler: &HandlerStatus, now: Millis) -> String {
 }
 
 fn what_to_do(report: &Report) -> Vec<&'static str> {
-    let some = |wanted: fn(&Known<HandlerStatus>) -> bool| report.handlers.iter().any(wanted);
+    let some = |wanted: fn(&Known<HandlerStatus>) -> bool| report.handlers.iter().any(|handler| wanted(&handler.known));
     let mut lines = Vec::new();
     if some(|handler| handler.row.dead > 0) {
         lines.push(

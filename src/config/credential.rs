@@ -68,7 +68,8 @@ fn from_environment(item: &Item<'_>, name: &str, around: &Surroundings<'_>) -> R
 fn from_file(item: &Item<'_>, path: &str, around: &Surroundings<'_>) -> Result<Secret, Problem> {
     let path = around.locate(path);
     let shown = path.display();
-    let bytes = read_limited(&path).map_err(|error| item.problem(format!("cannot read {shown}: {error}")))?;
+    let bytes =
+        read_limited(&path, LONGEST_FILE).map_err(|error| item.problem(format!("cannot read {shown}: {error}")))?;
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(item.problem(format!("{shown} holds more than {LONGEST_FILE} bytes")));
     }
@@ -77,9 +78,10 @@ fn from_file(item: &Item<'_>, path: &str, around: &Surroundings<'_>) -> Result<S
     not_empty(item, line, &format!("{shown} is empty"))
 }
 
-fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+/// One byte more than `most` says that there is more.
+pub(super) fn read_limited(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -14,16 +14,17 @@ use toml::de::DeValue;
 
 use super::item::Item;
 use super::keys::{self, nearest};
+use super::mode;
 use super::problem::Problem;
 use super::program;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Handler, Takes};
+use super::{Handler, Mode, Takes};
 use crate::outcome::Policy;
 
 const INSTANT: Duration = Duration::from_millis(1);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-const SPANS: RangeInclusive<Duration> = INSTANT..=MONTH;
+pub(super) const SPANS: RangeInclusive<Duration> = INSTANT..=MONTH;
 
 /// `sources` are all sections under `sources`, those with problems included.
 pub(super) fn read(
@@ -34,7 +35,12 @@ pub(super) fn read(
 ) -> Option<Handler> {
     let takes = takes(section, sources);
     let cwd = section.take("cwd", |item| folder(item, around)).unwrap_or_else(|| around.folder.to_owned());
-    let command = command(section, around, &cwd);
+    let mode = mode::read(section, around);
+    let command = match &mode {
+        Some(Mode::Http(_)) => Some(Vec::new()),
+        _ if section.item("mode").is_some_and(|item| item.value.as_str() == Some("http")) => None,
+        _ => command(section, around, &cwd),
+    };
     let concurrency = section.whole("concurrency", 1..=1024).and_then(|count| count.try_into().ok());
     Some(Handler {
         name: Arc::from(name),
@@ -45,6 +51,7 @@ pub(super) fn read(
         concurrency: concurrency.unwrap_or(4),
         policy: policy(section),
         command: command?,
+        mode: mode?,
     })
 }
 

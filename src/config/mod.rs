@@ -10,6 +10,7 @@ mod handler;
 mod item;
 mod keyring;
 mod keys;
+mod mode;
 mod outline;
 mod problem;
 mod program;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub use self::admin::HostName;
 pub use self::guards::{Guards, Networks, Proxies, Rate, ReplayGuard};
 pub use self::keys::nearest;
+pub use self::mode::key as standard_webhooks_key;
 pub use self::outline::{Outline, outline, source};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
@@ -168,14 +170,66 @@ pub struct Source {
     pub guards: Guards,
 }
 
+/// How a handler is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// A process per attempt.
+    Command,
+    /// Processes that are kept and get one job after the other.
+    Worker {
+        /// Jobs after which a process is replaced by a fresh one; `None` is never.
+        max_jobs: Option<u64>,
+    },
+    /// A request per attempt.
+    Http(Box<Http>),
+}
+
+impl Mode {
+    /// As it is written in the configuration.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Worker { .. } => "worker",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+/// Where and how a handler with `mode = "http"` gets its requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// `http://…` or `https://…`, without a password or a fragment.
+    pub url: String,
+    /// Secrets of Standard Webhooks, newest first; each signs. None leaves requests unsigned.
+    pub secrets: Vec<Secret>,
+    /// Further headers.
+    pub headers: Vec<(String, Secret)>,
+    /// Certificates, in DER, that are believed beside those of the platform.
+    pub authorities: Vec<Vec<u8>>,
+    /// How long looking up the host, connecting and TLS may take.
+    pub connect_timeout: Duration,
+}
+
+impl Http {
+    /// The address without its query, which may hold a token.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
+}
+
 /// `[handlers.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Handler {
     /// NAME
     pub name: Arc<str>,
     /// Which events it takes.
     pub takes: Takes,
+    /// How it is run.
+    pub mode: Mode,
     /// argv; the first is the program: absolute where it was written with a slash, else a name to find in PATH.
+    /// Empty with [`Mode::Http`].
     pub command: Vec<String>,
     /// Where it runs, absolute.
     pub cwd: PathBuf,
@@ -190,7 +244,7 @@ pub struct Handler {
 }
 
 /// Which events a handler takes: all conditions must hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Takes {
     /// Names of sources; `None` is all.
     pub sources: Option<Vec<String>>,

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::guards::{Guards, Rate, ReplayGuard};
 use super::keys::{self, Keys};
-use super::{Config, ConfigErrors, Durability, Listen, read};
+use super::{Config, ConfigErrors, Durability, Listen, Mode, read, standard_webhooks_key};
 use crate::provider::{Algorithm, Hash, Syntax};
 
 const SECRET: &str = "hunter2-hunter2";
@@ -285,6 +285,7 @@ fn each_mistake_has_its_message() {
     let secret = |rest: &str| format!("[sources.x]\nprovider = 'standard-webhooks'\nsecret = {rest}\n");
     let custom = |rest: &str| format!("[sources.x]\nprovider = 'custom'\nsecret = 'x'\n{rest}\n");
     let command = |rest: &str| format!("{GITHUB}[handlers.x]\n{rest}\n");
+    let http = |rest: &str| command(&format!("mode = 'http'\nurl = 'http://a/b'\n{rest}"));
     let verify = "event_id = 'body'\n[sources.x.verify]\nsignature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
     for (toml, expected) in [
         (String::new(), "- -: there is no source"),
@@ -391,7 +392,38 @@ fn each_mistake_has_its_message() {
         ),
         (handler("retry = 5"), "6 handlers.run.retry: expected a table, found an integer"),
         (handler("dead_exit_codes = [0]"), "6 handlers.run.dead_exit_codes[0]: must be between 1 and 255, is 0"),
-        (handler("mode = 'worker'"), "6 handlers.run.mode: is not supported by this version"),
+        (handler("mode = 'shell'"), "6 handlers.run.mode: \"shell\" is no mode (the modes are \"command\", \"worker\""),
+        (
+            handler("max_jobs = 5"),
+            "6 handlers.run.max_jobs: has no effect with mode = \"command\" (leave it out, or set mode = \"worker\")",
+        ),
+        (handler("mode = 'http'\nurl = 'http://a'"), "5 handlers.run.command: has no effect with mode = \"http\""),
+        (handler("url = 'http://a'"), "6 handlers.run.url: has no effect with mode = \"command\""),
+        (handler("mode = 'worker'\nsecret = 'whsec_MDEyMzQ1Njc4OWFiY2RlZg=='"), "7 handlers.run.secret: has no effect"),
+        (handler("mode = 'worker'\ndead_exit_codes = [65]"), "7 handlers.run.dead_exit_codes: has no effect with mode"),
+        (command("mode = 'worker'"), "4 handlers.x.command: is missing"),
+        (command("mode = 'http'"), "4 handlers.x.url: is missing (url = \"http://127.0.0.1:3000/webhooks\")"),
+        (http("env = ['A']"), "7 handlers.x.env: has no effect with mode = \"http\" (leave it out, or set mode ="),
+        (http("max_jobs = 5"), "7 handlers.x.max_jobs: has no effect"),
+        (http("dead_exit_codes = [65]"), "7 handlers.x.dead_exit_codes: has no effect"),
+        (http("secret = 'hunter2'"), "7 handlers.x.secret: is not whsec_ and the base64 of 16 to 128 bytes (make one:"),
+        (http("secret = 'whsec_aHVudGVyMg=='"), "7 handlers.x.secret: is not whsec_ and the base64 of 16 to 128 bytes"),
+        (http("secret = { env = 'UNSET' }"), "7 handlers.x.secret: environment variable `UNSET` is not set"),
+        (http("headers = { 'a b' = 'x' }"), "7 handlers.x.headers.\"a b\": \"a b\" is no name of a header"),
+        (http("headers = { Webhook-Id = 'x' }"), "7 handlers.x.headers.Webhook-Id: hookbox sets this header itself"),
+        (http("headers = { Host = 'x' }"), "7 handlers.x.headers.Host: hookbox sets this header itself"),
+        (http("headers = { X = \"a\\nb\" }"), "7 handlers.x.headers.X: holds characters that a header cannot carry"),
+        (http("headers = { X = ['a', 'b'] }"), "7 handlers.x.headers.X: a header has one value, not a list"),
+        (http("ca_file = 'none.pem'"), "7 handlers.x.ca_file: cannot read FOLDER/none.pem: No such file"),
+        (http("ca_file = 'run.sh'"), "7 handlers.x.ca_file: FOLDER/run.sh holds no certificate"),
+        (http("connect_timeout = '0s'"), "7 handlers.x.connect_timeout: must be between 1ms"),
+        (command("mode = 'http'\nurl = '127.0.0.1:80'"), "6 handlers.x.url: is no address that begins with http://"),
+        (command("mode = 'http'\nurl = 'ftp://a'"), "6 handlers.x.url: is no address that begins with http://"),
+        (command("mode = 'http'\nurl = 'http://a/#b'"), "6 handlers.x.url: has a fragment, which is never sent"),
+        (
+            command("mode = 'http'\nurl = 'http://u:p@a/'"),
+            "6 handlers.x.url: holds a password, which would show in logs",
+        ),
         (command(""), "4 handlers.x.command: is missing"),
         (command("command = []"), "5 handlers.x.command: names no program"),
         (command("command = 'run.sh'"), "5 handlers.x.command: expected a list with one argument each"),
@@ -402,6 +434,36 @@ fn each_mistake_has_its_message() {
         let found = folder.problems(&toml);
         assert!(found.len() == 1 && found[0].starts_with(expected), "{toml}\n{found:#?}\nis not\n{expected}");
     }
+}
+
+#[test]
+fn each_mode_takes_its_own_settings() {
+    let folder = Folder::new();
+    let mode = |settings: &str| folder.read(&format!("{GITHUB}[handlers.x]\n{settings}")).unwrap().handlers[0].clone();
+    assert_eq!(mode("command = ['sh']\nmode = 'command'").mode, Mode::Command);
+    assert_eq!(mode("command = ['sh']\nmode = 'worker'").mode, Mode::Worker { max_jobs: None });
+    let recycled = mode("command = ['sh', '-c', 'x']\nmode = 'worker'\nmax_jobs = 9\nenv = ['A']");
+    assert_eq!((&recycled.mode, recycled.command.len()), (&Mode::Worker { max_jobs: Some(9) }, 3));
+    let Mode::Http(plain) = &mode("mode = 'http'\nurl = 'https://a.example/b?token=x'").mode else { panic!() };
+    assert_eq!((plain.url.as_str(), plain.shown()), ("https://a.example/b?token=x", "https://a.example/b"));
+    assert_eq!((plain.secrets.len(), plain.headers.len(), plain.connect_timeout), (0, 0, Duration::from_secs(10)));
+    let authority = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap().cert;
+    folder.write("ca.pem", format!("{}{}", authority.pem(), authority.pem()).as_bytes());
+    let Mode::Http(full) = &mode(
+        "mode = 'http'\nurl = 'http://127.0.0.1:1'\nconnect_timeout = '1s'\nca_file = 'ca.pem'\n\
+         secret = ['whsec_MDEyMzQ1Njc4OWFiY2RlZg==', 'MDEyMzQ1Njc4OWFiY2RlZjAxMg']\n\
+         headers = { X-Api-Key = { env = 'SET' }, User-Agent = 'me' }",
+    )
+    .mode
+    else {
+        panic!()
+    };
+    let keys: Vec<_> = full.secrets.iter().filter_map(standard_webhooks_key).collect();
+    assert_eq!(keys, [b"0123456789abcdef".to_vec(), b"0123456789abcdef012".to_vec()]);
+    let headers: Vec<_> = full.headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+    assert_eq!(headers, [("X-Api-Key", SECRET), ("User-Agent", "me")]);
+    assert_eq!((full.authorities.len(), full.connect_timeout), (2, Duration::from_secs(1)));
+    assert_eq!(full.authorities[0], authority.der().to_vec());
 }
 
 #[test]

@@ -17,7 +17,12 @@ pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Fini
     let (exit_code, signal) = match exit {
         Exit::Status(code) => (Some(code), None),
         Exit::Signal(signal) => (None, Some(signal)),
+        Exit::Died { code, signal, .. } => (code, signal),
         _ => (None, None),
+    };
+    let http_status = match exit {
+        Exit::Answered(status) => Some(status),
+        _ => None,
     };
     Finished {
         job: claimed.job,
@@ -26,7 +31,7 @@ pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Fini
         started_at,
         finished_at,
         exit_code,
-        http_status: None,
+        http_status,
         signal,
         stdout: (stdout.kept, stdout.total),
         stderr: (stderr.kept, stderr.total),

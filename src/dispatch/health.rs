@@ -88,7 +88,20 @@ impl Health {
                         now,
                     )
             }
+            Exit::Died { has_answered: false, .. } => {
+                if !self.unrunnable.contains(&job) {
+                    self.unrunnable.push(job);
+                }
+                let is_probe = self.is_probe(job);
+                (is_probe || self.unrunnable.len() >= UNRUNNABLE)
+                    && self.broke(
+                        job,
+                        format!("fresh workers died on {UNRUNNABLE} different jobs in a row, the last: {exit}"),
+                        now,
+                    )
+            }
             Exit::Status(_) | Exit::Signal(_) | Exit::TimedOut => self.ran(),
+            Exit::Done | Exit::Failed(_) | Exit::Died { .. } | Exit::Answered(_) => self.ran(),
             Exit::Starved(_) | Exit::Stopped | Exit::Skipped => self.probe_told_nothing(job, now),
         }
     }

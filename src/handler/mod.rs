@@ -99,6 +99,11 @@ pub struct Captured {
 #[must_use]
 pub fn run(attempt: &Attempt, cancel: &Cancel) -> Ended {
     let started_at = Millis::now();
+    if attempt.handler.mode != config::Mode::Command {
+        let exit = Exit::NotExecutable(format!("mode {} is not there yet", attempt.handler.mode.as_str()));
+        let [stdout, stderr] = [Captured::default(), Captured::default()];
+        return Ended { exit, said: Said::default(), note: None, stdout, stderr, started_at, finished_at: started_at };
+    }
     let result = match start(attempt, cancel) {
         Ok((process, result)) => {
             let watched = watch::watch(process, attempt.handler.timeout, cancel);

@@ -98,6 +98,7 @@ pub(super) fn attempt(command: &[&str]) -> Try {
     let handler = config::Handler {
         name: "deploy".into(),
         takes: Takes { sources: None, events: vec!["*".to_owned()], conditions: Vec::new() },
+        mode: config::Mode::Command,
         command: command.iter().copied().map(String::from).collect(),
         cwd: folder.path().to_owned(),
         env: Vec::new(),

@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{Meaning, RunRow, SourceRow};
+use super::{HandlerRow, Meaning, RunRow, SourceRow};
 use crate::config::Config;
 
 pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
@@ -45,7 +45,7 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
             handler.name.to_owned(),
             handler.sources.map_or("all".to_owned(), |names| names.join(", ")),
             if handler.events == ["*"] { "all".to_owned() } else { handler.events.join(", ") },
-            command(handler.command, &config.folder),
+            runs(handler, &config.folder),
             spoken(Duration::from_secs_f64(handler.timeout_s)),
             attempts(handler.attempts, Duration::from_secs_f64(handler.retries_span_s)),
         ]);
@@ -96,6 +96,19 @@ pub(super) fn conditioned(name: &str, config: &Config) -> String {
     };
     let conditions: Vec<_> = handler.into_iter().flat_map(|handler| &handler.takes.conditions).map(condition).collect();
     if conditions.is_empty() { name.to_owned() } else { format!("{name} (where {})", conditions.join(" and ")) }
+}
+
+/// What a handler is: its command, or the address that is asked.
+fn runs(handler: &HandlerRow<'_>, folder: &Path) -> String {
+    match (handler.mode, handler.url) {
+        (_, Some(url)) if handler.signed == Some(true) => format!("POST {url}"),
+        (_, Some(url)) => format!("POST {url}, not signed"),
+        ("worker", None) => {
+            let copies = if handler.concurrency == 1 { "copy" } else { "copies" };
+            format!("{} (worker, {} {copies})", command(handler.command, folder), handler.concurrency)
+        }
+        _ => command(handler.command, folder),
+    }
 }
 
 /// The command as a person would have written it.
