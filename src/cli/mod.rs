@@ -20,6 +20,7 @@ mod keygen;
 mod learn;
 mod list;
 mod man;
+mod pause;
 mod progress;
 mod providers;
 mod refusals;
@@ -98,6 +99,10 @@ enum Verb {
     Replay(replay::Args),
     /// Takes jobs off what is to run
     Skip(skip::Args),
+    /// Has handlers start no more attempts until they are resumed
+    Pause(pause::PauseArgs),
+    /// Has paused handlers go on; a broken one is tried at once
+    Resume(pause::ResumeArgs),
     /// For ten minutes, believes the handshake that teaches a source its secret
     Learn(learn::Args),
     /// Lists what was turned away, newest first; `refusals show` and `refusals body` take one
@@ -144,6 +149,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Retry(args) => retry::run(args, global),
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
+        Verb::Pause(args) => pause::pause(args, global),
+        Verb::Resume(args) => pause::resume(args, global),
         Verb::Learn(args) => learn::run(args, global),
         Verb::Refusals(args) => refusals::run(args, global),
         Verb::Explain(args) => explain::run(args, global),

@@ -138,8 +138,13 @@ fn paused(handler: &HandlerStatus, now: Millis) -> String {
     if !handler.paused {
         return String::new();
     }
-    let by = handler.paused_by.as_deref().unwrap_or_default();
-    let mut told = format!("paused by {}", shown(by));
+    let mut told = match handler.paused_by.as_deref() {
+        Some("hookbox") => "paused as broken".to_owned(),
+        by => format!("paused by {}", shown(by.unwrap_or_default())),
+    };
+    if let Some(paused_at) = handler.paused_at {
+        told.push_str(&format!(" {}", relative(paused_at, now)));
+    }
     if let Some(reason) = &handler.reason {
         told.push_str(&format!(": {}", shown(reason)));
     }

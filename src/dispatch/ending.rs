@@ -48,6 +48,17 @@ pub(super) fn log_pause(state: &HandlerState) {
     }
 }
 
+/// A person has paused or resumed a handler.
+pub(super) fn log_hand(state: &HandlerState) {
+    let name = &state.name;
+    match (state.paused_by.as_deref(), &state.reason) {
+        (Some("operator"), Some(reason)) => log::info!("handler `{name}` is paused by a person: {reason}"),
+        (Some("operator"), None) => log::info!("handler `{name}` is paused by a person"),
+        (Some(_), _) => log::info!("handler `{name}` is tried, as a person wants"),
+        (None, _) => log::info!("handler `{name}` is resumed by a person"),
+    }
+}
+
 fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome) {
     let Claimed { job, handler, source, event_id, .. } = claimed;
     let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler})", job.id, job.attempt);

@@ -114,18 +114,28 @@ impl Health {
         }
     }
 
-    /// What a person says of the pause wins over what is known here.
-    pub(super) fn told(&mut self, state: Option<&HandlerState>) {
-        let by_operator = state.is_some_and(|state| state.paused_by.as_deref() == Some("operator"));
-        match (&self.pause, by_operator) {
-            (Some(Pause::Operator { .. }), true) => {}
-            (_, true) => self.pause = state.and_then(|state| Self::remembered(state).pause),
-            (Some(Pause::Operator { .. }), false) => self.pause = None,
-            (Some(Pause::Broken { .. }), false) if state.is_some_and(|state| state.paused_by.is_none()) => {
+    /// What a person says of the pause wins over what is known here. Whether that changes anything.
+    pub(super) fn told(&mut self, state: Option<&HandlerState>) -> bool {
+        let before = self.pause.clone();
+        let paused_by = state.and_then(|state| state.paused_by.as_deref());
+        match (&self.pause, paused_by) {
+            (Some(Pause::Operator { .. }), Some("operator")) => {}
+            (_, Some("operator")) => self.pause = state.and_then(|state| Self::remembered(state).pause),
+            (Some(Pause::Operator { .. }), _) => self.pause = None,
+            (Some(Pause::Broken { .. }), Some(_)) => self.try_at(state.and_then(|state| state.probe_at)),
+            (Some(Pause::Broken { .. }), None) if state.is_some() => {
                 self.pause = None;
                 self.unrunnable.clear();
             }
             _ => {}
+        }
+        self.pause != before
+    }
+
+    /// A person wants a broken handler tried earlier.
+    fn try_at(&mut self, at: Option<Millis>) {
+        if let (Some(Pause::Broken { probe_at, probe: None, .. }), Some(at)) = (&mut self.pause, at) {
+            *probe_at = at.min(*probe_at);
         }
     }
 
@@ -260,6 +270,21 @@ mod tests {
         state.paused_by = None;
         health.told(Some(&state));
         assert_eq!(health.places(4, Millis(0)), 4);
+    }
+
+    #[test]
+    fn a_person_can_have_a_broken_handler_tried_earlier_with_one_job() {
+        let mut health = Health::default();
+        health.ended(1, &not_found(), Millis(0));
+        let mut state = health.state(&"deploy".into());
+        health.told(Some(&state));
+        assert_eq!(health.places(4, Millis(500)), 0);
+        state.probe_at = Some(Millis(500));
+        health.told(Some(&state));
+        assert_eq!(health.places(4, Millis(500)), 1);
+        state.probe_at = Some(Millis(9_000));
+        health.told(Some(&state));
+        assert_eq!(health.probe_at(), Some(Millis(500)), "never later than it would be anyway");
     }
 
     #[test]

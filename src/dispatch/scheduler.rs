@@ -223,7 +223,9 @@ impl Scheduler {
         match self.inbox.handler_states() {
             Ok(states) => {
                 for lane in self.lanes.iter_mut() {
-                    lane.health.told(states.iter().find(|state| state.name == lane.handler.name));
+                    if lane.health.told(states.iter().find(|state| state.name == lane.handler.name)) {
+                        ending::log_hand(&lane.health.state(&lane.handler.name));
+                    }
                 }
                 self.may_claim = true;
             }

@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::edit::{self, Plan, Tally};
 use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
 use super::lesson;
+use super::pause::{self, Paused};
 use crate::clock::Millis;
 
 /// Jobs changed in one transaction.
@@ -153,6 +154,26 @@ impl Desk {
         let path = self.path.clone();
         let opened = lesson::open(self.writer()?, source, until, forget);
         opened.map_err(|cause| DeskError::from_sqlite(&path, cause))
+    }
+
+    /// Pauses a handler, at once; who serves the inbox notices within a second.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, DeskError> {
+        let path = self.path.clone();
+        let paused = pause::pause(self.writer()?, handler, reason, now);
+        paused.map_err(|cause| DeskError::from_sqlite(&path, cause))
+    }
+
+    /// Resumes a handler; a broken one is tried at once.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, DeskError> {
+        let path = self.path.clone();
+        let resumed = pause::resume(self.writer()?, handler, now);
+        resumed.map_err(|cause| DeskError::from_sqlite(&path, cause))
     }
 
     fn writer(&mut self) -> Result<&mut Connection, DeskError> {

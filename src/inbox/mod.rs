@@ -19,6 +19,7 @@ mod finish;
 mod lesson;
 mod look;
 mod meta;
+mod pause;
 mod pool;
 mod recover;
 mod ring;
@@ -48,6 +49,7 @@ pub use accept::Receipt;
 pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
 pub use lesson::{Learned, Standing, WINDOW, standing};
+pub use pause::Paused;
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
 
 use accept::{Delivery, Routed};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::claim;
 use crate::clock::Millis;
@@ -216,15 +216,23 @@ pub(super) fn payload(connection: &Connection, event_seq: i64) -> rusqlite::Resu
 pub(super) fn handler_states(connection: &Connection) -> rusqlite::Result<Vec<HandlerState>> {
     connection
         .prepare_cached("SELECT name, paused_by, reason, paused_at, probes, probe_at FROM handlers")?
-        .query_map([], |row| {
-            Ok(HandlerState {
-                name: row.get::<_, String>(0)?.into(),
-                paused_by: row.get(1)?,
-                reason: row.get(2)?,
-                paused_at: row.get::<_, Option<i64>>(3)?.map(Millis),
-                probes: row.get(4)?,
-                probe_at: row.get::<_, Option<i64>>(5)?.map(Millis),
-            })
-        })?
+        .query_map([], state)?
         .collect()
+}
+
+pub(super) fn handler_state(connection: &Connection, name: &str) -> rusqlite::Result<HandlerState> {
+    connection
+        .prepare_cached("SELECT name, paused_by, reason, paused_at, probes, probe_at FROM handlers WHERE name = ?1")?
+        .query_row([name], state)
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<HandlerState> {
+    Ok(HandlerState {
+        name: row.get::<_, String>(0)?.into(),
+        paused_by: row.get(1)?,
+        reason: row.get(2)?,
+        paused_at: row.get::<_, Option<i64>>(3)?.map(Millis),
+        probes: row.get(4)?,
+        probe_at: row.get::<_, Option<i64>>(5)?.map(Millis),
+    })
 }

@@ -22,7 +22,7 @@ pub use find::{Found, Pruned, find};
 pub use now::{COUNTED, Day, HOURS, HandlerNow, Hour, days, handlers_now, last_deliveries};
 pub use refusals::{Kept, Refusal, refusal, refusals, token_key};
 pub use rows::{Attempt, Detail, Event, Job, Ledger};
-pub use status::{HandlerStatus, SourceStatus, Status, handlers, sources, status};
+pub use status::{HandlerStatus, SourceStatus, Status, handlers, pauses, sources, status};
 pub use walk::{Reach, SEARCHED_BODY, Walk, walk_events, walk_jobs};
 
 use crate::event::EventState;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use super::status::{HOUR, pauses};
+use super::status::{HOUR, read_pauses};
 use super::{HandlerStatus, Job, SourceStatus};
 use crate::clock::Millis;
 
@@ -107,7 +107,7 @@ pub fn last_deliveries(connection: &Connection, now: Millis) -> Result<Vec<Sourc
 /// What SQLite says.
 pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<HandlerNow>> {
     let mut known = BTreeMap::new();
-    pauses(connection, &mut known)?;
+    read_pauses(connection, &mut known)?;
     for name in names.iter().cloned().chain(with_open_jobs(connection)?) {
         known.entry(name).or_insert_with(HandlerStatus::default);
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::clock::Millis;
 use crate::event::JobState;
+use crate::inbox::turn::{HandlerState, handler_states};
 
 pub(super) const HOUR: i64 = 3_600_000;
 /// Newest events among which each source's last one is looked for before its hours are asked.
@@ -100,6 +101,14 @@ pub fn handlers(connection: &Connection) -> Result<Vec<String>> {
     connection.prepare("SELECT DISTINCT handler FROM jobs ORDER BY handler")?.query_map([], |row| row.get(0))?.collect()
 }
 
+/// What is known of the handlers beyond the configuration: pauses of today and of the past.
+///
+/// # Errors
+/// What SQLite says.
+pub fn pauses(connection: &Connection) -> Result<Vec<HandlerState>> {
+    handler_states(connection)
+}
+
 /// The values of a column that leads an index: hops from one to the next instead of reading all rows.
 pub(super) fn distinct(connection: &Connection, table: &str, column: &str) -> Result<Vec<String>> {
     let sql = format!(
@@ -175,11 +184,11 @@ fn jobs(connection: &Connection) -> Result<Vec<HandlerStatus>> {
             }
         }
     }
-    pauses(connection, &mut handlers)?;
+    read_pauses(connection, &mut handlers)?;
     Ok(handlers.into_iter().map(|(name, status)| HandlerStatus { handler: name, ..status }).collect())
 }
 
-pub(super) fn pauses(connection: &Connection, handlers: &mut BTreeMap<String, HandlerStatus>) -> Result<()> {
+pub(super) fn read_pauses(connection: &Connection, handlers: &mut BTreeMap<String, HandlerStatus>) -> Result<()> {
     let mut statement = connection
         .prepare("SELECT name, paused_by, reason, paused_at, probes, probe_at FROM handlers WHERE paused = 1")?;
     let mut rows = statement.query([])?;
