@@ -27,8 +27,8 @@ pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen", "host
 
 pub(super) const INBOX: Keys = Keys {
     section: "inbox",
-    known: &["path", "durability", "max_pending", "min_free_disk"],
-    later: &["keep_payloads", "keep_events", "keep_keys"],
+    known: &["path", "durability", "max_pending", "min_free_disk", "keep_payloads", "keep_events", "keep_keys"],
+    later: &[],
 };
 
 pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers", "shutdown_grace"], later: &[] };

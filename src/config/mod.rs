@@ -124,6 +124,19 @@ pub struct Inbox {
     pub max_pending: u64,
     /// Free bytes on the inbox's disk below which new events get 503.
     pub min_free_disk: u64,
+    /// What is forgotten, and when.
+    pub keep: Keep,
+}
+
+/// How long things are kept; at most `events` for payloads, at least that for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Bodies and output, from the end of the event's last job.
+    pub payloads: Duration,
+    /// Rows of events, jobs and attempts, likewise.
+    pub events: Duration,
+    /// Keys of events that are gone, from their first delivery.
+    pub keys: Duration,
 }
 
 /// `[dispatch]`

@@ -11,13 +11,16 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Dispatch, Durability, Inbox, Listen, Server, guards};
+use super::{Dispatch, Durability, Inbox, Keep, Listen, Server, guards};
 
 /// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
 pub(super) const LONGEST_BODY: u64 = 512 << 20;
 const LONGEST_SOCKET_PATH: usize = 107;
 const INSTANT: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server {
     Server {
@@ -46,6 +49,31 @@ pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
         durability: section.take("durability", durability).unwrap_or(Durability::Full),
         max_pending: section.whole("max_pending", 1..=1_000_000_000).map_or(1_000_000, i64::unsigned_abs),
         min_free_disk: section.size("min_free_disk", 0..=1 << 50).unwrap_or(256 << 20),
+        keep: keep(section),
+    }
+}
+
+/// What is left out gives way to what is written.
+fn keep(section: &Section<'_>) -> Keep {
+    let span = |key| section.duration(key, SECOND..=CENTURY);
+    let [payloads, events, keys] = ["keep_payloads", "keep_events", "keep_keys"].map(span);
+    let kept = events.unwrap_or_else(|| (DAY * 90).max(payloads.unwrap_or_default()).min(keys.unwrap_or(CENTURY)));
+    for (key, span, is_wrong) in [
+        ("keep_payloads", payloads, payloads.is_some_and(|span| span > kept)),
+        ("keep_keys", keys, keys.is_some_and(|span| span < kept)),
+    ] {
+        if is_wrong && let Some(span) = span {
+            let [span, kept] = [span, kept].map(humantime::format_duration);
+            let relation = if key == "keep_keys" { "shorter" } else { "longer" };
+            let problem = section.problem(key, format!("{span} is {relation} than `keep_events` ({kept})"));
+            let hint = "a body goes with its event at the latest, and the key of an event stays when the event has gone";
+            section.problems().add(problem.hint(hint));
+        }
+    }
+    Keep {
+        payloads: payloads.unwrap_or((DAY * 30).min(kept)),
+        events: kept,
+        keys: keys.unwrap_or((DAY * 180).max(kept)),
     }
 }
 

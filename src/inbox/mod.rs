@@ -10,6 +10,7 @@ pub mod edit;
 pub mod view;
 
 mod accept;
+mod ballast;
 mod bodies;
 mod claim;
 mod command;
@@ -21,17 +22,21 @@ mod look;
 mod meta;
 mod pause;
 mod pool;
+mod prune;
 mod recover;
 mod ring;
+mod shared;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod upkeep;
+mod verdict;
 mod watch;
 mod writer;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -55,7 +60,7 @@ pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, W
 use accept::{Delivery, Routed};
 use command::Command;
 use lesson::Lessons;
-use ring::Ring;
+use shared::Shared;
 use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
@@ -73,26 +78,6 @@ pub struct Inbox {
     _lock: file::InstanceLock,
 }
 
-/// What the writer and its callers both see.
-#[derive(Debug)]
-struct Shared {
-    routes: RwLock<Arc<Routes>>,
-    settings: RwLock<config::Inbox>,
-    ring: Ring,
-    token_key: DigestKey,
-    /// Sources whose bodies are remembered.
-    guarded: RwLock<Arc<[Arc<str>]>>,
-    lessons: Lessons,
-    backlog: AtomicBool,
-    disk_low: AtomicBool,
-    closing: AtomicBool,
-    failed: AtomicBool,
-    /// Another process has committed since the last turn.
-    changed_outside: AtomicBool,
-    /// Commits seen, here and by others.
-    changes: AtomicU64,
-}
-
 impl Inbox {
     /// Locks and opens the inbox, makes or upgrades it, settles what a crash left behind, and starts the writer.
     ///
@@ -107,20 +92,8 @@ impl Inbox {
         if !lost.is_empty() {
             log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
         }
-        let shared = Arc::new(Shared {
-            routes: RwLock::new(Arc::new(routes)),
-            settings: RwLock::new(settings.clone()),
-            ring: Ring::default(),
-            token_key,
-            guarded: RwLock::default(),
-            lessons: Lessons::read(&connection).map_err(failed)?,
-            backlog: AtomicBool::new(false),
-            disk_low: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-            changed_outside: AtomicBool::new(false),
-            changes: AtomicU64::new(0),
-        });
+        let lessons = Lessons::read(&connection).map_err(failed)?;
+        let shared = Arc::new(Shared::new(settings, routes, token_key, lessons));
         let (commands, queue) = crossbeam_channel::bounded(QUEUE);
         let (wake, wakes) = crossbeam_channel::bounded(1);
         let writer = Writer::new(connection, shared.clone(), wake, caller).map_err(failed)?;
@@ -265,12 +238,6 @@ impl Inbox {
 
     fn routes(&self) -> Arc<Routes> {
         self.shared.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Shared {
-    fn with_settings<T>(&self, look: impl FnOnce(&config::Inbox) -> T) -> T {
-        look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

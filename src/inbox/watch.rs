@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use rusqlite::Connection;
 
 use super::Shared;
+use super::ballast::Ballast;
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -19,12 +20,14 @@ pub(super) struct Watch {
     version: i64,
     /// Pending jobs; counted again when another process has changed something.
     pending: i64,
+    ballast: Ballast,
 }
 
 impl Watch {
     pub(super) fn new(connection: &Connection, shared: Arc<Shared>, wake: Sender<()>) -> rusqlite::Result<Self> {
         let (version, pending) = (data_version(connection)?, count_pending(connection)?);
-        let watch = Self { shared, wake, version, pending };
+        let ballast = shared.with_settings(|settings| Ballast::beside(&settings.path));
+        let mut watch = Self { shared, wake, version, pending, ballast };
         watch.disk();
         watch.backlog();
         Ok(watch)
@@ -65,9 +68,15 @@ impl Watch {
         Ok(())
     }
 
-    fn disk(&self) {
+    /// A write found no room.
+    pub(super) fn disk_is_full(&mut self) {
+        self.ballast.give_up();
+    }
+
+    fn disk(&mut self) {
         let (free, least) = self.shared.with_settings(|settings| (free_disk(&settings.path), settings.min_free_disk));
         let Some(free) = free else { return };
+        self.ballast.trim(free, least);
         match changes(&self.shared.disk_low, free < least) {
             Some(true) => log::warn!(
                 "{free} bytes are free on the inbox's disk, less than inbox.min_free_disk: deliveries get 503"

@@ -10,15 +10,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use super::accept::{Delivery, Receipt};
 use super::command::{Command, Gathering, refuse_all, reply};
 use super::lesson::Learned;
 use super::tally::Counts;
 use super::turn::{Turn, Turned};
-use super::watch::{Watch, free_disk};
-use super::{NotStored, Shared, file};
+use super::upkeep::Upkeep;
+use super::watch::Watch;
+use super::{NotStored, Shared, file, verdict};
 use crate::clock::Millis;
 use crate::config::Durability;
 use crate::outcome::Outcome;
@@ -51,6 +52,7 @@ pub(super) struct Writer {
     connection: Connection,
     shared: Arc<Shared>,
     watch: Watch,
+    upkeep: Upkeep,
     caller: Caller,
     next_tick: Instant,
     /// Commands in the last commit, and how long it took.
@@ -71,6 +73,7 @@ impl Writer {
             connection,
             shared,
             watch,
+            upkeep: Upkeep::new(),
             caller,
             next_tick: Instant::now(),
             last_batch: 0,
@@ -81,7 +84,7 @@ impl Writer {
     /// Until every sender is gone.
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
         loop {
-            match queue.recv_deadline(self.next_tick) {
+            match queue.recv_deadline(self.next_tick.min(self.upkeep.next_at())) {
                 Ok(first) => {
                     let mut gathering =
                         Gathering { queue, expected: self.last_batch, patience: self.last_commit / 8, until: None };
@@ -93,6 +96,7 @@ impl Writer {
             if Instant::now() >= self.next_tick {
                 self.tick();
             }
+            self.keep_up(!queue.is_empty());
         }
         self.finish();
     }
@@ -106,7 +110,7 @@ impl Writer {
         }
         match self.transact(first, next, &mut batch) {
             Ok(written) => self.answer_all(batch, written),
-            Err(error) if batch.len() > 1 && concerns_one_command(&error) => {
+            Err(error) if batch.len() > 1 && verdict::concerns_one_command(&error) => {
                 log::warn!("a batch of {} was taken apart: {error}", batch.len());
                 for command in batch {
                     self.write(Some(command), &mut |_| None);
@@ -219,29 +223,42 @@ impl Writer {
 
     fn refuse(&mut self, batch: Vec<Command>, error: &rusqlite::Error) {
         let why = self.judge(error);
-        match &why {
-            NotStored::Failing(_) if is_io_error(error) => {
-                log::error!("the inbox could not be written and synced, hookbox ends: {error}");
-                self.shared.failed.store(true, Ordering::Relaxed);
-                self.caller.call(Call::Failed(format!("the inbox could not be written and synced: {error}")));
-            }
-            _ => log::warn!("a batch of {} was not stored: {why} ({error})", batch.len()),
+        if !self.shared.failed.load(Ordering::Relaxed) {
+            log::warn!("a batch of {} was not stored: {why} ({error})", batch.len());
         }
         refuse_all(batch, &why);
     }
 
-    fn judge(&self, error: &rusqlite::Error) -> NotStored {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => NotStored::Busy,
-            Some(ErrorCode::DiskFull) => NotStored::DiskLow,
-            Some(ErrorCode::SystemIoFailure) if self.is_disk_full() => NotStored::DiskLow,
-            _ => NotStored::Failing(error.to_string()),
+    /// What an error means; hookbox ends where nothing may be tried again.
+    fn judge(&mut self, error: &rusqlite::Error) -> NotStored {
+        let why = verdict::judge(error, &self.shared);
+        match &why {
+            NotStored::Failing(_) if verdict::is_io_error(error) => {
+                log::error!("the inbox could not be written and synced, hookbox ends: {error}");
+                self.shared.failed.store(true, Ordering::Relaxed);
+                self.caller.call(Call::Failed(format!("the inbox could not be written and synced: {error}")));
+            }
+            NotStored::DiskLow => self.watch.disk_is_full(),
+            _ => {}
+        }
+        why
+    }
+
+    /// One step of the upkeep, if it is time.
+    fn keep_up(&mut self, is_busy: bool) {
+        if !self.upkeep.is_due(Instant::now(), is_busy) || self.is_over() {
+            return;
+        }
+        let keep = self.shared.with_settings(|settings| settings.keep);
+        if let Err(error) = self.upkeep.step(&self.connection, &keep) {
+            self.roll_back();
+            let why = self.judge(&error);
+            log::warn!("what is too old could not be forgotten: {why} ({error})");
         }
     }
 
-    fn is_disk_full(&self) -> bool {
-        const NOTHING: u64 = 64 << 10;
-        self.shared.with_settings(|settings| free_disk(&settings.path)).is_some_and(|free| free < NOTHING)
+    fn is_over(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed) || self.shared.failed.load(Ordering::Relaxed)
     }
 
     fn tick(&mut self) {
@@ -284,16 +301,4 @@ impl Writer {
 fn change_in_pending(turn: &Turn, turned: &Turned) -> i64 {
     let again = turn.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
     i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len()).unwrap_or(0)
-}
-
-/// Whether the same command alone would fail, and the others would not.
-fn concerns_one_command(error: &rusqlite::Error) -> bool {
-    !matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
-    )
-}
-
-fn is_io_error(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt))
 }
