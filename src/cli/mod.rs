@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit status is 0 when it was done, 1 when it failed, 2 for
 //! wrong usage or configuration. Verbs that touch the inbox work on the file itself, whether or not it is served.
 
+mod backup;
 mod change;
 mod check;
 mod client;
@@ -23,6 +24,7 @@ mod man;
 mod pause;
 mod progress;
 mod providers;
+mod prune;
 mod refusals;
 mod reload;
 mod replay;
@@ -115,6 +117,10 @@ enum Verb {
     Status(status::Args),
     /// Supported providers: how each signs, where its id and type are; `providers keygen` makes keys for trying one
     Providers(providers::Args),
+    /// Forgets now what is too old by `keep_payloads`, `keep_events` and `keep_keys`
+    Prune(prune::Args),
+    /// Copies the inbox, whether or not it is served; the copy is whole, checked and synced
+    Backup(backup::Args),
     /// Whether hookbox would take in a delivery now
     Health,
     /// Has the running hookbox read its configuration again
@@ -157,6 +163,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Reverify(args) => reverify::run(args, global),
         Verb::Status(args) => status::run(args, global),
         Verb::Providers(args) => providers::run(args, global),
+        Verb::Prune(args) => prune::run(args, global),
+        Verb::Backup(args) => backup::run(args, global),
         Verb::Health => health::run(global),
         Verb::Reload => reload::run(global),
         Verb::Completions(args) => completions::run(args),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::problem::{ConfigErrors, Problem};
 use super::read::{Named, Surroundings, named, read_as};
 use super::section::Section;
-use super::{Admin, Handler, Listen, Source, admin, handler, keys, settings};
+use super::{Admin, Handler, Keep, Listen, Source, admin, handler, keys, settings};
 
 /// Problems with these keep an outline from being drawn.
 const VOUCHED_FOR: [&str; 6] = ["server", "server.listen", "admin", "admin.listen", "inbox", "inbox.path"];
@@ -19,6 +19,8 @@ const VOUCHED_FOR: [&str; 6] = ["server", "server.listen", "admin", "admin.liste
 pub struct Outline {
     /// The database file, absolute.
     pub inbox: PathBuf,
+    /// How long things are kept; `None` where that is not written as it should be.
+    pub keep: Option<Keep>,
     /// Where providers deliver.
     pub server: Listen,
     /// Where probes are answered; its tokens are those that can be read here.
@@ -67,8 +69,10 @@ fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
         (!root.problems().concern(&format!("handlers.{name}"))).then(|| Arc::new(handler))
     };
     let names = |sections: &Named<'_>| sections.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let inbox = settings::inbox(&root.section("inbox", &keys::INBOX), around);
     Outline {
-        inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around).path,
+        inbox: inbox.path,
+        keep: (!root.problems().concern("inbox")).then_some(inbox.keep),
         server: settings::server(&root.section("server", &keys::SERVER), around).listen,
         admin: admin::read(&root.section("admin", &keys::ADMIN), around),
         sound_handlers: handlers.iter().filter_map(sound).collect(),

@@ -66,7 +66,8 @@ fn keep(section: &Section<'_>) -> Keep {
             let [span, kept] = [span, kept].map(humantime::format_duration);
             let relation = if key == "keep_keys" { "shorter" } else { "longer" };
             let problem = section.problem(key, format!("{span} is {relation} than `keep_events` ({kept})"));
-            let hint = "a body goes with its event at the latest, and the key of an event stays when the event has gone";
+            let hint =
+                "a body goes with its event at the latest, and the key of an event stays when the event has gone";
             section.problems().add(problem.hint(hint));
         }
     }

@@ -3,6 +3,8 @@
 //! Never creates a file, never touches one that is not an inbox, never upgrades one. Reading needs no right to
 //! write; changes wait a few seconds for the writer of `serve`, and leave it room between two chunks.
 
+mod backup;
+mod prune;
 mod take_in;
 
 use std::fs::{self, File, TryLockError};
@@ -18,7 +20,10 @@ use super::edit::{self, Plan, Tally};
 use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
 use super::lesson;
 use super::pause::{self, Paused};
+pub use super::prune::Pruned;
 use crate::clock::Millis;
+pub use backup::{BackupError, Draft};
+pub use prune::Room;
 
 /// Jobs changed in one transaction.
 pub const CHUNK: usize = 1_000;

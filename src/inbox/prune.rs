@@ -15,7 +15,7 @@ const KEYS_IN_CHUNK: usize = 8 * CHUNK;
 
 /// What was last alive before these is forgotten.
 #[derive(Debug, Clone, Copy)]
-pub struct Ages {
+pub(super) struct Ages {
     payloads: Millis,
     events: Millis,
     keys: Millis,
@@ -60,8 +60,7 @@ struct Aged {
 
 impl Ages {
     /// What `keep` means now.
-    #[must_use]
-    pub fn new(keep: &Keep, now: Millis) -> Self {
+    pub(super) fn new(keep: &Keep, now: Millis) -> Self {
         let before = |span: std::time::Duration| {
             Millis(now.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
         };
@@ -149,6 +148,7 @@ fn payloads(connection: &Connection, ages: &Ages, after: i64, is_dry: bool) -> R
 
 fn strip(connection: &Connection, seq: i64) -> Result<()> {
     connection.prepare_cached("DELETE FROM payloads WHERE event_seq = ?")?.execute([seq])?;
+    connection.prepare_cached("DELETE FROM answers WHERE event_seq = ?")?.execute([seq])?;
     connection
         .prepare_cached(
             "UPDATE attempts SET stdout = NULL, stderr = NULL
@@ -179,9 +179,7 @@ fn keys(connection: &Connection, ages: &Ages, after: (&str, &str), is_dry: bool)
         connection
             .prepare_cached("DELETE FROM bodies WHERE source = ? AND body_sha256 = ? AND event_id = ?")?
             .execute(params![source, body_sha256, event_id])?;
-        connection
-            .prepare_cached("DELETE FROM keys WHERE source = ? AND event_id = ?")?
-            .execute([source, event_id])?;
+        connection.prepare_cached("DELETE FROM keys WHERE source = ? AND event_id = ?")?.execute([source, event_id])?;
     }
     let is_over = looked_at.len() < KEYS_IN_CHUNK;
     let last = looked_at.into_iter().next_back().filter(|_| !is_over);

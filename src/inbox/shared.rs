@@ -54,4 +54,3 @@ impl Shared {
         look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
-

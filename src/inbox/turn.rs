@@ -166,6 +166,12 @@ impl Turn {
         Ok(turned)
     }
 
+    /// How many more jobs are pending after it than before.
+    pub(super) fn change_in_pending(&self, turned: &Turned) -> i64 {
+        let again = self.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
+        i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len()).unwrap_or(0)
+    }
+
     fn revoked(&self, connection: &Connection) -> rusqlite::Result<Vec<JobRef>> {
         let mut holds =
             connection.prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND state = 'running' AND attempt = ?2")?;

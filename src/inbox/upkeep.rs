@@ -40,7 +40,12 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     pub(super) fn new() -> Self {
-        Self { place: Place::default(), pruned: Pruned::default(), spent: Duration::ZERO, next_at: Instant::now() + REST.0 }
+        Self {
+            place: Place::default(),
+            pruned: Pruned::default(),
+            spent: Duration::ZERO,
+            next_at: Instant::now() + REST.0,
+        }
     }
 
     pub(super) fn next_at(&self) -> Instant {

@@ -16,13 +16,12 @@ use super::accept::{Delivery, Receipt};
 use super::command::{Command, Gathering, refuse_all, reply};
 use super::lesson::Learned;
 use super::tally::Counts;
-use super::turn::{Turn, Turned};
+use super::turn::Turned;
 use super::upkeep::Upkeep;
 use super::watch::Watch;
 use super::{NotStored, Shared, file, verdict};
 use crate::clock::Millis;
 use crate::config::Durability;
-use crate::outcome::Outcome;
 use crate::shutdown::{Call, Caller};
 
 /// Commands in one transaction.
@@ -202,7 +201,7 @@ impl Writer {
                 }
                 (Command::Accept(delivery), Written::TooMany) => delivery.answer(Err(NotStored::Backlog)),
                 (Command::Turn(turn, answer), Written::Turned(turned)) => {
-                    more_pending += change_in_pending(&turn, &turned);
+                    more_pending += turn.change_in_pending(&turned);
                     if turned.was_changed_outside {
                         self.shared.changed_outside.store(false, Ordering::Relaxed);
                     }
@@ -296,9 +295,4 @@ impl Writer {
             log::warn!("the inbox could not be closed: {error}");
         }
     }
-}
-
-fn change_in_pending(turn: &Turn, turned: &Turned) -> i64 {
-    let again = turn.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
-    i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len()).unwrap_or(0)
 }

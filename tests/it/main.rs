@@ -34,4 +34,5 @@ mod routing;
 mod secrets;
 mod settings;
 mod shutdown;
+mod upkeep;
 mod workers;

@@ -46,7 +46,10 @@ fn each_thing_goes_at_its_own_age_counted_from_the_end_of_the_last_job() {
     assert_eq!(sample.line("SELECT count(*) FROM payloads"), "7", "a dry pass changes nothing");
     assert_eq!(pass(&sample, false), expected);
     assert!(pass(&sample, false).is_nothing());
-    let ids = |table: &str| sample.line(&format!("SELECT group_concat(event_id, ' ') FROM (SELECT event_id FROM {table} ORDER BY event_id)"));
+    let ids = |table: &str| {
+        sample
+            .line(&format!("SELECT group_concat(event_id, ' ') FROM (SELECT event_id FROM {table} ORDER BY event_id)"))
+    };
     assert_eq!(ids("events"), "open runs stripped whole young");
     assert_eq!(ids("events JOIN payloads ON event_seq = seq"), "open runs whole young");
     assert_eq!(ids("keys"), "gone unmatched");

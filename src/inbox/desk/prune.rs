@@ -1,0 +1,121 @@
+//! A person has what is too old forgotten now, rather than bit by bit: the same steps as `serve` takes, one after the
+//! other.
+//!
+//! What is kept comes in, numbers go out. Between two steps whoever serves the inbox has room; a full disk costs the
+//! ballast first.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::{BREATH, Desk, DeskError};
+use crate::clock::Millis;
+use crate::config::Keep;
+use crate::inbox::ballast::Ballast;
+use crate::inbox::prune::{self, Ages, Place, Pruned};
+use crate::inbox::upkeep;
+
+/// How long one transaction may take.
+const STEP: Duration = Duration::from_millis(10);
+/// Free pages given back in one transaction.
+const PAGES: i64 = 512;
+
+/// What a file takes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of the whole file.
+    pub bytes: u64,
+    /// Bytes in it that hold nothing, and are used for what comes next.
+    pub free_bytes: u64,
+    /// Whether they can be given back while the file is in use.
+    pub gives_back: bool,
+}
+
+impl Desk {
+    /// What would be forgotten now.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn too_old(&self, keep: &Keep, now: Millis) -> Result<Pruned, DeskError> {
+        let ages = Ages::new(keep, now);
+        self.read(|connection| {
+            let (mut place, mut pruned) = (Place::default(), Pruned::default());
+            while place != Place::End {
+                pruned.add(prune::step(connection, &ages, &mut place, true)?);
+            }
+            Ok(pruned)
+        })
+    }
+
+    /// Forgets it, calling `progress` with what is done after each step.
+    ///
+    /// # Errors
+    /// What SQLite says. What was forgotten before that stays forgotten.
+    pub fn prune(&mut self, keep: &Keep, now: Millis, mut progress: impl FnMut(&Pruned)) -> Result<Pruned, DeskError> {
+        let ages = Ages::new(keep, now);
+        let (mut place, mut pruned) = (Place::default(), Pruned::default());
+        while place != Place::End {
+            let before = place.clone();
+            let step = self.in_transaction(|connection| {
+                place.clone_from(&before);
+                let (began, mut step) = (Instant::now(), Pruned::default());
+                while place != Place::End && began.elapsed() < STEP {
+                    step.add(prune::step(connection, &ages, &mut place, false)?);
+                }
+                Ok(step)
+            })?;
+            pruned.add(step);
+            progress(&pruned);
+        }
+        Ok(pruned)
+    }
+
+    /// Gives back free pages beyond those that are kept for what comes next.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn give_back(&mut self) -> Result<(), DeskError> {
+        while self.in_transaction(upkeep::excess)? > 0 {
+            self.in_transaction(|connection| upkeep::give_back(connection, PAGES))?;
+        }
+        Ok(())
+    }
+
+    /// What the file takes up.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn room(&self) -> Result<Room, DeskError> {
+        self.read(room)
+    }
+
+    fn in_transaction<T>(&mut self, work: impl FnMut(&Connection) -> rusqlite::Result<T>) -> Result<T, DeskError> {
+        let path = self.path.clone();
+        let mut work = work;
+        let mut once = |desk: &mut Self| -> Result<rusqlite::Result<T>, DeskError> {
+            let connection = desk.writer()?;
+            Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+                let result = work(&transaction)?;
+                transaction.commit().map(|()| result)
+            }))
+        };
+        let mut result = once(self)?;
+        if result.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DiskFull)) {
+            Ballast::beside(&path).give_up();
+            result = once(self)?;
+        }
+        thread::sleep(BREATH);
+        result.map_err(|cause| DeskError::from_sqlite(&path, cause))
+    }
+}
+
+fn room(connection: &Connection) -> rusqlite::Result<Room> {
+    let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, u64>(0));
+    let page = read("PRAGMA page_size")?;
+    Ok(Room {
+        bytes: read("PRAGMA page_count")? * page,
+        free_bytes: read("PRAGMA freelist_count")? * page,
+        gives_back: read("PRAGMA auto_vacuum")? != 0,
+    })
+}

@@ -1,0 +1,264 @@
+//! Upkeep: what is too old goes by itself and its replay stays a duplicate; `prune` and `backup`, served or not.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::support::running::{Done, finish};
+use crate::support::script::{exits, sh, succeeds, waits_for};
+use crate::support::{BINARY, Hookbox, Running, github, until};
+
+/// Dates everything that has ended back by so many days.
+fn age(hookbox: &Running, days: i64) {
+    let by = days * 86_400_000;
+    hookbox
+        .inbox
+        .writer()
+        .execute_batch(&format!(
+            "UPDATE events SET received_at = received_at - {by};
+             UPDATE jobs SET finished_at = finished_at - {by};
+             UPDATE keys SET received_at = received_at - {by};"
+        ))
+        .unwrap();
+}
+
+fn count(hookbox: &Running, what: &str) -> i64 {
+    hookbox.inbox.number(&format!("SELECT count(*) FROM {what}"))
+}
+
+#[test]
+fn what_is_too_old_goes_by_itself_and_its_replay_stays_a_duplicate() {
+    let hookbox = Hookbox::new()
+        .inbox("keep_payloads = \"2s\"\nkeep_events = \"4s\"")
+        .handler("deploy", sh("echo printed"))
+        .start();
+    let push = github::push();
+    let event = hookbox.deliver(&push);
+    let unmatched = hookbox.send(&push).text();
+    assert!(unmatched.contains("duplicate"), "{unmatched}");
+    until("the body to go", || (count(&hookbox, "payloads") == 0).then_some(()));
+    assert_eq!(count(&hookbox, "events"), 1, "the event stays longer than its body");
+    assert_eq!(count(&hookbox, "attempts WHERE stdout IS NOT NULL"), 0);
+    let done = hookbox.run(&["replay", &event.id]);
+    assert_eq!(done.status, Some(1), "{done:?}");
+    assert!(done.stderr.contains("no longer kept"), "{done:?}");
+    let done = hookbox.run(&["events", "body", &event.id]);
+    assert!(done.status == Some(1) && done.stderr.contains("no longer kept"), "{done:?}");
+    until("the event to go", || (count(&hookbox, "events") == 0).then_some(()));
+    assert_eq!(count(&hookbox, "jobs") + count(&hookbox, "attempts"), 0);
+    let reply = hookbox.send(&push);
+    assert!(reply.status == 200 && reply.text().contains("duplicate"), "{}", reply.text());
+    assert_eq!(count(&hookbox, "events"), 0);
+    assert_eq!(hookbox.inbox.number("SELECT deliveries FROM keys"), 3);
+    let done = hookbox.run(&["events", "show", &event.id]);
+    assert!(done.status != Some(0) && done.stderr.contains("pruned"), "{done:?}");
+    assert_eq!(hookbox.starts("deploy").len(), 1);
+    hookbox.wait_for_log("were too old and are forgotten");
+}
+
+#[test]
+fn an_event_with_a_job_that_may_still_run_stays_whole() {
+    let hookbox = Hookbox::new()
+        .inbox("keep_payloads = \"1s\"\nkeep_events = \"1s\"\nkeep_keys = \"1h\"")
+        .handler_with("waits", "retry = { initial = \"1h\" }", exits(1))
+        .handler("runs", waits_for("gate").then_succeeds())
+        .expect_failures()
+        .start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "running");
+    let old = hookbox.deliver(github::push().of_type("other"));
+    until("both to wait", || (count(&hookbox, "jobs WHERE handler = 'waits' AND failures = 1") == 2).then_some(()));
+    age(&hookbox, 3);
+    // A second pass has begun by the time that another event, which may go, has gone.
+    hookbox.ok(&["skip", &old.id]);
+    until("the other to go", || (count(&hookbox, "events") == 1).then_some(()));
+    assert_eq!((count(&hookbox, "payloads"), count(&hookbox, "jobs")), (1, 2));
+    hookbox.open_gate("gate");
+    hookbox.ok(&["skip", &event.id, "--handler", "waits"]);
+    until("it to go as well", || (count(&hookbox, "events") == 0).then_some(()));
+}
+
+#[test]
+fn keys_go_at_last_and_the_event_is_new_again() {
+    let hookbox = Hookbox::new()
+        .inbox("keep_payloads = \"1s\"\nkeep_events = \"1s\"\nkeep_keys = \"3s\"")
+        .source_with("github", "replay_guard = \"id+body\"")
+        .start();
+    let push = github::push();
+    hookbox.deliver(&push);
+    until("the key to take its place", || (count(&hookbox, "keys") == 1).then_some(()));
+    assert_eq!(count(&hookbox, "bodies"), 1);
+    until("the key to go", || (count(&hookbox, "keys") == 0).then_some(()));
+    assert_eq!(count(&hookbox, "bodies"), 0);
+    let reply = hookbox.send(&push);
+    assert!(reply.text().contains("accepted"), "{}", reply.text());
+}
+
+#[test]
+fn prune_tells_how_much_it_would_be_and_then_does_it_served_or_not() {
+    let mut hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
+    for _ in 0..5 {
+        let event = hookbox.deliver(github::push());
+        hookbox.wait_for(&event, "dead");
+    }
+    age(&hookbox, 40);
+    let fresh = hookbox.deliver(github::push());
+    hookbox.wait_for(&fresh, "dead");
+    let done = hookbox.run(&["prune", "--dry-run"]);
+    assert_eq!(
+        done.stdout,
+        "would forget 0 events, 5 bodies of events that stay, and 0 keys of events that had gone\n"
+    );
+    assert!(done.stderr.contains("5 dead jobs"), "{done:?}");
+    assert_eq!(count(&hookbox, "payloads"), 6);
+    assert!(hookbox.ok(&["prune"]).starts_with("forgot 0 events, 5 bodies"));
+    assert_eq!((count(&hookbox, "payloads"), count(&hookbox, "events")), (1, 6));
+    age(&hookbox, 60);
+    assert!(hookbox.stop().success());
+    let printed = hookbox.ok(&["prune"]);
+    assert_eq!(printed, "forgot 5 events, 1 body of events that stay, and 0 keys of events that had gone\n");
+    assert_eq!((count(&hookbox, "events"), count(&hookbox, "keys"), count(&hookbox, "jobs")), (1, 5, 1));
+    hookbox.inbox.assert_sound();
+    assert!(hookbox.ok(&["prune"]).starts_with("forgot 0 events, 0 bodies"));
+}
+
+#[test]
+fn what_is_kept_wrongly_is_refused_by_all_and_nothing_is_forgotten() {
+    for (lines, key) in [
+        ("keep_payloads = \"10d\"\nkeep_events = \"5d\"", "inbox.keep_payloads"),
+        ("keep_events = \"200d\"\nkeep_keys = \"100d\"", "inbox.keep_keys"),
+        ("keep_events = \"0s\"", "inbox.keep_events"),
+    ] {
+        let hookbox = Hookbox::new().inbox(lines);
+        let done = hookbox.refuse_to_start();
+        assert!(done.status == Some(2) && done.stderr.contains(key), "{done:?}");
+        let done = hookbox.run(&["prune"]);
+        assert!(done.status == Some(2) && done.stderr.contains("hookbox check"), "{done:?}");
+    }
+}
+
+#[test]
+fn the_file_shrinks_when_much_is_forgotten() {
+    let mut hookbox = Hookbox::new().start();
+    for _ in 0..6 {
+        hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(1 << 20))));
+    }
+    age(&hookbox, 40);
+    hookbox.ok(&["prune"]);
+    let pages = || hookbox.inbox.number("PRAGMA page_count");
+    assert!(pages() < 600, "{} pages are left of six bodies of 1 MiB", pages());
+    assert!(hookbox.stop().success());
+    assert!(fs::metadata(&hookbox.inbox.file).unwrap().len() < 3 << 20);
+}
+
+// ---- backup ----
+
+fn assert_whole(file: &Path) -> i64 {
+    let copy = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let read = |sql: &str| copy.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(read("PRAGMA integrity_check"), "ok");
+    assert_eq!(copy.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0)), Ok(0));
+    copy.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_backup_of_a_served_inbox_is_whole_private_and_can_be_served_itself() {
+    let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    for _ in 0..20 {
+        let event = hookbox.deliver(github::push());
+        hookbox.wait_for(&event, "succeeded");
+    }
+    let copy = hookbox.folder().join("copy.db");
+    let printed = hookbox.ok(&["backup", "copy.db"]);
+    assert!(printed.starts_with("copy.db: 20 events, ") && printed.ends_with(", checked\n"), "{printed}");
+    assert_eq!(assert_whole(&copy), 20);
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let left: Vec<_> = fs::read_dir(hookbox.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().contains("partial")), "{left:?}");
+    let again = hookbox.run(&["backup", "copy.db"]);
+    assert!(again.status == Some(2) && again.stderr.contains("--force"), "{again:?}");
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "succeeded");
+    hookbox.ok(&["backup", "copy.db", "--force"]);
+    assert_eq!(assert_whole(&copy), 21);
+    assert!(hookbox.stop().success());
+    hookbox.rewrite(|text| text.replace("[inbox]\n", "[inbox]\npath = \"copy.db\"\n"));
+    hookbox.start_again();
+    hookbox.deliver(github::push());
+    assert_eq!(hookbox.json(&["events"]).as_array().unwrap().len(), 22);
+}
+
+#[test]
+fn a_copy_of_an_inbox_that_cannot_give_back_room_can() {
+    let mut hookbox = Hookbox::new().start();
+    hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(1 << 20))));
+    assert!(hookbox.stop().success());
+    hookbox.inbox.writer().execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
+    hookbox.start_again();
+    age(&hookbox, 40);
+    let done = hookbox.run(&["prune"]);
+    assert!(done.status == Some(0) && done.stderr.contains("hint: stop hookbox, `hookbox backup NEW`"), "{done:?}");
+    hookbox.ok(&["backup", "copy.db"]);
+    let copy = crate::support::inbox::Inbox { file: hookbox.folder().join("copy.db") };
+    assert_eq!(copy.number("PRAGMA auto_vacuum"), 2);
+    assert_eq!(assert_whole(&copy.file), 1);
+}
+
+#[test]
+fn a_backup_never_takes_the_place_of_an_inbox() {
+    let hookbox = Hookbox::new().start();
+    hookbox.deliver(github::push());
+    let refused = |name: &str, part: &str| {
+        let done = hookbox.run(&["backup", name, "--force"]);
+        assert!(done.status == Some(2) && done.stderr.contains(part), "{done:?}");
+    };
+    refused("hookbox.db", "the inbox itself");
+    std::os::unix::fs::symlink("hookbox.db", hookbox.folder().join("link.db")).unwrap();
+    refused("link.db", "the inbox itself");
+    let other = Hookbox::new().start();
+    refused(other.inbox.file.to_str().unwrap(), "is serving");
+    fs::write(hookbox.folder().join("old.db-wal"), "of another database").unwrap();
+    refused("old.db", "old.db-wal");
+    let done = hookbox.run(&["backup", "no/such/folder/copy.db"]);
+    assert_eq!(done.status, Some(1), "{done:?}");
+    hookbox.inbox.assert_sound();
+    assert_eq!(hookbox.json(&["events"]).as_array().unwrap().len(), 1);
+}
+
+/// Promise 14: killed at any system call that counts, FILE is absent or whole.
+#[test]
+fn a_backup_that_is_killed_leaves_no_half_copy() {
+    let hookbox = Hookbox::new().start();
+    for _ in 0..50 {
+        hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(20_000))));
+    }
+    let copy = hookbox.folder().join("copy.db");
+    let (mut absent, mut whole, mut survived) = (0, 0, false);
+    for call in ["pwrite64", "fsync", "renameat2", "unlink,unlinkat"] {
+        for nth in [1, 2, 3, 10, 40] {
+            let done = killed_at(&hookbox, call, nth);
+            survived |= done.status == Some(0);
+            match copy.exists() {
+                false => absent += 1,
+                true => {
+                    assert_eq!(assert_whole(&copy), 50, "{call} {nth}");
+                    whole += 1;
+                    fs::remove_file(&copy).unwrap();
+                }
+            }
+        }
+    }
+    assert!(absent >= 5 && whole >= 1 && survived, "{absent} times absent, {whole} times whole");
+    hookbox.ok(&["backup", "copy.db"]);
+    assert_eq!(assert_whole(&copy), 50);
+}
+
+fn killed_at(hookbox: &Running, call: &str, nth: u32) -> Done {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
+    strace.arg(BINARY).args(["backup", "copy.db"]).current_dir(hookbox.folder()).stdin(Stdio::null());
+    finish(&mut strace)
+}
