@@ -75,6 +75,12 @@ fn check(section: &Section<'_>, needs: Needs) {
         ("keys_url", optional(needs.keys_url), String::new(), "are checked with no key that is fetched"),
         ("confirm_subscriptions", optional(needs.confirm_subscriptions), String::new(), "ask for no confirmation"),
     ];
+    if needs.own_keys && !section.has("keys_url") && !section.has("public_key") {
+        let problem = section.problem("keys_url", "is missing, and so is `public_key`");
+        section.problems().add(problem.hint(
+            "where you host the provider's set of keys, such as \"https://auth.example.com/.well-known/jwks.json\"",
+        ));
+    }
     for (key, is_needed, hint, instead) in wanted {
         match (is_needed, section.item(key)) {
             (Some(true), None) => section.problems().add(section.problem(key, "is missing").hint(hint)),

@@ -91,6 +91,7 @@ pub(super) const VERIFY: Keys = Keys {
         "jwt_algorithms",
         "claims",
         "required_claims",
+        "empty_body_unclaimed",
         "timestamp",
         "timestamp_unit",
         "tolerance",

@@ -632,7 +632,10 @@ fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
     assert_eq!(chosen.scheme.signed().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
     let pinned = read("sumsub", "secret = 'x'\nalgorithm = 'hmac-sha512'");
     assert_eq!(pinned.scheme.signed().unwrap().by_header.as_ref().unwrap().names.len(), 1);
-    assert!(read("fusionauth", &format!("algorithm = 'ES256'\n{p256}")).scheme.needs().public_key);
+    let fusionauth = read("fusionauth", &format!("algorithm = 'ES256'\n{p256}"));
+    assert!(fusionauth.scheme.needs().own_keys && fusionauth.keys_url.is_none());
+    let hosted = read("fusionauth", "algorithm = 'RS256'\nkeys_url = 'https://auth.example/.well-known/jwks.json'");
+    assert!(hosted.public_keys.is_empty() && hosted.keys_url.is_some());
 }
 
 const EXAMPLE: &str = include_str!("../../hookbox.example.toml");

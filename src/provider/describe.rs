@@ -120,6 +120,9 @@ fn said_secret(row: &Row, needs: Needs) -> String {
 /// Where public keys come from that are not configured.
 fn keys(row: &Row, scheme: &Scheme) -> String {
     match (&row.keys, &scheme.proof) {
+        (Some(address), _) if address == "keys_url" => {
+            "of a pair: fetched from the source's keys_url, unless it has a public_key".to_owned()
+        }
         (Some(address), _) => format!("fetched from {address}, unless the source has a public_key"),
         (None, Proof::Code(_)) => {
             "fetched from the provider's own hosts, unless the source has a public_key".to_owned()

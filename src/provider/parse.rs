@@ -18,6 +18,9 @@ use super::selector::{EventId, header_name, parse_event_id, parse_event_type};
 /// The window of a timestamp unless the row or the source says otherwise.
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
+/// Stands for the source's own setting.
+const KEYS_URL: &str = "keys_url";
+
 const SECRET_DECODINGS: &[(&str, SecretDecoding)] = &[
     ("utf8", SecretDecoding::Utf8),
     ("nfkd", SecretDecoding::Nfkd),
@@ -209,10 +212,14 @@ fn keys(row: &Row) -> Result<Option<String>, RowError> {
             None => Ok(None),
         };
     };
+    let is_public = parse_proof::takes_public_keys(row);
+    if written == KEYS_URL && (is_public || !row.algorithm_choices.is_empty()) {
+        return Ok(is_public.then(String::new));
+    }
     if !written.starts_with("https://") {
         return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
     }
-    if !parse_proof::takes_public_keys(row) {
+    if !is_public {
         return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
     }
     Ok(Some(written.clone()))
@@ -278,6 +285,7 @@ fn misfits(row: &Row) -> Vec<RowError> {
         ("jwt_algorithms", !row.jwt_algorithms.is_empty(), jwt, "algorithm `jwt`"),
         ("claims", !row.claims.is_empty(), jwt, "algorithm `jwt`"),
         ("required_claims", !row.required_claims.is_empty(), jwt, "algorithm `jwt`"),
+        ("empty_body_unclaimed", row.empty_body_unclaimed, jwt, "algorithm `jwt`"),
         ("timestamp", row.timestamp.is_some(), signed || jwt || is_code(row), keyed),
         ("timestamp_unit", row.timestamp_unit.is_some(), row.timestamp.is_some(), "`timestamp`"),
         ("tolerance", row.tolerance.is_some(), row.timestamp.is_some(), "`timestamp`"),

@@ -141,7 +141,8 @@ fn jwt(row: &Row) -> Result<Jwt, RowError> {
         let hint = "such as { sha256 = \"{sha256_hex(body)}\" }; or body_unsigned = true";
         return Err(RowError::new("claims", "none is about the body, so anyone could change it").hint(hint));
     }
-    Ok(Jwt { algorithms, claims, required: row.required_claims.clone() })
+    let required = row.required_claims.clone();
+    Ok(Jwt { algorithms, claims, required, empty_body_unclaimed: row.empty_body_unclaimed })
 }
 
 pub(super) fn timestamp(row: &Row, units: &[(&str, super::scheme::Unit)]) -> Result<Option<Timestamp>, RowError> {

@@ -63,6 +63,8 @@ pub struct Jwt {
     pub claims: Vec<(String, Vec<Segment>)>,
     /// Claims that must be there.
     pub required: Vec<String>,
+    /// Whether claims about the body may be missing where the body is empty.
+    pub empty_body_unclaimed: bool,
 }
 
 /// How a signature is made.

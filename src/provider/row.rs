@@ -73,8 +73,8 @@ pub struct Row {
     pub url_default_port: bool,
     /// Where the name of the key is, which must be one of the source's `key_id`.
     pub key_id: Option<String>,
-    /// Where the provider publishes its public keys: the address of a set of JSON Web Keys. A source that has a
-    /// `public_key` of its own uses that.
+    /// Where the provider publishes its public keys: the address of a set of JSON Web Keys, or `keys_url` where each user
+    /// hosts one. A source that has a `public_key` of its own uses that.
     pub keys: Option<String>,
     /// Where the name of the key in that set is; of a token, in its header.
     pub key_name: Option<String>,
@@ -89,6 +89,8 @@ pub struct Row {
     pub claims: BTreeMap<String, String>,
     /// `jwt`: claims that must be there: `exp`.
     pub required_claims: Vec<String>,
+    /// `jwt`: whether claims about the body may be missing where the body is empty.
+    pub empty_body_unclaimed: bool,
 
     /// Where the timestamp is: a place as of `signature`, `field:t` for a field of the signature's list, `claim:iat`.
     pub timestamp: Option<String>,
@@ -155,6 +157,7 @@ impl Row {
         "jwt_algorithms",
         "claims",
         "required_claims",
+        "empty_body_unclaimed",
         "timestamp",
         "timestamp_unit",
         "tolerance",

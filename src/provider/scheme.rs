@@ -42,7 +42,7 @@ pub struct Scheme {
     pub secret_prefixes: Vec<String>,
     /// Where the name of the key is.
     pub key_id: Option<Place>,
-    /// Where the provider publishes its public keys.
+    /// Where the provider publishes its public keys; empty where that is the source's `keys_url`.
     pub keys: Option<String>,
     /// Where the name of the key among them is.
     pub key_name: Option<Place>,
@@ -185,6 +185,8 @@ pub struct Needs {
     pub may_fetch: bool,
     /// Whether `keys_url` means something.
     pub keys_url: bool,
+    /// Whether there is no other address that keys could be fetched from.
+    pub own_keys: bool,
     /// Whether `confirm_subscriptions` means something.
     pub confirm_subscriptions: bool,
 }
@@ -216,6 +218,7 @@ impl Scheme {
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
             topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
             may_fetch: code.is_some() || self.keys.is_some(),
+            own_keys: self.keys.as_ref().is_some_and(String::is_empty),
             keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }

@@ -24,7 +24,7 @@ use super::remote;
 use super::sign::{Forgery, Unsigned};
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Algorithm, Hash, Jwt, JwtAlgorithm, Proof, Segment, Selector, Signed, TimestampPlace};
+use crate::provider::{Algorithm, Hash, Jwt, JwtAlgorithm, Place, Proof, Segment, Selector, Signed, TimestampPlace};
 
 /// How long a token made here is good for, in seconds.
 const TOKEN_LIFE: i64 = 60;
@@ -168,7 +168,7 @@ impl Maker<'_> {
 
     fn claims(&self, case: &Case<'_>, jwt: &Jwt) -> Result<Map<String, Value>, String> {
         let seconds = self.sent_at.0.div_euclid(1000);
-        let mut claims = Map::new();
+        let mut claims = self.given_claims(case)?;
         let url = self.own.urls.first().map_or("", String::as_str);
         for (name, template) in &jwt.claims {
             let said = content::text(case, template, url).map_err(|why| why.to_string())?;
@@ -190,20 +190,30 @@ impl Maker<'_> {
         Ok(claims)
     }
 
+    /// A body that goes out as a token is given as its claims.
+    fn given_claims(&self, case: &Case<'_>) -> Result<Map<String, Value>, String> {
+        if case.scheme.signature != Place::Body || self.event.body.is_empty() {
+            return Ok(Map::new());
+        }
+        let not_claims = "the body goes out as a token, so it must be given as the token's claims, a JSON object";
+        serde_json::from_slice(&self.event.body).map_err(|_| not_claims.to_owned())
+    }
+
     /// Id and type, where the source looks for them in the token.
     fn name_claims(&self, case: &Case<'_>, claims: &mut Map<String, Value>) {
         let mut put = |tries: &[Vec<Selector>], text: Option<&str>| {
             let parts = tries.iter().find(|parts| parts.iter().any(|part| matches!(part, Selector::Claim(_))));
-            if let Some([Selector::Claim(pointer)]) = parts.map(Vec::as_slice)
-                && let [name] = pointer.steps()
-            {
-                claims.insert(name.clone(), text.map_or_else(fresh, str::to_owned).into());
+            let Some([Selector::Claim(pointer)]) = parts.map(Vec::as_slice) else { return };
+            let is_there = jwt::text(&Value::Object(claims.clone()), pointer.steps()).is_some();
+            match text {
+                Some(text) => jwt::put(claims, pointer.steps(), text),
+                None if is_there => {}
+                None => jwt::put(claims, pointer.steps(), &fresh()),
             }
         };
         put(&case.scheme.event_id.tries, self.event.event_id.as_deref());
-        put(
-            &case.scheme.event_type.tries,
-            Some(&self.event.event_type).filter(|text| !text.is_empty()).map(String::as_str),
-        );
+        if !self.event.event_type.is_empty() {
+            put(&case.scheme.event_type.tries, Some(&self.event.event_type));
+        }
     }
 }

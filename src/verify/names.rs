@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::case;
 use super::form;
 use super::json::{self, NotJson, Texts, Wanted};
+use super::jwt;
 use super::refusal::{Fault, Name};
 use super::xml::{self, NotXml};
 use crate::event::MAX_NAME_BYTES;
@@ -122,11 +123,7 @@ impl<'a> Delivery<'a> {
                 Some(text) => packed_xml(&text, pointer)?.map(Cow::Owned),
                 None => None,
             },
-            Selector::Claim(pointer) => match self.claims.and_then(|claims| claims.pointer(pointer.as_str())) {
-                Some(Value::String(text)) => Some(Cow::Borrowed(text.as_str())),
-                Some(Value::Number(number)) => Some(Cow::Owned(number.to_string())),
-                _ => None,
-            },
+            Selector::Claim(pointer) => self.claims.and_then(|claims| jwt::text(claims, pointer.steps())),
             Selector::Body => Some(Cow::Owned(hex::encode(self.sha256))),
         };
         Ok(found.filter(|text| !text.is_empty()))

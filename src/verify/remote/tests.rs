@@ -430,3 +430,24 @@ fn a_header_may_name_the_key_of_a_set() {
     assert_eq!(why(&shipengine, &deliver("k3")), Why::UnknownKey);
     assert!(matches!(why(&shipengine, &deliver("")), Why::Missing(_)));
 }
+
+#[test]
+fn a_set_that_each_user_hosts_is_asked_at_keys_url() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "k1")]));
+    let body = r#"{"event":{"id":"e1","type":"user.create"}}"#;
+    let row = crate::provider::Row { jwt_algorithms: vec!["RS256".to_owned()], ..find("fusionauth").unwrap().clone() };
+    let scheme = Arc::new(Scheme::from_row(&row).unwrap());
+    let own = crate::keys::Base::parse(&format!("{}/.well-known/jwks.json", provider.url)).unwrap();
+    let fusionauth = Source { scheme, keys_url: Some(own), ..source("fusionauth", &provider) };
+    let deliver = |kid: &str| {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let hash = STANDARD.encode(Sha256::digest(body));
+        let message = format!("{}.{}", part(&by(kid)), part(&json!({ "request_body_sha256": hash })));
+        let signature =
+            URL_SAFE_NO_PAD.encode(RSA.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(&message)).unwrap());
+        request(&[("x-fusionauth-signature-jwt", &format!("{message}.{signature}"))], body)
+    };
+    assert_eq!(event(&fusionauth, &deliver("k1")), ("e1".to_owned(), "user.create".to_owned()));
+    assert_eq!(why(&fusionauth, &deliver("k2")), Why::UnknownKey);
+    assert_eq!(provider.targets()[0], "/.well-known/jwks.json");
+}

@@ -75,7 +75,7 @@ fn algorithms_are_those_of_the_row_and_none_is_not_among_them() {
 #[test]
 fn a_public_key_is_never_taken_for_a_secret() {
     let row = crate::provider::find("fusionauth").unwrap();
-    let row = Row { jwt_algorithms: vec!["RS256".to_owned()], ..row.clone() };
+    let row = Row { jwt_algorithms: vec!["RS256".to_owned()], keys: None, ..row.clone() };
     let scheme = Scheme::from_row(&row).unwrap();
     assert!(scheme.needs().public_key);
     let mut source = walk::source_of("fusionauth", scheme.clone(), &[0]);
@@ -114,4 +114,48 @@ fn messagebird_tells_its_address_and_id() {
     };
     assert_eq!(event(&source, &sent(url)).0, "j-1");
     assert!(matches!(why(&source, &sent("https://a.example/hook")), Why::WrongClaim(_)));
+}
+
+#[test]
+fn only_where_the_row_says_so_an_empty_body_needs_no_claim() {
+    let url = "https://example.com/hooks";
+    let bird = Source { url: Some(url.to_owned()), ..known("messagebird", &["s"]) };
+    let url_hash = hex::encode(Sha256::digest(url));
+    let claims =
+        json!({ "iss": "MessageBird", "url_hash": url_hash, "exp": 1_700_000_060, "nbf": 1_699_999_990, "jti": "a" });
+    let sent = |claims: &Value, body: &str| {
+        request(&[("MessageBird-Signature-JWT", &token(&json!({ "alg": "HS256" }), claims, b"s"))], body)
+    };
+    assert_eq!(event(&bird, &sent(&claims, "")).0, "a");
+    assert!(matches!(why(&bird, &sent(&claims, " ")), Why::NoField(..)));
+    let mut hashed = claims;
+    hashed["payload_hash"] = hex::encode(Sha256::digest("{}")).into();
+    assert!(matches!(why(&bird, &sent(&hashed, "")), Why::WrongClaim(_)));
+    assert_eq!(event(&bird, &sent(&hashed, "{}")).0, "a");
+    let mut of_an_access_token = self::claims();
+    of_an_access_token.as_object_mut().unwrap().remove("sha256");
+    let access = self::sent(&token(&json!({ "alg": "HS256" }), &of_an_access_token, b"s"));
+    assert!(matches!(why(&livekit(), &Request { body: Bytes::new(), ..access }), Why::NoField(..)));
+}
+
+#[test]
+fn a_body_that_is_a_token_is_read_through_the_texts_of_json_in_it() {
+    let row = crate::provider::find("wix").unwrap();
+    let source = walk::source_of("wix", Scheme::from_row(row).unwrap(), &[0]);
+    let signed = |claims: Value| {
+        let body = claims.to_string().into_bytes();
+        let private_key = walk::private_key(&source.scheme);
+        sign(&source, &Unsigned { body, private_key, ..Unsigned::default() }, NOW).unwrap()
+    };
+    let inner = json!({ "id": "e-1", "entityFqdn": "wix.ecom.v1.order" }).to_string();
+    let middle = json!({ "data": inner, "instanceId": "i", "eventType": "wix.ecom.v1.order_created" });
+    let request = signed(json!({ "data": middle.to_string(), "iat": 1_700_000_000, "exp": 1_700_000_060 }));
+    assert_eq!(event(&source, &request), ("e-1".to_owned(), "wix.ecom.v1.order_created".to_owned()));
+    assert_eq!(request.body.iter().filter(|byte| **byte == b'.').count(), 2);
+    let stale = signed(json!({ "data": middle.to_string(), "exp": 1_699_999_900 }));
+    assert!(matches!(why(&source, &stale), Why::TooOld { .. }));
+    let bare = signed(json!({ "data": "no json" }));
+    assert_eq!(event(&source, &bare).1, "");
+    let nested = json!({ "a": json!("\"{\\\"b\\\":1}\"").to_string() });
+    assert_eq!(jwt::text(&nested, &["a".to_owned(), "b".to_owned()]), None);
 }
