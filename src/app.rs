@@ -6,9 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -20,6 +21,8 @@ use crate::inbox::Inbox;
 use crate::listener::{Endpoints, Listener};
 use crate::route::Routes;
 use crate::shutdown::{Call, Caller};
+use crate::socket::{Handed, Purpose};
+use crate::supervisor;
 
 /// File descriptors beyond which more would not help.
 const MOST_DESCRIPTORS: u64 = 65_536;
@@ -43,11 +46,12 @@ pub struct App {
 pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, config::ConfigErrors>;
 
 impl App {
-    /// Starts every room. What had been started when one fails ends in order.
+    /// Starts every room, on the sockets that were handed over if any were. What had been started when one fails ends
+    /// in order.
     ///
     /// # Errors
     /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
-    pub fn start(config: Config, caller: &Caller) -> anyhow::Result<Self> {
+    pub fn start(config: Config, mut handed: Handed, caller: &Caller) -> anyhow::Result<Self> {
         let routes = Routes::new(&config.handlers)?;
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
         let reloads = Arc::new(Reloads::default());
@@ -57,8 +61,10 @@ impl App {
             OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(config.dispatch.workers).unwrap_or(0);
         let connections = raise_descriptor_limit().saturating_sub(kept_back);
         // Addresses first: where one is taken, no handler has run yet.
-        let listener = Listener::start(&config.server, endpoints, inbox.clone(), connections)?;
-        let admin = Admin::start(&config.admin, inbox.clone(), reloads.clone())?;
+        let hooks = handed.take_or_bind(Purpose::Hooks, &config.server.listen)?;
+        let operator = handed.take_or_bind(Purpose::Admin, &config.admin.listen)?;
+        let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
+        let admin = Admin::start(&config.admin, operator, inbox.clone(), reloads.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;
         Ok(Self { config, inbox, dispatcher, listener, admin, reloads })
@@ -67,7 +73,7 @@ impl App {
     /// The address that providers reach, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn hooks_url(&self) -> String {
-        url_of(self.listener.address())
+        self.listener.url()
     }
 
     /// The operator's address.
@@ -81,10 +87,13 @@ impl App {
     /// # Errors
     /// What hookbox could not go on without.
     pub fn run(mut self, calls: &Receiver<Call>, read_again: ReadAgain<'_>) -> anyhow::Result<()> {
+        let interval = supervisor::watchdog_interval().unwrap_or(Duration::MAX);
+        supervisor::ready();
         loop {
-            match calls.recv() {
+            supervisor::alive();
+            match calls.recv_timeout(interval) {
                 Ok(Call::Reload) => self.reload(read_again),
-                Ok(Call::Stop) | Err(_) => {
+                Ok(Call::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.stop();
                     return Ok(());
                 }
@@ -92,6 +101,7 @@ impl App {
                     self.stop();
                     anyhow::bail!(why);
                 }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
@@ -99,9 +109,10 @@ impl App {
     /// Ends in order. A second signal meanwhile changes nothing.
     pub fn stop(self) {
         log::info!("stopping: no more deliveries are taken in");
-        self.inbox.stop_accepting();
+        supervisor::stopping();
         self.dispatcher.stop_claiming();
-        self.listener.stop();
+        self.listener.stop(|| self.inbox.stop_accepting());
+        self.inbox.stop_accepting();
         self.dispatcher.join();
         self.admin.stop();
         self.inbox.close();
@@ -109,12 +120,14 @@ impl App {
     }
 
     fn reload(&mut self, read_again: ReadAgain<'_>) {
+        supervisor::reloading();
         let error = read_again().map_err(|errors| errors.to_string()).and_then(|config| self.put_in(config)).err();
         match &error {
             None => log::info!("the configuration was read again and holds from now on"),
             Some(why) => log::error!("the configuration was read again and changes nothing: {why}"),
         }
         self.reloads.note(error);
+        supervisor::ready();
     }
 
     /// All of it, or an error and none of it.
@@ -122,6 +135,7 @@ impl App {
         let fixed = [
             ("server.listen", self.config.server.listen != config.server.listen),
             ("server.request_timeout", self.config.server.request_timeout != config.server.request_timeout),
+            ("server.tls", self.config.server.tls.is_some() != config.server.tls.is_some()),
             ("admin.listen", self.config.admin.listen != config.admin.listen),
             ("inbox.path", self.config.inbox.path != config.inbox.path),
         ];
@@ -130,6 +144,7 @@ impl App {
         }
         let routes = Routes::new(&config.handlers).map_err(|error| error.to_string())?;
         self.inbox.guard_bodies(&guarded(&config)).map_err(|error| error.to_string())?;
+        self.listener.try_certificate(&config.server).map_err(|error| error.to_string())?;
         self.inbox.set_limits(&config.inbox).map_err(|error| error.to_string())?;
         self.inbox.set_routes(routes);
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
@@ -182,7 +197,7 @@ pub fn serve(file: &Path) -> anyhow::Result<()> {
     let config = config::read(file, &environment)?;
     let (caller, calls) = Caller::new();
     hear_signals(caller.clone())?;
-    let app = App::start(config, &caller)?;
+    let app = App::start(config, Handed::from_environment(), &caller)?;
     log::info!("hooks on {}", app.hooks_url());
     log::info!("admin on {}", app.admin_url());
     log::info!("ready");

@@ -25,8 +25,8 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`] |
-//! | 1 | [`request`], [`provider`], [`keys`], [`outcome`], [`logging`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`] |
+//! | 1 | [`request`], [`provider`], [`keys`], [`outcome`], [`logging`], [`tls`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
@@ -56,6 +56,8 @@ pub mod keys;
 pub mod provider;
 pub mod route;
 pub mod socket;
+pub mod supervisor;
+pub mod tls;
 
 pub mod clock;
 pub mod event;

@@ -1,7 +1,7 @@
 //! Listening sockets, bound before any server starts: TCP, or a unix socket in the place of a stale one.
 //!
 //! A configured address comes in, a bound socket goes out, or an error that names the setting. A unix socket that
-//! somebody still listens on is left alone.
+//! somebody still listens on is left alone. Where systemd hands sockets over (sd_listen_fds(3)), those are used.
 
 use std::io;
 use std::net::TcpListener;
@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
 
 use crate::config::Listen;
 
@@ -20,8 +22,118 @@ const BACKLOG: i32 = 2048;
 pub enum Socket {
     /// Over TCP.
     Tcp(TcpListener),
-    /// In the file system; the file goes when it is closed with [`remove`].
+    /// In the file system, at this path.
     Unix(UnixListener, PathBuf),
+}
+
+/// Which of hookbox's addresses a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// `server.listen`
+    Hooks,
+    /// `admin.listen`
+    Admin,
+}
+
+impl Purpose {
+    /// The setting that names the address.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Hooks => "server.listen",
+            Self::Admin => "admin.listen",
+        }
+    }
+
+    /// Whether a socket of this name is meant. systemd calls it as `FileDescriptorName=` says, else by its unit; one
+    /// that is not said to be for the operator is for providers.
+    fn is_meant(self, name: &str) -> bool {
+        let is_for_admin = name == "admin" || name.ends_with("-admin.socket");
+        is_for_admin == (self == Self::Admin)
+    }
+}
+
+/// Sockets that are bound already, handed over by systemd.
+pub struct Handed {
+    sockets: ListenFd,
+    names: Vec<String>,
+}
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handed").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Handed {
+    /// None: whoever starts hookbox in the same process, such as a demonstration.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { sockets: ListenFd::empty(), names: Vec::new() }
+    }
+
+    /// Those that the environment tells of.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Self { sockets: ListenFd::from_env(), names: names.split(':').map(String::from).collect() }
+    }
+
+    /// The one for this purpose, if it was handed over; otherwise binds the configured address.
+    ///
+    /// # Errors
+    /// When the address cannot be had, or what was handed over is no listening socket.
+    pub fn take_or_bind(&mut self, purpose: Purpose, listen: &Listen) -> io::Result<Bound> {
+        let name = |index: usize| self.names.get(index).map_or("", String::as_str);
+        let found = (0..self.sockets.len()).find(|index| purpose.is_meant(name(*index)));
+        let Some(index) = found else { return Socket::bind(listen, purpose.key()).map(Bound::ours) };
+        let socket = self.take(index).map_err(|error| {
+            let hint = "hint: hookbox takes stream sockets, over TCP or in the file system (ListenStream=)";
+            io::Error::other(format!("the socket that systemd handed over cannot be used: {error}\n{hint}"))
+        })?;
+        let Some(socket) = socket else { return Socket::bind(listen, purpose.key()).map(Bound::ours) };
+        log::info!("systemd handed over a socket, used in place of `{}`", purpose.key());
+        Ok(Bound { socket, file: None })
+    }
+
+    fn take(&mut self, index: usize) -> io::Result<Option<Socket>> {
+        if let Ok(Some(listener)) = self.sockets.take_unix_listener(index) {
+            let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
+            return Ok(Some(Socket::Unix(listener, path)));
+        }
+        Ok(self.sockets.take_tcp_listener(index)?.map(Socket::Tcp))
+    }
+}
+
+/// A socket, and the file that goes when it is closed.
+#[derive(Debug)]
+pub struct Bound {
+    /// The socket.
+    pub socket: Socket,
+    /// Its file, where hookbox made it.
+    pub file: Option<SocketFile>,
+}
+
+impl Bound {
+    fn ours(socket: Socket) -> Self {
+        let file = match &socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(_, path) => Some(SocketFile(path.clone())),
+        };
+        Self { socket, file }
+    }
+}
+
+/// The file of a unix socket that hookbox made.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl SocketFile {
+    /// Removes it, once the socket is closed.
+    pub fn remove(&self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            log::debug!("{} could not be removed: {error}", self.0.display());
+        }
+    }
 }
 
 impl Socket {
@@ -29,7 +141,7 @@ impl Socket {
     ///
     /// # Errors
     /// When the address cannot be had: which, and why.
-    pub fn bind(listen: &Listen, key: &str) -> io::Result<Self> {
+    fn bind(listen: &Listen, key: &str) -> io::Result<Self> {
         let socket = match listen {
             Listen::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
             Listen::Unix(path) => remove_stale(path)
@@ -61,15 +173,6 @@ impl Socket {
     }
 }
 
-/// Removes the file of a unix socket that is closed.
-pub fn remove(address: &Listen) {
-    if let Listen::Unix(path) = address
-        && let Err(error) = std::fs::remove_file(path)
-    {
-        log::debug!("{} could not be removed: {error}", path.display());
-    }
-}
-
 /// A socket that nobody listens on any more is in the way; one that somebody does is not ours.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -91,9 +194,27 @@ mod tests {
         let refused = Socket::bind(&listen, "server.listen").unwrap_err().to_string();
         assert!(refused.contains("`server.listen`") && refused.contains("hookbox.sock"), "{refused}");
         drop(first);
-        drop(Socket::bind(&listen, "server.listen").unwrap());
-        remove(&listen);
+        let bound = Handed::none().take_or_bind(Purpose::Hooks, &listen).unwrap();
+        bound.file.unwrap().remove();
         assert!(!folder.path().join("hookbox.sock").exists());
+    }
+
+    #[test]
+    fn a_handed_socket_is_known_by_its_name() {
+        for (name, purpose) in [
+            ("", Purpose::Hooks),
+            ("hooks", Purpose::Hooks),
+            ("hookbox.socket", Purpose::Hooks),
+            ("admin", Purpose::Admin),
+            ("hookbox-admin.socket", Purpose::Admin),
+        ] {
+            assert!(purpose.is_meant(name), "{name}");
+            assert_eq!(
+                [Purpose::Hooks, Purpose::Admin].iter().filter(|other| other.is_meant(name)).count(),
+                1,
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde_json::json;
 use self::guard::{Guard, Visitor};
 use crate::config::{self, Listen};
 use crate::inbox::Inbox;
-use crate::socket::{self, Socket};
+use crate::socket::{Bound, Socket, SocketFile};
 
 /// What came of reading the configuration again, for `hookbox reload`.
 #[derive(Debug, Default)]
@@ -47,20 +47,27 @@ pub struct Admin {
     guard: Arc<Guard>,
     handle: ServerHandle,
     address: Listen,
+    file: Option<SocketFile>,
     thread: JoinHandle<io::Result<()>>,
 }
 
 impl Admin {
-    /// Binds and serves on a thread of its own.
+    /// Serves a bound socket on a thread of its own.
     ///
     /// # Errors
-    /// When the address cannot be had.
-    pub fn start(settings: &config::Admin, inbox: Arc<Inbox>, reloads: Arc<Reloads>) -> io::Result<Self> {
+    /// When the thread cannot be started.
+    pub fn start(settings: &config::Admin, bound: Bound, inbox: Arc<Inbox>, reloads: Arc<Reloads>) -> io::Result<Self> {
         let shared = Data::new(Shared { inbox, reloads });
         let guard = Arc::new(Guard::new(settings)?);
         let rooms = Rooms { shared, guard: guard.clone() };
-        let socket = Socket::bind(&settings.listen, "admin.listen")?;
+        let Bound { socket, file } = bound;
         let address = socket.address()?;
+        if settings.tokens.is_empty() && is_reachable(&address) {
+            let hint = "hint: set `admin.token`, or have systemd listen on a loopback address or a unix socket";
+            return Err(io::Error::other(format!(
+                "{address} is reachable from other machines, and that needs a token\n{hint}"
+            )));
+        }
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
@@ -73,7 +80,7 @@ impl Admin {
             })
         })?;
         let handle = started.recv().map_err(io::Error::other)??;
-        Ok(Self { guard, handle, address, thread })
+        Ok(Self { guard, handle, address, file, thread })
     }
 
     /// Where it listens, with the port it was given.
@@ -93,8 +100,15 @@ impl Admin {
         if self.thread.join().is_err() {
             log::error!("the admin server ended in a panic");
         }
-        socket::remove(&self.address);
+        if let Some(file) = &self.file {
+            file.remove();
+        }
     }
+}
+
+/// Whether others than this machine may knock: a socket that was handed over can be anywhere.
+fn is_reachable(address: &Listen) -> bool {
+    matches!(address, Listen::Tcp(address) if !address.ip().to_canonical().is_loopback())
 }
 
 /// What every worker of the server gets.

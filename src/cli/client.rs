@@ -1,4 +1,4 @@
-//! A small HTTP client for hookbox's own addresses, over TCP or a unix socket. No TLS, no redirects, no proxies.
+//! A small HTTP client for hookbox's own addresses, over TCP or a unix socket. No redirects, no proxies.
 //!
 //! A message goes out, the answer comes back whatever its status. Only where there is none is that an error.
 
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::http::{self, StatusCode};
+use ureq::tls::TlsConfig;
 
 use crate::config::Listen;
 
@@ -20,8 +21,10 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 /// Where to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Server {
-    /// `http://127.0.0.1:8080`, or with a path of its own.
+    /// `https://example.com/hooks/github`, or without a path of its own.
     Url(String),
+    /// `https://127.0.0.1:8443`: an address of our own, which its certificate does not name.
+    Home(String),
     /// A socket in the file system.
     Unix(PathBuf),
 }
@@ -46,6 +49,11 @@ pub(super) struct Answer {
 impl Server {
     /// The server that listens there; one that listens everywhere is reached at home.
     pub(super) fn at(listen: &Listen) -> Self {
+        Self::over(listen, false)
+    }
+
+    /// Likewise; `tls` says that it speaks HTTPS.
+    pub(super) fn over(listen: &Listen, tls: bool) -> Self {
         match listen {
             Listen::Tcp(address) => {
                 let ip = match address.ip() {
@@ -53,7 +61,8 @@ impl Server {
                     IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
                     ip => ip,
                 };
-                Self::Url(format!("http://{}", SocketAddr::new(ip, address.port())))
+                let address = SocketAddr::new(ip, address.port());
+                if tls { Self::Home(format!("https://{address}")) } else { Self::Url(format!("http://{address}")) }
             }
             Listen::Unix(path) => Self::Unix(path.clone()),
         }
@@ -62,7 +71,7 @@ impl Server {
     /// The whole address, for people.
     pub(super) fn address(&self, target: &str) -> String {
         match self {
-            Self::Url(url) => joined(url, target),
+            Self::Url(url) | Self::Home(url) => joined(url, target),
             Self::Unix(path) => format!("unix:{} {target}", path.display()),
         }
     }
@@ -73,7 +82,11 @@ impl Server {
     /// Why there is no answer, in words for a person.
     pub(super) fn exchange(&self, message: &Message<'_>, patience: Duration) -> Result<Answer, String> {
         let answer = match self {
-            Self::Url(url) => over_tcp(&joined(url, message.target), message, patience),
+            Self::Url(url) => over_tcp(&joined(url, message.target), message, patience, TlsConfig::default()),
+            Self::Home(url) => {
+                let unverified = TlsConfig::builder().disable_verification(true).build();
+                over_tcp(&joined(url, message.target), message, patience, unverified)
+            }
             Self::Unix(path) => over_unix(path, message, patience).map_err(|error| error.to_string()),
         };
         answer.map_err(|error| format!("no answer from {}: {error}", self.address(message.target)))
@@ -95,10 +108,11 @@ fn joined(url: &str, target: &str) -> String {
     whole
 }
 
-fn over_tcp(url: &str, message: &Message<'_>, patience: Duration) -> Result<Answer, String> {
+fn over_tcp(url: &str, message: &Message<'_>, patience: Duration, tls: TlsConfig) -> Result<Answer, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
+        .tls_config(tls)
         .proxy(None)
         .timeout_global(Some(patience))
         .user_agent(concat!("hookbox/", env!("CARGO_PKG_VERSION")))

@@ -95,12 +95,12 @@ fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>
         Err(_) => source,
     };
     let server = match &args.url {
-        Some(url) if !url.starts_with("http://") => {
-            return Err(Failure::usage(format!("`{}` does not begin with http://", shown(url)))
-                .hint("deliveries are sent without TLS: give the address behind the proxy"));
+        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+            return Err(Failure::usage(format!("`{}` begins neither with http:// nor with https://", shown(url)))
+                .hint("for example --url https://example.com/hooks/github"));
         }
         Some(url) => Server::Url(url.clone()),
-        None => Server::at(&outline.server),
+        None => Server::over(&outline.server, outline.speaks_tls),
     };
     Ok((source, Some(server)))
 }

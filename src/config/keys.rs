@@ -19,9 +19,11 @@ pub(super) const ROOT: Keys =
 
 pub(super) const SERVER: Keys = Keys {
     section: "server",
-    known: &["listen", "max_body", "max_in_flight", "request_timeout", "trusted_proxies"],
-    later: &["tls"],
+    known: &["listen", "max_body", "max_in_flight", "request_timeout", "trusted_proxies", "tls"],
+    later: &[],
 };
+
+pub(super) const TLS: Keys = Keys { section: "server.tls", known: &["cert", "key"], later: &[] };
 
 pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen", "hosts", "token"], later: &[] };
 
@@ -140,7 +142,7 @@ pub(super) const RETRY: Keys =
 
 #[cfg(test)]
 pub(super) const ALL: &[&Keys] =
-    &[&ROOT, &SERVER, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY];
+    &[&ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY];
 
 impl Keys {
     /// What to tell someone who wrote an unknown key.
@@ -180,7 +182,7 @@ mod tests {
             ("max_inflight", "did you mean `max_in_flight`?"),
             (
                 "colour",
-                "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`, `trusted_proxies`",
+                "the keys of [server] are `listen`, `max_body`, `max_in_flight`, `request_timeout`, `trusted_proxies`, `tls`",
             ),
         ] {
             assert_eq!(SERVER.hint(written), hint);

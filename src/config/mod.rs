@@ -37,6 +37,7 @@ use crate::keys::Base;
 use crate::outcome::Policy;
 use crate::provider::Scheme;
 use crate::secret::Secret;
+use crate::tls;
 
 /// Everything, as read from one file.
 #[derive(Debug, Clone)]
@@ -91,6 +92,8 @@ pub struct Server {
     pub request_timeout: Duration,
     /// Whose word counts on where a request came from.
     pub trusted_proxies: Proxies,
+    /// The certificate, where hookbox itself speaks HTTPS.
+    pub tls: Option<tls::Files>,
 }
 
 /// `[admin]`: dashboard, API, metrics and probes.

@@ -23,6 +23,8 @@ pub struct Outline {
     pub keep: Option<Keep>,
     /// Where providers deliver.
     pub server: Listen,
+    /// Whether hookbox itself speaks HTTPS there.
+    pub speaks_tls: bool,
     /// Where probes are answered; its tokens are those that can be read here.
     pub admin: Admin,
     /// Names of all sources, in the order of the file.
@@ -68,12 +70,14 @@ fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
         let handler = handler::read(name, section, around, &sources)?;
         (!root.problems().concern(&format!("handlers.{name}"))).then(|| Arc::new(handler))
     };
+    let server = settings::server(&root.section("server", &keys::SERVER), around);
     let names = |sections: &Named<'_>| sections.iter().map(|(name, _)| (*name).to_owned()).collect();
     let inbox = settings::inbox(&root.section("inbox", &keys::INBOX), around);
     Outline {
         inbox: inbox.path,
         keep: (!root.problems().concern("inbox")).then_some(inbox.keep),
-        server: settings::server(&root.section("server", &keys::SERVER), around).listen,
+        server: server.listen,
+        speaks_tls: server.tls.is_some(),
         admin: admin::read(&root.section("admin", &keys::ADMIN), around),
         sound_handlers: handlers.iter().filter_map(sound).collect(),
         sources: names(&sources),

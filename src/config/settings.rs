@@ -11,7 +11,8 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Dispatch, Durability, Inbox, Keep, Listen, Server, guards};
+use super::{Dispatch, Durability, Inbox, Keep, Listen, Server, guards, keys};
+use crate::tls::{Certificate, Files};
 
 /// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
 pub(super) const LONGEST_BODY: u64 = 512 << 20;
@@ -31,7 +32,33 @@ pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server
         max_in_flight: section.size("max_in_flight", 1..=1 << 40).unwrap_or(256 << 20),
         request_timeout: section.duration("request_timeout", INSTANT..=HOUR).unwrap_or(Duration::from_secs(10)),
         trusted_proxies: guards::proxies(section),
+        tls: tls(section, around),
     }
+}
+
+/// Files that can be served as they are now.
+fn tls(section: &Section<'_>, around: &Surroundings<'_>) -> Option<Files> {
+    if !section.has("tls") {
+        return None;
+    }
+    let is_unix =
+        section.item("listen").and_then(|item| item.text().ok()).is_some_and(|text| text.starts_with("unix:"));
+    if is_unix {
+        let problem = section.problem("tls", "a unix socket is not served over TLS");
+        section.problems().add(problem.hint("leave `tls` out: what connects to the socket is on this machine"));
+    }
+    let section = section.section("tls", &keys::TLS);
+    let file = |key: &str| {
+        section.required(key, "tls = { cert = \"fullchain.pem\", key = \"privkey.pem\" }")?;
+        section.take(key, |item| Ok(around.locate(item.system_text()?)))
+    };
+    let (cert, key) = (file("cert"), file("key"));
+    let files = Files { cert: cert?, key: key? };
+    if let Err(error) = Certificate::read(&files) {
+        let hint = "both files are PEM; `cert` holds the whole chain, the server's own certificate first";
+        section.problems().add(section.problem("cert", error.to_string()).hint(hint));
+    }
+    Some(files)
 }
 
 pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {

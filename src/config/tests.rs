@@ -225,7 +225,8 @@ retry = { attempts = 0, jitter = 2 }
     let expected = [
         "2 server.listen: \"localhost:8080\" is not an address with a port",
         "3 server.max_bodi: unknown key (did you mean `max_body`?)",
-        "4 server.tls: is not supported by this version of hookbox (leave it out)",
+        "4 server.tls.cert: is missing (tls = { cert = ",
+        "4 server.tls.key: is missing (tls = { cert = ",
         "7 dispatch.workers: must be between 1 and 1024, is 0",
         "10 sources.github.provider: unknown provider \"githib\" (did you mean \"github\"?) (`hookbox providers`",
         "11 sources.github.secret: environment variable `GITHUB_WEBHOOK_SECRET` is not set (export it, or point \
@@ -666,7 +667,7 @@ fn the_example_holds_every_key_at_its_default() {
 #[test]
 fn every_known_key_stands_in_the_example() {
     for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.known.iter().map(move |key| (keys, key))) {
-        let is_inline = matches!(keys.section, "sources.NAME.secret" | "handlers.NAME.retry");
+        let is_inline = matches!(keys.section, "sources.NAME.secret" | "handlers.NAME.retry" | "server.tls");
         let is_header = keys.section.is_empty() || *key == "verify";
         let mut section = String::new();
         let stands = EXAMPLE.lines().any(|line| {

@@ -4,8 +4,10 @@
 //! Bodies are read here, within the limits of size, time and room; nothing parses them before they are verified.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use actix_web::http::ConnectionType;
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
@@ -43,7 +45,10 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
         (Answer::Stored(..), None) => shared.trouble.stored(),
         _ => {}
     }
-    let response = answer.into_response();
+    let mut response = answer.into_response();
+    if shared.is_draining.load(Ordering::Relaxed) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     if is_refusal {
         record::note(&shared, (&endpoints, &endpoint), &http, seen, response.status());
     }

@@ -34,5 +34,7 @@ mod routing;
 mod secrets;
 mod settings;
 mod shutdown;
+mod systemd;
+mod tls;
 mod upkeep;
 mod workers;

@@ -24,6 +24,7 @@ use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, EventFilter, Ledger, Page};
 use crate::provider;
 use crate::shutdown::{Call, Caller};
+use crate::socket::Handed;
 use crate::verify::{self, Unsigned};
 
 use script::{ACTS, Act};
@@ -53,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (caller, calls) = Caller::new();
     let deaf = |error| Failure::failed(format!("signals cannot be heard: {error}"));
     app::hear_signals(caller.clone()).map_err(deaf)?;
-    let app = App::start(config.clone(), &caller)?;
+    let app = App::start(config.clone(), Handed::none(), &caller)?;
     let mut out = io::stdout();
     writeln!(out, "hookbox demo: a scratch inbox, which goes when it ends, in {}", folder.path().display())?;
     writeln!(out, "  hooks  {}", app.hooks_url())?;

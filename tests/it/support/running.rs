@@ -77,7 +77,7 @@ impl Running {
             lines.iter().any(|line| line.contains("ready")).then_some(())
         });
         let lines = self.log()[before..].to_vec();
-        self.hooks = address(&lines, "hooks on http://");
+        self.hooks = address(&lines, "hooks on http://").or_else(|| address(&lines, "hooks on https://"));
         self.admin = address(&lines, "admin on http://");
     }
 

@@ -1,0 +1,95 @@
+//! HTTPS without a proxy: a delivery over TLS, a certificate that is replaced while hookbox serves, mistakes told.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use crate::support::{Event, Hookbox, Running, github, until};
+
+const TLS: &str = "tls = { cert = \"cert.pem\", key = \"key.pem\" }";
+
+/// Puts a fresh certificate for localhost in place; a client that trusts no other comes back.
+fn put_certificate(folder: &Path) -> ureq::Agent {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+    let trusted = RootCerts::new_with_certs(&[Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()]);
+    let tls = TlsConfig::builder().root_certs(trusted).build();
+    let config = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false);
+    config.timeout_global(Some(Duration::from_secs(10))).build().into()
+}
+
+/// A new push over TLS, if the client trusts the server.
+fn deliver(hookbox: &Running, client: &ureq::Agent) -> Result<Event, ureq::Error> {
+    let push = github::push();
+    let request = push.render();
+    let mut post = client.post(format!("https://localhost:{}{}", hookbox.hooks().port(), request.path));
+    for (name, value) in &request.headers {
+        post = post.header(name, value);
+    }
+    assert_eq!(post.send(&request.body[..])?.status(), 200);
+    Ok(Event { source: push.source.clone(), id: push.id })
+}
+
+#[test]
+fn a_delivery_comes_over_tls_and_send_reaches_it() {
+    let setup = Hookbox::new().server(TLS);
+    let client = put_certificate(setup.folder());
+    let hookbox = setup.start();
+    let event = deliver(&hookbox, &client).unwrap();
+    assert!(hookbox.inbox.state(&event.source, &event.id).is_some());
+    let plain = hookbox.try_send(&github::push());
+    assert!(!plain.is_ok_and(|reply| reply.status == 200), "nothing is taken in without TLS");
+    assert!(hookbox.log().iter().any(|line| line.contains("hooks on https://")));
+}
+
+#[test]
+fn a_replaced_certificate_is_served_without_a_restart() {
+    let setup = Hookbox::new().server(TLS).allow_warning("cannot be served, the old one is");
+    let before = put_certificate(setup.folder());
+    let hookbox = setup.start();
+    deliver(&hookbox, &before).unwrap();
+    let after = put_certificate(hookbox.folder());
+    assert!(deliver(&hookbox, &before).is_ok(), "a connection that is open stays so");
+    until("the new certificate to be served", || deliver(&hookbox, &after).ok());
+    until("the log to say so", || hookbox.log().iter().any(|line| line.contains("has been replaced")).then_some(()));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_served_is_told_before_anything_starts() {
+    let setup = Hookbox::new().server(TLS);
+    put_certificate(setup.folder());
+    fs::write(setup.folder().join("key.pem"), "").unwrap();
+    setup.write();
+    for verb in ["check", "serve"] {
+        let done = setup.run(&[verb]);
+        assert_eq!(done.status, Some(2), "{verb}: {done:?}");
+        assert!(done.stderr.contains("`server.tls.cert`") && done.stderr.contains("key.pem"), "{done:?}");
+    }
+}
+
+#[test]
+fn switching_tls_on_takes_a_restart_and_other_files_do_not() {
+    let setup = Hookbox::new().server(TLS).expect_warning("`server.tls` has changed");
+    let before = put_certificate(setup.folder());
+    let hookbox = setup.start();
+    deliver(&hookbox, &before).unwrap();
+    let path = hookbox.folder().join("hookbox.toml");
+    let toml = fs::read_to_string(&path).unwrap();
+    let other = hookbox.folder().join("other");
+    fs::create_dir(&other).unwrap();
+    let after = put_certificate(&other);
+    fs::write(&path, toml.replace("\"cert.pem\"", "\"other/cert.pem\"").replace("\"key.pem\"", "\"other/key.pem\""))
+        .unwrap();
+    hookbox.signal(Signal::HUP);
+    until("the other certificate to be served", || deliver(&hookbox, &after).ok());
+    fs::write(&path, toml.replace(TLS, "")).unwrap();
+    hookbox.signal(Signal::HUP);
+    until("the log to say so", || {
+        hookbox.log().iter().any(|line| line.contains("`server.tls` has changed")).then_some(())
+    });
+    deliver(&hookbox, &after).unwrap();
+}
