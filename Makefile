@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Most of a test's time is waiting for processes and disks, so more of them run at once than there are cores.
 TEST_THREADS ?= 8
 
-.PHONY: check format-check format lint doc test build bench torture
+.PHONY: check format-check format lint doc test build bench torture deb
 
 check: format-check lint doc test
 
@@ -28,6 +28,10 @@ test:
 
 build:
 	$(CARGO) build --locked --release
+
+# A Debian package, with unit, man pages and completions; needs `cargo install cargo-deb`.
+deb:
+	scripts/package-deb
 
 # Acknowledgements per second beside what bounds them, and nanoseconds per check beside one written by hand.
 bench:
