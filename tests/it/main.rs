@@ -23,6 +23,7 @@ mod keygen;
 mod limits;
 mod operator;
 mod output;
+mod packaging;
 mod page;
 mod pages;
 mod paused;
