@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::admin::{Admin, Reloads};
+use crate::admin::{Admin, Reloads, Setup};
 use crate::config::{self, Config, Listen, ReplayGuard};
 use crate::dispatch::{self, Dispatcher};
 use crate::inbox::Inbox;
@@ -64,7 +64,7 @@ impl App {
         let hooks = handed.take_or_bind(Purpose::Hooks, &config.server.listen)?;
         let operator = handed.take_or_bind(Purpose::Admin, &config.admin.listen)?;
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
-        let admin = Admin::start(&config.admin, operator, inbox.clone(), reloads.clone())?;
+        let admin = Admin::start(&config.admin, Setup::new(&config), operator, inbox.clone(), reloads.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;
         Ok(Self { config, inbox, dispatcher, listener, admin, reloads })
@@ -149,7 +149,7 @@ impl App {
         self.inbox.set_routes(routes);
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
         self.dispatcher.reload(dispatch_settings(&config));
-        self.admin.reload(&config.admin);
+        self.admin.reload(&config.admin, Setup::new(&config));
         self.config = config;
         Ok(())
     }

@@ -4,9 +4,12 @@
 //! before everything.
 
 mod guard;
+mod live;
+mod page;
+mod setup;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -16,6 +19,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use serde_json::json;
 
 use self::guard::{Guard, Visitor};
+pub use self::setup::Setup;
 use crate::config::{self, Listen};
 use crate::inbox::Inbox;
 use crate::socket::{Bound, Socket, SocketFile};
@@ -39,11 +43,20 @@ const LONGEST_BODY: usize = 64 << 10;
 struct Shared {
     inbox: Arc<Inbox>,
     reloads: Arc<Reloads>,
+    setup: RwLock<Arc<Setup>>,
+    live: live::Streams,
+}
+
+impl Shared {
+    fn setup(&self) -> Arc<Setup> {
+        self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The running server.
 #[derive(Debug)]
 pub struct Admin {
+    shared: Data<Shared>,
     guard: Arc<Guard>,
     handle: ServerHandle,
     address: Listen,
@@ -56,10 +69,17 @@ impl Admin {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(settings: &config::Admin, bound: Bound, inbox: Arc<Inbox>, reloads: Arc<Reloads>) -> io::Result<Self> {
-        let shared = Data::new(Shared { inbox, reloads });
+    pub fn start(
+        settings: &config::Admin,
+        setup: Setup,
+        bound: Bound,
+        inbox: Arc<Inbox>,
+        reloads: Arc<Reloads>,
+    ) -> io::Result<Self> {
+        let setup = RwLock::new(Arc::new(setup));
+        let shared = Data::new(Shared { inbox, reloads, setup, live: live::Streams::default() });
         let guard = Arc::new(Guard::new(settings)?);
-        let rooms = Rooms { shared, guard: guard.clone() };
+        let rooms = Rooms { shared: shared.clone(), guard: guard.clone() };
         let Bound { socket, file } = bound;
         let address = socket.address()?;
         if settings.tokens.is_empty() && is_reachable(&address) {
@@ -80,7 +100,7 @@ impl Admin {
             })
         })?;
         let handle = started.recv().map_err(io::Error::other)??;
-        Ok(Self { guard, handle, address, file, thread })
+        Ok(Self { shared, guard, handle, address, file, thread })
     }
 
     /// Where it listens, with the port it was given.
@@ -89,9 +109,10 @@ impl Admin {
         &self.address
     }
 
-    /// Holds to other names and tokens from now on; the address stays.
-    pub fn reload(&self, settings: &config::Admin) {
+    /// Holds to other names and tokens from now on, and tells of other sources and handlers; the address stays.
+    pub fn reload(&self, settings: &config::Admin, setup: Setup) {
         self.guard.reload(settings);
+        *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
     }
 
     /// Ends it at once.
@@ -126,6 +147,8 @@ fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
             .app_data(PayloadConfig::new(LONGEST_BODY))
             .wrap(from_fn(guard::stand))
             .configure(guard::routes)
+            .configure(page::routes)
+            .route("/live", web::get().to(live::stream))
             .route("/healthz", web::get().to(alive))
             .route("/healthz", web::head().to(alive))
             .route("/readyz", web::get().to(ready))

@@ -132,6 +132,22 @@ impl Desk {
     /// # Errors
     /// What SQLite says. Chunks before that stay changed.
     pub fn change(&mut self, plan: &Plan, now: Millis, mut progress: impl FnMut(usize)) -> Result<Tally, DeskError> {
+        self.change_while(plan, now, |looked_at| {
+            progress(looked_at);
+            true
+        })
+    }
+
+    /// Likewise, as long as `goes_on` says so after each chunk.
+    ///
+    /// # Errors
+    /// What SQLite says. Chunks before that stay changed.
+    pub fn change_while(
+        &mut self,
+        plan: &Plan,
+        now: Millis,
+        mut goes_on: impl FnMut(usize) -> bool,
+    ) -> Result<Tally, DeskError> {
         let path = self.path.clone();
         let failed = |cause| DeskError::from_sqlite(&path, cause);
         let connection = self.writer()?;
@@ -146,7 +162,9 @@ impl Desk {
             transaction.commit().map_err(failed)?;
             tally.add(changed);
             looked_at += chunk.size();
-            progress(looked_at);
+            if !goes_on(looked_at) {
+                break;
+            }
         }
         Ok(tally)
     }

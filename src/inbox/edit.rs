@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Instant;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
@@ -112,6 +113,14 @@ pub struct Tally {
 /// # Errors
 /// What SQLite says.
 pub fn plan(connection: &Connection, wish: &Wish, now: Millis) -> Result<Plan> {
+    plan_until(connection, wish, now, None).map(|(plan, _)| plan)
+}
+
+/// Likewise, but no longer than `until`; and whether that was long enough for all of them.
+///
+/// # Errors
+/// What SQLite says.
+pub fn plan_until(connection: &Connection, wish: &Wish, now: Millis, until: Option<Instant>) -> Result<(Plan, bool)> {
     let mut conditions = Conditions::default();
     conditions.job(&wish.filter);
     if wish.change == Change::Retry {
@@ -132,8 +141,11 @@ pub fn plan(connection: &Connection, wish: &Wish, now: Millis) -> Result<Plan> {
             None => plan.jobs.push(row.get(0)?),
             Some(word) => *plan.left.entry(Left::from_word(word)).or_default() += 1,
         }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok((plan, false));
+        }
     }
-    Ok(plan)
+    Ok((plan, true))
 }
 
 /// Adds to a plan the events among those it is about that have no job for a handler.

@@ -112,7 +112,6 @@ impl Visitor {
     }
 
     /// Whether there is a session that can be ended.
-    #[expect(dead_code, reason = "for the pages, which are to come")]
     pub(super) fn can_log_out(&self) -> bool {
         self.access == Access::Session
     }

@@ -220,3 +220,20 @@ fn one_job(connection: &Connection, condition: &str, values: impl rusqlite::Para
     );
     connection.prepare_cached(&sql)?.query_row(values, Job::read).optional()
 }
+
+/// Dead jobs, counted up to a limit.
+///
+/// # Errors
+/// What SQLite says.
+pub fn dead_jobs(connection: &Connection, limit: i64) -> Result<i64> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'dead' LIMIT ?)";
+    connection.prepare_cached(sql)?.query_row([limit], |row| row.get(0))
+}
+
+/// The newest event's `seq`; `None` in an inbox without events.
+///
+/// # Errors
+/// What SQLite says.
+pub fn newest(connection: &Connection) -> Result<Option<i64>> {
+    connection.prepare_cached("SELECT max(seq) FROM events")?.query_row([], |row| row.get(0))
+}

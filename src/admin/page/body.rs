@@ -1,0 +1,159 @@
+//! The body of an event on its page: pretty where it is JSON, as text where it is not, and cut where it is long.
+//!
+//! The first bytes of a body come in, text goes out. Numbers stay as they were written. What is not text is not shown;
+//! it can be fetched as it was received.
+
+use super::query::Asked;
+use super::words::{shown_lines, size};
+use crate::inbox::view::Detail;
+use maud::{Markup, html};
+
+/// Shown at first.
+const SHORT: usize = 64 << 10;
+/// Shown at most.
+const LONG: usize = 2 << 20;
+
+/// How many bytes are wanted.
+pub(super) fn limit(asked: &Asked) -> usize {
+    if asked.body == "all" { LONG } else { SHORT }
+}
+
+pub(super) fn section(detail: &Detail, start: Option<&(Vec<u8>, usize)>, asked: &Asked) -> Markup {
+    let seq = detail.event.seq;
+    html! {
+        section aria-labelledby="body" {
+            div.section-head {
+                h2 #body { "Body" }
+                @if start.is_some() { a href={ "/events/" (seq) "/body" } download { "Download as received" } }
+            }
+            @match start {
+                None => p.empty { "No longer kept." },
+                Some((_, 0)) => p.empty { "Empty." },
+                Some((start, length)) => (text(start, *length, seq, asked)),
+            }
+        }
+    }
+}
+
+fn text(start: &[u8], length: usize, seq: i64, asked: &Asked) -> Markup {
+    let is_whole = start.len() == length;
+    let whole_json = if is_whole { pretty(start) } else { None };
+    let kind = if whole_json.is_some() { "JSON, laid out" } else { "as it is" };
+    let text = whole_json.or_else(|| plain(start, is_whole));
+    let bytes = i64::try_from(length).unwrap_or(i64::MAX);
+    html! {
+        @match text {
+            None => p.empty { "These " (size(bytes)) " are not text." },
+            Some(text) => {
+                p.visually-hidden { (kind) }
+                pre.body tabindex="0" aria-label={ "Body, " (kind) } { code { (shown_lines(&text)) } }
+                @if !is_whole {
+                    p.reach {
+                        "The first " (size(i64::try_from(start.len()).unwrap_or(i64::MAX))) " of " (size(bytes)) ". "
+                        @if asked.body == "all" { a href={ "/events/" (seq) "/body" } download { "Download all of it" } }
+                        @else { a href={ "/events/" (seq) "?body=all#body" } { "Show more" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// JSON with a line for each value; the order of names and the digits of numbers are kept.
+fn pretty(bytes: &[u8]) -> Option<String> {
+    let value: &serde_json::value::RawValue = serde_json::from_slice(bytes).ok()?;
+    let text = value.get();
+    // Scalars need no layout.
+    if !text.starts_with(['{', '[']) {
+        return None;
+    }
+    Some(lay_out(text))
+}
+
+/// Valid JSON, character by character: only white space between values changes.
+fn lay_out(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let mut rest = json.chars().peekable();
+    while let Some(character) = rest.next() {
+        if in_text {
+            out.push(character);
+            in_text = escaped || character != '"';
+            escaped = !escaped && character == '\\';
+            continue;
+        }
+        match character {
+            ' ' | '\n' | '\r' | '\t' => continue,
+            '"' => in_text = true,
+            _ => {}
+        }
+        match character {
+            '{' | '[' => {
+                out.push(character);
+                while rest.next_if(char::is_ascii_whitespace).is_some() {}
+                if rest.peek().is_some_and(|next| matches!(next, '}' | ']')) {
+                    out.extend(rest.next());
+                } else {
+                    depth += 1;
+                    new_line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(character);
+            }
+            ',' => {
+                out.push(',');
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    // Deeper ones would only push what is read out of sight, and a hostile body could be all depth.
+    const DEEPEST: usize = 40;
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth.min(DEEPEST)));
+}
+
+/// Text, if it is; the cut may have gone through its last character.
+fn plain(bytes: &[u8], is_whole: bool) -> Option<String> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Some(text.to_owned()),
+        Err(error) if !is_whole && error.error_len().is_none() => plain(&bytes[..error.valid_up_to()], true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_laid_out_and_nothing_else_of_it_changes() {
+        let json = r#" {"b":[],"a":{ },"n":1.00000000000000000001e3,"t":"x\"{,:} \\","l":[1, 2,{"c":null}]} "#;
+        let expected = "{\n  \"b\": [],\n  \"a\": {},\n  \"n\": 1.00000000000000000001e3,\n  \"t\": \"x\\\"{,:} \\\\\",\n  \"l\": [\n    1,\n    2,\n    {\n      \"c\": null\n    }\n  ]\n}";
+        assert_eq!(pretty(json.as_bytes()).unwrap(), expected);
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(json), read(expected));
+        assert_eq!(pretty(b"{\"a\":1"), None);
+        assert_eq!(pretty(b"12"), None);
+        let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+        assert!(pretty(deep.as_bytes()).unwrap().len() < 100 * 200);
+    }
+
+    #[test]
+    fn only_text_is_shown() {
+        assert_eq!(plain(b"plain", true).as_deref(), Some("plain"));
+        assert_eq!(plain("Gr\u{fc}".as_bytes(), true).as_deref(), Some("Gr\u{fc}"));
+        assert_eq!(plain(&"Gr\u{fc}".as_bytes()[..3], false).as_deref(), Some("Gr"));
+        assert_eq!(plain(&"Gr\u{fc}".as_bytes()[..3], true), None);
+        assert_eq!(plain(b"\xff\xd8\xff", false), None);
+        assert_eq!(plain(b"a\0b", true), None);
+    }
+}

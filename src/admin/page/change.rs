@@ -1,0 +1,121 @@
+//! What the buttons do: retry, replay and skip, of one event's jobs or of all that pass a filter.
+//!
+//! A form comes in, jobs change in the inbox's file as they do by the command line, and the way back to a page goes out
+//! that says how many. Who serves the inbox notices within a second.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
+use serde::Deserialize;
+
+use super::query::Asked;
+use super::{Look, Shared, Trouble, Visitor, confirm};
+use crate::event::JobState;
+use crate::inbox::desk::Desk;
+use crate::inbox::edit::{self, Change, Wish};
+use crate::inbox::view::JobFilter;
+
+/// Something that can be done to jobs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verb {
+    /// As it stands in addresses.
+    pub(super) word: &'static str,
+    pub(super) label: &'static str,
+    /// What it does, to be said before it is done.
+    pub(super) means: &'static str,
+    pub(super) change: Change,
+    states: &'static [JobState],
+}
+
+impl Verb {
+    /// Whether it can do something to jobs in this state.
+    pub(super) fn takes(self, state: JobState) -> bool {
+        self.states.contains(&state)
+    }
+
+    fn find(word: &str) -> Result<Self, Trouble> {
+        let known = VERBS.iter().copied().find(|verb| verb.word == word);
+        known.ok_or_else(|| Trouble::Missing(format!("Nothing here is called {word}.")))
+    }
+}
+
+/// Everything that can be done to jobs.
+pub(super) const VERBS: [Verb; 3] = [
+    Verb {
+        word: "retry",
+        label: "Retry",
+        means: "They run again now; failures start again at 0, attempt numbers go on.",
+        change: Change::Retry,
+        states: &[JobState::Dead, JobState::Skipped, JobState::Pending],
+    },
+    Verb {
+        word: "replay",
+        label: "Replay",
+        means: "They have succeeded and run once more, under a new idempotency key: what they did is done again.",
+        change: Change::Replay,
+        states: &[JobState::Succeeded],
+    },
+    Verb {
+        word: "skip",
+        label: "Skip",
+        means: "They will not run; a running attempt is ended. A retry brings them back.",
+        change: Change::Skip,
+        states: &[JobState::Pending, JobState::Running, JobState::Dead],
+    },
+];
+
+/// Which of an event's jobs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Which {
+    handler: String,
+}
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/events/{seq}/{verb}", web::post().to(one))
+        .route("/jobs/{verb}", web::get().to(ask))
+        .route("/jobs/{verb}", web::post().to(many));
+}
+
+async fn ask(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: Query<Asked>) -> HttpResponse {
+    super::show(shared, visitor, move |look| confirm::page(look, Verb::find(&verb)?, &asked)).await
+}
+
+async fn one(shared: Data<Shared>, visitor: Visitor, to: Path<(i64, String)>, which: Form<Which>) -> HttpResponse {
+    super::act(shared, visitor, move |look| {
+        let (seq, verb) = to.into_inner();
+        let verb = Verb::find(&verb)?;
+        let handler = Some(which.handler.clone()).filter(|name| !name.is_empty());
+        let filter = JobFilter { handler, events: Some(vec![seq]), ..JobFilter::default() };
+        let changed = carry_out(look, &Wish { change: verb.change, filter, revives: true })?;
+        Ok(format!("/events/{seq}?did={}&n={changed}", verb.word))
+    })
+    .await
+}
+
+async fn many(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: Form<Asked>) -> HttpResponse {
+    super::act(shared, visitor, move |look| {
+        let verb = Verb::find(&verb)?;
+        let changed = carry_out(look, &wish(verb, &asked)?)?;
+        Ok(Asked { did: verb.word.to_owned(), n: changed.to_string(), ..asked.filter() }.link(super::jobs::PATH))
+    })
+    .await
+}
+
+/// All jobs that pass the filter. Without a state it would be more than is on any screen.
+pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<Wish, Trouble> {
+    let filter = asked.jobs()?;
+    if filter.states.is_empty() {
+        return Err(Trouble::Asked(format!("Choose a state first: which jobs to {} is not said.", verb.word)));
+    }
+    let revives = filter.states.contains(&JobState::Skipped);
+    Ok(Wish { change: verb.change, filter, revives })
+}
+
+/// How many jobs were changed. The end of hookbox is not held up: what is left then stays as it is.
+fn carry_out(look: &Look, wish: &Wish) -> Result<usize, Trouble> {
+    let mut desk = Desk::open(&look.setup.inbox)?;
+    let plan = desk.read(|connection| edit::plan(connection, wish, look.now))?;
+    let tally = desk.change_while(&plan, look.now, |_| !look.inbox.is_closing())?;
+    Ok(tally.changed)
+}

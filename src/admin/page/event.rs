@@ -1,0 +1,136 @@
+//! `/events/SEQ`: one event with its jobs, every attempt and its output, what came with it, and what can be done.
+//!
+//! A seq goes in, a page comes out. The body can be fetched as it was received, for saving, never for showing.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::web::{self, Data, Path, Query, ServiceConfig};
+use maud::{Markup, html};
+
+use super::frame::{Did, Frame, Tab};
+use super::query::Asked;
+use super::words::{badge, event_type, grouped, shown, size, when};
+use super::{Look, Shared, Trouble, Visitor, attempts, body, change};
+use crate::event::JobState;
+use crate::inbox::view::{self, Detail, Job};
+use crate::request::stored_headers;
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/events/{seq}", web::get().to(one)).route("/events/{seq}/body", web::get().to(download));
+}
+
+async fn one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, asked: Query<Asked>) -> HttpResponse {
+    super::show(shared, visitor, move |look| page(look, *seq, &asked)).await
+}
+
+async fn download(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>) -> HttpResponse {
+    let seq = seq.into_inner();
+    let read = move |look: &Look| {
+        let body = look.inbox.read(|connection| view::body(connection, seq))?;
+        body.ok_or_else(|| Trouble::Missing(format!("The body of event #{seq} is not kept.")))
+    };
+    super::with(shared, visitor, read, move |body| {
+        HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "application/octet-stream"))
+            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"event-{seq}.body\"")))
+            .body(body)
+    })
+    .await
+}
+
+fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
+    let found = look.inbox.read(|connection| {
+        let detail = view::detail(connection, seq)?;
+        Ok((detail, view::body_start(connection, seq, body::limit(asked))?))
+    })?;
+    let (Some(detail), start) = found else { return Err(Trouble::Missing(format!("There is no event #{seq}."))) };
+    let event = &detail.event;
+    let title = format!("{} #{}", event_type(&event.event_type), event.seq);
+    let main = html! {
+        nav.crumbs aria-label="Way back" { a href="/events" { "Events" } span aria-hidden="true" { " / " } (shown(&event.source)) }
+        div.title {
+            h1 { (event_type(&event.event_type)) }
+            (badge(event.state.as_str()))
+            (actions(look, &detail))
+        }
+        div.split {
+            div.split-main {
+                section aria-labelledby="jobs" {
+                    h2 #jobs { "Jobs" }
+                    @if detail.jobs.is_empty() { p.empty { "No handler took this event." } }
+                    @for ledger in &detail.jobs { (attempts::job(look, ledger)) }
+                }
+                (body::section(&detail, start.as_ref(), asked))
+            }
+            aside.split-side aria-label="About this event" { (facts(look, &detail)) (headers(&detail)) }
+        }
+    };
+    let did = Did::read(&asked.did, &asked.n);
+    Ok(Frame { title: &title, tab: Tab::Events, is_live: true, did }.around(look, &main))
+}
+
+/// The buttons that can do something to a job of this event.
+fn actions(look: &Look, detail: &Detail) -> Markup {
+    let jobs: Vec<&Job> = detail.jobs.iter().map(|ledger| &ledger.job).collect();
+    let has_payload = detail.headers.is_some();
+    html! {
+        div.actions {
+            @for verb in change::VERBS.iter().filter(|verb| jobs.iter().any(|job| can(**verb, job, has_payload))) {
+                form method="post" action={ "/events/" (detail.event.seq) "/" (verb.word) } {
+                    (super::frame::csrf(look))
+                    button class=(main_or_not(*verb, &jobs)) type="submit" { (verb.label) @if jobs.len() > 1 { " all" } }
+                }
+            }
+        }
+    }
+}
+
+/// Whether it makes sense to offer this. What is due runs anyway.
+pub(super) fn can(verb: change::Verb, job: &Job, has_payload: bool) -> bool {
+    let runs_anyway = verb.word == "retry" && job.state == JobState::Pending && job.failures + job.deferrals == 0;
+    verb.takes(job.state) && !runs_anyway && (has_payload || verb.word == "skip")
+}
+
+fn main_or_not(verb: change::Verb, jobs: &[&Job]) -> &'static str {
+    let is_main = verb.word == "retry" && jobs.iter().any(|job| job.state == JobState::Dead);
+    if is_main { "primary" } else { "" }
+}
+
+fn facts(look: &Look, detail: &Detail) -> Markup {
+    let event = &detail.event;
+    html! {
+        dl.facts {
+            dt { "Source" } dd { a href={ "/events?source=" (super::query::encoded(&event.source)) } { (shown(&event.source)) } }
+            dt { "Event id" }
+            dd.copyable-line { code #event-id { (shown(&event.event_id)) } button.quiet type="button" data-copy="event-id" hidden { "Copy" } }
+            dt { "Received" } dd { (when(event.received_at, look.now)) }
+            dt { "Delivered" } dd { @if event.deliveries == 1 { "once" } @else { (grouped(event.deliveries)) " times" } }
+            dt { "Body" } dd { (size(event.body_bytes)) ", " (detail.content_type.as_deref().map_or_else(|| "no content type".to_owned(), shown)) }
+            dt { "SHA-256" } dd { code.hash { (hex::encode(&event.body_sha256)) } }
+        }
+    }
+}
+
+fn headers(detail: &Detail) -> Markup {
+    html! {
+        section aria-labelledby="headers" {
+            h2 #headers { "Headers" }
+            @match &detail.headers {
+                None => p.empty { "No longer kept." },
+                Some(headers) => (header_list(headers.get())),
+            }
+        }
+    }
+}
+
+/// Names and values as they were stored.
+pub(super) fn header_list(json: &str) -> Markup {
+    html! {
+        dl.headers {
+            @for (name, value) in stored_headers(json) {
+                dt { (shown(&name)) }
+                dd { @if value == crate::secret::MASK { span.masked { "*** " span.muted { "(masked)" } } } @else { (shown(&value)) } }
+            }
+        }
+    }
+}

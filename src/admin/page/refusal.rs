@@ -1,0 +1,143 @@
+//! `/refusals/ID`: why one delivery was turned away, and which change would have made it match.
+//!
+//! The refusal as it was kept comes in; what `explain` finds goes out, which shows no secret and no expected signature.
+//! Judged again, it is taken in if it is genuine by now.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+
+use super::event::header_list;
+use super::frame::{Did, Frame, Tab, csrf};
+use super::query::Asked;
+use super::words::{shown, shown_lines, size, when};
+use super::{Look, Trouble};
+use crate::config::Source;
+use crate::explain::{self, Explanation, Standing};
+use crate::inbox::desk::Desk;
+use crate::inbox::view::{self, Kept};
+use crate::route::Routes;
+use crate::secret::DigestKey;
+
+/// Of the body, so much is shown.
+const SHOWN: usize = 8 << 10;
+
+pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Trouble> {
+    let (kept, key) = read(look, id)?;
+    let sources: Vec<_> = look.setup.sources.iter().map(|source| taught(look, source)).collect();
+    let explanation = explain::explain(&kept.refused, &sources, key.as_ref());
+    let row = &kept.row;
+    let main = html! {
+        nav.crumbs aria-label="Way back" { a href="/refusals" { "Refusals" } span aria-hidden="true" { " / " } (shown(&row.source)) }
+        div.title { h1 { (shown(&row.reason)) } span.status { (row.status) } }
+        div.split {
+            div.split-main {
+                section aria-labelledby="why" {
+                    h2 #why { "What would have made it match" }
+                    (findings(&explanation))
+                    (judge_again(look, &kept))
+                }
+                section aria-labelledby="body" { h2 #body { "Body" } (body(&kept)) }
+            }
+            aside.split-side aria-label="About this delivery" {
+                dl.facts {
+                    dt { "Source" } dd { (shown(&row.source)) }
+                    dt { "Received" } dd { (when(row.received_at, look.now)) }
+                    dt { "From" } dd { (row.remote.as_deref().map_or_else(|| "unknown".to_owned(), shown)) }
+                    dt { "Request" } dd { code { (shown(&row.method)) " " (shown(&row.target)) } }
+                }
+                section aria-labelledby="headers" { h2 #headers { "Headers" } (header_list(&kept.refused.headers)) }
+            }
+        }
+    };
+    let did = match asked.did.as_str() {
+        "left" => Did::left(&still(look, &kept, key.as_ref())),
+        did => Did::read(did, &asked.n),
+    };
+    Ok(Frame { title: "Refusal", tab: Tab::Refusals, is_live: false, did }.around(look, &main))
+}
+
+/// Takes it in if it is genuine under today's configuration.
+pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
+    let (kept, key) = read(look, id)?;
+    let source = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source);
+    let source = source.map(|source| taught(look, source));
+    let standing = source.as_ref().map(|source| (explain::stand(&kept.refused, source, key.as_ref()), source));
+    let Some((Standing::Genuine(verified), source)) = standing else {
+        return Ok(format!("/refusals/{id}?did=left"));
+    };
+    let routes = Routes::new(&look.setup.handlers).map_err(|error| Trouble::Asked(error.to_string()))?;
+    let mut desk = Desk::open(&look.setup.inbox)?;
+    let receipt = desk.take_in(id, *verified, &routes, source.guards.replay_guard)?;
+    Ok(format!("/refusals/{id}?did=reverify&n={}", receipt.map_or(0, |receipt| receipt.events())))
+}
+
+fn read(look: &Look, id: i64) -> Result<(Kept, Option<DigestKey>), Trouble> {
+    let (kept, key) =
+        look.inbox.read(|connection| Ok((view::refusal(connection, id)?, view::token_key(connection)?)))?;
+    let missing = || Trouble::Missing(format!("There is no refusal {id}; only the newest thousand are kept."));
+    Ok((kept.ok_or_else(missing)?, key))
+}
+
+/// The source with the secret that it has learned, where it is taught one.
+fn taught(look: &Look, source: &Arc<Source>) -> Arc<Source> {
+    let is_taught = source.secrets.is_empty() && source.scheme.handshake.is_some_and(|handshake| handshake.teaches);
+    match look.inbox.learned(&source.name).filter(|_| is_taught) {
+        Some(secret) => Arc::new(Source { secrets: vec![secret], ..Source::clone(source) }),
+        None => source.clone(),
+    }
+}
+
+/// Why it stays out.
+fn still(look: &Look, kept: &Kept, key: Option<&DigestKey>) -> String {
+    let Some(source) = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source) else {
+        return "Left: its source is no longer in the configuration.".to_owned();
+    };
+    match explain::stand(&kept.refused, &taught(look, source), key) {
+        Standing::Genuine(_) => "It is genuine now: judge it again.".to_owned(),
+        Standing::Left(why) => format!("Left: {}.", shown(&why)),
+        Standing::Refused(why) => format!("Still refused: {}.", shown(&why)),
+    }
+}
+
+fn judge_again(look: &Look, kept: &Kept) -> Markup {
+    html! {
+        @match kept.row.taken_at {
+            Some(at) => p.notice { "Taken in as an event " (when(at, look.now)) "." },
+            None => form.confirm method="post" action={ "/refusals/" (kept.row.id) "/reverify" } {
+                (csrf(look))
+                button type="submit" { "Judge again" }
+                span.muted { "Takes it in if it is genuine under today's configuration." }
+            }
+        }
+    }
+}
+
+fn findings(explanation: &Explanation) -> Markup {
+    html! {
+        @if explanation.findings.is_empty() {
+            p { "Nothing that was tried makes it match. Compare the secret with the one that the provider shows; a forgery looks the same." }
+            details { summary { "What was tried" } ul.plain-list { @for tried in &explanation.tried { li { (tried) } } } }
+        } @else {
+            ul.findings {
+                @for finding in &explanation.findings {
+                    li { p.what { (shown(&finding.what)) } p.remedy { (shown(&finding.change)) } }
+                }
+            }
+        }
+    }
+}
+
+fn body(kept: &Kept) -> Markup {
+    let refused = &kept.refused;
+    let start = refused.body.get(..SHOWN).unwrap_or(&refused.body);
+    let bytes = |length: usize| size(i64::try_from(length).unwrap_or(i64::MAX));
+    html! {
+        @if start.is_empty() {
+            p.empty { @if refused.body_bytes == 0 { "Empty." } @else { (size(kept.row.body_bytes)) ", none of them kept." } }
+        } @else {
+            pre.body tabindex="0" aria-label="Body" { code { (shown_lines(&String::from_utf8_lossy(start))) } }
+            @if (start.len() as u64) < refused.body_bytes { p.reach { "The first " (bytes(start.len())) " of " (size(kept.row.body_bytes)) "." } }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the configuration says that the operator's pages tell: sources, handlers, the inbox's file.
+//!
+//! Replaced as a whole by a reload; who looks holds on to what he has begun with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{Config, Handler, Source};
+
+/// The configured sources and handlers.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// `[sources.NAME]`, in the order of the file.
+    pub sources: Vec<Arc<Source>>,
+    /// `[handlers.NAME]`, in the order of the file.
+    pub handlers: Vec<Arc<Handler>>,
+    /// The inbox's file.
+    pub inbox: PathBuf,
+}
+
+impl Setup {
+    /// Of a configuration as it was read.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self { sources: config.sources.clone(), handlers: config.handlers.clone(), inbox: config.inbox.path.clone() }
+    }
+
+    /// Names of the sources, in the order of the file.
+    pub(super) fn source_names(&self) -> Vec<String> {
+        self.sources.iter().map(|source| source.name.to_string()).collect()
+    }
+
+    /// Names of the handlers, in the order of the file.
+    pub(super) fn handler_names(&self) -> Vec<String> {
+        self.handlers.iter().map(|handler| handler.name.to_string()).collect()
+    }
+}
