@@ -57,8 +57,10 @@ impl App {
         let reloads = Arc::new(Reloads::default());
         inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources);
-        let kept_back =
-            OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(config.dispatch.workers).unwrap_or(0);
+        let apart =
+            config.handlers.iter().filter(|handler| handler.respond.is_some()).map(|handler| handler.concurrency);
+        let attempts = config.dispatch.workers + apart.sum::<usize>();
+        let kept_back = OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(attempts).unwrap_or(0);
         let connections = raise_descriptor_limit().saturating_sub(kept_back);
         // Addresses first: where one is taken, no handler has run yet.
         let hooks = handed.take_or_bind(Purpose::Hooks, &config.server.listen)?;

@@ -13,6 +13,9 @@
 //! 5. [`handler`]: one attempt: the user's command runs on the event.
 //! 6. [`outcome`]: what its ending means for the job: succeeded, again at a time, or dead.
 //!
+//! Where a handler responds, its [`response::Response`] goes back the same way: written by the inbox with the ending, then
+//! heard by the request that waits.
+//!
 //! A delivery that is turned away on this way is kept as a [`refused::Refused`], without its tokens, and [`explain`] says
 //! which change would have made it match.
 //!
@@ -26,7 +29,7 @@
 //! | level | rooms |
 //! | --- | --- |
 //! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`] |
-//! | 1 | [`request`], [`provider`], [`keys`], [`outcome`], [`logging`], [`tls`] |
+//! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`tls`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
@@ -64,5 +67,6 @@ pub mod event;
 pub mod logging;
 pub mod refused;
 pub mod request;
+pub mod response;
 pub mod secret;
 pub mod shutdown;

@@ -67,6 +67,10 @@ pub struct Said {
     pub dead: Option<String>,
     /// `{"note":"…"}`
     pub note: Option<String>,
+    /// `{"status":201}`: of the answer to the provider.
+    pub status: Option<u16>,
+    /// `{"content_type":"…"}`: likewise.
+    pub content_type: Option<String>,
 }
 
 /// A job's counters before this ending.
@@ -301,7 +305,8 @@ mod tests {
     fn every_ending_means_one_thing_for_its_job() {
         let silent = Said::default();
         let later_please = Said { retry_after: Some(Duration::from_secs(300)), ..Said::default() };
-        let never = Said { dead: Some("no such user".into()), retry_after: later_please.retry_after, note: None };
+        let never =
+            Said { dead: Some("no such user".into()), retry_after: later_please.retry_after, ..Said::default() };
         let broken = Exit::NotExecutable("gone".into());
         let starved = Exit::Starved("no memory".into());
         let said_no = Exit::Failed("no".into());

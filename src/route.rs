@@ -4,6 +4,7 @@
 //! in it, and then once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
@@ -14,9 +15,19 @@ use crate::config::Handler;
 #[derive(Debug, Default)]
 pub struct Routes(Vec<Route>);
 
+/// The handler that answers the provider.
+#[derive(Debug, Clone)]
+pub struct Responder {
+    /// Its name.
+    pub handler: Arc<str>,
+    /// How long the provider waits for it.
+    pub timeout: Duration,
+}
+
 #[derive(Debug)]
 struct Route {
     handler: Arc<str>,
+    respond: Option<Duration>,
     sources: Option<Vec<String>>,
     types: TypeGlobs,
     conditions: Vec<(String, Vec<Value>)>,
@@ -31,6 +42,7 @@ impl Routes {
         let route = |handler: &Arc<Handler>| {
             Ok(Route {
                 handler: handler.name.clone(),
+                respond: handler.respond,
                 sources: handler.takes.sources.clone(),
                 types: TypeGlobs::new(&handler.takes.events)?,
                 conditions: handler.takes.conditions.clone(),
@@ -55,6 +67,18 @@ impl Routes {
             .filter(|route| route.takes_source(source) && route.types.takes(event_type) && holds(&route.conditions))
             .map(|route| route.handler.clone())
             .collect()
+    }
+}
+
+impl Routes {
+    /// The one of these handlers that answers the provider.
+    #[must_use]
+    pub fn responder(&self, handlers: &[Arc<str>]) -> Option<Responder> {
+        let responds = |route: &Route| {
+            let timeout = route.respond.filter(|_| handlers.contains(&route.handler))?;
+            Some(Responder { handler: route.handler.clone(), timeout })
+        };
+        self.0.iter().find_map(responds)
     }
 }
 

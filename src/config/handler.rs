@@ -18,6 +18,7 @@ use super::mode;
 use super::problem::Problem;
 use super::program;
 use super::read::Surroundings;
+use super::respond;
 use super::section::Section;
 use super::{Handler, Mode, Takes};
 use crate::outcome::Policy;
@@ -50,6 +51,7 @@ pub(super) fn read(
         timeout: section.duration("timeout", SPANS).unwrap_or(Duration::from_secs(5 * 60)),
         concurrency: concurrency.unwrap_or(4),
         policy: policy(section),
+        respond: respond::read(section),
         command: command?,
         mode: mode?,
     })

@@ -59,7 +59,7 @@ pub(super) const SOURCE: Keys = Keys {
         "replay_guard",
         "verify",
     ],
-    later: &["respond_timeout"],
+    later: &[],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -133,8 +133,10 @@ pub(super) const HANDLER: Keys = Keys {
         "concurrency",
         "retry",
         "dead_exit_codes",
+        "respond",
+        "respond_timeout",
     ],
-    later: &["order_by", "coalesce", "rate_limit", "respond", "respond_timeout", "user", "limits"],
+    later: &["order_by", "coalesce", "rate_limit", "user", "limits"],
 };
 
 pub(super) const RETRY: Keys =

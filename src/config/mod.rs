@@ -15,6 +15,7 @@ mod outline;
 mod problem;
 mod program;
 mod read;
+mod respond;
 mod section;
 mod settings;
 mod source;
@@ -257,6 +258,8 @@ pub struct Handler {
     pub concurrency: usize,
     /// What an ending means for the job.
     pub policy: Policy,
+    /// Where it answers the provider in its own words: how long the provider waits.
+    pub respond: Option<Duration>,
 }
 
 /// Which events a handler takes: all conditions must hold.

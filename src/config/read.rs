@@ -13,7 +13,7 @@ use super::item::{Item, Lines};
 use super::keys::{self, Keys};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
 use super::section::{Section, Sheet};
-use super::{Config, Listen, Source, admin, handler, settings, source};
+use super::{Config, Listen, Source, admin, handler, respond, settings, source};
 
 const LONGEST_NAME: usize = 64;
 
@@ -111,6 +111,7 @@ fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Confi
     };
     check_server(&config, root);
     check_reach(&config, &handlers);
+    respond::check(&config, &handlers);
     config
 }
 

@@ -3,16 +3,16 @@
 //! What the ending means is `outcome`'s to decide, with fresh jitter from here. Attempts for which there never was a
 //! process end here as well, so that no claimed job is left without an ending.
 
-use crate::clock::Millis;
-use crate::handler::{Captured, Ended};
-use crate::inbox::{Claimed, Finished, HandlerState};
-use crate::outcome::{self, Exit, Outcome, Policy, Said};
+use crate::config;
+use crate::handler::Ended;
+use crate::inbox::{Claimed, Finished, HandlerState, Spoken};
+use crate::outcome::{self, Exit, Outcome, Said};
 
 /// Decides what the ending means, with fresh jitter.
-pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Finished {
-    let Ended { exit, said, note, stdout, stderr, started_at, finished_at } = ended;
+pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: Ended) -> Finished {
+    let Ended { exit, said, response, note, stdout, stderr, started_at, finished_at } = ended;
     let jitter = fastrand::f64().mul_add(2.0, -1.0);
-    let verdict = outcome::decide(&exit, &said, claimed.counters, policy, finished_at, jitter);
+    let verdict = outcome::decide(&exit, &said, claimed.counters, &handler.policy, finished_at, jitter);
     log_line(claimed, &exit, &verdict.outcome);
     let (exit_code, signal) = match exit {
         Exit::Status(code) => (Some(code), None),
@@ -36,6 +36,7 @@ pub(super) fn finished(claimed: &Claimed, policy: &Policy, ended: Ended) -> Fini
         stdout: (stdout.kept, stdout.total),
         stderr: (stderr.kept, stderr.total),
         note,
+        spoken: handler.respond.map(|_| Spoken { event_seq: claimed.event_seq, response }),
     }
 }
 
@@ -78,23 +79,11 @@ fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome) {
 
 /// An attempt for which hookbox had not what it takes.
 pub(super) fn never_started(why: String) -> Ended {
-    without_process(Exit::Starved(why), Said::default())
+    Ended::without_process(Exit::Starved(why))
 }
 
 /// An attempt on an event that can no longer be handed over.
 pub(super) fn never_works(why: String) -> Ended {
-    without_process(Exit::Status(0), Said { dead: Some(why), ..Said::default() })
-}
-
-fn without_process(exit: Exit, said: Said) -> Ended {
-    let now = Millis::now();
-    Ended {
-        exit,
-        said,
-        note: None,
-        stdout: Captured::default(),
-        stderr: Captured::default(),
-        started_at: now,
-        finished_at: now,
-    }
+    let said = Said { dead: Some(why), ..Said::default() };
+    Ended { said, ..Ended::without_process(Exit::Status(0)) }
 }

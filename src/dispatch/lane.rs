@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Millis;
 use crate::config;
-use crate::inbox::{HandlerState, Wanted};
+use crate::inbox::{HandlerState, Inbox, Wanted};
 
 use super::health::Health;
 
@@ -66,6 +66,20 @@ impl Lanes {
             (slots > 0).then(|| Wanted { handler: lane.handler.name.clone(), slots })
         };
         self.0.iter().filter_map(want).collect()
+    }
+
+    /// What each may claim beside the places that all share, since a provider waits for its answer. Of a handler that
+    /// runs nothing now, nobody need wait.
+    pub(super) fn awaited(&self, inbox: &Inbox, now: Millis) -> Vec<Wanted> {
+        let responds = |lane: &&Lane| lane.handler.respond.is_some() && inbox.is_awaited(&lane.handler.name);
+        let want = |lane: &Lane| {
+            if lane.health.places(1, now) == 0 {
+                inbox.release(&lane.handler.name);
+            }
+            let slots = lane.health.places(lane.handler.concurrency.saturating_sub(lane.running), now);
+            (slots > 0).then(|| Wanted { handler: lane.handler.name.clone(), slots })
+        };
+        self.0.iter().filter(responds).filter_map(want).collect()
     }
 
     /// When the next probe of a broken handler is due that was not due at `now`.

@@ -18,7 +18,6 @@ use crate::clock::Millis;
 use crate::config;
 use crate::handler::{self, Cancel, Why};
 use crate::inbox::{Claimed, Finished, Inbox, InboxError, JobRef, Turn, Turned};
-use crate::outcome::Policy;
 use crate::shutdown::{Call, Caller};
 
 use super::Settings;
@@ -118,18 +117,20 @@ impl Scheduler {
         if self.is_inbox_lost {
             return false;
         }
-        let free = self.settings.dispatch.workers.saturating_sub(self.running.len());
+        let sharing = self.running.values().filter(|running| !running.claimed.is_apart).count();
+        let free = self.settings.dispatch.workers.saturating_sub(sharing);
         let places = if self.may_claim { free } else { 0 };
         let wanted = self.lanes.wanted(places, now);
+        let awaited = if self.may_claim { self.lanes.awaited(&self.inbox, now) } else { Vec::new() };
         let has_news = !self.finished.is_empty() || !self.changed.is_empty() || self.inbox.was_changed_outside();
-        if wanted.is_empty() && !has_news {
+        if wanted.is_empty() && awaited.is_empty() && !has_news {
             if self.may_claim {
                 // Whoever could claim is busy or paused: an ending, a probe or a change wakes us, no job's time.
                 (self.may_claim, self.next_due_at) = (false, None);
             }
             return false;
         }
-        let turn = Turn { places, wanted, ..self.news() };
+        let turn = Turn { places, wanted, awaited, ..self.news() };
         match self.inbox.turn(turn) {
             Ok(turned) => {
                 self.may_claim = false;
@@ -179,7 +180,7 @@ impl Scheduler {
         let handler = lane.handler.clone();
         let cancel = match Cancel::new() {
             Ok(cancel) => cancel,
-            Err(error) => return self.could_not_start(&claimed, &handler.policy, &error),
+            Err(error) => return self.could_not_start(&claimed, &handler, &error),
         };
         lane.running += 1;
         lane.health.started(claimed.job.id);
@@ -190,9 +191,9 @@ impl Scheduler {
         self.workers.run(task, busy);
     }
 
-    fn could_not_start(&mut self, claimed: &Claimed, policy: &Policy, error: &std::io::Error) {
+    fn could_not_start(&mut self, claimed: &Claimed, handler: &config::Handler, error: &std::io::Error) {
         let ended = ending::never_started(format!("hookbox has no file descriptor left: {error}"));
-        self.finished.push(ending::finished(claimed, policy, ended));
+        self.finished.push(ending::finished(claimed, handler, ended));
     }
 
     /// Decides what an ending means; the next turn writes it.
@@ -209,7 +210,7 @@ impl Scheduler {
                 self.changed.insert(running.handler.name.clone());
             }
         }
-        self.finished.push(ending::finished(&running.claimed, &running.handler.policy, done.ended));
+        self.finished.push(ending::finished(&running.claimed, &running.handler, done.ended));
     }
 
     fn revoke(&mut self, job: JobRef) {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use command::Process;
 use result::ResultFile;
-use watch::Watched;
+use watch::{Listening, Watched};
 
 pub use cancel::{Cancel, Why};
 pub use environment::visible_headers;
@@ -32,6 +32,7 @@ pub use output::{HEAD, KEPT, TAIL};
 use crate::clock::Millis;
 use crate::config;
 use crate::outcome::{Exit, Said};
+use crate::response::Response;
 
 /// From TERM to KILL, at the time limit and when a person skips the job.
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
@@ -74,6 +75,8 @@ pub struct Ended {
     pub exit: Exit,
     /// What the result file said.
     pub said: Said,
+    /// What it has to say to the provider, where it responds and succeeded.
+    pub response: Option<Response>,
     /// For the ledger: what the handler noted, and what hookbox has to say about the attempt.
     pub note: Option<String>,
     /// What it wrote to stdout.
@@ -84,6 +87,24 @@ pub struct Ended {
     pub started_at: Millis,
     /// When it was gone.
     pub finished_at: Millis,
+}
+
+impl Ended {
+    /// An attempt for which there was no process, now.
+    #[must_use]
+    pub fn without_process(exit: Exit) -> Self {
+        let now = Millis::now();
+        Self {
+            exit,
+            said: Said::default(),
+            response: None,
+            note: None,
+            stdout: Captured::default(),
+            stderr: Captured::default(),
+            started_at: now,
+            finished_at: now,
+        }
+    }
 }
 
 /// What is kept of an output stream.
@@ -100,21 +121,36 @@ pub struct Captured {
 pub fn run(attempt: &Attempt, cancel: &Cancel) -> Ended {
     let started_at = Millis::now();
     if attempt.handler.mode != config::Mode::Command {
-        let exit = Exit::NotExecutable(format!("mode {} is not there yet", attempt.handler.mode.as_str()));
-        let [stdout, stderr] = [Captured::default(), Captured::default()];
-        return Ended { exit, said: Said::default(), note: None, stdout, stderr, started_at, finished_at: started_at };
+        let why = format!("mode {} is not there yet", attempt.handler.mode.as_str());
+        return Ended::without_process(Exit::NotExecutable(why));
     }
-    let result = match start(attempt, cancel) {
-        Ok((process, result)) => {
-            let watched = watch::watch(process, attempt.handler.timeout, cancel);
-            let (said, troubles) = result.take();
-            let note = note(&watched, &said, troubles);
-            (watched.exit, said, note, watched.stdout, watched.stderr)
-        }
-        Err(exit) => (exit, Said::default(), None, Captured::default(), Captured::default()),
+    let mut ended = match start(attempt, cancel) {
+        Ok((process, result)) => finish(attempt, process, result, cancel),
+        Err(exit) => Ended::without_process(exit),
     };
-    let (exit, said, note, stdout, stderr) = result;
-    Ended { exit, said, note, stdout, stderr, started_at, finished_at: Millis::now() }
+    (ended.started_at, ended.finished_at) = (started_at, Millis::now());
+    ended
+}
+
+fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &Cancel) -> Ended {
+    let handler = &attempt.handler;
+    let listening = Listening { whole: handler.respond.is_some() };
+    let watched = watch::watch(process, handler.timeout, cancel, listening);
+    let (said, mut troubles) = result.take();
+    let response = match &watched.whole {
+        Some(whole) if watched.exit == Exit::Status(0) && said.dead.is_none() => {
+            let response = Response::new(said.status, said.content_type.clone(), whole.clone());
+            response.map_err(|why| troubles.push(format!("the provider was answered plainly: {why}"))).ok()
+        }
+        None if said.status.is_some() || said.content_type.is_some() => {
+            troubles.push("result file: `status` and `content_type` count only with `respond = true`; ignored".into());
+            None
+        }
+        _ => None,
+    };
+    let note = note(&watched, &said, troubles);
+    let Watched { exit, stdout, stderr, .. } = watched;
+    Ended { response, note, stdout, stderr, said, ..Ended::without_process(exit) }
 }
 
 fn start<'a>(attempt: &'a Attempt, cancel: &Cancel) -> Result<(Process<'a>, ResultFile), Exit> {

@@ -24,7 +24,7 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30 * 24 * 3600)
 pub(super) const MAX_WORDS_BYTES: usize = 1024;
 
 /// What it may hold.
-pub(super) const KEYS: [&str; 3] = ["retry_after", "dead", "note"];
+pub(super) const KEYS: [&str; 5] = ["retry_after", "dead", "note", "status", "content_type"];
 
 /// The result file of one attempt.
 #[derive(Debug)]
@@ -112,6 +112,11 @@ fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> Said {
         note(format!("`{}` is none of {}; ignored", shortened(key), KEYS.join(", ")));
     }
     let mut wrong = |key: &str, wanted: &str| note(format!("`{key}` is not {wanted}; ignored"));
+    let wanted = object.get("status").filter(|value| !value.is_null());
+    let status = wanted.and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+    if wanted.is_some() && status.is_none() {
+        wrong("status", "an HTTP status");
+    }
     let mut words = |key: &str| match object.get(key) {
         None | Some(Value::Null) => None,
         Some(Value::String(words)) => Some(shortened(words)),
@@ -122,12 +127,13 @@ fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> Said {
     };
     let dead = words("dead").map(|reason| if reason.is_empty() { "no reason given".to_owned() } else { reason });
     let said_note = words("note").filter(|words| !words.is_empty());
+    let content_type = words("content_type").filter(|words| !words.is_empty());
     let pause = object.get("retry_after").filter(|value| !value.is_null());
     let retry_after = pause.and_then(duration).map(|pause| pause.min(MAX_RETRY_AFTER));
     if pause.is_some() && retry_after.is_none() {
         wrong("retry_after", "a duration such as \"5m\"");
     }
-    Said { retry_after, dead, note: said_note }
+    Said { retry_after, dead, note: said_note, status, content_type }
 }
 
 /// `"5m"`, or seconds as HTTP's Retry-After has them.
@@ -191,6 +197,8 @@ mod tests {
             (r#"{"dead":" "}"#, dead("no reason given")),
             (r#"{"note":"sent 3 mails"}"#, note("sent 3 mails")),
             (r#"{"note":""}"#, Said::default()),
+            (r#"{"status":201}"#, Said { status: Some(201), ..Said::default() }),
+            (r#"{"content_type":"a/b"}"#, Said { content_type: Some("a/b".into()), ..Said::default() }),
             (&format!(r#"{{"note":"{long}"}}"#), note(&"é".repeat(512))),
         ];
         for (written, expected) in table {
@@ -203,12 +211,13 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_becomes_a_note() {
         let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
-        let table: [(&[u8], &str); 10] = [
+        let table: [(&[u8], &str); 11] = [
             (b"dead", "is not JSON"),
             (b"{\"dead\":\"x\"} trailing", "is not JSON"),
             (b"\xff\xfe", "is not JSON"),
             (b"[]", "is not a JSON object"),
-            (br#"{"deaad":"typo"}"#, "`deaad` is none of retry_after, dead, note"),
+            (br#"{"deaad":"typo"}"#, "`deaad` is none of retry_after, dead, note, status, content_type"),
+            (br#"{"status":"created"}"#, "`status` is not an HTTP status"),
             (br#"{"dead":true}"#, "`dead` is not a string"),
             (br#"{"note":["x"]}"#, "`note` is not a string"),
             (br#"{"retry_after":"soon"}"#, "`retry_after` is not a duration"),

@@ -105,6 +105,7 @@ pub(super) fn attempt(command: &[&str]) -> Try {
         timeout: Duration::from_secs(60),
         concurrency: 4,
         policy,
+        respond: None,
     };
     let attempt = Attempt {
         handler: Arc::new(handler),

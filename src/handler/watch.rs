@@ -18,6 +18,7 @@ use super::command::Process;
 use super::output::Capture;
 use super::{Captured, KILL_GRACE};
 use crate::outcome::Exit;
+use crate::response::MAX_RESPONSE_BYTES;
 
 /// Bytes asked for in one read: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -31,6 +32,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// From KILL to giving up on what it did not reach.
 const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What is wanted of its output beside what the ledger keeps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Listening {
+    /// All of stdout, for an answer to the provider.
+    pub(super) whole: bool,
+}
+
 /// What came of a process.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -38,12 +46,15 @@ pub(super) struct Watched {
     pub(super) note: Option<String>,
     pub(super) stdout: Captured,
     pub(super) stderr: Captured,
+    /// All of stdout, or so much that it is too long for an answer, where that was wanted.
+    pub(super) whole: Option<Vec<u8>>,
 }
 
 /// Watches a process for at most the limit, and then until it has been stopped.
-pub(super) fn watch(process: Process<'_>, limit: Duration, cancel: &Cancel) -> Watched {
+pub(super) fn watch(process: Process<'_>, limit: Duration, cancel: &Cancel, listening: Listening) -> Watched {
     let deadline = Instant::now().checked_add(limit);
     let mut watch = Watch::new(process, cancel);
+    watch.stdout.whole = listening.whole.then(Vec::new);
     let mut stop: Option<Stop> = None;
     loop {
         watch.wait(watch.patience(deadline, stop.as_ref()));
@@ -198,7 +209,8 @@ impl<'a> Watch<'a> {
                 (Exit::NotExecutable(why), None)
             }
         };
-        Watched { exit, note, stdout: self.stdout.capture.finish(), stderr: self.stderr.capture.finish() }
+        let (stdout, stderr) = (self.stdout.capture.finish(), self.stderr.capture.finish());
+        Watched { exit, note, stdout, stderr, whole: self.stdout.whole }
     }
 }
 
@@ -228,6 +240,7 @@ fn exit_of(status: ExitStatus) -> Exit {
 #[derive(Debug, Default)]
 struct Stream {
     capture: Capture,
+    whole: Option<Vec<u8>>,
     is_closed: bool,
 }
 
@@ -256,11 +269,19 @@ impl Stream {
         }
     }
 
+    fn take(&mut self, bytes: &[u8]) {
+        self.capture.push(bytes);
+        if let Some(whole) = &mut self.whole {
+            // One byte more than may be, so that it shows.
+            whole.extend_from_slice(&bytes[..bytes.len().min(MAX_RESPONSE_BYTES + 1 - whole.len())]);
+        }
+    }
+
     fn read_once(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) -> usize {
         buffer.clear();
         match rustix::io::read(pipe, spare_capacity(buffer)) {
             Ok(0) => self.is_closed = true,
-            Ok(_) => self.capture.push(buffer),
+            Ok(_) => self.take(buffer),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.is_closed = true,
         }
@@ -279,7 +300,7 @@ mod tests {
         let tried = attempt(&["/bin/sh", "-c", script]);
         let mut process = spawn(&tried.handler, &Vec::new(), body).unwrap();
         process.pidfd = None;
-        watch(process, limit, &Cancel::new().unwrap())
+        watch(process, limit, &Cancel::new().unwrap(), Listening::default())
     }
 
     #[test]

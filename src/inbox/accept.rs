@@ -9,9 +9,10 @@ use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
+use super::answers::{Awaited, Board, Sought};
 use super::tally::Counts;
-use super::{NotStored, bodies};
-use crate::route::Routes;
+use super::{NotStored, answers, bodies};
+use crate::route::{Responder, Routes};
 use crate::verify::{Item, Verified};
 
 /// Proof that a delivery is stored and synced; only the writer makes one.
@@ -41,12 +42,37 @@ impl Receipt {
     }
 }
 
+/// A delivery that is stored, and the answer in a handler's words that may come.
+#[derive(Debug)]
+pub struct Accepted {
+    /// That it is stored.
+    pub receipt: Receipt,
+    /// `None` where no handler responds, or none will in time.
+    pub answer: Option<Awaited>,
+}
+
+/// A delivery that is written, and committed with its transaction.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) receipt: Receipt,
+    sought: Option<Sought>,
+}
+
+impl Stored {
+    /// After the commit.
+    pub(super) fn accepted(self, board: &Board) -> Accepted {
+        Accepted { receipt: self.receipt, answer: self.sought.and_then(|sought| board.await_answer(sought)) }
+    }
+}
+
 /// A delivery and what is to become of it.
 #[derive(Debug)]
 pub(super) struct Routed {
     verified: Verified,
     /// Per item, the handlers that take it.
     handlers: Vec<Vec<Arc<str>>>,
+    /// Who answers the provider.
+    responder: Option<Responder>,
     /// Whether a body that is known makes an event known (`replay_guard`).
     guards_bodies: bool,
 }
@@ -55,7 +81,7 @@ pub(super) struct Routed {
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) routed: Routed,
-    pub(super) answer: oneshot::Sender<Result<Receipt, NotStored>>,
+    pub(super) answer: oneshot::Sender<Result<Accepted, NotStored>>,
 }
 
 impl Delivery {
@@ -65,7 +91,7 @@ impl Delivery {
     }
 
     /// Whoever waited and has gone learns nothing; the provider will send again.
-    pub(super) fn answer(self, result: Result<Receipt, NotStored>) {
+    pub(super) fn answer(self, result: Result<Accepted, NotStored>) {
         if self.answer.send(result).is_err() {
             log::debug!("a delivery was answered after its client had gone");
         }
@@ -75,8 +101,12 @@ impl Delivery {
 impl Routed {
     pub(super) fn new(verified: Verified, routes: &Routes, guards_bodies: bool) -> Self {
         let route = |item: &Item| routes.matching(verified.source(), &item.event_type, &item.body);
-        let handlers = verified.items().iter().map(route).collect();
-        Self { verified, handlers, guards_bodies }
+        let handlers: Vec<_> = verified.items().iter().map(route).collect();
+        let responder = match &handlers[..] {
+            [one] => routes.responder(one),
+            _ => None,
+        };
+        Self { verified, handlers, responder, guards_bodies }
     }
 
     /// Roughly what it adds to the transaction, in bytes.
@@ -104,7 +134,7 @@ impl Routed {
     }
 
     /// Writes all its events, within the caller's transaction.
-    pub(super) fn store(&self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<Receipt> {
+    pub(super) fn store(&self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<Stored> {
         let mut receipt = Receipt { events: 0, duplicates: 0 };
         for (item, handlers) in self.verified.items().iter().zip(&self.handlers) {
             receipt.events += 1;
@@ -114,7 +144,13 @@ impl Routed {
         }
         let accepted = receipt.events - receipt.duplicates;
         counts.deliveries(self.verified.source(), self.verified.received_at(), accepted, receipt.duplicates);
-        Ok(receipt)
+        Ok(Stored { receipt, sought: self.sought(connection)? })
+    }
+
+    fn sought(&self, connection: &Connection) -> rusqlite::Result<Option<Sought>> {
+        let (Some(responder), [item]) = (&self.responder, self.verified.items()) else { return Ok(None) };
+        let event = (self.verified.source().as_ref(), item.event_id.as_str());
+        answers::seek(connection, event, responder, self.verified.received_at())
     }
 
     /// Whether the event is new.

@@ -44,11 +44,13 @@ impl Claiming<'_> {
         let mut left = turn.places;
         let mut hungry = Vec::new();
         for (index, wanted) in turn.wanted.iter().enumerate() {
-            let share = wanted.slots.min(left.div_ceil(turn.wanted.len() - index));
+            let apart = self.turned.claimed.iter().filter(|job| job.is_apart && job.handler == wanted.handler).count();
+            let slots = wanted.slots.saturating_sub(apart);
+            let share = slots.min(left.div_ceil(turn.wanted.len() - index));
             let got = self.some(wanted, share)?;
             left -= got;
-            if got == share && got < wanted.slots {
-                hungry.push((wanted, wanted.slots - got));
+            if got == share && got < slots {
+                hungry.push((wanted, slots - got));
             }
         }
         for (wanted, more) in hungry {
@@ -95,7 +97,7 @@ impl Claiming<'_> {
     }
 }
 
-fn start(connection: &Connection, job: &Claimed, now: Millis) -> rusqlite::Result<()> {
+pub(super) fn start(connection: &Connection, job: &Claimed, now: Millis) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE jobs SET state = 'running', attempt = ?2 WHERE id = ?1 AND state = 'pending'")?
         .execute((job.job.id, job.job.attempt))?;
@@ -107,7 +109,7 @@ fn start(connection: &Connection, job: &Claimed, now: Millis) -> rusqlite::Resul
     Ok(())
 }
 
-fn claimed(row: &Row<'_>, handler: &Arc<str>) -> rusqlite::Result<Claimed> {
+pub(super) fn claimed(row: &Row<'_>, handler: &Arc<str>) -> rusqlite::Result<Claimed> {
     Ok(Claimed {
         job: JobRef { id: row.get(0)?, attempt: row.get(1)? },
         handler: handler.clone(),
@@ -115,6 +117,7 @@ fn claimed(row: &Row<'_>, handler: &Arc<str>) -> rusqlite::Result<Claimed> {
         counters: Counters { failures: row.get(3)?, deferrals: row.get(4)? },
         replays: row.get(5)?,
         is_suspect: row.get::<_, u32>(6)? > 0,
+        is_apart: false,
         source: row.get(7)?,
         event_id: row.get(8)?,
         event_type: row.get(9)?,

@@ -5,6 +5,7 @@
 
 use rusqlite::Connection;
 
+use super::answers::{self, Spoken};
 use super::turn::{Finished, JobRef};
 use crate::clock::Millis;
 use crate::event::Ending;
@@ -40,6 +41,12 @@ impl Finished {
                 self.http_status,
             ])?;
         self.forget_old_output(connection)?;
+        if let Some(Spoken { event_seq, response: Some(response) }) = &self.spoken
+            && is_ours
+            && self.outcome == Outcome::Succeeded
+        {
+            answers::keep(connection, *event_seq, response)?;
+        }
         Ok(is_ours)
     }
 

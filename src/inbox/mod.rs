@@ -10,6 +10,7 @@ pub mod edit;
 pub mod view;
 
 mod accept;
+mod answers;
 mod ballast;
 mod bodies;
 mod claim;
@@ -31,6 +32,7 @@ mod tally;
 mod tests;
 mod turn;
 mod upkeep;
+mod urgent;
 mod verdict;
 mod watch;
 mod writer;
@@ -50,7 +52,8 @@ use crate::secret::DigestKey;
 use crate::shutdown::Caller;
 use crate::verify::Verified;
 
-pub use accept::Receipt;
+pub use accept::{Accepted, Receipt};
+pub use answers::{Awaited, Spoken};
 pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
 pub use lesson::{Learned, Standing, WINDOW, standing};
@@ -109,7 +112,7 @@ impl Inbox {
     ///
     /// # Errors
     /// [`NotStored`]: nothing was acknowledged.
-    pub async fn accept(&self, verified: Verified) -> Result<Receipt, NotStored> {
+    pub async fn accept(&self, verified: Verified) -> Result<Accepted, NotStored> {
         self.is_open()?;
         let (answer, answered) = tokio::sync::oneshot::channel();
         let guards_bodies = self.guarded().contains(verified.source());
@@ -217,9 +220,10 @@ impl Inbox {
         self.commands.send(Command::Durability(settings.durability)).map_err(gone)
     }
 
-    /// Takes in no more deliveries; turns go on.
+    /// Takes in no more deliveries; turns go on, and requests that wait for an answer wait for a moment only.
     pub fn stop_accepting(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.board.hurry();
     }
 
     /// Writes what still waits, checkpoints and closes, once nobody else uses the inbox any more.

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::answers::Board;
 use super::lesson::Lessons;
 use super::ring::Ring;
 use crate::config;
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     /// Sources whose bodies are remembered.
     pub(super) guarded: RwLock<Arc<[Arc<str>]>>,
     pub(super) lessons: Lessons,
+    pub(super) board: Board,
     pub(super) backlog: AtomicBool,
     pub(super) disk_low: AtomicBool,
     pub(super) closing: AtomicBool,
@@ -41,6 +43,7 @@ impl Shared {
             token_key,
             guarded: RwLock::default(),
             lessons,
+            board: Board::default(),
             backlog: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::claim;
+use super::answers::{Board, Spoken};
+use super::{claim, urgent};
 use crate::clock::Millis;
 use crate::event::Ending;
 use crate::outcome::{Counters, Outcome};
@@ -30,6 +31,8 @@ pub struct Turn {
     pub places: usize,
     /// Handlers that may claim; the first are served first, and each gets a fair share before any gets more.
     pub wanted: Vec<Wanted>,
+    /// Handlers that may claim jobs for whose answer a provider waits; these take no places.
+    pub awaited: Vec<Wanted>,
     /// Attempts under way: their jobs are not claimed again whatever their row says.
     pub running: Vec<JobRef>,
     /// Whether one job that was lost before may be claimed.
@@ -72,6 +75,8 @@ pub struct Finished {
     pub stderr: (Vec<u8>, u64),
     /// What it or hookbox had to say.
     pub note: Option<String>,
+    /// For the provider, where the handler responds.
+    pub spoken: Option<Spoken>,
 }
 
 /// What came of a turn.
@@ -112,6 +117,8 @@ pub struct Claimed {
     pub replays: u32,
     /// Whether hookbox died under its last attempt.
     pub is_suspect: bool,
+    /// Whether it takes none of the places that all handlers share.
+    pub is_apart: bool,
 }
 
 /// A row of `handlers`.
@@ -147,9 +154,10 @@ impl Turn {
     pub(super) fn carry_out(
         &self,
         connection: &Connection,
-        now: Millis,
+        board: &Board,
         was_changed_outside: bool,
     ) -> rusqlite::Result<Turned> {
+        let now = Millis::now();
         let mut turned = Turned { was_changed_outside, ..Turned::default() };
         for finished in &self.finished {
             if !finished.write(connection)? {
@@ -162,6 +170,7 @@ impl Turn {
         if was_changed_outside {
             turned.revoked = self.revoked(connection)?;
         }
+        urgent::claim(self, connection, now, board, &mut turned)?;
         claim::claim(self, connection, now, &mut turned)?;
         Ok(turned)
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::accept::{Delivery, Receipt};
+use super::accept::{Delivery, Stored};
 use super::command::{Command, Gathering, refuse_all, reply};
 use super::lesson::Learned;
 use super::tally::Counts;
@@ -39,7 +39,7 @@ const LONGEST_COMMIT: Duration = Duration::from_millis(16);
 
 /// A command that is written and waits for the commit.
 enum Written {
-    Accepted(Receipt),
+    Accepted(Stored),
     Learned(Learned),
     /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
     TooMany,
@@ -178,7 +178,7 @@ impl Writer {
             Command::Learn(lesson) => lesson.keep(&self.connection).map(Written::Learned),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
-                turn.carry_out(&self.connection, Millis::now(), was_changed_outside).map(Written::Turned)
+                turn.carry_out(&self.connection, &self.shared.board, was_changed_outside).map(Written::Turned)
             }
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
         }
@@ -193,15 +193,16 @@ impl Writer {
         let (mut new_jobs, mut more_pending) = (0, 0);
         for (command, written) in batch.into_iter().zip(written) {
             match (command, written) {
-                (Command::Accept(delivery), Written::Accepted(receipt)) => {
-                    if receipt.is_accepted() {
+                (Command::Accept(delivery), Written::Accepted(stored)) => {
+                    if stored.receipt.is_accepted() {
                         new_jobs += i64::try_from(delivery.routed.jobs()).unwrap_or(0);
                     }
-                    delivery.answer(Ok(receipt));
+                    delivery.answer(Ok(stored.accepted(&self.shared.board)));
                 }
                 (Command::Accept(delivery), Written::TooMany) => delivery.answer(Err(NotStored::Backlog)),
                 (Command::Turn(turn, answer), Written::Turned(turned)) => {
                     more_pending += turn.change_in_pending(&turned);
+                    self.shared.board.settle(&turn.finished, &turned.stale);
                     if turned.was_changed_outside {
                         self.shared.changed_outside.store(false, Ordering::Relaxed);
                     }

@@ -10,6 +10,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use crate::inbox::{NotStored, Receipt};
 use crate::provider::Reply;
+use crate::response::Response;
 use crate::verify::{self, Fault, Mismatch};
 
 /// Seconds after which a provider that was refused for the moment may come again.
@@ -20,6 +21,8 @@ const RETRY_AFTER: &str = "5";
 pub(super) enum Answer {
     /// Stored and synced, or stored before.
     Stored(Receipt, Option<Reply>),
+    /// Likewise, in the words of a handler.
+    Responded(Response),
     /// Likewise, in the provider's own words.
     Acknowledged(verify::Answer),
     /// A provider's handshake.
@@ -61,6 +64,7 @@ impl Answer {
             Self::Malformed(_) | Self::NotGenuine | Self::BareNotGenuine | Self::Unexpected(_) => true,
             Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(..)
+            | Self::Responded(_)
             | Self::Acknowledged(_)
             | Self::Handshake(_)
             | Self::NoSuchSource
@@ -88,6 +92,7 @@ impl Answer {
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
             Self::Stored(receipt, reply) => stored(receipt, reply),
+            Self::Responded(response) => responded(&response),
             Self::Acknowledged(answer) | Self::Handshake(answer) => reflected(answer),
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
@@ -136,6 +141,15 @@ fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
     HttpResponse::build(code)
         .content_type("application/json")
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
+}
+
+fn responded(words: &Response) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(words.status()).unwrap_or(StatusCode::OK));
+    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    match words.content_type() {
+        Some(content_type) => response.content_type(content_type).body(words.body().to_vec()),
+        None => response.finish(),
+    }
 }
 
 /// Words that came from outside: whatever a browser makes of them, it is no page.

@@ -9,8 +9,9 @@ use super::Shared;
 use super::answer::Answer;
 use super::endpoint::{Endpoint, Endpoints};
 use crate::clock::Millis;
-use crate::inbox::Learned;
+use crate::inbox::{Accepted, Awaited, Learned};
 use crate::request::Request;
+use crate::response::Response;
 use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Verified, Why};
 
 /// Judges a request; `reason` is why it is turned away.
@@ -68,9 +69,10 @@ async fn store(verified: Verified, shared: &Shared, (endpoints, endpoint): (&End
     }
     let acknowledgement = verified.acknowledgement().cloned();
     match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
-        Ok(Ok(receipt)) => match acknowledgement {
-            Some(answer) => Answer::Acknowledged(answer),
-            None => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
+        Ok(Ok(Accepted { receipt, answer })) => match (said(answer).await, acknowledgement) {
+            (Some(response), _) => Answer::Responded(response),
+            (None, Some(answer)) => Answer::Acknowledged(answer),
+            (None, None) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
         },
         Ok(Err(why)) => {
             log::debug!("{}: a delivery was not stored: {why}", endpoint.source);
@@ -78,6 +80,11 @@ async fn store(verified: Verified, shared: &Shared, (endpoints, endpoint): (&End
         }
         Err(_) => Answer::InboxTooSlow,
     }
+}
+
+/// What a handler has to say, where one responds and does so in time.
+async fn said(answer: Option<Awaited>) -> Option<Response> {
+    answer?.wait().await
 }
 
 /// Confirms a subscription with the provider, and answers when that is done.

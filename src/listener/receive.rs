@@ -42,7 +42,7 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
     let is_refusal = answer.is_refusal();
     match (&answer, answer.trouble()) {
         (_, Some(why)) => shared.trouble.turned_away(&why),
-        (Answer::Stored(..), None) => shared.trouble.stored(),
+        (Answer::Stored(..) | Answer::Responded(_), None) => shared.trouble.stored(),
         _ => {}
     }
     let mut response = answer.into_response();

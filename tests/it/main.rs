@@ -31,6 +31,7 @@ mod pauses;
 mod providers;
 mod readme;
 mod refusals;
+mod respond;
 mod routing;
 mod secrets;
 mod settings;

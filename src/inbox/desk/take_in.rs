@@ -37,7 +37,7 @@ impl Desk {
                 return Ok(None);
             }
             let mut counts = Counts::default();
-            let receipt = routed.store(&transaction, &mut counts)?;
+            let receipt = routed.store(&transaction, &mut counts)?.receipt;
             counts.write(&transaction)?;
             transaction.commit()?;
             Ok(Some(receipt))

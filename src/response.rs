@@ -1,0 +1,124 @@
+//! What a handler has to say to the provider in place of hookbox's own 200: a status, a content type and a body.
+//!
+//! Pure. What the handler said comes in, a [`Response`] that can be stored and sent goes out, or why it cannot be: only
+//! 2xx, since everything else would have the provider send again what is stored; at most [`MAX_RESPONSE_BYTES`].
+
+use std::ops::RangeInclusive;
+
+/// Longest body.
+pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// Longest content type.
+const MAX_CONTENT_TYPE_BYTES: usize = 255;
+
+const GOOD: RangeInclusive<u16> = 200..=299;
+
+/// An answer to a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    content_type: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// Checks what a handler said; a status that it does not name is 200.
+    ///
+    /// # Errors
+    /// In words for the ledger, why it cannot be sent.
+    pub fn new(status: Option<u16>, content_type: Option<String>, body: Vec<u8>) -> Result<Self, String> {
+        let status = status.unwrap_or(200);
+        if !GOOD.contains(&status) {
+            return Err(format!("status {status} is none of 200 to 299"));
+        }
+        if body.len() > MAX_RESPONSE_BYTES {
+            return Err(format!("it is longer than {MAX_RESPONSE_BYTES} bytes"));
+        }
+        if let Some(wrong) = content_type.as_deref().filter(|text| !is_content_type(text)) {
+            return Err(format!("{wrong:?} is not a content type"));
+        }
+        // Neither may have a body (RFC 9110, 15.3.5 and 15.3.6).
+        let body = if matches!(status, 204 | 205) { Vec::new() } else { body };
+        Ok(Self { status, content_type, body })
+    }
+
+    /// 200 to 299.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// As the handler named it.
+    #[must_use]
+    pub fn named_content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// As the handler named it, else by the body: JSON when it is an object or an array, else text, and none without one.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        match &self.content_type {
+            Some(named) => Some(named),
+            None if self.body.is_empty() => None,
+            None if is_json(&self.body) => Some("application/json"),
+            None => Some("text/plain; charset=utf-8"),
+        }
+    }
+
+    /// The exact bytes.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// A bare word or number is more likely a text than JSON.
+fn is_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+        || body.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+fn is_content_type(text: &str) -> bool {
+    text.len() <= MAX_CONTENT_TYPE_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        && text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_type_is_the_handlers_or_told_by_the_body() {
+        for (named, body, expected) in [
+            (None, "", None),
+            (None, "hello", Some("text/plain; charset=utf-8")),
+            (None, " {\"a\":1}\n", Some("application/json")),
+            (None, "[]", Some("application/json")),
+            (None, "{not json", Some("text/plain; charset=utf-8")),
+            (None, "42", Some("text/plain; charset=utf-8")),
+            (Some("application/xml"), "<Response/>", Some("application/xml")),
+            (Some("text/plain"), "{}", Some("text/plain")),
+        ] {
+            let response = Response::new(None, named.map(str::to_owned), body.into()).unwrap();
+            assert_eq!((response.content_type(), response.status()), (expected, 200), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_with_the_reason() {
+        let refused = |status, content_type: Option<&str>, length| {
+            Response::new(status, content_type.map(str::to_owned), vec![b'x'; length]).unwrap_err()
+        };
+        assert!(refused(Some(404), None, 1).contains("404"));
+        assert!(refused(Some(302), None, 1).contains("302"));
+        assert!(refused(Some(199), None, 1).contains("199"));
+        assert!(refused(None, None, MAX_RESPONSE_BYTES + 1).contains("65536"));
+        for wrong in ["json", "a/", "/b", "text/plain\r\nX: y", "text/\u{e9}", &"a/".repeat(200)] {
+            assert!(refused(None, Some(wrong), 1).contains("content type"), "{wrong}");
+        }
+        let most = Response::new(Some(299), None, vec![b'x'; MAX_RESPONSE_BYTES]).unwrap();
+        assert_eq!((most.status(), most.body().len()), (299, MAX_RESPONSE_BYTES));
+        assert_eq!(Response::new(Some(204), None, b"x".to_vec()).unwrap().body(), b"");
+    }
+}
