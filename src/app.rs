@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 use crate::admin::{Admin, Reloads, Setup};
 use crate::config::{self, Config, Listen, ReplayGuard};
 use crate::dispatch::{self, Dispatcher};
+use crate::handler::{self, Orphans};
 use crate::inbox::Inbox;
 use crate::listener::{Endpoints, Listener};
 use crate::route::Routes;
@@ -39,6 +40,7 @@ pub struct App {
     dispatcher: Dispatcher,
     listener: Listener,
     admin: Admin,
+    orphans: Orphans,
     reloads: Arc<Reloads>,
 }
 
@@ -67,9 +69,10 @@ impl App {
         let operator = handed.take_or_bind(Purpose::Admin, &config.admin.listen)?;
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
         let admin = Admin::start(&config.admin, Setup::new(&config), operator, inbox.clone(), reloads.clone())?;
+        let orphans = Orphans::adopt().context("the reaper of orphans could not be started")?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;
-        Ok(Self { config, inbox, dispatcher, listener, admin, reloads })
+        Ok(Self { config, inbox, dispatcher, listener, admin, orphans, reloads })
     }
 
     /// The address that providers reach, such as `http://127.0.0.1:8080`.
@@ -117,6 +120,7 @@ impl App {
         self.inbox.stop_accepting();
         self.dispatcher.join();
         self.admin.stop();
+        self.orphans.stop();
         self.inbox.close();
         log::info!("stopped");
     }
@@ -175,6 +179,7 @@ pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
 /// As many file descriptors as the system lets us have, each connection being one. Returns how many.
 fn raise_descriptor_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
+    handler::keep_descriptor_limit(&limit);
     let wanted = limit.maximum.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
     let before = limit.current.unwrap_or(MOST_DESCRIPTORS);
     if before >= wanted {

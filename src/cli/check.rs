@@ -90,6 +90,9 @@ struct HandlerRow<'a> {
     timeout_s: f64,
     attempts: u32,
     retries_span_s: f64,
+    /// Left out where it runs as hookbox itself does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contained: Option<String>,
 }
 
 /// `None` for the type stands for every type that no other row names.
@@ -191,6 +194,7 @@ fn handler_row(handler: &Handler) -> HandlerRow<'_> {
         timeout_s: handler.timeout.as_secs_f64(),
         attempts: handler.policy.attempts,
         retries_span_s: outcome::span(&handler.policy).as_secs_f64(),
+        contained: Some(handler.containment.to_string()).filter(|told| !told.is_empty()),
     }
 }
 

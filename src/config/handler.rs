@@ -12,6 +12,7 @@ use globset::GlobBuilder;
 use serde_json::Value;
 use toml::de::DeValue;
 
+use super::containment;
 use super::item::Item;
 use super::keys::{self, nearest};
 use super::mode;
@@ -42,6 +43,7 @@ pub(super) fn read(
         _ if section.item("mode").is_some_and(|item| item.value.as_str() == Some("http")) => None,
         _ => command(section, around, &cwd),
     };
+    let containment = containment::read(section, &cwd);
     let concurrency = section.whole("concurrency", 1..=1024).and_then(|count| count.try_into().ok());
     Some(Handler {
         name: Arc::from(name),
@@ -52,6 +54,7 @@ pub(super) fn read(
         concurrency: concurrency.unwrap_or(4),
         policy: policy(section),
         respond: respond::read(section),
+        containment,
         command: command?,
         mode: mode?,
     })

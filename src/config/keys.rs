@@ -135,16 +135,23 @@ pub(super) const HANDLER: Keys = Keys {
         "dead_exit_codes",
         "respond",
         "respond_timeout",
+        "user",
+        "group",
+        "umask",
+        "limits",
     ],
-    later: &["order_by", "coalesce", "rate_limit", "user", "limits"],
+    later: &["order_by", "coalesce", "rate_limit"],
 };
 
 pub(super) const RETRY: Keys =
     Keys { section: "handlers.NAME.retry", known: &["attempts", "initial", "max", "jitter"], later: &[] };
 
+pub(super) const LIMITS: Keys =
+    Keys { section: "handlers.NAME.limits", known: &["memory", "cpu_time", "open_files"], later: &[] };
+
 #[cfg(test)]
 pub(super) const ALL: &[&Keys] =
-    &[&ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY];
+    &[&ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &LIMITS];
 
 impl Keys {
     /// What to tell someone who wrote an unknown key.

@@ -4,6 +4,7 @@
 //! Each room takes its own section, never all of it.
 
 mod admin;
+mod containment;
 mod credential;
 mod guards;
 mod handler;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::admin::HostName;
+pub use self::containment::{Containment, Identity, Limits};
 pub use self::guards::{Guards, Networks, Proxies, Rate, ReplayGuard};
 pub use self::keys::nearest;
 pub use self::mode::key as standard_webhooks_key;
@@ -260,6 +262,8 @@ pub struct Handler {
     pub policy: Policy,
     /// Where it answers the provider in its own words: how long the provider waits.
     pub respond: Option<Duration>,
+    /// What its processes may do and use.
+    pub containment: Containment,
 }
 
 /// Which events a handler takes: all conditions must hold.

@@ -146,6 +146,8 @@ timeout = "1s"
 concurrency = 2
 retry = { attempts = 1, initial = "1s", max = "1s", jitter = 0 }
 dead_exit_codes = [2, 3]
+umask = "027"
+limits = { memory = "1GiB", cpu_time = "1500ms", open_files = 256 }
 [handlers.b.where]
 "/ref" = "main"
 "/n" = [1, 2.5, true]
@@ -187,6 +189,9 @@ command = ["./run.sh"]
     assert_eq!((handler.cwd.as_path(), &handler.env[..]), (Path::new("/tmp"), &["DATABASE_URL".to_owned()][..]));
     assert_eq!((handler.policy.attempts, &handler.policy.dead_exit_codes[..]), (1, &[2, 3][..]));
     assert_eq!(handler.policy.jitter, 0.0);
+    let limits = crate::config::Limits { memory: Some(1 << 30), cpu_time: Some(2), open_files: Some(256) };
+    assert_eq!(handler.containment, crate::config::Containment { identity: None, umask: Some(0o027), limits });
+    assert_eq!(config.handlers[1].containment, crate::config::Containment::default());
 }
 
 #[test]
@@ -667,7 +672,8 @@ fn the_example_holds_every_key_at_its_default() {
 #[test]
 fn every_known_key_stands_in_the_example() {
     for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.known.iter().map(move |key| (keys, key))) {
-        let is_inline = matches!(keys.section, "sources.NAME.secret" | "handlers.NAME.retry" | "server.tls");
+        let inline = ["sources.NAME.secret", "handlers.NAME.retry", "handlers.NAME.limits", "server.tls"];
+        let is_inline = inline.contains(&keys.section);
         let is_header = keys.section.is_empty() || *key == "verify";
         let mut section = String::new();
         let stands = EXAMPLE.lines().any(|line| {

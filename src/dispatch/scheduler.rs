@@ -275,10 +275,7 @@ impl Scheduler {
 
 /// An empty folder of our own: what lies in it was left by a hookbox that was killed.
 fn make_folder(results: &Path) -> std::io::Result<()> {
-    let made = match fs::remove_dir_all(results) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => fs::DirBuilder::new().mode(0o700).create(results),
-    };
+    let made = handler::remove_results(results).and_then(|()| fs::DirBuilder::new().mode(0o700).create(results));
     let explained = |error: std::io::Error| {
         let hint = "hint: handlers leave their result files there; hookbox makes and removes it";
         std::io::Error::new(error.kind(), format!("{}: {error}\n{hint}", results.display()))

@@ -12,9 +12,13 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Attempt, idempotency_key};
+use crate::config::Identity;
 
 /// Handed through from hookbox's own environment, where set.
 pub(super) const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+
+/// Of the user, where the handler has one of its own.
+const OF_USER: [&str; 3] = ["HOME", "USER", "LOGNAME"];
 
 /// What hookbox tells a handler; always set, empty where there is nothing to tell.
 pub(super) const TOLD: [&str; 10] = [
@@ -49,16 +53,26 @@ pub(super) type Environment = Vec<(String, OsString)>;
 pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
     let mut environment = Environment::with_capacity(INHERITED.len() + TOLD.len() + attempt.handler.env.len());
     let named = attempt.handler.env.iter().map(String::as_str).filter(|name| !is_listed(name));
-    for name in INHERITED.into_iter().chain(named) {
+    let identity = attempt.handler.containment.identity.as_ref();
+    for name in INHERITED.into_iter().chain(named).filter(|name| identity.is_none() || !OF_USER.contains(name)) {
         let default = || (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
         if let Some(value) = own(name).or_else(default) {
             environment.push((name.to_owned(), value));
         }
     }
+    environment.extend(identity.into_iter().flat_map(of_user));
     for name in TOLD {
         environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
     }
     environment
+}
+
+/// What a program believes of the user it runs as.
+fn of_user(identity: &Identity) -> Environment {
+    let home = identity.home.as_ref().map_or_else(|| OsString::from("/"), |home| home.clone().into());
+    let name = identity.name.iter().flat_map(|name| [("USER", name), ("LOGNAME", name)]);
+    let name = name.map(|(variable, name)| (variable.to_owned(), OsString::from(name)));
+    std::iter::once(("HOME".to_owned(), home)).chain(name).collect()
 }
 
 /// The headers as one JSON object of at most 16 KiB, by name, without `private` ones and

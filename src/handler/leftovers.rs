@@ -1,21 +1,23 @@
 //! What a killed hookbox left running: processes of attempts that are lost, ended before anything is claimed again.
 //!
-//! They are known by their environment: `HOOKBOX_RESULT` names the inbox, the job and the attempt, and whatever a
-//! handler starts inherits it. Attempts that had ended are not touched, so what a handler meant to leave running stays.
+//! They are known by their environment (`HOOKBOX_RESULT` names the inbox, the job and the attempt, and whatever a
+//! handler starts inherits it), by the session of a process that is on record (`record.rs`), and by their ancestors.
+//! Attempts that had ended are not touched, so what a handler meant to leave running stays.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, pidfd_send_signal};
 
-use super::KILL_GRACE;
+use super::processes::{self, Seen};
+use super::record::{self, Leader};
 use super::result::ResultFile;
+use super::KILL_GRACE;
 
 /// How long a killed process may take to vanish.
 const VANISH_WITHIN: Duration = Duration::from_secs(5);
@@ -24,15 +26,14 @@ const VANISH_WITHIN: Duration = Duration::from_secs(5);
 /// processes there were.
 #[must_use]
 pub fn end_leftovers(results: &Path, lost: &[(i64, u32)]) -> usize {
-    if lost.is_empty() {
+    if lost.is_empty() && !results.exists() {
         return 0;
     }
-    let path = |&(job, attempt): &(i64, u32)| ResultFile::path_of(results, job, attempt).into_os_string();
-    let marks: HashSet<OsString> = lost.iter().map(path).collect();
+    let lost = Lost::new(results, lost);
     let mut found = 0;
     // Whoever forks while it is looked for is found by the next look.
     loop {
-        let leftovers = find(&marks);
+        let leftovers = lost.find();
         if leftovers.is_empty() {
             return found;
         }
@@ -48,24 +49,49 @@ pub fn end_leftovers(results: &Path, lost: &[(i64, u32)]) -> usize {
     }
 }
 
-fn find(marks: &HashSet<OsString>) -> Vec<OwnedFd> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let pid = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    let open = |pid: i32| {
-        // Opened before it is looked at: what is signalled is what was looked at.
-        let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        is_marked(pid, marks).then_some(process)
-    };
-    processes.filter_map(pid).filter_map(open).collect()
+/// What `HOOKBOX_RESULT` of a process that is kept for many jobs ends in begins with; such a process serves nobody
+/// once its hookbox is gone.
+const WORKER: &str = "worker-";
+
+/// How the processes of lost attempts are known.
+struct Lost<'a> {
+    /// The folder for result files; those of handlers with a user of their own lie beside it.
+    results: &'a Path,
+    /// Names of result files.
+    names: HashSet<String>,
+    leaders: Vec<Leader>,
 }
 
-fn is_marked(pid: i32, marks: &HashSet<OsString>) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    let value = |entry: &[u8]| Some(OsString::from_vec(entry.strip_prefix(b"HOOKBOX_RESULT=")?.to_vec()));
-    environment
-        .split(|byte| *byte == 0)
-        .filter_map(value)
-        .any(|path| marks.contains(&path) && !path.as_bytes().is_empty())
+impl<'a> Lost<'a> {
+    fn new(results: &'a Path, lost: &[(i64, u32)]) -> Self {
+        let mut leaders = record::read(results);
+        leaders.retain(|leader| leader.job == record::WORKER || lost.contains(&(leader.job, leader.attempt)));
+        Self { results, names: lost.iter().map(|(job, attempt)| ResultFile::name_of(*job, *attempt)).collect(), leaders }
+    }
+
+    fn find(&self) -> Vec<OwnedFd> {
+        let Some(all) = processes::all() else { return Vec::new() };
+        let trees = processes::trees(&all, |process| self.is_led(process, &all) || self.is_marked(process));
+        trees.iter().filter(|process| process.is_live).filter_map(processes::open).collect()
+    }
+
+    /// In the session of a leader on record. A number that a stranger has been given since is told by its start.
+    fn is_led(&self, process: &Seen, all: &[Seen]) -> bool {
+        self.leaders.iter().filter(|leader| process.session == leader.pid).any(|leader| {
+            let (from, to) = leader.started_at;
+            let own = all.iter().find(|other| other.pid == leader.pid);
+            own.map_or(process.started_at >= from, |own| (from..=to).contains(&own.started_at))
+        })
+    }
+
+    fn is_marked(&self, process: &Seen) -> bool {
+        let Some(mark) = processes::mark_of(process.pid) else { return false };
+        let path = Path::new(&mark);
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let folder = path.parent().map_or(&b""[..], |folder| folder.as_os_str().as_bytes());
+        let beside = folder.strip_prefix(self.results.as_os_str().as_bytes());
+        (self.names.contains(name) || name.starts_with(WORKER)) && beside.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
+    }
 }
 
 fn signal(processes: &[OwnedFd], signal: Signal) {
@@ -107,7 +133,7 @@ mod tests {
     fn start(results: &Path, job: i64, script: &str) -> Child {
         let mut child = Command::new("sh")
             .args(["-c", script])
-            .env("HOOKBOX_RESULT", ResultFile::path_of(results, job, 1))
+            .env("HOOKBOX_RESULT", results.join(ResultFile::name_of(job, 1)))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

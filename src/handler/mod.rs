@@ -1,18 +1,24 @@
 //! One attempt: the configured command runs on one event, and what came of it goes out as [`Ended`].
 //!
-//! Promises: the worker thread is free within the time limit and [`KILL_GRACE`], whatever the process does; its
-//! group is gone by then after a stop by hookbox; memory does not grow with its output; no zombie is left.
+//! Promises: the worker thread is free within the time limit and [`KILL_GRACE`], whatever the process does; all that it
+//! started is gone by then after a stop by hookbox; memory does not grow with its output; no zombie is left.
 //! What the ending means for the job is [`crate::outcome`]'s to say.
 
 mod cancel;
 mod command;
 mod environment;
-mod group;
+mod ground;
 mod idempotency;
+mod inheritance;
+mod launcher;
 mod leftovers;
+mod orphans;
 mod output;
+mod processes;
 mod program;
+mod record;
 mod result;
+mod tree;
 mod watch;
 
 use std::path::PathBuf;
@@ -21,16 +27,21 @@ use std::time::Duration;
 
 use command::Process;
 use result::ResultFile;
+use rustix::process::Signal;
 use watch::{Listening, Watched};
 
 pub use cancel::{Cancel, Why};
 pub use environment::visible_headers;
 pub use idempotency::idempotency_key;
+pub use inheritance::keep_descriptor_limit;
+pub use launcher::launch;
 pub use leftovers::end_leftovers;
+pub use orphans::Orphans;
 pub use output::{HEAD, KEPT, TAIL};
+pub use result::remove_results;
 
 use crate::clock::Millis;
-use crate::config;
+use crate::config::{self, Limits};
 use crate::outcome::{Exit, Said};
 use crate::response::Response;
 
@@ -148,7 +159,7 @@ fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &
         }
         _ => None,
     };
-    let note = note(&watched, &said, troubles);
+    let note = note(attempt, &watched, &said, troubles);
     let Watched { exit, stdout, stderr, .. } = watched;
     Ended { response, note, stdout, stderr, said, ..Ended::without_process(exit) }
 }
@@ -157,22 +168,46 @@ fn start<'a>(attempt: &'a Attempt, cancel: &Cancel) -> Result<(Process<'a>, Resu
     if let Some(why) = cancel.why() {
         return Err(why.exit());
     }
-    let result = ResultFile::new(&attempt.results, attempt.job_id, attempt.number).map_err(|error| {
+    let job = (attempt.job_id, attempt.number);
+    let identity = attempt.handler.containment.identity.as_ref();
+    let result = ResultFile::new(&attempt.results, job, identity).map_err(|error| {
         Exit::Starved(format!("no place for its result file in {}: {error}", attempt.results.display()))
     })?;
     let environment = environment::of(attempt, result.path(), &|name| std::env::var_os(name));
+    let before = record::ticks();
     let process = command::spawn(&attempt.handler, &environment, &attempt.body)?;
+    record::note(&attempt.results, job, process.pid, before);
     Ok((process, result))
 }
 
 /// For the ledger: the handler's own words first.
-fn note(watched: &Watched, said: &Said, troubles: Vec<String>) -> Option<String> {
+fn note(attempt: &Attempt, watched: &Watched, said: &Said, troubles: Vec<String>) -> Option<String> {
     let counts = matches!(watched.exit, Exit::Status(status) if status != 0);
     let ignored = (said.retry_after.is_some() && !counts)
         .then(|| "result file: `retry_after` counts only with an exit status other than 0; ignored".to_owned());
-    let notes: Vec<String> =
-        said.note.iter().cloned().chain(watched.note.clone()).chain(troubles).chain(ignored).collect();
+    let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
+    let own = watched.note.clone().into_iter().chain(limit);
+    let notes: Vec<String> = said.note.iter().cloned().chain(own).chain(troubles).chain(ignored).collect();
     (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// What a signal says about the limits that the handler is held to.
+fn limit_reached(limits: &Limits, exit: &Exit) -> Option<String> {
+    let Exit::Signal(signal) = *exit else { return None };
+    let is = |wanted: Signal| signal == wanted.as_raw();
+    let crashes = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::TRAP, Signal::ILL];
+    match limits {
+        Limits { cpu_time: Some(seconds), .. } if is(Signal::XCPU) => {
+            Some(format!("it reached limits.cpu_time, {seconds} s"))
+        }
+        Limits { cpu_time: Some(seconds), .. } if is(Signal::KILL) => {
+            Some(format!("not killed by hookbox; it may have reached limits.cpu_time, {seconds} s"))
+        }
+        Limits { memory: Some(bytes), .. } if crashes.into_iter().any(is) => {
+            Some(format!("it may have reached limits.memory, {}", bytesize::ByteSize(*bytes)))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

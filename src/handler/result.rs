@@ -6,12 +6,14 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Map, Value};
 
+use crate::config::Identity;
 use crate::outcome::Said;
 
 /// Longest result file.
@@ -33,18 +35,22 @@ pub(super) struct ResultFile {
 }
 
 impl ResultFile {
-    /// Chooses the path and makes sure that nothing is there yet.
-    pub(super) fn new(folder: &Path, job_id: i64, attempt: u32) -> io::Result<Self> {
-        let path = Self::path_of(folder, job_id, attempt);
+    /// Chooses the path and makes sure that nothing is there yet. For a user of the handler's own it lies in a folder of
+    /// that user, beside the one given.
+    pub(super) fn new(folder: &Path, job: (i64, u32), user: Option<&Identity>) -> io::Result<Self> {
+        let path = match user {
+            None => folder.join(Self::name_of(job.0, job.1)),
+            Some(user) => folder_of(folder, user)?.join(Self::name_of(job.0, job.1)),
+        };
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Self { path }),
         }
     }
 
-    /// Where an attempt's file is; no other attempt has the same.
-    pub(super) fn path_of(folder: &Path, job_id: i64, attempt: u32) -> PathBuf {
-        folder.join(format!("{job_id}-{attempt}.json"))
+    /// How an attempt's file is called; no other attempt has the same.
+    pub(super) fn name_of(job_id: i64, attempt: u32) -> String {
+        format!("{job_id}-{attempt}.json")
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -72,6 +78,38 @@ impl ResultFile {
         }
         (said, troubles)
     }
+}
+
+/// `FOLDER-UID`, which only that user may read or write.
+fn folder_of(folder: &Path, user: &Identity) -> io::Result<PathBuf> {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(format!("-{}", user.uid));
+    let own = PathBuf::from(name);
+    match fs::DirBuilder::new().mode(0o700).create(&own) {
+        Ok(()) => std::os::unix::fs::chown(&own, Some(user.uid), Some(user.gid))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    Ok(own)
+}
+
+/// Removes the folders for result files, those of users included.
+///
+/// # Errors
+/// When one that is there cannot be removed.
+pub fn remove_results(folder: &Path) -> io::Result<()> {
+    let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_of_user = |entry: &fs::DirEntry| {
+        let found = entry.file_name();
+        let rest = found.as_encoded_bytes().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"-"));
+        rest.is_some_and(|uid| !uid.is_empty() && uid.iter().all(u8::is_ascii_digit))
+    };
+    let beside = folder.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    let all = beside.filter(is_of_user).map(|entry| entry.path()).chain([folder.to_owned()]);
+    all.map(fs::remove_dir_all).fold(Ok(()), |so_far, removed| match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => so_far,
+    })
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -162,7 +200,7 @@ mod tests {
 
     fn said(write: impl FnOnce(&Path)) -> (Said, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
-        let file = ResultFile::new(folder.path(), 7, 1).unwrap();
+        let file = ResultFile::new(folder.path(), (7, 1), None).unwrap();
         write(file.path());
         let taken = file.take();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "something is left behind");
@@ -260,7 +298,7 @@ mod tests {
         assert_eq!(said(|_| ()), (Said::default(), vec![]));
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("7-1.json"), r#"{"dead":"stale"}"#).unwrap();
-        let file = ResultFile::new(folder.path(), 7, 1).unwrap();
+        let file = ResultFile::new(folder.path(), (7, 1), None).unwrap();
         assert_eq!(file.take(), (Said::default(), vec![]));
     }
 }

@@ -1,22 +1,20 @@
 //! Watches a running process to its end: feeds stdin, keeps the output, and stops it at the time limit or when told.
 //!
 //! One poll over all of it, nothing ever blocks but that. Promises: the process is always reaped; after its end
-//! nothing is waited for, whoever else holds its output open; after a stop, its group is gone too.
+//! nothing is waited for, whoever else holds its output open; after a stop, all that it started is gone too.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::cancel::{Cancel, Why};
 use super::command::Process;
 use super::output::Capture;
-use super::{Captured, KILL_GRACE};
+use super::{Captured, KILL_GRACE, orphans};
 use crate::outcome::Exit;
 use crate::response::MAX_RESPONSE_BYTES;
 
@@ -26,7 +24,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Reads in a row from one stream before the clock is looked at again.
 const READS: usize = 16;
 
-/// Between two looks where nothing wakes us: at a process without pidfd, at a group whose leader has ended.
+/// Between two looks where nothing wakes us: at a process without pidfd, at a tree whose leader has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// From KILL to giving up on what it did not reach.
@@ -91,7 +89,7 @@ struct Watch<'a> {
     stdout: Stream,
     stderr: Stream,
     buffer: Vec<u8>,
-    /// The process itself has ended and is not reaped yet; its group may live on.
+    /// The process itself has ended and is not reaped yet; what it started may live on.
     has_ended: bool,
 }
 
@@ -130,7 +128,7 @@ impl<'a> Watch<'a> {
         }
         if (ended || self.process.pidfd.is_none()) && !self.has_ended {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            let id = WaitId::Pid(Pid::from_child(&self.process.child));
+            let id = WaitId::Pid(self.process.pid);
             self.has_ended = !matches!(waitid(id, options), Ok(None) | Err(Errno::INTR));
         }
     }
@@ -166,7 +164,7 @@ impl<'a> Watch<'a> {
             None if deadline.is_some_and(|deadline| now >= deadline) => (Exit::TimedOut, Some(now + KILL_GRACE)),
             None => return None,
         };
-        let refused = self.process.group.signal(Signal::TERM).err();
+        let refused = self.process.tree.signal(Signal::TERM).err();
         Some(Stop { exit, kill_at, killed_at: None, refused })
     }
 
@@ -176,17 +174,18 @@ impl<'a> Watch<'a> {
             (stop.exit, stop.kill_at) = (Exit::Skipped, Some(now + KILL_GRACE));
         }
         let is_due = stop.kill_at.is_some_and(|at| now >= at) || self.cancel.must_kill();
-        if is_due && stop.killed_at.is_none() {
-            stop.refused = self.process.group.signal(Signal::KILL).err();
-            stop.killed_at = Some(now);
+        // Again and again: what forks while it is looked for is found by the next look.
+        if is_due {
+            stop.refused = self.process.tree.signal(Signal::KILL).err();
+            stop.killed_at.get_or_insert(now);
         }
     }
 
-    /// Whether the stopped process and its group are gone, or no longer worth waiting for.
+    /// Whether the stopped process and its tree are gone, or no longer worth waiting for.
     fn is_over(&self, stop: &Stop, now: Instant) -> bool {
         let in_vain = stop.killed_at.is_some_and(|at| now >= at + KILL_PATIENCE);
         if self.has_ended {
-            in_vain || !self.process.group.has_others()
+            in_vain || !self.process.tree.has_others()
         } else {
             // One that cannot be killed keeps its worker, so that it never runs twice; but not hookbox from ending.
             in_vain && self.cancel.must_kill()
@@ -197,13 +196,15 @@ impl<'a> Watch<'a> {
     fn finish(mut self, stop: Option<Stop>) -> Watched {
         self.stdout.drain(&self.process.stdout, &mut self.buffer);
         self.stderr.drain(&self.process.stderr, &mut self.buffer);
-        let status = if self.has_ended { self.process.child.wait().map(Some) } else { Ok(None) };
+        let pid = self.process.pid;
+        let reap = || orphans::reaped(pid, || waitpid(Some(pid), WaitOptions::empty()));
+        let status = if self.has_ended { reap() } else { Ok(None) };
         let (exit, note) = match (stop, status) {
             (Some(stop), _) => {
                 let note = stop.note();
                 (stop.exit, note)
             }
-            (None, Ok(status)) => (status.map_or(Exit::Stopped, exit_of), None),
+            (None, Ok(status)) => (status.map_or(Exit::Stopped, |(_, status)| exit_of(status)), None),
             (None, Err(error)) => {
                 let why = format!("its exit status is lost: {error}; hint: start hookbox without SIGCHLD ignored");
                 (Exit::NotExecutable(why), None)
@@ -228,8 +229,8 @@ fn polled(descriptor: Option<&OwnedFd>, flags: PollFlags) -> Option<PollFd<'_>> 
     descriptor.map(|descriptor| PollFd::new(descriptor, flags))
 }
 
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
+fn exit_of(status: WaitStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Exit::Status(code),
         (None, Some(signal)) => Exit::Signal(signal),
         (None, None) => Exit::Status(-1),

@@ -51,6 +51,11 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
         ]);
     }
     writeln!(out, "{}\n", trimmed(&handlers))?;
+    for handler in &meaning.handlers {
+        if let Some(told) = &handler.contained {
+            writeln!(out, "Handler `{}` runs with: {told}\n", handler.name)?;
+        }
+    }
     writeln!(out, "{}", runs_table(&meaning.runs, config))
 }
 

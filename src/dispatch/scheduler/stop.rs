@@ -3,11 +3,10 @@
 //! Handlers are waited for, then asked (TERM), then killed, all within the grace. An ending that the inbox does not take
 //! until the very end counts as lost at the next start, so that its job runs again.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use super::{RETRY_TURN, Scheduler};
-use crate::handler::Why;
+use crate::handler::{self, Why};
 
 /// Share of the grace after which running handlers are asked to end.
 const ASKED_AFTER: f64 = 0.75;
@@ -41,7 +40,7 @@ impl Scheduler {
             return;
         }
         self.workers.join();
-        if let Err(error) = fs::remove_dir_all(&self.settings.results) {
+        if let Err(error) = handler::remove_results(&self.settings.results) {
             log::debug!("{} could not be removed: {error}", self.settings.results.display());
         }
     }

@@ -1,0 +1,60 @@
+//! The folder and umask that a process starts with, given to one thread instead of all of hookbox.
+//!
+//! On Linux a thread can have these for itself; what it starts inherits them, and nothing has to be done between fork
+//! and exec. Promises: other threads never see a change, and the thread itself has its own again afterwards. Where
+//! the system does not allow it (seccomp in some containers), [`stand_on`] says so, and `launcher.rs` does it.
+
+use std::cell::OnceCell;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::process::{chdir, fchdir, umask};
+
+thread_local! {
+    /// Where this thread was; `None` where it cannot have a folder of its own.
+    static HOME: OnceCell<Option<OwnedFd>> = const { OnceCell::new() };
+}
+
+/// What came of an attempt to act from a folder.
+#[derive(Debug)]
+pub(super) enum Stood<T> {
+    /// It was done.
+    Done(T),
+    /// The folder cannot be entered.
+    NoEntry(Errno),
+    /// This system does not give a thread a folder of its own.
+    NotPossible,
+}
+
+/// Does something with `folder` as the current one, and with `mask` for new files where there is one.
+pub(super) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> Stood<T> {
+    HOME.with(|home| {
+        let Some(home) = home.get_or_init(own_folder) else { return Stood::NotPossible };
+        if let Err(error) = chdir(folder) {
+            return Stood::NoEntry(error);
+        }
+        let before = mask.map(|mask| umask(Mode::from_bits_truncate(mask)));
+        let done = act();
+        if let Some(before) = before {
+            umask(before);
+        }
+        if let Err(error) = fchdir(home) {
+            log::debug!("a thread could not go back to its folder: {error}");
+        }
+        Stood::Done(done)
+    })
+}
+
+fn own_folder() -> Option<OwnedFd> {
+    let home = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    match (home, unshare(CloneFlags::CLONE_FS)) {
+        (Ok(home), Ok(())) => Some(home),
+        (home, shared) => {
+            log::debug!("threads have no folder of their own here: {:?} {:?}", home.err(), shared.err());
+            None
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The processes of this machine as /proc shows them at one moment, and which of them belong to somebody's tree.
+//!
+//! Read only when something is to be stopped, never on the way of an ordinary attempt. What is signalled is what was
+//! looked at: a number that has been given to another process meanwhile is noticed by the time of its start.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// The variable whose value is known to one attempt only, and inherited by all that it starts.
+pub(super) const MARK: &str = "HOOKBOX_RESULT";
+
+/// A process as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    pub(super) session: i32,
+    /// Ticks of a hundredth of a second since the machine was started.
+    pub(super) started_at: u64,
+    /// Not a zombie.
+    pub(super) is_live: bool,
+}
+
+/// All of them; `None` where /proc cannot be read.
+pub(super) fn all() -> Option<Vec<Seen>> {
+    let processes = fs::read_dir("/proc").ok()?;
+    Some(processes.filter_map(|process| seen(process.ok()?.file_name().to_str()?.parse().ok()?)).collect())
+}
+
+/// Those that `is_root` holds for, and all their descendants. hookbox itself is never among them.
+pub(super) fn trees(all: &[Seen], is_root: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    let own = own_pid();
+    let others = || all.iter().filter(|process| process.pid != own);
+    let mut members: HashSet<i32> = others().filter(|process| is_root(process)).map(|process| process.pid).collect();
+    loop {
+        let is_new = |process: &&Seen| members.contains(&process.parent) && !members.contains(&process.pid);
+        let new: Vec<i32> = others().filter(is_new).map(|process| process.pid).collect();
+        if new.is_empty() {
+            return others().filter(|process| members.contains(&process.pid)).copied().collect();
+        }
+        members.extend(new);
+    }
+}
+
+/// The mark in the environment that the process was started with.
+pub(super) fn mark_of(pid: i32) -> Option<OsString> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |entry: &[u8]| Some(entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?.to_vec());
+    environment.split(|byte| *byte == 0).find_map(value).map(|value| OsStr::from_bytes(&value).to_owned())
+}
+
+/// A handle on a process, if it is still the one that was seen.
+pub(super) fn open(process: &Seen) -> Option<OwnedFd> {
+    let handle = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
+    (seen(process.pid)?.started_at == process.started_at).then_some(handle)
+}
+
+pub(super) fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_pid()
+}
+
+/// One process as it is now.
+pub(super) fn seen(pid: i32) -> Option<Seen> {
+    parse(pid, &String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+}
+
+/// proc(5): `PID (NAME) STATE PPID PGRP SESSION … STARTTIME …`, where NAME may hold anything, `)` included.
+fn parse(pid: i32, stat: &str) -> Option<Seen> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let number = |index: usize| fields.get(index)?.parse().ok();
+    Some(Seen {
+        pid,
+        parent: number(1)?,
+        group: number(2)?,
+        session: number(3)?,
+        started_at: fields.get(19)?.parse().ok()?,
+        is_live: !matches!(*fields.first()?, "Z" | "X" | "x"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(name: &str, state: &str) -> String {
+        format!("12 ({name}) {state} 1 77 78 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 10 11")
+    }
+
+    #[test]
+    fn a_line_of_proc_is_read_whatever_the_name() {
+        let expected = Seen { pid: 12, parent: 1, group: 77, session: 78, started_at: 4711, is_live: true };
+        assert_eq!(parse(12, &stat("sh", "S")), Some(expected));
+        assert_eq!(parse(12, &stat("a) Z 1 (b", "R")), Some(expected));
+        assert_eq!(parse(12, &stat("sh", "Z")), Some(Seen { is_live: false, ..expected }));
+        assert_eq!(parse(12, "12 (sh) S 1"), None);
+        assert_eq!(parse(12, ""), None);
+    }
+
+    #[test]
+    fn a_tree_is_its_roots_and_their_descendants_in_any_order() {
+        let process = |pid, parent| Seen { pid, parent, group: 0, session: 0, started_at: 0, is_live: true };
+        let all = [process(900_004, 900_003), process(900_003, 900_002), process(900_002, 1), process(900_005, 1)];
+        let pids = |root: i32| trees(&all, |process| process.pid == root).iter().map(|p| p.pid).collect::<Vec<_>>();
+        assert_eq!(pids(900_002), [900_004, 900_003, 900_002]);
+        assert_eq!(pids(900_005), [900_005]);
+        assert_eq!(pids(7), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn hookbox_itself_is_seen_and_belongs_to_no_tree() {
+        let all = all().unwrap();
+        let own = all.iter().find(|process| process.pid == own_pid()).unwrap();
+        assert!(own.is_live && open(own).is_some());
+        assert!(open(&Seen { started_at: own.started_at + 1, ..*own }).is_none());
+        assert!(!trees(&all, |process| process.pid == own.pid).contains(own));
+    }
+}

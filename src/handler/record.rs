@@ -1,0 +1,113 @@
+//! Who runs what, on disk: for the hookbox that comes after one that was killed.
+//!
+//! Each thread that starts handlers keeps one small file beside the result files and writes one line over it for each
+//! attempt: job, attempt, process, and when it was started. It is never synced: it has to outlive hookbox, not the
+//! machine. Where it cannot be written, leftovers are still known by their environment.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::process::Pid;
+use rustix::time::{ClockId, clock_gettime};
+
+/// How the files are called, before a number.
+const NAME: &str = "running-";
+
+/// In the place of a job, for a process that is kept for many jobs.
+pub(super) const WORKER: i64 = 0;
+
+/// Bytes of a record; shorter ones are filled up.
+const LENGTH: usize = 96;
+
+thread_local! {
+    static FILE: RefCell<Option<(PathBuf, File)>> = const { RefCell::new(None) };
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// The leader of an attempt's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) job: i64,
+    pub(super) attempt: u32,
+    pub(super) pid: i32,
+    /// The earliest and the latest tick at which it can have been started.
+    pub(super) started_at: (u64, u64),
+}
+
+/// Notes an attempt whose process was started between `before` and now.
+pub(super) fn note(results: &Path, (job, attempt): (i64, u32), pid: Pid, before: u64) {
+    let started_at = (before, ticks());
+    let leader = Leader { job, attempt, pid: pid.as_raw_pid(), started_at };
+    let written = FILE.with_borrow_mut(|file| match file {
+        Some((folder, file)) if folder == results => write(file, &leader),
+        _ => {
+            let (_, file) = file.insert((results.to_owned(), create(results)?));
+            write(file, &leader)
+        }
+    });
+    if let Err(error) = written {
+        log::debug!("job {job} attempt {attempt} is not on record: {error}");
+    }
+}
+
+/// Hundredths of a second since the machine was started.
+pub(super) fn ticks() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec * 100 + now.tv_nsec / 10_000_000).unwrap_or(0)
+}
+
+/// The last attempt of every thread of the hookbox that was there before.
+pub(super) fn read(results: &Path) -> Vec<Leader> {
+    let files = fs::read_dir(results).into_iter().flatten().flatten();
+    let records = files.filter(|file| is_record(&file.file_name().to_string_lossy()));
+    records.filter_map(|file| parse(&fs::read_to_string(file.path()).ok()?)).collect()
+}
+
+/// Whether a file in the folder of results is one of these.
+pub(super) fn is_record(name: &str) -> bool {
+    name.starts_with(NAME)
+}
+
+fn create(results: &Path) -> io::Result<File> {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600).open(results.join(format!("{NAME}{number}")))
+}
+
+fn write(file: &File, leader: &Leader) -> io::Result<()> {
+    let Leader { job, attempt, pid, started_at: (from, to) } = leader;
+    let line = format!("{:<LENGTH$}\n", format!("{job} {attempt} {pid} {from} {to}"));
+    file.write_all_at(line.as_bytes(), 0)
+}
+
+fn parse(line: &str) -> Option<Leader> {
+    let mut fields = line.split_whitespace();
+    let mut field = || fields.next();
+    let (job, attempt, pid) = (field()?.parse().ok()?, field()?.parse().ok()?, field()?.parse().ok()?);
+    Some(Leader { job, attempt, pid, started_at: (field()?.parse().ok()?, field()?.parse().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_attempt_of_each_thread_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = |number| Pid::from_raw(number).unwrap();
+        note(folder.path(), (1_000_000, 4711), pid(4_000_000), 0);
+        note(folder.path(), (7, 1), pid(70), 3);
+        std::thread::scope(|scope| scope.spawn(|| note(folder.path(), (8, 2), pid(80), 3)).join().unwrap());
+        let mut seen: Vec<_> = read(folder.path()).iter().map(|leader| (leader.job, leader.attempt, leader.pid)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [(7, 1, 70), (8, 2, 80)]);
+        fs::write(folder.path().join("running-x"), "7 1").unwrap();
+        assert_eq!(read(folder.path()).len(), 2);
+        assert_eq!(read(Path::new("/no/such/folder")), []);
+    }
+}
