@@ -26,6 +26,9 @@ const UPGRADES: &[&str] =
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a start waits for another process that writes.
 const START_WITHIN: Duration = Duration::from_secs(30);
+/// How long the lock may still be held by what a killed hookbox was about to start.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
+const LOCK_EVERY: Duration = Duration::from_millis(5);
 /// How long a write waits for another process that writes.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -115,7 +118,7 @@ pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
         .mode(0o600)
         .open(&path)
         .map_err(refused)?;
-    match file.try_lock() {
+    match lock_within(&file, HANDED_OVER_WITHIN) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
@@ -129,6 +132,17 @@ pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(refused)?;
     Ok(InstanceLock(file))
+}
+
+/// A hookbox that was killed while it started a handler leaves its descriptors to that process until its program begins.
+fn lock_within(file: &File, patience: Duration) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_EVERY),
+            tried => return tried,
+        }
+    }
 }
 
 /// Tries for a while what fails because another process holds the database.
