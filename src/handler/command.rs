@@ -115,19 +115,12 @@ impl Start {
         let error = trouble.errno.map_or_else(|| io::Error::other("unknown"), io::Error::from_raw_os_error);
         Err(match trouble.step.as_str() {
             "program" => program::explain(&error, file, &handler.cwd),
-            "cwd" => {
-                Exit::NotExecutable(format!("the folder it is to run in, `{}`: {error}", handler.cwd.display()))
-            }
+            "cwd" => Exit::NotExecutable(format!("the folder it is to run in, `{}`: {error}", handler.cwd.display())),
             step => Exit::NotExecutable(format!("`{step}` cannot be put on it: {error}")),
         })
     }
 
-    fn posix_spawn(
-        &self,
-        file: &CStr,
-        arguments: &[CString],
-        status: Option<&OwnedFd>,
-    ) -> io::Result<Pid> {
+    fn posix_spawn(&self, file: &CStr, arguments: &[CString], status: Option<&OwnedFd>) -> io::Result<Pid> {
         let environment = self.environment.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
         let mut actions = PosixSpawnFileActions::init()?;
         for (stream, number) in self.streams.iter().zip(0..) {

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
+use super::KILL_GRACE;
 use super::processes::{self, Seen};
 use super::record::{self, Leader};
 use super::result::ResultFile;
-use super::KILL_GRACE;
 
 /// How long a killed process may take to vanish.
 const VANISH_WITHIN: Duration = Duration::from_secs(5);
@@ -66,7 +66,11 @@ impl<'a> Lost<'a> {
     fn new(results: &'a Path, lost: &[(i64, u32)]) -> Self {
         let mut leaders = record::read(results);
         leaders.retain(|leader| leader.job == record::WORKER || lost.contains(&(leader.job, leader.attempt)));
-        Self { results, names: lost.iter().map(|(job, attempt)| ResultFile::name_of(*job, *attempt)).collect(), leaders }
+        Self {
+            results,
+            names: lost.iter().map(|(job, attempt)| ResultFile::name_of(*job, *attempt)).collect(),
+            leaders,
+        }
     }
 
     fn find(&self) -> Vec<OwnedFd> {
@@ -90,7 +94,8 @@ impl<'a> Lost<'a> {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let folder = path.parent().map_or(&b""[..], |folder| folder.as_os_str().as_bytes());
         let beside = folder.strip_prefix(self.results.as_os_str().as_bytes());
-        (self.names.contains(name) || name.starts_with(WORKER)) && beside.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
+        (self.names.contains(name) || name.starts_with(WORKER))
+            && beside.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
     }
 }
 

@@ -98,7 +98,8 @@ fn reap() {
 fn children() -> Vec<Pid> {
     let number = |text: &str| Pid::from_raw(text.parse().ok()?);
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists: Result<Vec<String>, _> = threads.map(|thread| fs::read_to_string(thread.path().join("children"))).collect();
+    let lists: Result<Vec<String>, _> =
+        threads.map(|thread| fs::read_to_string(thread.path().join("children"))).collect();
     match lists {
         Ok(lists) => lists.iter().flat_map(|list| list.split_whitespace().filter_map(number)).collect(),
         Err(_) => {

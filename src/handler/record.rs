@@ -103,7 +103,8 @@ mod tests {
         note(folder.path(), (1_000_000, 4711), pid(4_000_000), 0);
         note(folder.path(), (7, 1), pid(70), 3);
         std::thread::scope(|scope| scope.spawn(|| note(folder.path(), (8, 2), pid(80), 3)).join().unwrap());
-        let mut seen: Vec<_> = read(folder.path()).iter().map(|leader| (leader.job, leader.attempt, leader.pid)).collect();
+        let mut seen: Vec<_> =
+            read(folder.path()).iter().map(|leader| (leader.job, leader.attempt, leader.pid)).collect();
         seen.sort_unstable();
         assert_eq!(seen, [(7, 1, 70), (8, 2, 80)]);
         fs::write(folder.path().join("running-x"), "7 1").unwrap();
