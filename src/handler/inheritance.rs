@@ -17,13 +17,13 @@ static INHERITED: OnceLock<Vec<RawFd>> = OnceLock::new();
 
 /// Remembers the limit of file descriptors that handlers are to have, before hookbox raises its own.
 pub fn keep_descriptor_limit(limit: &Rlimit) {
-    DESCRIPTOR_LIMIT.get_or_init(|| limit.clone());
+    DESCRIPTOR_LIMIT.get_or_init(|| *limit);
 }
 
 /// Gives a process that has just been started the limit that hookbox itself was started with.
 pub(super) fn give_descriptor_limit(pid: Pid) {
     if let Some(limit) = DESCRIPTOR_LIMIT.get()
-        && let Err(error) = prlimit(Some(pid), Resource::Nofile, limit.clone())
+        && let Err(error) = prlimit(Some(pid), Resource::Nofile, *limit)
     {
         log::debug!("a handler keeps hookbox's limit of file descriptors: {error}");
     }

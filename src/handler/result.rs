@@ -106,10 +106,14 @@ pub fn remove_results(folder: &Path) -> io::Result<()> {
     };
     let beside = folder.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
     let all = beside.filter(is_of_user).map(|entry| entry.path()).chain([folder.to_owned()]);
-    all.map(fs::remove_dir_all).fold(Ok(()), |so_far, removed| match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => so_far,
-    })
+    let mut all_removed = Ok(());
+    for folder in all {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => all_removed = Err(error),
+            _ => {}
+        }
+    }
+    all_removed
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
