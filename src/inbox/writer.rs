@@ -46,6 +46,12 @@ enum Written {
     Turned(Turned),
 }
 
+impl Written {
+    fn events(&self) -> u32 {
+        if let Self::Accepted(stored) = self { stored.receipt.events() } else { 0 }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
@@ -148,7 +154,9 @@ impl Writer {
             counts.write(&self.connection)?;
             let began = Instant::now();
             self.connection.prepare_cached("COMMIT")?.execute([])?;
-            (self.last_batch, self.last_commit) = (written.len(), began.elapsed().min(LONGEST_COMMIT));
+            let took = began.elapsed();
+            self.shared.metrics.committed(took, written.iter().map(Written::events).sum());
+            (self.last_batch, self.last_commit) = (written.len(), took.min(LONGEST_COMMIT));
             Ok(written)
         });
         if result.is_err() {
