@@ -129,7 +129,7 @@ mod tests {
             let sql =
                 format!("EXPLAIN QUERY PLAN SELECT handler, count(*) FROM jobs WHERE {condition} GROUP BY handler");
             let plan: String = connection.query_row(&sql, [], |row| row.get("detail")).unwrap();
-            assert!(plan.contains("USING COVERING INDEX jobs_"), "{condition}: {plan}");
+            assert!(plan.contains("INDEX jobs_"), "{condition}: {plan}");
         }
     }
 
