@@ -200,18 +200,16 @@ fn what_happens_is_counted() {
 
 #[test]
 fn a_paused_handler_and_what_waits_for_it_are_told() {
-    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    assert!(hookbox.stop().success());
     hookbox.ok(&["pause", "deploy"]);
-    let paused = |now: &Scrape| now.value("hookbox_handler_paused", &[("handler", "deploy")]) == 1.0;
-    until("the pause to be seen", || paused(&scrape(&hookbox)).then_some(()));
-    until("the dispatcher to know of it", || {
-        hookbox.deliver(github::push());
-        let pending = scrape(&hookbox).value("hookbox_jobs", &[("handler", "deploy"), ("state", "pending")]);
-        (pending > 0.0).then_some(())
-    });
-    until("its age to be told", || {
-        (scrape(&hookbox).value("hookbox_oldest_pending_seconds", &[("handler", "deploy")]) > 0.0).then_some(())
-    });
+    hookbox.start_again();
+    hookbox.deliver(github::push());
+    let told = |name: &str, labels: &[(&str, &str)]| scrape(&hookbox).value(name, labels);
+    let deploy = ("handler", "deploy");
+    assert_eq!(told("hookbox_handler_paused", &[deploy]), 1.0);
+    assert_eq!(told("hookbox_jobs", &[deploy, ("state", "pending")]), 1.0);
+    until("its age to be told", || (told("hookbox_oldest_pending_seconds", &[deploy]) > 0.0).then_some(()));
 }
 
 /// A scrape with every family in it.
