@@ -189,6 +189,7 @@ fn ten_wrong_tokens_a_minute_and_no_more() {
         };
         assert_eq!(reply.status, 401, "{attempt}");
     }
+    hookbox.wait_for_log("10 wrong tokens within a minute");
     let blocked = |reply: Reply| {
         assert_eq!(reply.status, 429, "{}", reply.text());
         assert!(reply.retry_after().is_some_and(|seconds| (1..=60).contains(&seconds)), "{:?}", reply.headers);
@@ -234,6 +235,7 @@ fn health_and_reload_go_on_working_where_a_token_is_asked_for() {
     hookbox.rewrite(|text| text.replace("[server]", "[server]\nmax_body = \"huge\""));
     let done = hookbox.run(&["reload"]);
     assert!(done.status == Some(2) && done.stderr.contains("\"huge\" is not a size"), "{done:?}");
+    hookbox.wait_for_log("changes nothing");
     let told = |headers: &[(&str, &str)]| hookbox.look("/healthz", headers).text();
     assert!(told(&[]).contains("\"last_reload\":\"failed\"") && !told(&[]).contains("huge"), "{}", told(&[]));
     assert!(told(&[BEARER]).contains("huge"), "{}", told(&[BEARER]));
