@@ -58,7 +58,7 @@ impl App {
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
         let reloads = Arc::new(Reloads::default());
         inbox.guard_bodies(&guarded(&config))?;
-        let endpoints = Endpoints::new(&config.server, &config.sources);
+        let endpoints = Endpoints::new(&config.server, &config.sources, inbox.metrics());
         let apart =
             config.handlers.iter().filter(|handler| handler.respond.is_some()).map(|handler| handler.concurrency);
         let attempts = config.dispatch.workers + apart.sum::<usize>();
@@ -153,7 +153,7 @@ impl App {
         self.listener.try_certificate(&config.server).map_err(|error| error.to_string())?;
         self.inbox.set_limits(&config.inbox).map_err(|error| error.to_string())?;
         self.inbox.set_routes(routes);
-        self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources));
+        self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources, self.inbox.metrics()));
         self.dispatcher.reload(dispatch_settings(&config));
         self.admin.reload(&config.admin, Setup::new(&config));
         self.config = config;

@@ -19,7 +19,7 @@
 //! A delivery that is turned away on this way is kept as a [`refused::Refused`], without its tokens, and [`explain`] says
 //! which change would have made it match.
 //!
-//! Beside the way: [`admin`] tells the operator how it stands, [`cli`] is the command line, [`config`] the user's file,
+//! Beside the way: [`metrics`] counts what happens, [`admin`] tells the operator how it stands, [`cli`] is the command line, [`config`] the user's file,
 //! [`app`] puts the rooms together and ends them in order.
 //!
 //! # Levels
@@ -29,7 +29,7 @@
 //! | level | rooms |
 //! | --- | --- |
 //! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`] |
-//! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`tls`] |
+//! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
@@ -65,6 +65,7 @@ pub mod tls;
 pub mod clock;
 pub mod event;
 pub mod logging;
+pub mod metrics;
 pub mod refused;
 pub mod request;
 pub mod response;

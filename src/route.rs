@@ -51,6 +51,12 @@ impl Routes {
         handlers.iter().map(route).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The names of all handlers, in the order of the configuration.
+    #[must_use]
+    pub fn handlers(&self) -> Vec<Arc<str>> {
+        self.0.iter().map(|route| route.handler.clone()).collect()
+    }
+
     /// The names of the handlers that take the event, in the order of the configuration.
     #[must_use]
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {

@@ -5,6 +5,7 @@
 
 mod guard;
 mod live;
+mod metrics;
 mod page;
 mod setup;
 
@@ -149,6 +150,7 @@ fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
             .configure(guard::routes)
             .configure(page::routes)
             .route("/live", web::get().to(live::stream))
+            .configure(metrics::routes)
             .route("/healthz", web::get().to(alive))
             .route("/healthz", web::head().to(alive))
             .route("/readyz", web::get().to(ready))

@@ -193,7 +193,8 @@ impl Scheduler {
 
     fn could_not_start(&mut self, claimed: &Claimed, handler: &config::Handler, error: &std::io::Error) {
         let ended = ending::never_started(format!("hookbox has no file descriptor left: {error}"));
-        self.finished.push(ending::finished(claimed, handler, ended));
+        let finished = ending::finished(claimed, handler, ended);
+        self.keep(&handler.name, finished);
     }
 
     /// Decides what an ending means; the next turn writes it.
@@ -210,7 +211,15 @@ impl Scheduler {
                 self.changed.insert(running.handler.name.clone());
             }
         }
-        self.finished.push(ending::finished(&running.claimed, &running.handler, done.ended));
+        let finished = ending::finished(&running.claimed, &running.handler, done.ended);
+        self.keep(&running.handler.name, finished);
+    }
+
+    /// Until it is written.
+    fn keep(&mut self, handler: &Arc<str>, finished: Finished) {
+        let took = finished.finished_at.since(finished.started_at);
+        self.inbox.metrics().attempt(handler, finished.ending, took);
+        self.finished.push(finished);
     }
 
     fn revoke(&mut self, job: JobRef) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::accept::Delivery;
-use super::lesson::Lesson;
+use super::accept::{Delivery, Stored};
+use super::lesson::{Learned, Lesson};
 use super::turn::{Turn, Turned};
 use super::{InboxError, NotStored};
 use crate::config::Durability;
@@ -19,6 +19,22 @@ pub(super) enum Command {
     Learn(Lesson),
     Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
     Durability(Durability),
+}
+
+/// A command that is written and waits for the commit.
+pub(super) enum Written {
+    Accepted(Stored),
+    Learned(Learned),
+    /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
+    TooMany,
+    Turned(Turned),
+}
+
+impl Written {
+    /// How many it has stored or found.
+    pub(super) fn events(&self) -> u32 {
+        if let Self::Accepted(stored) = self { stored.receipt.events() } else { 0 }
+    }
 }
 
 impl Command {

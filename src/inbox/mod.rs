@@ -18,6 +18,7 @@ mod command;
 mod failure;
 mod file;
 mod finish;
+mod gauges;
 mod lesson;
 mod look;
 mod meta;

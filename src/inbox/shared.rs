@@ -4,12 +4,14 @@
 //! to the file.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::answers::Board;
+use super::gauges::Counted;
 use super::lesson::Lessons;
 use super::ring::Ring;
 use crate::config;
+use crate::metrics::Metrics;
 use crate::route::Routes;
 use crate::secret::DigestKey;
 
@@ -24,6 +26,8 @@ pub(super) struct Shared {
     pub(super) guarded: RwLock<Arc<[Arc<str>]>>,
     pub(super) lessons: Lessons,
     pub(super) board: Board,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) counted: Mutex<Option<Counted>>,
     pub(super) backlog: AtomicBool,
     pub(super) disk_low: AtomicBool,
     pub(super) closing: AtomicBool,
@@ -44,6 +48,8 @@ impl Shared {
             guarded: RwLock::default(),
             lessons,
             board: Board::default(),
+            metrics: Arc::default(),
+            counted: Mutex::default(),
             backlog: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
-use super::accept::{Delivery, Stored};
-use super::command::{Command, Gathering, refuse_all, reply};
-use super::lesson::Learned;
+use super::accept::Delivery;
+use super::command::{Command, Gathering, Written, refuse_all, reply};
 use super::tally::Counts;
 use super::turn::Turned;
 use super::upkeep::Upkeep;
@@ -36,15 +35,6 @@ const CHECKPOINT_PAGES: i64 = 4096;
 const BUSY_TIMEOUT_AT_THE_END: Duration = Duration::from_millis(500);
 /// The longest commit that is taken as a measure, so that nobody waits for more than an eighth of it.
 const LONGEST_COMMIT: Duration = Duration::from_millis(16);
-
-/// A command that is written and waits for the commit.
-enum Written {
-    Accepted(Stored),
-    Learned(Learned),
-    /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
-    TooMany,
-    Turned(Turned),
-}
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -148,7 +138,9 @@ impl Writer {
             counts.write(&self.connection)?;
             let began = Instant::now();
             self.connection.prepare_cached("COMMIT")?.execute([])?;
-            (self.last_batch, self.last_commit) = (written.len(), began.elapsed().min(LONGEST_COMMIT));
+            let took = began.elapsed();
+            self.shared.metrics.committed(took, written.iter().map(Written::events).sum());
+            (self.last_batch, self.last_commit) = (written.len(), took.min(LONGEST_COMMIT));
             Ok(written)
         });
         if result.is_err() {

@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use crate::inbox::{NotStored, Receipt};
+use crate::metrics::Answered;
 use crate::provider::Reply;
 use crate::response::Response;
 use crate::verify::{self, Fault, Mismatch};
@@ -22,9 +23,9 @@ pub(super) enum Answer {
     /// Stored and synced, or stored before.
     Stored(Receipt, Option<Reply>),
     /// Likewise, in the words of a handler.
-    Responded(Response),
+    Responded(Receipt, Response),
     /// Likewise, in the provider's own words.
-    Acknowledged(verify::Answer),
+    Acknowledged(Receipt, verify::Answer),
     /// A provider's handshake.
     Handshake(verify::Answer),
     /// Genuine, but it cannot be told what it is.
@@ -64,8 +65,8 @@ impl Answer {
             Self::Malformed(_) | Self::NotGenuine | Self::BareNotGenuine | Self::Unexpected(_) => true,
             Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
             Self::Stored(..)
-            | Self::Responded(_)
-            | Self::Acknowledged(_)
+            | Self::Responded(..)
+            | Self::Acknowledged(..)
             | Self::Handshake(_)
             | Self::NoSuchSource
             | Self::MethodNotAllowed(_)
@@ -74,6 +75,46 @@ impl Answer {
             | Self::Unverifiable(_)
             | Self::TooMuchInFlight
             | Self::InboxTooSlow => false,
+        }
+    }
+
+    /// What was stored, if anything was.
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::Stored(receipt, _) | Self::Responded(receipt, _) | Self::Acknowledged(receipt, _) => Some(receipt),
+            _ => None,
+        }
+    }
+
+    /// As it is counted.
+    pub(super) fn counted(&self) -> Answered {
+        match self {
+            Self::Stored(receipt, _) | Self::Responded(receipt, _) | Self::Acknowledged(receipt, _) => {
+                if receipt.is_accepted() { Answered::Accepted } else { Answered::Duplicate }
+            }
+            Self::Handshake(_) => Answered::Handshake,
+            Self::Malformed(_) => Answered::Malformed,
+            Self::NotGenuine | Self::BareNotGenuine => Answered::NotGenuine,
+            Self::Unexpected(_) => Answered::Unexpected,
+            Self::NoSuchSource => Answered::NoSuchSource,
+            Self::NotAllowed => Answered::NotAllowed,
+            Self::TooMany(_) => Answered::RateLimit,
+            Self::MethodNotAllowed(_) => Answered::Method,
+            Self::TooSlow => Answered::TooSlow,
+            Self::TooLarge => Answered::TooLarge,
+            Self::HeadersTooLarge => Answered::HeadersTooLarge,
+            Self::Broken => Answered::Broken,
+            Self::Unverifiable(_) => Answered::Unverifiable,
+            Self::TooMuchInFlight => Answered::InFlight,
+            Self::InboxTooSlow => Answered::InboxTooSlow,
+            Self::NotStored(why) => match why {
+                NotStored::QueueFull => Answered::QueueFull,
+                NotStored::Backlog => Answered::Backlog,
+                NotStored::DiskLow => Answered::DiskLow,
+                NotStored::Busy => Answered::Busy,
+                NotStored::Failing(_) => Answered::Failing,
+                NotStored::Closing => Answered::Closing,
+            },
         }
     }
 
@@ -92,8 +133,8 @@ impl Answer {
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
             Self::Stored(receipt, reply) => stored(receipt, reply),
-            Self::Responded(response) => responded(&response),
-            Self::Acknowledged(answer) | Self::Handshake(answer) => reflected(answer),
+            Self::Responded(_, response) => responded(&response),
+            Self::Acknowledged(_, answer) | Self::Handshake(answer) => reflected(answer),
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
             Self::BareNotGenuine => HttpResponse::Unauthorized().finish(),

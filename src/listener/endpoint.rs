@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::rate::Bucket;
 use crate::config::{Networks, Proxies, Server, Source};
+use crate::metrics::{Metrics, SourceMeter};
 use crate::verify::Verifier;
 
 /// Every source by its path, with the limits that all share.
@@ -27,16 +28,18 @@ pub(super) struct Endpoint {
     /// By which its provider sends or asks.
     pub(super) methods: Vec<&'static str>,
     pub(super) allow_ips: Option<Networks>,
+    pub(super) meter: SourceMeter,
     bucket: Option<Bucket>,
 }
 
 impl Endpoints {
     /// One endpoint per source.
     #[must_use]
-    pub fn new(server: &Server, sources: &[Arc<Source>]) -> Self {
+    pub fn new(server: &Server, sources: &[Arc<Source>], metrics: &Arc<Metrics>) -> Self {
         let endpoint = |source: &Arc<Source>| {
             let verifier = Verifier::new(source);
             let endpoint = Endpoint {
+                meter: metrics.source(source.name.clone()),
                 source: source.name.clone(),
                 max_body: source.max_body,
                 methods: verifier.methods(),

@@ -5,16 +5,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::metrics::Bytes;
+
 /// The budget of all requests together.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    used: AtomicU64,
+    used: Bytes,
     limit: AtomicU64,
 }
 
 impl InFlight {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), limit: AtomicU64::new(limit) })
+    /// `used` is the gauge that the metrics show.
+    pub(super) fn new(limit: u64, used: Bytes) -> Arc<Self> {
+        Arc::new(Self { used, limit: AtomicU64::new(limit) })
     }
 
     pub(super) fn set_limit(&self, limit: u64) {
@@ -29,7 +32,7 @@ impl InFlight {
     fn take(&self, bytes: u64) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let take = |used: u64| used.checked_add(bytes).filter(|total| *total <= limit);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        self.used.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }
 
@@ -54,7 +57,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used.dec_by(self.bytes);
     }
 }
 
@@ -64,7 +67,7 @@ mod tests {
 
     #[test]
     fn shares_fit_into_the_limit_and_are_given_back() {
-        let budget = InFlight::new(100);
+        let budget = InFlight::new(100, Bytes::default());
         let mut first = budget.share();
         let mut second = budget.share();
         assert!(first.grow_to(60) && first.grow_to(10));
@@ -73,6 +76,6 @@ mod tests {
         drop(first);
         assert!(second.grow_to(100));
         drop(second);
-        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used.get(), 0);
     }
 }

@@ -4,6 +4,7 @@
 //! request is turned away goes to the operator alone.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Shared;
 use super::answer::Answer;
@@ -14,16 +15,16 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Verified, Why};
 
-/// Judges a request; `reason` is why it is turned away.
+/// Judges a request, of which the last byte came when it had `arrived`; `reason` is why it is turned away.
 pub(super) async fn judge(
-    request: &Request,
+    (request, arrived): (&Request, Instant),
     shared: &Shared,
     (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
     reason: &mut Option<String>,
 ) -> Answer {
     let now = request.received_at;
     let refusal = match check(request, shared, endpoint).await {
-        Ok(Genuine::Event(verified)) => return store(verified, shared, (endpoints, endpoint)).await,
+        Ok(Genuine::Event(verified)) => return store((verified, arrived), shared, (endpoints, endpoint)).await,
         Ok(Genuine::Handshake(answer)) => {
             log::info!("{}: answered the provider's handshake", endpoint.source);
             return Answer::Handshake(answer);
@@ -63,15 +64,24 @@ async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> 
     judged.unwrap_or_else(|_| Err(broken_off()))
 }
 
-async fn store(verified: Verified, shared: &Shared, (endpoints, endpoint): (&Endpoints, &Endpoint)) -> Answer {
+async fn store(
+    (verified, arrived): (Verified, Instant),
+    shared: &Shared,
+    (endpoints, endpoint): (&Endpoints, &Endpoint),
+) -> Answer {
     if let Err(wait) = endpoint.take_place() {
         return Answer::TooMany(wait);
     }
     let acknowledgement = verified.acknowledgement().cloned();
-    match tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await {
+    let stored = tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await;
+    if let Ok(Ok(_)) = &stored {
+        // Before a handler may add words of its own, in its own time.
+        shared.inbox.metrics().acknowledged(arrived.elapsed());
+    }
+    match stored {
         Ok(Ok(Accepted { receipt, answer })) => match (said(answer).await, acknowledgement) {
-            (Some(response), _) => Answer::Responded(response),
-            (None, Some(answer)) => Answer::Acknowledged(answer),
+            (Some(response), _) => Answer::Responded(receipt, response),
+            (None, Some(answer)) => Answer::Acknowledged(receipt, answer),
             (None, None) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
         },
         Ok(Err(why)) => {

@@ -26,6 +26,7 @@ use rustls::ServerConfig;
 
 use crate::config::{self, Listen};
 use crate::inbox::Inbox;
+use crate::metrics::{NO_SOURCE, SourceMeter};
 use crate::socket::{Bound, Socket, SocketFile};
 use crate::tls::Certificate;
 
@@ -51,6 +52,8 @@ struct Shared {
     endpoints: RwLock<Arc<Endpoints>>,
     in_flight: Arc<InFlight>,
     trouble: Trouble,
+    /// Counts what comes for no source.
+    elsewhere: SourceMeter,
     inbox: Arc<Inbox>,
     /// Every answer is the last on its connection.
     is_draining: AtomicBool,
@@ -82,8 +85,9 @@ impl Listener {
         connections: u64,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            in_flight: InFlight::new(server.max_in_flight),
+            in_flight: InFlight::new(server.max_in_flight, inbox.metrics().in_flight.clone()),
             trouble: Trouble::default(),
+            elsewhere: inbox.metrics().source(NO_SOURCE.into()),
             endpoints: RwLock::new(Arc::new(endpoints)),
             inbox,
             is_draining: AtomicBool::new(false),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::ConnectionType;
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 
 use crate::clock::Millis;
 use crate::inbox::NotStored;
+use crate::metrics::Answered;
 use crate::request::{Headers, Request};
 
 use super::Shared;
@@ -35,14 +36,19 @@ const THROWING_AWAY_ENDS_AFTER: Duration = Duration::from_secs(1);
 pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Shared>) -> HttpResponse {
     let endpoints = shared.endpoints.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let Some(endpoint) = endpoints.at(http.path()) else {
+        shared.elsewhere.answered(Answered::NoSuchSource);
         return Answer::NoSuchSource.into_response();
     };
     let mut seen = Seen::default();
     let answer = answer(&http, payload, &shared, (&endpoints, &endpoint), &mut seen).await;
     let is_refusal = answer.is_refusal();
+    endpoint.meter.answered(answer.counted());
+    if let Some(receipt) = answer.receipt() {
+        endpoint.meter.events(receipt.events(), receipt.duplicates());
+    }
     match (&answer, answer.trouble()) {
         (_, Some(why)) => shared.trouble.turned_away(&why),
-        (Answer::Stored(..) | Answer::Responded(_), None) => shared.trouble.stored(),
+        (Answer::Stored(..) | Answer::Responded(..), None) => shared.trouble.stored(),
         _ => {}
     }
     let mut response = answer.into_response();
@@ -90,8 +96,9 @@ async fn answer(
             return answer;
         }
     };
+    let arrived = Instant::now();
     let request = seen.request.insert(request_of(http, body));
-    judge::judge(request, shared, (endpoints, endpoint), &mut seen.reason).await
+    judge::judge((request, arrived), shared, (endpoints, endpoint), &mut seen.reason).await
 }
 
 async fn read_in_time(

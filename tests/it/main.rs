@@ -22,6 +22,7 @@ mod handshakes;
 mod hostile;
 mod keygen;
 mod limits;
+mod metrics;
 mod operator;
 mod output;
 mod packaging;

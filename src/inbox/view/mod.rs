@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 pub use filter::{Arrived, EventFilter, JobFilter, Page};
 pub(super) use filter::{Conditions, one_of, text};
 pub use find::{Found, Pruned, find};
+pub(super) use now::pending_times;
 pub use now::{COUNTED, Day, HOURS, HandlerNow, Hour, days, dead_jobs, handlers_now, last_deliveries, newest};
 pub use refusals::{Kept, Refusal, refusal, refusals, token_key};
 pub use rows::{Attempt, Detail, Event, Job, Ledger};

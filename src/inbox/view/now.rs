@@ -182,7 +182,10 @@ fn dead(connection: &Connection) -> Result<BTreeMap<String, (i64, Option<i64>)>>
 
 /// When the oldest pending job was made and when the next one is due. With more than [`AGED`] jobs the oldest is
 /// looked for among those that are due first and last. What waits for another job of its value is due at no time.
-fn pending_times(connection: &Connection, handler: &str) -> Result<(Option<Millis>, Option<Millis>)> {
+pub(in crate::inbox) fn pending_times(
+    connection: &Connection,
+    handler: &str,
+) -> Result<(Option<Millis>, Option<Millis>)> {
     let part = |order: &str, lost: &str| {
         format!(
             "SELECT * FROM (SELECT created_at, run_at FROM jobs WHERE state = 'pending' AND lost {lost} AND held = 0 AND handler = ?1 \
