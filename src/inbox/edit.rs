@@ -127,7 +127,7 @@ pub fn plan_until(connection: &Connection, wish: &Wish, now: Millis, until: Opti
         conditions.values.insert(0, Value::Integer(now.0));
     }
     let sql = format!(
-        "SELECT j.id, {} FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq {} ORDER BY j.id",
+        "SELECT j.id, {} FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq {}",
         left_because(wish.change, wish.revives),
         conditions.sql()
     );
@@ -142,9 +142,12 @@ pub fn plan_until(connection: &Connection, wish: &Wish, now: Millis, until: Opti
             Some(word) => *plan.left.entry(Left::from_word(word)).or_default() += 1,
         }
         if until.is_some_and(|until| Instant::now() >= until) {
+            plan.jobs.sort_unstable();
             return Ok((plan, false));
         }
     }
+    // Sorted here, since to sort it SQLite would walk all jobs for a few.
+    plan.jobs.sort_unstable();
     Ok((plan, true))
 }
 

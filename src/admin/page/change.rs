@@ -11,7 +11,7 @@ use super::query::Asked;
 use super::{Look, Shared, Trouble, Visitor, confirm};
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
-use crate::inbox::edit::{self, Change, Wish};
+use crate::inbox::edit::{self, Change, Missing, Wish};
 use crate::inbox::view::JobFilter;
 
 /// Something that can be done to jobs.
@@ -84,8 +84,12 @@ async fn ask(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: 
 async fn one(shared: Data<Shared>, visitor: Visitor, to: Path<(i64, String)>, which: Form<Which>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
         let (seq, verb) = to.into_inner();
-        let verb = Verb::find(&verb)?;
         let handler = Some(which.handler.clone()).filter(|name| !name.is_empty());
+        if verb == "run" {
+            let made = make_job(look, seq, &handler.unwrap_or_default())?;
+            return Ok(format!("/events/{seq}?did=run&n={made}"));
+        }
+        let verb = Verb::find(&verb)?;
         let filter = JobFilter { handler, events: Some(vec![seq]), ..JobFilter::default() };
         let changed = carry_out(look, &Wish { change: verb.change, filter, revives: true })?;
         Ok(format!("/events/{seq}?did={}&n={changed}", verb.word))
@@ -110,6 +114,24 @@ pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<Wish, Trouble> {
     }
     let revives = filter.states.contains(&JobState::Skipped);
     Ok(Wish { change: verb.change, filter, revives })
+}
+
+/// Gives an event to a handler that has no job for it, whatever the handler's own conditions.
+fn make_job(look: &Look, seq: i64, handler: &str) -> Result<usize, Trouble> {
+    if !look.setup.handler_names().iter().any(|name| name == handler) {
+        return Err(Trouble::Asked(format!("There is no handler {handler}.")));
+    }
+    let filter = JobFilter { handler: Some(handler.to_owned()), events: Some(vec![seq]), ..JobFilter::default() };
+    let missing = Missing { handler, reads_body: false, takes: &|_, _, _| true };
+    let mut desk = Desk::open(&look.setup.inbox)?;
+    let wish = Wish { change: Change::Replay, filter, revives: false };
+    let plan = desk.read(|connection| {
+        let mut plan = edit::plan(connection, &wish, look.now)?;
+        plan.jobs.clear();
+        edit::plan_missing(connection, &mut plan, &wish.filter, &missing)?;
+        Ok(plan)
+    })?;
+    Ok(desk.change(&plan, look.now, |_| ())?.made)
 }
 
 /// How many jobs were changed. The end of hookbox is not held up: what is left then stays as it is.

@@ -59,6 +59,7 @@ fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
                     h2 #jobs { "Jobs" }
                     @if detail.jobs.is_empty() { p.empty { "No handler took this event." } }
                     @for ledger in &detail.jobs { (attempts::job(look, ledger)) }
+                    (run_another(look, &detail))
                 }
                 (body::section(&detail, start.as_ref(), asked))
             }
@@ -80,6 +81,22 @@ fn actions(look: &Look, detail: &Detail) -> Markup {
                     (super::frame::csrf(look))
                     button class=(main_or_not(*verb, &jobs)) type="submit" { (verb.label) @if jobs.len() > 1 { " all" } }
                 }
+            }
+        }
+    }
+}
+
+/// Handlers that have no job for this event.
+fn run_another(look: &Look, detail: &Detail) -> Markup {
+    let has_job = |name: &String| detail.jobs.iter().any(|ledger| ledger.job.handler == *name);
+    let others: Vec<_> = look.setup.handler_names().into_iter().filter(|name| !has_job(name)).collect();
+    html! {
+        @if !others.is_empty() && detail.headers.is_some() {
+            form.inline.another method="post" action={ "/events/" (detail.event.seq) "/run" } {
+                (super::frame::csrf(look))
+                label for="another" { "Run another handler on it" }
+                select #another.small name="handler" { @for name in others { option value=(name) { (shown(&name)) } } }
+                button.small type="submit" { "Run" }
             }
         }
     }

@@ -31,9 +31,10 @@ pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
             (list::sources(look, asked))
             (list::field("type", "Type", &asked.event_type, "push or invoice.*"))
             (list::field("id", "Id begins with", &asked.id, "evt_1Nx or #42"))
-            (list::field("text", "Text in the body", &asked.text, "exactly as it stands there"))
+        }, (&html! {
+            (list::field("text", "Text in the body", &asked.text, "as it stands there"))
             (list::times(asked))
-        }))
+        }, !(asked.text.is_empty() && asked.since.is_empty() && asked.until.is_empty()))))
         @if !asked.text.trim().is_empty() {
             p.muted { "Bodies of more than " (size(SEARCHED_BODY)) " are not looked through." }
         }

@@ -57,6 +57,8 @@ impl Did {
             "skip" => format!("{jobs} skipped."),
             "pause" => "Paused: it starts no more jobs until it is resumed.".to_owned(),
             "resume" => "Resumed.".to_owned(),
+            "probe" => "It is tried again now; if it can be run, it goes on.".to_owned(),
+            "run" => format!("{} made: it runs now.", count(number, "new job")),
             "reverify" => format!("Genuine now: taken in with {}.", count(number, "event")),
             _ => return None,
         }))

@@ -1,27 +1,71 @@
-//! `/handlers`: what runs for which events, and how each handler stands.
+//! `/handlers`: what runs for which events, and how each handler stands; pausing and resuming.
 //!
-//! The configuration and the state of the jobs come in. A handler can be paused and resumed here; how it is configured
-//! is only told.
+//! The configuration and the state of the jobs come in. How a handler is configured is only told, and of a URL nothing
+//! that may be a secret.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
 use maud::{Markup, html};
+use serde::Deserialize;
 
-use super::frame::{self, Tab};
-use super::words::{ago, badge, count, counted, duration, grouped, shown};
+use super::frame::{Did, Frame, Tab, csrf};
+use super::query::{Asked, encoded};
+use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown, span};
 use super::{Look, Shared, Trouble, Visitor, jobs};
-use crate::config::Handler;
+use crate::config::{Handler, Mode};
+use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, HandlerNow, HandlerStatus};
+use crate::outcome;
+
+/// Longest reason for a pause.
+const LONGEST_REASON: usize = 500;
+
+/// Why a handler is paused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Reason {
+    reason: String,
+}
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/handlers", web::get().to(all));
+    config
+        .route("/handlers", web::get().to(all))
+        .route("/handlers/{name}/pause", web::post().to(pause))
+        .route("/handlers/{name}/resume", web::post().to(resume));
 }
 
-async fn all(shared: Data<Shared>, visitor: Visitor) -> HttpResponse {
-    super::show(shared, visitor, page).await
+async fn all(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {
+    super::show(shared, visitor, move |look| page(look, &asked)).await
 }
 
-fn page(look: &Look) -> Result<Markup, Trouble> {
+async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reason: Form<Reason>) -> HttpResponse {
+    super::act(shared, visitor, move |look| {
+        check_name(look, &name)?;
+        let reason: String = reason.reason.trim().chars().take(LONGEST_REASON).collect();
+        let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
+        Desk::open(&look.setup.inbox)?.pause(&name, reason, look.now)?;
+        Ok(format!("/handlers?did=pause&n=1#{}", encoded(&name)))
+    })
+    .await
+}
+
+async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> HttpResponse {
+    super::act(shared, visitor, move |look| {
+        let resumed = Desk::open(&look.setup.inbox)?.resume(&name, look.now)?;
+        let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
+        Ok(format!("/handlers?did={did}&n=1#{}", encoded(&name)))
+    })
+    .await
+}
+
+/// A name that nobody knows is a slip, and would stay in the inbox.
+fn check_name(look: &Look, name: &str) -> Result<(), Trouble> {
+    let known = look.inbox.read(|connection| view::handlers_now(connection, &look.setup.handler_names()))?;
+    let is_known = known.iter().any(|one| one.status.handler == name);
+    if is_known { Ok(()) } else { Err(Trouble::Missing(format!("There is no handler {name}."))) }
+}
+
+fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
     let names = look.setup.handler_names();
     let now = look.inbox.read(|connection| view::handlers_now(connection, &names))?;
     let configured = |name: &str| look.setup.handlers.iter().find(|handler| *handler.name == *name);
@@ -30,13 +74,15 @@ fn page(look: &Look) -> Result<Markup, Trouble> {
         @if now.is_empty() { p.empty { "No handler is configured: events are stored, and nothing runs." } }
         @for one in &now { (card(look, one, configured(&one.status.handler).map(AsRef::as_ref))) }
     };
-    frame::page(look, Tab::Handlers, "Handlers", &main)
+    let did = Did::read(&asked.did, &asked.n);
+    Ok(Frame { title: "Handlers", tab: Tab::Handlers, is_live: true, did }.around(look, &main))
 }
 
 /// How a handler stands, in a word and a shape.
 pub(super) fn state(status: &HandlerStatus, is_known: bool) -> Markup {
     html! {
-        @if status.paused { (badge("paused")) @if status.paused_by.as_deref() == Some("hookbox") { " " span.muted { "broken" } } }
+        @if status.paused && status.paused_by.as_deref() == Some("hookbox") { (badge("broken")) }
+        @else if status.paused { (badge("paused")) }
         @else if !is_known { (badge("gone")) }
         @else if status.running > 0 { (badge("running")) }
         @else if status.pending > 0 { (badge("pending")) }
@@ -47,25 +93,27 @@ pub(super) fn state(status: &HandlerStatus, is_known: bool) -> Markup {
 fn card(look: &Look, one: &HandlerNow, configured: Option<&Handler>) -> Markup {
     let status = &one.status;
     let title = format!("handler-{}", status.handler);
-    let link = super::query::encoded(&status.handler);
+    let link = encoded(&status.handler);
+    let jobs = |state: &str, number: String| html! { a href={ "/jobs?state=" (state) "&handler=" (link) } { (number) " " (state) } };
     html! {
         article.card.wide id=(status.handler) aria-labelledby=(title) data-key={ "h-" (status.handler) } {
             header.card-head {
                 h2 id=(title) { (shown(&status.handler)) }
                 (state(status, configured.is_some()))
+                (buttons(look, status))
             }
             (paused(look, status))
             dl.facts {
                 dt { "Jobs" }
                 dd.job-counts {
-                    a href={ "/jobs?state=pending&handler=" (link) } { (counted(status.pending)) " pending" }
-                    a href={ "/jobs?state=running&handler=" (link) } { (grouped(status.running)) " running" }
-                    a href={ "/jobs?state=dead&handler=" (link) } { (counted(status.dead)) " dead" }
+                    (jobs("pending", counted(status.pending)))
+                    (jobs("running", grouped(status.running)))
+                    (jobs("dead", counted(status.dead)))
                 }
                 @if let Some(at) = status.oldest_pending_at { dt { "Oldest pending" } dd { (ago(at, look.now)) } }
                 @if let Some(job) = &one.last_failure {
                     dt { "Last failure" }
-                    dd { a href={ "/events/" (job.event_seq) } { (super::words::event_type(&job.event_type)) " #" (job.event_seq) } " " (jobs::told(look, job)) }
+                    dd { a href={ "/events/" (job.event_seq) } { (event_type(&job.event_type)) " #" (job.event_seq) } " " (jobs::told(look, job)) }
                 }
                 @match configured {
                     Some(handler) => (settings(handler)),
@@ -76,11 +124,33 @@ fn card(look: &Look, one: &HandlerNow, configured: Option<&Handler>) -> Markup {
     }
 }
 
+fn buttons(look: &Look, status: &HandlerStatus) -> Markup {
+    let (name, field) = (encoded(&status.handler), format!("reason-{}", status.handler));
+    let is_broken = status.paused_by.as_deref() == Some("hookbox");
+    html! {
+        div.actions {
+            @if status.paused {
+                form method="post" action={ "/handlers/" (name) "/resume" } {
+                    (csrf(look))
+                    button.small type="submit" { @if is_broken { "Try it now" } @else { "Resume" } span.visually-hidden { " " (shown(&status.handler)) } }
+                }
+            } @else {
+                form.inline method="post" action={ "/handlers/" (name) "/pause" } {
+                    (csrf(look))
+                    label.visually-hidden for=(field) { "Reason for pausing " (shown(&status.handler)) }
+                    input.small id=(field) name="reason" maxlength=(LONGEST_REASON) placeholder="Reason (optional)" autocomplete="off";
+                    button.small type="submit" { "Pause" span.visually-hidden { " " (shown(&status.handler)) } }
+                }
+            }
+        }
+    }
+}
+
 fn paused(look: &Look, status: &HandlerStatus) -> Markup {
     html! {
         @if status.paused {
             p.notice.warn {
-                strong { @if status.paused_by.as_deref() == Some("hookbox") { "Paused by hookbox as broken" } @else { "Paused by a person" } }
+                strong { @if status.paused_by.as_deref() == Some("hookbox") { "Paused by hookbox: it cannot be run" } @else { "Paused by a person" } }
                 @if let Some(at) = status.paused_at { " " (ago(at, look.now)) }
                 @if let Some(reason) = &status.reason { ": " (shown(reason)) }
                 "."
@@ -91,20 +161,36 @@ fn paused(look: &Look, status: &HandlerStatus) -> Markup {
 }
 
 fn settings(handler: &Handler) -> Markup {
-    let takes = &handler.takes;
     let policy = &handler.policy;
     html! {
-        dt { "Runs" } dd { code { (shown(&handler.command.join(" "))) } }
-        dt { "Takes" }
+        dt { "Mode" } dd { (handler.mode.as_str()) }
+        dt { "Runs" }
         dd {
-            @for (index, glob) in takes.events.iter().enumerate() { @if index > 0 { ", " } code { (shown(glob)) } }
-            " from " @match &takes.sources { Some(names) => (shown(&names.join(", "))), None => "every source" }
-            @for (pointer, values) in &takes.conditions {
-                ", where " code { (shown(pointer)) } " is "
-                (shown(&values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")))
+            @match &handler.mode {
+                Mode::Http(http) => { code { "POST " (shown(without_query(&http.url))) } @if http.secrets.is_empty() { ", unsigned" } @else { ", signed" } }
+                Mode::Command | Mode::Worker { .. } => code { (shown(&handler.command.join(" "))) },
             }
         }
-        dt { "At once" } dd { (count(handler.concurrency, "attempt")) ", each at most " (duration(handler.timeout)) }
-        dt { "Retries" } dd { (policy.attempts) " failures, then dead; pauses from " (duration(policy.initial)) " to " (duration(policy.max)) }
+        dt { "Takes" } dd { (takes(handler)) }
+        dt { "At once" } dd { (count(handler.concurrency, "attempt")) ", each at most " (configured(handler.timeout)) }
+        dt { "Retries" }
+        dd { (policy.attempts) " attempts over " (span(outcome::span(policy))) ", with pauses from " (configured(policy.initial)) " to " (configured(policy.max)) ", then dead" }
+    }
+}
+
+/// A query may be how the receiver knows us.
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(address, _)| address)
+}
+
+fn takes(handler: &Handler) -> Markup {
+    let takes = &handler.takes;
+    html! {
+        @for (index, glob) in takes.events.iter().enumerate() { @if index > 0 { ", " } code { (shown(glob)) } }
+        " from " @match &takes.sources { Some(names) => (shown(&names.join(", "))), None => "every source" }
+        @for (pointer, values) in &takes.conditions {
+            ", where " code { (shown(pointer)) } " is "
+            (shown(&values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")))
+        }
     }
 }

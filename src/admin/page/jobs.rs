@@ -33,9 +33,10 @@ pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
             (list::choice("handler", "Handler", &look.setup.handler_names(), &asked.handler))
             (list::sources(look, asked))
             (list::field("type", "Type", &asked.event_type, "push or invoice.*"))
-            (list::field("reason", "Reason", &asked.reason, "exit status 1 or *timeout*"))
+        }, (&html! {
+            (list::field("reason", "Reason", &asked.reason, "exit 1 or *timeout*"))
             (list::times(asked))
-        }))
+        }, !(asked.reason.is_empty() && asked.since.is_empty() && asked.until.is_empty()))))
         @if !walk.rows.is_empty() { (together(asked, &filter.states)) }
         @if walk.rows.is_empty() {
             @if !walk.is_cut_short { p.empty { (nothing(asked)) } }
@@ -108,15 +109,17 @@ fn row(look: &Look, job: &Job) -> Markup {
 /// Why a job is as it is, and what comes next.
 pub(super) fn told(look: &Look, job: &Job) -> Markup {
     let reason = job.reason.as_deref().map(shown).unwrap_or_default();
+    let between = if reason.is_empty() { "" } else { "· " };
     html! {
+        @if !reason.is_empty() { span.reason { (reason) } " " }
         @match job.state {
-            JobState::Pending if job.run_at <= look.now => span.muted { "waits for a free worker" },
-            JobState::Pending => span.muted { "next try " (ago(job.run_at, look.now)) },
-            JobState::Running => span.muted { "attempt " (job.attempt) " is under way" },
+            JobState::Pending if job.held == 1 => span.muted { (between) "waits for an earlier job of the same value" },
+            JobState::Pending if job.run_at <= look.now => span.muted { (between) "waits for a free worker" },
+            JobState::Pending => span.muted { (between) "next try " (ago(job.run_at, look.now)) },
+            JobState::Running => span.muted { (between) "attempt " (job.attempt) " is under way" },
             JobState::Succeeded | JobState::Dead | JobState::Skipped => {
-                @if let Some(at) = job.finished_at { span.muted { (ago(at, look.now)) } }
+                @if let Some(at) = job.finished_at { span.muted { (between) (ago(at, look.now)) } }
             }
         }
-        @if !reason.is_empty() { span.reason { " " (reason) } }
     }
 }

@@ -60,16 +60,21 @@ pub(super) fn times(asked: &Asked) -> Markup {
     }
 }
 
-/// The filter's form around its fields. The state stays as it is.
-pub(super) fn filter(path: &str, asked: &Asked, fields: &Markup) -> Markup {
+/// The filter's form: the fields that are always there, and those that open when one of them is used. The state stays as
+/// it is.
+pub(super) fn filter(path: &str, asked: &Asked, first: &Markup, (more, uses_more): (&Markup, bool)) -> Markup {
     html! {
         form.filter role="search" method="get" action=(path) aria-label="Filter" {
             @if !asked.state.is_empty() { input type="hidden" name="state" value=(asked.state); }
             @if !asked.event.is_empty() { input type="hidden" name="event" value=(asked.event); }
-            (fields)
+            (first)
             div.filter-end {
                 button type="submit" { "Filter" }
                 @if asked.is_narrow() { a.quiet href=(path) { "Clear" } }
+            }
+            details.more open[uses_more] {
+                summary { "More filters" }
+                div.more-fields { (more) }
             }
         }
     }

@@ -41,7 +41,7 @@ use crate::inbox::desk::DeskError;
 use crate::inbox::{Inbox, InboxError};
 
 /// How long a list is looked through before it says how far it came.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(40);
 
 /// Every page, its forms, and what they need.
 pub(super) fn routes(config: &mut ServiceConfig) {

@@ -117,7 +117,7 @@ fn handler_row(look: &Look, one: &HandlerNow) -> Markup {
             td role="cell" data-label="State" { (handlers::state(status, is_known)) }
             td.number role="cell" data-label="Pending" {
                 (number_link(status.pending, &jobs("pending"), ""))
-                @if let Some(at) = status.oldest_pending_at { " " small.muted { "oldest " (ago(at, look.now)) } }
+                @if let Some(at) = status.oldest_pending_at { small.under { "oldest " (ago(at, look.now)) } }
             }
             td.number role="cell" data-label="Running" { (number_link(status.running, &jobs("running"), "")) }
             td.number role="cell" data-label="Dead" { (number_link(status.dead, &jobs("dead"), "bad")) }
@@ -135,8 +135,8 @@ fn last_failure(look: &Look, one: &HandlerNow) -> Markup {
         @match &one.last_failure {
             Some(job) => {
                 a href={ "/events/" (job.event_seq) } { (event_type(&job.event_type)) }
-                " " span.muted { (job.reason.as_deref().map(shown).unwrap_or_default()) " · "
-                (ago(job.finished_at.unwrap_or(job.created_at), look.now)) }
+                " " span.reason { (job.reason.as_deref().map(shown).unwrap_or_default()) }
+                " " span.muted { (ago(job.finished_at.unwrap_or(job.created_at), look.now)) }
             }
             None => span.zero { "none" }
         }

@@ -46,7 +46,7 @@ fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
     let main = html! {
         h1 { "Refusals" }
         p.lead { "Deliveries that were turned away; the newest thousand are kept. The sender was told nothing but a status." }
-        (list::filter(PATH, asked, &html! { (list::sources(look, asked)) (list::times(asked)) }))
+        (list::filter(PATH, asked, &list::sources(look, asked), (&list::times(asked), !(asked.since.is_empty() && asked.until.is_empty()))))
         @if rows.is_empty() { p.empty { @if asked.is_narrow() { "No refusal passes this filter." } @else { "Nothing was turned away." } } }
         @else { (table(look, &rows)) }
         (list::end(PATH, asked, &reached))

@@ -94,6 +94,11 @@ pub(super) fn duration(span: Duration) -> String {
     }
 }
 
+/// A span as it is configured: `5m`, `6h`.
+pub(super) fn configured(span: Duration) -> String {
+    humantime::format_duration(span).to_string()
+}
+
 /// `1,234`
 pub(super) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();

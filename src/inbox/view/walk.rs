@@ -18,6 +18,8 @@ pub const SEARCHED_BODY: i64 = 256 * 1024;
 const FIRST: u32 = 256;
 /// Rows in the longest stretch.
 const LONGEST: u32 = 4096;
+/// Likewise where each row's jobs are asked for its state.
+const LONGEST_BY_STATE: u32 = 1024;
 /// Bodies in one stretch of a search.
 const BODIES: u32 = 64;
 /// Pending jobs up to which they lead to their events.
@@ -67,10 +69,9 @@ pub fn walk_events(
         let held = "EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = e.seq AND instr(p.body, ?) > 0)";
         conditions.and(&format!("e.body_bytes <= {SEARCHED_BODY} AND {held}"), [Value::Blob(body_text.into())]);
     }
-    let of_jobs = |state: &str| format!("SELECT DISTINCT event_seq AS at FROM jobs WHERE state = '{state}'");
     let candidates = match filter.states[..] {
-        [EventState::Dead] => of_jobs("dead"),
-        [EventState::Running] => of_jobs("running"),
+        [EventState::Dead] => of_few("DISTINCT event_seq", JobState::Dead),
+        [EventState::Running] => of_few("DISTINCT event_seq", JobState::Running),
         [EventState::Pending] if are_few_pending(connection)? => of_pending("event_seq"),
         _ => "SELECT seq AS at FROM events".to_owned(),
     };
@@ -82,7 +83,11 @@ pub fn walk_events(
         ),
         key: "e.seq",
         conditions,
-        longest: if body_text.is_some() { BODIES } else { LONGEST },
+        longest: match body_text {
+            Some(_) => BODIES,
+            None if filter.states.is_empty() => LONGEST,
+            None => LONGEST_BY_STATE,
+        },
         from: filter.arrived.since.map(|since| seek::first_since(connection, since)).transpose()?,
     };
     let end = filter.arrived.until.map(|until| seek::end_of(connection, until)).transpose()?;
@@ -101,7 +106,7 @@ pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> R
             let seq = filter.events.iter().flatten().next().copied().unwrap_or_default();
             format!("SELECT id AS at FROM jobs WHERE event_seq = {seq}")
         }
-        [state @ (JobState::Dead | JobState::Running)] => format!("SELECT id AS at FROM jobs WHERE state = '{state}'"),
+        [state @ (JobState::Dead | JobState::Running)] => of_few("id", state),
         [JobState::Pending] if are_few_pending(connection)? => of_pending("id"),
         _ => "SELECT id AS at FROM jobs".to_owned(),
     };
@@ -204,6 +209,11 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// Of jobs in a state that has an index of its own. Left to itself, SQLite would rather walk all jobs in order.
+fn of_few(column: &str, state: JobState) -> String {
+    format!("SELECT {column} AS at FROM jobs INDEXED BY jobs_{state} WHERE state = '{state}'")
 }
 
 fn of_pending(column: &str) -> String {
