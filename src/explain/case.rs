@@ -10,7 +10,7 @@ use crate::config::Source;
 use crate::refused::Refused;
 use crate::request::Request;
 use crate::secret::{DigestKey, Secret};
-use crate::verify::{Genuine, Refusal, Verifier, Why};
+use crate::verify::{Genuine, Refusal, SharedKeys, Verifier, Why};
 
 /// A refusal and what is configured.
 pub(super) struct Case<'a> {
@@ -18,6 +18,8 @@ pub(super) struct Case<'a> {
     pub(super) source: &'a Source,
     pub(super) sources: &'a [Arc<Source>],
     key: Option<&'a DigestKey>,
+    /// Fetched at most once, however many tries are made.
+    keys: Arc<SharedKeys>,
 }
 
 /// What the verifier says.
@@ -45,7 +47,7 @@ impl<'a> Case<'a> {
         sources: &'a [Arc<Source>],
         key: Option<&'a DigestKey>,
     ) -> Self {
-        Self { refused, source, sources, key }
+        Self { refused, source, sources, key, keys: Arc::default() }
     }
 
     /// The same refusal beside another source.
@@ -53,12 +55,12 @@ impl<'a> Case<'a> {
     where
         'a: 'b,
     {
-        Case { source, refused: self.refused, sources: self.sources, key: self.key }
+        Case { source, refused: self.refused, sources: self.sources, key: self.key, keys: Arc::clone(&self.keys) }
     }
 
     /// Judges the delivery by another source.
     pub(super) fn judged_by(&self, source: &Source) -> Verdict {
-        judge(source, &with_tokens(self.refused, &source.secrets, self.key))
+        judge(source, &with_tokens(self.refused, &source.secrets, self.key), &self.keys)
     }
 
     /// Judges another request by the source.
@@ -66,7 +68,7 @@ impl<'a> Case<'a> {
         let source = Source { secrets: secrets.to_vec(), ..self.source.clone() };
         let mut request = with_tokens(self.refused, secrets, self.key);
         change(&mut request);
-        judge(&source, &request)
+        judge(&source, &request, &self.keys)
     }
 
     /// Whether the source's scheme takes this text as its secret and then holds.
@@ -75,9 +77,12 @@ impl<'a> Case<'a> {
         self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
     }
 
-    /// Whether only the provider's own keys can tell.
-    pub(super) fn needs_fetched_keys(&self) -> bool {
-        matches!(self.judged_by(self.source), Verdict::No(Refusal::Unavailable(_)))
+    /// Why the provider's own keys, which alone can tell, cannot be had.
+    pub(super) fn lacks_keys(&self) -> Option<String> {
+        match self.judged_by(self.source) {
+            Verdict::No(Refusal::Unavailable(why)) => Some(why),
+            _ => None,
+        }
     }
 
     /// Whether the proof is a token, which says nothing of the body.
@@ -116,13 +121,8 @@ impl Named<'_> {
 }
 
 /// What came is judged as of the moment it came.
-fn judge(source: &Source, request: &Request) -> Verdict {
-    let verifier = Verifier::new(source);
-    if verifier.may_fetch() {
-        // Dozens of tries are made, and the provider is asked for none of them.
-        return Verdict::No(Refusal::Unavailable("its keys are the provider's, and are not fetched here".to_owned()));
-    }
-    match verifier.check(request, request.received_at) {
+fn judge(source: &Source, request: &Request, keys: &SharedKeys) -> Verdict {
+    match Verifier::sharing(source, keys).check(request, request.received_at) {
         Ok(Genuine::Event(_)) => Verdict::Matches,
         Ok(_) => Verdict::Answers,
         Err(

@@ -2,7 +2,8 @@
 //!
 //! A refusal as it was kept comes in, with the sources as they are configured; sentences for the operator go out.
 //! The verifier is asked about one change after another, so that nothing is computed here that could be shown: no
-//! secret and no expected signature is in any sentence. Pure; whoever asks reads the inbox.
+//! secret and no expected signature is in any sentence. Pure, but for keys that a provider publishes, which the verifier
+//! fetches once, within its time limit; whoever asks reads the inbox.
 
 mod body;
 mod case;
@@ -56,7 +57,7 @@ const CAUSES: &[Cause] = &[
     Cause { what: "every secret of every source", applies: |_| true, look: secret::other },
     Cause {
         what: "secrets with and without white space, newlines, quotes and prefixes, decoded and not",
-        applies: |case| !case.source.scheme.proof.is_asymmetric(),
+        applies: |case| !case.source.scheme.proof.takes_public_key(),
         look: secret::otherwise_written,
     },
     Cause {
@@ -110,10 +111,12 @@ pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKe
             format!("Look at the reason: {}.", refused.reason),
         ));
     }
-    if case.needs_fetched_keys() {
+    if let Some(why) = case.lacks_keys() {
         return only(Finding::new(
-            "Its signature is checked with keys that are fetched from the provider, and they are not fetched to try changes.",
-            format!("Look at the reason ({}); `hookbox reverify` judges it again with those keys.", refused.reason),
+            format!(
+                "Its signature is checked with keys that are fetched from the provider, and they cannot be had now: {why}."
+            ),
+            "See that this machine can reach that address over HTTPS (firewall, DNS, `keys_url`), and explain it again.",
         ));
     }
     let mut tried = Vec::new();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::Millis;
 use crate::config::Guards;
+use crate::keys::tests::provider::{Provider, RSA, certificate};
 use crate::provider::{self, Scheme};
 use crate::request::Request;
 use crate::secret::Secret;
@@ -347,14 +348,48 @@ fn what_was_turned_away_for_other_reasons_is_told() {
     assert_found(&without_id, &[&github], "Its signature matches, but no event id");
 }
 
+/// A message of the topic, signed with a key made for trying, and the source that fetches that key's certificate.
+fn published(at: Millis, provider: &Provider) -> (Source, Request) {
+    use rsa::pkcs8::EncodePrivateKey as _;
+    let pem = RSA.to_pkcs8_pem(Default::default()).unwrap();
+    let sns = Source {
+        topics: vec!["arn:aws:sns:us-east-1:123456789012:orders".to_owned()],
+        keys_url: Some(provider.base()),
+        ..source("mine", "aws-sns", &[])
+    };
+    let event = Unsigned {
+        event_type: "Notification".to_owned(),
+        private_key: Some(Secret::new(pem.as_str())),
+        ..Unsigned::default()
+    };
+    let request = verify::sign(&sns, &event, at).unwrap();
+    (sns, Request { received_at: NOW, ..request })
+}
+
 #[test]
-fn keys_that_are_fetched_are_not_fetched_to_explain() {
-    let sns = source("mine", "aws-sns", &[]);
-    let request = signed(&source("mine", "github", &["x-secret"]), BODY, NOW);
-    let refused = Refused { reason: "why not".to_owned(), ..kept(&request, &source("mine", "github", &["y-secret"])) };
+fn keys_that_are_fetched_are_fetched_once_to_explain() {
+    let provider = Provider::start(&certificate(&RSA, 2020, 2030));
+    let (sns, late) = published(Millis(NOW.0 - 7_200_000), &provider);
+    assert_found(&late, &[&sns], "Its signature matches, but it was signed 7200 s before it came");
+    let (sns, mut altered) = published(NOW, &provider);
+    let text = String::from_utf8(altered.body.to_vec()).unwrap();
+    altered.body = text.replace("Saturn", "Jupiter").into();
+    let before = provider.requests();
+    let refused = kept(&altered, &sns);
+    let fetched = provider.requests() - before;
     let explanation = explain(&refused, &[Arc::new(sns)], Some(&key()));
-    assert!(explanation.findings[0].what.contains("fetched from the provider"), "{explanation:?}");
-    assert!(explanation.findings[0].change.contains("why not"), "{explanation:?}");
+    assert!(explanation.findings.is_empty() && explanation.tried.len() > 1, "{explanation:?}");
+    assert_eq!((fetched, provider.requests() - before), (1, 2));
+}
+
+#[test]
+fn that_keys_cannot_be_fetched_is_said() {
+    let provider = Provider::start("");
+    let (sns, request) = published(NOW, &provider);
+    provider.now_answers("503 Service Unavailable", "", "");
+    let explanation = explain(&kept(&request, &sns), &[Arc::new(sns)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("cannot be had now: http://127.0.0.1"), "{explanation:?}");
+    assert!(explanation.findings[0].what.contains("answered 503"), "{explanation:?}");
 }
 
 #[test]

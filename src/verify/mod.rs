@@ -36,7 +36,7 @@ pub use handshake::{Answer, Lesson};
 
 pub use mask::Masked;
 pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
-pub use remote::Confirmation;
+pub use remote::{Confirmation, SharedKeys};
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
 
@@ -86,15 +86,21 @@ impl Verifier {
     /// Keys are decoded and places looked up here, once; a secret that cannot be decoded matches nothing.
     #[must_use]
     pub fn new(source: &Source) -> Self {
+        Self::sharing(source, &SharedKeys::default())
+    }
+
+    /// As of [`Verifier::new`], with keys that others of the same source have fetched.
+    #[must_use]
+    pub fn sharing(source: &Source, keys: &SharedKeys) -> Self {
         let scheme = Arc::clone(&source.scheme);
         let secrets = if scheme.proof.is_asymmetric() { &source.public_keys } else { &source.secrets };
         Self {
             source: Arc::clone(&source.name),
             own: Own::new(source),
-            keys: secrets.iter().flat_map(|secret| keys(&scheme, secret)).collect(),
+            keys: secrets.iter().flat_map(|secret| self::keys(&scheme, secret)).collect(),
             handshaker: Handshaker::new(scheme.handshake, Settings::of(source, source.secrets.first())),
             rotating: rotating(source),
-            remote: Remote::of(source),
+            remote: Remote::of(source, keys),
             wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
             scheme,

@@ -11,6 +11,9 @@ mod sns;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rsa::RsaPublicKey;
 use rsa::pkcs8::DecodePublicKey as _;
 
@@ -34,12 +37,24 @@ pub struct Confirmation {
     pub(super) answer: Answer,
 }
 
+/// Fetched keys by source, for verifiers that judge one delivery in many ways.
+#[derive(Debug, Default)]
+pub struct SharedKeys(Mutex<HashMap<Arc<str>, Arc<KeyRing>>>);
+
+impl SharedKeys {
+    fn of(&self, source: &Source) -> Arc<KeyRing> {
+        let mut rings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = || Arc::new(KeyRing::new(source.keys_url.clone()));
+        Arc::clone(rings.entry(Arc::clone(&source.name)).or_insert_with(ring))
+    }
+}
+
 /// What a source needs to be verified with remote keys.
 pub(super) struct Remote {
     signature: Place,
     /// Where the provider's set of keys is; none for schemes that take code.
     set: String,
-    ring: KeyRing,
+    ring: Arc<KeyRing>,
     /// Of these alone deliveries are taken.
     topics: Vec<String>,
     /// Keys that the source has configured, in place of fetched certificates.
@@ -51,13 +66,13 @@ pub(super) struct Remote {
 
 impl Remote {
     /// `None` for a source whose keys are configured.
-    pub(super) fn of(source: &Source) -> Option<Self> {
+    pub(super) fn of(source: &Source, keys: &SharedKeys) -> Option<Self> {
         let is_code = matches!(source.scheme.proof, Proof::Code(_));
         let set = source.scheme.keys.clone().filter(|_| source.public_keys.is_empty());
         (is_code || set.is_some()).then(|| Self {
             set: set.unwrap_or_default(),
             signature: source.scheme.signature.clone(),
-            ring: KeyRing::new(source.keys_url.clone()),
+            ring: keys.of(source),
             topics: source.topics.clone(),
             own: if is_code {
                 source.public_keys.iter().filter_map(|key| own_key(source, key)).collect()

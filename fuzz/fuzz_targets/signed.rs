@@ -1,0 +1,62 @@
+//! What a user may write into a `verify` table, put to work: a template of noise signs a body of noise, and selectors of noise
+//! read it. Whatever is signed is accepted as signed or refused, an altered body never gets in, and nothing panics.
+//!
+//! The input is a template, an id's and a type's selector, and the body, with a NUL between them. `cargo fuzz run signed`
+
+#![no_main]
+
+use std::sync::Arc;
+
+use hookbox::clock::Millis;
+use hookbox::config::{Guards, Source};
+use hookbox::provider::{Row, Scheme, Selection, Texts};
+use hookbox::request::Request;
+use hookbox::secret::Secret;
+use hookbox::verify::{Genuine, Unsigned, Verifier, sign};
+use libfuzzer_sys::fuzz_target;
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+fuzz_target!(|noise: &[u8]| {
+    let mut parts = noise.splitn(4, |byte| *byte == 0);
+    let mut text = || std::str::from_utf8(parts.next().unwrap_or_default()).ok().map(str::to_owned);
+    let (Some(template), Some(event_id), Some(event_type)) = (text(), text(), text()) else { return };
+    let body = parts.next().unwrap_or_default();
+    let row = Row {
+        signature: Texts::One("header:X-Signature".to_owned()),
+        algorithm: "hmac-sha256".to_owned(),
+        signed_content: Texts::One(template),
+        body_unsigned: true,
+        timestamp: Some("header:X-Time".to_owned()),
+        event_id: vec![Selection::One(event_id), Selection::One("body".to_owned())],
+        event_type: vec![Selection::One(event_type)],
+        ..Row::default()
+    };
+    let Ok(scheme) = Scheme::from_row(&row) else { return };
+    let covers_body = scheme.covers_body();
+    let source = Source {
+        name: "fuzz".into(),
+        provider: "custom".to_owned(),
+        path: "/hooks/fuzz".to_owned(),
+        scheme: Arc::new(scheme),
+        secrets: vec![Secret::new("hunter2")],
+        public_keys: Vec::new(),
+        key_ids: vec![Secret::new("key")],
+        api_key: Some(Secret::new("api")),
+        verify_token: None,
+        url: Some("https://example.com/hooks".to_owned()),
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
+        max_body: 1 << 20,
+        guards: Guards::default(),
+    };
+    let event = Unsigned { body: body.to_vec(), ..Unsigned::default() };
+    let Ok(request) = sign(&source, &event, NOW) else { return };
+    let verifier = Verifier::new(&source);
+    if let Ok(Genuine::Event(verified)) = verifier.check(&request, NOW) {
+        assert!(verified.items().iter().all(|item| (1..=255).contains(&item.event_id.len())));
+    }
+    let altered = Request { body: [&request.body[..], b" x"].concat().into(), ..request };
+    assert!(!covers_body || verifier.check(&altered, NOW).is_err(), "an altered body was accepted");
+});
