@@ -1,7 +1,8 @@
 //! `/live`: tells open pages that something has changed, by server-sent events.
 //!
 //! The inbox counts its commits; a stream looks at that number a few times a second and passes it on when it has risen.
-//! Nothing is read from the file, so no stream holds a transaction open. Streams are few, and end with hookbox.
+//! Nothing is read from the file, so no stream holds a transaction open. A page says what it has seen, so that nothing is
+//! missed between its making and its stream. Streams are few, and end with hookbox.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::{Bytes, Data, Query};
 use futures_util::stream;
+use serde::Deserialize;
 
 use super::Shared;
 use crate::inbox::Inbox;
@@ -46,20 +48,31 @@ impl Drop for Place {
     }
 }
 
+/// What the page that asks has seen.
+#[derive(Debug, Deserialize)]
+pub(super) struct Seen {
+    since: Option<u64>,
+}
+
 /// What one stream has said.
 struct Telling {
     inbox: Arc<Inbox>,
     _place: Place,
     told: u64,
-    last: Instant,
+    last: Option<Instant>,
 }
 
-pub(super) async fn stream(shared: Data<Shared>) -> HttpResponse {
+pub(super) async fn stream(shared: Data<Shared>, seen: Query<Seen>) -> HttpResponse {
     let Some(place) = shared.live.enter() else {
         return HttpResponse::ServiceUnavailable().body("too many pages are live; load this one again by hand");
     };
     let inbox = shared.inbox.clone();
-    let first = Telling { told: inbox.changes(), inbox, _place: place, last: Instant::now() };
+    let first = Telling {
+        told: seen.since.unwrap_or_else(|| inbox.changes()),
+        inbox,
+        _place: place,
+        last: Instant::now().checked_sub(PACE),
+    };
     let hello = stream::once(std::future::ready(Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n"))));
     let told = stream::unfold(first, |telling| async move { telling.next().await });
     HttpResponse::Ok()
@@ -76,13 +89,13 @@ impl Telling {
             if self.inbox.is_closing() {
                 return None;
             }
-            let (now, silence) = (self.inbox.changes(), self.last.elapsed());
+            let (now, silence) = (self.inbox.changes(), self.last.map_or(PACE, |last| last.elapsed()));
             let line = match now != self.told {
                 true if silence >= PACE => format!("event: changed\ndata: {now}\n\n"),
                 false if silence >= QUIET => ":\n\n".to_owned(),
                 _ => continue,
             };
-            (self.told, self.last) = (now, Instant::now());
+            (self.told, self.last) = (now, Some(Instant::now()));
             return Some((Ok(Bytes::from(line)), self));
         }
     }

@@ -9,9 +9,11 @@ mod support;
 
 mod answers;
 mod architecture;
+mod browser;
 mod containment;
 mod contract;
 mod crashes;
+mod dashboard;
 mod demo;
 mod endings;
 mod fan_out;

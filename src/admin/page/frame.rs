@@ -94,7 +94,7 @@ impl Frame<'_> {
                     a.skip href="#main" { "Skip to content" }
                     (self.head(look, dead))
                     p.visually-hidden #said role="status" aria-live="polite" {}
-                    main #main tabindex="-1" data-live[self.is_live] {
+                    main #main tabindex="-1" data-live=[self.is_live.then_some(look.seen)] {
                         @if let Some(Did(text)) = &self.did { p.notice role="status" { (text) } }
                         (main)
                     }

@@ -64,6 +64,8 @@ struct Look {
     csrf: String,
     can_log_out: bool,
     now: Millis,
+    /// Commits seen before anything was read for the page.
+    seen: u64,
 }
 
 impl Look {
@@ -118,6 +120,7 @@ async fn with<T: Send + 'static>(
         csrf: visitor.csrf().to_owned(),
         can_log_out: visitor.can_log_out(),
         now: Millis::now(),
+        seen: shared.inbox.changes(),
     };
     let done = web::block(move || work(&look).map_err(|trouble| (trouble_page(&look, &trouble), trouble.status())));
     match done.await {

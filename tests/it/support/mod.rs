@@ -1,5 +1,6 @@
 //! The one builder and what it needs: scripts as handlers, signed deliveries, a bare HTTP client, the inbox as it stands.
 
+pub mod browser;
 pub mod delivery;
 pub mod hookbox;
 pub mod inbox;

@@ -116,6 +116,26 @@ impl Wire {
         Ok(reply)
     }
 
+    /// Reads on until this has come; whether it has.
+    pub fn read_until(&mut self, words: &str) -> bool {
+        while !String::from_utf8_lossy(&self.unread).contains(words) {
+            if self.read_more().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads on until the other side ends the connection; whether it does.
+    pub fn read_to_end(&mut self) -> bool {
+        loop {
+            match self.read_more() {
+                Ok(()) => {}
+                Err(error) => return !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+            }
+        }
+    }
+
     /// How many bytes of an answer are there that nobody has read.
     pub fn unread(&self) -> usize {
         self.unread.len()

@@ -48,7 +48,8 @@
   // Makes `old` the same as `fresh`, touching only what differs: what has the focus keeps it, what a person has opened
   // stays open, what a person has typed stays typed.
   const sameKind = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b);
-  const key = (node) => (node.nodeType === 1 ? node.id || node.dataset?.key || "" : "");
+  // Asked as attributes, since a form answers `form.id` with its field of that name.
+  const key = (node) => (node.nodeType === 1 ? node.getAttribute("id") || node.getAttribute("data-key") || "" : "");
   const isTyped = (node) => /^(INPUT|SELECT|TEXTAREA)$/.test(node.nodeName);
 
   const morph = (old, fresh) => {
@@ -123,6 +124,7 @@
       const notice = main.querySelector(":scope > .notice[role=status]");
       notice?.remove();
       morphChildren(main, fresh);
+      main.dataset.live = fresh.dataset.live;
       if (notice) main.prepend(notice);
       const dead = page.querySelector(".dead-count");
       const oldDead = document.querySelector(".dead-count");
@@ -150,7 +152,7 @@
   };
   const follow = () => {
     if (stream || !main?.hasAttribute("data-live") || document.hidden) return;
-    stream = new EventSource("/live");
+    stream = new EventSource(`/live?since=${main.dataset.live}`);
     stream.addEventListener("open", () => show("Live", true));
     stream.addEventListener("changed", refresh);
     stream.addEventListener("error", () => {
