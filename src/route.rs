@@ -1,15 +1,19 @@
-//! Which handlers take an event: by source, by globs over its type, and by values in its body.
+//! Which handlers take an event: by source, by globs over its type, and by values in its body; and by which value its
+//! jobs belong together.
 //!
-//! Pure, and made once per configuration. The body is parsed only where a handler of that source asks for values
-//! in it, and then once.
+//! Pure, and made once per configuration. The body is parsed only where a handler that could take the event asks for
+//! values in it, and then once.
 
+mod key;
+
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
-use crate::config::Handler;
+use crate::config::{Handler, Keyed, Sequence};
 
 /// The routing table of one configuration.
 #[derive(Debug, Default)]
@@ -31,6 +35,31 @@ struct Route {
     sources: Option<Vec<String>>,
     types: TypeGlobs,
     conditions: Vec<(String, Vec<Value>)>,
+    keyed: Option<Keyed>,
+}
+
+/// What routing looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// NAME of the source.
+    pub source: &'a str,
+    /// The event's type.
+    pub event_type: &'a str,
+    /// One JSON object, as stored.
+    pub headers: &'a str,
+    /// The exact bytes.
+    pub body: &'a [u8],
+}
+
+/// A job that an event is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Name of the handler.
+    pub handler: Arc<str>,
+    /// Its value, where the handler has it belong together with others.
+    pub order_key: Option<String>,
+    /// Whether the newest of its value runs in place of all.
+    pub is_burst: bool,
 }
 
 impl Routes {
@@ -46,6 +75,7 @@ impl Routes {
                 sources: handler.takes.sources.clone(),
                 types: TypeGlobs::new(&handler.takes.events)?,
                 conditions: handler.takes.conditions.clone(),
+                keyed: handler.keyed.clone(),
             })
         };
         handlers.iter().map(route).collect::<Result<_, _>>().map(Self)
@@ -60,28 +90,72 @@ impl Routes {
     /// The names of the handlers that take the event, in the order of the configuration.
     #[must_use]
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
-        let mut parsed = None;
-        let mut holds = |conditions: &[(String, Vec<Value>)]| {
-            if conditions.is_empty() {
-                return true;
-            }
-            let body = parsed.get_or_insert_with(|| serde_json::from_slice::<Value>(body).unwrap_or(Value::Null));
-            conditions.iter().all(|(pointer, values)| body.pointer(pointer).is_some_and(|found| values.contains(found)))
+        let document = Document::new(body);
+        self.taking(source, event_type, &document).map(|route| route.handler.clone()).collect()
+    }
+
+    /// The jobs that the event is to have, in the order of the configuration.
+    #[must_use]
+    pub fn drafts(&self, event: Parts<'_>) -> Vec<Draft> {
+        let document = Document::new(event.body);
+        let draft = |route: &Route| Draft {
+            handler: route.handler.clone(),
+            order_key: route.key(event.headers, &document),
+            is_burst: route.keyed.as_ref().is_some_and(|keyed| matches!(keyed.sequence, Sequence::Burst { .. })),
         };
-        self.0
-            .iter()
-            .filter(|route| route.takes_source(source) && route.types.takes(event_type) && holds(&route.conditions))
-            .map(|route| route.handler.clone())
-            .collect()
+        self.taking(event.source, event.event_type, &document).map(draft).collect()
+    }
+
+    /// An event's value for a handler, whether or not the handler takes it.
+    #[must_use]
+    pub fn key_for(&self, handler: &str, headers: &str, body: &[u8]) -> Option<String> {
+        let route = self.0.iter().find(|route| *route.handler == *handler)?;
+        route.key(headers, &Document::new(body))
+    }
+
+    /// By which rule jobs of each handler belong together, in words that change with it.
+    pub fn rules(&self) -> impl Iterator<Item = (Arc<str>, Option<String>)> {
+        self.0.iter().map(|route| (route.handler.clone(), route.keyed.as_ref().map(ToString::to_string)))
+    }
+
+    fn taking<'a>(
+        &'a self,
+        source: &str,
+        event_type: &str,
+        document: &Document<'_>,
+    ) -> impl Iterator<Item = &'a Route> {
+        let holds = |(pointer, values): &(String, Vec<Value>)| {
+            document.parsed().pointer(pointer).is_some_and(|found| values.contains(found))
+        };
+        self.0.iter().filter(move |route| {
+            route.takes_source(source) && route.types.takes(event_type) && route.conditions.iter().all(holds)
+        })
+    }
+}
+
+/// A body that is parsed when the first value in it is asked for.
+struct Document<'a> {
+    body: &'a [u8],
+    parsed: OnceCell<Value>,
+}
+
+impl<'a> Document<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        Self { body, parsed: OnceCell::new() }
+    }
+
+    /// What is no JSON holds no values.
+    fn parsed(&self) -> &Value {
+        self.parsed.get_or_init(|| serde_json::from_slice(self.body).unwrap_or(Value::Null))
     }
 }
 
 impl Routes {
-    /// The one of these handlers that answers the provider.
+    /// The handler among those of these jobs that answers the provider.
     #[must_use]
-    pub fn responder(&self, handlers: &[Arc<str>]) -> Option<Responder> {
+    pub fn responder(&self, drafts: &[Draft]) -> Option<Responder> {
         let responds = |route: &Route| {
-            let timeout = route.respond.filter(|_| handlers.contains(&route.handler))?;
+            let timeout = route.respond.filter(|_| drafts.iter().any(|draft| draft.handler == route.handler))?;
             Some(Responder { handler: route.handler.clone(), timeout })
         };
         self.0.iter().find_map(responds)
@@ -89,6 +163,10 @@ impl Routes {
 }
 
 impl Route {
+    fn key(&self, headers: &str, document: &Document<'_>) -> Option<String> {
+        key::value(self.keyed.as_ref()?, headers, || document.parsed())
+    }
+
     fn takes_source(&self, source: &str) -> bool {
         self.sources.as_ref().is_none_or(|names| names.iter().any(|name| name == source))
     }

@@ -3,6 +3,7 @@
 //! The file goes in; all its errors come out with exit status 2, or the addresses, sources and handlers, which handlers
 //! an event of each type would run, and how long retries span. Nothing is run, opened or written.
 
+mod pacing;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,8 @@ struct HandlerRow<'a> {
     /// Left out where it runs as hookbox itself does.
     #[serde(skip_serializing_if = "Option::is_none")]
     contained: Option<String>,
+    #[serde(flatten)]
+    pacing: pacing::Pacing,
 }
 
 /// `None` for the type stands for every type that no other row names.
@@ -195,6 +198,7 @@ fn handler_row(handler: &Handler) -> HandlerRow<'_> {
         attempts: handler.policy.attempts,
         retries_span_s: outcome::span(&handler.policy).as_secs_f64(),
         contained: Some(handler.containment.to_string()).filter(|told| !told.is_empty()),
+        pacing: pacing::Pacing::of(handler),
     }
 }
 

@@ -3,13 +3,10 @@
 //! A handler that was added later is caught up with this: by filter it gets the events that it takes by its
 //! configuration, by EVENT whatever was named.
 
-use std::sync::Arc;
-
 use super::Global;
 use super::change::{Asked, Which};
 use super::failure::Failure;
 use super::progress;
-use crate::config::Handler;
 use crate::inbox::edit::{self, Change, Missing, Plan};
 use crate::route::Routes;
 
@@ -25,28 +22,34 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let mut plan = asked.plan()?;
     match which.handler() {
         Some(name) if which.takes_events_without_job() && asked.outline.handlers.iter().any(|known| known == name) => {
-            if which.names_events() {
-                let missing = Missing { handler: name, reads_body: false, takes: &|_, _, _| true };
-                add(&mut plan, &asked, &missing)?;
-            } else {
-                catch_up(&mut plan, &asked, name)?;
-            }
+            catch_up(&mut plan, &asked, name, which.names_events())?;
         }
         _ => {}
     }
     which.carry_out(asked, &plan)
 }
 
-fn catch_up(plan: &mut Plan, asked: &Asked, name: &str) -> Result<(), Failure> {
+/// Adds the events that the handler takes, or all of those that were named.
+fn catch_up(plan: &mut Plan, asked: &Asked, name: &str, are_named: bool) -> Result<(), Failure> {
     let broken = || {
         Failure::usage(format!("what handler `{name}` takes is not clear: there is something wrong with its section"))
             .hint("`hookbox check` says what; events can also be named one by one")
     };
     let sound = asked.outline.sound_handlers.iter().find(|handler| &*handler.name == name);
-    let handler: &Arc<Handler> = sound.ok_or_else(broken)?;
+    let Some(handler) = sound.filter(|handler| !are_named || handler.keyed.is_some()) else {
+        if !are_named {
+            return Err(broken());
+        }
+        let missing = Missing { handler: name, reads_payload: false, takes: &|_, _, _| true, key: &|_, _| None };
+        return add(plan, asked, &missing);
+    };
     let routes = Routes::new(std::slice::from_ref(handler)).map_err(|_| broken())?;
-    let takes = |source: &str, event_type: &str, body: &[u8]| !routes.matching(source, event_type, body).is_empty();
-    let missing = Missing { handler: name, reads_body: !handler.takes.conditions.is_empty(), takes: &takes };
+    let missing = Missing {
+        handler: name,
+        reads_payload: handler.keyed.is_some() || !handler.takes.conditions.is_empty(),
+        takes: &|source, event_type, body| are_named || !routes.matching(source, event_type, body).is_empty(),
+        key: &|headers, body| routes.key_for(name, headers, body),
+    };
     add(plan, asked, &missing)
 }
 

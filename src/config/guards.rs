@@ -1,8 +1,9 @@
-//! `server.trusted_proxies` and a source's guards: `allow_ips`, `rate_limit`, `replay_guard`.
+//! `server.trusted_proxies` and a source's guards: `allow_ips`, `rate_limit` (of a handler too), `replay_guard`.
 //!
 //! A section goes in; networks, a rate and a choice come out. What they do to a delivery is the listener's and the
 //! inbox's. A single address is a network of one; an empty list of allowed addresses is refused, not taken as all.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -59,6 +60,18 @@ pub enum ReplayGuard {
     IdAndBody,
 }
 
+impl fmt::Display for Rate {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.as_secs() {
+            60 => "m",
+            3600 => "h",
+            _ => "s",
+        };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
 impl Networks {
     /// Whether one of them holds the address.
     #[must_use]
@@ -101,7 +114,7 @@ fn network(item: &Item<'_>) -> Result<IpNet, Problem> {
     })
 }
 
-fn rate(item: &Item<'_>) -> Result<Rate, Problem> {
+pub(super) fn rate(item: &Item<'_>) -> Result<Rate, Problem> {
     let hint = "rates are written \"100/s\", \"600/m\" or \"5000/h\"";
     let text = item.text()?;
     let wrong = || item.problem(format!("{text:?} is no rate")).hint(hint);

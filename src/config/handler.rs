@@ -21,7 +21,7 @@ use super::program;
 use super::read::Surroundings;
 use super::respond;
 use super::section::Section;
-use super::{Handler, Mode, Takes};
+use super::{Handler, Mode, Takes, guards, sequence};
 use crate::outcome::Policy;
 
 const INSTANT: Duration = Duration::from_millis(1);
@@ -52,6 +52,8 @@ pub(super) fn read(
         env: section.list("env", "a list of names, e.g. [\"DATABASE_URL\"]", variable).unwrap_or_default(),
         timeout: section.duration("timeout", SPANS).unwrap_or(Duration::from_secs(5 * 60)),
         concurrency: concurrency.unwrap_or(4),
+        keyed: sequence::keyed(section),
+        rate_limit: section.take("rate_limit", guards::rate),
         policy: policy(section),
         respond: respond::read(section),
         containment,

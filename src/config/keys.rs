@@ -131,6 +131,9 @@ pub(super) const HANDLER: Keys = Keys {
         "env",
         "timeout",
         "concurrency",
+        "order_by",
+        "coalesce",
+        "rate_limit",
         "retry",
         "dead_exit_codes",
         "respond",
@@ -140,7 +143,7 @@ pub(super) const HANDLER: Keys = Keys {
         "umask",
         "limits",
     ],
-    later: &["order_by", "coalesce", "rate_limit"],
+    later: &[],
 };
 
 pub(super) const RETRY: Keys =
@@ -149,9 +152,16 @@ pub(super) const RETRY: Keys =
 pub(super) const LIMITS: Keys =
     Keys { section: "handlers.NAME.limits", known: &["memory", "cpu_time", "open_files"], later: &[] };
 
+pub(super) const ORDER_BY: Keys = Keys { section: "handlers.NAME.order_by", known: &["key", "missing"], later: &[] };
+
+pub(super) const COALESCE: Keys =
+    Keys { section: "handlers.NAME.coalesce", known: &["key", "quiet", "max", "missing"], later: &[] };
+
 #[cfg(test)]
-pub(super) const ALL: &[&Keys] =
-    &[&ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &LIMITS];
+pub(super) const ALL: &[&Keys] = &[
+    &ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &ORDER_BY, &COALESCE,
+    &LIMITS,
+];
 
 impl Keys {
     /// What to tell someone who wrote an unknown key.

@@ -18,6 +18,7 @@ mod program;
 mod read;
 mod respond;
 mod section;
+mod sequence;
 mod settings;
 mod source;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use self::mode::key as standard_webhooks_key;
 pub use self::outline::{Outline, outline, source};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
+pub use self::sequence::{Key, Keyed, Missing, Sequence};
 use crate::keys::Base;
 use crate::outcome::Policy;
 use crate::provider::Scheme;
@@ -258,6 +260,10 @@ pub struct Handler {
     pub timeout: Duration,
     /// Attempts at once.
     pub concurrency: usize,
+    /// Which of its jobs belong together; `None` where none do.
+    pub keyed: Option<Keyed>,
+    /// How many attempts start.
+    pub rate_limit: Option<Rate>,
     /// What an ending means for the job.
     pub policy: Policy,
     /// Where it answers the provider in its own words: how long the provider waits.

@@ -672,8 +672,9 @@ fn the_example_holds_every_key_at_its_default() {
 #[test]
 fn every_known_key_stands_in_the_example() {
     for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.known.iter().map(move |key| (keys, key))) {
-        let inline = ["sources.NAME.secret", "handlers.NAME.retry", "handlers.NAME.limits", "server.tls"];
-        let is_inline = inline.contains(&keys.section);
+        let of_handler = ["retry", "order_by", "coalesce", "limits"].map(|table| format!("handlers.NAME.{table}"));
+        let is_inline = of_handler.iter().any(|section| section == keys.section)
+            || matches!(keys.section, "sources.NAME.secret" | "server.tls");
         let is_header = keys.section.is_empty() || *key == "verify";
         let mut section = String::new();
         let stands = EXAMPLE.lines().any(|line| {
@@ -750,5 +751,44 @@ fn every_planned_key_is_refused_by_name() {
         let found = folder.problems(&file);
         let expected = format!(" {name}: is not supported by this version of hookbox (leave it out)");
         assert!(found.iter().any(|problem| problem.ends_with(&expected)), "{file}{found:#?}");
+    }
+}
+
+#[test]
+fn order_by_and_coalesce_are_read_or_say_what_is_wrong() {
+    let folder = Folder::new();
+    let handler = |rest: &str| {
+        format!("[sources.x]\nprovider = 'github'\nsecret = '{SECRET}'\n[handlers.h]\ncommand = ['./run.sh']\n{rest}\n")
+    };
+    let keyed = |rest: &str| {
+        let config = folder.read(&handler(rest)).unwrap();
+        config.handlers[0].keyed.as_ref().map(|keyed| format!("{keyed}; {:?}", keyed.sequence))
+    };
+    for (written, expected) in [
+        ("", None),
+        ("order_by = '/a/b'", Some("order_by /a/b, alone; Ordered")),
+        (
+            "order_by = { key = 'header:X-Shop', missing = 'together' }",
+            Some("order_by header:X-Shop, together; Ordered"),
+        ),
+        ("coalesce = { key = '/a' }", Some("coalesce /a, alone; Burst { quiet: 5s, max: 60s }")),
+        ("coalesce = { key = '/a', quiet = '2m' }", Some("coalesce /a, alone; Burst { quiet: 120s, max: 120s }")),
+    ] {
+        assert_eq!(keyed(written).as_deref(), expected, "{written}");
+    }
+    for (written, problem) in [
+        ("order_by = 'customer'", "handlers.h.order_by: \"customer\" is not a JSON pointer"),
+        ("order_by = '/a~2'", "handlers.h.order_by: \"/a~2\" is not a JSON pointer"),
+        ("order_by = 'header:'", "handlers.h.order_by: \"\" is not the name of a header"),
+        ("order_by = 7", "handlers.h.order_by: expected a place or a table, found an integer"),
+        ("order_by = {}", "handlers.h.order_by.key: is missing"),
+        ("order_by = { key = '/a', missing = 'last' }", "order_by.missing: \"last\" is neither"),
+        ("coalesce = '/a'", "handlers.h.coalesce: expected a table"),
+        ("coalesce = { key = '/a', quiet = '2m', max = '1m' }", "`quiet` (2m) is longer than `max` (1m)"),
+        ("order_by = '/a'\ncoalesce = { key = '/a' }", "handlers.h.coalesce: cannot be together with `order_by`"),
+        ("rate_limit = '10'", "handlers.h.rate_limit: \"10\" is no rate"),
+    ] {
+        let found = folder.problems(&handler(written));
+        assert!(found.len() == 1 && found[0].contains(problem), "{written}: {found:#?}");
     }
 }

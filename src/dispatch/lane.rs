@@ -4,12 +4,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::clock::Millis;
 use crate::config;
 use crate::inbox::{HandlerState, Inbox, Wanted};
 
 use super::health::Health;
+use super::pace::Pace;
 
 /// A handler as the scheduler sees it.
 #[derive(Debug)]
@@ -17,6 +19,22 @@ pub(super) struct Lane {
     pub(super) handler: Arc<config::Handler>,
     pub(super) running: usize,
     pub(super) health: Health,
+    pace: Option<Pace>,
+}
+
+impl Lane {
+    /// One of its attempts is under way.
+    pub(super) fn started(&mut self, now: Instant) {
+        self.running += 1;
+        if let Some(pace) = &mut self.pace {
+            pace.started(now);
+        }
+    }
+
+    fn wants(&self, slots: usize) -> Wanted {
+        let sequence = self.handler.keyed.as_ref().map(|keyed| keyed.sequence);
+        Wanted { handler: self.handler.name.clone(), slots, sequence }
+    }
 }
 
 /// All of them; the first is served first.
@@ -33,6 +51,7 @@ impl Lanes {
             let mut lane = known.unwrap_or_else(|| Lane {
                 handler: handler.clone(),
                 running: 0,
+                pace: None,
                 health: states
                     .iter()
                     .find(|state| state.name == handler.name)
@@ -41,6 +60,9 @@ impl Lanes {
             });
             lane.handler = handler.clone();
             lane.health.reconsider(now);
+            if lane.pace.as_ref().map(Pace::rate) != handler.rate_limit {
+                lane.pace = handler.rate_limit.map(|rate| Pace::new(rate, Instant::now()));
+            }
             self.0.push_back(lane);
         }
     }
@@ -54,7 +76,7 @@ impl Lanes {
     }
 
     /// What each may claim of `free` places; the next call begins with another lane.
-    pub(super) fn wanted(&mut self, free: usize, now: Millis) -> Vec<Wanted> {
+    pub(super) fn wanted(&mut self, free: usize, now: Millis, instant: Instant) -> Vec<Wanted> {
         if free == 0 {
             return Vec::new();
         }
@@ -62,8 +84,10 @@ impl Lanes {
             self.0.rotate_left(1);
         }
         let want = |lane: &Lane| {
-            let slots = lane.health.places(lane.handler.concurrency.saturating_sub(lane.running), now).min(free);
-            (slots > 0).then(|| Wanted { handler: lane.handler.name.clone(), slots })
+            let paced = lane.pace.as_ref().map_or(usize::MAX, |pace| pace.places(instant));
+            let idle = lane.handler.concurrency.saturating_sub(lane.running);
+            let slots = lane.health.places(idle, now).min(free).min(paced);
+            (slots > 0).then(|| lane.wants(slots))
         };
         self.0.iter().filter_map(want).collect()
     }
@@ -77,7 +101,7 @@ impl Lanes {
                 inbox.release(&lane.handler.name);
             }
             let slots = lane.health.places(lane.handler.concurrency.saturating_sub(lane.running), now);
-            (slots > 0).then(|| Wanted { handler: lane.handler.name.clone(), slots })
+            (slots > 0).then(|| lane.wants(slots))
         };
         self.0.iter().filter(responds).filter_map(want).collect()
     }
@@ -85,5 +109,11 @@ impl Lanes {
     /// When the next probe of a broken handler is due that was not due at `now`.
     pub(super) fn next_probe_after(&self, now: Millis) -> Option<Millis> {
         self.0.iter().filter_map(|lane| lane.health.probe_at()).filter(|at| *at > now).min()
+    }
+
+    /// How long until a handler may start an attempt that its rate holds back now.
+    pub(super) fn next_start_in(&self, now: Instant) -> Option<Duration> {
+        let next = |lane: &Lane| lane.pace.as_ref().and_then(|pace| pace.next_at(now));
+        self.0.iter().filter_map(next).min().map(|at| at.saturating_duration_since(now))
     }
 }

@@ -5,7 +5,9 @@
 
 mod ending;
 mod health;
+mod jump;
 mod lane;
+mod pace;
 mod scheduler;
 mod worker;
 

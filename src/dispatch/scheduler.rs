@@ -4,24 +4,26 @@
 //! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
 
 mod stop;
+mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 
 use crate::clock::Millis;
 use crate::config;
 use crate::handler::{self, Cancel, Why};
-use crate::inbox::{Claimed, Finished, Inbox, InboxError, JobRef, Turn, Turned};
-use crate::shutdown::{Call, Caller};
+use crate::inbox::{Claimed, Finished, Inbox, JobRef};
+use crate::shutdown::Caller;
 
 use super::Settings;
 use super::ending;
+use super::jump::Clocks;
 use super::lane::Lanes;
 use super::worker::{Done, Task, Workers};
 
@@ -59,6 +61,9 @@ pub(super) struct Scheduler {
     /// Whether there may be something to claim.
     may_claim: bool,
     next_due_at: Option<Millis>,
+    clocks: Clocks,
+    /// By how much the wall clock has jumped, in milliseconds, which the inbox does not know yet.
+    clock_jump: i64,
     /// The inbox takes nothing more until hookbox has been started again.
     is_inbox_lost: bool,
 }
@@ -72,6 +77,7 @@ impl Scheduler {
         }
         make_folder(&settings.results)?;
         let states = inbox.handler_states().map_err(std::io::Error::other)?;
+        rekey(&inbox);
         let (workers, endings) = Workers::new(inbox.clone(), settings.results.clone());
         let mut lanes = Lanes::default();
         lanes.reload(&settings.handlers, &states, Millis::now());
@@ -87,6 +93,8 @@ impl Scheduler {
             changed: HashSet::new(),
             may_claim: true,
             next_due_at: None,
+            clocks: Clocks::now(),
+            clock_jump: 0,
             is_inbox_lost: false,
         })
     }
@@ -112,66 +120,6 @@ impl Scheduler {
         self.stop();
     }
 
-    /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
-    fn turn_if_needed(&mut self, now: Millis) -> bool {
-        if self.is_inbox_lost {
-            return false;
-        }
-        let sharing = self.running.values().filter(|running| !running.claimed.is_apart).count();
-        let free = self.settings.dispatch.workers.saturating_sub(sharing);
-        let places = if self.may_claim { free } else { 0 };
-        let wanted = self.lanes.wanted(places, now);
-        let awaited = if self.may_claim { self.lanes.awaited(&self.inbox, now) } else { Vec::new() };
-        let has_news = !self.finished.is_empty() || !self.changed.is_empty() || self.inbox.was_changed_outside();
-        if wanted.is_empty() && awaited.is_empty() && !has_news {
-            if self.may_claim {
-                // Whoever could claim is busy or paused: an ending, a probe or a change wakes us, no job's time.
-                (self.may_claim, self.next_due_at) = (false, None);
-            }
-            return false;
-        }
-        let turn = Turn { places, wanted, awaited, ..self.news() };
-        match self.inbox.turn(turn) {
-            Ok(turned) => {
-                self.may_claim = false;
-                self.take_in(turned);
-                false
-            }
-            Err(error) => self.is_passing(&error),
-        }
-    }
-
-    /// What the inbox does not know yet.
-    fn news(&mut self) -> Turn {
-        let lanes = &mut self.lanes;
-        let state = |name: &Arc<str>| lanes.named(name).map(|lane| lane.health.state(name));
-        Turn {
-            finished: self.finished.clone(),
-            running: self.running.values().map(|running| running.claimed.job).collect(),
-            may_claim_suspect: !self.running.values().any(|running| running.claimed.is_suspect),
-            handlers: self.changed.iter().filter_map(state).collect(),
-            ..Turn::default()
-        }
-    }
-
-    fn take_in(&mut self, turned: Turned) {
-        self.finished.clear();
-        self.changed.clear();
-        self.next_due_at = turned.next_due_at;
-        for job in turned.stale {
-            log::info!("job {} attempt {}: ended after a person had taken the job back", job.id, job.attempt);
-        }
-        for job in turned.revoked {
-            self.revoke(job);
-        }
-        for claimed in turned.claimed {
-            self.start(claimed);
-        }
-        if turned.was_changed_outside {
-            self.read_pauses();
-        }
-    }
-
     fn start(&mut self, claimed: Claimed) {
         let Some(lane) = self.lanes.named(&claimed.handler) else {
             log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
@@ -182,7 +130,7 @@ impl Scheduler {
             Ok(cancel) => cancel,
             Err(error) => return self.could_not_start(&claimed, &handler, &error),
         };
-        lane.running += 1;
+        lane.started(Instant::now());
         lane.health.started(claimed.job.id);
         let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
         let task = Task { claimed: claimed.clone(), handler: handler.clone(), private_headers, cancel: cancel.clone() };
@@ -248,6 +196,7 @@ impl Scheduler {
             log::warn!("pauses could not be read: {error}");
             Vec::new()
         });
+        rekey(&self.inbox);
         self.lanes.reload(&settings.handlers, &states, Millis::now());
         for lane in self.lanes.iter_mut() {
             lane.running = self.running.values().filter(|running| running.handler.name == lane.handler.name).count();
@@ -263,22 +212,18 @@ impl Scheduler {
             return Duration::ZERO;
         }
         let next = [self.next_due_at, self.lanes.next_probe_after(now)].into_iter().flatten().min();
-        next.map_or(LONGEST_SLEEP, |at| at.since(Millis::now()).clamp(Duration::from_millis(1), LONGEST_SLEEP))
+        let next = next.map_or(LONGEST_SLEEP, |at| at.since(Millis::now()));
+        let paced = self.lanes.next_start_in(Instant::now()).unwrap_or(LONGEST_SLEEP);
+        next.min(paced).clamp(Duration::from_millis(1), LONGEST_SLEEP)
     }
+}
 
-    /// Whether the same may be tried again.
-    fn is_passing(&mut self, error: &InboxError) -> bool {
-        match error {
-            InboxError::Passing(why) => {
-                log::warn!("endings and claims wait for the inbox: {why}");
-                true
-            }
-            InboxError::Final(why) => {
-                self.is_inbox_lost = true;
-                self.caller.call(Call::Failed(format!("the dispatcher has lost the inbox: {why}")));
-                false
-            }
-        }
+/// Before anything is claimed by new rules.
+fn rekey(inbox: &Inbox) {
+    if let Err(error) = inbox.rekey() {
+        log::warn!(
+            "jobs that wait could not be put in the order of the configuration; the next reload tries again: {error}"
+        );
     }
 }
 

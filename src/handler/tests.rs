@@ -105,6 +105,8 @@ pub(super) fn attempt(command: &[&str]) -> Try {
         cwd: folder.path().to_owned(),
         env: Vec::new(),
         timeout: Duration::from_secs(60),
+        keyed: None,
+        rate_limit: None,
         concurrency: 4,
         policy,
         respond: None,

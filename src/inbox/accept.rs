@@ -3,16 +3,14 @@
 //!
 //! Dedup is the unique key's conflict, decided inside the transaction. A [`Receipt`] exists only after the commit.
 
-use std::sync::Arc;
-
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
 use super::answers::{Awaited, Board, Sought};
 use super::tally::Counts;
-use super::{NotStored, answers, bodies};
-use crate::route::{Responder, Routes};
+use super::{NotStored, answers, bodies, sequence};
+use crate::route::{Draft, Parts, Responder, Routes};
 use crate::verify::{Item, Verified};
 
 /// Proof that a delivery is stored and synced; only the writer makes one.
@@ -69,8 +67,8 @@ impl Stored {
 #[derive(Debug)]
 pub(super) struct Routed {
     verified: Verified,
-    /// Per item, the handlers that take it.
-    handlers: Vec<Vec<Arc<str>>>,
+    /// Per item, the jobs it is to have.
+    drafts: Vec<Vec<Draft>>,
     /// Who answers the provider.
     responder: Option<Responder>,
     /// Whether a body that is known makes an event known (`replay_guard`).
@@ -100,13 +98,20 @@ impl Delivery {
 
 impl Routed {
     pub(super) fn new(verified: Verified, routes: &Routes, guards_bodies: bool) -> Self {
-        let route = |item: &Item| routes.matching(verified.source(), &item.event_type, &item.body);
-        let handlers: Vec<_> = verified.items().iter().map(route).collect();
-        let responder = match &handlers[..] {
+        let route = |item: &Item| {
+            routes.drafts(Parts {
+                source: verified.source(),
+                event_type: &item.event_type,
+                headers: verified.headers_json(),
+                body: &item.body,
+            })
+        };
+        let drafts: Vec<_> = verified.items().iter().map(route).collect();
+        let responder = match &drafts[..] {
             [one] => routes.responder(one),
             _ => None,
         };
-        Self { verified, handlers, responder, guards_bodies }
+        Self { verified, drafts, responder, guards_bodies }
     }
 
     /// Roughly what it adds to the transaction, in bytes.
@@ -116,7 +121,7 @@ impl Routed {
 
     /// Jobs it makes when all its events are new.
     pub(super) fn jobs(&self) -> usize {
-        self.handlers.iter().map(Vec::len).sum()
+        self.drafts.iter().map(Vec::len).sum()
     }
 
     /// Whether all its events are stored already, so that it adds nothing but a count.
@@ -136,9 +141,9 @@ impl Routed {
     /// Writes all its events, within the caller's transaction.
     pub(super) fn store(&self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<Stored> {
         let mut receipt = Receipt { events: 0, duplicates: 0 };
-        for (item, handlers) in self.verified.items().iter().zip(&self.handlers) {
+        for (item, drafts) in self.verified.items().iter().zip(&self.drafts) {
             receipt.events += 1;
-            if !self.store_item(connection, item, handlers)? {
+            if !self.store_item(connection, item, drafts)? {
                 receipt.duplicates += 1;
             }
         }
@@ -154,7 +159,7 @@ impl Routed {
     }
 
     /// Whether the event is new.
-    fn store_item(&self, connection: &Connection, item: &Item, handlers: &[Arc<str>]) -> rusqlite::Result<bool> {
+    fn store_item(&self, connection: &Connection, item: &Item, drafts: &[Draft]) -> rusqlite::Result<bool> {
         let source = self.verified.source().as_ref();
         if is_pruned(connection, source, item)? || self.guards_bodies && bodies::is_replay(connection, source, item)? {
             return Ok(false);
@@ -178,10 +183,8 @@ impl Routed {
         connection
             .prepare_cached("INSERT INTO payloads (event_seq, headers, content_type, body) VALUES (?1, ?2, ?3, ?4)")?
             .execute((event_seq, self.verified.headers_json(), self.verified.content_type(), item.body.as_ref()))?;
-        for handler in handlers {
-            connection
-                .prepare_cached("INSERT INTO jobs (event_seq, handler, run_at, created_at) VALUES (?1, ?2, ?3, ?3)")?
-                .execute((event_seq, handler.as_ref(), received_at))?;
+        for draft in drafts {
+            sequence::make(connection, event_seq, draft, self.verified.received_at())?;
         }
         Ok(true)
     }

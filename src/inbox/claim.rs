@@ -1,14 +1,17 @@
 //! Claiming: due jobs become running, oldest first, a fair share for each handler.
 //!
 //! The attempt's row is written with the claim, before the handler starts, so that the ledger knows of every run. A
-//! job under which hookbox died once (a suspect) never runs beside another such job.
+//! job under which hookbox died once (a suspect) never runs beside another such job. What waits for another job of its
+//! value is not due (`sequence`).
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 
+use super::sequence::{self, Judge};
 use super::turn::{Claimed, JobRef, Turn, Turned, Wanted};
 use crate::clock::Millis;
+use crate::config::Sequence;
 use crate::outcome::Counters;
 
 const DUE: &str = "
@@ -64,6 +67,13 @@ impl Claiming<'_> {
         if places == 0 {
             return Ok(0);
         }
+        let judge = Judge {
+            connection: self.connection,
+            handler: &wanted.handler,
+            sequence: wanted.sequence,
+            running: &self.turn.running,
+        };
+        self.turned.may_claim_more |= judge.settle()?;
         let mut jobs = Vec::new();
         // First, or newer jobs could keep one waiting for ever; there are never many.
         if self.turn.may_claim_suspect && !self.turned.claimed.iter().any(|job| job.is_suspect) {
@@ -72,6 +82,9 @@ impl Claiming<'_> {
         jobs.extend(self.due(DUE, wanted, places - jobs.len())?);
         for job in &jobs {
             start(self.connection, job, self.now)?;
+            if matches!(wanted.sequence, Some(Sequence::Burst { .. })) {
+                self.turned.coalesced += sequence::skip_older(self.connection, job.job.id, self.now)?;
+            }
         }
         if jobs.len() < places {
             let next = next_due_at(self.connection, &wanted.handler, self.now)?;

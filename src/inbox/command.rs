@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::accept::{Delivery, Stored};
 use super::lesson::{Learned, Lesson};
+use super::rekey::{self, Rekey};
 use super::turn::{Turn, Turned};
 use super::{InboxError, NotStored};
 use crate::config::Durability;
@@ -18,6 +19,7 @@ pub(super) enum Command {
     Accept(Delivery),
     Learn(Lesson),
     Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
+    Rekey(Rekey, rekey::Answer),
     Durability(Durability),
 }
 
@@ -28,6 +30,7 @@ pub(super) enum Written {
     /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
     TooMany,
     Turned(Turned),
+    Rekeyed(Option<Rekey>),
 }
 
 impl Written {
@@ -42,7 +45,7 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Accept(delivery) => delivery.routed.bytes(),
-            Self::Learn(_) | Self::Turn(..) | Self::Durability(_) => 0,
+            Self::Learn(_) | Self::Turn(..) | Self::Rekey(..) | Self::Durability(_) => 0,
         }
     }
 }
@@ -75,12 +78,13 @@ pub(super) fn refuse_all(batch: Vec<Command>, why: &NotStored) {
             Command::Accept(delivery) => delivery.answer(Err(why.clone())),
             Command::Learn(lesson) => lesson.refuse(why.clone()),
             Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
+            Command::Rekey(_, answer) => reply(&answer, Err(InboxError::of(why))),
             Command::Durability(_) => {}
         }
     }
 }
 
-pub(super) fn reply(answer: &Sender<Result<Turned, InboxError>>, result: Result<Turned, InboxError>) {
+pub(super) fn reply<T>(answer: &Sender<Result<T, InboxError>>, result: Result<T, InboxError>) {
     if answer.send(result).is_err() {
         log::debug!("nobody waits for a turn any more");
     }

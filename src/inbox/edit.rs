@@ -63,10 +63,12 @@ pub struct Wish {
 pub struct Missing<'a> {
     /// The handler.
     pub handler: &'a str,
-    /// Whether `takes` looks at the body.
-    pub reads_body: bool,
-    /// Whether the handler takes an event of this source, type and body (empty unless `reads_body`).
+    /// Whether `takes` or `key` looks at the body or the headers.
+    pub reads_payload: bool,
+    /// Whether the handler takes an event of this source, type and body (empty unless `reads_payload`).
     pub takes: &'a dyn Fn(&str, &str, &[u8]) -> bool,
+    /// The event's value, by which jobs of the handler belong together, from its headers and body.
+    pub key: &'a dyn Fn(&str, &[u8]) -> Option<String>,
 }
 
 impl fmt::Debug for Missing<'_> {
@@ -84,9 +86,18 @@ pub struct Plan {
     /// Jobs to change.
     pub jobs: Vec<i64>,
     /// Events to make a job for.
-    pub events: Vec<i64>,
+    pub events: Vec<NewJob>,
     /// How many jobs are left, and why.
     pub left: BTreeMap<Left, usize>,
+}
+
+/// A job to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Its event.
+    pub event_seq: i64,
+    /// By which it belongs together with others.
+    pub order_key: Option<String>,
 }
 
 /// A part of a plan, small enough for one transaction.
@@ -94,7 +105,7 @@ pub struct Plan {
 pub struct Chunk<'a> {
     plan: &'a Plan,
     jobs: &'a [i64],
-    events: &'a [i64],
+    events: &'a [NewJob],
 }
 
 /// What was done.
@@ -165,7 +176,7 @@ pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter
     let sql = format!(
         "SELECT e.seq, e.source, e.type, p.event_seq IS NULL, {} FROM events e
          LEFT JOIN payloads p ON p.event_seq = e.seq {} ORDER BY e.seq",
-        if missing.reads_body { "p.body" } else { "NULL" },
+        if missing.reads_payload { "p.body, p.headers" } else { "NULL, NULL" },
         conditions.sql()
     );
     let mut statement = connection.prepare(&sql)?;
@@ -178,7 +189,8 @@ pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter
         if row.get(3)? {
             *plan.left.entry(Left::Pruned).or_default() += 1;
         } else {
-            plan.events.push(row.get(0)?);
+            let order_key = (missing.key)(row.get_ref(5)?.as_str_or_null()?.unwrap_or("{}"), body);
+            plan.events.push(NewJob { event_seq: row.get(0)?, order_key });
         }
     }
     missing.handler.clone_into(&mut plan.handler);
@@ -202,12 +214,12 @@ pub fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result
     }
     tally.overtaken = chunk.jobs.len() - tally.changed;
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO jobs (event_seq, handler, run_at, created_at)
-         SELECT event_seq, ?2, ?1, ?1 FROM payloads WHERE event_seq = ?3
+        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, held)
+         SELECT event_seq, ?2, ?1, ?1, ?4, CASE WHEN ?4 IS NULL THEN 0 ELSE 2 END FROM payloads WHERE event_seq = ?3
          ON CONFLICT DO NOTHING",
     )?;
-    for seq in chunk.events {
-        tally.made += insert.execute(params![now.0, plan.handler, seq])?;
+    for NewJob { event_seq, order_key } in chunk.events {
+        tally.made += insert.execute(params![now.0, plan.handler, event_seq, order_key])?;
     }
     tally.overtaken += chunk.events.len() - tally.made;
     Ok(tally)
@@ -271,6 +283,8 @@ const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p
      WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.finished_at IS NULL) THEN 'ending'";
 const AFRESH: &str =
     "state = 'pending', run_at = ?1, failures = 0, deferrals = 0, lost = 0, reason = NULL, finished_at = NULL";
+/// Which job of its value comes first is judged anew by who serves the inbox (`sequence`).
+const MARKED: &str = "held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
 
 /// NULL where `jobs j` is to be changed, else why it is left, for [`Left::from_word`]. Retry takes the time as `?1`.
 fn left_because(change: Change, revives: bool) -> String {
@@ -289,9 +303,9 @@ fn left_because(change: Change, revives: bool) -> String {
 /// What is set in a job's row, with the time as `?1`.
 fn becomes(change: Change) -> String {
     match change {
-        Change::Retry => AFRESH.to_owned(),
-        Change::Replay => format!("{AFRESH}, replays = replays + 1"),
-        Change::Skip => "state = 'skipped', reason = 'by operator', finished_at = ?1".to_owned(),
+        Change::Retry => format!("{AFRESH}, {MARKED}"),
+        Change::Replay => format!("{AFRESH}, replays = replays + 1, {MARKED}"),
+        Change::Skip => format!("state = 'skipped', reason = 'by operator', finished_at = ?1, {MARKED}"),
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn move_job(connection: &Connection, job: JobRef, outcome: &Outcome, 
     let changed = connection
         .prepare_cached(
             "UPDATE jobs SET state = ?3, reason = ?4, run_at = coalesce(?5, run_at), finished_at = ?6,
-                    failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals)
+                    held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END, failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals)
              WHERE id = ?1 AND state = 'running' AND attempt = ?2",
         )?
         .execute((

@@ -19,6 +19,7 @@ mod failure;
 mod file;
 mod finish;
 mod gauges;
+mod jump;
 mod lesson;
 mod look;
 mod meta;
@@ -26,7 +27,9 @@ mod pause;
 mod pool;
 mod prune;
 mod recover;
+mod rekey;
 mod ring;
+mod sequence;
 mod shared;
 mod tally;
 #[cfg(test)]
@@ -92,6 +95,7 @@ impl Inbox {
         let connection = file::patiently(|| file::open(&settings.path, settings.durability))?;
         let failed = |error| file::explain(&settings.path, error);
         let lost = file::patiently(|| recover::settle(&connection, Millis::now()).map_err(failed))?;
+        jump::settle(&connection, Millis::now()).map_err(failed)?;
         let token_key = meta::make_token_key(&connection).map_err(failed)?;
         if !lost.is_empty() {
             log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());

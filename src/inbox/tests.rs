@@ -2,6 +2,8 @@
 //!
 //! Rows go in by short names and lines of text come out; the file goes with the value.
 
+mod model;
+
 use std::path::PathBuf;
 
 use rusqlite::{Connection, params};

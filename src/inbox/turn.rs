@@ -8,8 +8,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::answers::{Board, Spoken};
-use super::{claim, urgent};
+use super::{claim, jump, urgent};
 use crate::clock::Millis;
+use crate::config::Sequence;
 use crate::event::Ending;
 use crate::outcome::{Counters, Outcome};
 
@@ -37,6 +38,8 @@ pub struct Turn {
     pub running: Vec<JobRef>,
     /// Whether one job that was lost before may be claimed.
     pub may_claim_suspect: bool,
+    /// By how many milliseconds the wall clock has jumped since the last turn.
+    pub clock_jump: i64,
     /// Handlers whose pause has changed.
     pub handlers: Vec<HandlerState>,
 }
@@ -48,6 +51,8 @@ pub struct Wanted {
     pub handler: Arc<str>,
     /// Jobs to claim at most.
     pub slots: usize,
+    /// How its jobs with the same value belong together; `None` where they do not.
+    pub sequence: Option<Sequence>,
 }
 
 /// An attempt that has ended, as the ledger will keep it.
@@ -86,6 +91,10 @@ pub struct Turned {
     pub claimed: Vec<Claimed>,
     /// When the next job is due that could not be claimed yet.
     pub next_due_at: Option<Millis>,
+    /// Whether there may be more to claim at once than was looked at.
+    pub may_claim_more: bool,
+    /// Jobs that were skipped because a newer one runs in their place.
+    pub coalesced: usize,
     /// Attempts that ended too late: their job had moved on.
     pub stale: Vec<JobRef>,
     /// Attempts under way whose job a person has taken back; looked for when another process has changed something.
@@ -155,10 +164,13 @@ impl Turn {
         &self,
         connection: &Connection,
         board: &Board,
+        now: Millis,
         was_changed_outside: bool,
     ) -> rusqlite::Result<Turned> {
-        let now = Millis::now();
         let mut turned = Turned { was_changed_outside, ..Turned::default() };
+        if self.clock_jump != 0 {
+            jump::shift(connection, now, self.clock_jump)?;
+        }
         for finished in &self.finished {
             if !finished.write(connection)? {
                 turned.stale.push(finished.job);
@@ -178,7 +190,7 @@ impl Turn {
     /// How many more jobs are pending after it than before.
     pub(super) fn change_in_pending(&self, turned: &Turned) -> i64 {
         let again = self.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
-        i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len()).unwrap_or(0)
+        i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len() + turned.coalesced).unwrap_or(0)
     }
 
     fn revoked(&self, connection: &Connection) -> rusqlite::Result<Vec<JobRef>> {

@@ -12,12 +12,13 @@ use super::claim;
 use super::turn::{Claimed, Turn, Turned};
 use crate::clock::Millis;
 
-/// Not one that hookbox died under: it runs beside no other.
+/// Not one that hookbox died under, which runs beside no other, nor one that waits for another of its value.
 const AWAITED: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
            e.source, e.event_id, e.type, e.received_at
     FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.event_seq = ?3 AND j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.run_at <= ?2";
+    WHERE j.event_seq = ?3 AND j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.held = 0
+      AND j.run_at <= ?2";
 
 pub(super) fn claim(
     turn: &Turn,

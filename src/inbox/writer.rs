@@ -20,7 +20,6 @@ use super::upkeep::Upkeep;
 use super::watch::Watch;
 use super::{NotStored, Shared, file, verdict};
 use crate::clock::Millis;
-use crate::config::Durability;
 use crate::shutdown::{Call, Caller};
 
 /// Commands in one transaction.
@@ -170,8 +169,10 @@ impl Writer {
             Command::Learn(lesson) => lesson.keep(&self.connection).map(Written::Learned),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
-                turn.carry_out(&self.connection, &self.shared.board, was_changed_outside).map(Written::Turned)
+                let turned = turn.carry_out(&self.connection, &self.shared.board, Millis::now(), was_changed_outside);
+                turned.map(Written::Turned)
             }
+            Command::Rekey(rekey, _) => rekey.step(&self.connection).map(Written::Rekeyed),
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
         }
     }
@@ -201,8 +202,9 @@ impl Writer {
                     reply(&answer, Ok(turned));
                 }
                 (Command::Learn(lesson), Written::Learned(learned)) => lesson.answer(learned, &self.shared.lessons),
-                (Command::Durability(durability), _) => self.set_durability(durability),
-                (Command::Accept(_) | Command::Learn(_) | Command::Turn(..), _) => {
+                (Command::Durability(durability), _) => file::change_durability(&self.connection, durability),
+                (Command::Rekey(_, answer), Written::Rekeyed(next)) => reply(&answer, Ok(next)),
+                (Command::Accept(_) | Command::Learn(_) | Command::Turn(..) | Command::Rekey(..), _) => {
                     log::error!("a command was answered as another")
                 }
             }
@@ -263,12 +265,6 @@ impl Writer {
         self.watch.look(&self.connection);
         if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
-        }
-    }
-
-    fn set_durability(&self, durability: Durability) {
-        if let Err(error) = file::set_durability(&self.connection, durability) {
-            log::error!("inbox.durability could not be changed: {error}");
         }
     }
 

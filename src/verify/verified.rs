@@ -36,6 +36,22 @@ pub struct Item {
 }
 
 impl Verified {
+    /// One event, taken as genuine: for tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn of_test(source: &str, (event_id, event_type): (&str, &str), body: &str, received_at: Millis) -> Self {
+        let sha256 = sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(body)).into();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let [event_id, event_type] = [event_id, event_type].map(ToOwned::to_owned);
+        Self {
+            source: source.into(),
+            received_at,
+            content_type: None,
+            headers_json: "{}".to_owned(),
+            acknowledgement: None,
+            items: vec![Item { event_id, event_type, body, sha256 }],
+        }
+    }
+
     /// NAME of the source.
     #[must_use]
     pub fn source(&self) -> &Arc<str> {

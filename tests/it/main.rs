@@ -26,6 +26,7 @@ mod keygen;
 mod limits;
 mod metrics;
 mod operator;
+mod order;
 mod output;
 mod packaging;
 mod page;

@@ -122,7 +122,8 @@ fn make_job(look: &Look, seq: i64, handler: &str) -> Result<usize, Trouble> {
         return Err(Trouble::Asked(format!("There is no handler {handler}.")));
     }
     let filter = JobFilter { handler: Some(handler.to_owned()), events: Some(vec![seq]), ..JobFilter::default() };
-    let missing = Missing { handler, reads_body: false, takes: &|_, _, _| true };
+    let key = |headers: &str, body: &[u8]| look.inbox.key_for(handler, headers, body);
+    let missing = Missing { handler, reads_payload: true, takes: &|_, _, _| true, key: &key };
     let mut desk = Desk::open(&look.setup.inbox)?;
     let wish = Wish { change: Change::Replay, filter, revives: false };
     let plan = desk.read(|connection| {

@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{HandlerRow, Meaning, RunRow, SourceRow};
+use super::{HandlerRow, Meaning, RunRow, SourceRow, pacing};
 use crate::config::Config;
 
 pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
@@ -55,6 +55,9 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
         if let Some(told) = &handler.contained {
             writeln!(out, "Handler `{}` runs with: {told}\n", handler.name)?;
         }
+    }
+    for told in config.handlers.iter().flat_map(|handler| pacing::sentences(handler)) {
+        writeln!(out, "{told}\n")?;
     }
     writeln!(out, "{}", runs_table(&meaning.runs, config))
 }
@@ -132,7 +135,7 @@ fn attempts(count: u32, span: Duration) -> String {
 }
 
 /// `73 h 12 min`: the two largest units that are not zero.
-fn spoken(span: Duration) -> String {
+pub(super) fn spoken(span: Duration) -> String {
     let millis = span.as_millis();
     let [hours, minutes, seconds] = [millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60];
     let parts = [(hours, "h"), (minutes, "min"), (seconds, "s"), (millis % 1000, "ms")];

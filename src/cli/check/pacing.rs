@@ -1,0 +1,75 @@
+//! What `check` says of `order_by`, `coalesce` and `rate_limit`: as fields for scripts, as sentences for people.
+//!
+//! A handler goes in, what its settings mean comes out, with what becomes of events that have no value. Nothing is
+//! looked up or judged here.
+
+use serde::Serialize;
+
+use super::tables::spoken;
+use crate::config::{Handler, Missing, Sequence};
+
+/// How jobs of one handler wait for each other, and how many start.
+#[derive(Debug, Serialize)]
+pub(super) struct Pacing {
+    order_by: Option<String>,
+    coalesce: Option<Coalesce>,
+    /// What becomes of events without a value: `alone` or `together`.
+    missing: Option<String>,
+    rate_limit: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Coalesce {
+    key: String,
+    quiet_s: f64,
+    max_s: f64,
+}
+
+impl Pacing {
+    pub(super) fn of(handler: &Handler) -> Self {
+        let keyed = handler.keyed.as_ref();
+        let key = keyed.map(|keyed| keyed.key.to_string());
+        let (order_by, coalesce) = match keyed.map(|keyed| keyed.sequence) {
+            None => (None, None),
+            Some(Sequence::Ordered) => (key, None),
+            Some(Sequence::Burst { quiet, max }) => {
+                let [quiet_s, max_s] = [quiet, max].map(|span| span.as_secs_f64());
+                (None, key.map(|key| Coalesce { key, quiet_s, max_s }))
+            }
+        };
+        let missing = keyed.map(|keyed| keyed.missing.to_string());
+        Self { order_by, coalesce, missing, rate_limit: handler.rate_limit.map(|rate| rate.to_string()) }
+    }
+}
+
+/// One sentence for each that holds.
+pub(super) fn sentences(handler: &Handler) -> Vec<String> {
+    let name = &handler.name;
+    let mut told = Vec::new();
+    if let Some(keyed) = &handler.keyed {
+        let key = &keyed.key;
+        told.push(match (keyed.sequence, keyed.missing) {
+            (Sequence::Ordered, Missing::Alone) => format!(
+                "{name}: events with the same {key} run one at a time, as they arrived; those without it in no order."
+            ),
+            (Sequence::Ordered, Missing::Together) => format!(
+                "{name}: events with the same {key} run one at a time, as they arrived; those without it likewise."
+            ),
+            (Sequence::Burst { quiet, max }, missing) => {
+                let [quiet, max] = [quiet, max].map(spoken);
+                let others = match missing {
+                    Missing::Alone => "each one without it runs",
+                    Missing::Together => "those without it likewise",
+                };
+                format!(
+                    "{name}: of events with the same {key} only the newest runs, once none has come for {quiet}, at most \
+                     {max} after the first; {others}."
+                )
+            }
+        });
+    }
+    if let Some(rate) = handler.rate_limit {
+        told.push(format!("{name}: at most {rate} attempts start, evenly."));
+    }
+    told
+}

@@ -1,0 +1,286 @@
+//! `order_by`, `coalesce` and `rate_limit`: what runs when, beside what, and what a kill or a person changes about it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::delivery::Delivery;
+use crate::support::script::{Script, fails, sh, succeeds, waits_for};
+use crate::support::{Event, Hookbox, Running, github, until, until_within};
+
+const BY_CUSTOMER: &str = "order_by = \"/data/customer\"";
+
+fn of(customer: &str) -> Delivery {
+    github::push().with_body(format!(r#"{{"data":{{"customer":"{customer}"}}}}"#))
+}
+
+fn state(hookbox: &Running, event: &Event) -> String {
+    hookbox.job(event).state
+}
+
+#[test]
+fn events_of_one_value_run_one_at_a_time_as_they_arrived_and_others_beside_them() {
+    let hookbox =
+        Hookbox::new().handler_with("work", BY_CUSTOMER, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
+    let first: Vec<Event> = (0..4).map(|_| hookbox.deliver(of("a"))).collect();
+    let other = hookbox.deliver(of("b"));
+    hookbox.wait_for(&other, "running");
+    for (at, event) in first.iter().enumerate() {
+        hookbox.wait_for(event, "running");
+        let running = first.iter().filter(|event| state(&hookbox, event) == "running").count();
+        assert_eq!(running, 1, "beside number {at}");
+        hookbox.open_gate(&event.id);
+        hookbox.wait_for(event, "succeeded");
+    }
+    hookbox.open_gate(&other.id);
+    hookbox.wait_for(&other, "succeeded");
+}
+
+#[test]
+fn one_that_waits_for_its_next_try_holds_up_those_after_it_and_only_those() {
+    let hookbox = Hookbox::new()
+        .handler_with(
+            "work",
+            "order_by = \"/data/customer\"\nretry = { attempts = 5, initial = \"1h\", max = \"1h\" }",
+            sh("grep -q fails && [ \"$HOOKBOX_ATTEMPT\" = 1 ] && exit 1\nexit 0"),
+        )
+        .expect_failures()
+        .start();
+    let bad = hookbox.deliver(github::push().with_body(r#"{"data":{"customer":"bad"},"fails":true}"#));
+    let after = hookbox.deliver(of("bad"));
+    let others: Vec<Event> = (0..10).map(|number| hookbox.deliver(of(&format!("c{}", number % 3)))).collect();
+    others.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
+    assert_eq!(hookbox.attempts(&bad), ["exit 1"]);
+    assert!(hookbox.attempts(&after).is_empty());
+    // A person's retry runs the first at once, and then the other.
+    hookbox.ok(&["retry", &bad.id]);
+    hookbox.wait_for(&after, "succeeded");
+    assert!(hookbox.ledger(&bad)[1].finished_at.unwrap() <= hookbox.ledger(&after)[0].started_at);
+}
+
+#[test]
+fn one_that_was_retried_later_runs_next_for_its_value_and_never_beside_another() {
+    let script = sh("if [ -e records/broken ]; then exit 65; fi").then(waits_for("$HOOKBOX_EVENT_ID")).then_succeeds();
+    let hookbox = Hookbox::new().handler_with("work", BY_CUSTOMER, script).expect_failures().start();
+    std::fs::write(hookbox.folder().join("records/broken"), "").unwrap();
+    let dead = hookbox.deliver(of("a"));
+    hookbox.wait_for(&dead, "dead");
+    std::fs::remove_file(hookbox.folder().join("records/broken")).unwrap();
+    let [running, waiting] = [(); 2].map(|()| hookbox.deliver(of("a")));
+    hookbox.wait_for(&running, "running");
+    hookbox.ok(&["retry", &dead.id]);
+    until("the change to be noticed", || {
+        (hookbox.inbox.number("SELECT count(*) FROM jobs WHERE held = 1") == 2).then_some(())
+    });
+    assert_eq!([&dead, &waiting].map(|event| state(&hookbox, event)), ["pending", "pending"]);
+    for event in [&running, &dead, &waiting] {
+        hookbox.open_gate(&event.id);
+        hookbox.wait_for(event, "succeeded");
+    }
+    let started: Vec<i64> =
+        [&running, &dead, &waiting].iter().map(|event| hookbox.ledger(event).last().unwrap().started_at).collect();
+    assert!(started.is_sorted(), "{started:?}");
+}
+
+#[test]
+fn a_skipped_one_lets_the_next_run_once_its_handler_has_ended() {
+    let script = sh("trap 'sleep 0.5; echo over >> records/over; exit 1' TERM").then(waits_for("$HOOKBOX_EVENT_ID"));
+    let hookbox = Hookbox::new()
+        .handler_with("work", BY_CUSTOMER, script.then(sh("cat records/over > records/seen; exit 0")))
+        .start();
+    let [first, second] = [(); 2].map(|()| hookbox.deliver(of("a")));
+    hookbox.wait_for(&first, "running");
+    hookbox.ok(&["skip", &first.id]);
+    hookbox.open_gate(&second.id);
+    hookbox.wait_for(&second, "succeeded");
+    assert!(hookbox.ledger(&first)[0].finished_at.unwrap() <= hookbox.ledger(&second)[0].started_at);
+}
+
+#[test]
+fn events_without_a_value_run_in_no_order_unless_they_are_to_belong_together() {
+    let gated = || waits_for("$HOOKBOX_HANDLER.$HOOKBOX_EVENT_ID").then_succeeds();
+    let together = "order_by = { key = \"header:X-Shop\", missing = \"together\" }";
+    let hookbox = Hookbox::new()
+        .handler_with("alone", "order_by = \"header:X-Shop\"", gated())
+        .handler_with("together", together, gated())
+        .start();
+    let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(of("a"))).collect();
+    let runs = |handler: &str| {
+        let sql = format!("SELECT count(*) FROM jobs WHERE state = 'running' AND handler = '{handler}'");
+        usize::try_from(hookbox.inbox.number(&sql)).unwrap()
+    };
+    until("all three to run", || (runs("alone") == 3).then_some(()));
+    assert_eq!(runs("together"), 1);
+    for event in &events {
+        hookbox.open_gate(&format!("alone.{}", event.id));
+        hookbox.open_gate(&format!("together.{}", event.id));
+        hookbox.wait_for(event, "succeeded");
+    }
+}
+
+#[test]
+fn jobs_that_wait_are_put_in_order_when_the_configuration_asks_for_it_later() {
+    let script = waits_for("$HOOKBOX_EVENT_ID").then_succeeds();
+    let hookbox = Hookbox::new().handler_with("work", "concurrency = 1", script).start();
+    let blocker = hookbox.deliver(of("z"));
+    hookbox.wait_for(&blocker, "running");
+    let events: Vec<Event> = ["a", "a", "b"].map(|customer| hookbox.deliver(of(customer))).to_vec();
+    hookbox.rewrite(|text| text.replace("concurrency = 1", "concurrency = 4\norder_by = \"/data/customer\""));
+    hookbox.ok(&["reload"]);
+    hookbox.wait_for(&events[2], "running");
+    hookbox.wait_for(&events[0], "running");
+    assert_eq!(state(&hookbox, &events[1]), "pending");
+    // And when it no longer does, nothing stays behind.
+    hookbox.rewrite(|text| text.replace("\norder_by = \"/data/customer\"", ""));
+    hookbox.ok(&["reload"]);
+    hookbox.wait_for(&events[1], "running");
+    for event in events.iter().chain([&blocker]) {
+        hookbox.open_gate(&event.id);
+        hookbox.wait_for(event, "succeeded");
+    }
+}
+
+#[test]
+fn a_job_that_replay_makes_is_in_order_too() {
+    let hookbox =
+        Hookbox::new().handler_with("late", &format!("events = [\"none\"]\n{BY_CUSTOMER}"), succeeds()).start();
+    let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(of("a"))).collect();
+    for event in events.iter().rev() {
+        hookbox.ok(&["replay", &event.id, "--handler", "late"]);
+    }
+    events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
+    assert_eq!(hookbox.inbox.texts("SELECT DISTINCT order_key FROM jobs"), ["a"]);
+}
+
+#[test]
+fn of_a_burst_only_the_newest_runs_and_what_comes_meanwhile_is_the_next() {
+    let settings = "coalesce = { key = \"/data/customer\", quiet = \"300ms\", max = \"20s\" }";
+    let hookbox = Hookbox::new().handler_with("work", settings, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
+    let burst: Vec<Event> = (0..5).map(|_| hookbox.deliver(of("a"))).collect();
+    let other = hookbox.deliver(of("b"));
+    hookbox.wait_for(&burst[4], "running");
+    for event in &burst[..4] {
+        let job = hookbox.job(event);
+        assert_eq!((job.state.as_str(), job.reason.as_deref(), job.attempt), ("skipped", Some("coalesced"), 0));
+    }
+    let next: Vec<Event> = (0..3).map(|_| hookbox.deliver(of("a"))).collect();
+    hookbox.open_gate(&other.id);
+    hookbox.wait_for(&other, "succeeded");
+    let waiting = "SELECT count(*) FROM jobs WHERE state = 'pending' AND held = 1";
+    until("the next burst to wait", || (hookbox.inbox.number(waiting) == 3).then_some(()));
+    hookbox.open_gate(&burst[4].id);
+    hookbox.open_gate(&next[2].id);
+    hookbox.wait_for(&next[2], "succeeded");
+    assert_eq!([&next[0], &next[1]].map(|event| state(&hookbox, event)), ["skipped", "skipped"]);
+    assert_eq!(hookbox.starts("work").len(), 3);
+    let quiet =
+        hookbox.ledger(&burst[4])[0].started_at - hookbox.inbox.number("SELECT received_at FROM events WHERE seq = 5");
+    assert!((290..10_000).contains(&quiet), "it ran {quiet} ms after the last");
+}
+
+#[test]
+fn a_burst_that_never_falls_quiet_runs_when_its_oldest_has_waited_long_enough() {
+    let settings = "coalesce = { key = \"/data/customer\", quiet = \"1s\", max = \"1500ms\" }";
+    let hookbox = Hookbox::new().handler_with("work", settings, succeeds()).start();
+    let first = hookbox.deliver(of("a"));
+    let mut last = first.clone();
+    until("the handler to start", || {
+        last = hookbox.deliver(of("a"));
+        (!hookbox.starts("work").is_empty()).then_some(())
+    });
+    let ran = hookbox.inbox.number("SELECT min(started_at) FROM attempts");
+    let oldest = hookbox.inbox.number("SELECT min(received_at) FROM events");
+    assert!((1_490..15_000).contains(&(ran - oldest)), "{} ms", ran - oldest);
+    hookbox.wait_for(&first, "skipped");
+    hookbox.wait_for(&last, "succeeded");
+}
+
+#[test]
+fn a_newer_event_of_a_burst_takes_the_place_of_one_that_waits_for_its_next_try() {
+    let settings = "coalesce = { key = \"/data/customer\", quiet = \"10ms\", max = \"1s\" }\n\
+                    retry = { attempts = 5, initial = \"1h\", max = \"1h\" }";
+    let hookbox = Hookbox::new().handler_with("work", settings, sh("[ -e records/mended ]")).expect_failures().start();
+    let failed = hookbox.deliver(of("a"));
+    until("it to have failed", || (hookbox.job(&failed).failures == 1).then_some(()));
+    std::fs::write(hookbox.folder().join("records/mended"), "").unwrap();
+    let newer = hookbox.deliver(of("a"));
+    hookbox.wait_for(&newer, "succeeded");
+    assert_eq!(hookbox.job(&failed).reason.as_deref(), Some("coalesced"));
+}
+
+#[test]
+fn no_more_attempts_start_than_the_rate_allows() {
+    let hookbox = Hookbox::new().handler_with("work", "rate_limit = \"20/s\"\nconcurrency = 16", succeeds()).start();
+    let events: Vec<Event> = (0..30).map(|_| hookbox.deliver(of("a"))).collect();
+    events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
+    let span = hookbox.inbox.number("SELECT max(started_at) - min(started_at) FROM attempts");
+    assert!(span >= 1_300, "30 attempts within {span} ms");
+    let soonest =
+        "SELECT min(gap) FROM (SELECT started_at - lag(started_at, 5) OVER (ORDER BY started_at) AS gap FROM attempts)";
+    assert!(hookbox.inbox.number(soonest) >= 100, "six within {} ms", hookbox.inbox.number(soonest));
+}
+
+#[test]
+fn check_tells_what_belongs_together() {
+    let hookbox = Hookbox::new().handler_with("a", BY_CUSTOMER, succeeds()).handler_with(
+        "b",
+        "coalesce = { key = \"header:X-Shop\", missing = \"together\" }\nrate_limit = \"10/m\"",
+        fails(1),
+    );
+    hookbox.write();
+    let told = hookbox.run(&["check"]).stdout;
+    for part in [
+        "a: events with the same /data/customer run one at a time, as they arrived; those without it in no order.",
+        "b: of events with the same header:X-Shop only the newest runs, once none has come for 5 s, at most 1 min after the first; those without it likewise.",
+        "b: at most 10/m attempts start, evenly.",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+}
+
+/// Ids are KEY-NUMBER. Each start is one line of the ledger; each success one line in `records/done.KEY`.
+fn ordered_work() -> Script {
+    sh(concat!(
+        "key=${HOOKBOX_EVENT_ID%%-*}; number=${HOOKBOX_EVENT_ID##*-}\n",
+        "exec 9>\"records/lock.$key\"; flock -n 9 || echo \"$HOOKBOX_EVENT_ID\" >> records/overlaps\n",
+        "case $number in *3) [ \"$HOOKBOX_ATTEMPT\" = 1 ] && exit 1;; esac\n",
+        "echo \"$HOOKBOX_EVENT_ID\" >> \"records/done.$key\"",
+    ))
+}
+
+#[test]
+fn order_is_kept_through_failures_and_kills() {
+    let rounds: usize = std::env::var("HOOKBOX_TORTURE_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());
+    let (events, keys, kills) = if rounds > 0 { (10_000, 100, rounds.min(20)) } else { (600, 30, 2) };
+    let patience = Duration::from_secs(if rounds > 0 { 1_200 } else { 90 });
+    let mut hookbox = Hookbox::new()
+        .handler_with("work", "order_by = \"/k\"\nconcurrency = 16", ordered_work())
+        .expect_failures()
+        .allow_warning("under way when hookbox last ended")
+        .allow_warning("still running and have been ended")
+        .start();
+    let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for number in 0..events {
+        let key = format!("k{}", number * 7 % keys);
+        let id = format!("{key}-{number}");
+        hookbox.deliver(github::push().with_id(&id).with_body(format!(r#"{{"k":"{key}"}}"#)));
+        sent.entry(key).or_default().push(id);
+        if (number + 1) % (events / (kills + 1)) == 0 {
+            hookbox.kill();
+            hookbox.start_again();
+        }
+    }
+    until_within(patience, "every job to end", || {
+        (hookbox.inbox.number("SELECT count(*) FROM jobs WHERE state <> 'succeeded'") == 0).then_some(())
+    });
+    assert!(!hookbox.folder().join("records/overlaps").exists(), "two of one value ran at once");
+    for (key, ids) in &sent {
+        let mut done: Vec<String> = Vec::new();
+        for id in std::fs::read_to_string(hookbox.folder().join(format!("records/done.{key}"))).unwrap().lines() {
+            if !done.iter().any(|other| other == id) {
+                done.push(id.to_owned());
+            }
+        }
+        assert_eq!(&done, ids, "{key}");
+    }
+    hookbox.inbox.assert_sound();
+}
