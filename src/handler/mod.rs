@@ -18,6 +18,7 @@ mod processes;
 mod program;
 mod record;
 mod result;
+mod tell;
 mod tree;
 mod watch;
 
@@ -39,6 +40,7 @@ pub use leftovers::end_leftovers;
 pub use orphans::Orphans;
 pub use output::{HEAD, KEPT, TAIL};
 pub use result::remove_results;
+pub use tell::{Told, tell};
 
 use crate::clock::Millis;
 use crate::config::{self, Limits};
