@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Reloads, Setup};
+use crate::alerts::Alerts;
 use crate::config::{self, Config, Listen, ReplayGuard};
 use crate::dispatch::{self, Dispatcher};
 use crate::handler::{self, Orphans};
@@ -41,6 +42,7 @@ pub struct App {
     listener: Listener,
     admin: Admin,
     orphans: Orphans,
+    alerts: Alerts,
     reloads: Arc<Reloads>,
 }
 
@@ -70,9 +72,10 @@ impl App {
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
         let admin = Admin::start(&config.admin, Setup::new(&config), operator, inbox.clone(), reloads.clone())?;
         let orphans = Orphans::adopt().context("the reaper of orphans could not be started")?;
+        let alerts = Alerts::start(config.alerts.clone(), inbox.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;
-        Ok(Self { config, inbox, dispatcher, listener, admin, orphans, reloads })
+        Ok(Self { config, inbox, dispatcher, listener, admin, alerts, orphans, reloads })
     }
 
     /// The address that providers reach, such as `http://127.0.0.1:8080`.
@@ -120,6 +123,7 @@ impl App {
         self.inbox.stop_accepting();
         self.dispatcher.join();
         self.admin.stop();
+        self.alerts.stop();
         self.orphans.stop();
         self.inbox.close();
         log::info!("stopped");
@@ -156,6 +160,7 @@ impl App {
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources, self.inbox.metrics()));
         self.dispatcher.reload(dispatch_settings(&config));
         self.admin.reload(&config.admin, Setup::new(&config));
+        self.alerts.reload(config.alerts.clone());
         self.config = config;
         Ok(())
     }

@@ -19,7 +19,8 @@
 //! A delivery that is turned away on this way is kept as a [`refused::Refused`], without its tokens, and [`explain`] says
 //! which change would have made it match.
 //!
-//! Beside the way: [`metrics`] counts what happens, [`admin`] tells the operator how it stands, [`cli`] is the command line, [`config`] the user's file,
+//! Beside the way: [`metrics`] counts what happens, [`admin`] tells the operator how it stands, [`alerts`] when something
+//! wants him, [`cli`] is the command line, [`config`] the user's file,
 //! [`app`] puts the rooms together and ends them in order.
 //!
 //! # Levels
@@ -33,7 +34,7 @@
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
-//! | 5 | [`listener`], [`dispatch`], [`admin`] |
+//! | 5 | [`listener`], [`dispatch`], [`admin`], [`alerts`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
 //!
@@ -52,6 +53,7 @@ pub mod outcome;
 pub mod verify;
 
 pub mod admin;
+pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -1,8 +1,10 @@
 //! `hookbox check`: reads the configuration as `serve` would, and says what is wrong with it or what it means.
 //!
 //! The file goes in; all its errors come out with exit status 2, or the addresses, sources and handlers, which handlers
-//! an event of each type would run, and how long retries span. Nothing is run, opened or written.
+//! an event of each type would run, and how long retries span. Nothing is run, opened or
+//! written, save for a test alert that was asked for.
 
+mod alerts;
 mod pacing;
 mod tables;
 
@@ -32,6 +34,9 @@ pub(super) struct Args {
     /// The event's body, for handlers with `where`
     #[arg(long, value_name = "FILE", requires = "event_type")]
     data: Option<PathBuf>,
+    /// Sends a test alert as [alerts] says, and tells whether that was taken
+    #[arg(long, conflicts_with_all = ["event_type", "source", "json"])]
+    send_test_alert: bool,
     /// One JSON object instead of tables
     #[arg(long)]
     json: bool,
@@ -52,6 +57,7 @@ struct Meaning<'a> {
     admin: String,
     inbox: String,
     durability: &'static str,
+    alerts: Option<alerts::Row<'a>>,
     sources: Vec<SourceRow<'a>>,
     handlers: Vec<HandlerRow<'a>>,
     runs: Vec<RunRow<'a>>,
@@ -125,6 +131,9 @@ pub(super) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    if args.send_test_alert {
+        return alerts::send_test(&config, &mut out);
+    }
     if let Some(unknown) =
         args.source.as_ref().filter(|name| config.sources.iter().all(|source| *source.name != ***name))
     {
@@ -155,6 +164,7 @@ fn meaning<'a>(config: &'a Config, runs: Vec<RunRow<'a>>) -> Meaning<'a> {
             Durability::Full => "full",
             Durability::Normal => "normal",
         },
+        alerts: config.alerts.as_ref().map(alerts::Row::of),
         sources: config.sources.iter().map(|source| source_row(source)).collect(),
         handlers: config.handlers.iter().map(|handler| handler_row(handler)).collect(),
         runs,
@@ -278,7 +288,7 @@ mod tests {
 
     fn args(event_type: Option<&str>, source: Option<&str>) -> Args {
         let [event_type, source] = [event_type, source].map(|text| text.map(ToOwned::to_owned));
-        Args { event_type, source, data: None, json: false }
+        Args { event_type, source, data: None, send_test_alert: false, json: false }
     }
 
     #[test]

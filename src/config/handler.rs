@@ -140,7 +140,7 @@ fn folder(item: &Item<'_>, around: &Surroundings<'_>) -> Result<PathBuf, Problem
     }
 }
 
-fn variable(item: &Item<'_>) -> Result<String, Problem> {
+pub(super) fn variable(item: &Item<'_>) -> Result<String, Problem> {
     match item.system_text()? {
         name if name.contains('=') => Err(item
             .problem(format!("{name:?} is not the name of a variable"))
@@ -149,7 +149,7 @@ fn variable(item: &Item<'_>) -> Result<String, Problem> {
     }
 }
 
-fn command(section: &Section<'_>, around: &Surroundings<'_>, cwd: &Path) -> Option<Vec<String>> {
+pub(super) fn command(section: &Section<'_>, around: &Surroundings<'_>, cwd: &Path) -> Option<Vec<String>> {
     let hint = "command = [\"handlers/deploy.sh\"]";
     section.required("command", hint)?;
     let argument = |item: &Item<'_>| match item.text()? {

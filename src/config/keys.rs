@@ -15,7 +15,7 @@ pub(super) struct Keys {
 }
 
 pub(super) const ROOT: Keys =
-    Keys { section: "", known: &["server", "admin", "inbox", "dispatch", "sources", "handlers"], later: &["alerts"] };
+    Keys { section: "", known: &["server", "admin", "inbox", "dispatch", "alerts", "sources", "handlers"], later: &[] };
 
 pub(super) const SERVER: Keys = Keys {
     section: "server",
@@ -34,6 +34,9 @@ pub(super) const INBOX: Keys = Keys {
 };
 
 pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers", "shutdown_grace"], later: &[] };
+
+pub(super) const ALERTS: Keys =
+    Keys { section: "alerts", known: &["command", "url", "env", "refusals_per_minute", "silence"], later: &[] };
 
 pub(super) const SOURCE: Keys = Keys {
     section: "sources.NAME",
@@ -57,6 +60,7 @@ pub(super) const SOURCE: Keys = Keys {
         "allow_ips",
         "rate_limit",
         "replay_guard",
+        "silence",
         "verify",
     ],
     later: &[],
@@ -159,7 +163,7 @@ pub(super) const COALESCE: Keys =
 
 #[cfg(test)]
 pub(super) const ALL: &[&Keys] = &[
-    &ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &ORDER_BY, &COALESCE,
+    &ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &ALERTS, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &ORDER_BY, &COALESCE,
     &LIMITS,
 ];
 

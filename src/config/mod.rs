@@ -4,6 +4,7 @@
 //! Each room takes its own section, never all of it.
 
 mod admin;
+mod alerts;
 mod containment;
 mod credential;
 mod guards;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::admin::HostName;
+pub use self::alerts::{Alerts, Channel};
 pub use self::containment::{Containment, Identity, Limits};
 pub use self::guards::{Guards, Networks, Proxies, Rate, ReplayGuard};
 pub use self::keys::nearest;
@@ -59,6 +61,8 @@ pub struct Config {
     pub inbox: Inbox,
     /// `[dispatch]`
     pub dispatch: Dispatch,
+    /// `[alerts]`, where there is someone to tell.
+    pub alerts: Option<Alerts>,
     /// `[sources.NAME]`, in the order of the file.
     pub sources: Vec<Arc<Source>>,
     /// `[handlers.NAME]`, in the order of the file.

@@ -13,7 +13,7 @@ use super::item::{Item, Lines};
 use super::keys::{self, Keys};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
 use super::section::{Section, Sheet};
-use super::{Config, Listen, Source, admin, handler, respond, settings, source};
+use super::{Config, Listen, Source, admin, alerts, handler, respond, settings, source};
 
 const LONGEST_NAME: usize = 64;
 
@@ -98,6 +98,7 @@ fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Confi
         folder: around.folder.to_owned(),
         inbox: settings::inbox(&root.section("inbox", &keys::INBOX), around),
         dispatch: settings::dispatch(&root.section("dispatch", &keys::DISPATCH)),
+        alerts: alerts::read(&root.section("alerts", &keys::ALERTS), around, &sources),
         sources: sources
             .iter()
             .filter_map(|(name, section)| source::read(name, section, around, &server).map(Arc::new))

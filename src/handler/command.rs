@@ -8,7 +8,9 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::SigSet;
@@ -201,4 +203,16 @@ impl Input<'_> {
             }
         }
     }
+}
+
+/// Starts a command that is told something on stdin; whatever it prints is dropped.
+pub(super) fn start(command: &[String], cwd: &Path, environment: &Environment) -> io::Result<Child> {
+    let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(name);
+    command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command.current_dir(cwd).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut started = None;
+    orphans::started(|| Ok(Pid::from_child(started.insert(command.spawn()?))))?;
+    started.ok_or_else(|| io::Error::other("a process without a number"))
 }

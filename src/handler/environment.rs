@@ -44,7 +44,7 @@ pub(super) const MAX_HEADERS_BYTES: usize = 16 * 1024;
 const MAX_CONTENT_TYPE_BYTES: usize = 1024;
 
 /// Where programs are looked for when hookbox itself has no PATH.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Kept from every handler, whatever the provider.
 const ALWAYS_PRIVATE: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];

@@ -19,6 +19,7 @@ mod program;
 mod record;
 mod result;
 mod stream;
+mod tell;
 mod tree;
 mod watch;
 
@@ -40,6 +41,7 @@ pub use leftovers::end_leftovers;
 pub use orphans::Orphans;
 pub use output::{HEAD, KEPT, TAIL};
 pub use result::remove_results;
+pub use tell::{Told, tell};
 
 use crate::clock::Millis;
 use crate::config::{self, Limits};

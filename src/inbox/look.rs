@@ -21,6 +21,12 @@ impl Inbox {
         query(&connection).map_err(|error| passing(&error))
     }
 
+    /// Whether deliveries are turned away for want of room on the disk.
+    #[must_use]
+    pub fn is_disk_low(&self) -> bool {
+        self.shared.disk_low.load(Ordering::Relaxed)
+    }
+
     /// Rises with every commit: at once with those made here, within a second with those of other processes.
     #[must_use]
     pub fn changes(&self) -> u64 {

@@ -18,7 +18,11 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
     writeln!(out, "{} has no errors.\n", config.file.display())?;
     writeln!(out, "providers reach  {}", meaning.listen)?;
     writeln!(out, "you reach        {}", meaning.admin)?;
-    writeln!(out, "inbox            {} (durability: {})\n", meaning.inbox, meaning.durability)?;
+    writeln!(out, "inbox            {} (durability: {})", meaning.inbox, meaning.durability)?;
+    match &meaning.alerts {
+        Some(alerts) => writeln!(out, "alerts           {alerts}\n")?,
+        None => writeln!(out, "alerts           nobody is told: there is no `command` or `url` in [alerts]\n")?,
+    }
     let mut sources = table(&["SOURCE", "PROVIDER", "PATH", "SECRETS", "TIME WINDOW", "LONGEST BODY"]);
     for source in &meaning.sources {
         sources.add_row([
