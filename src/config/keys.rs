@@ -163,8 +163,8 @@ pub(super) const COALESCE: Keys =
 
 #[cfg(test)]
 pub(super) const ALL: &[&Keys] = &[
-    &ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &ALERTS, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &ORDER_BY, &COALESCE,
-    &LIMITS,
+    &ROOT, &SERVER, &TLS, &ADMIN, &INBOX, &DISPATCH, &ALERTS, &SOURCE, &VERIFY, &SECRET, &HANDLER, &RETRY, &ORDER_BY,
+    &COALESCE, &LIMITS,
 ];
 
 impl Keys {
