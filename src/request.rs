@@ -65,6 +65,11 @@ impl Headers {
         self.fields.iter().map(|field| (&self.text[field.start..field.name_end], &self.text[field.name_end..field.end]))
     }
 
+    /// All names and values, one behind the other.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Every value under a name, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let is_named =

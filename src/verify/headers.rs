@@ -9,24 +9,25 @@ use crate::secret::MASK;
 
 /// The object's text; `tokens` are lower-case names whose values become `***`.
 pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {
-    let fields: Vec<(&[u8], &[u8])> = headers.raw().collect();
-    let mut json = Vec::with_capacity(1024);
+    // Nearly always nothing needs an escape, which is told faster of all names and values at once than of each.
+    let push = if is_plain(headers.text()) { push_plain } else { push_escaped };
+    let mut json = Vec::with_capacity(headers.text().len() + 512);
     json.push(b'{');
-    for (place, (name, value)) in fields.iter().enumerate() {
-        let is_same = |(other, _): &&(&[u8], &[u8])| is_named(other, name);
-        if fields[..place].iter().any(|field| is_same(&field)) {
+    for (place, (name, value)) in headers.raw().enumerate() {
+        let is_same = |(other, _): &(&[u8], &[u8])| is_named(other, name);
+        if headers.raw().take(place).any(|field| is_same(&field)) {
             continue;
         }
         json.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
-        push_escaped(&mut json, name);
+        push(&mut json, name);
         json.extend_from_slice(b"\":\"");
         if tokens.iter().any(|token| is_named(token.as_bytes(), name)) {
             json.extend_from_slice(MASK.as_bytes());
         } else {
-            push_escaped(&mut json, value);
-            for (_, further) in fields[place + 1..].iter().filter(is_same) {
+            push(&mut json, value);
+            for (_, further) in headers.raw().skip(place + 1).filter(is_same) {
                 json.extend_from_slice(b", ");
-                push_escaped(&mut json, further);
+                push(&mut json, further);
             }
         }
         json.push(b'"');
@@ -44,6 +45,10 @@ fn is_named(one: &[u8], other: &[u8]) -> bool {
 /// A header's bytes as text.
 pub(super) fn text_of(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| value.iter().map(|byte| char::from(*byte)).collect(), str::to_owned)
+}
+
+fn push_plain(json: &mut Vec<u8>, value: &[u8]) {
+    json.extend_from_slice(value);
 }
 
 fn push_escaped(json: &mut Vec<u8>, value: &[u8]) {

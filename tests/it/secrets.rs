@@ -2,7 +2,8 @@
 
 use crate::support::delivery::{Delivery, PROVIDERS, secret_of};
 use crate::support::script::{sh, succeeds};
-use crate::support::{Hookbox, github, until};
+use crate::support::wire::Wire;
+use crate::support::{Hookbox, Running, github, until};
 
 const BODY: &str = r#"{"a":"a-body-that-must-not-be-logged"}"#;
 
@@ -70,6 +71,51 @@ fn no_secret_is_ever_shown_or_logged() {
             assert!(!log.contains(signature), "a signature: {}", around(&log, signature));
         }
     }
+}
+
+/// Figma's passcode and Microsoft Graph's clientState prove a delivery, and stand in its body.
+#[test]
+fn a_secret_in_a_body_is_kept_with_accepted_events_alone() {
+    let source = |provider: &str, secret: &str| format!("provider = \"{provider}\"\nsecret = \"{secret}\"");
+    let mut hookbox = Hookbox::new()
+        .environment("HOOKBOX_LOG", "trace")
+        .source("figma", &source("figma", "known-passcode"))
+        .source("other", &source("figma", "other-passcode"))
+        .source("graph", &source("ms-graph", "known-state"))
+        .start();
+    let figma = |passcode: &str| format!(r#"{{"event_type":"FILE_UPDATE","passcode":"{passcode}","webhook_id":"7"}}"#);
+    let states = |one: &str, two: &str| {
+        let item = |id: &str, state: &str| {
+            format!(r#"{{"subscriptionId":"{id}","changeType":"updated","resource":"r","clientState":"{state}"}}"#)
+        };
+        format!(r#"{{"value":[{},{}]}}"#, item("a", one), item("b", two))
+    };
+    assert_eq!(post(&hookbox, "figma", &figma("other-passcode")), 401);
+    assert_eq!(post(&hookbox, "graph", &states("other-state", "other-state")), 401);
+    assert_eq!(post(&hookbox, "graph", &states("known-state", "third-state")), 401);
+    until("refusals to be kept", || (hookbox.inbox.refusals().len() == 3).then_some(()));
+    let ids: Vec<String> = hookbox.inbox.refusals().iter().map(|row| row.id.to_string()).collect();
+    let explained = hookbox.ok(&["explain", &ids[0], &ids[1], &ids[2]]);
+    assert!(explained.contains("It matches the secret of `other`"), "{explained}");
+    let shown = hookbox.ok(&["refusals", "show", &ids[0], &ids[1], &ids[2], "--json"]);
+    assert_eq!(post(&hookbox, "figma", &figma("known-passcode")), 200);
+    let event = hookbox.inbox.texts("SELECT '#' || seq FROM events");
+    let listed = hookbox.ok(&["events", "show", &event[0]]);
+    assert_eq!(hookbox.ok(&["events", "body", &event[0]]), figma("known-passcode"), "handlers get what came");
+    let kept = hookbox.inbox.texts("SELECT target || headers || tokens || CAST(body AS TEXT) FROM refusals").join("\n");
+    assert!(hookbox.stop().success());
+    let log = hookbox.log().join("\n");
+    for secret in ["known-passcode", "other-passcode", "known-state", "other-state", "third-state"] {
+        for text in [&kept, &explained, &shown, &listed, &log] {
+            assert!(!text.contains(secret), "{secret}: {}", around(text, secret));
+        }
+    }
+}
+
+fn post(hookbox: &Running, source: &str, body: &str) -> u16 {
+    let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
+    let path = format!("/hooks/{source}");
+    Wire::open(hookbox.hooks()).unwrap().exchange("POST", &path, &headers, body.as_bytes()).unwrap().status
 }
 
 #[test]
