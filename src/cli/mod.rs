@@ -30,6 +30,7 @@ mod reload;
 mod replay;
 mod retry;
 mod reverify;
+mod run;
 mod send;
 mod serve;
 mod show;
@@ -101,6 +102,8 @@ enum Verb {
     Replay(replay::Args),
     /// Takes jobs off what is to run
     Skip(skip::Args),
+    /// Runs a handler on a stored event, here and now, with HOOKBOX_DRY_RUN=1; changes nothing in the inbox
+    Run(run::Args),
     /// Has handlers start no more attempts until they are resumed
     Pause(pause::PauseArgs),
     /// Has paused handlers go on; a broken one is tried at once
@@ -155,6 +158,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Retry(args) => retry::run(args, global),
         Verb::Replay(args) => replay::run(args, global),
         Verb::Skip(args) => skip::run(args, global),
+        Verb::Run(args) => run::run(args, global),
         Verb::Pause(args) => pause::pause(args, global),
         Verb::Resume(args) => pause::resume(args, global),
         Verb::Learn(args) => learn::run(args, global),

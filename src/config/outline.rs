@@ -63,6 +63,20 @@ pub fn source(
     read_as(file, environment, take, |problem| problem.concerns(&section) || problem.concerns("server.max_body"))
 }
 
+/// Lower-case names of headers that handlers must not see of a source, however the file stands; none where there is no
+/// such source.
+#[must_use]
+pub fn private_headers(file: &Path, environment: &dyn Fn(&str) -> Option<String>, name: &str) -> Vec<String> {
+    let take = |root: &Section<'_>, around: &Surroundings<'_>| {
+        let server = settings::server(&root.section("server", &keys::SERVER), around);
+        let sources = named(root, "sources", &keys::SOURCE);
+        let (name, section) = sources.iter().find(|(known, _)| *known == name)?;
+        let source = super::source::read(name, section, around, &server)?;
+        Some(source.scheme.private_headers())
+    };
+    read_as(file, environment, take, |_| false).ok().flatten().unwrap_or_default()
+}
+
 fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
     let sources = named(root, "sources", &keys::SOURCE);
     let handlers = named(root, "handlers", &keys::HANDLER);

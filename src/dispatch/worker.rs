@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::config;
-use crate::handler::{self, Attempt, Cancel, Ended};
+use crate::handler::{self, Attempt, Cancel, Ended, Purpose};
 use crate::inbox::{Claimed, Inbox, JobRef};
 
 use super::ending;
@@ -121,6 +121,7 @@ fn attempt(inbox: &Inbox, task: Task, results: PathBuf) -> Ended {
         private_headers: private_headers.to_vec(),
         body: payload.body,
         results,
+        purpose: Purpose::Job,
     };
     handler::run(&attempt, &cancel)
 }

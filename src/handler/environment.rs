@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Attempt, idempotency_key};
+use super::{Attempt, Purpose, idempotency_key};
 use crate::config::Identity;
 
 /// Handed through from hookbox's own environment, where set.
@@ -33,6 +33,9 @@ pub(super) const TOLD: [&str; 10] = [
     "HOOKBOX_HEADERS",
     "HOOKBOX_RESULT",
 ];
+
+/// What tells a handler that it is tried by a person, and should hold back its effects.
+pub(super) const DRY_RUN: &str = "HOOKBOX_DRY_RUN";
 
 /// Longest `HOOKBOX_HEADERS`, in bytes: one variable of 128 KiB or more and nothing could be executed at all.
 pub(super) const MAX_HEADERS_BYTES: usize = 16 * 1024;
@@ -63,6 +66,9 @@ pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<
     environment.extend(identity.into_iter().flat_map(of_user));
     for name in TOLD {
         environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
+    }
+    if attempt.purpose != Purpose::Job {
+        environment.push((DRY_RUN.to_owned(), "1".into()));
     }
     environment
 }
@@ -97,7 +103,7 @@ pub fn visible_headers(headers: &str, private: &[String]) -> String {
 }
 
 fn is_listed(name: &str) -> bool {
-    INHERITED.contains(&name) || TOLD.contains(&name)
+    INHERITED.contains(&name) || TOLD.contains(&name) || name == DRY_RUN
 }
 
 fn told(name: &str, attempt: &Attempt, result: &Path) -> OsString {

@@ -18,6 +18,7 @@ mod processes;
 mod program;
 mod record;
 mod result;
+mod stream;
 mod tree;
 mod watch;
 
@@ -77,6 +78,20 @@ pub struct Attempt {
     pub body: Vec<u8>,
     /// An existing folder that only hookbox and its handlers may write: the result file goes there.
     pub results: PathBuf,
+    /// Whether it counts.
+    pub purpose: Purpose,
+}
+
+/// What an attempt is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The work itself.
+    Job,
+    /// A person's trial: the handler is told to hold back by `HOOKBOX_DRY_RUN=1`.
+    Rehearsal {
+        /// Whether what a command writes passes through to hookbox's own stdout and stderr as it comes.
+        is_shown: bool,
+    },
 }
 
 /// How an attempt ended.
@@ -145,7 +160,10 @@ pub fn run(attempt: &Attempt, cancel: &Cancel) -> Ended {
 
 fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &Cancel) -> Ended {
     let handler = &attempt.handler;
-    let listening = Listening { whole: handler.respond.is_some() };
+    let listening = Listening {
+        whole: handler.respond.is_some(),
+        is_shown: attempt.purpose == Purpose::Rehearsal { is_shown: true },
+    };
     let watched = watch::watch(process, handler.timeout, cancel, listening);
     let (said, mut troubles) = result.take();
     let response = match &watched.whole {

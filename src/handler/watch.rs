@@ -6,23 +6,15 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, ioctl_fionread};
+use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
 use super::cancel::{Cancel, Why};
 use super::command::Process;
-use super::output::Capture;
+use super::stream::{READ_BYTES, Stream};
 use super::{Captured, KILL_GRACE, orphans};
 use crate::outcome::Exit;
-use crate::response::MAX_RESPONSE_BYTES;
-
-/// Bytes asked for in one read: what a pipe holds.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Reads in a row from one stream before the clock is looked at again.
-const READS: usize = 16;
 
 /// Between two looks where nothing wakes us: at a process without pidfd, at a tree whose leader has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -35,6 +27,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Listening {
     /// All of stdout, for an answer to the provider.
     pub(super) whole: bool,
+    /// That it passes through to our own.
+    pub(super) is_shown: bool,
 }
 
 /// What came of a process.
@@ -53,6 +47,10 @@ pub(super) fn watch(process: Process<'_>, limit: Duration, cancel: &Cancel, list
     let deadline = Instant::now().checked_add(limit);
     let mut watch = Watch::new(process, cancel);
     watch.stdout.whole = listening.whole.then(Vec::new);
+    if listening.is_shown {
+        watch.stdout.shown = Some(Box::new(std::io::stdout()));
+        watch.stderr.shown = Some(Box::new(std::io::stderr()));
+    }
     let mut stop: Option<Stop> = None;
     loop {
         watch.wait(watch.patience(deadline, stop.as_ref()));
@@ -234,59 +232,6 @@ fn exit_of(status: WaitStatus) -> Exit {
         (Some(code), _) => Exit::Status(code),
         (None, Some(signal)) => Exit::Signal(signal),
         (None, None) => Exit::Status(-1),
-    }
-}
-
-/// An output stream as it is read.
-#[derive(Debug, Default)]
-struct Stream {
-    capture: Capture,
-    whole: Option<Vec<u8>>,
-    is_closed: bool,
-}
-
-impl Stream {
-    fn is_open(&self) -> bool {
-        !self.is_closed
-    }
-
-    /// Reads what is there, with an end even where more is written all the time.
-    fn read(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
-        for _ in 0..READS {
-            if self.read_once(pipe, buffer) < READ_BYTES {
-                return;
-            }
-        }
-    }
-
-    /// Reads what was there at the process's end: a child that it left behind may go on writing for ever.
-    fn drain(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
-        let mut left = ioctl_fionread(pipe).unwrap_or(0);
-        while left > 0 && self.is_open() {
-            match self.read_once(pipe, buffer) {
-                0 => return,
-                read => left = left.saturating_sub(read as u64),
-            }
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        self.capture.push(bytes);
-        if let Some(whole) = &mut self.whole {
-            // One byte more than may be, so that it shows.
-            whole.extend_from_slice(&bytes[..bytes.len().min(MAX_RESPONSE_BYTES + 1 - whole.len())]);
-        }
-    }
-
-    fn read_once(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) -> usize {
-        buffer.clear();
-        match rustix::io::read(pipe, spare_capacity(buffer)) {
-            Ok(0) => self.is_closed = true,
-            Ok(_) => self.take(buffer),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => self.is_closed = true,
-        }
-        buffer.len()
     }
 }
 

@@ -36,6 +36,7 @@ mod pauses;
 mod providers;
 mod readme;
 mod refusals;
+mod rehearsals;
 mod respond;
 mod routing;
 mod secrets;

@@ -1,0 +1,142 @@
+//! One attempt that counts for nothing: prepared as `serve` would, run here, judged as `serve` would.
+//!
+//! An event goes in, how it ended and what that would mean comes out. The attempt has the number, counters and
+//! idempotency key that the job's next one would have; its result file lies in a folder of its own, which goes with it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::TempDir;
+
+use super::super::failure::Failure;
+use crate::app;
+use crate::config::Handler;
+use crate::event::JobState;
+use crate::handler::{self, Attempt, Cancel, Ended, KILL_GRACE, Purpose, Why};
+use crate::inbox::desk::Desk;
+use crate::inbox::view::{self, Event, Ledger};
+use crate::outcome::{self, Counters, Verdict};
+use crate::route::Routes;
+use crate::shutdown::Caller;
+
+/// A handler, and where its events come from.
+pub(super) struct Stage<'a> {
+    pub(super) desk: &'a Desk,
+    pub(super) handler: &'a Arc<Handler>,
+    /// Of this handler alone.
+    pub(super) routes: &'a Routes,
+    /// Headers of a source that handlers must not see.
+    pub(super) private: &'a dyn Fn(&str) -> Vec<String>,
+}
+
+/// An attempt that is ready to run.
+pub(super) struct Rehearsal {
+    attempt: Attempt,
+    counters: Counters,
+    /// What the ledger has of this event and handler.
+    pub(super) ledger: Option<Ledger>,
+    folder: TempDir,
+}
+
+/// Ctrl-C: ends the running attempt, and keeps further ones from starting.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Interrupt {
+    was_asked: Arc<AtomicBool>,
+    current: Arc<Mutex<Option<Cancel>>>,
+}
+
+impl Stage<'_> {
+    /// Whether the handler takes an event by its configuration; without its body where that is gone.
+    pub(super) fn takes(&self, event: &Event) -> Result<bool, Failure> {
+        let body = match self.handler.takes.conditions.is_empty() {
+            true => None,
+            false => self.desk.read(|connection| view::body(connection, event.seq))?,
+        };
+        let matching = self.routes.matching(&event.source, &event.event_type, &body.unwrap_or_default());
+        Ok(!matching.is_empty())
+    }
+
+    /// `None` when the event's body is gone.
+    pub(super) fn prepare(&self, event: &Event) -> Result<Option<Rehearsal>, Failure> {
+        let detail = self.desk.read(|connection| view::detail(connection, event.seq))?;
+        let body = self.desk.read(|connection| view::body(connection, event.seq))?;
+        let (Some(detail), Some(body)) = (detail, body) else { return Ok(None) };
+        let Some(headers) = detail.headers else { return Ok(None) };
+        let ledger = detail.jobs.into_iter().find(|ledger| *ledger.job.handler == *self.handler.name);
+        let job = ledger.as_ref().map(|ledger| &ledger.job);
+        let small = |number: i64| u32::try_from(number).unwrap_or(0);
+        let pending = job.filter(|job| job.state == JobState::Pending);
+        let counters = pending.map(|job| Counters { failures: small(job.failures), deferrals: small(job.deferrals) });
+        let folder = tempfile::Builder::new().prefix("hookbox-run-").tempdir();
+        let folder =
+            folder.map_err(|error| Failure::failed(format!("no folder for the result file could be made: {error}")))?;
+        let attempt = Attempt {
+            handler: self.handler.clone(),
+            job_id: job.map_or(0, |job| job.id),
+            number: job.map_or(0, |job| small(job.attempt)) + 1,
+            replays: job.map_or(0, |job| small(job.replays)),
+            source: event.source.clone(),
+            event_id: event.event_id.clone(),
+            event_type: event.event_type.clone(),
+            received_at: event.received_at,
+            content_type: detail.content_type,
+            headers: headers.get().to_owned(),
+            private_headers: (self.private)(&event.source),
+            body,
+            results: folder.path().to_owned(),
+            purpose: Purpose::Rehearsal { is_shown: false },
+        };
+        Ok(Some(Rehearsal { attempt, counters: counters.unwrap_or_default(), ledger, folder }))
+    }
+}
+
+impl Rehearsal {
+    /// Runs it to its end; what it writes passes through where it is to be shown.
+    pub(super) fn run(mut self, interrupt: &Interrupt, is_shown: bool) -> Result<(Ended, Verdict), Failure> {
+        let failed = |error| Failure::failed(format!("hookbox has no file descriptor left: {error}"));
+        let cancel = Cancel::new().map_err(failed)?;
+        interrupt.watch(Some(&cancel));
+        self.attempt.purpose = Purpose::Rehearsal { is_shown };
+        let ended = handler::run(&self.attempt, &cancel);
+        interrupt.watch(None);
+        let (policy, now) = (&self.attempt.handler.policy, ended.finished_at);
+        let verdict = outcome::decide(&ended.exit, &ended.said, self.counters, policy, now, 0.0);
+        self.folder.close().unwrap_or_else(|error| log::debug!("the scratch folder stays: {error}"));
+        Ok((ended, verdict))
+    }
+}
+
+impl Interrupt {
+    /// From now on signals are heard here.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let (caller, calls) = Caller::new();
+        app::hear_signals(caller).map_err(|error| Failure::failed(format!("signals cannot be heard: {error}")))?;
+        let interrupt = Self::default();
+        let heard = interrupt.clone();
+        std::thread::spawn(move || {
+            while calls.recv().is_ok() {
+                heard.was_asked.store(true, Ordering::Release);
+                heard.each(|cancel| cancel.stop(Why::Shutdown));
+                // A second Ctrl-C is impatience.
+                calls.recv_timeout(KILL_GRACE).map(drop).unwrap_or_default();
+                heard.each(Cancel::kill);
+            }
+        });
+        Ok(interrupt)
+    }
+
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Acquire)
+    }
+
+    fn watch(&self, cancel: Option<&Cancel>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = cancel.cloned();
+        if self.was_asked() {
+            self.each(|cancel| cancel.stop(Why::Shutdown));
+        }
+    }
+
+    fn each(&self, tell: impl Fn(&Cancel)) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(tell);
+    }
+}
