@@ -1,6 +1,7 @@
 //! The one builder and what it needs: scripts as handlers, signed deliveries, a bare HTTP client, the inbox as it stands.
 
 pub mod delivery;
+pub mod endpoint;
 pub mod hookbox;
 pub mod inbox;
 pub mod operator;
