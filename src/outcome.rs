@@ -433,9 +433,9 @@ mod tests {
         assert_eq!(super::span(&Policy { attempts: 1, ..policy() }), Duration::ZERO);
     }
     /// The rows of `handlers/README.md` that say how an attempt ends: how, the ledger's word, what becomes of the job.
-    fn told() -> Vec<[&'static str; 3]> {
+    fn told(how: &str) -> Vec<[&'static str; 3]> {
         let page = include_str!("../handlers/README.md");
-        let table = page.split("| how it ends | ending |").nth(1).unwrap().lines().skip(2);
+        let table = page.split(&format!("| {how} | ending |")).nth(1).unwrap().lines().skip(2);
         let rows = table.take_while(|line| line.starts_with("| "));
         let cells = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
         cells.map(|cells| [cells[0], cells[1].trim_matches('`'), cells[2]]).collect()
@@ -461,7 +461,7 @@ mod tests {
             ("hookbox or the machine died", Ending::Lost),
             ("you skipped it", decided(Exit::Skipped, &silent)),
         ];
-        let told = told();
+        let told = told("how it ends");
         assert_eq!(told.len(), expected.len());
         for ([how, word, _], (start, ending)) in told.iter().zip(&expected) {
             assert!(how.starts_with(start), "{how}, not {start}");
@@ -475,5 +475,41 @@ mod tests {
             LOSS_PAUSE.as_secs(),
             2 * LOSS_PAUSE.as_secs()
         )));
+    }
+
+    #[test]
+    fn the_page_for_handlers_tells_what_workers_and_urls_can_do() {
+        let dead = Said { dead: Some("no such user".into()), ..Said::default() };
+        let later_please = Said { retry_after: Some(Duration::from_secs(300)), ..Said::default() };
+        let silent = Said::default();
+        let decided = |exit, said: &Said| decide(&exit, said, COUNTERS, &policy(), NOW, 0.0).ending;
+        let failed = || Exit::Failed("why".into());
+        let workers = [
+            ("`{\"id\":7,\"ok\":true}`", decided(Exit::Done, &silent)),
+            ("`{\"id\":7,\"error\":", decided(failed(), &silent)),
+            ("`{\"id\":7,\"retry_after\":", decided(failed(), &later_please)),
+            ("`{\"id\":7,\"dead\":", decided(failed(), &dead)),
+            ("anything else", decided(failed(), &silent)),
+            ("none: it exited", decided(Exit::Died { code: Some(0), signal: None, has_answered: true }, &silent)),
+            ("none within the time limit", decided(Exit::TimedOut, &silent)),
+            ("it ended before it had read the job", decided(Exit::NotExecutable(String::new()), &silent)),
+        ];
+        let urls = [
+            ("answers 200 to 299", decided(Exit::Answered(204), &silent)),
+            ("answers 410", decided(Exit::Answered(410), &silent)),
+            ("answers 429 or 503 with Retry-After", decided(Exit::Answered(503), &later_please)),
+            ("answers 429 or 503 without it", decided(Exit::Answered(429), &silent)),
+            ("answers 300 to 399", decided(Exit::Answered(301), &silent)),
+            ("answers anything else", decided(Exit::Answered(500), &later_please)),
+            ("cannot be reached", decided(failed(), &silent)),
+            ("has not answered within the time limit", decided(Exit::TimedOut, &silent)),
+        ];
+        for (told, expected) in [(told("answer"), workers), (told("what the URL does"), urls)] {
+            assert_eq!(told.len(), expected.len());
+            for ([how, word, _], (start, ending)) in told.iter().zip(&expected) {
+                assert!(how.starts_with(start), "{how}, not {start}");
+                assert_eq!(*word, ending.as_str(), "{how}");
+            }
+        }
     }
 }

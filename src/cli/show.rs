@@ -9,12 +9,13 @@ use super::failure::Failure;
 use super::list::Array;
 use super::terminal::{count, grouped, instant, relative, shown, shown_lines, span};
 use crate::clock::Millis;
+use crate::handler::{HEAD, KEPT};
 use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, Attempt, Detail, Job};
 use crate::request::stored_headers;
 
 /// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
-const HEAD_BYTES: usize = 4 * 1024;
+const HEAD_BYTES: usize = HEAD;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -127,7 +128,8 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     if let Some(note) = &attempt.note {
         writeln!(out, "    note: {}", shown(note))?;
     }
-    print_output(out, "stdout", attempt.stdout.as_deref(), attempt.stdout_bytes)?;
+    let stdout = if attempt.http_status.is_some() { "answer" } else { "stdout" };
+    print_output(out, stdout, attempt.stdout.as_deref(), attempt.stdout_bytes)?;
     print_output(out, "stderr", attempt.stderr.as_deref(), attempt.stderr_bytes)
 }
 
@@ -140,7 +142,9 @@ fn print_output(out: &mut impl Write, name: &str, kept: Option<&[u8]>, written: 
     match kept {
         None => writeln!(out, "      (no longer kept)"),
         Some(kept) if kept.len() < written => {
-            let (head, tail) = kept.split_at(HEAD_BYTES.min(kept.len()));
+            // Of a command's output head and tail are kept, of a URL's answer the beginning.
+            let head = if kept.len() > KEPT { kept.len() } else { HEAD_BYTES.min(kept.len()) };
+            let (head, tail) = kept.split_at(head);
             print_lines(out, head)?;
             writeln!(out, "      ({} bytes left out)", grouped(written - kept.len()))?;
             print_lines(out, tail)

@@ -201,6 +201,7 @@ impl Scheduler {
         for lane in self.lanes.iter_mut() {
             lane.running = self.running.values().filter(|running| running.handler.name == lane.handler.name).count();
         }
+        self.workers.kept().reload(&settings.handlers);
         self.settings = settings;
         self.may_claim = true;
     }

@@ -7,11 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::config;
-use crate::handler::{self, Attempt, Cancel, Ended, Purpose};
+use crate::handler::{self, Attempt, Cancel, Ended, Kept, Purpose};
 use crate::inbox::{Claimed, Inbox, JobRef};
 
 use super::ending;
@@ -36,6 +37,7 @@ pub(super) struct Done {
 pub(super) struct Workers {
     inbox: Arc<Inbox>,
     results: PathBuf,
+    kept: Arc<Kept>,
     tasks: Sender<Task>,
     queue: Receiver<Task>,
     done: Sender<Done>,
@@ -47,7 +49,8 @@ impl Workers {
     pub(super) fn new(inbox: Arc<Inbox>, results: PathBuf) -> (Self, Receiver<Done>) {
         let (tasks, queue) = crossbeam_channel::unbounded();
         let (done, endings) = crossbeam_channel::unbounded();
-        (Self { inbox, results, tasks, queue, done, threads: Vec::new() }, endings)
+        let kept = Arc::new(Kept::new(results.clone(), Purpose::Job));
+        (Self { inbox, results, kept, tasks, queue, done, threads: Vec::new() }, endings)
     }
 
     /// Gives a task to a thread; `busy` counts those that have one.
@@ -63,23 +66,30 @@ impl Workers {
         }
     }
 
-    /// Lets the threads end once they are idle, and waits for them.
-    pub(super) fn join(self) {
+    /// What is kept between attempts.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Lets the threads end once they are idle, and waits for them, and for what was kept: that is asked to end at the
+    /// one time, and made to at the other.
+    pub(super) fn join(self, asked_at: Instant, killed_at: Instant) {
         drop(self.tasks);
         for thread in self.threads {
             if thread.join().is_err() {
                 log::error!("a worker thread ended in a panic");
             }
         }
+        self.kept.join(asked_at, killed_at);
     }
 
     fn start_thread(&mut self) {
-        let (inbox, results) = (self.inbox.clone(), self.results.clone());
+        let (inbox, results, kept) = (self.inbox.clone(), self.results.clone(), self.kept.clone());
         let (queue, done) = (self.queue.clone(), self.done.clone());
         let work = move || {
             for task in queue {
                 let job = task.claimed.job;
-                let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone())));
+                let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone(), &kept)));
                 let ended = ended
                     .unwrap_or_else(|_| ending::never_started("hookbox failed to run it; its log says more".into()));
                 if done.send(Done { job, ended }).is_err() {
@@ -100,7 +110,7 @@ impl Workers {
     }
 }
 
-fn attempt(inbox: &Inbox, task: Task, results: PathBuf) -> Ended {
+fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &Kept) -> Ended {
     let Task { claimed, handler, private_headers, cancel } = task;
     let payload = match inbox.payload(claimed.event_seq) {
         Ok(Some(payload)) => payload,
@@ -123,5 +133,5 @@ fn attempt(inbox: &Inbox, task: Task, results: PathBuf) -> Ended {
         results,
         purpose: Purpose::Job,
     };
-    handler::run(&attempt, &cancel)
+    handler::run(&attempt, kept, &cancel)
 }

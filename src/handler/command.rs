@@ -43,11 +43,11 @@ pub(super) struct Process<'a> {
     pub(super) stderr: OwnedFd,
 }
 
-/// Starts the handler's command on a body.
+/// Starts the handler's command with what it is to read.
 pub(super) fn spawn<'a>(
     handler: &config::Handler,
     environment: &Environment,
-    body: &'a [u8],
+    mut input: Input<'a>,
 ) -> Result<Process<'a>, Exit> {
     let value = |wanted| environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_os_str());
     let name = handler.command.first().map_or("", String::as_str);
@@ -58,7 +58,7 @@ pub(super) fn spawn<'a>(
     let (stdin, write_end) = pipe(End::Write).map_err(starved)?;
     let (stdout, child_stdout) = pipe(End::Read).map_err(starved)?;
     let (stderr, child_stderr) = pipe(End::Read).map_err(starved)?;
-    let mut input = Input { pipe: Some(write_end), left: body };
+    input.pipe = Some(write_end);
     // What the pipe can hold is there before the process is: most bodies need no further attention.
     input.feed();
 
@@ -176,14 +176,30 @@ fn pipe(ours: End) -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((read_end, write_end))
 }
 
-/// The body on its way into stdin.
+/// What is on its way into stdin.
 #[derive(Debug)]
 pub(super) struct Input<'a> {
     pipe: Option<OwnedFd>,
     left: &'a [u8],
+    stays_open: bool,
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    /// All there is to read: stdin ends behind it.
+    pub(super) fn whole(body: &'a [u8]) -> Self {
+        Self { pipe: None, left: body, stays_open: false }
+    }
+
+    /// The beginning of what there is to read; [`Input::take_pipe`] is for the rest.
+    pub(super) fn beginning(left: &'a [u8]) -> Self {
+        Self { pipe: None, left, stays_open: true }
+    }
+
+    /// The write end, which is no longer this one's to close.
+    pub(super) fn take_pipe(&mut self) -> Option<OwnedFd> {
+        self.pipe.take()
+    }
+
     /// The write end, until everything is written or nobody reads any more.
     pub(super) fn pipe(&self) -> Option<&OwnedFd> {
         self.pipe.as_ref()
@@ -197,6 +213,9 @@ impl Input<'_> {
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return,
                 Err(_) => self.left = &[],
+            }
+            if self.left.is_empty() && self.stays_open {
+                return;
             }
             if self.left.is_empty() {
                 self.pipe = None;

@@ -12,7 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Attempt, Purpose, idempotency_key};
-use crate::config::Identity;
+use crate::config::{Handler, Identity};
 
 /// Handed through from hookbox's own environment, where set.
 pub(super) const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -54,9 +54,37 @@ pub(super) type Environment = Vec<(String, OsString)>;
 
 /// The whole environment of one attempt. `own` looks up a variable of hookbox's own.
 pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
-    let mut environment = Environment::with_capacity(INHERITED.len() + TOLD.len() + attempt.handler.env.len());
-    let named = attempt.handler.env.iter().map(String::as_str).filter(|name| !is_listed(name));
-    let identity = attempt.handler.containment.identity.as_ref();
+    let mut environment = handed_through(&attempt.handler, own);
+    for name in TOLD {
+        environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
+    }
+    environment.extend(dry_run(attempt.purpose));
+    environment
+}
+
+/// The environment of a worker, which learns of events from stdin. `mark` tells its processes from others; it is no
+/// file, since workers say all in their answers.
+pub(super) fn of_worker(
+    handler: &Handler,
+    purpose: Purpose,
+    mark: &Path,
+    own: &dyn Fn(&str) -> Option<OsString>,
+) -> Environment {
+    let mut environment = handed_through(handler, own);
+    environment.push(("HOOKBOX_HANDLER".to_owned(), without_nul(handler.name.to_string().into())));
+    environment.push(("HOOKBOX_RESULT".to_owned(), without_nul(mark.into())));
+    environment.extend(dry_run(purpose));
+    environment
+}
+
+fn dry_run(purpose: Purpose) -> Option<(String, OsString)> {
+    (purpose != Purpose::Job).then(|| (DRY_RUN.to_owned(), "1".into()))
+}
+
+fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
+    let mut environment = Environment::with_capacity(INHERITED.len() + TOLD.len() + handler.env.len());
+    let named = handler.env.iter().map(String::as_str).filter(|name| !is_listed(name));
+    let identity = handler.containment.identity.as_ref();
     for name in INHERITED.into_iter().chain(named).filter(|name| identity.is_none() || !OF_USER.contains(name)) {
         let default = || (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
         if let Some(value) = own(name).or_else(default) {
@@ -64,12 +92,6 @@ pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<
         }
     }
     environment.extend(identity.into_iter().flat_map(of_user));
-    for name in TOLD {
-        environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
-    }
-    if attempt.purpose != Purpose::Job {
-        environment.push((DRY_RUN.to_owned(), "1".into()));
-    }
     environment
 }
 

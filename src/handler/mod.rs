@@ -1,4 +1,5 @@
-//! One attempt: the configured command runs on one event, and what came of it goes out as [`Ended`].
+//! One attempt: the configured command runs on one event, a worker gets it, or a URL is asked; what came of it goes out
+//! as [`Ended`].
 //!
 //! Promises: the worker thread is free within the time limit and [`KILL_GRACE`], whatever the process does; all that it
 //! started is gone by then after a stop by hookbox; memory does not grow with its output; no zombie is left.
@@ -8,8 +9,10 @@ mod cancel;
 mod command;
 mod environment;
 mod ground;
+mod http;
 mod idempotency;
 mod inheritance;
+mod kept;
 mod launcher;
 mod leftovers;
 mod orphans;
@@ -22,12 +25,13 @@ mod stream;
 mod tell;
 mod tree;
 mod watch;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::Process;
+use command::{Input, Process};
 use result::ResultFile;
 use rustix::process::Signal;
 use watch::{Listening, Watched};
@@ -36,6 +40,7 @@ pub use cancel::{Cancel, Why};
 pub use environment::visible_headers;
 pub use idempotency::idempotency_key;
 pub use inheritance::keep_descriptor_limit;
+pub use kept::Kept;
 pub use launcher::launch;
 pub use leftovers::end_leftovers;
 pub use orphans::Orphans;
@@ -44,7 +49,7 @@ pub use result::remove_results;
 pub use tell::{Told, tell};
 
 use crate::clock::Millis;
-use crate::config::{self, Limits};
+use crate::config::{self, Limits, Mode};
 use crate::outcome::{Exit, Said};
 use crate::response::Response;
 
@@ -146,21 +151,46 @@ pub struct Captured {
 
 /// Runs the handler on one event and waits for its end. Blocks; meant for a worker thread.
 #[must_use]
-pub fn run(attempt: &Attempt, cancel: &Cancel) -> Ended {
+pub fn run(attempt: &Attempt, kept: &Kept, cancel: &Cancel) -> Ended {
     let started_at = Millis::now();
-    if attempt.handler.mode != config::Mode::Command {
-        let why = format!("mode {} is not there yet", attempt.handler.mode.as_str());
-        return Ended::without_process(Exit::NotExecutable(why));
-    }
-    let mut ended = match start(attempt, cancel) {
-        Ok((process, result)) => finish(attempt, process, result, cancel),
-        Err(exit) => Ended::without_process(exit),
+    let run = match &attempt.handler.mode {
+        _ if cancel.why().is_some() => Run::without_output(cancel.why().map_or(Exit::Stopped, Why::exit)),
+        Mode::Command => run_command(attempt, cancel),
+        Mode::Worker { .. } => worker::run(&kept.pool(&attempt.handler), attempt, cancel),
+        Mode::Http(http) => http::run(&kept.clients(&attempt.handler), attempt, http, cancel),
     };
-    (ended.started_at, ended.finished_at) = (started_at, Millis::now());
-    ended
+    let Run { exit, said, response, notes, stdout, stderr } = run;
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    Ended { exit, said, response, note, stdout, stderr, started_at, finished_at: Millis::now() }
 }
 
-fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &Cancel) -> Ended {
+/// What came of an attempt, in whichever mode.
+#[derive(Debug)]
+struct Run {
+    exit: Exit,
+    said: Said,
+    response: Option<Response>,
+    /// For the ledger: the handler's own words first.
+    notes: Vec<String>,
+    stdout: Captured,
+    stderr: Captured,
+}
+
+impl Run {
+    fn without_output(exit: Exit) -> Self {
+        let [stdout, stderr] = [Captured::default(), Captured::default()];
+        Self { exit, said: Said::default(), response: None, notes: Vec::new(), stdout, stderr }
+    }
+}
+
+fn run_command(attempt: &Attempt, cancel: &Cancel) -> Run {
+    match start(attempt) {
+        Ok((process, result)) => finish(attempt, process, result, cancel),
+        Err(exit) => Run::without_output(exit),
+    }
+}
+
+fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &Cancel) -> Run {
     let handler = &attempt.handler;
     let listening = Listening {
         whole: handler.respond.is_some(),
@@ -179,15 +209,12 @@ fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &
         }
         _ => None,
     };
-    let note = note(attempt, &watched, &said, troubles);
+    let notes = notes(attempt, &watched, &said, troubles);
     let Watched { exit, stdout, stderr, .. } = watched;
-    Ended { response, note, stdout, stderr, said, ..Ended::without_process(exit) }
+    Run { exit, said, response, notes, stdout, stderr }
 }
 
-fn start<'a>(attempt: &'a Attempt, cancel: &Cancel) -> Result<(Process<'a>, ResultFile), Exit> {
-    if let Some(why) = cancel.why() {
-        return Err(why.exit());
-    }
+fn start(attempt: &Attempt) -> Result<(Process<'_>, ResultFile), Exit> {
     let job = (attempt.job_id, attempt.number);
     let identity = attempt.handler.containment.identity.as_ref();
     let result = ResultFile::new(&attempt.results, job, identity).map_err(|error| {
@@ -195,20 +222,18 @@ fn start<'a>(attempt: &'a Attempt, cancel: &Cancel) -> Result<(Process<'a>, Resu
     })?;
     let environment = environment::of(attempt, result.path(), &|name| std::env::var_os(name));
     let before = record::ticks();
-    let process = command::spawn(&attempt.handler, &environment, &attempt.body)?;
+    let process = command::spawn(&attempt.handler, &environment, Input::whole(&attempt.body))?;
     record::note(&attempt.results, job, process.pid, before);
     Ok((process, result))
 }
 
-/// For the ledger: the handler's own words first.
-fn note(attempt: &Attempt, watched: &Watched, said: &Said, troubles: Vec<String>) -> Option<String> {
+fn notes(attempt: &Attempt, watched: &Watched, said: &Said, troubles: Vec<String>) -> Vec<String> {
     let counts = matches!(watched.exit, Exit::Status(status) if status != 0);
     let ignored = (said.retry_after.is_some() && !counts)
         .then(|| "result file: `retry_after` counts only with an exit status other than 0; ignored".to_owned());
     let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
     let own = watched.note.clone().into_iter().chain(limit);
-    let notes: Vec<String> = said.note.iter().cloned().chain(own).chain(troubles).chain(ignored).collect();
-    (!notes.is_empty()).then(|| notes.join("; "))
+    said.note.iter().cloned().chain(own).chain(troubles).chain(ignored).collect()
 }
 
 /// What a signal says about the limits that the handler is held to.

@@ -38,6 +38,12 @@ impl Capture {
         }
     }
 
+    /// As if it had all been pushed.
+    pub(super) fn absorb(&mut self, later: &Captured) {
+        self.push(&later.kept);
+        self.total += later.total - later.kept.len() as u64;
+    }
+
     pub(super) fn finish(mut self) -> Captured {
         if let Some(tail) = self.kept.get_mut(HEAD..) {
             tail.rotate_left(self.oldest);
@@ -76,6 +82,19 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn what_is_absorbed_is_as_if_it_had_been_pushed(lengths in proptest::collection::vec(0_usize..40_000, 2)) {
+            let written = pattern(lengths.iter().sum());
+            let (first, second) = written.split_at(lengths[0]);
+            let [mut whole, mut later] = [Capture::default(), Capture::default()];
+            whole.push(first);
+            later.push(second);
+            whole.absorb(&later.finish());
+            let captured = whole.finish();
+            proptest::prop_assert_eq!(captured.total, written.len() as u64);
+            proptest::prop_assert!(captured.kept == expected(&written));
+        }
+
         #[test]
         fn head_and_tail_are_exact_for_any_steps(steps in proptest::collection::vec(0_usize..20_000, 0..12)) {
             let written = pattern(steps.iter().sum());

@@ -179,7 +179,7 @@ fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> Said {
 }
 
 /// `"5m"`, or seconds as HTTP's Retry-After has them.
-fn duration(value: &Value) -> Option<Duration> {
+pub(super) fn duration(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::String(text) => match humantime::parse_duration(text.trim()) {
             Ok(span) => return Some(span),
@@ -191,7 +191,7 @@ fn duration(value: &Value) -> Option<Duration> {
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-fn shortened(words: &str) -> String {
+pub(super) fn shortened(words: &str) -> String {
     let words = words.trim();
     words[..words.floor_char_boundary(MAX_WORDS_BYTES)].to_owned()
 }

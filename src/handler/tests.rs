@@ -57,7 +57,7 @@ impl Try {
     }
 
     fn run_with(&self, cancel: &Cancel) -> Ended {
-        let ended = run(&self.attempt, cancel);
+        let ended = run(&self.attempt, &Kept::new(self.attempt.results.clone(), Purpose::Job), cancel);
         let left = fs::read_dir(&self.attempt.results).unwrap().map(|file| file.unwrap().file_name());
         let left: Vec<_> = left.filter(|name| !record::is_record(&name.to_string_lossy())).collect();
         assert!(left.is_empty(), "left behind: {left:?}");

@@ -238,13 +238,13 @@ fn exit_of(status: WaitStatus) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handler::command::spawn;
+    use crate::handler::command::{Input, spawn};
     use crate::handler::tests::attempt;
 
     /// As on a system that has no pidfd to give.
     fn watched(script: &str, body: &[u8], limit: Duration) -> Watched {
         let tried = attempt(&["/bin/sh", "-c", script]);
-        let mut process = spawn(&tried.handler, &Vec::new(), body).unwrap();
+        let mut process = spawn(&tried.handler, &Vec::new(), Input::whole(body)).unwrap();
         process.pidfd = None;
         watch(process, limit, &Cancel::new().unwrap(), Listening::default())
     }

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ use super::super::failure::Failure;
 use crate::app;
 use crate::config::Handler;
 use crate::event::JobState;
-use crate::handler::{self, Attempt, Cancel, Ended, KILL_GRACE, Purpose, Why};
+use crate::handler::{self, Attempt, Cancel, Ended, KILL_GRACE, Kept, Purpose, Why};
 use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, Event, Ledger};
 use crate::outcome::{self, Counters, Verdict};
@@ -97,7 +98,11 @@ impl Rehearsal {
         let cancel = Cancel::new().map_err(failed)?;
         interrupt.watch(Some(&cancel));
         self.attempt.purpose = Purpose::Rehearsal { is_shown };
-        let ended = handler::run(&self.attempt, &cancel);
+        let kept = Kept::new(self.attempt.results.clone(), self.attempt.purpose);
+        let ended = handler::run(&self.attempt, &kept, &cancel);
+        kept.close();
+        let now = Instant::now();
+        kept.join(now + KILL_GRACE, now + KILL_GRACE * 2);
         interrupt.watch(None);
         let (policy, now) = (&self.attempt.handler.policy, ended.finished_at);
         let verdict = outcome::decide(&ended.exit, &ended.said, self.counters, policy, now, 0.0);

@@ -21,6 +21,7 @@ impl Scheduler {
     pub(super) fn stop(mut self) {
         let grace = self.settings.dispatch.shutdown_grace;
         let began = Instant::now();
+        self.workers.kept().close();
         self.wait_until(began + grace.mul_f64(ASKED_AFTER));
         for running in self.running.values() {
             running.cancel.stop(Why::Shutdown);
@@ -39,7 +40,7 @@ impl Scheduler {
             log::error!("the endings of {unknown} attempts could not be written; they count as lost at the next start");
             return;
         }
-        self.workers.join();
+        self.workers.join(began + grace.mul_f64(ASKED_AFTER), began + grace);
         if let Err(error) = handler::remove_results(&self.settings.results) {
             log::debug!("{} could not be removed: {error}", self.settings.results.display());
         }

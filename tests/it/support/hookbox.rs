@@ -11,6 +11,9 @@ use super::delivery::{PROVIDERS, secret_of};
 use super::running::{Done, Running, finish};
 use super::script::Script;
 
+/// Five attempts within moments.
+const QUICK_RETRY: &str = r#"retry = { attempts = 5, initial = "10ms", max = "50ms", jitter = 0.0 }"#;
+
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_hookbox");
 
@@ -96,6 +99,13 @@ impl Hookbox {
     pub fn handler_with(mut self, name: &str, lines: &str, script: Script) -> Self {
         self.handlers.push((name.to_owned(), handler_lines(name, lines)));
         install(self.folder.path(), name, &script);
+        self
+    }
+
+    /// A handler without a script: all of its lines.
+    pub fn handler_section(mut self, name: &str, lines: &str) -> Self {
+        let retry = if lines.contains("retry") { "" } else { QUICK_RETRY };
+        self.handlers.push((name.to_owned(), format!("{lines}\n{retry}")));
         self
     }
 
@@ -230,7 +240,7 @@ event_type = ["header:X-Type"]"#
 pub fn handler_lines(name: &str, lines: &str) -> String {
     let mut text = format!("command = [\"handlers/{name}\"]\n{lines}");
     if !lines.contains("retry") {
-        text.push_str("\nretry = { attempts = 5, initial = \"10ms\", max = \"50ms\", jitter = 0.0 }");
+        text.push_str(&format!("\n{QUICK_RETRY}"));
     }
     text
 }

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod delivery;
+pub mod endpoint;
 pub mod hookbox;
 pub mod inbox;
 pub mod operator;
