@@ -41,6 +41,14 @@ impl Written {
 }
 
 impl Command {
+    /// Whether somebody is told something that must then be on the disk.
+    pub(super) fn is_relied_on(&self) -> bool {
+        match self {
+            Self::Turn(turn, _) => turn.is_relied_on(),
+            Self::Accept(_) | Self::Learn(_) | Self::Rekey(..) | Self::Durability(_) => true,
+        }
+    }
+
     /// Roughly what it adds to the transaction.
     pub(super) fn bytes(&self) -> usize {
         match self {

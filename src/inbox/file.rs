@@ -226,13 +226,6 @@ pub(super) fn set_durability(connection: &Connection, durability: Durability) ->
     })
 }
 
-/// The same while it is served.
-pub(super) fn change_durability(connection: &Connection, durability: Durability) {
-    if let Err(error) = set_durability(connection, durability) {
-        log::error!("inbox.durability could not be changed: {error}");
-    }
-}
-
 fn upgrade(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if found == 0 {

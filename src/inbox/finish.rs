@@ -14,11 +14,9 @@ use crate::outcome::Outcome;
 impl Finished {
     /// Whether the job was still this attempt's. The ledger's row is completed either way.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let is_ours = move_job(connection, self.job, &self.outcome, self.finished_at)?;
+        let survives = proves_that_hookbox_survives(self.ending);
+        let is_ours = move_job(connection, self.job, &self.outcome, self.finished_at, survives)?;
         let ending = if is_ours { self.ending } else { Ending::Skipped };
-        if is_ours && proves_that_hookbox_survives(ending) {
-            connection.prepare_cached("UPDATE jobs SET lost = 0 WHERE id = ?1 AND lost > 0")?.execute([self.job.id])?;
-        }
         connection
             .prepare_cached(
                 "UPDATE attempts SET started_at = ?3, finished_at = ?4, ending = ?5, exit_code = ?6, signal = ?7,
@@ -70,8 +68,14 @@ fn proves_that_hookbox_survives(ending: Ending) -> bool {
     }
 }
 
-/// Moves a running job on. `false`: it was no longer this attempt's, and nothing changed.
-pub(super) fn move_job(connection: &Connection, job: JobRef, outcome: &Outcome, now: Millis) -> rusqlite::Result<bool> {
+/// Moves a running job on; where hookbox `survives` its attempts, losses are forgotten. `false`: it was no longer this attempt's, and nothing changed.
+pub(super) fn move_job(
+    connection: &Connection,
+    job: JobRef,
+    outcome: &Outcome,
+    now: Millis,
+    survives: bool,
+) -> rusqlite::Result<bool> {
     let (state, reason, run_at, counters) = match outcome {
         Outcome::Succeeded => ("succeeded", None, None, None),
         Outcome::Again { at, counters, reason } => ("pending", Some(reason), Some(at.0), Some(counters)),
@@ -82,7 +86,8 @@ pub(super) fn move_job(connection: &Connection, job: JobRef, outcome: &Outcome, 
     let changed = connection
         .prepare_cached(
             "UPDATE jobs SET state = ?3, reason = ?4, run_at = coalesce(?5, run_at), finished_at = ?6,
-                    held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END, failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals)
+                    held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END, failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals),
+                    lost = iif(?9, 0, lost)
              WHERE id = ?1 AND state = 'running' AND attempt = ?2",
         )?
         .execute((
@@ -94,6 +99,7 @@ pub(super) fn move_job(connection: &Connection, job: JobRef, outcome: &Outcome, 
             finished_at,
             counters.map(|counters| counters.failures),
             counters.map(|counters| counters.deferrals),
+            survives,
         ))?;
     Ok(changed == 1)
 }

@@ -31,6 +31,7 @@ mod rekey;
 mod ring;
 mod sequence;
 mod shared;
+mod sync;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<V
     for &(id, attempt, losses, counters) in &running {
         transaction.execute("UPDATE jobs SET lost = ?2 WHERE id = ?1", (id, losses))?;
         let job = JobRef { id, attempt };
-        move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now)?;
+        move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now, false)?;
     }
     // By the ledger and not by `running`: a job that a person skipped meanwhile has an open attempt too.
     let lost = transaction

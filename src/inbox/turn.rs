@@ -187,6 +187,11 @@ impl Turn {
         Ok(turned)
     }
 
+    /// Whether a provider is told what a handler said.
+    pub(super) fn is_relied_on(&self) -> bool {
+        self.finished.iter().any(|finished| finished.spoken.is_some())
+    }
+
     /// How many more jobs are pending after it than before.
     pub(super) fn change_in_pending(&self, turned: &Turned) -> i64 {
         let again = self.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();

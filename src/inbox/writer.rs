@@ -5,6 +5,8 @@
 //! same however many it answers. A batch that fails for one command's sake is taken apart. A failed sync is never tried
 //! again: what it left on the disk is unknown, so hookbox ends (for want of space it only refuses).
 
+mod idle;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,11 +16,12 @@ use rusqlite::Connection;
 
 use super::accept::Delivery;
 use super::command::{Command, Gathering, Written, refuse_all, reply};
+use super::sync::Syncing;
 use super::tally::Counts;
 use super::turn::Turned;
 use super::upkeep::Upkeep;
 use super::watch::Watch;
-use super::{NotStored, Shared, file, verdict};
+use super::{NotStored, Shared, verdict};
 use crate::clock::Millis;
 use crate::shutdown::{Call, Caller};
 
@@ -41,6 +44,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     watch: Watch,
     upkeep: Upkeep,
+    syncing: Syncing,
     caller: Caller,
     next_tick: Instant,
     /// Commands in the last commit, and how long it took.
@@ -57,11 +61,13 @@ impl Writer {
     ) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let watch = Watch::new(&connection, shared.clone(), wake)?;
+        let syncing = Syncing::new(shared.with_settings(|settings| settings.durability));
         Ok(Self {
             connection,
             shared,
             watch,
             upkeep: Upkeep::new(),
+            syncing,
             caller,
             next_tick: Instant::now(),
             last_batch: 0,
@@ -72,7 +78,9 @@ impl Writer {
     /// Until every sender is gone.
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
         loop {
-            match queue.recv_deadline(self.next_tick.min(self.upkeep.next_at())) {
+            match queue.recv_deadline(self.next_at()) {
+                // Alone, since others would have it synced.
+                Ok(first) if !first.is_relied_on() => self.write(Some(first), &mut |_| None),
                 Ok(first) => {
                     let mut gathering =
                         Gathering { queue, expected: self.last_batch, patience: self.last_commit / 8, until: None };
@@ -84,9 +92,17 @@ impl Writer {
             if Instant::now() >= self.next_tick {
                 self.tick();
             }
+            if self.syncing.due_at().is_some_and(|at| Instant::now() >= at) {
+                self.write(None, &mut |_| None);
+            }
             self.keep_up(!queue.is_empty());
         }
         self.finish();
+    }
+
+    fn next_at(&self) -> Instant {
+        let next = self.next_tick.min(self.upkeep.next_at());
+        self.syncing.due_at().map_or(next, |at| at.min(next))
     }
 
     /// Writes the first command and those that `next` gives meanwhile, and tells each what became of it.
@@ -118,8 +134,9 @@ impl Writer {
         let refused = self.shared.ring.take();
         let mut counts = Counts::default();
         counts.refusals(&refused.counted, Millis::now());
+        let is_relied_on = first.as_ref().is_none_or(Command::is_relied_on);
         batch.extend(first);
-        let begun = self.begin();
+        let begun = self.syncing.prepare(&self.connection, is_relied_on).and_then(|()| self.begin());
         if begun.is_err() {
             // The others that wait would have to wait as long again, one by one.
             batch.extend(std::iter::from_fn(|| next(usize::MAX)).take(MAX_BATCH));
@@ -135,11 +152,17 @@ impl Writer {
             }
             refused.write(&self.connection)?;
             counts.write(&self.connection)?;
+            if batch.is_empty() {
+                self.syncing.touch(&self.connection, Millis::now().0)?;
+            }
             let began = Instant::now();
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             let took = began.elapsed();
+            self.syncing.committed(&self.connection, began);
             self.shared.metrics.committed(took, written.iter().map(Written::events).sum());
-            (self.last_batch, self.last_commit) = (written.len(), took.min(LONGEST_COMMIT));
+            if is_relied_on {
+                (self.last_batch, self.last_commit) = (written.len(), took.min(LONGEST_COMMIT));
+            }
             Ok(written)
         });
         if result.is_err() {
@@ -202,7 +225,7 @@ impl Writer {
                     reply(&answer, Ok(turned));
                 }
                 (Command::Learn(lesson), Written::Learned(learned)) => lesson.answer(learned, &self.shared.lessons),
-                (Command::Durability(durability), _) => file::change_durability(&self.connection, durability),
+                (Command::Durability(durability), _) => self.syncing.set_durability(durability),
                 (Command::Rekey(_, answer), Written::Rekeyed(next)) => reply(&answer, Ok(next)),
                 (Command::Accept(_) | Command::Learn(_) | Command::Turn(..) | Command::Rekey(..), _) => {
                     log::error!("a command was answered as another")
@@ -236,52 +259,5 @@ impl Writer {
             _ => {}
         }
         why
-    }
-
-    /// One step of the upkeep, if it is time.
-    fn keep_up(&mut self, is_busy: bool) {
-        if !self.upkeep.is_due(Instant::now(), is_busy) || self.is_over() {
-            return;
-        }
-        let keep = self.shared.with_settings(|settings| settings.keep);
-        if let Err(error) = self.upkeep.step(&self.connection, &keep) {
-            self.roll_back();
-            let why = self.judge(&error);
-            log::warn!("what is too old could not be forgotten: {why} ({error})");
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.shared.closing.load(Ordering::Relaxed) || self.shared.failed.load(Ordering::Relaxed)
-    }
-
-    fn tick(&mut self) {
-        self.next_tick = Instant::now() + TICK;
-        if self.shared.closing.load(Ordering::Relaxed)
-            && let Err(error) = self.connection.busy_timeout(BUSY_TIMEOUT_AT_THE_END)
-        {
-            log::debug!("the busy timeout could not be shortened: {error}");
-        }
-        self.watch.look(&self.connection);
-        if !self.shared.ring.is_empty() {
-            self.write(None, &mut |_| None);
-        }
-    }
-
-    /// The last counts, then a checkpoint, so that the file alone holds everything.
-    fn finish(mut self) {
-        if self.shared.failed.load(Ordering::Relaxed) {
-            // A checkpoint, and SQLite's own when it closes, would try the failed sync again. The next start recovers.
-            return std::mem::forget(self.connection);
-        }
-        if !self.shared.ring.is_empty() {
-            self.write(None, &mut |_| None);
-        }
-        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
-            log::warn!("the write-ahead log could not be folded in: {error}");
-        }
-        if let Err((_, error)) = self.connection.close() {
-            log::warn!("the inbox could not be closed: {error}");
-        }
     }
 }
