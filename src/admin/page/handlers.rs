@@ -172,6 +172,9 @@ fn settings(handler: &Handler) -> Markup {
             }
         }
         dt { "Takes" } dd { (takes(handler)) }
+        @if let Some(patience) = handler.respond {
+            dt { "Answers" } dd { "the provider in its own words, within " (configured(patience)) }
+        }
         dt { "At once" } dd { (count(handler.concurrency, "attempt")) ", each at most " (configured(handler.timeout)) }
         dt { "Retries" }
         dd { (policy.attempts) " attempts over " (span(outcome::span(policy))) ", with pauses from " (configured(policy.initial)) " to " (configured(policy.max)) ", then dead" }
