@@ -157,10 +157,7 @@ fn next_piece(json: &str) -> (&str, &'static str, &str) {
             split(at, if json[at..].starts_with(':') { "json-name" } else { "json-text" })
         }
         Some(letter) if is_plain(letter) => split(json.find(|letter| !is_plain(letter)).unwrap_or(json.len()), ""),
-        _ => split(
-            json.find(|letter: char| matches!(letter, ',' | '\n' | '}' | ']')).unwrap_or(json.len()),
-            "json-other",
-        ),
+        _ => split(json.find([',', '\n', '}', ']']).unwrap_or(json.len()), "json-other"),
     }
 }
 
