@@ -12,6 +12,8 @@ use maud::{Markup, html};
 const SHORT: usize = 64 << 10;
 /// Shown at most.
 const LONG: usize = 2 << 20;
+/// Longer JSON is shown in one colour: a piece of markup for each word of it would be too much.
+const COLOURED: usize = 256 << 10;
 
 /// How many bytes are wanted.
 pub(super) fn limit(asked: &Asked) -> usize {
@@ -38,7 +40,8 @@ pub(super) fn section(detail: &Detail, start: Option<&(Vec<u8>, usize)>, asked: 
 fn text(start: &[u8], length: usize, seq: i64, asked: &Asked) -> Markup {
     let is_whole = start.len() == length;
     let whole_json = if is_whole { pretty(start) } else { None };
-    let kind = if whole_json.is_some() { "JSON, laid out" } else { "as it is" };
+    let is_json = whole_json.is_some();
+    let kind = if is_json { "JSON, laid out" } else { "as it is" };
     let text = whole_json.or_else(|| plain(start, is_whole));
     let bytes = i64::try_from(length).unwrap_or(i64::MAX);
     html! {
@@ -46,7 +49,9 @@ fn text(start: &[u8], length: usize, seq: i64, asked: &Asked) -> Markup {
             None => p.empty { "These " (size(bytes)) " are not text." },
             Some(text) => {
                 p.visually-hidden { (kind) }
-                pre.body tabindex="0" aria-label={ "Body, " (kind) } { code { (shown_lines(&text)) } }
+                pre.body tabindex="0" aria-label={ "Body, " (kind) } {
+                    code { @if is_json && text.len() <= COLOURED { (coloured(&text)) } @else { (shown_lines(&text)) } }
+                }
                 @if !is_whole {
                     p.reach {
                         "The first " (size(i64::try_from(start.len()).unwrap_or(i64::MAX))) " of " (size(bytes)) ". "
@@ -121,6 +126,41 @@ fn new_line(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth.min(DEEPEST)));
 }
 
+/// Laid out JSON with its names, texts and numbers told apart.
+fn coloured(json: &str) -> Markup {
+    let mut rest = json;
+    html! {
+        @while !rest.is_empty() {
+            @let (piece, class, after) = next_piece(rest);
+            @if class.is_empty() { (shown_lines(piece)) } @else { span class=(class) { (shown_lines(piece)) } }
+            ({ rest = after; "" })
+        }
+    }
+}
+
+/// The next word of JSON, what it is, and what follows.
+fn next_piece(json: &str) -> (&str, &'static str, &str) {
+    let split = |at: usize, class: &'static str| {
+        let (piece, after) = json.split_at(at);
+        (piece, class, after)
+    };
+    let is_plain = |letter: char| !matches!(letter, '"' | '-' | '0'..='9' | 'a'..='z');
+    match json.chars().next() {
+        Some('"') => {
+            let mut escaped = false;
+            let end = json.char_indices().skip(1).find(|(_, letter)| {
+                let ends = *letter == '"' && !escaped;
+                escaped = *letter == '\\' && !escaped;
+                ends
+            });
+            let at = end.map_or(json.len(), |(at, _)| at + 1);
+            split(at, if json[at..].starts_with(':') { "json-name" } else { "json-text" })
+        }
+        Some(letter) if is_plain(letter) => split(json.find(|letter| !is_plain(letter)).unwrap_or(json.len()), ""),
+        _ => split(json.find([',', '\n', '}', ']']).unwrap_or(json.len()), "json-other"),
+    }
+}
+
 /// Text, if it is; the cut may have gone through its last character.
 fn plain(bytes: &[u8], is_whole: bool) -> Option<String> {
     match std::str::from_utf8(bytes) {
@@ -145,6 +185,20 @@ mod tests {
         assert_eq!(pretty(b"12"), None);
         let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
         assert!(pretty(deep.as_bytes()).unwrap().len() < 100 * 200);
+    }
+
+    #[test]
+    fn colours_change_no_letter_of_it() {
+        let json = pretty(br#"{"a\"b":"c: \"<d>\\","n":[-1.5e3,true,null,{}],"e":""}"#).unwrap();
+        let page = coloured(&json).into_string();
+        assert!(page.contains("<span class=\"json-name\">&quot;n&quot;</span>: ["), "{page}");
+        assert!(page.contains("<span class=\"json-other\">-1.5e3</span>,"), "{page}");
+        assert!(page.contains("<span class=\"json-text\">&quot;&quot;</span>"), "{page}");
+        let mut text = String::new();
+        for part in page.split('<') {
+            text += part.split_once('>').map_or(part, |(_, text)| text);
+        }
+        assert_eq!(text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">"), json);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::frame::{Did, Frame, Tab, csrf};
 use super::query::{Asked, encoded};
 use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown, span};
 use super::{Look, Shared, Trouble, Visitor, jobs};
-use crate::config::{Handler, Mode};
+use crate::config::{Handler, Mode, Sequence};
 use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, HandlerNow, HandlerStatus};
 use crate::outcome;
@@ -172,6 +172,22 @@ fn settings(handler: &Handler) -> Markup {
             }
         }
         dt { "Takes" } dd { (takes(handler)) }
+        @if let Some(keyed) = &handler.keyed {
+            dt { @if keyed.sequence == Sequence::Ordered { "Order" } @else { "Bursts" } }
+            dd {
+                @match keyed.sequence {
+                    Sequence::Ordered => "one at a time, in order, for each value of ",
+                    Sequence::Burst { quiet, max } => { "the newest runs once " (configured(quiet)) " were quiet, after " (configured(max)) " at the latest, for each value of " }
+                }
+                code { (shown(&keyed.key.to_string())) }
+            }
+        }
+        @if let Some(rate) = &handler.rate_limit {
+            dt { "Pace" } dd { "at most " (count(rate.count as usize, "start")) " each " (configured(rate.per)) }
+        }
+        @if let Some(patience) = handler.respond {
+            dt { "Answers" } dd { "the provider in its own words, within " (configured(patience)) }
+        }
         dt { "At once" } dd { (count(handler.concurrency, "attempt")) ", each at most " (configured(handler.timeout)) }
         dt { "Retries" }
         dd { (policy.attempts) " attempts over " (span(outcome::span(policy))) ", with pauses from " (configured(policy.initial)) " to " (configured(policy.max)) ", then dead" }

@@ -114,7 +114,7 @@ pub(super) fn told(look: &Look, job: &Job) -> Markup {
         @if !reason.is_empty() { span.reason { (reason) } " " }
         @match job.state {
             JobState::Pending if job.held == 1 => span.muted { (between) "waits for an earlier job of the same value" },
-            JobState::Pending if job.run_at <= look.now => span.muted { (between) "waits for a free worker" },
+            JobState::Pending if job.run_at <= look.now => span.muted { (between) "waits for its turn" },
             JobState::Pending => span.muted { (between) "next try " (ago(job.run_at, look.now)) },
             JobState::Running => span.muted { (between) "attempt " (job.attempt) " is under way" },
             JobState::Succeeded | JobState::Dead | JobState::Skipped => {
