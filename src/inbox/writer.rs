@@ -17,6 +17,7 @@ use super::command::{Command, Gathering, Written, refuse_all, reply};
 use super::tally::Counts;
 use super::turn::Turned;
 use super::upkeep::Upkeep;
+use super::wal::Wal;
 use super::watch::Watch;
 use super::{NotStored, Shared, file, verdict};
 use crate::clock::Millis;
@@ -28,8 +29,6 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 16 << 20;
 /// How often other processes' changes, free disk and unwritten counts are looked after.
 const TICK: Duration = Duration::from_millis(500);
-/// Frames in the WAL beyond which a commit moves them into the database: 16 MiB.
-const CHECKPOINT_PAGES: i64 = 4096;
 /// How long a write waits for another process once hookbox is stopping.
 const BUSY_TIMEOUT_AT_THE_END: Duration = Duration::from_millis(500);
 /// The longest commit that is taken as a measure, so that nobody waits for more than an eighth of it.
@@ -41,6 +40,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     watch: Watch,
     upkeep: Upkeep,
+    wal: Wal,
     caller: Caller,
     next_tick: Instant,
     /// Commands in the last commit, and how long it took.
@@ -55,13 +55,14 @@ impl Writer {
         wake: Sender<()>,
         caller: Caller,
     ) -> rusqlite::Result<Self> {
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        let wal = shared.with_settings(|settings| Wal::of(&connection, &settings.path))?;
         let watch = Watch::new(&connection, shared.clone(), wake)?;
         Ok(Self {
             connection,
             shared,
             watch,
             upkeep: Upkeep::new(),
+            wal,
             caller,
             next_tick: Instant::now(),
             last_batch: 0,
@@ -77,6 +78,7 @@ impl Writer {
                     let mut gathering =
                         Gathering { queue, expected: self.last_batch, patience: self.last_commit / 8, until: None };
                     self.write(Some(first), &mut |written| gathering.next(written));
+                    self.fold(Wal::committed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -265,6 +267,17 @@ impl Writer {
         self.watch.look(&self.connection);
         if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
+        }
+        self.fold(Wal::look);
+    }
+
+    /// Sees to the log, with the answers given: a sync that fails here counts like any other.
+    fn fold(&mut self, see_to: impl FnOnce(&mut Wal, &Connection) -> rusqlite::Result<()>) {
+        if !self.shared.failed.load(Ordering::Relaxed)
+            && let Err(error) = see_to(&mut self.wal, &self.connection)
+        {
+            let why = self.judge(&error);
+            log::warn!("the write-ahead log could not be folded in: {why} ({error})");
         }
     }
 
