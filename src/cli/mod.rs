@@ -37,6 +37,7 @@ mod show;
 mod skip;
 mod status;
 mod table;
+mod tail;
 mod terminal;
 
 use std::path::PathBuf;
@@ -120,6 +121,8 @@ enum Verb {
     Status(status::Args),
     /// Supported providers: how each signs, where its id and type are; `providers keygen` makes keys for trying one
     Providers(providers::Args),
+    /// What arrives and what has run, live, until Ctrl-C
+    Tail(tail::Args),
     /// Forgets now what is too old by `keep_payloads`, `keep_events` and `keep_keys`
     Prune(prune::Args),
     /// Copies the inbox, whether or not it is served; the copy is whole, checked and synced
@@ -167,6 +170,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Reverify(args) => reverify::run(args, global),
         Verb::Status(args) => status::run(args, global),
         Verb::Providers(args) => providers::run(args, global),
+        Verb::Tail(args) => tail::run(args, global),
         Verb::Prune(args) => prune::run(args, global),
         Verb::Backup(args) => backup::run(args, global),
         Verb::Health => health::run(global),

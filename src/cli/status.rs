@@ -3,7 +3,9 @@
 //! What the inbox holds and what the configuration names are put side by side: either may know more.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
+use bytesize::ByteSize;
 use comfy_table::Cell;
 use serde::Serialize;
 
@@ -14,12 +16,12 @@ use super::table::{Rows, number, text};
 use super::terminal::{relative, shown};
 use crate::clock::Millis;
 use crate::config::Outline;
-use crate::inbox::desk::{self, Desk};
+use crate::inbox::desk::{self, Desk, Room};
 use crate::inbox::view::{self, HandlerStatus, SourceStatus};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// One JSON object: `inbox`, `served_by`, `sources`, `handlers`
+    /// One JSON object: `inbox`, `served_by`, `room`, `sources`, `handlers`
     #[arg(long)]
     json: bool,
 }
@@ -29,8 +31,40 @@ struct Report {
     inbox: String,
     /// The serving process; 0 when it is not known which.
     served_by: Option<i32>,
-    sources: Vec<Known<SourceStatus>>,
+    room: Space,
+    sources: Vec<SourceRow>,
     handlers: Vec<HandlerRow>,
+}
+
+/// What the inbox takes up, and what there is.
+#[derive(Debug, Serialize)]
+struct Space {
+    database_bytes: u64,
+    /// Of these, what is used for what comes next.
+    free_in_database_bytes: u64,
+    wal_bytes: u64,
+    disk_free_bytes: Option<u64>,
+}
+
+impl Space {
+    fn of(inbox: &Path, room: Room) -> Self {
+        let mut wal = inbox.as_os_str().to_owned();
+        wal.push("-wal");
+        Self {
+            database_bytes: room.bytes,
+            free_in_database_bytes: room.free_bytes,
+            wal_bytes: std::fs::metadata(Path::new(&wal)).map_or(0, |file| file.len()),
+            disk_free_bytes: desk::free_disk(inbox),
+        }
+    }
+}
+
+/// A source, and what came in since the full hour.
+#[derive(Debug, Serialize)]
+struct SourceRow {
+    #[serde(flatten)]
+    known: Known<SourceStatus>,
+    accepted_this_hour: i64,
 }
 
 /// A handler, and how it is run; `None` where the configuration does not say.
@@ -64,7 +98,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Some(0) => "served".to_owned(),
         Some(pid) => format!("served by process {pid}"),
     };
-    writeln!(out, "inbox {}, {served}\n", shown(&report.inbox))?;
+    writeln!(out, "inbox {}, {served}", shown(&report.inbox))?;
+    let Space { database_bytes, free_in_database_bytes, wal_bytes, disk_free_bytes } = report.room;
+    let [file, unused, log] = [database_bytes, free_in_database_bytes, wal_bytes].map(ByteSize);
+    let disk = disk_free_bytes.map(|bytes| format!("; {} free on the disk", ByteSize(bytes))).unwrap_or_default();
+    writeln!(out, "{file}, {unused} of it unused, and {log} of log{disk}\n")?;
     source_table(&report.sources, now).print()?;
     writeln!(out)?;
     handler_table(&report.handlers, now).print()?;
@@ -75,18 +113,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure> {
-    let mut status = desk.read(|connection| view::status(connection, now))?;
+    let mut sources = desk.read(|connection| view::last_deliveries(connection, now))?;
     for name in &outline.sources {
-        if !status.sources.iter().any(|source| source.source == *name) {
-            status.sources.push(SourceStatus { source: name.clone(), ..SourceStatus::default() });
+        if !sources.iter().any(|source| source.source == *name) {
+            sources.push(SourceStatus { source: name.clone(), ..SourceStatus::default() });
         }
     }
-    for name in &outline.handlers {
-        if !status.handlers.iter().any(|handler| handler.handler == *name) {
-            status.handlers.push(HandlerStatus { handler: name.clone(), ..HandlerStatus::default() });
-        }
-    }
-    let known_source = |row: SourceStatus| Known { configured: outline.sources.contains(&row.source), row };
+    let names: Vec<_> = sources.iter().map(|source| source.source.clone()).collect();
+    let days = desk.read(|connection| view::days(connection, &names, now))?;
+    let known_source = |row: SourceStatus| {
+        let day = days.iter().find(|day| day.source == row.source);
+        let hour = day.map_or(0, |day| day.hours[view::HOURS - 1].accepted);
+        SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
+    };
+    let handlers = desk.read(|connection| view::handlers_now(connection, &outline.handlers))?;
     let known_handler = |row: HandlerStatus| {
         let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
         let mode = sound.map(|handler| handler.mode.as_str());
@@ -95,18 +135,20 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
     Ok(Report {
         inbox: outline.inbox.display().to_string(),
         served_by: desk::served_by(&outline.inbox).unwrap_or_default(),
-        sources: status.sources.into_iter().map(known_source).collect(),
-        handlers: status.handlers.into_iter().map(known_handler).collect(),
+        room: Space::of(&outline.inbox, desk.room()?),
+        sources: sources.into_iter().map(known_source).collect(),
+        handlers: handlers.into_iter().map(|handler| known_handler(handler.status)).collect(),
     })
 }
 
-fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
-    for Known { row, configured } in sources {
+fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
+    let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "THIS HOUR", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
+    for SourceRow { known: Known { row, configured }, accepted_this_hour } in sources {
         let last = row.last_at.map_or_else(|| "never".to_owned(), |at| relative(at, now));
         rows.add_cells([
             text(&row.source),
             Cell::new(last),
+            number(*accepted_this_hour),
             number(row.accepted),
             number(row.duplicate),
             number(row.refused),
@@ -117,8 +159,8 @@ fn source_table(sources: &[Known<SourceStatus>], now: Millis) -> Rows {
 }
 
 fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["HANDLER", "MODE", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
-        .rigid(&["PENDING", "RUNNING", "DEAD", "SUCCEEDED"]);
+    let mut rows = Rows::new(&["HANDLER", "MODE", "PENDING", "RUNNING", "DEAD", "OLDEST PENDING", ""])
+        .rigid(&["PENDING", "RUNNING", "DEAD"]);
     for HandlerRow { known: Known { row, configured }, mode } in handlers {
         rows.add_cells([
             text(&row.handler),
@@ -126,7 +168,6 @@ fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
             number(row.pending),
             number(row.running),
             number(row.dead),
-            number(row.succeeded),
             Cell::new(row.oldest_pending_at.map(|at| relative(at, now)).unwrap_or_default()),
             Cell::new(if *configured { paused(row, now) } else { "not in the configuration".to_owned() }),
         ]);

@@ -21,6 +21,7 @@ use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
 use super::lesson;
 use super::pause::{self, Paused};
 pub use super::prune::Pruned;
+pub use super::watch::free_disk;
 use crate::clock::Millis;
 pub use backup::{BackupError, Draft};
 pub use prune::Room;

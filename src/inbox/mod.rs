@@ -39,6 +39,7 @@ mod turn;
 mod upkeep;
 mod urgent;
 mod verdict;
+mod wal;
 mod watch;
 mod writer;
 

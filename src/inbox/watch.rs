@@ -107,7 +107,8 @@ fn changes(flag: &AtomicBool, now: bool) -> Option<bool> {
 }
 
 /// Bytes free for us on the disk that holds a path; `None` when the system does not tell.
-pub(super) fn free_disk(path: &Path) -> Option<u64> {
+#[must_use]
+pub fn free_disk(path: &Path) -> Option<u64> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }

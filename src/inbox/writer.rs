@@ -20,6 +20,7 @@ use super::sync::Syncing;
 use super::tally::Counts;
 use super::turn::Turned;
 use super::upkeep::Upkeep;
+use super::wal::Wal;
 use super::watch::Watch;
 use super::{NotStored, Shared, verdict};
 use crate::clock::Millis;
@@ -31,8 +32,6 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 16 << 20;
 /// How often other processes' changes, free disk and unwritten counts are looked after.
 const TICK: Duration = Duration::from_millis(500);
-/// Frames in the WAL beyond which a commit moves them into the database: 16 MiB.
-const CHECKPOINT_PAGES: i64 = 4096;
 /// How long a write waits for another process once hookbox is stopping.
 const BUSY_TIMEOUT_AT_THE_END: Duration = Duration::from_millis(500);
 /// The longest commit that is taken as a measure, so that nobody waits for more than an eighth of it.
@@ -45,6 +44,7 @@ pub(super) struct Writer {
     watch: Watch,
     upkeep: Upkeep,
     syncing: Syncing,
+    wal: Wal,
     caller: Caller,
     next_tick: Instant,
     /// Commands in the last commit, and how long it took.
@@ -59,7 +59,7 @@ impl Writer {
         wake: Sender<()>,
         caller: Caller,
     ) -> rusqlite::Result<Self> {
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        let wal = shared.with_settings(|settings| Wal::of(&connection, &settings.path))?;
         let watch = Watch::new(&connection, shared.clone(), wake)?;
         let syncing = Syncing::new(shared.with_settings(|settings| settings.durability));
         Ok(Self {
@@ -68,6 +68,7 @@ impl Writer {
             watch,
             upkeep: Upkeep::new(),
             syncing,
+            wal,
             caller,
             next_tick: Instant::now(),
             last_batch: 0,
@@ -80,11 +81,15 @@ impl Writer {
         loop {
             match queue.recv_deadline(self.next_at()) {
                 // Alone, since others would have it synced.
-                Ok(first) if !first.is_relied_on() => self.write(Some(first), &mut |_| None),
+                Ok(first) if !first.is_relied_on() => {
+                    self.write(Some(first), &mut |_| None);
+                    self.fold(Wal::committed);
+                }
                 Ok(first) => {
                     let mut gathering =
                         Gathering { queue, expected: self.last_batch, patience: self.last_commit / 8, until: None };
                     self.write(Some(first), &mut |written| gathering.next(written));
+                    self.fold(Wal::committed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -262,3 +262,61 @@ fn killed_at(hookbox: &Running, call: &str, nth: u32) -> Done {
     strace.arg(BINARY).args(["backup", "copy.db"]).current_dir(hookbox.folder()).stdin(Stdio::null());
     finish(&mut strace)
 }
+
+// ---- tail and status ----
+
+/// What `tail` prints until it has printed so many lines; then it is interrupted, and must end with 0.
+fn tail(hookbox: &Running, arguments: &[&str], lines: usize, meanwhile: impl FnOnce()) -> Vec<String> {
+    let mut command = hookbox.command();
+    command.arg("tail").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut reader = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let first = reader.next().unwrap().unwrap();
+    meanwhile();
+    let mut printed = vec![first];
+    printed.extend((1..lines).map(|_| reader.next().unwrap().unwrap()));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    printed
+}
+
+#[test]
+fn tail_starts_with_the_last_events_and_follows_what_arrives_runs_and_is_refused() {
+    let hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
+    let old: Vec<_> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
+    old.iter().for_each(|event| hookbox.wait_for(event, "dead"));
+    let printed = tail(&hookbox, &["-n", "1"], 4, || {
+        let holder = hookbox.inbox.writer();
+        holder.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+        let event = hookbox.deliver(github::push().of_type("new"));
+        hookbox.wait_for(&event, "dead");
+        assert_eq!(hookbox.send(&github::push().forged()).status, 401);
+    });
+    assert!(printed[0].contains("  #3  github  push  ") && printed[0].ends_with("dead"), "{printed:?}");
+    assert!(printed[1].contains("  #4  github  new  "), "{printed:?}");
+    assert!(printed[2].contains("#4  deploy  attempt 1 dead after") && printed[2].contains("exit 65"), "{printed:?}");
+    assert!(printed[3].contains("refused with 401") && printed[3].contains("hookbox explain"), "{printed:?}");
+    let printed = tail(&hookbox, &["--json", "--type", "new", "--state", "dead"], 1, || {});
+    let line: serde_json::Value = serde_json::from_str(&printed[0]).unwrap();
+    assert_eq!(
+        (line["kind"].as_str(), line["seq"].as_i64(), line["type"].as_str()),
+        (Some("event"), Some(4), Some("new"))
+    );
+}
+
+#[test]
+fn status_tells_the_room_and_the_jobs_of_a_handler_that_is_gone() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "succeeded");
+    let insert = "INSERT INTO jobs (event_seq, handler, run_at, created_at) VALUES (1, 'gone', 0, 0)";
+    hookbox.inbox.writer().execute(insert, []).unwrap();
+    let printed = hookbox.ok(&["status"]);
+    assert!(printed.contains("free on the disk") && printed.contains("THIS HOUR"), "{printed}");
+    let gone = printed.lines().find(|line| line.starts_with("gone ")).expect("its job is shown");
+    assert!(gone.contains("not in the configuration"), "{printed}");
+    let status = hookbox.json(&["status"]);
+    assert!(status["room"]["database_bytes"].as_u64().unwrap() > 0, "{status}");
+    assert_eq!(status["sources"].as_array().unwrap().iter().filter(|row| row["accepted_this_hour"] == 1).count(), 1);
+}

@@ -5,6 +5,7 @@
 
 mod filter;
 mod find;
+mod follow;
 mod glance;
 mod now;
 mod refusals;
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 pub use filter::{Arrived, EventFilter, JobFilter, Page};
 pub(super) use filter::{Conditions, one_of, text};
 pub use find::{Found, Pruned, find};
+pub use follow::{Line, Marks, follow};
 pub use glance::{Dead, Glance, HourOf, dead_among, glance, last_heard, newest_dead};
 pub(super) use now::pending_times;
 pub use now::{COUNTED, Day, HOURS, HandlerNow, Hour, days, dead_jobs, handlers_now, last_deliveries, newest};

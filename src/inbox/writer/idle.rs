@@ -6,6 +6,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use rusqlite::Connection;
+
+use super::super::wal::Wal;
 use super::{BUSY_TIMEOUT_AT_THE_END, TICK, Writer};
 
 impl Writer {
@@ -36,6 +39,17 @@ impl Writer {
         self.watch.look(&self.connection);
         if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
+        }
+        self.fold(Wal::look);
+    }
+
+    /// Sees to the log, with the answers given: a sync that fails here counts like any other.
+    pub(super) fn fold(&mut self, see_to: impl FnOnce(&mut Wal, &Connection) -> rusqlite::Result<()>) {
+        if !self.shared.failed.load(Ordering::Relaxed)
+            && let Err(error) = see_to(&mut self.wal, &self.connection)
+        {
+            let why = self.judge(&error);
+            log::warn!("the write-ahead log could not be folded in: {why} ({error})");
         }
     }
 

@@ -1,0 +1,97 @@
+//! `tail`: what arrives and what has run, as it happens, one line each, until Ctrl-C.
+//!
+//! Reads the file a few times a second, with short reads, whether or not it is served. Where it is locked for a moment,
+//! the next look shows what happened meanwhile.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::Global;
+use super::failure::Failure;
+use super::filter::event_state;
+use super::terminal::{instant, shown, span};
+use crate::event::EventState;
+use crate::inbox::desk::DeskError;
+use crate::inbox::view::{self, Arrived, Line, Marks};
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Starts with so many events that have come before
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 10)]
+    lines: u32,
+    /// What has to do with this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Events of this type and all below it, or a glob
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Events, and jobs after an attempt, in this state; several are separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = event_state())]
+    state: Vec<EventState>,
+    /// One JSON object a line, with a `kind`: `event`, `attempt` or `refusal`
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let desk = global.desk()?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, is_over.clone())?;
+    }
+    let arrived = Arrived { source: args.source.clone(), event_type: args.event_type.clone(), ..Arrived::default() };
+    let mut marks = desk.read(|connection| Marks::before_last(connection, args.lines))?;
+    let mut out = io::stdout().lock();
+    while !is_over.load(Ordering::Relaxed) {
+        let lines = match desk.read(|connection| view::follow(connection, &arrived, &mut marks)) {
+            Ok(lines) => lines,
+            Err(DeskError::Busy(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let is_wanted =
+            |line: &&Line| args.state.is_empty() || args.state.iter().any(|state| line.state() == Some(state.as_str()));
+        for line in lines.iter().filter(is_wanted) {
+            if args.json {
+                writeln!(out, "{}", serde_json::to_string(line)?)?;
+            } else {
+                writeln!(out, "{}", told(line))?;
+            }
+        }
+        out.flush()?;
+        if lines.is_empty() {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+    Ok(())
+}
+
+fn told(line: &Line) -> String {
+    match line {
+        Line::Event { at, seq, source, event_type, event_id, state } => {
+            let [source, event_type, event_id] = [source, event_type, event_id].map(|text| shown(text));
+            format!("{}  #{seq}  {source}  {event_type}  {event_id}  {state}", instant(*at))
+        }
+        Line::Attempt { at, seq, handler, attempt, ending, took_ms, state, reason, .. } => {
+            let took = span(Duration::from_millis(took_ms.unsigned_abs()));
+            let reason = reason.as_ref().map(|reason| format!(": {}", shown(reason))).unwrap_or_default();
+            let handler = shown(handler);
+            format!("{}  #{seq}  {handler}  attempt {attempt} {ending} after {took}, {state}{reason}", instant(*at))
+        }
+        Line::Refusal { at, id, source, status, reason } => {
+            format!(
+                "{}  {}  refused with {status}: {} (`hookbox explain {id}`)",
+                instant(*at),
+                shown(source),
+                shown(reason)
+            )
+        }
+    }
+}
