@@ -3,6 +3,7 @@
 //! Listens apart from the providers' address, so that a probe is answered however busy that one is. The guard stands
 //! before everything.
 
+mod api;
 mod guard;
 mod live;
 mod metrics;
@@ -148,6 +149,7 @@ fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
             .app_data(PayloadConfig::new(LONGEST_BODY))
             .wrap(from_fn(guard::stand))
             .configure(guard::routes)
+            .configure(api::routes)
             .configure(page::routes)
             .route("/live", web::get().to(live::stream))
             .configure(metrics::routes)
@@ -186,5 +188,5 @@ async fn ready(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn nothing_here() -> HttpResponse {
-    HttpResponse::NotFound().json(json!({ "error": "nothing here; /healthz and /readyz are" }))
+    HttpResponse::NotFound().json(json!({ "error": "nothing is here", "hint": "/api/v1/openapi.json lists the API" }))
 }

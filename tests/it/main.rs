@@ -9,6 +9,7 @@ mod support;
 
 mod alerts;
 mod answers;
+mod api;
 mod architecture;
 mod browser;
 mod containment;

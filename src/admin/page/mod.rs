@@ -33,6 +33,8 @@ use maud::{Markup, html};
 
 use self::frame::{Frame, Tab};
 use self::query::Asked;
+pub(super) use self::query::instant;
+pub(super) use self::refusal::taught;
 use super::Shared;
 use super::guard::Visitor;
 use super::setup::Setup;
@@ -77,7 +79,7 @@ impl Look {
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error("{0}")]
     Missing(String),
     #[error("{0}")]

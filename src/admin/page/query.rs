@@ -136,7 +136,7 @@ fn number(name: &str, text: &str) -> Result<Option<i64>, Trouble> {
 }
 
 /// RFC 3339, or without a zone (as forms send it) UTC, or a span such as `2h` before now.
-fn instant(name: &str, text: &str) -> Result<Option<Millis>, Trouble> {
+pub(in crate::admin) fn instant(name: &str, text: &str) -> Result<Option<Millis>, Trouble> {
     let Some(text) = some(text) else { return Ok(None) };
     if let Ok(span) = humantime::parse_duration(&text) {
         let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);

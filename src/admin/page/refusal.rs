@@ -14,6 +14,7 @@ use super::words::{shown, shown_lines, size, when};
 use super::{Look, Trouble};
 use crate::config::Source;
 use crate::explain::{self, Explanation, Standing};
+use crate::inbox::Inbox;
 use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, Kept};
 use crate::route::Routes;
@@ -24,7 +25,7 @@ const SHOWN: usize = 8 << 10;
 
 pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Trouble> {
     let (kept, key) = read(look, id)?;
-    let sources: Vec<_> = look.setup.sources.iter().map(|source| taught(look, source)).collect();
+    let sources: Vec<_> = look.setup.sources.iter().map(|source| taught(&look.inbox, source)).collect();
     let explanation = explain::explain(&kept.refused, &sources, key.as_ref());
     let row = &kept.row;
     let main = html! {
@@ -61,7 +62,7 @@ pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Troubl
 pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
     let (kept, key) = read(look, id)?;
     let source = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source);
-    let source = source.map(|source| taught(look, source));
+    let source = source.map(|source| taught(&look.inbox, source));
     let standing = source.as_ref().map(|source| (explain::stand(&kept.refused, source, key.as_ref()), source));
     let Some((Standing::Genuine(verified), source)) = standing else {
         return Ok(format!("/refusals/{id}?did=left"));
@@ -80,9 +81,9 @@ fn read(look: &Look, id: i64) -> Result<(Kept, Option<DigestKey>), Trouble> {
 }
 
 /// The source with the secret that it has learned, where it is taught one.
-fn taught(look: &Look, source: &Arc<Source>) -> Arc<Source> {
+pub(in crate::admin) fn taught(inbox: &Inbox, source: &Arc<Source>) -> Arc<Source> {
     let is_taught = source.secrets.is_empty() && source.scheme.handshake.is_some_and(|handshake| handshake.teaches);
-    match look.inbox.learned(&source.name).filter(|_| is_taught) {
+    match inbox.learned(&source.name).filter(|_| is_taught) {
         Some(secret) => Arc::new(Source { secrets: vec![secret], ..Source::clone(source) }),
         None => source.clone(),
     }
@@ -93,7 +94,7 @@ fn still(look: &Look, kept: &Kept, key: Option<&DigestKey>) -> String {
     let Some(source) = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source) else {
         return "Left: its source is no longer in the configuration.".to_owned();
     };
-    match explain::stand(&kept.refused, &taught(look, source), key) {
+    match explain::stand(&kept.refused, &taught(&look.inbox, source), key) {
         Standing::Genuine(_) => "It is genuine now: judge it again.".to_owned(),
         Standing::Left(why) => format!("Left: {}.", shown(&why)),
         Standing::Refused(why) => format!("Still refused: {}.", shown(&why)),

@@ -1,0 +1,197 @@
+//! What a request asks for: filters in its query, wishes in its body.
+//!
+//! Text goes in, filters of the inbox come out. An unknown name is refused, since a filter that is dropped would show, or
+//! change, too much.
+
+use actix_web::web::Query;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Fault;
+use crate::admin::page;
+use crate::clock::Millis;
+use crate::event::{EventState, JobState, UnknownWord};
+use crate::inbox::view::{Arrived, EventFilter, JobFilter};
+
+const LIMIT: u32 = 50;
+const MOST: u32 = 1000;
+/// Events that can be named one by one.
+const MOST_EVENTS: usize = 1000;
+
+/// `GET /events`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Events {
+    state: Option<String>,
+    source: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    /// How its id begins.
+    pub(super) id: Option<String>,
+    /// What stands in its body.
+    pub(super) text: Option<String>,
+    pub(super) before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// `GET /jobs`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Jobs {
+    state: Option<String>,
+    source: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    handler: Option<String>,
+    reason: Option<String>,
+    event: Option<i64>,
+    pub(super) before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// `GET /refusals`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Refusals {
+    source: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    pub(super) before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// Which jobs are to change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Which {
+    pub(super) state: Vec<String>,
+    source: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    pub(super) handler: Option<String>,
+    pub(super) reason: Option<String>,
+    /// `seq` of events.
+    pub(super) events: Option<Vec<i64>>,
+    /// All jobs that this can be done to.
+    all: bool,
+    /// Only tells how many.
+    pub(super) dry_run: bool,
+}
+
+/// Why a handler is paused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Pause {
+    pub(super) reason: Option<String>,
+}
+
+impl Events {
+    pub(super) fn filter(&self) -> Result<EventFilter, Fault> {
+        let states = words::<EventState>(self.state.iter().flat_map(|states| states.split(',')))?;
+        Ok(EventFilter { arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?, states })
+    }
+
+    pub(super) fn limit(&self) -> Result<u32, Fault> {
+        limit(self.limit)
+    }
+}
+
+impl Jobs {
+    pub(super) fn filter(&self) -> Result<JobFilter, Fault> {
+        Ok(JobFilter {
+            arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?,
+            states: words::<JobState>(self.state.iter().flat_map(|states| states.split(',')))?,
+            handler: self.handler.clone(),
+            reason: self.reason.clone(),
+            events: self.event.map(|seq| vec![seq]),
+        })
+    }
+
+    pub(super) fn limit(&self) -> Result<u32, Fault> {
+        limit(self.limit)
+    }
+}
+
+impl Refusals {
+    pub(super) fn filter(&self) -> Result<Arrived, Fault> {
+        arrived((&self.source, &None), (&self.since, &self.until))
+    }
+
+    pub(super) fn limit(&self) -> Result<u32, Fault> {
+        limit(self.limit)
+    }
+}
+
+impl Which {
+    /// Acting on many wants a filter, or `all`.
+    pub(super) fn filter(&self) -> Result<JobFilter, Fault> {
+        let named = [&self.source, &self.event_type, &self.since, &self.until, &self.handler, &self.reason];
+        let is_narrow = named.iter().any(|name| name.is_some()) || !self.state.is_empty() || self.events.is_some();
+        if !is_narrow && !self.all {
+            return Err(Fault::Asked("which jobs is not said: name a filter, `events`, or `all`".to_owned()));
+        }
+        if self.events.as_ref().is_some_and(|events| events.len() > MOST_EVENTS) {
+            return Err(Fault::Asked(format!("`events` names more than {MOST_EVENTS}")));
+        }
+        Ok(JobFilter {
+            arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?,
+            states: words::<JobState>(self.state.iter().map(String::as_str))?,
+            handler: self.handler.clone(),
+            reason: self.reason.clone(),
+            events: self.events.clone(),
+        })
+    }
+}
+
+/// Reads a query.
+pub(super) fn ask<T: DeserializeOwned>(query: &str) -> Result<T, Fault> {
+    Query::<T>::from_query(query).map(Query::into_inner).map_err(|error| Fault::Asked(error.to_string()))
+}
+
+/// Reads a body; an empty one is an empty object.
+pub(super) fn told<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Fault> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    if !is_object {
+        return Err(Fault::Asked("the body is not a JSON object".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| Fault::Asked(format!("the body: {error}")))
+}
+
+fn arrived(
+    (source, event_type): (&Option<String>, &Option<String>),
+    (since, until): (&Option<String>, &Option<String>),
+) -> Result<Arrived, Fault> {
+    Ok(Arrived {
+        source: source.clone(),
+        event_type: event_type.clone(),
+        since: instant("since", since)?,
+        until: instant("until", until)?,
+    })
+}
+
+fn instant(name: &str, text: &Option<String>) -> Result<Option<Millis>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong =
+        || Fault::Asked(format!("`{name}` is neither an instant such as 2026-01-31T12:00:00Z nor a span such as 2h"));
+    page::instant(name, text).ok().flatten().map(Some).ok_or_else(wrong)
+}
+
+fn words<'a, T: std::str::FromStr<Err = UnknownWord>>(words: impl Iterator<Item = &'a str>) -> Result<Vec<T>, Fault> {
+    words.map(|word| word.parse().map_err(|unknown: UnknownWord| Fault::Asked(format!("`state`: {unknown}")))).collect()
+}
+
+fn limit(limit: Option<u32>) -> Result<u32, Fault> {
+    match limit.unwrap_or(LIMIT) {
+        limit @ 1..=MOST => Ok(limit),
+        _ => Err(Fault::Asked(format!("`limit` is from 1 to {MOST}"))),
+    }
+}
