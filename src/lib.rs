@@ -29,7 +29,7 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`] |
 //! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
@@ -63,6 +63,7 @@ pub mod route;
 pub mod socket;
 pub mod supervisor;
 pub mod tls;
+pub mod trace;
 
 pub mod clock;
 pub mod event;

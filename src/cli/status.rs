@@ -126,7 +126,7 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
         let hour = day.map_or(0, |day| day.hours[view::HOURS - 1].accepted);
         SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
     };
-    let handlers = desk.read(|connection| view::handlers_now(connection, &outline.handlers))?;
+    let handlers = exact(desk.read(|connection| view::status(connection, now))?.handlers, &outline.handlers);
     let known_handler = |row: HandlerStatus| {
         let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
         let mode = sound.map(|handler| handler.mode.as_str());
@@ -137,8 +137,20 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
         served_by: desk::served_by(&outline.inbox).unwrap_or_default(),
         room: Space::of(&outline.inbox, desk.room()?),
         sources: sources.into_iter().map(known_source).collect(),
-        handlers: handlers.into_iter().map(|handler| known_handler(handler.status)).collect(),
+        handlers: handlers.into_iter().map(known_handler).collect(),
     })
+}
+
+/// Those of the configuration in its order, then others that have jobs or are paused.
+fn exact(mut known: Vec<HandlerStatus>, configured: &[String]) -> Vec<HandlerStatus> {
+    let mut rows = Vec::new();
+    for name in configured {
+        let at = known.iter().position(|row| row.handler == *name);
+        let absent = || HandlerStatus { handler: name.clone(), ..HandlerStatus::default() };
+        rows.push(at.map_or_else(absent, |at| known.remove(at)));
+    }
+    rows.append(&mut known);
+    rows
 }
 
 fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
@@ -159,8 +171,8 @@ fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
 }
 
 fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["HANDLER", "MODE", "PENDING", "RUNNING", "DEAD", "OLDEST PENDING", ""])
-        .rigid(&["PENDING", "RUNNING", "DEAD"]);
+    let mut rows = Rows::new(&["HANDLER", "MODE", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
+        .rigid(&["PENDING", "RUNNING", "DEAD", "SUCCEEDED"]);
     for HandlerRow { known: Known { row, configured }, mode } in handlers {
         rows.add_cells([
             text(&row.handler),
@@ -168,6 +180,7 @@ fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
             number(row.pending),
             number(row.running),
             number(row.dead),
+            number(row.succeeded),
             Cell::new(row.oldest_pending_at.map(|at| relative(at, now)).unwrap_or_default()),
             Cell::new(if *configured { paused(row, now) } else { "not in the configuration".to_owned() }),
         ]);

@@ -7,13 +7,14 @@ use crate::config;
 use crate::handler::Ended;
 use crate::inbox::{Claimed, Finished, HandlerState, Spoken};
 use crate::outcome::{self, Exit, Outcome, Said};
+use crate::trace::Trace;
 
 /// Decides what the ending means, with fresh jitter.
 pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: Ended) -> Finished {
-    let Ended { exit, said, response, note, stdout, stderr, started_at, finished_at } = ended;
+    let Ended { exit, said, response, note, stdout, stderr, started_at, finished_at, trace } = ended;
     let jitter = fastrand::f64().mul_add(2.0, -1.0);
     let verdict = outcome::decide(&exit, &said, claimed.counters, &handler.policy, finished_at, jitter);
-    log_line(claimed, &exit, &verdict.outcome);
+    log_line(claimed, &exit, &verdict.outcome, trace.as_ref());
     let (exit_code, signal) = match exit {
         Exit::Status(code) => (Some(code), None),
         Exit::Signal(signal) => (None, Some(signal)),
@@ -60,9 +61,10 @@ pub(super) fn log_hand(state: &HandlerState) {
     }
 }
 
-fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome) {
+fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome, trace: Option<&Trace>) {
     let Claimed { job, handler, source, event_id, .. } = claimed;
-    let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler})", job.id, job.attempt);
+    let trace = trace.map(|trace| format!(", trace {}", trace.id())).unwrap_or_default();
+    let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler}{trace})", job.id, job.attempt);
     match (outcome, exit) {
         (Outcome::Succeeded, _) => log::debug!("{what}: succeeded"),
         (Outcome::Again { reason, .. }, Exit::NotExecutable(_)) => {

@@ -34,6 +34,9 @@ pub(super) const TOLD: [&str; 10] = [
     "HOOKBOX_RESULT",
 ];
 
+/// Of the delivery's trace, where its sender told one (W3C trace context).
+const TRACE: [&str; 2] = ["TRACEPARENT", "TRACESTATE"];
+
 /// What tells a handler that it is tried by a person, and should hold back its effects.
 pub(super) const DRY_RUN: &str = "HOOKBOX_DRY_RUN";
 
@@ -58,6 +61,9 @@ pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<
     for name in TOLD {
         environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
     }
+    let trace = attempt.trace().map(|trace| TRACE.into_iter().zip([Some(trace.parent), trace.state]));
+    let trace = trace.into_iter().flatten().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    environment.extend(trace);
     environment.extend(dry_run(attempt.purpose));
     environment
 }
@@ -125,7 +131,7 @@ pub fn visible_headers(headers: &str, private: &[String]) -> String {
 }
 
 fn is_listed(name: &str) -> bool {
-    INHERITED.contains(&name) || TOLD.contains(&name) || name == DRY_RUN
+    INHERITED.contains(&name) || TOLD.contains(&name) || TRACE.contains(&name) || name == DRY_RUN
 }
 
 fn told(name: &str, attempt: &Attempt, result: &Path) -> OsString {

@@ -51,7 +51,9 @@ pub use tell::{Told, tell};
 use crate::clock::Millis;
 use crate::config::{self, Limits, Mode};
 use crate::outcome::{Exit, Said};
+use crate::request::stored_headers;
 use crate::response::Response;
+use crate::trace::Trace;
 
 /// From TERM to KILL, at the time limit and when a person skips the job.
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
@@ -89,6 +91,14 @@ pub struct Attempt {
     pub purpose: Purpose,
 }
 
+impl Attempt {
+    /// The trace that the delivery belongs to, if its sender said so.
+    fn trace(&self) -> Option<Trace> {
+        let fields = stored_headers(&self.headers);
+        Trace::of(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
+
 /// What an attempt is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -120,6 +130,8 @@ pub struct Ended {
     pub started_at: Millis,
     /// When it was gone.
     pub finished_at: Millis,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
 }
 
 impl Ended {
@@ -136,6 +148,7 @@ impl Ended {
             stderr: Captured::default(),
             started_at: now,
             finished_at: now,
+            trace: None,
         }
     }
 }
@@ -161,7 +174,7 @@ pub fn run(attempt: &Attempt, kept: &Kept, cancel: &Cancel) -> Ended {
     };
     let Run { exit, said, response, notes, stdout, stderr } = run;
     let note = (!notes.is_empty()).then(|| notes.join("; "));
-    Ended { exit, said, response, note, stdout, stderr, started_at, finished_at: Millis::now() }
+    Ended { exit, said, response, note, stdout, stderr, started_at, finished_at: Millis::now(), trace: attempt.trace() }
 }
 
 /// What came of an attempt, in whichever mode.

@@ -39,15 +39,16 @@ struct First {
     created_at: i64,
 }
 
-/// Makes a job. One of an ordered value has the highest `seq`, so that it waits for any other that is open, and for one
-/// that a person has skipped while its attempt is still under way.
+/// Makes a job. One of an ordered value has the highest `seq`, so that it waits for any other that is open; one beside
+/// a marked one is judged with it, since an attempt of a job that a person has skipped may still be under way.
 pub(super) fn make(connection: &Connection, event_seq: i64, draft: &Draft, now: Millis) -> rusqlite::Result<()> {
     let insert =
         "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, held) VALUES (?1, ?2, ?3, ?3, ?4,
-                    CASE WHEN ?4 IS NULL THEN 0 WHEN ?5 THEN 2 ELSE EXISTS (
-                      SELECT 1 FROM jobs WHERE handler = ?2 AND order_key = ?4 AND order_key IS NOT NULL
-                      AND state IN ('pending', 'running'))
-                      OR EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND held = 2 AND held > 0 AND order_key = ?4) END)";
+                    CASE WHEN ?4 IS NULL THEN 0 WHEN ?5 THEN 2
+                      WHEN EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND order_key = ?4 AND order_key IS NOT NULL
+                                   AND state IN ('pending', 'running')) THEN 1
+                      WHEN EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND held = 2 AND held > 0 AND order_key = ?4)
+                      THEN 2 ELSE 0 END)";
     let Draft { handler, order_key, is_burst } = draft;
     connection.prepare_cached(insert)?.execute((event_seq, handler.as_ref(), now.0, order_key, is_burst)).map(drop)
 }

@@ -13,6 +13,7 @@ use crate::clock::Millis;
 use crate::inbox::{Accepted, Awaited, Learned};
 use crate::request::Request;
 use crate::response::Response;
+use crate::trace::Trace;
 use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Verified, Why};
 
 /// Judges a request, of which the last byte came when it had `arrived`; `reason` is why it is turned away.
@@ -24,7 +25,10 @@ pub(super) async fn judge(
 ) -> Answer {
     let now = request.received_at;
     let refusal = match check(request, shared, endpoint).await {
-        Ok(Genuine::Event(verified)) => return store((verified, arrived), shared, (endpoints, endpoint)).await,
+        Ok(Genuine::Event(verified)) => {
+            log_trace(request, endpoint);
+            return store((verified, arrived), shared, (endpoints, endpoint)).await;
+        }
         Ok(Genuine::Handshake(answer)) => {
             log::info!("{}: answered the provider's handshake", endpoint.source);
             return Answer::Handshake(answer);
@@ -125,4 +129,15 @@ async fn learn(lesson: Lesson, now: Millis, shared: &Shared, endpoint: &Endpoint
 
 fn broken_off() -> Refusal {
     Refusal::Unavailable("the check was broken off".to_owned())
+}
+
+/// For whoever follows a trace through the logs.
+fn log_trace(request: &Request, endpoint: &Endpoint) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let fields = request.headers.iter().filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)));
+    if let Some(trace) = Trace::of(fields) {
+        log::debug!("{}: a genuine delivery of trace {}", endpoint.source, trace.id());
+    }
 }

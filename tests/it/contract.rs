@@ -24,9 +24,13 @@ fn the_environment_holds_what_the_page_lists_and_nothing_else() {
         .environment("SECRET_OF_HOOKBOX", "not for handlers")
         .handler_with("keep", "env = [\"DATABASE_URL\"]", records().then_succeeds())
         .start();
-    let event = hookbox.deliver(github::push());
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let push = github::push().with_header("traceparent", trace).with_header("tracestate", "vendor=1");
+    let event = hookbox.deliver(push);
     hookbox.wait_for(&event, "succeeded");
     let (_, environment) = hookbox.record("keep", &event, 1);
+    assert!(environment.contains(&format!("TRACEPARENT={trace}")), "{environment:?}");
+    assert!(environment.contains(&"TRACESTATE=vendor=1".to_owned()), "{environment:?}");
     // The shell that runs the script adds these by itself.
     let of_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
     let given: BTreeSet<&str> = environment

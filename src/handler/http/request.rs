@@ -42,6 +42,10 @@ pub(super) fn headers(attempt: &Attempt, http: &Http, now: Millis) -> Headers {
     if attempt.purpose != Purpose::Job {
         headers.push("Hookbox-Dry-Run", "1");
     }
+    if let Some(trace) = attempt.trace() {
+        headers.push("traceparent", &trace.parent);
+        trace.state.iter().for_each(|state| headers.push("tracestate", state));
+    }
     headers.push("webhook-id", &id);
     let seconds = (now.0 / 1000).to_string();
     headers.push("webhook-timestamp", &seconds);

@@ -1,0 +1,107 @@
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>): which trace a delivery belongs to, if its sender says so.
+//!
+//! Headers come in, what is handed on to handlers and the log goes out. What is not written as the recommendation says
+//! is as if it had not come.
+
+/// Longest `tracestate` that is handed on: what the recommendation asks for at least.
+const MAX_STATE_BYTES: usize = 512;
+
+/// A trace that goes through hookbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// `traceparent` as received: `00-TRACE-PARENT-FLAGS`, in lower-case hex.
+    pub parent: String,
+    /// `tracestate` as received.
+    pub state: Option<String>,
+}
+
+impl Trace {
+    /// From the two headers; `None` without a `traceparent` that holds.
+    #[must_use]
+    pub fn read(parent: &str, state: Option<&str>) -> Option<Self> {
+        let parent = parent.trim();
+        let fields: Vec<&str> = parent.split('-').collect();
+        let [version, trace, span, flags, rest @ ..] = &fields[..] else { return None };
+        let lengths = (version.len(), trace.len(), span.len(), flags.len()) == (2, 32, 16, 2);
+        let is_hex = |field: &&str| field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = [version, trace, span, flags].into_iter().all(is_hex);
+        let is_set = |field: &str| field.bytes().any(|byte| byte != b'0');
+        // Only version 00 must end here; later ones may say more, ff is none.
+        let is_known = *version != "ff" && (rest.is_empty() || *version != "00");
+        if !(lengths && is_hex && is_set(trace) && is_set(span) && is_known) {
+            return None;
+        }
+        let is_state = |text: &&str| {
+            (1..=MAX_STATE_BYTES).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        };
+        let state = state.map(str::trim).filter(is_state).map(ToOwned::to_owned);
+        Some(Self { parent: parent.to_owned(), state })
+    }
+
+    /// From headers by name and value; of several `traceparent` none counts.
+    #[must_use]
+    pub fn of<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let (mut parents, mut state) = (Vec::new(), None);
+        for (name, value) in headers {
+            if name.eq_ignore_ascii_case("traceparent") {
+                parents.push(value);
+            } else if name.eq_ignore_ascii_case("tracestate") {
+                state = Some(value);
+            }
+        }
+        match parents[..] {
+            [parent] => Self::read(parent, state),
+            _ => None,
+        }
+    }
+
+    /// The id of the trace: 32 digits.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.parent.get(3..35).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_trace_is_taken_as_it_was_written() {
+        let trace = Trace::read(PARENT, Some("congo=t61rcWkgMzE")).unwrap();
+        assert_eq!((trace.parent.as_str(), trace.state.as_deref()), (PARENT, Some("congo=t61rcWkgMzE")));
+        assert_eq!(trace.id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more";
+        assert_eq!(Trace::read(later, None).unwrap().parent, later);
+    }
+
+    #[test]
+    fn of_several_none_counts() {
+        let headers = [("Host", "a"), ("TraceParent", PARENT), ("tracestate", "a=b")];
+        assert_eq!(Trace::of(headers.into_iter()).unwrap().state.as_deref(), Some("a=b"));
+        assert_eq!(Trace::of(headers.into_iter().chain(headers)), None);
+        assert_eq!(Trace::of(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn what_is_not_as_recommended_never_came() {
+        for parent in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0\n",
+        ] {
+            assert_eq!(Trace::read(parent, None), None, "{parent:?}");
+        }
+        for state in ["", " ", "a=\u{1}", &"x".repeat(MAX_STATE_BYTES + 1)] {
+            assert_eq!(Trace::read(PARENT, Some(state)).unwrap().state, None, "{state:?}");
+        }
+    }
+}
