@@ -63,7 +63,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, place: &str) -> Optio
             .into_iter()
             .find_map(|(at, item)| misfit(document, &schema["items"], item, &format!("{place}/{at}")));
     }
-    let Some(object) = value.as_object() else { return None };
+    let object = value.as_object()?;
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     if let Some(missing) = required.into_iter().find(|name| !object.contains_key(*name)) {
         return Some(format!("{place} has no {missing}"));

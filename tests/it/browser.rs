@@ -176,3 +176,19 @@ fn a_list_follows_what_arrives_and_leaves_the_focus_where_it_is() {
     assert_eq!(browser.run("return document.querySelector('#f-type').value"), "half typ");
     assert_eq!(browser.errors(), Vec::<String>::new());
 }
+
+#[test]
+fn the_token_is_asked_for_once_and_leads_to_where_one_wanted() {
+    let token = "a-token-of-the-tests-0123456789";
+    let hookbox = Hookbox::new().admin(&format!("token = \"{token}\"")).handler("deploy", succeeds()).start();
+    let browser = Browser::open(&hookbox, PHONE);
+    browser.go("/events");
+    until("the login page", || browser.path().starts_with("/login").then_some(()));
+    browser.run(&format!("document.querySelector('#token').value = '{token}'"));
+    browser.click(&browser.find("button[type=submit]"));
+    until("the events", || (browser.path() == "/events").then_some(()));
+    browser.wait_for_text("#live", "Live");
+    browser.click(&browser.find("form[action='/logout'] button"));
+    until("the login page again", || browser.path().starts_with("/login").then_some(()));
+    assert_eq!(browser.errors(), Vec::<String>::new());
+}

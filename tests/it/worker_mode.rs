@@ -193,6 +193,7 @@ fn a_copy_that_dies_while_idle_costs_no_attempt() {
         let pid = done(&hookbox, "pid", "succeeded").1.remove(0);
         let number = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
         rustix::process::kill_process(number, rustix::process::Signal::KILL).unwrap();
+        until("it to be dead", || is_gone(&pid).then_some(()));
         let (next, _) = done(&hookbox, "ok", "succeeded");
         assert_eq!(endings(&hookbox, &next), ["succeeded"]);
     }

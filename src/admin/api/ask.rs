@@ -151,7 +151,9 @@ impl Which {
 
 /// Reads a query.
 pub(super) fn ask<T: DeserializeOwned>(query: &str) -> Result<T, Fault> {
-    Query::<T>::from_query(query).map(Query::into_inner).map_err(|error| Fault::Asked(error.to_string()))
+    Query::<T>::from_query(query)
+        .map(Query::into_inner)
+        .map_err(|error| Fault::Asked(error.to_string().replace("Query deserialize error: ", "")))
 }
 
 /// Reads a body; an empty one is an empty object.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
-use super::{Attempt, Captured, KILL_GRACE, Run};
+use super::{Attempt, Captured, KILL_GRACE, Run, limit_reached};
 use crate::outcome::Exit;
 
 pub(super) use pool::Pool;
@@ -32,22 +32,22 @@ pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
         };
         let deadline = Instant::now().checked_add(attempt.handler.timeout);
         match copy.ask(&line, deadline, cancel) {
-            Heard::Line(answer) => return answered(pool, copy, &answer, attempt.job_id, cancel),
+            Heard::Line(answer) => return answered(pool, copy, &answer, attempt, cancel),
             // Every copy that is let go here had been idle: their number is finite.
             Heard::NotTaken(why) if copy.answered > 0 => {
                 log::warn!("a worker of handler `{}` is let go: {why}", attempt.handler.name);
                 pool.dismiss(copy);
             }
-            heard => return ended(pool, copy, heard, cancel),
+            heard => return ended(pool, copy, heard, attempt, cancel),
         }
     }
 }
 
-fn answered(pool: &Arc<Pool>, mut copy: Copied, answer: &[u8], id: i64, cancel: &Cancel) -> Run {
-    let (exit, said) = match reply::read(answer, id) {
+fn answered(pool: &Arc<Pool>, mut copy: Copied, answer: &[u8], attempt: &Attempt, cancel: &Cancel) -> Run {
+    let (exit, said) = match reply::read(answer, attempt.job_id) {
         Ok(ending) => ending,
         Err(why) => {
-            let mut run = ended(pool, copy, Heard::Wrong(why), cancel);
+            let mut run = ended(pool, copy, Heard::Wrong(why), attempt, cancel);
             run.stdout = whole(answer, &run.stdout);
             return run;
         }
@@ -66,12 +66,13 @@ fn answered(pool: &Arc<Pool>, mut copy: Copied, answer: &[u8], id: i64, cancel: 
 }
 
 /// Ends a copy that cannot go on.
-fn ended(pool: &Pool, copy: Copied, heard: Heard, cancel: &Cancel) -> Run {
+fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &Attempt, cancel: &Cancel) -> Run {
     let has_answered = copy.answered > 0;
     // The system closes what a process has open a moment before it says that it has ended.
     let patience = if matches!(heard, Heard::Ended | Heard::NotTaken(_)) { KILL_GRACE } else { Duration::ZERO };
     let watched = copy.end(patience, cancel);
     pool.left(!matches!(heard, Heard::Cancelled));
+    let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
     let exit = match (heard, watched.exit) {
         (_, exit @ (Exit::Stopped | Exit::Skipped)) => exit,
         (Heard::TimedOut, _) => Exit::TimedOut,
@@ -95,7 +96,7 @@ fn ended(pool: &Pool, copy: Copied, heard: Heard, cancel: &Cancel) -> Run {
         Exit::Died { .. } => Some(exit.to_string()),
         _ => None,
     };
-    let notes = why.into_iter().chain(watched.note).collect();
+    let notes = why.into_iter().chain(watched.note).chain(limit).collect();
     Run { notes, stdout: watched.stdout, stderr: watched.stderr, ..Run::without_output(exit) }
 }
 
