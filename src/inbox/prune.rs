@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, Result, params};
 
+use super::sequence;
 use crate::clock::Millis;
 use crate::config::Keep;
 
@@ -125,6 +126,7 @@ fn forget(connection: &Connection, seq: i64) -> Result<()> {
              ON CONFLICT DO NOTHING",
         )?
         .execute([seq])?;
+    sequence::pass_marks_on(connection, seq)?;
     connection.prepare_cached("DELETE FROM events WHERE seq = ?")?.execute([seq]).map(drop)
 }
 

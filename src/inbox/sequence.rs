@@ -65,6 +65,20 @@ pub(super) fn skip_older(connection: &Connection, id: i64, now: Millis) -> rusql
         .execute((id, now.0))
 }
 
+/// Before the jobs of an event go: a mark of theirs passes to a job of the same value, which would wait for ever else.
+pub(super) fn pass_marks_on(connection: &Connection, event_seq: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET held = 2 WHERE id IN (
+               SELECT min(waiting.id) FROM jobs gone JOIN jobs waiting
+                 ON waiting.handler = gone.handler AND waiting.order_key = gone.order_key
+                    AND waiting.order_key IS NOT NULL AND waiting.state IN ('pending', 'running')
+               WHERE gone.event_seq = ? AND gone.held = 2 AND waiting.held = 1 GROUP BY gone.id)",
+        )?
+        .execute([event_seq])
+        .map(drop)
+}
+
 impl Judge<'_> {
     /// Judges what is marked. Whether there is more of it.
     pub(super) fn settle(&self) -> rusqlite::Result<bool> {
