@@ -30,7 +30,7 @@
 //! | level | rooms |
 //! | --- | --- |
 //! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`] |
-//! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`] |
+//! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`], [`words`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
 //! | 4 | [`inbox`], [`explain`] |
@@ -38,11 +38,12 @@
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
 //!
-//! # Where things will go that are not here yet
+//! # Where to add things
 //!
-//! A provider that needs code gets a file in `verify/` behind the engine's interface; a further handler mode a file in
-//! `handler/` beside `command.rs`; the dashboard, API and metrics go under `admin/`; another database replaces what is
-//! in `inbox/`, which alone knows SQL.
+//! An HMAC provider is a row of `provider/table.toml`; one that needs code gets a file in `verify/` behind the engine's
+//! interface; a way to run handlers a folder in `handler/` beside `worker/` and `http/`; a page of the dashboard a file in
+//! `admin/page/`, what it asks a query in `inbox/view/`; a verb a file in `cli/`. Another database replaces what is in
+//! `inbox/`, which alone knows SQL.
 
 pub mod dispatch;
 pub mod explain;
@@ -74,3 +75,4 @@ pub mod request;
 pub mod response;
 pub mod secret;
 pub mod shutdown;
+pub mod words;

@@ -1,42 +1,12 @@
-//! How things are said to a person: text from outside, instants, spans, counts.
+//! What only a terminal needs beside [`crate::words`]: instants in short, and remarks beside the result.
 //!
-//! Ids, types and outputs come from outside: whatever could steer a terminal is shown as an escape. Tables are
-//! [`super::table`]'s.
+//! Values come in, text goes out; remarks go to stderr. Tables are [`super::table`]'s.
 
-use std::borrow::Cow;
 use std::io::{self, Write as _};
-use std::time::Duration;
 
 use crate::clock::Millis;
 
-/// One line of text from outside, with nothing in it that steers a terminal.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if text.chars().any(steers) { Cow::Owned(escaped(text, |_| false)) } else { Cow::Borrowed(text) }
-}
-
-/// Like [`shown`] for output of several lines.
-pub(super) fn shown_lines(text: &str) -> String {
-    escaped(text, |character| matches!(character, '\n' | '\t'))
-}
-
-fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if steers(character) && !is_kept(character) {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Control characters, and those that change the order or the visibility of others (Unicode TR 36, 2.1 and 3.6).
-fn steers(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-}
+pub(super) use crate::words::{count, grouped, relative, shown, shown_lines, span};
 
 /// `2026-01-31T12:00:00Z`
 pub(super) fn instant(at: Millis) -> String {
@@ -45,44 +15,6 @@ pub(super) fn instant(at: Millis) -> String {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => text,
     }
-}
-
-/// `3 min ago`, `in 2 h`, `just now`
-pub(super) fn relative(at: Millis, now: Millis) -> String {
-    match (now.since(at), at.since(now)) {
-        (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),
-        (_, ahead) if ahead >= Duration::from_secs(1) => format!("in {}", span(ahead)),
-        _ => "just now".to_owned(),
-    }
-}
-
-/// A span in its largest unit: `12 ms`, `3 min`.
-pub(super) fn span(span: Duration) -> String {
-    const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let millis = span.as_millis();
-    match UNITS.iter().find(|(length, _)| millis >= *length) {
-        Some((length, unit)) => format!("{} {unit}", millis / length),
-        None => format!("{millis} ms"),
-    }
-}
-
-/// `1 job`, `2 jobs`, `1,234 jobs`
-pub(super) fn count(number: usize, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", grouped(number))
-}
-
-/// `1,234`
-pub(super) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Says something beside the result, on stderr.
@@ -96,35 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_steers_the_terminal() {
-        assert_eq!(shown("pull_request.opened é 漢"), "pull_request.opened é 漢");
-        assert_eq!(shown("\x1b[31mred\r\n\t\u{202e}x\u{9b}"), "\\u{1b}[31mred\\r\\n\\t\\u{202e}x\\u{9b}");
-        assert_eq!(shown_lines("a\n\tb\x07\r"), "a\n\tb\\u{7}\\r");
-    }
-
-    #[test]
-    fn instants_are_told_in_their_largest_unit() {
-        let now = Millis(1_000_000_000);
-        for (ago, told) in [
-            (0, "just now"),
-            (999, "just now"),
-            (-999, "just now"),
-            (1000, "1 s ago"),
-            (61_000, "1 min ago"),
-            (-7_200_000, "in 2 h"),
-            (3 * 86_400_000, "3 d ago"),
-        ] {
-            assert_eq!(relative(Millis(now.0 - ago), now), told);
-        }
-        assert_eq!(span(Duration::from_millis(12)), "12 ms");
+    fn an_instant_is_told_to_the_second() {
         assert_eq!(instant(Millis(1_769_860_800_007)), "2026-01-31T12:00:00Z");
-    }
-
-    #[test]
-    fn numbers_are_counted_and_grouped() {
-        assert_eq!(count(1, "job"), "1 job");
-        assert_eq!(count(0, "job"), "0 jobs");
-        assert_eq!(count(1_234_567, "job"), "1,234,567 jobs");
-        assert_eq!(count(999, "event"), "999 events");
     }
 }

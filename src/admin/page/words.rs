@@ -9,34 +9,13 @@ use maud::{Markup, html};
 
 use crate::clock::Millis;
 use crate::inbox::view::COUNTED;
+use crate::words;
+
+pub(super) use crate::words::{count, relative as age, shown_lines, span};
 
 /// One line of text from outside.
 pub(super) fn shown(text: &str) -> String {
-    spelled(text, |_| false)
-}
-
-/// Likewise, with line ends and tabs.
-pub(super) fn shown_lines(text: &str) -> String {
-    spelled(text, |character| matches!(character, '\n' | '\t'))
-}
-
-fn spelled(text: &str, is_kept: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if steers(character) && !is_kept(character) {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Control characters, and those that change the order or the visibility of others (Unicode TR 36, 2.1 and 3.6).
-fn steers(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    words::shown(text).into_owned()
 }
 
 /// An event's type, or that it has none.
@@ -64,25 +43,6 @@ pub(super) fn when(at: Millis, now: Millis) -> Markup {
 /// How long ago, alone; the instant is the title.
 pub(super) fn ago(at: Millis, now: Millis) -> Markup {
     html! { time datetime=(at.to_rfc3339()) title=(instant(at)) data-age { (age(at, now)) } }
-}
-
-/// `3 min ago`, `in 2 h`, `just now`
-pub(super) fn age(at: Millis, now: Millis) -> String {
-    match (now.since(at), at.since(now)) {
-        (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),
-        (_, ahead) if ahead >= Duration::from_secs(1) => format!("in {}", span(ahead)),
-        _ => "just now".to_owned(),
-    }
-}
-
-/// A span in its largest unit: `12 ms`, `3 min`.
-pub(super) fn span(span: Duration) -> String {
-    const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let millis = span.as_millis();
-    match UNITS.iter().find(|(length, _)| millis >= *length) {
-        Some((length, unit)) => format!("{} {unit}", millis / length),
-        None => format!("{millis} ms"),
-    }
 }
 
 /// How long something took: `1.24 s`, `12 ms`, `3 min 20 s`.
@@ -115,12 +75,6 @@ pub(super) fn grouped(number: i64) -> String {
 /// A number that was counted up to a limit.
 pub(super) fn counted(number: i64) -> String {
     if number >= COUNTED { format!("{}+", grouped(COUNTED)) } else { grouped(number) }
-}
-
-/// `1 job`, `2 jobs`
-pub(super) fn count(number: usize, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", grouped(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
 /// `812 B`, `14.2 KiB`

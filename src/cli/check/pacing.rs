@@ -1,4 +1,4 @@
-//! What `check` says of `order_by`, `coalesce` and `rate_limit`: as fields for scripts, as sentences for people.
+//! What `check` says of `order_by`, `coalesce`, `rate_limit` and `respond`: as fields for scripts, as sentences for people.
 //!
 //! A handler goes in, what its settings mean comes out, with what becomes of events that have no value. Nothing is
 //! looked up or judged here.
@@ -16,6 +16,8 @@ pub(super) struct Pacing {
     /// What becomes of events without a value: `alone` or `together`.
     missing: Option<String>,
     rate_limit: Option<String>,
+    /// How long the provider waits for its words.
+    respond_timeout_s: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,7 +40,9 @@ impl Pacing {
             }
         };
         let missing = keyed.map(|keyed| keyed.missing.to_string());
-        Self { order_by, coalesce, missing, rate_limit: handler.rate_limit.map(|rate| rate.to_string()) }
+        let respond_timeout_s = handler.respond.map(|timeout| timeout.as_secs_f64());
+        let rate_limit = handler.rate_limit.map(|rate| rate.to_string());
+        Self { order_by, coalesce, missing, rate_limit, respond_timeout_s }
     }
 }
 
@@ -46,6 +50,12 @@ impl Pacing {
 pub(super) fn sentences(handler: &Handler) -> Vec<String> {
     let name = &handler.name;
     let mut told = Vec::new();
+    if let Some(timeout) = handler.respond {
+        told.push(format!(
+            "{name}: what it writes is the answer to the provider, if it succeeds within {}.",
+            spoken(timeout)
+        ));
+    }
     if let Some(keyed) = &handler.keyed {
         let key = &keyed.key;
         told.push(match (keyed.sequence, keyed.missing) {
