@@ -1,6 +1,6 @@
 //! Tells a person: what the inbox shows is looked at twice a second, and what begins or ends is sent, once each.
 //!
-//! Two threads: one looks and decides ([`condition`]), one sends ([`send`]), so that a slow receiver delays no look.
+//! Two threads: one looks and decides (`condition`), one sends (`send`), so that a slow receiver delays no look.
 //! Everything is kept in memory and nothing is written: a full disk can be told. After a restart what still holds is
 //! told again, save jobs that were dead by then.
 

@@ -13,7 +13,7 @@ const AFRESH: &str =
 /// Which job of its value comes first is judged anew by who serves the inbox (`sequence`).
 const MARKED: &str = "held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
 
-/// NULL where `jobs j` is to be changed, else why it is left, for [`Left::from_word`]. Retry takes the time as `?1`.
+/// NULL where `jobs j` is to be changed, else why it is left, for `Left::from_word`. Retry takes the time as `?1`.
 pub(super) fn left_because(change: Change, revives: bool) -> String {
     match change {
         Change::Retry => format!(
