@@ -57,8 +57,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let app = App::start(config.clone(), Handed::none(), &caller)?;
     let mut out = io::stdout();
     writeln!(out, "hookbox demo: a scratch inbox, which goes when it ends, in {}", folder.path().display())?;
-    writeln!(out, "  hooks  {}", app.hooks_url())?;
-    writeln!(out, "  admin  {} (/healthz, /readyz)\n", app.admin_url())?;
+    writeln!(out, "  deliveries to  {}", app.hooks_url())?;
+    writeln!(out, "  dashboard at   {}\n", app.admin_url())?;
     let surprises = play(&app, &config)?;
     if args.once || !surprises.is_empty() {
         app.stop();
@@ -168,7 +168,7 @@ fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> Result<(), Failure
     let folder = file.parent().unwrap_or(Path::new("."));
     let (file_shown, url) = (file.display(), app.hooks_url());
     let mut out = io::stdout();
-    writeln!(out, "It goes on serving until Ctrl-C. From another terminal:\n")?;
+    writeln!(out, "It goes on serving until Ctrl-C. Open {} in a browser, or from another terminal:\n", app.admin_url())?;
     writeln!(out, "  sqlite3 -readonly -box {} 'select * from inbox'", folder.join("hookbox.db").display())?;
     writeln!(out, "  hookbox events --config {file_shown}")?;
     writeln!(out, "  hookbox send github --type push --url {url} --config {file_shown}")?;
