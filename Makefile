@@ -40,4 +40,4 @@ bench:
 # Many more kills under load than every run has; each must lose nothing.
 TORTURE_ROUNDS ?= 100
 torture:
-	HOOKBOX_TORTURE_ROUNDS=$(TORTURE_ROUNDS) $(CARGO) test --locked --test it -- --nocapture crashes
+	HOOKBOX_TORTURE_ROUNDS=$(TORTURE_ROUNDS) $(CARGO) test --locked --test it -- --nocapture crashes order
