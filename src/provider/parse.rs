@@ -12,7 +12,7 @@ use super::place::Place;
 use super::pointer::Batch;
 use super::proof::Proof;
 use super::row::{Row, RowError};
-use super::scheme::{Reply, Scheme, SecretDecoding, Syntax, Unit};
+use super::scheme::{Keys, Reply, Scheme, SecretDecoding, Syntax, Unit};
 use super::selector::{EventId, header_name, parse_event_id, parse_event_type};
 
 /// The window of a timestamp unless the row or the source says otherwise.
@@ -20,6 +20,8 @@ const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Stands for the source's own setting.
 const KEYS_URL: &str = "keys_url";
+/// Stands for an API.
+const PLAID: &str = "plaid";
 
 const SECRET_DECODINGS: &[(&str, SecretDecoding)] = &[
     ("utf8", SecretDecoding::Utf8),
@@ -205,7 +207,7 @@ fn event_id(row: &Row) -> Result<EventId, RowError> {
     if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) }
 }
 
-fn keys(row: &Row) -> Result<Option<String>, RowError> {
+fn keys(row: &Row) -> Result<Option<Keys>, RowError> {
     let Some(written) = &row.keys else {
         return match row.key_name {
             Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
@@ -214,7 +216,10 @@ fn keys(row: &Row) -> Result<Option<String>, RowError> {
     };
     let is_public = parse_proof::takes_public_keys(row);
     if written == KEYS_URL && (is_public || !row.algorithm_choices.is_empty()) {
-        return Ok(is_public.then(String::new));
+        return Ok(is_public.then_some(Keys::OwnSet));
+    }
+    if written == PLAID && is_public && row.algorithm == "jwt" {
+        return Ok(Some(Keys::Plaid));
     }
     if !written.starts_with("https://") {
         return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
@@ -222,7 +227,7 @@ fn keys(row: &Row) -> Result<Option<String>, RowError> {
     if !is_public {
         return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
     }
-    Ok(Some(written.clone()))
+    Ok(Some(Keys::Set(written.clone())))
 }
 
 fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
@@ -362,7 +367,7 @@ mod tests {
         assert_eq!(
             errors("signature = 'header:X'\nalgorithm = 'none'"),
             ["`algorithm`: `none` is none of hmac-sha256, hmac-sha1, hmac-sha512, hmac-md5, sha256, sha1, ed25519, \
-              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer, aws-sns, paypal"]
+              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer, aws-sns, paypal, ebay"]
         );
     }
 

@@ -29,6 +29,7 @@ const OTHER_PROOFS: &[(&str, Option<Proof>)] = &[
     ("bearer", Some(Proof::Bearer)),
     ("aws-sns", Some(Proof::Code(Code::AwsSns))),
     ("paypal", Some(Proof::Code(Code::PayPal))),
+    ("ebay", Some(Proof::Code(Code::Ebay))),
 ];
 const JWT_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
     ("HS256", JwtAlgorithm::Hs(Hash::Sha256)),

@@ -18,12 +18,12 @@ use crate::secret::Secret;
 use crate::verify::{Genuine, Refusal, Verifier, Why};
 
 /// 2023-11-14T22:13:20Z
-const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NOW: Millis = Millis(1_700_000_000_000);
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:orders";
 const CERT: &str = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem";
 const WEBHOOK: &str = "8PT597110X687430LKGECATA";
 
-fn source(name: &str, provider: &Provider) -> Source {
+pub(super) fn source(name: &str, provider: &Provider) -> Source {
     Source {
         name: "here".into(),
         provider: name.to_owned(),
@@ -43,7 +43,7 @@ fn source(name: &str, provider: &Provider) -> Source {
     }
 }
 
-fn request(headers: &[(&str, &str)], body: &str) -> Request {
+pub(super) fn request(headers: &[(&str, &str)], body: &str) -> Request {
     let mut fields = Headers::default();
     headers.iter().for_each(|(name, value)| fields.push(name, value.as_bytes()));
     Request {
@@ -110,14 +110,14 @@ fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
     Verifier::new(source).check(request, NOW)
 }
 
-fn event(source: &Source, request: &Request) -> (String, String) {
+pub(super) fn event(source: &Source, request: &Request) -> (String, String) {
     match check(source, request) {
         Ok(Genuine::Event(verified)) => (verified.items()[0].event_id.clone(), verified.items()[0].event_type.clone()),
         other => panic!("{other:?}"),
     }
 }
 
-fn why(source: &Source, request: &Request) -> Why {
+pub(super) fn why(source: &Source, request: &Request) -> Why {
     match check(source, request) {
         Err(Refusal::NotGenuine(why)) => why,
         other => panic!("{other:?}"),
