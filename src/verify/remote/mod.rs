@@ -5,7 +5,6 @@
 //! a forgery: the provider shall come again.
 
 #[cfg(test)]
-mod api_tests;
 mod ebay;
 mod paypal;
 mod plaid;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::tests::{NOW, event, request, source, why};
+use super::{NOW, event, request, source, why};
 use crate::clock::Millis;
 use crate::config::Source;
 use crate::keys::tests::provider::Provider;

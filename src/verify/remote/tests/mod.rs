@@ -1,5 +1,7 @@
 //! Amazon SNS and PayPal, signed with keys made here, fetched from a provider on this machine.
 
+mod api;
+
 use std::sync::Arc;
 
 use base64::Engine;
@@ -18,12 +20,12 @@ use crate::secret::Secret;
 use crate::verify::{Genuine, Refusal, Verifier, Why};
 
 /// 2023-11-14T22:13:20Z
-pub(super) const NOW: Millis = Millis(1_700_000_000_000);
+const NOW: Millis = Millis(1_700_000_000_000);
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:orders";
 const CERT: &str = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem";
 const WEBHOOK: &str = "8PT597110X687430LKGECATA";
 
-pub(super) fn source(name: &str, provider: &Provider) -> Source {
+fn source(name: &str, provider: &Provider) -> Source {
     Source {
         name: "here".into(),
         provider: name.to_owned(),
@@ -43,7 +45,7 @@ pub(super) fn source(name: &str, provider: &Provider) -> Source {
     }
 }
 
-pub(super) fn request(headers: &[(&str, &str)], body: &str) -> Request {
+fn request(headers: &[(&str, &str)], body: &str) -> Request {
     let mut fields = Headers::default();
     headers.iter().for_each(|(name, value)| fields.push(name, value.as_bytes()));
     Request {
@@ -110,14 +112,14 @@ fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
     Verifier::new(source).check(request, NOW)
 }
 
-pub(super) fn event(source: &Source, request: &Request) -> (String, String) {
+fn event(source: &Source, request: &Request) -> (String, String) {
     match check(source, request) {
         Ok(Genuine::Event(verified)) => (verified.items()[0].event_id.clone(), verified.items()[0].event_type.clone()),
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) fn why(source: &Source, request: &Request) -> Why {
+fn why(source: &Source, request: &Request) -> Why {
     match check(source, request) {
         Err(Refusal::NotGenuine(why)) => why,
         other => panic!("{other:?}"),
