@@ -111,10 +111,11 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
             secrets.push((key, format!("{prefix}_{}", key.to_uppercase()), example));
         }
     };
+    let whose = |usual: &str, own: &str| if is_needed(|needs| needs.credentials) { own } else { usual }.to_owned();
     add(needs.is_none_or(|needs| needs.secret == Some(true) || needs.credentials), "secret", example_secret(row));
     add(is_needed(|needs| needs.public_key), "public_key", "$(cat public-key.pem)".to_owned());
     add(is_needed(|needs| needs.key_id), "key_id", "123456".to_owned());
-    add(is_needed(|needs| needs.api_key || needs.credentials), "api_key", "the API key".to_owned());
+    add(is_needed(|needs| needs.api_key || needs.credentials), "api_key", whose("the API key", "the client id"));
     add(is_needed(|needs| needs.verify_token), "verify_token", "$(openssl rand -hex 16)".to_owned());
     Some(Planned {
         provider,

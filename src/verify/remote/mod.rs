@@ -4,7 +4,6 @@
 //! goes out, or why it is refused. Whoever calls may wait for a fetch. That keys cannot be had now is told apart from
 //! a forgery: the provider shall come again.
 
-#[cfg(test)]
 mod ebay;
 mod paypal;
 mod plaid;
