@@ -1,5 +1,6 @@
 //! What a user may write into a `verify` table, put to work: a template of noise signs a body of noise, and selectors of noise
-//! read it. Whatever is signed is accepted as signed or refused, an altered body never gets in, and nothing panics.
+//! read it. Whatever is signed is accepted as signed or refused, an altered body never gets in where the template covers all
+//! of it, and nothing panics.
 //!
 //! The input is a template, an id's and a type's selector, and the body, with a NUL between them. `cargo fuzz run signed`
 
@@ -22,6 +23,8 @@ fuzz_target!(|noise: &[u8]| {
     let mut text = || std::str::from_utf8(parts.next().unwrap_or_default()).ok().map(str::to_owned);
     let (Some(template), Some(event_id), Some(event_type)) = (text(), text(), text()) else { return };
     let body = parts.next().unwrap_or_default();
+    // Of a form single fields may be signed, and a pair that comes twice counts once, as at Twilio.
+    let is_of_fields = template.contains("form");
     let row = Row {
         signature: Texts::One("header:X-Signature".to_owned()),
         algorithm: "hmac-sha256".to_owned(),
@@ -58,5 +61,5 @@ fuzz_target!(|noise: &[u8]| {
         assert!(verified.items().iter().all(|item| (1..=255).contains(&item.event_id.len())));
     }
     let altered = Request { body: [&request.body[..], b" x"].concat().into(), ..request };
-    assert!(!covers_body || verifier.check(&altered, NOW).is_err(), "an altered body was accepted");
+    assert!(!covers_body || is_of_fields || verifier.check(&altered, NOW).is_err(), "an altered body was accepted");
 });

@@ -111,10 +111,11 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
             secrets.push((key, format!("{prefix}_{}", key.to_uppercase()), example));
         }
     };
-    add(needs.is_none_or(|needs| needs.secret == Some(true)), "secret", example_secret(row));
+    let whose = |usual: &str, own: &str| if is_needed(|needs| needs.credentials) { own } else { usual }.to_owned();
+    add(needs.is_none_or(|needs| needs.secret == Some(true) || needs.credentials), "secret", example_secret(row));
     add(is_needed(|needs| needs.public_key), "public_key", "$(cat public-key.pem)".to_owned());
     add(is_needed(|needs| needs.key_id), "key_id", "123456".to_owned());
-    add(is_needed(|needs| needs.api_key), "api_key", "the API key".to_owned());
+    add(is_needed(|needs| needs.api_key || needs.credentials), "api_key", whose("the API key", "the client id"));
     add(is_needed(|needs| needs.verify_token), "verify_token", "$(openssl rand -hex 16)".to_owned());
     Some(Planned {
         provider,
@@ -128,6 +129,9 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
 
 fn example_secret(row: Option<&Row>) -> String {
     let decoding = row.and_then(|row| row.secret_decoding.as_deref());
+    if row.and_then(|row| Scheme::from_row(row).ok()).is_some_and(|scheme| scheme.needs().credentials) {
+        return "the client secret".to_owned();
+    }
     let random = match (row.map(|row| row.algorithm.as_str()), decoding) {
         (Some("basic"), _) => "hookbox:$(openssl rand -hex 32)",
         (_, Some("base64")) => "$(openssl rand -base64 32)",

@@ -40,7 +40,10 @@ pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surr
     let all = |key: &str, check: &dyn Fn(&Secret) -> Result<(), String>| secrets(key, check, section, around);
     let any = |_: &Secret| Ok(());
     Keyring {
-        secrets: all("secret", if needs.is_some_and(|needs| needs.public_key) { &any } else { &check_secret }),
+        secrets: all(
+            "secret",
+            if needs.is_some_and(|needs| needs.public_key || needs.credentials) { &any } else { &check_secret },
+        ),
         public_keys: all("public_key", &check_secret),
         key_ids: all("key_id", &any),
         api_key: all("api_key", &any).into_iter().next(),
@@ -56,11 +59,25 @@ pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surr
 fn check(section: &Section<'_>, needs: Needs) {
     let url = "the address exactly as the provider has it: https, host, path and query".to_owned();
     let form = |key: &str| format!("{key} {FORMS}");
+    let fetches = needs.credentials && !section.has("public_key");
+    let (secret, api_key) = match needs.credentials {
+        true => (Some(fetches), fetches),
+        false => (needs.secret, needs.api_key),
+    };
     let optional = |means_something: bool| if means_something { None } else { Some(false) };
     let topics = "whose events are meant, e.g. [\"arn:aws:sns:eu-west-1:123456789012:orders\"]".to_owned();
-    let instead = if needs.public_key { "are checked with `public_key`" } else { "are checked with fetched keys" };
+    let instead = if needs.public_key || needs.credentials {
+        "are checked with `public_key`"
+    } else {
+        "are checked with fetched keys"
+    };
+    let whose = |key: &str, what: &str| match needs.credentials {
+        true => format!("{}: {what} of your application, for which the provider gives its public keys", form(key)),
+        false => form(key),
+    };
+    let (secret_hint, api_key_hint) = (whose("secret", "the client secret"), whose("api_key", "the client id"));
     let wanted = [
-        ("secret", needs.secret, form("secret"), instead),
+        ("secret", secret, secret_hint, instead),
         (
             "public_key",
             if needs.may_fetch { None } else { Some(needs.public_key) },
@@ -68,7 +85,7 @@ fn check(section: &Section<'_>, needs: Needs) {
             "are checked with `secret`",
         ),
         ("key_id", Some(needs.key_id), form("key_id"), "name no key"),
-        ("api_key", Some(needs.api_key), form("api_key"), "hold no API key"),
+        ("api_key", Some(api_key), api_key_hint, if needs.credentials { instead } else { "hold no API key" }),
         ("verify_token", Some(needs.verify_token), form("verify_token"), "begin with no handshake that asks for it"),
         ("url", Some(needs.url), url, "do not sign their address"),
         ("topics", Some(needs.topics), topics, "name no topic"),

@@ -42,6 +42,8 @@ pub struct Address {
     pub(super) url: String,
     /// Whether it may go without TLS: on this machine alone.
     pub(super) is_plain: bool,
+    /// The key that is asked for there, where the address does not say it.
+    pub(super) key: Option<String>,
 }
 
 impl Base {
@@ -65,7 +67,7 @@ impl Base {
     /// The address itself, of a set of keys.
     #[must_use]
     pub fn whole(&self) -> Address {
-        Address { url: self.text.clone(), is_plain: self.is_plain }
+        Address { url: self.text.clone(), is_plain: self.is_plain, key: None }
     }
 }
 
@@ -73,7 +75,13 @@ impl Address {
     /// An address that hookbox itself knows.
     #[must_use]
     pub fn known(url: &str) -> Self {
-        Self { url: url.to_owned(), is_plain: false }
+        Self { url: url.to_owned(), is_plain: false, key: None }
+    }
+
+    /// A path of a provider's API, or of the configured base's.
+    pub(super) fn of_api(origin: &str, path: &str, base: Option<&Base>) -> Self {
+        let origin = base.map_or(origin, |base| base.text.as_str());
+        Self { url: format!("{origin}{path}"), is_plain: base.is_some_and(|base| base.is_plain), key: None }
     }
 
     /// An address out of a delivery, if it is the provider's, or the configured base's.
@@ -93,8 +101,8 @@ impl Address {
             return Err("is no path of the provider's keys".to_owned());
         }
         Ok(match base {
-            Some(base) => Self { url: format!("{}{path}", base.text), is_plain: base.is_plain },
-            None => Self { url: written.to_owned(), is_plain: false },
+            Some(base) => Self { url: format!("{}{path}", base.text), is_plain: base.is_plain, key: None },
+            None => Self { url: written.to_owned(), is_plain: false, key: None },
         })
     }
 }
@@ -196,7 +204,7 @@ mod tests {
     fn a_configured_base_takes_the_place_of_the_providers_host() {
         let base = Base::parse("http://127.0.0.1:9/keys/").unwrap();
         let moved = Address::pinned("https://sns.us-east-1.amazonaws.com/a.pem", SNS, Some(&base)).unwrap();
-        assert_eq!(moved, Address { url: "http://127.0.0.1:9/keys/a.pem".to_owned(), is_plain: true });
+        assert_eq!(moved, Address { url: "http://127.0.0.1:9/keys/a.pem".to_owned(), is_plain: true, key: None });
         assert!(Address::pinned("https://evil.example/a.pem", SNS, Some(&base)).is_err());
         assert!(Address::pinned("http://127.0.0.1:9/a.pem", SNS, Some(&base)).is_ok());
         assert!(Address::pinned("http://127.0.0.1:99/a.pem", SNS, Some(&base)).is_err());

@@ -1,7 +1,7 @@
 //! One document over HTTPS, within limits of time and size.
 //!
 //! An address that was checked goes in, bytes come out, or why there are none. Redirects are not followed, so that a
-//! pinned host is the one that answers. What the bytes mean is left to others.
+//! pinned host is the one that answers, and credentials go nowhere else. What the bytes mean is left to others.
 
 use std::time::Duration;
 
@@ -9,15 +9,30 @@ use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::address::Address;
+use crate::secret::Secret;
 
 /// From the look-up of the host to the last byte.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// Key sets and certificates are a few KiB.
 const MAX_BYTES: u64 = 256 << 10;
 
+/// What is asked.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// GET.
+    Bare,
+    /// GET, with this Authorization.
+    Authorized(Secret),
+    /// POST of JSON.
+    Json(Secret),
+    /// POST of a form, with this Authorization.
+    Form(&'static str, Secret),
+}
+
 /// What came.
 #[derive(Debug)]
 pub(super) struct Document {
+    pub(super) status: u16,
     pub(super) body: Vec<u8>,
     /// `Cache-Control: max-age`
     pub(super) max_age: Option<Duration>,
@@ -25,16 +40,39 @@ pub(super) struct Document {
 
 /// Fetches a document. The error says why there is none, in words for the operator.
 pub(super) fn fetch(address: &Address, time_limit: Duration) -> Result<Document, String> {
-    let failed = |why: String| format!("{}: {why}", shown(&address.url));
-    let mut response =
-        agent(address, time_limit).get(&address.url).call().map_err(|error| failed(error.to_string()))?;
-    if response.status().as_u16() != 200 {
-        return Err(failed(format!("answered {}", response.status())));
+    let document = ask(address, &Question::Bare, time_limit)?;
+    match document.status {
+        200 => Ok(document),
+        status => Err(answered(address, status)),
     }
+}
+
+/// Asks, and takes an answer of any status. The error says why there is none.
+pub(super) fn ask(address: &Address, question: &Question, time_limit: Duration) -> Result<Document, String> {
+    let failed = |why: String| format!("{}: {why}", shown(&address.url));
+    let agent = agent(address, time_limit);
+    let response = match question {
+        Question::Bare => agent.get(&address.url).call(),
+        Question::Authorized(by) => agent.get(&address.url).header("authorization", by.reveal()).call(),
+        Question::Json(body) => {
+            agent.post(&address.url).header("content-type", "application/json").send(body.reveal().as_bytes())
+        }
+        Question::Form(body, by) => {
+            let form = agent.post(&address.url).header("content-type", "application/x-www-form-urlencoded");
+            form.header("authorization", by.reveal()).send(body.as_bytes())
+        }
+    };
+    let mut response = response.map_err(|error| failed(error.to_string()))?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let max_age = header("cache-control").and_then(max_age);
+    let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(MAX_BYTES).read_to_vec();
-    Ok(Document { body: body.map_err(|error| failed(error.to_string()))?, max_age })
+    Ok(Document { status, body: body.map_err(|error| failed(error.to_string()))?, max_age })
+}
+
+/// That a document is none, for its status.
+pub(super) fn answered(address: &Address, status: u16) -> String {
+    format!("{}: answered {status}", shown(&address.url))
 }
 
 fn agent(address: &Address, time_limit: Duration) -> Agent {

@@ -5,12 +5,16 @@
 //! room's to say.
 
 mod address;
+mod api;
+mod ebay;
 mod fetch;
+mod plaid;
 mod public;
 mod ring;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use address::{Address, Base, Hosts, Pin};
+pub use api::{Api, Credentials};
 pub use public::{Kind, PublicKey};
 pub use ring::{KeyError, KeyRing};

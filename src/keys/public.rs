@@ -54,7 +54,7 @@ struct Set {
 }
 
 #[derive(Debug, Deserialize)]
-struct Jwk {
+pub(super) struct Jwk {
     kty: String,
     #[serde(default)]
     kid: Option<String>,
@@ -98,7 +98,8 @@ pub(super) fn of_certificate(document: &[u8]) -> Result<PublicKey, String> {
     Ok(PublicKey { kid: None, kind: Kind::Rsa, der, valid })
 }
 
-fn of_jwk(jwk: &Jwk) -> Option<PublicKey> {
+/// The key, if it can be used.
+pub(super) fn of_jwk(jwk: &Jwk) -> Option<PublicKey> {
     if jwk.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
         return None;
     }
@@ -109,6 +110,15 @@ fn of_jwk(jwk: &Jwk) -> Option<PublicKey> {
         _ => return None,
     };
     Some(PublicKey { kid: jwk.kid.clone(), kind, der, valid: None })
+}
+
+/// A P-256 key in PEM, which may lack its line ends.
+pub(super) fn of_p256_pem(pem: &str) -> Option<PublicKey> {
+    let body = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----")?.strip_suffix("-----END PUBLIC KEY-----")?;
+    let body: String = body.split_ascii_whitespace().collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).ok()?;
+    <p256::ecdsa::VerifyingKey as p256::pkcs8::DecodePublicKey>::from_public_key_der(&der).ok()?;
+    Some(PublicKey { kid: None, kind: Kind::P256, der, valid: None })
 }
 
 fn bytes(text: &Option<String>) -> Option<Vec<u8>> {

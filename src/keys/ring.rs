@@ -9,7 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::address::{Address, Base};
-use super::fetch::{self, Document};
+use super::api::{Api, Credentials, Token};
+use super::fetch;
 use super::public::{self, PublicKey};
 use crate::clock::Millis;
 
@@ -46,6 +47,8 @@ pub struct KeyRing {
     time_limit: Duration,
     state: Mutex<State>,
     fetched: Condvar,
+    /// What an API has given in return for credentials.
+    token: Mutex<Option<Token>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +76,8 @@ struct Known {
 
 /// How a document is read.
 type Read = fn(&[u8]) -> Result<Vec<PublicKey>, String>;
+/// The keys that stand at an address, and how long they may be used; none where the provider knows none by that name.
+pub(super) type Fetched = Result<(Vec<PublicKey>, Option<Duration>), String>;
 
 impl KeyRing {
     /// An empty ring; `base` takes the place of the provider's own address.
@@ -82,7 +87,7 @@ impl KeyRing {
     }
 
     pub(super) fn with_time_limit(base: Option<Base>, time_limit: Duration) -> Self {
-        Self { base, time_limit, state: Mutex::default(), fetched: Condvar::new() }
+        Self { base, time_limit, state: Mutex::default(), fetched: Condvar::new(), token: Mutex::default() }
     }
 
     /// Where keys are fetched from in place of the provider's own address.
@@ -98,8 +103,24 @@ impl KeyRing {
     pub fn certificate(&self, address: &Address, now: Millis) -> Result<PublicKey, KeyError> {
         let read: Read = |document| public::of_certificate(document).map(|key| vec![key]);
         let keys = self.document(address, read, now, None)?;
-        let is_valid = |key: &PublicKey| key.valid.is_none_or(|(from, until)| from <= now && now <= until);
-        keys.into_iter().find(is_valid).ok_or(KeyError::Unknown)
+        keys.into_iter().find(|key| is_valid(key, now)).ok_or(KeyError::Unknown)
+    }
+
+    /// The key of this name, from an API that gives one at a time; it must be valid now. A name that the API does not
+    /// know is remembered for a minute, and however many names strangers make up, the fetches are counted as all others.
+    ///
+    /// # Errors
+    /// [`KeyError`]
+    pub fn named(
+        &self,
+        (api, credentials): (Api, &Credentials),
+        name: &str,
+        now: Millis,
+    ) -> Result<PublicKey, KeyError> {
+        let address = api.address(name, self.base()).ok_or(KeyError::Unknown)?;
+        let ask = || api.fetch(&address, credentials, (&self.token, self.base()), (self.time_limit, now));
+        let keys = self.kept(&address, &ask, now, None)?;
+        keys.into_iter().find(|key| is_valid(key, now)).ok_or(KeyError::Unknown)
     }
 
     /// The keys of a set by a name; all of them where no name is given.
@@ -148,6 +169,22 @@ impl KeyRing {
         now: Millis,
         oldest: Option<Duration>,
     ) -> Result<Vec<PublicKey>, KeyError> {
+        let fetch = || {
+            let document = fetch::fetch(address, self.time_limit)?;
+            let keys = read(&document.body).map_err(|why| format!("{}: {why}", address.url))?;
+            Ok((keys, document.max_age))
+        };
+        self.kept(address, &fetch, now, oldest)
+    }
+
+    /// What is known of an address, or else what is fetched.
+    fn kept(
+        &self,
+        address: &Address,
+        fetch: &dyn Fn() -> Fetched,
+        now: Millis,
+        oldest: Option<Duration>,
+    ) -> Result<Vec<PublicKey>, KeyError> {
         let mut state = self.lock();
         while let Some(entry) = state.entries.get(address) {
             let is_young = |known: &&Known| is_within(known.since, oldest.unwrap_or(known.age).min(known.age), now);
@@ -165,8 +202,7 @@ impl KeyRing {
         state.entries.entry(address.clone()).or_default().is_under_way = true;
         drop(state);
         let under_way = UnderWay { ring: self, address };
-        let fetched = fetch::fetch(address, self.time_limit);
-        under_way.end(fetched, read, now)
+        under_way.end(fetch(), now)
     }
 
     fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, KeyError> {
@@ -223,12 +259,11 @@ struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    fn end(self, fetched: Result<Document, String>, read: Read, now: Millis) -> Result<Vec<PublicKey>, KeyError> {
-        let read = |Document { body, max_age }: Document| {
-            let keys = read(&body).map_err(|why| format!("{}: {why}", self.address.url))?;
-            Ok(Known { keys, since: now, age: max_age.unwrap_or(USUAL_AGE).clamp(AGES.0, AGES.1) })
-        };
-        let known: Result<Known, String> = fetched.and_then(read);
+    fn end(self, fetched: Fetched, now: Millis) -> Result<Vec<PublicKey>, KeyError> {
+        let known: Result<Known, String> = fetched.map(|(keys, age)| {
+            let age = if keys.is_empty() { MINUTE } else { age.unwrap_or(USUAL_AGE).clamp(AGES.0, AGES.1) };
+            Known { keys, since: now, age }
+        });
         let keys = known.as_ref().map(|known| known.keys.clone()).map_err(Clone::clone);
         if let Some(entry) = self.ring.lock().entries.get_mut(self.address) {
             match known {
@@ -250,6 +285,10 @@ impl Drop for UnderWay<'_> {
         }
         self.ring.fetched.notify_all();
     }
+}
+
+fn is_valid(key: &PublicKey, now: Millis) -> bool {
+    key.valid.is_none_or(|(from, until)| from <= now && now <= until)
 }
 
 /// Whether an instant lies within a span of now, on either side: a clock that is set back makes nothing last longer.

@@ -3,7 +3,7 @@
 //! A scheme goes in, sentences come out. What stands here is read off the scheme alone, so that it cannot say more than
 //! the engine does.
 
-use super::proof::Proof;
+use super::proof::{Code, Proof};
 use super::row::{Row, Selection};
 use super::scheme::{Needs, Scheme};
 
@@ -66,6 +66,9 @@ pub fn proof(row: &Row) -> String {
         "token" => format!("the secret itself, in {place}{form}"),
         "aws-sns" => format!("rsa-sha1 or rsa-sha256 of the message's members, base64, in {place}"),
         "paypal" => format!("rsa-sha256 of id, time, key_id and the body's CRC-32, base64, in {place}"),
+        "ebay" => {
+            format!("ecdsa-p256 of the body, with SHA-1 or SHA-256 as it says, in base64 in JSON in base64 in {place}")
+        }
         "basic" => format!("user and password, in {place}"),
         "bearer" => format!("the secret itself, as a Bearer token in {place}"),
         "jwt" => {
@@ -96,10 +99,10 @@ pub fn proof(row: &Row) -> String {
 pub fn settings(row: &Row, needs: Needs) -> Vec<&'static str> {
     let has_choice = !row.algorithm_choices.is_empty() || !row.algorithm_names.is_empty();
     let settings = [
-        ("secret", needs.secret == Some(true)),
+        ("secret", needs.secret == Some(true) || needs.credentials),
         ("public_key", needs.public_key),
         ("key_id", needs.key_id),
-        ("api_key", needs.api_key),
+        ("api_key", needs.api_key || needs.credentials),
         ("verify_token", needs.verify_token),
         ("url", needs.url),
         ("topics", needs.topics),
@@ -122,6 +125,13 @@ fn keys(row: &Row, scheme: &Scheme) -> String {
     match (&row.keys, &scheme.proof) {
         (Some(address), _) if address == "keys_url" => {
             "of a pair: fetched from the source's keys_url, unless it has a public_key".to_owned()
+        }
+        (Some(api), _) if api == "plaid" => {
+            "fetched from Plaid's API with api_key (the client_id) and secret, unless the source has a public_key".to_owned()
+        }
+        (None, Proof::Code(Code::Ebay)) => {
+            "fetched from eBay's API with api_key (the App ID) and secret (the Cert ID), unless the source has a public_key"
+                .to_owned()
         }
         (Some(address), _) => format!("fetched from {address}, unless the source has a public_key"),
         (None, Proof::Code(_)) => {

@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 use unicode_normalization::UnicodeNormalization;
 
 use super::proof::Proof;
-use super::public_key::{KeyKind, PublicKey};
+use super::public_key::PublicKey;
 use super::scheme::{Scheme, SecretDecoding};
 use crate::secret::Secret;
 
@@ -53,7 +53,7 @@ impl Scheme {
         let kinds: Vec<_> = match &self.proof {
             Proof::Signed(signed) => signed.algorithm.key_kind().into_iter().collect(),
             Proof::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| algorithm.key_kind()).collect(),
-            Proof::Code(_) => vec![KeyKind::Rsa],
+            Proof::Code(code) => vec![code.key_kind()],
             Proof::Token | Proof::Basic | Proof::Bearer => Vec::new(),
         };
         kinds.into_iter().any(|kind| PublicKey::read(kind, key).is_some())

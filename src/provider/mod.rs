@@ -36,7 +36,7 @@ pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorit
 pub use public_key::{KeyKind, PublicKey};
 pub use row::{Row, RowError, Selection, Texts};
 pub use sample::sample;
-pub use scheme::{Needs, Reply, Scheme, SecretDecoding, Syntax, Timestamp, TimestampPlace, Unit};
+pub use scheme::{Keys, Needs, Reply, Scheme, SecretDecoding, Syntax, Timestamp, TimestampPlace, Unit};
 pub use selector::{EventId, EventType, Selector};
 pub use template::Segment;
 

@@ -9,7 +9,7 @@ use ed25519_dalek::ed25519::pkcs8::KeypairBytes;
 use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::UnwrapErr;
 
-use super::proof::{Code, Proof};
+use super::proof::Proof;
 use super::public_key::KeyKind;
 use super::scheme::{Scheme, SecretDecoding};
 use crate::secret::Secret;
@@ -38,7 +38,7 @@ impl Scheme {
         match &self.proof {
             Proof::Signed(signed) => signed.algorithm.key_kind(),
             Proof::Jwt(jwt) => jwt.algorithms.first().and_then(|algorithm| algorithm.key_kind()),
-            Proof::Code(Code::AwsSns | Code::PayPal) => Some(KeyKind::Rsa),
+            Proof::Code(code) => Some(code.key_kind()),
             Proof::Token | Proof::Basic | Proof::Bearer => None,
         }
     }

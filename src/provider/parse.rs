@@ -18,9 +18,6 @@ use super::selector::{EventId, header_name, parse_event_id, parse_event_type};
 /// The window of a timestamp unless the row or the source says otherwise.
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Stands for the source's own setting.
-const KEYS_URL: &str = "keys_url";
-
 const SECRET_DECODINGS: &[(&str, SecretDecoding)] = &[
     ("utf8", SecretDecoding::Utf8),
     ("nfkd", SecretDecoding::Nfkd),
@@ -70,7 +67,7 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let required = keep.of(required_headers(row));
     let key_id = keep.of(row.key_id.as_deref().map(|written| Place::parse("key_id", written)).transpose());
     let key_name = keep.of(row.key_name.as_deref().map(|written| Place::parse("key_name", written)).transpose());
-    let keys = keep.of(keys(row));
+    let keys = keep.of(parse_proof::keys(row));
     let batch = keep.of(batch(row));
     let event_id = keep.of(event_id(row));
     let event_type = keep.of(parse_event_type(&row.event_type));
@@ -203,26 +200,6 @@ fn batch(row: &Row) -> Result<Option<Batch>, RowError> {
 
 fn event_id(row: &Row) -> Result<EventId, RowError> {
     if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) }
-}
-
-fn keys(row: &Row) -> Result<Option<String>, RowError> {
-    let Some(written) = &row.keys else {
-        return match row.key_name {
-            Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
-            None => Ok(None),
-        };
-    };
-    let is_public = parse_proof::takes_public_keys(row);
-    if written == KEYS_URL && (is_public || !row.algorithm_choices.is_empty()) {
-        return Ok(is_public.then(String::new));
-    }
-    if !written.starts_with("https://") {
-        return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
-    }
-    if !is_public {
-        return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
-    }
-    Ok(Some(written.clone()))
 }
 
 fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
@@ -362,7 +339,7 @@ mod tests {
         assert_eq!(
             errors("signature = 'header:X'\nalgorithm = 'none'"),
             ["`algorithm`: `none` is none of hmac-sha256, hmac-sha1, hmac-sha512, hmac-md5, sha256, sha1, ed25519, \
-              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer, aws-sns, paypal"]
+              ecdsa-p256-sha256, rsa-sha256, rsa-sha1, jwt, token, basic, bearer, aws-sns, paypal, ebay"]
         );
     }
 

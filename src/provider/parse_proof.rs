@@ -6,10 +6,14 @@ use super::parse::word;
 use super::place::Place;
 use super::proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
 use super::row::{Row, RowError};
-use super::scheme::{Syntax, Timestamp, TimestampPlace};
+use super::scheme::{Keys, Syntax, Timestamp, TimestampPlace};
 use super::selector::{Pointer, header_name};
 use super::template::{self, Segment};
 
+/// Stands for the source's own setting.
+const KEYS_URL: &str = "keys_url";
+/// Stands for an API.
+const PLAID: &str = "plaid";
 const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("hmac-sha256", Algorithm::Hmac(Hash::Sha256)),
     ("hmac-sha1", Algorithm::Hmac(Hash::Sha1)),
@@ -29,6 +33,7 @@ const OTHER_PROOFS: &[(&str, Option<Proof>)] = &[
     ("bearer", Some(Proof::Bearer)),
     ("aws-sns", Some(Proof::Code(Code::AwsSns))),
     ("paypal", Some(Proof::Code(Code::PayPal))),
+    ("ebay", Some(Proof::Code(Code::Ebay))),
 ];
 const JWT_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
     ("HS256", JwtAlgorithm::Hs(Hash::Sha256)),
@@ -143,6 +148,29 @@ fn jwt(row: &Row) -> Result<Jwt, RowError> {
     }
     let required = row.required_claims.clone();
     Ok(Jwt { algorithms, claims, required, empty_body_unclaimed: row.empty_body_unclaimed })
+}
+
+pub(super) fn keys(row: &Row) -> Result<Option<Keys>, RowError> {
+    let Some(written) = &row.keys else {
+        return match row.key_name {
+            Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
+            None => Ok(None),
+        };
+    };
+    let is_public = takes_public_keys(row);
+    if written == KEYS_URL && (is_public || !row.algorithm_choices.is_empty()) {
+        return Ok(is_public.then_some(Keys::OwnSet));
+    }
+    if written == PLAID && is_public && row.algorithm == "jwt" {
+        return Ok(Some(Keys::Plaid));
+    }
+    if !written.starts_with("https://") {
+        return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
+    }
+    if !is_public {
+        return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
+    }
+    Ok(Some(Keys::Set(written.clone())))
 }
 
 pub(super) fn timestamp(row: &Row, units: &[(&str, super::scheme::Unit)]) -> Result<Option<Timestamp>, RowError> {

@@ -30,6 +30,8 @@ pub enum Code {
     AwsSns,
     /// PayPal.
     PayPal,
+    /// eBay.
+    Ebay,
 }
 
 /// A signature over a template.
@@ -78,6 +80,8 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA with P-256 and SHA-256 (FIPS 186-5), in DER.
     EcdsaP256Sha256,
+    /// The same with SHA-1: eBay's alone, and no word of rows.
+    EcdsaP256Sha1,
     /// RSASSA-PKCS1-v1_5 (RFC 8017, 8.2).
     Rsa(Hash),
 }
@@ -157,6 +161,17 @@ impl Proof {
     }
 }
 
+impl Code {
+    /// The kind of public key it takes.
+    #[must_use]
+    pub fn key_kind(self) -> KeyKind {
+        match self {
+            Self::AwsSns | Self::PayPal => KeyKind::Rsa,
+            Self::Ebay => KeyKind::P256,
+        }
+    }
+}
+
 impl Algorithm {
     /// Whether it takes a public key.
     #[must_use]
@@ -171,7 +186,7 @@ impl Algorithm {
     pub fn key_kind(self) -> Option<KeyKind> {
         match self {
             Self::Ed25519 => Some(KeyKind::Ed25519),
-            Self::EcdsaP256Sha256 => Some(KeyKind::P256),
+            Self::EcdsaP256Sha256 | Self::EcdsaP256Sha1 => Some(KeyKind::P256),
             Self::Rsa(_) => Some(KeyKind::Rsa),
             Self::Hmac(_) | Self::Digest(_) => None,
         }

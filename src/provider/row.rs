@@ -49,7 +49,7 @@ pub struct Row {
 
     /// `hmac-sha256`, `hmac-sha1`, `hmac-sha512`, `hmac-md5`; `sha256`, `sha1` (a plain hash with `{secret}` in what is
     /// signed); `ed25519`, `ecdsa-p256-sha256`, `rsa-sha256`, `rsa-sha1`; `jwt`; `token`, `basic`, `bearer` (the secret itself
-    /// is sent); `aws-sns`, `paypal` (code of their own).
+    /// is sent); `aws-sns`, `paypal`, `ebay` (code of their own).
     pub algorithm: String,
     /// Other algorithms that a source's `algorithm` may name.
     pub algorithm_choices: Vec<String>,
@@ -73,8 +73,8 @@ pub struct Row {
     pub url_default_port: bool,
     /// Where the name of the key is, which must be one of the source's `key_id`.
     pub key_id: Option<String>,
-    /// Where the provider publishes its public keys: the address of a set of JSON Web Keys, or `keys_url` where each user
-    /// hosts one. A source that has a `public_key` of its own uses that.
+    /// Where the provider publishes its public keys: the address of a set of JSON Web Keys, `keys_url` where each user hosts
+    /// one, or `plaid`, whose API gives one key at a time. A source that has a `public_key` of its own uses that.
     pub keys: Option<String>,
     /// Where the name of the key in that set is; of a token, in its header.
     pub key_name: Option<String>,

@@ -24,6 +24,20 @@ pub fn sample(provider: &str, event_type: &str, id: &str) -> Vec<u8> {
             json!({ "Type": event_type, "MessageId": id, "Subject": "Orrery", "Message": "Saturn turns again" })
         }
         "braintree" => return braintree(event_type),
+        "ebay" => json!({
+            "metadata": { "topic": event_type, "schemaVersion": "1.0", "deprecated": false },
+            "notification": {
+                "notificationId": id,
+                "eventDate": "2026-01-31T12:00:00.000Z",
+                "publishDate": "2026-01-31T12:00:01.000Z",
+                "publishAttemptCount": 1,
+                "data": { "username": "ada", "userId": "ma8vp1jySJC", "eiasToken": "nY+sHZ2PrBmdj6wVnY+sEZ2PrA2dj6w=" }
+            }
+        }),
+        "plaid" => {
+            let (kind, code) = event_type.split_once('.').unwrap_or((event_type, ""));
+            json!({ "webhook_type": kind, "webhook_code": code, "item_id": id, "environment": "sandbox" })
+        }
         "paypal" => paypal(event_type, id),
         _ => json!({ "id": id, "type": event_type, "data": {} }),
     };

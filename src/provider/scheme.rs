@@ -42,8 +42,8 @@ pub struct Scheme {
     pub secret_prefixes: Vec<String>,
     /// Where the name of the key is.
     pub key_id: Option<Place>,
-    /// Where the provider publishes its public keys; empty where that is the source's `keys_url`.
-    pub keys: Option<String>,
+    /// Where the provider publishes its public keys.
+    pub keys: Option<Keys>,
     /// Where the name of the key among them is.
     pub key_name: Option<Place>,
     /// Headers that must have this value.
@@ -138,6 +138,17 @@ pub struct Timestamp {
     pub unit: Unit,
 }
 
+/// Where a provider publishes its public keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// In a set of JSON Web Keys at this address.
+    Set(String),
+    /// In such a set at the source's `keys_url`.
+    OwnSet,
+    /// At Plaid's API, one at a time.
+    Plaid,
+}
+
 /// Where a timestamp is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimestampPlace {
@@ -177,6 +188,8 @@ pub struct Needs {
     pub key_id: bool,
     /// `api_key`
     pub api_key: bool,
+    /// `api_key` and `secret`, unless there is a `public_key`: the provider asks for them before it gives its keys.
+    pub credentials: bool,
     /// `verify_token`
     pub verify_token: bool,
     /// `topics`
@@ -215,10 +228,11 @@ impl Scheme {
                 || handshake.is_some_and(|needs| needs.key_id)
                 || matches!(&self.syntax, Syntax::KvList { field, .. } if field == KEY_ID),
             api_key: uses(&[Segment::ApiKey]),
+            credentials: code == Some(Code::Ebay) || self.keys == Some(Keys::Plaid),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
             topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
             may_fetch: code.is_some() || self.keys.is_some(),
-            own_keys: self.keys.as_ref().is_some_and(String::is_empty),
+            own_keys: self.keys == Some(Keys::OwnSet),
             keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }

@@ -90,7 +90,8 @@ impl<'a> Draft<'a> {
         // A digest is always there; where an id can be chosen, it is.
         places.tries.retain(|parts| parts.iter().any(|part| *part != Selector::Body));
         places.or_fresh = false;
-        if reads_as_wanted(self, &places) || is_claimed(&places.tries) {
+        let is_made = wanted.is_none() && places.tries.iter().flatten().all(|part| matches!(part, Selector::Claim(_)));
+        if reads_as_wanted(self, &places) || is_claimed(&places.tries) || is_made && !places.tries.is_empty() {
             return Ok(());
         }
         for parts in &places.tries {

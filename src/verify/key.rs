@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use rsa::pkcs1v15;
 use rsa::signature::Verifier as _;
 use sha1::Sha1;
@@ -29,6 +30,8 @@ pub(super) enum Key {
     Ed25519(ed25519_dalek::VerifyingKey),
     /// With signatures in DER.
     P256(p256::ecdsa::VerifyingKey),
+    /// With SHA-1, and signatures in DER.
+    P256Sha1(p256::ecdsa::VerifyingKey),
     /// With signatures of twice 32 bytes.
     P256Fixed(p256::ecdsa::VerifyingKey),
     RsaSha1(pkcs1v15::VerifyingKey<Sha1>),
@@ -74,7 +77,7 @@ impl Key {
             Algorithm::Hmac(Hash::Sha384) => Hmac::new_from_slice(bytes).ok().map(Self::Sha384),
             Algorithm::Hmac(Hash::Sha512) => Hmac::new_from_slice(bytes).ok().map(Self::Sha512),
             Algorithm::Digest(hash) => Some(Self::Plain(hash, bytes.to_vec())),
-            Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256 | Algorithm::Rsa(_) => {
+            Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP256Sha1 | Algorithm::Rsa(_) => {
                 Self::public(algorithm, PublicKey::read(algorithm.key_kind()?, bytes)?)
             }
         }
@@ -85,6 +88,7 @@ impl Key {
         match (algorithm, key) {
             (Algorithm::Ed25519, PublicKey::Ed25519(key)) => Some(Self::Ed25519(key)),
             (Algorithm::EcdsaP256Sha256, PublicKey::P256(key)) => Some(Self::P256(key)),
+            (Algorithm::EcdsaP256Sha1, PublicKey::P256(key)) => Some(Self::P256Sha1(key)),
             (Algorithm::Rsa(Hash::Sha1), PublicKey::Rsa(key)) => Some(Self::RsaSha1(pkcs1v15::VerifyingKey::new(key))),
             (Algorithm::Rsa(Hash::Sha256), PublicKey::Rsa(key)) => {
                 Some(Self::RsaSha256(pkcs1v15::VerifyingKey::new(key)))
@@ -116,6 +120,8 @@ impl Key {
             Self::P256(key) => {
                 Signature::from_der(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
             }
+            Self::P256Sha1(key) => Signature::from_der(signature)
+                .is_ok_and(|signature| key.verify_prehash(&Sha1::digest(message), &signature).is_ok()),
             Self::P256Fixed(key) => {
                 Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
             }

@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::Signer as _;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::DecodePrivateKey as _;
 use rsa::signature::SignatureEncoding as _;
 use serde_json::{Map, Value, json};
-use sha1::Sha1;
+use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
 use super::case::{Case, Own};
@@ -55,7 +56,7 @@ impl Maker<'_> {
             Proof::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
             Proof::Code(code) => {
                 let (algorithm, message) = remote::signed(*code, case)?;
-                STANDARD.encode(self.sign_private(algorithm, &message, false)?)
+                remote::written(*code, &STANDARD.encode(self.sign_private(algorithm, &message, false)?))
             }
         };
         Ok(claim::write(case.scheme, &signature, self.timestamp, &further))
@@ -138,6 +139,11 @@ impl Maker<'_> {
                 let key = p256::ecdsa::SigningKey::from_pkcs8_pem(pem).map_err(|_| no_key())?;
                 let signature: p256::ecdsa::Signature = key.sign(&message);
                 if is_fixed { signature.to_bytes().to_vec() } else { signature.to_der().as_bytes().to_vec() }
+            }
+            Algorithm::EcdsaP256Sha1 => {
+                let key = p256::ecdsa::SigningKey::from_pkcs8_pem(pem).map_err(|_| no_key())?;
+                let signature: Result<p256::ecdsa::Signature, _> = key.sign_prehash(&Sha1::digest(&message));
+                signature.map_err(|_| no_key())?.to_der().as_bytes().to_vec()
             }
             Algorithm::Rsa(hash) => {
                 let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem).map_err(|_| no_key())?;

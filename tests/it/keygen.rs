@@ -8,7 +8,8 @@ use crate::support::{Hookbox, Running};
 
 #[test]
 fn a_pair_made_for_a_provider_serves_and_signs() {
-    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai", "aws-sns", "paypal"] {
+    for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai", "aws-sns", "paypal", "ebay", "plaid"]
+    {
         tries(name, name, true);
     }
 }

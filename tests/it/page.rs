@@ -127,6 +127,11 @@ const SETTINGS: &[(&str, &str, Meant)] = &[
     ),
     ("`key_id`", "names the key, or you, in what is signed:", |one| needs(one).key_id),
     ("`api_key`", "is part of what is signed, beside the secret:", |one| needs(one).api_key),
+    (
+        "`api_key` and `secret`",
+        "are the client id and client secret of your application, without which the provider does not give its keys:",
+        |one| needs(one).credentials,
+    ),
     ("`verify_token`", "is a word of yours that the provider repeats when it first calls:", |one| {
         needs(one).verify_token
     }),
@@ -178,6 +183,7 @@ fn signs(row: &Row) -> String {
         "bearer" => "the secret as Bearer token".to_owned(),
         "jwt" => format!("JSON Web Token ({})", row.jwt_algorithms.join(", ")),
         "aws-sns" | "paypal" => "RSA".to_owned(),
+        "ebay" => "ECDSA P-256".to_owned(),
         algorithm => algorithm_name(algorithm),
     };
     format!("{how} in {place}")

@@ -3,7 +3,7 @@
 //! Keys are made here, none is kept in the repository. The provider says what a test wants it to say, and remembers what
 //! it was asked.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -61,6 +61,9 @@ pub(crate) enum Reply {
 pub(crate) struct Provider {
     pub(crate) url: String,
     reply: Arc<Mutex<Reply>>,
+    /// By how a target ends, in place of the usual one.
+    replies: Arc<Mutex<Vec<(String, Reply)>>>,
+    asked: Arc<Mutex<Vec<String>>>,
     requests: Arc<AtomicUsize>,
     targets: Arc<Mutex<Vec<String>>>,
 }
@@ -71,6 +74,8 @@ impl Provider {
         let provider = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             reply: Arc::new(Mutex::new(Reply::With("200 OK", "", body.to_owned()))),
+            replies: Arc::default(),
+            asked: Arc::default(),
             requests: Arc::default(),
             targets: Arc::default(),
         };
@@ -85,12 +90,21 @@ impl Provider {
     }
 
     fn answer(&self, mut stream: std::net::TcpStream) {
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-        let target = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).unwrap_or_default();
-        lines.take_while(|line| !line.is_empty()).for_each(drop);
-        self.targets.lock().unwrap().push(target);
+        let mut read = BufReader::new(stream.try_clone().unwrap());
+        let head: Vec<String> = (&mut read).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let target = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+        let value = |name: &str| head.iter().find_map(|line| line.to_lowercase().strip_prefix(name).map(str::to_owned));
+        let length = value("content-length: ").and_then(|length| length.parse().ok()).unwrap_or_default();
+        let mut body = Vec::new();
+        read.take(length).read_to_end(&mut body).unwrap();
+        let authorization = head.iter().find(|line| line.to_lowercase().starts_with("authorization: "));
+        let authorization = authorization.map(|line| &line[15..]).unwrap_or_default();
+        self.asked.lock().unwrap().push(format!("{target} [{authorization}] {}", String::from_utf8_lossy(&body)));
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let reply = self.reply.lock().unwrap().clone();
+        let own = |(end, _): &&(String, Reply)| target.ends_with(end.as_str());
+        let own = self.replies.lock().unwrap().iter().find(own).map(|(_, reply)| reply.clone());
+        self.targets.lock().unwrap().push(target);
+        let reply = own.unwrap_or_else(|| self.reply.lock().unwrap().clone());
         match reply {
             Reply::Silence(span) => std::thread::sleep(span),
             Reply::With(status, headers, body) => {
@@ -110,6 +124,18 @@ impl Provider {
 
     pub(crate) fn now_answers(&self, status: &'static str, headers: &'static str, body: &str) {
         *self.reply.lock().unwrap() = Reply::With(status, headers, body.to_owned());
+    }
+
+    /// What it answers to targets that end so, whatever it answers to others.
+    pub(crate) fn answers_at(&self, end: &str, status: &'static str, body: &str) {
+        let mut replies = self.replies.lock().unwrap();
+        replies.retain(|(own, _)| own != end);
+        replies.push((end.to_owned(), Reply::With(status, "", body.to_owned())));
+    }
+
+    /// Target, Authorization and body of each question.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     pub(crate) fn falls_silent(&self, span: Duration) {

@@ -4,7 +4,9 @@
 //! goes out, or why it is refused. Whoever calls may wait for a fetch. That keys cannot be had now is told apart from
 //! a forgery: the provider shall come again.
 
+mod ebay;
 mod paypal;
+mod plaid;
 mod sent;
 mod set;
 mod sns;
@@ -23,12 +25,12 @@ use super::key::Key;
 use super::refusal::{Refusal, Why};
 use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::{Address, KeyError, KeyRing};
-use crate::provider::{Algorithm, Code, KeyKind, Place, Proof, PublicKey};
+use crate::keys::{Address, Api, Credentials, KeyError, KeyRing};
+use crate::provider::{Algorithm, Code, Keys, Place, Proof, PublicKey};
 use crate::request::Request;
 use crate::secret::Secret;
 
-pub(super) use sent::{complete, signed, wrapped};
+pub(super) use sent::{complete, signed, wrapped, written};
 
 /// A subscription that waits to be confirmed; [`super::Verifier::confirm`] does.
 #[derive(Debug, Clone)]
@@ -52,25 +54,27 @@ impl SharedKeys {
 /// What a source needs to be verified with remote keys.
 pub(super) struct Remote {
     signature: Place,
-    /// Where the provider's set of keys is; none for schemes that take code.
-    set: String,
+    /// Where the provider's keys are; none for schemes that take code.
+    published: Option<Keys>,
     ring: Arc<KeyRing>,
     /// Of these alone deliveries are taken.
     topics: Vec<String>,
     /// Keys that the source has configured, in place of fetched certificates.
-    own: Vec<RsaPublicKey>,
+    own: Vec<PublicKey>,
     /// What the provider calls the webhook.
     ids: Vec<String>,
     confirms: bool,
+    /// What the provider's API knows the application by.
+    credentials: Option<Credentials>,
 }
 
 impl Remote {
     /// `None` for a source whose keys are configured.
     pub(super) fn of(source: &Source, keys: &SharedKeys) -> Option<Self> {
         let is_code = matches!(source.scheme.proof, Proof::Code(_));
-        let set = source.scheme.keys.clone().filter(|_| source.public_keys.is_empty());
-        (is_code || set.is_some()).then(|| Self {
-            set: set.unwrap_or_default(),
+        let published = source.scheme.keys.clone().filter(|_| source.public_keys.is_empty());
+        (is_code || published.is_some()).then(|| Self {
+            published,
             signature: source.scheme.signature.clone(),
             ring: keys.of(source),
             topics: source.topics.clone(),
@@ -81,6 +85,7 @@ impl Remote {
             },
             ids: source.key_ids.iter().map(|id| id.reveal().to_owned()).collect(),
             confirms: source.confirm_subscriptions,
+            credentials: credentials(source),
         })
     }
 
@@ -89,19 +94,23 @@ impl Remote {
         match code {
             Code::AwsSns => sns::prove(self, request, now),
             Code::PayPal => paypal::prove(self, request, now),
+            Code::Ebay => ebay::prove(self, request, now),
         }
     }
 
     /// The keys by which a delivery may be signed, and whether it names its key.
     pub(super) fn keys(&self, case: &Case<'_>, now: Millis) -> Result<(Vec<(Algorithm, Key)>, bool), Refusal> {
         let name = set::key_name(case)?;
-        let keys = self.ring.set(&self.set, name.as_deref(), now).map_err(refusal)?;
+        let keys = match &self.published {
+            Some(Keys::Plaid) => plaid::keys(self, name.as_deref(), now)?,
+            published => self.ring.set(address(published), name.as_deref(), now).map_err(refusal)?,
+        };
         Ok((set::usable(case.scheme, &keys), name.is_some()))
     }
 
     /// Every key of the provider's, as new as may be.
     pub(super) fn newer_keys(&self, case: &Case<'_>, now: Millis) -> Result<Vec<(Algorithm, Key)>, Refusal> {
-        let keys = self.ring.newer_set(&self.set, now).map_err(refusal)?;
+        let keys = self.ring.newer_set(address(&self.published), now).map_err(refusal)?;
         Ok(set::usable(case.scheme, &keys))
     }
 
@@ -119,10 +128,18 @@ impl Remote {
         Ok(confirmation.answer)
     }
 
+    /// The key of this name, as the provider's API gives it.
+    fn named(&self, api: Api, name: &str, now: Millis) -> Result<crate::keys::PublicKey, Refusal> {
+        let without = || Refusal::Unavailable("the source has no `api_key` and `secret` to fetch keys with".to_owned());
+        let credentials = self.credentials.as_ref().ok_or_else(without)?;
+        self.ring.named((api, credentials), name, now).map_err(refusal)
+    }
+
     /// The key of a certificate, unless the source has keys of its own.
     fn certified(&self, address: &Address, now: Millis) -> Result<Vec<RsaPublicKey>, Refusal> {
         if !self.own.is_empty() {
-            return Ok(self.own.clone());
+            let is_rsa = |key: &PublicKey| if let PublicKey::Rsa(key) = key { Some(key.clone()) } else { None };
+            return Ok(self.own.iter().filter_map(is_rsa).collect());
         }
         let key = self.ring.certificate(address, now).map_err(refusal)?;
         let key = RsaPublicKey::from_public_key_der(&key.der).map_err(|_| Refusal::NotGenuine(Why::UnknownKey))?;
@@ -130,10 +147,21 @@ impl Remote {
     }
 }
 
-fn own_key(source: &Source, key: &Secret) -> Option<RsaPublicKey> {
-    match PublicKey::read(KeyKind::Rsa, &source.scheme.key(key).ok()?) {
-        Some(PublicKey::Rsa(key)) => Some(key),
-        _ => None,
+fn own_key(source: &Source, key: &Secret) -> Option<PublicKey> {
+    PublicKey::read(source.scheme.key_kind()?, &source.scheme.key(key).ok()?)
+}
+
+/// What the source's application is known by; while secrets rotate, the newest.
+fn credentials(source: &Source) -> Option<Credentials> {
+    let (id, secret) = (source.api_key.clone()?, source.secrets.first()?.clone());
+    source.scheme.needs().credentials.then_some(Credentials { id, secret })
+}
+
+/// Of a set; empty where the ring has the source's own.
+fn address(published: &Option<Keys>) -> &str {
+    match published {
+        Some(Keys::Set(address)) => address,
+        Some(Keys::OwnSet | Keys::Plaid) | None => "",
     }
 }
 

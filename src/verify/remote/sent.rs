@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::document::with_member;
 use super::super::draft::Draft;
 use super::super::maker::fresh;
-use super::{paypal, sns};
+use super::{ebay, paypal, sns};
 use crate::config::Source;
 use crate::provider::{Algorithm, Code, Hash};
 use crate::verify::case::Case;
@@ -20,6 +20,7 @@ const PAYPAL_CERTIFICATE: &str = "https://api.paypal.com/v1/notifications/certs/
 /// Puts what the provider says beside its signature, where the draft does not say it yet.
 pub(in crate::verify) fn complete(draft: &mut Draft<'_>, code: Code, source: &Source) -> Result<(), String> {
     match code {
+        Code::Ebay => Ok(()),
         Code::PayPal => {
             for (name, value) in [
                 ("PAYPAL-TRANSMISSION-ID", fresh().as_str()),
@@ -57,6 +58,7 @@ pub(in crate::verify) fn complete(draft: &mut Draft<'_>, code: Code, source: &So
 /// What the provider signs of a delivery, and how.
 pub(in crate::verify) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>), String> {
     match code {
+        Code::Ebay => Ok((Algorithm::EcdsaP256Sha1, case.request.body.to_vec())),
         Code::PayPal => {
             let webhook = case.own.key_ids.first().ok_or("there is no key_id, the webhook's id")?;
             let header = |name| paypal::header(case.request, name).map_err(|why| why.to_string());
@@ -74,6 +76,14 @@ pub(in crate::verify) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorith
             )?;
             Ok((Algorithm::Rsa(hash), text.into_bytes()))
         }
+    }
+}
+
+/// A signature as the provider writes it.
+pub(in crate::verify) fn written(code: Code, signature: &str) -> String {
+    match code {
+        Code::Ebay => ebay::written(signature),
+        Code::AwsSns | Code::PayPal => signature.to_owned(),
     }
 }
 

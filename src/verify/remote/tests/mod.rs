@@ -1,5 +1,7 @@
 //! Amazon SNS and PayPal, signed with keys made here, fetched from a provider on this machine.
 
+mod api;
+
 use std::sync::Arc;
 
 use base64::Engine;

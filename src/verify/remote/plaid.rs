@@ -1,0 +1,14 @@
+//! Plaid: a JSON Web Token (ES256) over the body's SHA-256, with a key that the token names and Plaid's API gives.
+//!
+//! plaid.com/docs/api/webhooks/webhook-verification. The token and its claims are the engine's; here is which key it was
+//! signed with. A token that names none, or none that can be asked for, is refused without asking anyone.
+
+use super::Remote;
+use crate::clock::Millis;
+use crate::keys::{Api, PublicKey};
+use crate::verify::refusal::{Refusal, Why};
+
+pub(super) fn keys(remote: &Remote, name: Option<&str>, now: Millis) -> Result<Vec<PublicKey>, Refusal> {
+    let name = name.ok_or(Refusal::NotGenuine(Why::UnknownKey))?;
+    Ok(vec![remote.named(Api::Plaid, name, now)?])
+}

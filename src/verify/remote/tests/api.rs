@@ -1,0 +1,308 @@
+//! Plaid and eBay, whose keys an API gives one at a time, from a provider on this machine.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::pkcs8::{EncodePublicKey as _, LineEnding};
+use serde_json::{Value, json};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use super::{NOW, event, request, source, why};
+use crate::clock::Millis;
+use crate::config::Source;
+use crate::keys::tests::provider::Provider;
+use crate::request::Request;
+use crate::secret::Secret;
+use crate::verify::{Genuine, Refusal, Verifier, Why};
+
+const KID: &str = "bfbd5111-8e33-4643-8ced-b2e642a72f3c";
+const BODY: &str = r#"{"webhook_type":"TRANSACTIONS","webhook_code":"SYNC_UPDATES_AVAILABLE","item_id":"i1"}"#;
+const GRANT: &str = "/identity/v1/oauth2/token";
+
+fn application(name: &str, provider: &Provider) -> Source {
+    let (api_key, secrets) = (Some(Secret::new("app-1")), vec![Secret::new("hunter2"), Secret::new("older")]);
+    Source { api_key, secrets, key_ids: Vec::new(), topics: Vec::new(), ..source(name, provider) }
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_slice(&[seed; 32]).unwrap()
+}
+
+fn later(seconds: i64) -> Millis {
+    Millis(NOW.0 + seconds * 1000)
+}
+
+fn verdict(verifier: &Verifier, request: &Request, seconds: i64) -> Result<(), Refusal> {
+    match verifier.check(request, later(seconds)) {
+        Ok(Genuine::Event(_)) => Ok(()),
+        Err(refusal) => Err(refusal),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unavailable(verdict: Result<(), Refusal>) -> String {
+    match verdict {
+        Err(Refusal::Unavailable(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn published(key: &SigningKey, expired_at: &Value) -> String {
+    let point = key.verifying_key().to_sec1_point(false);
+    let encode = |part: Option<&_>| URL_SAFE_NO_PAD.encode::<&[u8]>(<_ as AsRef<[u8]>>::as_ref(part.unwrap()));
+    let (x, y) = (encode(point.x()), encode(point.y()));
+    json!({
+        "key": { "alg": "ES256", "created_at": 1_560_466_143, "crv": "P-256", "expired_at": expired_at, "kid": KID,
+            "kty": "EC", "use": "sig", "x": x, "y": y },
+        "request_id": "RZ6Omi1bzzwDaLo",
+    })
+    .to_string()
+}
+
+fn plaid(key: &SigningKey, (alg, kid): (&str, &str), seconds: i64, body: &str) -> Request {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let hash = hex::encode(Sha256::digest(body));
+    let claims = json!({ "iat": NOW.0 / 1000 + seconds, "request_body_sha256": hash });
+    let message = format!("{}.{}", part(&json!({ "alg": alg, "kid": kid, "typ": "JWT" })), part(&claims));
+    let signature: Signature = key.sign(message.as_bytes());
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+    request(&[("plaid-verification", &token), ("content-type", "application/json")], body)
+}
+
+const ES256: (&str, &str) = ("ES256", KID);
+
+#[test]
+fn a_delivery_of_plaids_is_genuine_and_its_key_is_asked_for_once() {
+    let provider = Provider::start(&published(&key(1), &Value::Null));
+    let verifier = Verifier::new(&application("plaid", &provider));
+    assert!(verifier.may_fetch());
+    for seconds in [0, 1, 299, -299, 3599] {
+        assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, seconds, BODY), seconds), Ok(()));
+    }
+    assert_eq!(provider.requests(), 1);
+    let (target, body) = provider.asked()[0].split_once(" [] ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert_eq!(target, "/webhook_verification_key/get");
+    let asked: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(asked, json!({ "client_id": "app-1", "secret": "hunter2", "key_id": KID }));
+    let id = format!("{}:{}", NOW.0 / 1000, hex::encode(Sha256::digest(BODY)));
+    let named = (id, "TRANSACTIONS.SYNC_UPDATES_AVAILABLE".to_owned());
+    assert_eq!(event(&application("plaid", &provider), &plaid(&key(1), ES256, 0, BODY)), named);
+    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 3600, BODY), 3600), Ok(()));
+    assert_eq!(provider.requests(), 3);
+}
+
+#[test]
+fn forged_altered_and_stale_deliveries_of_plaids_are_refused() {
+    let provider = Provider::start(&published(&key(1), &Value::Null));
+    let plaids = application("plaid", &provider);
+    let genuine = plaid(&key(1), ES256, 0, BODY);
+    assert!(matches!(why(&plaids, &plaid(&key(2), ES256, 0, BODY)), Why::Wrong(_)));
+    let altered = Request { body: BODY.replace("i1", "i2").into_bytes().into(), ..genuine.clone() };
+    assert_eq!(why(&plaids, &altered), Why::WrongClaim("request_body_sha256".to_owned()));
+    let respaced = Request { body: BODY.replace(':', ": ").into_bytes().into(), ..genuine };
+    assert_eq!(why(&plaids, &respaced), Why::WrongClaim("request_body_sha256".to_owned()));
+    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, -301, BODY)), Why::TooOld { .. }));
+    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, 301, BODY)), Why::TooNew { .. }));
+    let asked = provider.requests();
+    for alg in ["HS256", "none", "RS256", "es256"] {
+        assert!(matches!(why(&plaids, &plaid(&key(1), (alg, KID), 0, BODY)), Why::ForeignAlgorithm(_)), "{alg}");
+    }
+    for kid in ["", "../x", "a b", "a\"b", &"a".repeat(129), &"a".repeat(300)] {
+        assert_eq!(why(&plaids, &plaid(&key(1), ("ES256", kid), 0, BODY)), Why::UnknownKey, "{kid}");
+    }
+    assert!(matches!(why(&plaids, &request(&[], BODY)), Why::Missing(_)));
+    assert_eq!(provider.requests(), asked, "what no key could prove was asked for");
+}
+
+#[test]
+fn a_key_of_plaids_proves_nothing_once_it_has_expired() {
+    let at = |seconds: i64| json!(NOW.0 / 1000 + seconds);
+    let provider = Provider::start(&published(&key(1), &at(10)));
+    let verifier = Verifier::new(&application("plaid", &provider));
+    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 9, BODY), 9), Ok(()));
+    let expired = verdict(&verifier, &plaid(&key(1), ES256, 10, BODY), 10);
+    assert_eq!(expired, Err(Refusal::NotGenuine(Why::UnknownKey)));
+    assert_eq!(provider.requests(), 1);
+}
+
+#[test]
+fn keys_that_plaid_does_not_know_are_asked_for_once_a_minute_and_others_stay_known() {
+    let provider = Provider::start(&published(&key(1), &Value::Null));
+    let verifier = Verifier::new(&application("plaid", &provider));
+    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 0, BODY), 0), Ok(()));
+    let unknown = r#"{"error_type":"INVALID_INPUT","error_code":"INVALID_WEBHOOK_VERIFICATION_KEY_ID"}"#;
+    provider.now_answers("400 Bad Request", "", unknown);
+    let other = |name: &str, seconds| plaid(&key(2), ("ES256", name), seconds, BODY);
+    for seconds in [0, 1, 59] {
+        let refused = verdict(&verifier, &other("other", seconds), seconds);
+        assert_eq!(refused, Err(Refusal::NotGenuine(Why::UnknownKey)));
+    }
+    assert_eq!(provider.requests(), 2);
+    for number in 0..100 {
+        assert!(verdict(&verifier, &other(&format!("made-up-{number}"), 59), 59).is_err());
+    }
+    assert!(provider.requests() <= 22, "{} questions within a minute", provider.requests());
+    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 59, BODY), 59), Ok(()));
+    provider.now_answers("200 OK", "", &published(&key(2), &Value::Null));
+    assert_eq!(verdict(&verifier, &other("other", 120), 120), Ok(()));
+}
+
+#[test]
+fn an_api_that_fails_is_no_forgery() {
+    let provider = Provider::start("");
+    let wrong = r#"{"error_type":"INVALID_INPUT","error_code":"INVALID_API_KEYS","error_message":"hunter2"}"#;
+    for (status, body, said) in [
+        ("500 Internal Server Error", "", "answered 500"),
+        ("400 Bad Request", wrong, "answered 400 (INVALID_API_KEYS)"),
+        ("200 OK", "<html>", "no key"),
+        ("200 OK", r#"{"key":{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}}"#, "no key"),
+        ("302 Found", "", "answered 302"),
+    ] {
+        provider.now_answers(status, "", body);
+        for (name, delivery) in
+            [("plaid", plaid(&key(1), ES256, 0, BODY)), ("ebay", ebay(&key(1), ("ecdsa", KID, "SHA1"), NOTICE))]
+        {
+            if (name, said) == ("ebay", "answered 400 (INVALID_API_KEYS)") {
+                continue;
+            }
+            let why = unavailable(verdict(&Verifier::new(&application(name, &provider)), &delivery, 0));
+            let said = if name == "ebay" { said.replace("no key", "no token") } else { said.to_owned() };
+            assert!(why.contains(&said), "{name}: {why}");
+            assert!(!why.contains("hunter2") && !why.contains("app-1"), "{why}");
+        }
+    }
+}
+
+const NOTICE: &str =
+    r#"{"metadata":{"topic":"MARKETPLACE_ACCOUNT_DELETION"},"notification":{"notificationId":"n1","data":{}}}"#;
+
+fn ebay(key: &SigningKey, (alg, kid, digest): (&str, &str, &str), body: &str) -> Request {
+    let hash = if digest == "SHA1" { Sha1::digest(body).to_vec() } else { Sha256::digest(body).to_vec() };
+    let signature: Signature = key.sign_prehash(&hash).unwrap();
+    let signature = STANDARD.encode(signature.to_der().as_bytes());
+    signed(&json!({ "alg": alg, "kid": kid, "signature": signature, "digest": digest }), body)
+}
+
+fn signed(claim: &Value, body: &str) -> Request {
+    let header = STANDARD.encode(claim.to_string());
+    request(&[("x-ebay-signature", &header), ("content-type", "application/json")], body)
+}
+
+fn ebays(key: &SigningKey) -> Provider {
+    let provider = Provider::start("");
+    provider.answers_at(GRANT, "200 OK", r#"{"access_token":"v^1.1#t","expires_in":7200}"#);
+    let pem = key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap().replace('\n', "");
+    let published = json!({ "key": pem, "algorithm": "ECDSA", "digest": "SHA1" });
+    provider.now_answers("200 OK", "", &published.to_string());
+    provider
+}
+
+const SHA1: (&str, &str, &str) = ("ecdsa", KID, "SHA1");
+
+#[test]
+fn a_delivery_that_ebay_published_with_its_sdk_is_genuine() {
+    let body = concat!(
+        r#"{"metadata":{"topic":"MARKETPLACE_ACCOUNT_DELETION","schemaVersion":"1.0","deprecated":false},"#,
+        r#""notification":{"notificationId":"49feeaeb-4982-42d9-a377-9645b8479411_33f7e043-fed8-442b-9d44-791923bd9a6d","#,
+        r#""eventDate":"2021-03-19T20:43:59.462Z","publishDate":"2021-03-19T20:43:59.679Z","publishAttemptCount":1,"#,
+        r#""data":{"username":"test_user","userId":"ma8vp1jySJC","eiasToken":"nY+sHZ2PrBmdj6wVnY+sEZ2PrA2dj6wJnY+gAZGEpwmdj6x9nY+seQ=="}}}"#,
+    );
+    let header = concat!(
+        "eyJhbGciOiJlY2RzYSIsImtpZCI6Ijk5MzYyNjFhLTdkN2ItNDYyMS1hMGYxLTk2Y2NiNDI4YWY0OSIsInNpZ25hdHVyZSI6Ik1FWUNJUUNmeGZJV3V4b",
+        "VdjSUJRSjljNS9YN2lHREpxczJSQ0dzQkVhQWppbnlycmZBSWhBSVY2d0djVGlCdVY1S0pVaWYyaG9reXJMK1E5c3NIa2FkK214Mm5FRTI1dyIsImRpZ2",
+        "VzdCI6IlNIQTEifQ==",
+    );
+    let provider = ebays(&key(1));
+    let key = concat!(
+        "-----BEGIN PUBLIC KEY-----MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZhhxXKtR+TOvtDbgTPCkSof02qgBB7IsYOyf76ilExJ/",
+        "upAa/vKIKheOoCyOpcLmi4t0b4uepb7LLjmMr90FUg==-----END PUBLIC KEY-----",
+    );
+    provider.now_answers("200 OK", "", &json!({ "key": key, "algorithm": "ECDSA", "digest": "SHA1" }).to_string());
+    let ebay = application("ebay", &provider);
+    let (id, topic) = event(&ebay, &request(&[("x-ebay-signature", header)], body));
+    assert_eq!(id, "49feeaeb-4982-42d9-a377-9645b8479411_33f7e043-fed8-442b-9d44-791923bd9a6d");
+    assert_eq!(topic, "MARKETPLACE_ACCOUNT_DELETION");
+    let asked = provider.asked();
+    let pair = STANDARD.encode("app-1:hunter2");
+    let grant = "grant_type=client_credentials&scope=https%3A%2F%2Fapi.ebay.com%2Foauth%2Fapi_scope";
+    assert_eq!(asked[0], format!("{GRANT} [Basic {pair}] {grant}"));
+    let path = "/commerce/notification/v1/public_key/9936261a-7d7b-4621-a0f1-96ccb428af49";
+    assert_eq!(asked[1..], [format!("{path} [Bearer v^1.1#t] ")]);
+    let altered = body.replace("test_user", "best_user");
+    assert!(matches!(why(&ebay, &request(&[("x-ebay-signature", header)], &altered)), Why::Wrong(_)));
+}
+
+#[test]
+fn keys_of_ebays_are_kept_for_an_hour_and_tokens_until_they_expire() {
+    let provider = ebays(&key(1));
+    let verifier = Verifier::new(&application("ebay", &provider));
+    let delivery = ebay(&key(1), SHA1, NOTICE);
+    let mut questions = Vec::new();
+    for seconds in [0, 1, 3599, 3600, 7139, 7200, 7201] {
+        assert_eq!(verdict(&verifier, &delivery, seconds), Ok(()));
+        questions.push(provider.requests());
+    }
+    // Token and key; the key; token and key.
+    assert_eq!(questions, [2, 2, 2, 3, 3, 5, 5]);
+    assert_eq!(verdict(&verifier, &ebay(&key(1), ("ECDSA", KID, "SHA256"), NOTICE), 7202), Ok(()));
+}
+
+#[test]
+fn forged_and_altered_deliveries_of_ebays_are_refused() {
+    let provider = ebays(&key(1));
+    let source = application("ebay", &provider);
+    assert!(matches!(why(&source, &ebay(&key(2), SHA1, NOTICE)), Why::Wrong(_)));
+    let altered = Request { body: NOTICE.replace("n1", "n2").into_bytes().into(), ..ebay(&key(1), SHA1, NOTICE) };
+    assert!(matches!(why(&source, &altered), Why::Wrong(_)));
+    let before = provider.requests();
+    for (claim, digest) in [("none", "SHA1"), ("ecdsa", "MD5"), ("ecdsa", ""), ("rsa", "SHA1")] {
+        let delivery = ebay(&key(1), (claim, KID, digest), NOTICE);
+        assert!(matches!(why(&source, &delivery), Why::ForeignAlgorithm(_)), "{claim} {digest}");
+    }
+    for kid in ["", "..", "a/b", "a?b", "a%2fb", &"a".repeat(129)] {
+        assert_eq!(why(&source, &ebay(&key(1), ("ecdsa", kid, "SHA1"), NOTICE)), Why::UnknownKey, "{kid}");
+    }
+    for claim in [json!({}), json!([]), json!({ "alg": "ecdsa", "kid": KID, "signature": "?", "digest": "SHA1" })] {
+        assert!(matches!(why(&source, &signed(&claim, NOTICE)), Why::Undecodable(..)), "{claim}");
+    }
+    assert!(matches!(why(&source, &request(&[("x-ebay-signature", "no base64!")], NOTICE)), Why::Undecodable(..)));
+    assert!(matches!(why(&source, &request(&[], NOTICE)), Why::Missing(_)));
+    assert_eq!(provider.requests(), before);
+    provider.now_answers("404 Not Found", "", r#"{"errors":[]}"#);
+    let unknown = ebay(&key(1), ("ecdsa", "other", "SHA1"), NOTICE);
+    assert_eq!(why(&source, &unknown), Why::UnknownKey);
+}
+
+#[test]
+fn a_token_that_is_not_given_or_taken_back_is_no_forgery() {
+    let provider = ebays(&key(1));
+    let verifier = Verifier::new(&application("ebay", &provider));
+    let delivery = ebay(&key(1), SHA1, NOTICE);
+    provider.answers_at(GRANT, "401 Unauthorized", r#"{"error":"invalid_client"}"#);
+    let why = unavailable(verdict(&verifier, &delivery, 0));
+    assert!(why.ends_with("/identity/v1/oauth2/token: answered 401: are `api_key` and `secret` right?"), "{why}");
+    provider.answers_at(GRANT, "200 OK", r#"{"access_token":"t","expires_in":7200}"#);
+    assert_eq!(verdict(&verifier, &delivery, 10), Ok(()));
+    provider.answers_at(KID, "401 Unauthorized", "");
+    assert!(unavailable(verdict(&verifier, &delivery, 3610)).contains("answered 401"));
+    provider.answers_at(KID, "500 Internal Server Error", "");
+    assert!(unavailable(verdict(&verifier, &delivery, 3621)).contains("answered 500"));
+    let granted = provider.targets().iter().filter(|target| *target == GRANT).count();
+    assert_eq!(granted, 3, "a token that was refused is used no more");
+}
+
+#[test]
+fn a_key_of_ones_own_takes_the_place_of_the_api() {
+    let provider = Provider::start("");
+    let pem = key(1).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+    for (name, delivery) in [("plaid", plaid(&key(1), ES256, 0, BODY)), ("ebay", ebay(&key(1), SHA1, NOTICE))] {
+        let own = |pem: &str| Source { public_keys: vec![Secret::new(pem)], ..source(name, &provider) };
+        assert_eq!(verdict(&Verifier::new(&own(&pem)), &delivery, 0), Ok(()), "{name}");
+        let other = key(2).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+        assert!(matches!(why(&own(&other), &delivery), Why::Wrong(_)), "{name}");
+    }
+    assert_eq!(provider.requests(), 0);
+}
