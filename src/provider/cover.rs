@@ -70,7 +70,42 @@ impl Scheme {
             Selector::FormJson(field, pointer) if !self.covers_body() => {
                 named(&|segment| matches!(segment, Segment::FormJson(a, b) if a == field && b == pointer))
             }
+            // Of a form single fields may be signed: the others, and a digest of them all, are anyone's.
+            Selector::Form(field) | Selector::FormJson(field, _) | Selector::FormXml(field, _)
+                if matches!(self.proof, Proof::Signed(_)) =>
+            {
+                named(&|segment| match segment {
+                    Segment::Form(own) => own == field,
+                    segment => segment.covers_body(),
+                })
+            }
+            Selector::Body if matches!(self.proof, Proof::Signed(_)) => {
+                named(&|segment| segment.covers_body() && !matches!(segment, Segment::Form(_)))
+            }
             _ => self.covers_body(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Row;
+
+    #[test]
+    fn of_a_form_the_fields_that_are_signed_are_covered() {
+        let unsigned = |content: &str, id: &str| {
+            let row = format!(
+                "signature = 'header:X'\nalgorithm = 'hmac-sha256'\nsigned_content = '{content}'\nevent_id = ['{id}']"
+            );
+            Scheme::from_row(&toml::from_str::<Row>(&row).unwrap()).unwrap().unsigned_id()
+        };
+        for id in ["form:a", "form_json:a/id", "form:b", "body"] {
+            for content in ["{body}", "{form_sorted}"] {
+                assert!(unsigned(content, id).is_empty(), "{content} {id}");
+            }
+            let is_covered = id.starts_with("form:a") || id.starts_with("form_json:a");
+            assert_eq!(unsigned("{form.a}", id).is_empty(), is_covered, "{id}");
         }
     }
 }

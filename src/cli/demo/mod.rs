@@ -168,7 +168,11 @@ fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> Result<(), Failure
     let folder = file.parent().unwrap_or(Path::new("."));
     let (file_shown, url) = (file.display(), app.hooks_url());
     let mut out = io::stdout();
-    writeln!(out, "It goes on serving until Ctrl-C. Open {} in a browser, or from another terminal:\n", app.admin_url())?;
+    writeln!(
+        out,
+        "It goes on serving until Ctrl-C. Open {} in a browser, or from another terminal:\n",
+        app.admin_url()
+    )?;
     writeln!(out, "  sqlite3 -readonly -box {} 'select * from inbox'", folder.join("hookbox.db").display())?;
     writeln!(out, "  hookbox events --config {file_shown}")?;
     writeln!(out, "  hookbox send github --type push --url {url} --config {file_shown}")?;
