@@ -9,6 +9,7 @@ mod message;
 mod send;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ impl Alerts {
 /// # Errors
 /// Why it did not.
 pub fn test(channel: &config::Channel) -> Result<(), String> {
-    send::once(channel, &Alert::new(&What::Test, Millis::now()))
+    send::once(channel, &Alert::new(&What::Test, Millis::now()), &AtomicBool::new(false))
 }
 
 fn watch(mut look: Option<Look>, inbox: &Inbox, orders: &Receiver<Option<config::Alerts>>) {

@@ -2,6 +2,8 @@
 //!
 //! An alert and a channel come in; what could not be sent is logged, without the address, which may hold a token.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,43 +19,50 @@ use crate::handler::{self, Told};
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// For one try.
 const LIMIT: Duration = Duration::from_secs(10);
-/// What is left of the sending when hookbox ends.
-const AT_THE_END: Duration = Duration::from_secs(2);
+/// What is left of the sending when hookbox ends, of the ten seconds that containers are given.
+const AT_THE_END: Duration = Duration::from_millis(500);
 
 /// The thread that sends.
 #[derive(Debug)]
-pub(super) struct Courier(Option<JoinHandle<()>>);
+pub(super) struct Courier {
+    thread: Option<JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
+}
 
 impl Courier {
     /// Sends what comes until nothing more can.
     pub(super) fn start(waiting: Receiver<(Channel, Alert)>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ending = is_over.clone();
         let thread = thread::Builder::new().name("courier".into()).spawn(move || {
             for (channel, alert) in waiting {
-                send(&channel, &alert);
+                send(&channel, &alert, &ending);
             }
         });
-        match thread {
-            Ok(thread) => Self(Some(thread)),
-            Err(error) => {
-                log::error!("alerts cannot be sent: {error}");
-                Self(None)
-            }
-        }
+        let thread = thread.inspect_err(|error| log::error!("alerts cannot be sent: {error}")).ok();
+        Self { thread, is_over }
     }
 
-    /// Waits a moment for what is being sent; the rest goes with the process.
+    /// Waits a moment for what is being sent, then ends a command that is still at it; the rest goes with the process.
     pub(super) fn end(self) {
-        let deadline = Instant::now() + AT_THE_END;
-        while self.0.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
+        self.wait(AT_THE_END);
+        self.is_over.store(true, Ordering::Relaxed);
+        self.wait(AT_THE_END);
+    }
+
+    fn wait(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
             thread::park_timeout(Duration::from_millis(10));
         }
     }
 }
 
-fn send(channel: &Channel, alert: &Alert) {
+fn send(channel: &Channel, alert: &Alert, is_over: &AtomicBool) {
     let mut pauses = PAUSES.into_iter();
     loop {
-        match (once(channel, alert), pauses.next()) {
+        match (once(channel, alert, is_over), pauses.next()) {
+            (_, _) if is_over.load(Ordering::Relaxed) => return,
             (Ok(()), _) => return log::debug!("alert sent: {}", alert.text),
             (Err(why), Some(pause)) => {
                 log::info!("an alert could not be sent, again in {} s: {why}", pause.as_secs());
@@ -65,13 +74,13 @@ fn send(channel: &Channel, alert: &Alert) {
 }
 
 /// One try.
-pub(super) fn once(channel: &Channel, alert: &Alert) -> Result<(), String> {
+pub(super) fn once(channel: &Channel, alert: &Alert, is_over: &AtomicBool) -> Result<(), String> {
     match channel {
         Channel::Command { command, cwd, env } => {
             let state = if alert.is_over { "over" } else { "begun" };
             let variables = [("HOOKBOX_ALERT", alert.kind), ("HOOKBOX_ALERT_STATE", state)];
             let words = alert.json.as_bytes();
-            handler::tell(&Told { command, cwd, env, variables: &variables, words }, LIMIT)
+            handler::tell(&Told { command, cwd, env, variables: &variables, words }, LIMIT, is_over)
         }
         Channel::Url(url) => post(url.reveal(), alert),
     }

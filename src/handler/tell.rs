@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,11 +34,11 @@ pub struct Told<'a> {
     pub words: &'a [u8],
 }
 
-/// Runs it to its end.
+/// Runs it to its end, or until `is_over`.
 ///
 /// # Errors
 /// It could not be started, ended otherwise than with 0, or not in time.
-pub fn tell(told: &Told<'_>, limit: Duration) -> Result<(), String> {
+pub fn tell(told: &Told<'_>, limit: Duration, is_over: &AtomicBool) -> Result<(), String> {
     let names = INHERITED.into_iter().chain(told.env.iter().map(String::as_str));
     let default = |name: &str| (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
     let own = names.filter_map(|name| Some((name.to_owned(), std::env::var_os(name).or_else(|| default(name))?)));
@@ -55,7 +56,7 @@ pub fn tell(told: &Told<'_>, limit: Duration) -> Result<(), String> {
     let (deadline, pid) = (Instant::now() + limit, Pid::from_child(&child));
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let has_ended = || matches!(waitid(WaitId::Pid(pid), ended), Ok(Some(_)));
-    while !has_ended() && Instant::now() < deadline {
+    while !has_ended() && Instant::now() < deadline && !is_over.load(Ordering::Relaxed) {
         thread::sleep(LOOK_EVERY);
     }
     let is_late = !has_ended();

@@ -12,6 +12,8 @@ use crate::config::Keep;
 
 /// Rows looked at in one go.
 pub(super) const CHUNK: usize = 32;
+/// Counts of deliveries that people are shown stay, however short keys are kept: two days.
+const SHOWN_HOURS: i64 = 48 * 3_600_000;
 const KEYS_IN_CHUNK: usize = 8 * CHUNK;
 
 /// What was last alive before these is forgotten.
@@ -93,7 +95,8 @@ pub(super) fn step(connection: &Connection, ages: &Ages, place: &mut Place, is_d
         Place::Keys(source, event_id) => keys(connection, ages, (&source, &event_id), is_dry)?,
         Place::Hours => {
             if !is_dry {
-                connection.prepare_cached("DELETE FROM hours WHERE hour < ?")?.execute([ages.keys.0])?;
+                let before = ages.keys.0.min(Millis::now().0 - SHOWN_HOURS);
+                connection.prepare_cached("DELETE FROM hours WHERE hour < ?")?.execute([before])?;
             }
             (Pruned::default(), Place::End)
         }
