@@ -156,7 +156,11 @@ fn no_page_of_another_site_gets_anything_done_or_told() {
             assert_eq!(hookbox.ask("POST", "/api/v1/handlers/x/pause", &json, "{}").status, 403, "{site}");
             let embedded = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "no-cors"), more];
             assert_eq!(status(hookbox, "/api/v1/status", &embedded), 403, "{site}");
-            let link = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), more];
+            for dest in ["iframe", "embed", "object", "frame", "fencedframe", ""] {
+                let frame = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", dest), more];
+                assert_eq!(hookbox.look("/", &frame).status, 403, "{dest}");
+            }
+            let link = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"), more];
             assert_eq!(status(hookbox, "/nowhere", &link), 404, "{site}: a link may lead here");
         }
         for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
