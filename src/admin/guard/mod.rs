@@ -214,12 +214,13 @@ impl Guard {
     }
 
     fn try_token(&self, rules: &Rules, token: &str, peer: Option<IpAddr>) -> Result<(), Refusal> {
+        // Behind a proxy all share one address: the wrong tokens of others must not lock out who has the right one.
+        if rules.has_token(token) {
+            return Ok(());
+        }
         let now = Instant::now();
         if let Some(wait) = self.tries.wait(peer, now) {
             return Err(Refusal::TooMany(wait));
-        }
-        if rules.has_token(token) {
-            return Ok(());
         }
         if self.tries.note(peer, now) == tries::MOST {
             let from = peer.map_or_else(|| "the admin socket".to_owned(), |peer| peer.to_string());
