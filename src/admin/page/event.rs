@@ -81,7 +81,7 @@ fn actions(look: &Look, detail: &Detail) -> Markup {
             @for verb in change::VERBS {
                 @let number = jobs.iter().filter(|job| can(verb, job, has_payload)).count();
                 @if number > 0 {
-                    @let all = if jobs.len() > 1 { " all" } else { "" };
+                    @let all = if number > 1 { " all" } else { "" };
                     (button(look, verb, &Which { seq: detail.event.seq, handler: "", number }, main_or_not(verb, &jobs), all))
                 }
             }
