@@ -29,7 +29,7 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`], [`plain`] |
 //! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`], [`words`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
@@ -70,6 +70,7 @@ pub mod clock;
 pub mod event;
 pub mod logging;
 pub mod metrics;
+pub mod plain;
 pub mod refused;
 pub mod request;
 pub mod response;

@@ -8,6 +8,7 @@ use env_logger::{Builder, Env};
 use log::LevelFilter;
 
 use crate::clock::Millis;
+use crate::plain::shown;
 
 /// The environment variable that filters lines: `debug`, `hookbox::listener=debug`.
 pub const FILTER_VARIABLE: &str = "HOOKBOX_LOG";
@@ -48,7 +49,7 @@ pub fn start(format: Format, level: LevelFilter) {
                     "{} {on}{:<5}{off} {}",
                     Millis::now().to_rfc3339(),
                     record.level(),
-                    one_line(&record.args().to_string())
+                    shown(&record.args().to_string())
                 )
             })
         }
@@ -75,24 +76,12 @@ fn is_noise(record: &log::Record<'_>) -> bool {
     record.target() == "actix_server::accept" && record.args().as_str() == Some("No workers")
 }
 
-/// What came from outside cannot forge a line or steer a terminal.
-fn one_line(message: &str) -> String {
-    if message.chars().any(char::is_control) {
-        message
-            .chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-            .collect()
-    } else {
-        message.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_escaped() {
-        assert_eq!(one_line("a\nb\x1b[31m é"), "a\\nb\\u{1b}[31m é");
+    fn what_came_from_outside_forges_no_line_and_steers_no_terminal() {
+        assert_eq!(shown("a\nb\x1b[31m é \u{202e}c"), "a\\nb\\u{1b}[31m é \\u{202e}c");
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Millis;
-use crate::request::{Headers, Request, stored_headers};
+use crate::request::{Headers, Request, stored_fields};
 use crate::secret::DigestKey;
 
 /// Of a body, so many bytes are kept.
@@ -32,7 +32,8 @@ pub struct Refused {
     pub method: String,
     /// Path and query; tokens are `***`.
     pub target: String,
-    /// One JSON object; tokens are `***`, a value is a list where a header came with values that differ.
+    /// One JSON object; tokens are `***`, a value is a list where a header came with values that differ, and
+    /// `{"latin1": "…"}` where it is not UTF-8.
     pub headers: String,
     /// One JSON object: of each `***` its place (`header:authorization`, `query:token`, `body`) and digest.
     pub tokens: String,
@@ -70,8 +71,8 @@ impl Refused {
     pub fn request(&self) -> Request {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let mut headers = Headers::default();
-        for (name, value) in stored_headers(&self.headers) {
-            headers.push(&name, value.as_bytes());
+        for (name, value) in stored_fields(&self.headers) {
+            headers.push(&name, &value);
         }
         Request {
             method: self.method.clone(),

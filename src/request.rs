@@ -93,17 +93,42 @@ impl Headers {
 #[error("the header came several times with different values")]
 pub struct Repeated;
 
+/// Among stored headers stands for a value that is not UTF-8: an object with this one key, and a character for each byte.
+pub const LATIN1: &str = "latin1";
+
 /// Names and values of headers as the inbox stores them: one JSON object, in its own order. A list is as many fields;
 /// anything but an object is no headers.
 #[must_use]
 pub fn stored_headers(json: &str) -> Vec<(String, String)> {
-    let pairs = serde_json::from_str::<Pairs>(json).unwrap_or_default();
-    let text = |value| if let Value::String(text) = value { text } else { value.to_string() };
-    let fields = |(name, value): (String, Value)| {
-        let values = if let Value::Array(values) = value { values } else { vec![value] };
-        values.into_iter().map(move |value| (name.clone(), text(value)))
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => latin1(&other).map_or_else(|| other.to_string(), ToOwned::to_owned),
     };
-    pairs.0.into_iter().flat_map(fields).collect()
+    fields(json).map(|(name, value)| (name, text(value))).collect()
+}
+
+/// Likewise, values as the bytes that came.
+#[must_use]
+pub fn stored_fields(json: &str) -> Vec<(String, Vec<u8>)> {
+    let one_byte = |character: char| u8::try_from(character).unwrap_or(b'?');
+    let bytes = |value: Value| match value {
+        Value::String(text) => text.into_bytes(),
+        other => latin1(&other).map_or_else(|| other.to_string().into(), |text| text.chars().map(one_byte).collect()),
+    };
+    fields(json).map(|(name, value)| (name, bytes(value))).collect()
+}
+
+fn latin1(value: &Value) -> Option<&str> {
+    value.get(LATIN1)?.as_str()
+}
+
+fn fields(json: &str) -> impl Iterator<Item = (String, Value)> + use<> {
+    let pairs = serde_json::from_str::<Pairs>(json).unwrap_or_default();
+    let each = |(name, value): (String, Value)| {
+        let values = if let Value::Array(values) = value { values } else { vec![value] };
+        values.into_iter().map(move |value| (name.clone(), value))
+    };
+    pairs.0.into_iter().flat_map(each)
 }
 
 #[derive(Default)]
@@ -151,6 +176,14 @@ mod tests {
         let pairs = |json| stored_headers(json).into_iter().map(|(name, value)| format!("{name}={value}"));
         assert_eq!(pairs(r#"{"b":"1","a":["2","3"],"c":4}"#).collect::<Vec<_>>(), ["b=1", "a=2", "a=3", "c=4"]);
         assert_eq!(pairs("[]").count() + pairs("{").count(), 0);
+    }
+
+    #[test]
+    fn a_stored_value_that_is_not_utf8_comes_back_as_its_bytes() {
+        let json = r#"{"a":{"latin1":"raw\u00ff"},"b":["\u00ff",{"latin1":"\u00ff"}]}"#;
+        let fields: Vec<_> = stored_fields(json).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(fields, [&b"raw\xff"[..], "ÿ".as_bytes(), b"\xff"]);
+        assert_eq!(stored_headers(json)[0].1, "rawÿ");
     }
 
     #[test]

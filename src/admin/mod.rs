@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, PayloadConfig};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::json;
 
 use self::guard::{Guard, Visitor};
@@ -187,6 +187,9 @@ async fn ready(shared: Data<Shared>) -> HttpResponse {
     }
 }
 
-async fn nothing_here() -> HttpResponse {
+async fn nothing_here(shared: Data<Shared>, visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    if visitor.is_known() && guard::wants_page(request.path(), request.headers()) {
+        return page::nothing_here(shared, visitor).await;
+    }
     HttpResponse::NotFound().json(json!({ "error": "nothing is here", "hint": "/api/v1/openapi.json lists the API" }))
 }

@@ -2,8 +2,10 @@
 //!
 //! Replaced as a whole by a reload; who looks holds on to what he has begun with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{Config, Handler, Source};
 
@@ -16,13 +18,17 @@ pub struct Setup {
     pub handlers: Vec<Arc<Handler>>,
     /// The inbox's file.
     pub inbox: PathBuf,
+    /// How long each source may be silent, where someone is told of it.
+    pub silence: BTreeMap<Arc<str>, Duration>,
 }
 
 impl Setup {
     /// Of a configuration as it was read.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { sources: config.sources.clone(), handlers: config.handlers.clone(), inbox: config.inbox.path.clone() }
+        let silence = config.alerts.as_ref().map(|alerts| alerts.silence.clone()).unwrap_or_default();
+        let (sources, handlers) = (config.sources.clone(), config.handlers.clone());
+        Self { sources, handlers, inbox: config.inbox.path.clone(), silence }
     }
 
     /// Names of the sources, in the order of the file.

@@ -20,7 +20,11 @@ use serde_json::Value;
 
 use crate::config::{self, Config, Durability, Handler, Mode, Problem, ReplayGuard, Source};
 use crate::outcome;
+use crate::provider::Algorithm;
 use crate::route::Routes;
+
+/// Characters; shorter ones of people's own making are found by trying.
+const SHORTEST_SECRET: usize = 16;
 
 /// Reads the configuration as `serve` would; says what is wrong, or what each event would run
 #[derive(Debug, clap::Args)]
@@ -76,6 +80,8 @@ struct SourceRow<'a> {
     unsigned_id: Vec<String>,
     /// Whether the secret itself is sent, and nothing is signed.
     is_token: bool,
+    /// Whether a signature is made with a secret so short that who has one delivery can find it by trying.
+    guessable: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -185,6 +191,8 @@ fn source_row(source: &Source) -> SourceRow<'_> {
         },
         unsigned_id: source.scheme.unsigned_id(),
         is_token: source.scheme.proof.is_token(),
+        guessable: source.scheme.signed().is_some_and(|signed| matches!(signed.algorithm, Algorithm::Hmac(_)))
+            && source.secrets.iter().any(|secret| secret.reveal().len() < SHORTEST_SECRET),
     }
 }
 

@@ -128,7 +128,7 @@ enum Verb {
     /// Copies the inbox, whether or not it is served; the copy is whole, checked and synced
     Backup(backup::Args),
     /// Whether hookbox would take in a delivery now
-    Health,
+    Health(health::Args),
     /// Has the running hookbox read its configuration again
     Reload,
     /// Prints what a shell needs to complete hookbox's command line
@@ -173,7 +173,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Tail(args) => tail::run(args, global),
         Verb::Prune(args) => prune::run(args, global),
         Verb::Backup(args) => backup::run(args, global),
-        Verb::Health => health::run(global),
+        Verb::Health(args) => health::run(args, global),
         Verb::Reload => reload::run(global),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
@@ -203,7 +203,12 @@ impl From<LogFormat> for logging::Format {
 }
 
 impl Global {
-    /// Where the inbox and the server are.
+    /// Where the inbox and the addresses are, for those who ask there.
+    fn addressed(&self) -> Result<Outline, Failure> {
+        Ok(config::addressed(&self.config, &variable)?)
+    }
+
+    /// Where the inbox is, and what there is.
     fn outline(&self) -> Result<Outline, Failure> {
         Ok(config::outline(&self.config, &variable)?)
     }

@@ -12,6 +12,7 @@ use super::keygen;
 use super::list::Array;
 use super::table::{Rows, text};
 use super::terminal::{remark, shown};
+use crate::config::nearest;
 use crate::provider::{self, Row, Scheme};
 
 #[derive(Debug, clap::Args)]
@@ -106,8 +107,10 @@ fn list(args: &List) -> Result<(), Failure> {
     let wanted = |(name, _): &(&str, &Row)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
     let rows: Vec<_> = provider::all().filter(wanted).map(Named::new).collect();
     if let (Some(name), true) = (&args.name, rows.is_empty()) {
-        return Err(Failure::usage(format!("no provider is called `{}`", shown(name)))
-            .hint("`hookbox providers` lists them; for any other a source says `provider = \"custom\"`"));
+        let near = nearest(name, provider::names());
+        let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let hint = "`hookbox providers` lists them; for any other a source says `provider = \"custom\"`";
+        return Err(Failure::usage(format!("no provider is called `{}`", shown(name))).hint(format!("{near}{hint}")));
     }
     if args.json {
         let mut array = Array::new();

@@ -88,7 +88,7 @@ pub(super) fn id(text: &str) -> Result<i64, String> {
 /// The refusal of this id.
 pub(super) fn find(desk: &Desk, id: i64) -> Result<Kept, Failure> {
     desk.read(|connection| view::refusal(connection, id))?.ok_or_else(|| {
-        Failure::usage(format!("there is no refusal {id}"))
+        Failure::failed(format!("there is no refusal {id}"))
             .hint("`hookbox refusals` lists those that are kept: the newest 1,000, at most ten a second of each source")
     })
 }

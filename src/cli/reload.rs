@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
-    let outline = global.outline()?;
+    let outline = global.addressed()?;
     let pid = serving(&outline.inbox)?;
     let before = reloads(&outline.admin);
     kill_process(pid, Signal::HUP)

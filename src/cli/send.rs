@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 /// The source as configured, and the server that takes its deliveries.
 fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>), Failure> {
-    let outline = global.outline()?;
+    let outline = if args.url.is_some() { global.outline()? } else { global.addressed()? };
     let source = config::source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
     let source = match Desk::open(&outline.inbox) {

@@ -171,13 +171,15 @@ fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
 }
 
 fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
-    let mut rows = Rows::new(&["HANDLER", "MODE", "PENDING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
-        .rigid(&["PENDING", "RUNNING", "DEAD", "SUCCEEDED"]);
+    let mut rows =
+        Rows::new(&["HANDLER", "MODE", "PENDING", "FAILING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
+            .rigid(&["PENDING", "FAILING", "RUNNING", "DEAD", "SUCCEEDED"]);
     for HandlerRow { known: Known { row, configured }, mode } in handlers {
         rows.add_cells([
             text(&row.handler),
             Cell::new(mode.unwrap_or_default()),
             number(row.pending),
+            number(row.failing),
             number(row.running),
             number(row.dead),
             number(row.succeeded),
@@ -215,6 +217,9 @@ fn what_to_do(report: &Report) -> Vec<&'static str> {
         lines.push(
             "dead jobs wait for a person: `hookbox jobs --state dead` lists them, `hookbox retry` runs them again",
         );
+    }
+    if some(|handler| handler.row.failing > 0) {
+        lines.push("failing jobs have failed and are tried again: `hookbox jobs --state pending` tells when and why");
     }
     if some(|handler| !handler.configured && handler.row.pending > 0) {
         lines.push("pending jobs of a handler that is not in the configuration wait until it is, or `hookbox skip --handler NAME`");

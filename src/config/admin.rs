@@ -27,16 +27,23 @@ pub struct HostName {
 }
 
 pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>) -> Admin {
-    let local = |item: &Item<'_>| match settings::listen(item, around)? {
-        Listen::Tcp(address) if !address.ip().to_canonical().is_loopback() && !section.has("token") => Err(item
-            .problem(format!("{} is reachable from other machines, and there is no token", address.ip()))
-            .hint(format!("add token = {{ env = \"HOOKBOX_ADMIN_TOKEN\" }} to [admin]; {MAKE_ONE}"))
-            .hint("or listen on \"127.0.0.1:8081\", \"[::1]:8081\" or a \"unix:\" socket")),
-        listen => Ok(listen),
-    };
+    let listen = section.take("listen", |item| settings::listen(item, around));
+    if let Some(Listen::Tcp(address)) = &listen
+        && !address.ip().to_canonical().is_loopback()
+        && !section.has("token")
+    {
+        // Of the token, which is wanting: the address is right, and those who look into the inbox need it.
+        let problem =
+            section.problem("token", format!("is missing, and {} is reachable from other machines", address.ip()));
+        section.problems().add(
+            problem
+                .hint(format!("add token = {{ env = \"HOOKBOX_ADMIN_TOKEN\" }} to [admin]; {MAKE_ONE}"))
+                .hint("or listen on \"127.0.0.1:8081\", \"[::1]:8081\" or a \"unix:\" socket"),
+        );
+    }
     let names = "a list of names, e.g. [\"hooks.example.com\"]";
     Admin {
-        listen: section.take("listen", local).unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081)))),
+        listen: listen.unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081)))),
         hosts: section.list("hosts", names, host_name).unwrap_or_default(),
         tokens: tokens(section, around),
     }

@@ -36,7 +36,7 @@ pub use self::containment::{Containment, Identity, Limits};
 pub use self::guards::{Guards, Networks, Proxies, Rate, ReplayGuard};
 pub use self::keys::nearest;
 pub use self::mode::key as standard_webhooks_key;
-pub use self::outline::{Outline, outline, private_headers, source};
+pub use self::outline::{Outline, addressed, outline, private_headers, source};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
 pub use self::sequence::{Key, Keyed, Missing, Sequence};

@@ -6,13 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::problem::{ConfigErrors, Problem};
+use super::problem::ConfigErrors;
 use super::read::{Named, Surroundings, named, read_as};
 use super::section::Section;
 use super::{Admin, Handler, Keep, Listen, Source, admin, handler, keys, settings};
 
 /// Problems with these keep an outline from being drawn.
-const VOUCHED_FOR: [&str; 6] = ["server", "server.listen", "admin", "admin.listen", "inbox", "inbox.path"];
+const INBOX: [&str; 2] = ["inbox", "inbox.path"];
+/// Problems with these keep addresses from being told.
+const ADDRESSES: [&str; 4] = ["server", "server.listen", "admin", "admin.listen"];
 
 /// A configuration's addresses and names.
 #[derive(Debug, Clone)]
@@ -35,13 +37,21 @@ pub struct Outline {
     pub sound_handlers: Vec<Arc<Handler>>,
 }
 
-/// Reads no secret but the operator's own. `environment` looks up variables, for the programs of handlers.
+/// Reads no secret but the operator's own. `environment` looks up variables, for the programs of handlers. Its
+/// addresses may be wrong: [`addressed`] vouches for them.
 ///
 /// # Errors
-/// The file cannot be read or is not TOML, or what is wrong with its inbox and addresses.
+/// The file cannot be read or is not TOML, or what is wrong with its inbox.
 pub fn outline(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Outline, ConfigErrors> {
-    let vouched_for = |problem: &Problem| problem.key.as_deref().is_some_and(|key| VOUCHED_FOR.contains(&key));
-    read_as(file, environment, draw, vouched_for)
+    read_as(file, environment, draw, |problem| problem.is_one_of(&INBOX))
+}
+
+/// The outline, with addresses that are right.
+///
+/// # Errors
+/// Those of [`outline()`], and what is wrong with the addresses.
+pub fn addressed(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Outline, ConfigErrors> {
+    read_as(file, environment, draw, |problem| problem.is_one_of(&INBOX) || problem.is_one_of(&ADDRESSES))
 }
 
 /// One source as it is configured, however the rest of the file stands; `None` when there is none of that name.
@@ -117,6 +127,19 @@ mod tests {
         assert!(source(&file, &|_| Some("set".into()), "b").unwrap().is_some());
     }
 
+    #[test]
+    fn addresses_must_be_right_for_those_who_ask_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookbox.toml");
+        let read = |toml| {
+            std::fs::write(&file, toml).unwrap();
+            addressed(&file, &|_| None)
+        };
+        assert!(read("[admin]\nlisten = 'here'").unwrap_err().to_string().contains("`admin.listen`"));
+        let exposed = read("[admin]\nlisten = '0.0.0.0:9000'").unwrap();
+        assert_eq!(exposed.admin.listen.to_string(), "0.0.0.0:9000", "without a token it is still where it is");
+    }
+
     fn drawn(toml: &str) -> Result<Outline, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hookbox.toml");
@@ -148,7 +171,7 @@ mod tests {
                 .starts_with("error: /hookbox.toml:2: `inbox.path`")
         );
         assert!(drawn("inbox = 7").unwrap_err().contains("`inbox`"));
-        assert!(drawn("[admin]\nlisten = 'here'").unwrap_err().contains("`admin.listen`"));
+        assert!(drawn("[admin]\nlisten = 'here'").unwrap().inbox.ends_with("hookbox.db"));
         assert!(drawn("[").is_err());
         assert!(outline(Path::new("/not/there.toml"), &|_| None).unwrap_err().to_string().contains("hookbox init"));
     }

@@ -52,6 +52,11 @@ impl Problem {
         self.key.as_ref().is_some_and(below)
     }
 
+    /// Whether it is with one of these keys itself.
+    pub(super) fn is_one_of(&self, keys: &[&str]) -> bool {
+        self.key.as_deref().is_some_and(|key| keys.contains(&key))
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self

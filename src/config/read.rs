@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
+use rustix::fs::Access;
 use toml::de::{DeTable, Error};
 
 use super::item::{Item, Lines};
@@ -111,6 +112,7 @@ fn assemble(file: &Path, root: &Section<'_>, around: &Surroundings<'_>) -> Confi
         admin,
     };
     check_server(&config, root);
+    check_inbox(&config, root);
     check_reach(&config, &handlers);
     respond::check(&config, &handlers);
     config
@@ -173,14 +175,33 @@ fn check_reach(config: &Config, handlers: &[(&str, Section<'_>)]) {
     }
 }
 
-fn check_server(config: &Config, root: &Section<'_>) {
-    let of = |section: &str, key: &str, message: String| match root
-        .item(section)
-        .map(|item| Section::open(&item, root.sheet()))
-    {
+/// The problem of a key, whether or not its section is there.
+fn problem_of(root: &Section<'_>, section: &str, key: &str, message: String) -> Problem {
+    match root.item(section).map(|item| Section::open(&item, root.sheet())) {
         Some(Ok(section)) => section.problem(key, message),
         _ => root.problem(section, message),
+    }
+}
+
+/// `serve` makes files in it, and no folder.
+fn check_inbox(config: &Config, root: &Section<'_>) {
+    let Some(folder) = config.inbox.path.parent() else { return };
+    let wrong = match std::fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => "is not a folder".to_owned(),
+        Ok(_) => match rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+            Ok(()) => return,
+            Err(error) => format!("cannot be written: {error}"),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+        Err(error) => format!("cannot be used: {error}"),
     };
+    let problem = problem_of(root, "inbox", "path", format!("the inbox's folder, {}, {wrong}", folder.display()));
+    let hint = "make it, owned by whoever runs hookbox, or name another with `inbox.path`";
+    root.problems().add(problem.hint(hint));
+}
+
+fn check_server(config: &Config, root: &Section<'_>) {
+    let of = |section: &str, key: &str, message: String| problem_of(root, section, key, message);
     let is_free_port = |listen: &Listen| matches!(listen, Listen::Tcp(address) if address.port() == 0);
     if config.admin.listen == config.server.listen && !is_free_port(&config.admin.listen) {
         let problem = of("admin", "listen", "is the address of [server] too".to_owned());

@@ -99,6 +99,7 @@ fn a_minimal_file_gets_every_default() {
 #[test]
 fn every_setting_is_taken_as_written() {
     let folder = Folder::new();
+    fs::create_dir(folder.path().join("data")).unwrap();
     let config = folder
         .read(
             r#"
@@ -308,7 +309,10 @@ fn each_mistake_has_its_message() {
         (source("rate_limit = '1/d'"), "4 sources.github.rate_limit: \"1/d\" is no rate"),
         (source("rate_limit = '0/s'"), "4 sources.github.rate_limit: must let through between 1 and"),
         (source("replay_guard = 'body'"), "4 sources.github.replay_guard: \"body\" is neither"),
-        (source("[admin]\nlisten = '0.0.0.0:8081'"), "5 admin.listen: 0.0.0.0 is reachable from other machines"),
+        (
+            source("[admin]\nlisten = '0.0.0.0:8081'"),
+            "4 admin.token: is missing, and 0.0.0.0 is reachable from other machines",
+        ),
         (source("[admin]\ntoken = 'fifteen letters'"), "5 admin.token: has fewer than 16 characters"),
         (source("[admin]\ntoken = 'a token with spaces in it'"), "5 admin.token: may hold only visible ASCII"),
         (source("[admin]\nhosts = ['https://a.example']"), "5 admin.hosts[0]: \"https://a.example\" is not the name"),
@@ -319,6 +323,8 @@ fn each_mistake_has_its_message() {
         (source(&format!("[server]\nlisten = 'unix:/{}'", "x".repeat(120))), "5 server.listen: the path of the socket"),
         (source("[server]\nmax_in_flight = '1MiB'"), "5 server.max_in_flight: 1.0 MiB is less than the longest body"),
         (source("[server]\nrequest_timeout = '0s'"), "5 server.request_timeout: must be between"),
+        (source("[inbox]\npath = 'nodir/x.db'"), "5 inbox.path: the inbox's folder, "),
+        (source("[inbox]\npath = 'plain.sh/x.db'"), "5 inbox.path: the inbox's folder, "),
         (source("[inbox]\npath = ''"), "5 inbox.path: is empty"),
         (source("[inbox]\npath = 'x/'"), "5 inbox.path: \"x/\" is a folder"),
         (source("[inbox]\ndurability = 'none'"), "5 inbox.durability: \"none\" is neither"),

@@ -494,3 +494,21 @@ fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
     let explanation = explain(&refused, &[Arc::new(push)], Some(&key()));
     assert!(explanation.findings[0].what.contains("was not kept"), "{explanation:?}");
 }
+
+#[test]
+fn an_id_that_is_not_utf8_stays_so_when_it_is_judged_again() {
+    let source = source("github", "github", &["a secret of some length"]);
+    let mut request = signed(&source, BODY, NOW);
+    let mut headers = crate::request::Headers::default();
+    for (name, value) in request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-github-delivery")) {
+        headers.push(name, value);
+    }
+    headers.push("X-GitHub-Delivery", b"rawff\xff");
+    request.headers = headers;
+    let refused = kept(&request, &source);
+    assert_eq!(refused.request().headers.one("x-github-delivery"), Ok(Some(&b"rawff\xff"[..])));
+    let standing = stand(&refused, &source, Some(&key()));
+    assert!(matches!(&standing, Standing::Refused(why) if *why == refused.reason), "{standing:?} {}", refused.reason);
+    let found = found(&request, &[&source]);
+    assert!(found[0].contains("Its signature matches, but"), "{found:?}");
+}

@@ -13,7 +13,7 @@ use super::case::Case;
 use super::{Verifier, form, headers, items};
 use crate::provider::{Place, Segment, Selector, TimestampPlace};
 use crate::refused::{BODY_PLACE, KEPT_BODY};
-use crate::request::Request;
+use crate::request::{LATIN1, Request};
 use crate::secret::{DigestKey, MASK};
 
 /// A refused delivery without its tokens.
@@ -32,6 +32,12 @@ pub struct Masked {
 /// Parts of names, in lower case, that sound like a secret, and those that say otherwise.
 const SECRET: [&str; 8] = ["token", "secret", "password", "passwd", "credential", "api-key", "api_key", "apikey"];
 const PUBLIC: [&str; 8] = ["sign", "hmac", "digest", "hash", "idempotency", "-id", "_id", "time"];
+
+/// Judged again, what is not UTF-8 must not have become so.
+fn stored(value: &[u8]) -> Value {
+    let text = Value::from(headers::text_of(value));
+    if std::str::from_utf8(value).is_ok() { text } else { serde_json::json!({ LATIN1: text }) }
+}
 
 impl Verifier {
     /// What may be kept of a request.
@@ -60,7 +66,7 @@ impl Verifier {
                 tokens.insert(format!("header:{}", name.to_ascii_lowercase()), key.digest(&values.join(&b", "[..])));
                 Value::from(MASK)
             } else {
-                let mut texts: Vec<_> = values.into_iter().map(headers::text_of).map(Value::from).collect();
+                let mut texts: Vec<_> = values.into_iter().map(stored).collect();
                 if texts.len() == 1 { texts.remove(0) } else { Value::Array(texts) }
             };
             let separator = if json.len() > 1 { "," } else { "" };

@@ -183,14 +183,19 @@ fn what_cannot_be_meant_is_400() {
         "limit=0",
         "limit=1001",
         "before=x",
+        "type=LONG",
         "colour=red",
         "limit=1&limit=2",
     ] {
         for list in ["events", "jobs"] {
-            let (status, told) = get(&hookbox, &format!("/{list}?{query}"));
+            let (status, told) = get(&hookbox, &format!("/{list}?{}", query.replace("LONG", &"*a".repeat(600))));
             assert_eq!(status, 400, "{list}?{query}: {told}");
             assert!(told["error"].is_string() && told["hint"].is_string(), "{told}");
         }
+    }
+    for (query, name) in [("limit=-1", "`limit`"), ("before=1.5", "`before`")] {
+        let (status, told) = get(&hookbox, &format!("/jobs?{query}"));
+        assert!(status == 400 && told["error"].as_str().unwrap().contains(name), "{told}");
     }
     for body in
         ["{}", "[1]", "1", "{", "{\"state\":\"dead\"}", "{\"state\":[\"deed\"]}", "{\"dry\":true}", "{\"all\":1}"]
@@ -200,6 +205,33 @@ fn what_cannot_be_meant_is_400() {
             assert_eq!(reply.status, 400, "{verb} {body}: {}", reply.text());
         }
     }
+}
+
+#[test]
+fn a_change_of_what_is_not_there_is_404_and_one_that_is_too_long_413() {
+    let hookbox = inhabited();
+    let document = document();
+    let long = json!({ "events": vec![1_234_567_890; 10_000] });
+    let broad = json!({ "type": "*a".repeat(600), "dry_run": true });
+    for verb in ["retry", "replay", "skip"] {
+        let path = format!("/api/v1/jobs/{verb}");
+        for (body, status, word) in [
+            (&json!({ "handler": "godo" }), 404, "there is no handler \"godo\""),
+            (&json!({ "source": "gitub", "all": true }), 404, "there is no source \"gitub\""),
+            (&json!({ "events": [1, 99] }), 404, "there is no event 99"),
+            (&long, 413, "64 KiB"),
+            (&broad, 400, "`type`"),
+        ] {
+            let reply = hookbox.ask("POST", &path, &[JSON], &body.to_string());
+            assert!(
+                reply.status == status && reply.text().contains(&word.replace('"', "\\\"")),
+                "{verb}: {}",
+                reply.text()
+            );
+            assert_documented(&document, &document["paths"][&path]["post"], &reply, verb);
+        }
+    }
+    assert_eq!(post(&hookbox, "/jobs/skip", &json!({ "source": "gitlab", "dry_run": true })).0, 200);
 }
 
 #[test]

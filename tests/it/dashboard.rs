@@ -1,5 +1,7 @@
 //! The dashboard without a script: pages are read and forms are sent as any browser would.
 
+use std::io::{Read as _, Write as _};
+
 use rustix::process::Signal;
 
 use crate::support::script::{fails, sh, succeeds, waits_for};
@@ -15,7 +17,7 @@ fn page(hookbox: &Running, target: &str) -> String {
     reply.text()
 }
 
-/// Sends the form of a page that goes there, with its own fields and these.
+/// Sends the form of a page that goes there, with these fields and its own others.
 fn send(hookbox: &Running, on: &str, action: &str, more: &str) -> Reply {
     let page = page(hookbox, on);
     let form = page.split("<form").find(|form| form.contains(&format!("action=\"{action}\""))).expect("the form");
@@ -23,11 +25,21 @@ fn send(hookbox: &Running, on: &str, action: &str, more: &str) -> Reply {
     let attribute =
         |tag: &str, name: &str| Some(tag.split_once(&format!("{name}=\""))?.1.split('"').next()?.to_owned());
     let hidden = form.split("<input").filter(|tag| tag.contains("type=\"hidden\""));
-    let fields: Vec<_> = hidden
-        .map(|tag| format!("{}={}", attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap()))
-        .chain([more.to_owned()])
-        .collect();
+    let own = hidden.map(|tag| (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap()));
+    let own = own.filter(|(name, _)| !more.starts_with(&format!("{name}=")));
+    let fields: Vec<_> = own.map(|(name, value)| format!("{name}={value}")).chain([more.to_owned()]).collect();
     hookbox.submit(action, &[], &fields.join("&"))
+}
+
+/// The proof against forged forms that stands on a page.
+fn csrf(page: &str) -> &str {
+    page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap()
+}
+
+/// Where an answer leads, without the seal of what was done.
+fn way(reply: &Reply) -> &str {
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    reply.header("location").unwrap().split("&seal=").next().unwrap()
 }
 
 fn seq_of(hookbox: &Running, event: &Event) -> i64 {
@@ -65,14 +77,29 @@ fn retry_replay_and_skip_work_as_forms() {
     let state = |handler: &str| {
         hookbox.inbox.jobs("github", &event.id).into_iter().find(|job| job.handler == handler).unwrap().state
     };
-    let reply = send(&hookbox, &on, &format!("{on}/skip"), "handler=sink");
-    assert_eq!((reply.status, reply.header("location")), (303, Some(format!("{on}?did=skip&n=1").as_str())));
+    let ask = |verb: &str, handler: &str| format!("/jobs/{verb}?handler={handler}&event={seq}");
+    let shown = page(&hookbox, &on);
+    for link in [ask("skip", "sink"), ask("skip", "deploy"), format!("/jobs/skip?event={seq}")] {
+        assert!(shown.contains(&format!("href=\"{}\"", link.replace('&', "&amp;"))), "{link}: {shown}");
+    }
+    assert!(shown.find("\">sink<").unwrap() < shown.find("\">deploy<").unwrap(), "what is dead comes first");
+    for verb in ["skip", "replay", "run"] {
+        assert_eq!(
+            hookbox.submit(&format!("{on}/{verb}"), &[], &format!("csrf={}", csrf(&shown))).status,
+            404,
+            "{verb}"
+        );
+    }
+    assert!(page(&hookbox, &ask("skip", "sink")).contains("Skip 1 job?"));
+    let reply = send(&hookbox, &ask("skip", "sink"), "/jobs/skip", "");
+    assert_eq!(way(&reply), format!("{on}?did=skip&n=1"));
     assert_eq!(state("sink"), "skipped");
     assert_eq!(state("deploy"), "pending");
     assert!(page(&hookbox, reply.header("location").unwrap()).contains("1 job skipped."));
     assert_eq!(send(&hookbox, &on, &format!("{on}/retry"), "handler=deploy").status, 303);
     until("the retry", || (state("deploy") == "succeeded").then_some(()));
-    assert_eq!(send(&hookbox, &on, &format!("{on}/replay"), "").status, 303);
+    let reply = send(&hookbox, &format!("/jobs/replay?event={seq}"), "/jobs/replay", "");
+    assert_eq!(way(&reply), format!("{on}?did=replay&n=1"));
     until("the replay", || {
         let jobs = hookbox.inbox.jobs("github", &event.id);
         jobs.iter().any(|job| job.replays == 1 && job.state == "succeeded").then_some(())
@@ -90,10 +117,132 @@ fn what_is_done_to_many_is_counted_first_and_keeps_to_the_filter() {
     let ask = "/jobs/skip?state=dead&type=push";
     assert!(page(&hookbox, ask).contains("Skip 3 jobs?"));
     let reply = send(&hookbox, ask, "/jobs/skip", "");
-    assert_eq!((reply.status, reply.header("location")), (303, Some("/jobs?state=dead&type=push&did=skip&n=3")));
+    assert_eq!(way(&reply), "/jobs?state=dead&type=push&did=skip&n=3");
     events.iter().for_each(|event| assert_eq!(hookbox.job(event).state, "skipped"));
     assert_eq!(hookbox.job(&other).state, "dead");
     assert_eq!(hookbox.look("/jobs/skip", &[]).status, 400, "without a state it would be everything");
+}
+
+#[test]
+fn what_was_not_confirmed_is_not_done() {
+    let script = sh("cat >/dev/null; exit 65");
+    let hookbox = Hookbox::new().handler("deploy", script.clone()).handler("sink", script).expect_failures().start();
+    let dead = |event: &Event| {
+        until("both to be dead", || {
+            let jobs = hookbox.inbox.jobs("github", &event.id);
+            (jobs.len() == 2 && jobs.iter().all(|job| job.state == "dead")).then_some(())
+        });
+    };
+    let first = hookbox.deliver(github::push());
+    dead(&first);
+    let ask = "/jobs/skip?state=dead";
+    let old = page(&hookbox, ask);
+    let field = |name: &str| old.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap().split('"').next().unwrap();
+    let form = |count: &str| format!("csrf={}&state=dead&newest={}&count={count}", csrf(&old), field("newest"));
+    assert_eq!(field("count"), "2");
+    let later = hookbox.deliver(github::push());
+    dead(&later);
+    let unasked = hookbox.submit("/jobs/skip", &[], &format!("csrf={}&state=dead", csrf(&old)));
+    assert_eq!(way(&unasked), "/jobs/skip?state=dead", "nobody was asked");
+    let fewer = hookbox.submit("/jobs/skip", &[], &form("1"));
+    assert_eq!(way(&fewer), "/jobs/skip?state=dead&did=ask&n=2", "it is more than was confirmed");
+    assert!(page(&hookbox, fewer.header("location").unwrap()).contains("Not done yet"));
+    let all = page(&hookbox, &format!("/events/{}", seq_of(&hookbox, &first)));
+    let retry =
+        hookbox.submit(&format!("/events/{}/retry", seq_of(&hookbox, &first)), &[], &format!("csrf={}", csrf(&all)));
+    assert_eq!(way(&retry), format!("/jobs/retry?event={}", seq_of(&hookbox, &first)), "more than one is asked about");
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs WHERE state = 'dead' AND attempt = 1"), 4);
+    assert_eq!(way(&hookbox.submit("/jobs/skip", &[], &form("2"))), "/jobs?state=dead&did=skip&n=2");
+    assert!(hookbox.inbox.jobs("github", &first.id).iter().all(|job| job.state == "skipped"));
+    assert!(hookbox.inbox.jobs("github", &later.id).iter().all(|job| job.state == "dead"), "it came later");
+}
+
+#[test]
+fn a_mere_link_says_nothing_of_what_was_done() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let reply = send(&hookbox, "/handlers", "/handlers/deploy/pause", "reason=x");
+    let told = |target: &str| page(&hookbox, target).contains("class=\"notice\" role=\"status\"");
+    let (path, seal) = reply.header("location").unwrap().split('#').next().unwrap().split_once("&seal=").unwrap();
+    assert_eq!(path, "/handlers?did=pause&n=1");
+    assert!(told(&format!("{path}&seal={seal}")));
+    for forged in [
+        "/jobs?did=retry&n=9999999".to_owned(),
+        "/jobs?did=retry&n=1&seal=".to_owned(),
+        format!("/jobs?did=retry&n=1&seal={seal}"),
+        format!("/handlers?did=pause&n=2&seal={seal}"),
+    ] {
+        assert!(!told(&forged), "{forged}");
+    }
+}
+
+#[test]
+fn whatever_is_there_for_get_is_there_for_head() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "succeeded");
+    let head = format!("HEAD {{}} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", hookbox.admin());
+    for path in [
+        "/",
+        "/events",
+        "/events/1",
+        "/events/1/body",
+        "/jobs",
+        "/sources",
+        "/handlers",
+        "/refusals",
+        "/assets/hookbox.css",
+    ] {
+        let length = hookbox.look(path, &[]).body.len();
+        let mut wire = std::net::TcpStream::connect(hookbox.admin()).unwrap();
+        wire.write_all(head.replace("{}", path).as_bytes()).unwrap();
+        let mut answer = String::new();
+        wire.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+        let said = answer.to_lowercase();
+        let said =
+            said.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|text| text.parse().ok());
+        // Ages on a page may have grown by a digit.
+        assert!(said.is_some_and(|said: usize| said.abs_diff(length) < 64), "{path}: {answer}");
+    }
+}
+
+#[test]
+fn a_browser_that_asks_for_nothing_sees_a_page() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let html = ("Accept", "text/html,*/*");
+    for path in [
+        "/nowhere",
+        "/handlers/brk",
+        "/events/abc",
+        "/events/99999999999999999999",
+        "/events/1/x",
+        "/refusals/x",
+        "/assets/x",
+    ] {
+        let reply = hookbox.look(path, &[html]);
+        let is_asset = path.starts_with("/assets/");
+        assert_eq!((reply.status, reply.text().contains("<nav")), (404, !is_asset), "{path}: {}", reply.text());
+        let program = hookbox.look(path, &[]);
+        assert_eq!((program.status, program.header("content-type")), (404, Some("application/json")), "{path}");
+    }
+    let reply = hookbox.look("/", &[html, ("Host", "<b>.example")]);
+    assert_eq!((reply.status, reply.header("content-type")), (403, Some("text/html; charset=utf-8")));
+    assert!(reply.text().contains("&lt;b&gt;") && !reply.text().contains("<nav"), "{}", reply.text());
+}
+
+#[test]
+fn a_page_stays_small_whatever_a_body_is_made_of() {
+    let hookbox = Hookbox::new().start();
+    let nested = format!("{}1{}", "[".repeat(300_000), "]".repeat(300_000));
+    let items = format!("[{}{{}}]", "{\"a\":1},".repeat(100_000));
+    for (body, seq) in [(nested, 1), (items, 2), (format!("[\"{}\"]", "\\\"".repeat(300_000)), 3)] {
+        hookbox.deliver(github::push().with_body(body));
+        for (query, most) in [("", 300 << 10), ("?body=all", 2200 << 10)] {
+            let shown = page(&hookbox, &format!("/events/{seq}{query}"));
+            assert!(shown.len() < most, "{seq}{query}: {}", shown.len());
+            assert!(shown.contains(&format!("/events/{seq}/body\" download")), "{seq}{query}");
+        }
+    }
 }
 
 #[test]
@@ -101,8 +250,7 @@ fn a_form_that_no_page_of_ours_has_made_changes_nothing() {
     let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
-    for action in ["/events/1/retry", "/events/1/skip", "/jobs/skip", "/handlers/deploy/pause", "/refusals/1/reverify"]
-    {
+    for action in ["/events/1/retry", "/jobs/run", "/jobs/skip", "/handlers/deploy/pause", "/refusals/1/reverify"] {
         assert_eq!(hookbox.submit(action, &[], "state=dead&csrf=guessed").status, 403, "{action}");
         assert_eq!(hookbox.submit(action, &[], "state=dead").status, 403, "{action}");
     }
@@ -189,7 +337,7 @@ fn a_refusal_is_explained_and_taken_in_once_the_configuration_is_mended() {
     hookbox.ok(&["reload"]);
     hookbox.wait_for_log("the configuration was read again and holds");
     let reply = send(&hookbox, "/refusals/1", "/refusals/1/reverify", "");
-    assert_eq!(reply.header("location"), Some("/refusals/1?did=reverify&n=1"));
+    assert_eq!(way(&reply), "/refusals/1?did=reverify&n=1");
     assert!(page(&hookbox, "/refusals/1").contains("Taken in"));
 }
 
@@ -208,8 +356,12 @@ fn sources_tell_how_they_sign_and_never_a_secret() {
 fn an_event_is_given_to_a_handler_that_did_not_want_it() {
     let hookbox = Hookbox::new().handler_with("deploy", "events = [\"nothing\"]", succeeds()).start();
     let event = hookbox.deliver(github::push());
-    let reply = send(&hookbox, "/events/1", "/events/1/run", "handler=deploy");
-    assert_eq!(reply.header("location"), Some("/events/1?did=run&n=1"));
+    let shown = page(&hookbox, "/events/1");
+    assert!(shown.contains("method=\"get\" action=\"/jobs/run\""), "{shown}");
+    let ask = "/jobs/run?event=1&handler=deploy";
+    assert!(page(&hookbox, ask).contains("Run deploy on 1 event?"));
+    assert!(hookbox.inbox.jobs("github", &event.id).is_empty());
+    assert_eq!(way(&send(&hookbox, ask, "/jobs/run", "")), "/events/1?did=run&n=1");
     hookbox.wait_for(&event, "succeeded");
 }
 

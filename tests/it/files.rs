@@ -123,7 +123,7 @@ fn an_address_in_use_is_refused_with_its_name() {
     let file = hookbox.folder().join("hookbox.toml");
     let text = fs::read_to_string(&file).unwrap().replacen("127.0.0.1:0", &address, 1);
     let done = Hookbox::new().configured(&text).refuse_to_start();
-    assert!(matches!(done.status, Some(1 | 2)), "{done:?}");
+    assert_eq!(done.status, Some(1), "it may be free the next time, so systemd tries again: {done:?}");
     assert!(done.stderr.contains(&address), "{done:?}");
 }
 

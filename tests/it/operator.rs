@@ -35,10 +35,14 @@ fn an_address_that_others_reach_wants_a_token() {
         let open = Hookbox::new().admin(&format!("listen = \"{listen}\""));
         let done = open.refuse_to_start();
         assert_eq!(done.status, Some(2), "{done:?}");
-        assert!(done.stderr.contains("`admin.listen`") && done.stderr.contains("there is no token"), "{done:?}");
+        assert!(
+            done.stderr.contains("`admin.token`: is missing")
+                && done.stderr.contains("is reachable from other machines"),
+            "{done:?}"
+        );
         assert!(done.stderr.contains("hint: add token = "), "{done:?}");
         let check = open.run(&["check"]);
-        assert_eq!((check.status, check.stderr.contains("there is no token")), (Some(2), true), "{check:?}");
+        assert_eq!((check.status, check.stderr.contains("`admin.token`: is missing")), (Some(2), true), "{check:?}");
     }
     let missing = Hookbox::new().admin("listen = \"0.0.0.0:0\"").admin("token = { env = \"NOT_SET\" }");
     let done = missing.refuse_to_start();
@@ -156,7 +160,11 @@ fn no_page_of_another_site_gets_anything_done_or_told() {
             assert_eq!(hookbox.ask("POST", "/api/v1/handlers/x/pause", &json, "{}").status, 403, "{site}");
             let embedded = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "no-cors"), more];
             assert_eq!(status(hookbox, "/api/v1/status", &embedded), 403, "{site}");
-            let link = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), more];
+            for dest in ["iframe", "embed", "object", "frame", "fencedframe", ""] {
+                let frame = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", dest), more];
+                assert_eq!(hookbox.look("/", &frame).status, 403, "{dest}");
+            }
+            let link = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"), more];
             assert_eq!(status(hookbox, "/nowhere", &link), 404, "{site}: a link may lead here");
         }
         for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
@@ -194,8 +202,10 @@ fn ten_wrong_tokens_a_minute_and_no_more() {
         assert_eq!(reply.status, 429, "{}", reply.text());
         assert!(reply.retry_after().is_some_and(|seconds| (1..=60).contains(&seconds)), "{:?}", reply.headers);
     };
-    blocked(hookbox.look("/api/v1/status", &[BEARER]));
-    blocked(hookbox.submit("/login", &[], &format!("token={TOKEN}")));
+    blocked(hookbox.look("/api/v1/status", &[("Authorization", "Bearer wrong")]));
+    blocked(hookbox.submit("/login", &[], "token=wrong"));
+    assert_eq!(status(&hookbox, "/api/v1/status", &[BEARER]), 200, "others' wrong ones keep nobody out");
+    assert_eq!(hookbox.submit("/login", &[], &format!("token={TOKEN}")).status, 303);
     assert_eq!(status(&hookbox, "/nowhere", &[("Cookie", &cookie)]), 404, "who is in stays in");
     hookbox.ok(&["health"]);
 }

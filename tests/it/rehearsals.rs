@@ -90,10 +90,12 @@ fn output_comes_as_it_is_written_and_ctrl_c_ends_the_handler() {
     assert!(done.status.code() == Some(1) && said.contains("was stopped"), "{said}");
 }
 
+/// As the handler that `init` writes, it says its number.
+const SAYS: &str = "echo \"for $HOOKBOX_EVENT_ID, attempt $HOOKBOX_ATTEMPT\"";
+
 #[test]
 fn many_run_only_after_a_yes_and_what_differs_is_told() {
-    let hookbox =
-        Hookbox::new().handler_with("deploy", "events = [\"push\"]", sh("echo \"for $HOOKBOX_EVENT_ID\"")).start();
+    let hookbox = Hookbox::new().handler_with("deploy", "events = [\"push\"]", sh(SAYS)).start();
     let events: Vec<_> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
     hookbox.deliver(github::push().of_type("ping"));
     events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
@@ -112,7 +114,7 @@ fn many_run_only_after_a_yes_and_what_differs_is_told() {
     assert!(same.stderr.contains("3 events would end as before"), "{}", same.stderr);
     assert_eq!(hookbox.starts("deploy").len(), starts + 3);
     let changed = format!(
-        "[ \"$HOOKBOX_EVENT_ID\" = {} ] && exit 1\n[ \"$HOOKBOX_EVENT_ID\" = {} ] && echo more\necho \"for $HOOKBOX_EVENT_ID\"",
+        "[ \"$HOOKBOX_EVENT_ID\" = {} ] && exit 1\n[ \"$HOOKBOX_EVENT_ID\" = {} ] && echo more\n{SAYS}",
         events[1].id, events[2].id
     );
     hookbox.install("deploy", &sh(&changed));

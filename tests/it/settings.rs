@@ -69,6 +69,60 @@ fn a_file_that_is_no_toml_or_not_there_is_refused() {
 }
 
 #[test]
+fn a_mistake_made_since_takes_no_verb_away_from_a_healthy_hookbox() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "succeeded");
+    let (admin, port) = (hookbox.admin().to_string(), hookbox.admin().port());
+    let (line, exposed) = (format!("listen = \"{admin}\""), format!("listen = \"0.0.0.0:{port}\""));
+    hookbox.rewrite(|text| match text.contains(&line) {
+        true => text.replace(&line, &exposed),
+        false => text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\n{exposed}")),
+    });
+    let check = hookbox.run(&["check"]);
+    assert!(check.status == Some(2) && check.stderr.contains("`admin.token`: is missing, and 0.0.0.0"), "{check:?}");
+    for verb in [&["events"][..], &["status"], &["retry", "--all"], &["health"], &["explain", "1"]] {
+        let done = hookbox.run(verb);
+        let expected = if verb[0] == "explain" { 1 } else { 0 };
+        assert_eq!(done.status, Some(expected), "{verb:?}: {done:?}");
+    }
+    hookbox.rewrite(|text| text.replace(&exposed, "listen = \"here\""));
+    hookbox.ok(&["status"]);
+    assert_eq!(hookbox.run(&["health"]).status, Some(2), "nobody knows where to ask");
+    hookbox.rewrite(|text| format!("[server\n{text}"));
+    let done = hookbox.run(&["health"]);
+    assert!(done.status == Some(2) && done.stderr.contains("hookbox.toml:1"), "{done:?}");
+    assert!(done.stderr.contains("hint: `hookbox health --url "), "{done:?}");
+    assert_eq!(hookbox.ok(&["health", "--url", &format!("http://{admin}/")]).trim(), "ready");
+    assert_eq!(hookbox.run(&["health", "--url", &admin]).status, Some(2));
+}
+
+#[test]
+fn check_refuses_a_folder_of_the_inbox_that_is_not_there() {
+    let hookbox = Hookbox::new().inbox("path = \"nodir/x.db\"");
+    hookbox.write();
+    for done in [hookbox.run(&["check"]), hookbox.refuse_to_start()] {
+        assert_eq!(done.status, Some(2), "{done:?}");
+        assert!(done.stderr.contains("`inbox.path`: the inbox's folder, ") && done.stderr.contains("does not exist"));
+        assert!(done.stderr.contains("hint: make it"), "{done:?}");
+    }
+    std::fs::create_dir(hookbox.folder().join("nodir")).unwrap();
+    assert_eq!(hookbox.run(&["check"]).status, Some(0));
+    assert!(!hookbox.folder().join("nodir/x.db").exists(), "it makes nothing");
+}
+
+#[test]
+fn check_tells_of_a_secret_that_can_be_guessed() {
+    for (secret, is_told) in [("short", true), ("a secret that is long", false)] {
+        let hookbox = Hookbox::new().source("own", &format!("provider = \"github\"\nsecret = \"{secret}\""));
+        hookbox.write();
+        let done = hookbox.run(&["check"]);
+        let told = done.stdout.lines().any(|line| line.starts_with("own: ") && line.contains("guessable"));
+        assert_eq!((done.status, told), (Some(0), is_told), "{done:?}");
+    }
+}
+
+#[test]
 fn check_accepts_what_serve_accepts() {
     let hookbox = Hookbox::new().handler("deploy", succeeds());
     hookbox.write();

@@ -3,7 +3,13 @@
 //! Text goes in, filters of the inbox come out. An unknown name is refused, since a filter that is dropped would show, or
 //! change, too much.
 
-use actix_web::web::Query;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Query};
+use actix_web::{FromRequest, HttpRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -15,6 +21,10 @@ use crate::inbox::view::{Arrived, EventFilter, JobFilter};
 
 const LIMIT: u32 = 50;
 const MOST: u32 = 1000;
+/// Numbers of queries.
+const NUMBERS: [&str; 3] = ["limit", "before", "event"];
+/// Bytes of a glob. SQLite takes longer ones, up to a limit of its own.
+const LONGEST_GLOB: usize = 1000;
 /// Events that can be named one by one.
 const MOST_EVENTS: usize = 1000;
 
@@ -69,7 +79,7 @@ pub(super) struct Refusals {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Which {
     pub(super) state: Vec<String>,
-    source: Option<String>,
+    pub(super) source: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
     since: Option<String>,
@@ -108,7 +118,7 @@ impl Jobs {
             arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?,
             states: words::<JobState>(self.state.iter().flat_map(|states| states.split(',')))?,
             handler: self.handler.clone(),
-            reason: self.reason.clone(),
+            reason: glob("reason", &self.reason)?,
             events: self.event.map(|seq| vec![seq]),
         })
     }
@@ -143,7 +153,7 @@ impl Which {
             arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?,
             states: words::<JobState>(self.state.iter().map(String::as_str))?,
             handler: self.handler.clone(),
-            reason: self.reason.clone(),
+            reason: glob("reason", &self.reason)?,
             events: self.events.clone(),
         })
     }
@@ -151,9 +161,41 @@ impl Which {
 
 /// Reads a query.
 pub(super) fn ask<T: DeserializeOwned>(query: &str) -> Result<T, Fault> {
-    Query::<T>::from_query(query)
-        .map(Query::into_inner)
-        .map_err(|error| Fault::Asked(error.to_string().replace("Query deserialize error: ", "")))
+    Query::<T>::from_query(query).map(Query::into_inner).map_err(|error| {
+        let what = error.to_string().replace("Query deserialize error: ", "");
+        Fault::Asked(not_a_number(query).map_or(what, |name| format!("`{name}` is not a number that can be meant")))
+    })
+}
+
+/// The first of [`NUMBERS`] that is none; what reads queries does not name it.
+fn not_a_number(query: &str) -> Option<&'static str> {
+    let pairs = Query::<Vec<(String, String)>>::from_query(query).ok()?.into_inner();
+    let is_wrong = |name: &str, value: &str| match name {
+        "limit" => value.parse::<u32>().is_err(),
+        _ => value.parse::<i64>().is_err(),
+    };
+    NUMBERS.into_iter().find(|name| pairs.iter().any(|(key, value)| key == name && is_wrong(name, value)))
+}
+
+/// A body that came whole and is not too long.
+pub(super) struct Sent(pub(super) Bytes);
+
+impl FromRequest for Sent {
+    type Error = actix_web::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = Bytes::from_request(request, payload);
+        Box::pin(async move {
+            bytes.await.map(Self).map_err(|error| {
+                let fault = match error.as_response_error().status_code() {
+                    StatusCode::PAYLOAD_TOO_LARGE => Fault::Long,
+                    _ => Fault::Asked("the body could not be read".to_owned()),
+                };
+                InternalError::from_response(error, fault.answer()).into()
+            })
+        })
+    }
 }
 
 /// Reads a body; an empty one is an empty object.
@@ -174,10 +216,19 @@ fn arrived(
 ) -> Result<Arrived, Fault> {
     Ok(Arrived {
         source: source.clone(),
-        event_type: event_type.clone(),
+        event_type: glob("type", event_type)?,
         since: instant("since", since)?,
         until: instant("until", until)?,
     })
+}
+
+fn glob(name: &str, text: &Option<String>) -> Result<Option<String>, Fault> {
+    match text {
+        Some(text) if text.len() > LONGEST_GLOB => {
+            Err(Fault::Asked(format!("`{name}` has more than {LONGEST_GLOB} bytes")))
+        }
+        text => Ok(text.clone()),
+    }
 }
 
 fn instant(name: &str, text: &Option<String>) -> Result<Option<Millis>, Fault> {

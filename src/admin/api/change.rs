@@ -70,6 +70,7 @@ pub(super) fn skip(room: &Room, which: &Which) -> Result<Changed, Fault> {
 
 fn change(room: &Room, which: &Which, change: Change) -> Result<Changed, Fault> {
     let filter = which.filter()?;
+    check_named(room, which)?;
     let revives = which.events.is_some() || filter.states.contains(&JobState::Skipped);
     let wish = Wish { change, filter, revives };
     let mut plan = room.inbox.read(|connection| edit::plan(connection, &wish, room.now))?;
@@ -90,6 +91,28 @@ fn change(room: &Room, which: &Which, change: Change) -> Result<Changed, Fault> 
     };
     let left = left.into_iter().map(|(why, jobs)| (word(why), jobs)).collect();
     Ok(Changed { dry_run: which.dry_run, changed, made, left })
+}
+
+/// What nobody knows is a slip: it would change nothing, and say so with 200.
+fn check_named(room: &Room, which: &Which) -> Result<(), Fault> {
+    if let Some(name) = &which.source
+        && !room.setup.sources.iter().any(|source| *source.name == **name)
+        && !room.inbox.read(view::sources)?.contains(name)
+    {
+        return Err(Fault::Missing(format!("there is no source {name:?}")));
+    }
+    if let Some(name) = &which.handler
+        && !room.setup.handler_names().contains(name)
+        && !room.inbox.read(view::handlers)?.contains(name)
+    {
+        return Err(Fault::Missing(format!("there is no handler {name:?}")));
+    }
+    for seq in which.events.iter().flatten() {
+        if room.inbox.read(|connection| view::event(connection, *seq))?.is_none() {
+            return Err(Fault::Missing(format!("there is no event {seq}")));
+        }
+    }
+    Ok(())
 }
 
 /// Events without a job for the handler get one: those that were named, else those that it takes.

@@ -20,7 +20,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use serde::Serialize;
 use serde_json::json;
 
-use self::ask::{Events, Jobs, Refusals, ask, told};
+use self::ask::{Events, Jobs, Refusals, Sent, ask, told};
 use super::Shared;
 use super::setup::Setup;
 use crate::clock::Millis;
@@ -86,6 +86,8 @@ enum Fault {
     Missing(String),
     #[error("{0}")]
     Asked(String),
+    #[error("the body is longer than {} KiB", super::LONGEST_BODY >> 10)]
+    Long,
     #[error("the inbox cannot be read now: {0}")]
     Inbox(#[from] InboxError),
     #[error("{0}")]
@@ -97,6 +99,7 @@ impl Fault {
         let (status, hint) = match self {
             Self::Missing(_) => (StatusCode::NOT_FOUND, "it may have been pruned; the lists show what is kept"),
             Self::Asked(_) => (StatusCode::BAD_REQUEST, "/api/v1/openapi.json says what may be asked"),
+            Self::Long => (StatusCode::PAYLOAD_TOO_LARGE, "name fewer events at a time, or filter"),
             Self::Inbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment; /readyz tells how it stands"),
             Self::Desk(error) => (StatusCode::SERVICE_UNAVAILABLE, error.hint().unwrap_or("try again in a moment")),
         };
@@ -174,8 +177,8 @@ async fn handlers(room: Room) -> HttpResponse {
     answer(move || standing::handlers(&room)).await
 }
 
-async fn pause(room: Room, name: Path<String>, body: web::Bytes) -> HttpResponse {
-    answer(move || change::pause(&room, &name, &told(&body)?)).await
+async fn pause(room: Room, name: Path<String>, body: Sent) -> HttpResponse {
+    answer(move || change::pause(&room, &name, &told(&body.0)?)).await
 }
 
 async fn resume(room: Room, name: Path<String>) -> HttpResponse {
@@ -211,16 +214,16 @@ async fn job(room: Room, id: Path<String>) -> HttpResponse {
     answer(move || lists::job(&room, number(&id)?)).await
 }
 
-async fn retry(room: Room, body: web::Bytes) -> HttpResponse {
-    answer(move || change::retry(&room, &told(&body)?)).await
+async fn retry(room: Room, body: Sent) -> HttpResponse {
+    answer(move || change::retry(&room, &told(&body.0)?)).await
 }
 
-async fn replay(room: Room, body: web::Bytes) -> HttpResponse {
-    answer(move || change::replay(&room, &told(&body)?)).await
+async fn replay(room: Room, body: Sent) -> HttpResponse {
+    answer(move || change::replay(&room, &told(&body.0)?)).await
 }
 
-async fn skip(room: Room, body: web::Bytes) -> HttpResponse {
-    answer(move || change::skip(&room, &told(&body)?)).await
+async fn skip(room: Room, body: Sent) -> HttpResponse {
+    answer(move || change::skip(&room, &told(&body.0)?)).await
 }
 
 async fn refusals(room: Room, request: HttpRequest) -> HttpResponse {

@@ -123,7 +123,7 @@ pub(super) fn handlers(room: &Room) -> Result<Vec<HandlerRow>, Fault> {
     Ok(now.into_iter().map(|one| handler(configured(&one.status.handler).map(AsRef::as_ref), one)).collect())
 }
 
-fn handler(configured: Option<&Handler>, HandlerNow { status, last_failure }: HandlerNow) -> HandlerRow {
+fn handler(configured: Option<&Handler>, HandlerNow { status, last_failure, .. }: HandlerNow) -> HandlerRow {
     HandlerRow {
         handler: status.handler,
         configured: configured.is_some(),

@@ -214,12 +214,13 @@ impl Guard {
     }
 
     fn try_token(&self, rules: &Rules, token: &str, peer: Option<IpAddr>) -> Result<(), Refusal> {
+        // Behind a proxy all share one address: the wrong tokens of others must not lock out who has the right one.
+        if rules.has_token(token) {
+            return Ok(());
+        }
         let now = Instant::now();
         if let Some(wait) = self.tries.wait(peer, now) {
             return Err(Refusal::TooMany(wait));
-        }
-        if rules.has_token(token) {
-            return Ok(());
         }
         if self.tries.note(peer, now) == tries::MOST {
             let from = peer.map_or_else(|| "the admin socket".to_owned(), |peer| peer.to_string());
@@ -240,9 +241,12 @@ pub(super) async fn stand(
     let guard = request.app_data::<Data<Guard>>().cloned();
     let guard = guard.ok_or_else(|| ErrorInternalServerError("there is no guard"))?;
     let mut answer = match guard.admit(&mut request).await {
-        Ok(()) => next.call(request).await?.map_into_left_body(),
+        Ok(()) => {
+            answer_head(&mut request);
+            next.call(request).await?.map_into_left_body()
+        }
         Err(refusal) => {
-            let page = wants_page(&request).then(|| destination(&request));
+            let page = wants_page(request.path(), request.headers()).then(|| destination(&request));
             request.into_response(refusal.answer(page.as_deref())).map_into_right_body()
         }
     };
@@ -256,10 +260,17 @@ pub(super) async fn stand(
     Ok(answer)
 }
 
+/// What is there for GET is there for HEAD; the server leaves the body out. The stream has no end that could be told.
+fn answer_head(request: &mut ServiceRequest) {
+    if request.method() == Method::HEAD && !meant::is_api(request) && request.path() != "/live" {
+        request.head_mut().method = Method::GET;
+    }
+}
+
 /// Whether it is a browser that wants to see a page.
-fn wants_page(request: &ServiceRequest) -> bool {
-    let accepts = one(request.headers(), &ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
-    accepts && !meant::is_api(request)
+pub(super) fn wants_page(path: &str, headers: &HeaderMap) -> bool {
+    let accepts = one(headers, &ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+    accepts && !path.starts_with("/api/")
 }
 
 /// Where to go once logged in: what was asked for, or home where that was not to see something.

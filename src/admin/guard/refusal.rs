@@ -1,12 +1,13 @@
 //! Why a request to the operator's address was turned away, and the answer that says so.
 //!
-//! Browsers that wanted a page get text, or are sent to log in; everything else gets JSON: `{"error", "hint"}`.
+//! Browsers that wanted a page get one, or are sent to log in; everything else gets JSON: `{"error", "hint"}`.
 
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use maud::{DOCTYPE, Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -79,8 +80,19 @@ impl Refusal {
         };
         let (error, hint) = self.text();
         match page {
-            Some(_) => answer.content_type("text/plain; charset=utf-8").body(format!("{error}\nhint: {hint}\n")),
+            Some(_) => answer.content_type("text/html; charset=utf-8").body(told(&error, hint).into_string()),
             None => answer.json(json!({ "error": error, "hint": hint })),
+        }
+    }
+}
+
+/// A page that shows nothing of what is behind the guard.
+fn told(error: &str, hint: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { meta charset="utf-8"; title { "Refused · hookbox" } link rel="stylesheet" href="/assets/hookbox.css"; }
+            body { main { h1 { "Refused" } p { (error) "." } p { (hint) "." } p { a href="/" { "Overview" } } } }
         }
     }
 }

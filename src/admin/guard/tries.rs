@@ -1,4 +1,4 @@
-//! How often each client may be wrong about the token: ten times a minute, then it has to wait.
+//! How often each client may be wrong about the token: ten times a minute, then further wrong ones have to wait.
 //!
 //! A client and the moment come in; a pass or the wait comes out. Clients are addresses, in IPv6 networks of one customer
 //! (/64). What is kept has a limit; beyond it all further clients share one count.
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong tokens within [`SPAN`], after which even a right one is not looked at.
+/// Wrong tokens within [`SPAN`], after which further ones are told to wait.
 pub(super) const MOST: u32 = 10;
 pub(super) const SPAN: Duration = Duration::from_secs(60);
 const MOST_CLIENTS: usize = 4096;

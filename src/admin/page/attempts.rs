@@ -5,7 +5,7 @@
 
 use maud::{Markup, html};
 
-use super::event::can;
+use super::event::{Which, button, can};
 use super::words::{badge, duration, grouped, shown, shown_lines, size, when};
 use super::{Look, change, jobs};
 use crate::inbox::view::{Attempt, Ledger};
@@ -27,11 +27,7 @@ pub(super) fn job(look: &Look, ledger: &Ledger) -> Markup {
                 @if job.replays > 0 { p.muted { "replayed " (grouped(job.replays)) "×" } }
                 div.actions {
                     @for verb in change::VERBS.iter().filter(|verb| can(**verb, job, true)) {
-                        form method="post" action={ "/events/" (job.event_seq) "/" (verb.word) } {
-                            (super::frame::csrf(look))
-                            input type="hidden" name="handler" value=(job.handler);
-                            button.small type="submit" aria-label={ (verb.label) " " (shown(&job.handler)) } { (verb.label) }
-                        }
+                        (button(look, *verb, &Which { seq: job.event_seq, handler: &job.handler, number: 1 }, "small", ""))
                     }
                 }
             }
@@ -51,7 +47,7 @@ fn one(look: &Look, attempt: &Attempt, is_newest: bool) -> Markup {
     let ending = attempt.ending.map_or("running", |ending| ending.as_str());
     html! {
         li.attempt data-key={ "a-" (attempt.job_id) "-" (attempt.number) } {
-            details open[is_newest] {
+            details open[is_newest && ending != "succeeded"] {
                 summary {
                     span.attempt-number { "Attempt " (attempt.number) }
                     (badge(ending))

@@ -1,6 +1,6 @@
 //! What the buttons do: retry, replay and skip, of one event's jobs or of all that pass a filter.
 //!
-//! A form comes in, jobs change in the inbox's file as they do by the command line, and the way back to a page goes out
+//! A form comes in, after the page that tells how many or for one retry at once; jobs change in the inbox's file as they do by the command line, and the way back to a page goes out
 //! that says how many. Who serves the inbox notices within a second.
 
 use actix_web::HttpResponse;
@@ -11,7 +11,7 @@ use super::query::Asked;
 use super::{Look, Shared, Trouble, Visitor, confirm};
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
-use crate::inbox::edit::{self, Change, Missing, Wish};
+use crate::inbox::edit::{self, Change, Missing, Plan, Wish};
 use crate::inbox::view::JobFilter;
 
 /// Something that can be done to jobs.
@@ -72,7 +72,9 @@ struct Which {
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
-        .route("/events/{seq}/{verb}", web::post().to(one))
+        .route("/events/{seq:[0-9]{1,18}}/retry", web::post().to(retry_one))
+        .route("/jobs/run", web::get().to(ask_run))
+        .route("/jobs/run", web::post().to(run))
         .route("/jobs/{verb}", web::get().to(ask))
         .route("/jobs/{verb}", web::post().to(many));
 }
@@ -81,38 +83,62 @@ async fn ask(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: 
     super::show(shared, visitor, move |look| confirm::page(look, Verb::find(&verb)?, &asked)).await
 }
 
-async fn one(shared: Data<Shared>, visitor: Visitor, to: Path<(i64, String)>, which: Form<Which>) -> HttpResponse {
+async fn ask_run(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {
+    super::show(shared, visitor, move |look| confirm::run(look, &asked)).await
+}
+
+/// The one change that is made without asking: to retry one job is what a person came for, and repeats nothing.
+async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which: Form<Which>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
-        let (seq, verb) = to.into_inner();
-        let handler = Some(which.handler.clone()).filter(|name| !name.is_empty());
-        if verb == "run" {
-            let made = make_job(look, seq, &handler.unwrap_or_default())?;
-            return Ok(format!("/events/{seq}?did=run&n={made}"));
+        let (event, handler) = (seq.to_string(), which.into_inner().handler);
+        let asked = Asked { event, handler, ..Asked::default() };
+        let verb = Verb::find("retry")?;
+        let (mut desk, plan) = plan(look, &wish(verb, &asked)?)?;
+        if plan.len() > 1 {
+            return Ok(asked.link("/jobs/retry"));
         }
-        let verb = Verb::find(&verb)?;
-        let filter = JobFilter { handler, events: Some(vec![seq]), ..JobFilter::default() };
-        let changed = carry_out(look, &Wish { change: verb.change, filter, revives: true })?;
-        Ok(format!("/events/{seq}?did={}&n={changed}", verb.word))
+        let changed = carry_out(look, &mut desk, &plan)?;
+        Ok(look.told(Asked::default(), verb.word, changed).link(&format!("/events/{seq}")))
     })
     .await
 }
 
+/// Changes no more than a person was asked about: what is newer stays, and where more pass the filter he is asked again.
 async fn many(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: Form<Asked>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
         let verb = Verb::find(&verb)?;
-        let changed = carry_out(look, &wish(verb, &asked)?)?;
-        Ok(Asked { did: verb.word.to_owned(), n: changed.to_string(), ..asked.filter() }.link(super::jobs::PATH))
+        let (mut desk, mut plan) = plan(look, &wish(verb, &asked)?)?;
+        let confirmed = asked.confirmed()?;
+        plan.jobs.retain(|id| confirmed.is_some_and(|(newest, _)| *id <= newest));
+        let Some((_, most)) = confirmed else { return Ok(asked.filter().link(&format!("/jobs/{}", verb.word))) };
+        if plan.len() > most {
+            return Ok(look.told(asked.filter(), "ask", plan.len()).link(&format!("/jobs/{}", verb.word)));
+        }
+        let changed = carry_out(look, &mut desk, &plan)?;
+        Ok(match asked.seq()? {
+            Some(seq) => look.told(Asked::default(), verb.word, changed).link(&format!("/events/{seq}")),
+            None => look.told(asked.filter(), verb.word, changed).link(super::jobs::PATH),
+        })
     })
     .await
 }
 
-/// All jobs that pass the filter. Without a state it would be more than is on any screen.
+async fn run(shared: Data<Shared>, visitor: Visitor, asked: Form<Asked>) -> HttpResponse {
+    super::act(shared, visitor, move |look| {
+        let seq = asked.seq()?.ok_or_else(|| Trouble::Asked("Which event to run it on is not said.".to_owned()))?;
+        let made = make_job(look, seq, &asked.handler)?;
+        Ok(look.told(Asked::default(), "run", made).link(&format!("/events/{seq}")))
+    })
+    .await
+}
+
+/// All jobs that pass the filter. Without a state or an event it would be more than is on any screen.
 pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<Wish, Trouble> {
     let filter = asked.jobs()?;
-    if filter.states.is_empty() {
+    if filter.states.is_empty() && filter.events.is_none() {
         return Err(Trouble::Asked(format!("Choose a state first: which jobs to {} is not said.", verb.word)));
     }
-    let revives = filter.states.contains(&JobState::Skipped);
+    let revives = filter.states.contains(&JobState::Skipped) || filter.events.is_some();
     Ok(Wish { change: verb.change, filter, revives })
 }
 
@@ -135,10 +161,13 @@ fn make_job(look: &Look, seq: i64, handler: &str) -> Result<usize, Trouble> {
     Ok(desk.change(&plan, look.now, |_| ())?.made)
 }
 
-/// How many jobs were changed. The end of hookbox is not held up: what is left then stays as it is.
-fn carry_out(look: &Look, wish: &Wish) -> Result<usize, Trouble> {
-    let mut desk = Desk::open(&look.setup.inbox)?;
+fn plan(look: &Look, wish: &Wish) -> Result<(Desk, Plan), Trouble> {
+    let desk = Desk::open(&look.setup.inbox)?;
     let plan = desk.read(|connection| edit::plan(connection, wish, look.now))?;
-    let tally = desk.change_while(&plan, look.now, |_| !look.inbox.is_closing())?;
-    Ok(tally.changed)
+    Ok((desk, plan))
+}
+
+/// How many jobs were changed. The end of hookbox is not held up: what is left then stays as it is.
+fn carry_out(look: &Look, desk: &mut Desk, plan: &Plan) -> Result<usize, Trouble> {
+    Ok(desk.change_while(plan, look.now, |_| !look.inbox.is_closing())?.changed)
 }

@@ -1,14 +1,14 @@
 //! The page before many jobs change: how many, which, and what it means.
 //!
-//! A verb and a filter come in. Counting has its time like everything on a page; where that was over the number says
-//! "at least", and can be had in full.
+//! A verb and a filter come in; the form goes out bound to what it says: the number, and the newest job of them. Counting
+//! has its time like everything on a page; where that was over the number says "at least", and has to be had in full first.
 
 use std::time::Instant;
 
 use maud::{Markup, html};
 
 use super::change::{Verb, wish};
-use super::frame::{Frame, Tab, csrf};
+use super::frame::{Did, Frame, Tab, csrf};
 use super::query::Asked;
 use super::words::{count, shown};
 use super::{Look, Trouble};
@@ -20,14 +20,12 @@ pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Tro
     let (plan, is_whole) = look.inbox.read(|connection| edit::plan_until(connection, &wish, look.now, until))?;
     let filter = asked.filter();
     let title = format!("{} {}?", verb.label, number(&plan, is_whole));
+    let back = back(asked)?;
     let main = html! {
-        nav.crumbs aria-label="Way back" { a href=(filter.link(super::jobs::PATH)) { "Jobs" } span aria-hidden="true" { " / " } (verb.label) }
+        (crumbs(&back, verb.label))
         h1 { (title) }
         p.lead { (verb.means) }
-        h2 { "Which" }
-        dl.facts {
-            @for (name, value) in filter.pairs() { dt { (name) } dd { (shown(value)) } }
-        }
+        (which(&filter))
         @if !plan.left.is_empty() {
             h2 { "Left as they are" }
             ul.plain-list { @for (why, jobs) in &plan.left { li { (count(*jobs, "job")) ": " (because(*why)) } } }
@@ -39,12 +37,58 @@ pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Tro
         form.confirm method="post" action={ "/jobs/" (verb.word) } {
             (csrf(look))
             @for (name, value) in filter.pairs() { input type="hidden" name=(name) value=(value); }
-            @if plan.is_empty() { p.empty { "There is nothing to " (verb.word) "." } }
-            @else { button.primary type="submit" { (verb.label) " " (number(&plan, is_whole)) } }
-            a.button href=(filter.link(super::jobs::PATH)) { "Cancel" }
+            @match plan.jobs.iter().max().filter(|_| is_whole) {
+                Some(newest) => {
+                    input type="hidden" name="newest" value=(newest);
+                    input type="hidden" name="count" value=(plan.len());
+                    button.primary type="submit" { (verb.label) " " (number(&plan, is_whole)) }
+                }
+                None => @if is_whole { p.empty { "There is nothing to " (verb.word) "." } },
+            }
+            a.button href=(back.0) { "Cancel" }
+        }
+    };
+    let did = Did::read(look, asked);
+    Ok(Frame { title: &title, tab: Tab::Jobs, is_live: false, did }.around(look, &main))
+}
+
+/// The page before one event is given to a handler that has no job for it.
+pub(super) fn run(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
+    let filter = asked.filter();
+    let back = back(asked)?;
+    let title = format!("Run {} on 1 event?", shown(&asked.handler));
+    let main = html! {
+        (crumbs(&back, "Run"))
+        h1 { (title) }
+        p.lead { "It gets a new job for this event and runs now, whatever its own conditions say." }
+        (which(&filter))
+        form.confirm method="post" action="/jobs/run" {
+            (csrf(look))
+            @for (name, value) in filter.pairs() { input type="hidden" name=(name) value=(value); }
+            button.primary type="submit" { "Run 1 new job" }
+            a.button href=(back.0) { "Cancel" }
         }
     };
     Ok(Frame { title: &title, tab: Tab::Jobs, is_live: false, did: None }.around(look, &main))
+}
+
+/// Where a person came from, and what it is called.
+fn back(asked: &Asked) -> Result<(String, String), Trouble> {
+    Ok(match asked.seq()? {
+        Some(seq) => (format!("/events/{seq}"), format!("Event #{seq}")),
+        None => (asked.filter().link(super::jobs::PATH), "Jobs".to_owned()),
+    })
+}
+
+fn crumbs((href, name): &(String, String), label: &str) -> Markup {
+    html! { nav.crumbs aria-label="Way back" { a href=(href) { (name) } span aria-hidden="true" { " / " } (label) } }
+}
+
+fn which(filter: &Asked) -> Markup {
+    html! {
+        h2 { "Which" }
+        dl.facts { @for (name, value) in filter.pairs() { dt { (name) } dd { (shown(value)) } } }
+    }
 }
 
 fn number(plan: &Plan, is_whole: bool) -> String {

@@ -12,11 +12,13 @@ use super::query::Asked;
 use super::words::{badge, event_type, grouped, shown, size, when};
 use super::{Look, Shared, Trouble, Visitor, attempts, body, change};
 use crate::event::JobState;
-use crate::inbox::view::{self, Detail, Job};
+use crate::inbox::view::{self, Detail, Job, Ledger};
 use crate::request::stored_headers;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/events/{seq}", web::get().to(one)).route("/events/{seq}/body", web::get().to(download));
+    config
+        .route("/events/{seq:[0-9]{1,18}}", web::get().to(one))
+        .route("/events/{seq:[0-9]{1,18}}/body", web::get().to(download));
 }
 
 async fn one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, asked: Query<Asked>) -> HttpResponse {
@@ -58,7 +60,7 @@ fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
                 section aria-labelledby="jobs" {
                     h2 #jobs { "Jobs" }
                     @if detail.jobs.is_empty() { p.empty { "No handler took this event." } }
-                    @for ledger in &detail.jobs { (attempts::job(look, ledger)) }
+                    @for ledger in by_need(&detail) { (attempts::job(look, ledger)) }
                     (run_another(look, &detail))
                 }
                 (body::section(&detail, start.as_ref(), asked))
@@ -66,7 +68,7 @@ fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
             aside.split-side aria-label="About this event" { (facts(look, &detail)) (headers(&detail)) }
         }
     };
-    let did = Did::read(&asked.did, &asked.n);
+    let did = Did::read(look, asked);
     Ok(Frame { title: &title, tab: Tab::Events, is_live: true, did }.around(look, &main))
 }
 
@@ -76,14 +78,53 @@ fn actions(look: &Look, detail: &Detail) -> Markup {
     let has_payload = detail.headers.is_some();
     html! {
         div.actions {
-            @for verb in change::VERBS.iter().filter(|verb| jobs.iter().any(|job| can(**verb, job, has_payload))) {
-                form method="post" action={ "/events/" (detail.event.seq) "/" (verb.word) } {
-                    (super::frame::csrf(look))
-                    button class=(main_or_not(*verb, &jobs)) type="submit" { (verb.label) @if jobs.len() > 1 { " all" } }
+            @for verb in change::VERBS {
+                @let number = jobs.iter().filter(|job| can(verb, job, has_payload)).count();
+                @if number > 0 {
+                    @let all = if number > 1 { " all" } else { "" };
+                    (button(look, verb, &Which { seq: detail.event.seq, handler: "", number }, main_or_not(verb, &jobs), all))
                 }
             }
         }
     }
+}
+
+/// Jobs of one event that something can be done to.
+pub(super) struct Which<'a> {
+    pub(super) seq: i64,
+    /// Empty is any.
+    pub(super) handler: &'a str,
+    pub(super) number: usize,
+}
+
+/// One job is retried at once; whatever else it is, a page in between tells how many and what it means.
+pub(super) fn button(look: &Look, verb: change::Verb, which: &Which<'_>, class: &str, more: &str) -> Markup {
+    let asked = Asked { event: which.seq.to_string(), handler: which.handler.to_owned(), ..Asked::default() };
+    let name = (!which.handler.is_empty()).then(|| format!("{} {}", verb.label, shown(which.handler)));
+    html! {
+        @if verb.word == "retry" && which.number == 1 {
+            form method="post" action={ "/events/" (which.seq) "/retry" } {
+                (super::frame::csrf(look))
+                @if !which.handler.is_empty() { input type="hidden" name="handler" value=(which.handler); }
+                button class=(class) type="submit" aria-label=[name] { (verb.label) (more) }
+            }
+        } @else {
+            a class={ "button " (class) } aria-label=[name] href=(asked.link(&format!("/jobs/{}", verb.word))) { (verb.label) (more) "…" }
+        }
+    }
+}
+
+/// Jobs that need a person first.
+fn by_need(detail: &Detail) -> Vec<&Ledger> {
+    let mut jobs: Vec<&Ledger> = detail.jobs.iter().collect();
+    jobs.sort_by_key(|ledger| match ledger.job.state {
+        JobState::Dead => 0,
+        JobState::Pending | JobState::Running if ledger.job.failures > 0 => 1,
+        JobState::Running => 2,
+        JobState::Pending => 3,
+        JobState::Succeeded | JobState::Skipped => 4,
+    });
+    jobs
 }
 
 /// Handlers that have no job for this event.
@@ -92,11 +133,11 @@ fn run_another(look: &Look, detail: &Detail) -> Markup {
     let others: Vec<_> = look.setup.handler_names().into_iter().filter(|name| !has_job(name)).collect();
     html! {
         @if !others.is_empty() && detail.headers.is_some() {
-            form.inline.another method="post" action={ "/events/" (detail.event.seq) "/run" } {
-                (super::frame::csrf(look))
+            form.inline.another method="get" action="/jobs/run" {
+                input type="hidden" name="event" value=(detail.event.seq);
                 label for="another" { "Run another handler on it" }
                 select #another.small name="handler" { @for name in others { option value=(name) { (shown(&name)) } } }
-                button.small type="submit" { "Run" }
+                button.small type="submit" { "Run…" }
             }
         }
     }

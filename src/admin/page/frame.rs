@@ -3,7 +3,9 @@
 //! A page's main part comes in, a whole document goes out. Nothing in it is loaded from elsewhere.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use subtle::ConstantTimeEq as _;
 
+use super::query::Asked;
 use super::words::{count, grouped, shown};
 use super::{Look, Trouble, assets};
 use crate::inbox::view;
@@ -40,15 +42,20 @@ pub(super) struct Frame<'a> {
     pub(super) did: Option<Did>,
 }
 
-/// What was done just now, as the address says it: a verb of ours and a number, nothing else.
+/// What was done just now, as the address says it under our seal: a verb and a number, nothing else.
 #[derive(Debug)]
 pub(super) struct Did(String);
 
 impl Did {
-    pub(super) fn read(verb: &str, number: &str) -> Option<Self> {
-        let number: usize = number.parse().ok()?;
+    pub(super) fn read(look: &Look, asked: &Asked) -> Option<Self> {
+        let seal = look.seal(&asked.did, &asked.n);
+        if !bool::from(asked.seal.as_bytes().ct_eq(seal.as_bytes())) {
+            return None;
+        }
+        let number: usize = asked.n.parse().ok()?;
         let jobs = count(number, "job");
-        Some(Self(match verb {
+        Some(Self(match asked.did.as_str() {
+            "ask" => format!("Not done yet: by now it is about {jobs}. Look again."),
             _ if number == 0 => {
                 "Nothing was left to do: somebody else was faster, or the jobs have moved on.".to_owned()
             }

@@ -44,7 +44,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
         let reason: String = reason.reason.trim().chars().take(LONGEST_REASON).collect();
         let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
         Desk::open(&look.setup.inbox)?.pause(&name, reason, look.now)?;
-        Ok(format!("/handlers?did=pause&n=1#{}", encoded(&name)))
+        Ok(on_card(look, "pause", &name))
     })
     .await
 }
@@ -53,9 +53,14 @@ async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> H
     super::act(shared, visitor, move |look| {
         let resumed = Desk::open(&look.setup.inbox)?.resume(&name, look.now)?;
         let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
-        Ok(format!("/handlers?did={did}&n=1#{}", encoded(&name)))
+        Ok(on_card(look, did, &name))
     })
     .await
+}
+
+/// The handler on the page, with what was done.
+fn on_card(look: &Look, verb: &str, name: &str) -> String {
+    format!("{}#{}", look.told(Asked::default(), verb, 1).link("/handlers"), encoded(name))
 }
 
 /// A name that nobody knows is a slip, and would stay in the inbox.
@@ -74,7 +79,7 @@ fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
         @if now.is_empty() { p.empty { "No handler is configured: events are stored, and nothing runs." } }
         @for one in &now { (card(look, one, configured(&one.status.handler).map(AsRef::as_ref))) }
     };
-    let did = Did::read(&asked.did, &asked.n);
+    let did = Did::read(look, asked);
     Ok(Frame { title: "Handlers", tab: Tab::Handlers, is_live: true, did }.around(look, &main))
 }
 

@@ -43,7 +43,7 @@ pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
         } @else { (table(look, &walk.rows)) }
         (list::end(PATH, asked, &reached))
     };
-    let did = Did::read(&asked.did, &asked.n);
+    let did = Did::read(look, asked);
     Ok(Frame { title: "Jobs", tab: Tab::Jobs, is_live: true, did }.around(look, &main))
 }
 

@@ -30,6 +30,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{self, Data, Query, ServiceConfig};
 use maud::{Markup, html};
+use sha2::{Digest as _, Sha256};
 
 use self::frame::{Frame, Tab};
 use self::query::Asked;
@@ -41,6 +42,7 @@ use super::setup::Setup;
 use crate::clock::Millis;
 use crate::inbox::desk::DeskError;
 use crate::inbox::{Inbox, InboxError};
+use crate::secret::DigestKey;
 
 /// How long a list is looked through before it says how far it came.
 const PATIENCE: Duration = Duration::from_millis(40);
@@ -75,6 +77,16 @@ impl Look {
     fn until() -> Instant {
         Instant::now() + PATIENCE
     }
+
+    /// The page that is asked for there, told what was done just now.
+    fn told(&self, on: Asked, verb: &str, number: usize) -> Asked {
+        Asked { did: verb.to_owned(), n: number.to_string(), seal: self.seal(verb, &number.to_string()), ..on }
+    }
+
+    /// What we have said of this visitor's doing, no link of somebody else's can say.
+    fn seal(&self, verb: &str, number: &str) -> String {
+        DigestKey::new(Sha256::digest(&self.csrf).into()).digest(format!("{verb} {number}").as_bytes())
+    }
 }
 
 /// Why there is no page.
@@ -101,7 +113,7 @@ impl Trouble {
 
     fn hint(&self) -> &'static str {
         match self {
-            Self::Missing(_) => "It may have been pruned; the lists show what is kept.",
+            Self::Missing(_) => "What was here may have been pruned; the lists show what is kept.",
             Self::Asked(_) => "Go back and change the filter.",
             Self::Inbox(_) => "Load the page again in a moment; /readyz tells whether deliveries are taken in.",
             Self::Desk(error) => error.hint().unwrap_or("Load the page again in a moment."),
@@ -155,6 +167,12 @@ async fn act(
 
 fn html_answer(status: StatusCode, page: Markup) -> HttpResponse {
     HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())
+}
+
+/// What a browser sees where nothing is.
+pub(super) async fn nothing_here(shared: Data<Shared>, visitor: Visitor) -> HttpResponse {
+    let nothing = |_: &Look| Err(Trouble::Missing("Nothing is at this address.".to_owned()));
+    show(shared, visitor, nothing).await
 }
 
 fn trouble_page(look: &Look, trouble: &Trouble) -> Markup {

@@ -114,7 +114,10 @@ fn handler_row(look: &Look, one: &HandlerNow) -> Markup {
     html! {
         tr role="row" data-key={ "h-" (status.handler) } {
             th.lead-cell role="rowheader" scope="row" { a href={ "/handlers#" (status.handler) } { (shown(&status.handler)) } }
-            td role="cell" data-label="State" { (handlers::state(status, is_known)) }
+            td role="cell" data-label="State" {
+                (handlers::state(status, is_known))
+                @if let (true, Some(reason)) = (status.paused, &status.reason) { small.under.reason { (shown(reason)) } }
+            }
             td.number role="cell" data-label="Pending" {
                 (number_link(status.pending, &jobs("pending"), ""))
                 @if let Some(at) = status.oldest_pending_at { small.under { "oldest " (ago(at, look.now)) } }
@@ -136,7 +139,7 @@ fn last_failure(look: &Look, one: &HandlerNow) -> Markup {
             Some(job) => {
                 a href={ "/events/" (job.event_seq) } { (event_type(&job.event_type)) }
                 " " span.reason { (job.reason.as_deref().map(shown).unwrap_or_default()) }
-                " " span.muted { (ago(job.finished_at.unwrap_or(job.created_at), look.now)) }
+                " " span.muted { @if let Some(at) = one.last_failed_at { (ago(at, look.now)) } }
             }
             None => span.zero { "none" }
         }

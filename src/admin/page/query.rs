@@ -37,6 +37,11 @@ pub(super) struct Asked {
     /// What was done just now, and to how many.
     pub(super) did: String,
     pub(super) n: String,
+    /// Shows that we have said so.
+    pub(super) seal: String,
+    /// The newest job and how many there were when a person was asked.
+    pub(super) newest: String,
+    pub(super) count: String,
     /// How much of a body is wanted.
     pub(super) body: String,
 }
@@ -69,10 +74,22 @@ impl Asked {
         })
     }
 
-    /// The filter alone, without the page and what was done.
+    /// The filter alone, without the page, what was done and what was asked.
     pub(super) fn filter(&self) -> Self {
         let none = String::new;
-        Self { before: none(), did: none(), n: none(), body: none(), ..self.clone() }
+        let (did, n, seal, newest, count) = (none(), none(), none(), none(), none());
+        Self { before: none(), did, n, seal, newest, count, body: none(), ..self.clone() }
+    }
+
+    /// The newest job that a person was asked about, and how many they were; `None` where nobody was asked.
+    pub(super) fn confirmed(&self) -> Result<Option<(i64, usize)>, Trouble> {
+        let (newest, count) = (number("newest", &self.newest)?, number("count", &self.count)?);
+        Ok(newest.zip(count.and_then(|count| usize::try_from(count).ok())))
+    }
+
+    /// The event that it is about, if it is one.
+    pub(super) fn seq(&self) -> Result<Option<i64>, Trouble> {
+        number("event", &self.event)
     }
 
     /// Whether anything narrows the list.
@@ -96,6 +113,7 @@ impl Asked {
             ("before", &self.before),
             ("did", &self.did),
             ("n", &self.n),
+            ("seal", &self.seal),
             ("body", &self.body),
         ];
         all.into_iter().map(|(name, value)| (name, value.as_str())).filter(|(_, value)| !value.is_empty()).collect()

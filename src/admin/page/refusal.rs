@@ -53,7 +53,7 @@ pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Troubl
     };
     let did = match asked.did.as_str() {
         "left" => Did::left(&still(look, &kept, key.as_ref())),
-        did => Did::read(did, &asked.n),
+        _ => Did::read(look, asked),
     };
     Ok(Frame { title: "Refusal", tab: Tab::Refusals, is_live: false, did }.around(look, &main))
 }
@@ -70,7 +70,8 @@ pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
     let routes = Routes::new(&look.setup.handlers).map_err(|error| Trouble::Asked(error.to_string()))?;
     let mut desk = Desk::open(&look.setup.inbox)?;
     let receipt = desk.take_in(id, *verified, &routes, source.guards.replay_guard)?;
-    Ok(format!("/refusals/{id}?did=reverify&n={}", receipt.map_or(0, |receipt| receipt.events())))
+    let events = receipt.map_or(0, |receipt| receipt.events()).try_into().unwrap_or(usize::MAX);
+    Ok(look.told(Asked::default(), "reverify", events).link(&format!("/refusals/{id}")))
 }
 
 fn read(look: &Look, id: i64) -> Result<(Kept, Option<DigestKey>), Trouble> {

@@ -18,8 +18,8 @@ const PATH: &str = "/refusals";
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route(PATH, web::get().to(all))
-        .route("/refusals/{id}", web::get().to(one))
-        .route("/refusals/{id}/reverify", web::post().to(reverify));
+        .route("/refusals/{id:[0-9]{1,18}}", web::get().to(one))
+        .route("/refusals/{id:[0-9]{1,18}}/reverify", web::post().to(reverify));
 }
 
 async fn all(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {

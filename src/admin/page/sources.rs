@@ -11,6 +11,9 @@ use crate::config::{ReplayGuard, Source};
 use crate::inbox::view::{self, SourceStatus};
 use crate::provider;
 
+/// Where the configuration does not say how long a source may be silent: seconds.
+const A_DAY: u64 = 86_400;
+
 pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
     let last = look.inbox.read(|connection| view::last_deliveries(connection, look.now))?;
     let of = |name: &str| last.iter().find(|status| status.source == name);
@@ -39,7 +42,7 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
             }
             dl.facts {
                 dt { "Last delivery" }
-                dd { (last_delivery(look, status)) }
+                dd { (last_delivery(look, source, status)) }
                 @if let Some(status) = status {
                     dt { "Last 24 hours" }
                     dd { (grouped(status.accepted)) " accepted, " (grouped(status.duplicate)) " duplicate, " (grouped(status.refused)) " refused" }
@@ -57,10 +60,11 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
     }
 }
 
-fn last_delivery(look: &Look, status: Option<&SourceStatus>) -> Markup {
+fn last_delivery(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
+    let silence = look.setup.silence.get(&source.name).map_or(A_DAY, |span| span.as_secs());
     html! {
         @match status.and_then(|status| status.last_at) {
-            Some(at) => { (when(at, look.now)) @if look.now.since(at).as_secs() > 86_400 { " · " strong { "silent for " (span(look.now.since(at))) } } }
+            Some(at) => { (when(at, look.now)) @if look.now.since(at).as_secs() > silence { " · " strong { "silent for " (span(look.now.since(at))) } } }
             None => span.muted { "never" }
         }
     }

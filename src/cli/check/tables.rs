@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{HandlerRow, Meaning, RunRow, SourceRow, pacing};
+use super::{HandlerRow, Meaning, RunRow, SHORTEST_SECRET, SourceRow, pacing};
 use crate::config::Config;
 
 pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
@@ -38,6 +38,14 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
     for source in &meaning.sources {
         if let Some(note) = unsigned(source) {
             writeln!(out, "{note}\n")?;
+        }
+        if source.guessable {
+            let name = source.name;
+            writeln!(
+                out,
+                "{name}: a secret has fewer than {SHORTEST_SECRET} characters, and is guessable by whoever has one delivery; if it is \
+                 yours to choose, `openssl rand -hex 32` makes a better one.\n"
+            )?;
         }
     }
     if meaning.handlers.is_empty() {

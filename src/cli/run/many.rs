@@ -112,8 +112,9 @@ fn choose(stage: &Stage<'_>, arrival: &Arrival, last: u32) -> Result<Vec<Event>,
 
 fn compare<'a>(event: &'a Event, rehearsal: Rehearsal, interrupt: &Interrupt) -> Result<Row<'a>, Failure> {
     let attempts = rehearsal.ledger.iter().flat_map(|ledger| &ledger.attempts);
-    let ledger = attempts.filter_map(ran_then).next_back();
-    let (ended, verdict) = rehearsal.run(interrupt, false)?;
+    let (number, ledger) =
+        attempts.filter_map(|attempt| Some((attempt.number, ran_then(attempt)?))).next_back().unzip();
+    let (ended, verdict) = rehearsal.numbered(number).run(interrupt, false)?;
     let now = ran_now(&ended, &verdict);
     let differs = ledger.as_ref().map(|ledger| differences(ledger, &now)).unwrap_or_default();
     let Event { seq, source, event_id, event_type, .. } = event;

@@ -1,7 +1,8 @@
 //! One attempt that counts for nothing: prepared as `serve` would, run here, judged as `serve` would.
 //!
 //! An event goes in, how it ended and what that would mean comes out. The attempt has the number, counters and
-//! idempotency key that the job's next one would have; its result file lies in a folder of its own, which goes with it.
+//! idempotency key that the job's next one would have, or the number of the one it is compared with; its result file lies
+//! in a folder of its own, which goes with it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,6 +93,12 @@ impl Stage<'_> {
 }
 
 impl Rehearsal {
+    /// Runs as the attempt of this number: a handler that prints it would never write the same again.
+    pub(super) fn numbered(mut self, number: Option<i64>) -> Self {
+        self.attempt.number = number.and_then(|number| u32::try_from(number).ok()).unwrap_or(self.attempt.number);
+        self
+    }
+
     /// Runs it to its end; what it writes passes through where it is to be shown.
     pub(super) fn run(mut self, interrupt: &Interrupt, is_shown: bool) -> Result<(Ended, Verdict), Failure> {
         let failed = |error| Failure::failed(format!("hookbox has no file descriptor left: {error}"));

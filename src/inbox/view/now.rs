@@ -59,6 +59,8 @@ pub struct HandlerNow {
     pub status: HandlerStatus,
     /// The newest dead job, else one that waits for another try.
     pub last_failure: Option<Job>,
+    /// When the newest attempt of that one ended.
+    pub last_failed_at: Option<Millis>,
 }
 
 /// The last day of every source that has a name here or has received something in that time.
@@ -129,7 +131,8 @@ pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<Han
             Some(seq) => job_of(connection, seq, &status.handler)?,
             None => failing(connection, &status.handler)?,
         };
-        handlers.push(HandlerNow { status, last_failure });
+        let last_failed_at = last_failure.as_ref().map(|job| last_end(connection, job.id)).transpose()?.flatten();
+        handlers.push(HandlerNow { status, last_failure, last_failed_at });
     }
     let place = |handler: &HandlerNow| names.iter().position(|name| *name == handler.status.handler);
     handlers.sort_by_key(|handler| place(handler).unwrap_or(usize::MAX));
@@ -222,6 +225,12 @@ fn one_job(connection: &Connection, condition: &str, values: impl rusqlite::Para
         Job::COLUMNS
     );
     connection.prepare_cached(&sql)?.query_row(values, Job::read).optional()
+}
+
+/// When the newest attempt of a job that has ended did so.
+fn last_end(connection: &Connection, job: i64) -> Result<Option<Millis>> {
+    let sql = "SELECT max(finished_at) FROM attempts WHERE job_id = ?";
+    connection.prepare_cached(sql)?.query_row([job], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Millis)))
 }
 
 /// Dead jobs, counted up to a limit.

@@ -46,6 +46,8 @@ pub struct HandlerStatus {
     pub handler: String,
     /// Waiting for their time or for a free worker.
     pub pending: i64,
+    /// Of these, those whose last try has failed; counted by [`status`] alone.
+    pub failing: i64,
     /// Under way.
     pub running: i64,
     /// Set aside for a person.
@@ -162,8 +164,10 @@ fn newest_events(connection: &Connection) -> Result<BTreeMap<String, Millis>> {
 
 fn jobs(connection: &Connection) -> Result<Vec<HandlerStatus>> {
     let mut handlers = BTreeMap::<String, HandlerStatus>::new();
-    let mut statement = connection
-        .prepare("SELECT handler, state, count(*), min(created_at), min(run_at) FROM jobs GROUP BY handler, state")?;
+    let mut statement = connection.prepare(
+        "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0)
+                  FROM jobs GROUP BY handler, state",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let handler = handlers.entry(row.get(0)?).or_default();
@@ -173,6 +177,7 @@ fn jobs(connection: &Connection) -> Result<Vec<HandlerStatus>> {
                 handler.pending = count;
                 handler.oldest_pending_at = Some(Millis(row.get(3)?));
                 handler.next_run_at = Some(Millis(row.get(4)?));
+                handler.failing = row.get(5)?;
             }
             Ok(JobState::Running) => handler.running = count,
             Ok(JobState::Succeeded) => handler.succeeded = count,
