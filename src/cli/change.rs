@@ -204,7 +204,9 @@ fn because(change: Change, left: Left) -> &'static str {
         (_, Left::Pending) => "pending; they run anyway",
         (_, Left::Running) => "running",
         (_, Left::Due) => "due already",
-        (_, Left::Ending) => "skipped, and their last attempt is still ending; try again in a moment (if hookbox was killed: once it serves again)",
+        (_, Left::Ending) => {
+            "skipped, and their last attempt is still ending; try again in a moment (if hookbox was killed: once it serves again)"
+        }
         (_, Left::Pruned) => "the body of the event is no longer kept",
         (_, Left::Overtaken) => "something else happened to them in the meantime",
     }

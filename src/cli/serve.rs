@@ -4,9 +4,10 @@
 
 use super::Global;
 use super::failure::Failure;
-use crate::app;
+use crate::{app, handler};
 
 /// Serves the configuration until a signal ends it.
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
+    handler::settle_allocator();
     Ok(app::serve(&global.config)?)
 }

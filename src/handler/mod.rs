@@ -5,6 +5,7 @@
 //! started is gone by then after a stop by hookbox; memory does not grow with its output; no zombie is left.
 //! What the ending means for the job is [`crate::outcome`]'s to say.
 
+mod allocator;
 mod cancel;
 mod command;
 mod environment;
@@ -36,6 +37,7 @@ use result::ResultFile;
 use rustix::process::Signal;
 use watch::{Listening, Watched};
 
+pub use allocator::settle_allocator;
 pub use cancel::{Cancel, Why};
 pub use environment::visible_headers;
 pub use idempotency::idempotency_key;
