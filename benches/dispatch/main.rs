@@ -81,9 +81,10 @@ fn python(&Wanted { events, workers, .. }: &Wanted) {
         path.display().to_string()
     };
     let (once, kept) = (write("once.py", handlers::PYTHON), write("kept.py", handlers::PYTHON_WORKER));
-    let handler = format!("command = [\"python3\", \"{once}\"]");
+    let python = interpreter();
+    let handler = format!("command = [\"{python}\", \"{once}\"]");
     let started = Drain { events: events.div_ceil(10), workers, copies: COPIES, handler: &handler }.measure();
-    let handler = format!("mode = \"worker\"\ncommand = [\"python3\", \"{kept}\"]");
+    let handler = format!("mode = \"worker\"\ncommand = [\"{python}\", \"{kept}\"]");
     let kept = Drain { events: events * 4, workers, copies: COPIES, handler: &handler }.measure();
     println!("Python, command    {started:>9.0}/s   {COPIES} at once");
     println!("Python, worker     {kept:>9.0}/s   {COPIES} copies");
@@ -114,6 +115,12 @@ fn arrive(&Wanted { events, workers, connections, .. }: &Wanted) {
         println!("  acknowledged     {:>9.0}/s   p99 {:>6.2} ms, aim 20", seen.acknowledged_per_second, seen.p99_ms);
         println!("  meanwhile run    {:>9.0}/s   {} in the slowest 100 ms, aim 1", seen.run_per_second, seen.fewest);
     }
+}
+
+/// Python itself, where `python3` may be a script that looks for one.
+fn interpreter() -> String {
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    String::from_utf8(asked.expect("python3 starts").stdout).expect("a path").trim().to_owned()
 }
 
 /// This program.
