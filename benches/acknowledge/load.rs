@@ -16,6 +16,8 @@ pub(crate) struct Load<'a> {
     pub(crate) span: Duration,
     pub(crate) bytes: usize,
     pub(crate) secret: &'a str,
+    /// Deliveries after which it ends before its time.
+    pub(crate) most: u64,
 }
 
 pub(crate) struct Outcome {
@@ -55,13 +57,13 @@ impl Load<'_> {
         let clients: Vec<_> = (0..self.connections)
             .map(|_| {
                 let (next, latencies) = (next.clone(), latencies.clone());
-                let (address, span) = (self.address.clone(), self.span);
+                let (address, span, most) = (self.address.clone(), self.span, self.most);
                 let (mut request, id_at) = request(self.secret, self.bytes);
                 tokio::task::spawn_local(async move {
                     let mut stream = TcpStream::connect(address).await.expect("it listens");
                     stream.set_nodelay(true).expect("no delay");
                     let mut answer = vec![0; 4096];
-                    while began.elapsed() < span {
+                    while began.elapsed() < span && next.get() < most {
                         request[id_at..id_at + 36].copy_from_slice(id(next.get()).as_bytes());
                         next.set(next.get() + 1);
                         let sent = Instant::now();

@@ -33,7 +33,7 @@ fn main() {
     let folder = tempfile::Builder::new().prefix("hookbox-bench-").tempdir_in(bench_folder()).expect("a folder");
 
     let (endpoint, address) = start_endpoint();
-    let bare = Load { address, connections, span, bytes, secret: SECRET }.run();
+    let bare = Load { address, connections, span, bytes, secret: SECRET, most: u64::MAX }.run();
     stop(endpoint);
     println!(
         "verify only        {:>9.0}/s   p50 {:>6.2} ms  p99 {:>6.2} ms",
@@ -47,7 +47,8 @@ fn main() {
 
     let hookbox = start_hookbox(folder.path());
     let idle = memory_kib(hookbox.child.id());
-    let stored = Load { address: hookbox.address.clone(), connections, span, bytes, secret: SECRET }.run();
+    let stored =
+        Load { address: hookbox.address.clone(), connections, span, bytes, secret: SECRET, most: u64::MAX }.run();
     let loaded = memory_kib(hookbox.child.id());
     println!(
         "hookbox            {:>9.0}/s   p50 {:>6.2} ms  p99 {:>6.2} ms",

@@ -1,22 +1,48 @@
 //! An inbox with pending jobs, drained by hookbox: how many attempts a second, by the ledger's own times.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 /// What is drained, and by which handler.
 pub(crate) struct Drain<'a> {
     pub(crate) events: usize,
+    /// `[dispatch] workers`
     pub(crate) workers: usize,
+    /// `concurrency` of the handler.
+    pub(crate) copies: usize,
     /// Lines of its section, without `concurrency`.
     pub(crate) handler: &'a str,
+}
+
+/// A hookbox with a folder of its own.
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    folder: TempDir,
 }
 
 impl Drain<'_> {
     /// Attempts a second, from the start of the first to the end of the last.
     pub(crate) fn measure(&self) -> f64 {
+        let serving = self.serve(Stdio::null());
+        let inbox = serving.inbox();
+        let began = Instant::now();
+        while succeeded(&inbox) < self.events {
+            assert!(began.elapsed() < Duration::from_secs(600), "not drained after ten minutes");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let span: i64 = inbox
+            .query_row("SELECT max(finished_at) - min(started_at) FROM attempts", [], |row| row.get(0))
+            .expect("the ledger reads");
+        serving.stop();
+        self.events as f64 * 1000.0 / span.max(1) as f64
+    }
+
+    /// Starts hookbox on an inbox with so many jobs.
+    pub(crate) fn serve(&self, stderr: Stdio) -> Serving {
         let folder = tempfile::Builder::new()
             .prefix("hookbox-bench-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
@@ -25,26 +51,24 @@ impl Drain<'_> {
         std::fs::write(
             &file,
             format!(
-                "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[dispatch]\nworkers = {0}\n\
-                 [sources.github]\nprovider = \"github\"\nsecret = \"a secret\"\n\
-                 [handlers.run]\n{1}\nconcurrency = {0}\n",
-                self.workers, self.handler
+                "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[dispatch]\nworkers = {}\n\
+                 [sources.github]\nprovider = \"github\"\nsecret = \"{}\"\n\
+                 [handlers.run]\n{}\nconcurrency = {}\n",
+                self.workers,
+                crate::SECRET,
+                self.handler,
+                self.copies
             ),
         )
         .expect("the configuration is written");
-        let inbox = folder.path().join("hookbox.db");
-        self.fill(&inbox);
-        let mut hookbox = Command::new(env!("CARGO_BIN_EXE_hookbox"))
+        self.fill(&folder.path().join("hookbox.db"));
+        let child = Command::new(env!("CARGO_BIN_EXE_hookbox"))
             .args(["serve", "--config"])
             .arg(&file)
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .expect("hookbox starts");
-        let rate = self.wait(&inbox);
-        let pid = rustix::process::Pid::from_child(&hookbox);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told to stop");
-        hookbox.wait().expect("it stops");
-        rate
+        Serving { child, folder }
     }
 
     fn fill(&self, path: &Path) {
@@ -62,27 +86,30 @@ impl Drain<'_> {
         }
         all.commit().expect("the commit");
     }
+}
 
-    fn wait(&self, path: &Path) -> f64 {
-        let inbox = Connection::open(path).expect("the inbox");
+impl Serving {
+    pub(crate) fn inbox(&self) -> Connection {
+        let inbox = Connection::open(self.folder.path().join("hookbox.db")).expect("the inbox");
         inbox.busy_timeout(Duration::from_secs(10)).expect("patience");
-        let began = Instant::now();
-        loop {
-            let (done, first, last): (usize, i64, i64) = inbox
-                .query_row(
-                    "SELECT count(*), coalesce(min(started_at), 0), coalesce(max(finished_at), 0) FROM attempts \
-                     WHERE ending = 'succeeded'",
-                    [],
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                )
-                .expect("the ledger reads");
-            if done >= self.events {
-                return self.events as f64 * 1000.0 / (last - first) as f64;
-            }
-            assert!(began.elapsed() < Duration::from_secs(600), "{done} of {} after ten minutes", self.events);
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        inbox
     }
+
+    pub(crate) fn stop(self) {
+        stop(self.child);
+    }
+}
+
+pub(crate) fn succeeded(inbox: &Connection) -> usize {
+    inbox
+        .query_row("SELECT count(*) FROM attempts WHERE ending = 'succeeded'", [], |row| row.get(0))
+        .expect("the ledger reads")
+}
+
+pub(crate) fn stop(mut child: Child) {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told to stop");
+    child.wait().expect("it stops");
 }
 
 const EVENT: &str = "INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256) \

@@ -1,11 +1,16 @@
 //! Attempts per second of each mode, beside what bounds them, in one run: command mode beside a bare loop that starts
-//! the same program on the same number of threads. Prints ratios; absolute figures are this machine's.
+//! the same program on the same number of threads, a worker beside a process per job, and what arrives meanwhile.
+//! Prints ratios; absolute figures are this machine's.
 //!
-//! `cargo bench --bench dispatch [-- --events 5000 --workers 16]`
+//! `cargo bench --bench dispatch [-- --events 5000 --workers 16 --connections 16 --only worker]`
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
 
+mod arrival;
 mod drain;
+mod handlers;
+#[path = "../acknowledge/load.rs"]
+mod load;
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,32 +18,115 @@ use std::time::Instant;
 
 use drain::Drain;
 
+const SECRET: &str = "a secret of the benchmark";
 /// A small program that is everywhere.
 const PROGRAM: &str = "/bin/true";
+/// Copies of a worker.
+const COPIES: usize = 4;
+
+struct Wanted {
+    events: usize,
+    workers: usize,
+    connections: usize,
+    only: Option<String>,
+}
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (mut events, mut workers) = (5000, 16);
+    let mut wanted = Wanted { events: 5000, workers: 16, connections: 16, only: None };
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|n| n.parse().ok()).expect("a number");
         match argument.as_str() {
-            "--events" => events = number(),
-            "--workers" => workers = number(),
+            "--work" => return handlers::work(),
+            "--endpoint" => return handlers::serve(),
+            "--events" => wanted.events = number(),
+            "--workers" => wanted.workers = number(),
+            "--connections" => wanted.connections = number(),
+            "--only" => wanted.only = arguments.next(),
             _ => {}
         }
     }
-    // Each before and after the other: whatever else the machine does meets both.
+    for row in ["command", "python", "worker", "http", "arrival"] {
+        match row {
+            _ if wanted.only.as_ref().is_some_and(|only| only != row) => {}
+            "command" => command(&wanted),
+            "python" => python(&wanted),
+            "worker" => worker(&wanted),
+            "http" => http(&wanted),
+            _ => arrive(&wanted),
+        }
+    }
+}
+
+/// Each before and after the other: whatever else the machine does meets both.
+fn command(&Wanted { events, workers, .. }: &Wanted) {
     let mut ratios = Vec::new();
     for _ in 0..3 {
         let bare = bare_loop(events, workers);
-        let drained = Drain { events, workers, handler: &format!("command = [\"{PROGRAM}\"]") }.measure();
+        let handler = format!("command = [\"{PROGRAM}\"]");
+        let drained = Drain { events, workers, copies: workers, handler: &handler }.measure();
         println!("bare spawn loop    {bare:>9.0}/s   {PROGRAM}, {workers} threads");
         println!("command mode       {drained:>9.0}/s   ledger included");
-        println!("command / bare     {:>9.2}     aim 0.85", drained / bare);
         ratios.push(drained / bare);
     }
     ratios.sort_by(f64::total_cmp);
-    println!("median             {:>9.2}", ratios[1]);
+    println!("command / bare     {:>9.2}     aim 0.85", ratios[1]);
+}
+
+fn python(&Wanted { events, workers, .. }: &Wanted) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a script");
+        path.display().to_string()
+    };
+    let (once, kept) = (write("once.py", handlers::PYTHON), write("kept.py", handlers::PYTHON_WORKER));
+    let python = interpreter();
+    let handler = format!("command = [\"{python}\", \"{once}\"]");
+    let started = Drain { events: events.div_ceil(10), workers, copies: COPIES, handler: &handler }.measure();
+    let handler = format!("mode = \"worker\"\ncommand = [\"{python}\", \"{kept}\"]");
+    let kept = Drain { events: events * 4, workers, copies: COPIES, handler: &handler }.measure();
+    println!("Python, command    {started:>9.0}/s   {COPIES} at once");
+    println!("Python, worker     {kept:>9.0}/s   {COPIES} copies");
+    println!("worker / command   {:>9.1}     aim 10", kept / started);
+}
+
+fn worker(&Wanted { events, workers, .. }: &Wanted) {
+    let handler = compiled_worker();
+    let rate = Drain { events: events * 4, workers, copies: COPIES, handler: &handler }.measure();
+    println!("compiled worker    {rate:>9.0}/s   {COPIES} copies; aim 20000");
+}
+
+fn http(&Wanted { events, workers, .. }: &Wanted) {
+    let (endpoint, url) = handlers::start_endpoint();
+    let handler = format!("mode = \"http\"\nurl = \"{url}\"");
+    let rate = Drain { events: events * 4, workers, copies: workers, handler: &handler }.measure();
+    drain::stop(endpoint);
+    println!("http               {rate:>9.0}/s   {workers} workers, a local endpoint; aim 5000");
+}
+
+fn arrive(&Wanted { events, workers, connections, .. }: &Wanted) {
+    let arriving = events * 4;
+    let command = format!("command = [\"{PROGRAM}\"]");
+    for (name, handler, backlog) in [("worker", compiled_worker(), events * 20), ("command", command, events * 4)] {
+        let backlog = Drain { events: backlog, workers, copies: COPIES, handler: &handler };
+        let seen = arrival::measure(&backlog, (arriving, connections));
+        println!("{arriving} arrive, {connections} at once, while a {name} runs:");
+        println!("  acknowledged     {:>9.0}/s   p99 {:>6.2} ms, aim 20", seen.acknowledged_per_second, seen.p99_ms);
+        println!("  meanwhile run    {:>9.0}/s   {} in the slowest 100 ms, aim 1", seen.run_per_second, seen.fewest);
+    }
+}
+
+/// Python itself, where `python3` may be a script that looks for one.
+fn interpreter() -> String {
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    String::from_utf8(asked.expect("python3 starts").stdout).expect("a path").trim().to_owned()
+}
+
+/// This program.
+fn compiled_worker() -> String {
+    let program = std::env::current_exe().expect("this program");
+    format!("mode = \"worker\"\ncommand = [\"{}\", \"--work\"]", program.display())
 }
 
 /// The program started and waited for, with nothing else done.

@@ -1,6 +1,7 @@
 //! One lane per handler: how many of its attempts run, how many more may, and whether it is well.
 //!
-//! Lanes take turns at the front, so that free workers go round the handlers.
+//! Lanes take turns at the front, so that free workers go round the handlers. Where jobs are short, a few are claimed
+//! ahead, so that no worker waits for a commit; how many, by how long the last ones took.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,22 +14,51 @@ use crate::inbox::{HandlerState, Inbox, Wanted};
 use super::health::Health;
 use super::pace::Pace;
 
+/// Jobs are claimed ahead for about so long a time: what hookbox dies under then has hardly waited.
+const AHEAD: Duration = Duration::from_millis(10);
+/// Jobs of one handler that are claimed ahead.
+const MOST_AHEAD: usize = 64;
+
 /// A handler as the scheduler sees it.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) handler: Arc<config::Handler>,
+    /// Attempts that a thread has begun.
     pub(super) running: usize,
+    /// Jobs claimed ahead that none has begun yet.
+    pub(super) waiting: usize,
     pub(super) health: Health,
     pace: Option<Pace>,
+    /// How long an attempt takes of late.
+    usual: Option<Duration>,
 }
 
 impl Lane {
-    /// One of its attempts is under way.
+    /// One of its jobs is claimed.
     pub(super) fn started(&mut self, now: Instant) {
-        self.running += 1;
         if let Some(pace) = &mut self.pace {
             pace.started(now);
         }
+    }
+
+    /// One of its attempts has kept a thread busy so long.
+    pub(super) fn took(&mut self, span: Duration) {
+        self.usual = Some(self.usual.map_or(span, |usual| usual.mul_f64(0.875) + span.mul_f64(0.125)));
+    }
+
+    /// How many more jobs may be claimed ahead. Not where a pace, a waiting provider or a probe needs to know when each
+    /// starts, nor where starting a process costs more than a commit.
+    fn room_ahead(&self, workers: usize, now: Millis) -> usize {
+        let handler = &self.handler;
+        let is_kept = matches!(handler.mode, config::Mode::Worker { .. } | config::Mode::Http(_));
+        // More run than may since a reload: they end only when nothing is left to go on with.
+        let is_crowded = self.running > handler.concurrency;
+        let is_free =
+            !is_crowded && self.pace.is_none() && handler.respond.is_none() && self.health.places(usize::MAX, now) > 1;
+        let Some(usual) = self.usual.filter(|_| is_kept && is_free) else { return 0 };
+        let each = AHEAD.as_micros() / usual.as_micros().max(1);
+        let all = usize::try_from(each).unwrap_or(usize::MAX).saturating_mul(handler.concurrency.min(workers));
+        all.min(MOST_AHEAD).saturating_sub(self.waiting)
     }
 
     fn wants(&self, slots: usize) -> Wanted {
@@ -51,7 +81,9 @@ impl Lanes {
             let mut lane = known.unwrap_or_else(|| Lane {
                 handler: handler.clone(),
                 running: 0,
+                waiting: 0,
                 pace: None,
+                usual: None,
                 health: states
                     .iter()
                     .find(|state| state.name == handler.name)
@@ -75,21 +107,31 @@ impl Lanes {
         self.0.iter_mut()
     }
 
-    /// What each may claim of `free` places; the next call begins with another lane.
-    pub(super) fn wanted(&mut self, free: usize, now: Millis, instant: Instant) -> Vec<Wanted> {
-        if free == 0 {
-            return Vec::new();
-        }
-        if self.0.len() > 1 {
+    /// How many jobs may be claimed with `free` of all workers' places, and by whom; the next call begins with another
+    /// lane.
+    pub(super) fn wanted(
+        &mut self,
+        (free, workers): (usize, usize),
+        now: Millis,
+        instant: Instant,
+    ) -> (usize, Vec<Wanted>) {
+        // A thread that goes on with the next job of its handler must not keep another's waiting.
+        let needed: usize = self.0.iter().map(|lane| lane.handler.concurrency).sum();
+        let may_be_ahead = self.0.len() == 1 || needed <= workers;
+        let mut places = free;
+        if free > 0 && self.0.len() > 1 {
             self.0.rotate_left(1);
         }
         let want = |lane: &Lane| {
             let paced = lane.pace.as_ref().map_or(usize::MAX, |pace| pace.places(instant));
             let idle = lane.handler.concurrency.saturating_sub(lane.running);
-            let slots = lane.health.places(idle, now).min(free).min(paced);
+            let ahead = if may_be_ahead { lane.room_ahead(workers, now) } else { 0 };
+            places += ahead;
+            let slots = lane.health.places(idle, now).min(free).min(paced) + ahead;
             (slots > 0).then(|| lane.wants(slots))
         };
-        self.0.iter().filter_map(want).collect()
+        let wanted = self.0.iter().filter_map(want).collect();
+        (places, wanted)
     }
 
     /// What each may claim beside the places that all share, since a provider waits for its answer. Of a handler that
@@ -111,9 +153,50 @@ impl Lanes {
         self.0.iter().filter_map(|lane| lane.health.probe_at()).filter(|at| *at > now).min()
     }
 
-    /// How long until a handler may start an attempt that its rate holds back now.
-    pub(super) fn next_start_in(&self, now: Instant) -> Option<Duration> {
-        let next = |lane: &Lane| lane.pace.as_ref().and_then(|pace| pace.next_at(now));
-        self.0.iter().filter_map(next).min().map(|at| at.saturating_duration_since(now))
+    /// How long until a handler may start an attempt that its rate held back at `then`.
+    pub(super) fn next_start_after(&self, then: Instant) -> Option<Duration> {
+        let next = |lane: &Lane| lane.pace.as_ref().and_then(|pace| pace.next_at(then));
+        self.0.iter().filter_map(next).min().map(|at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Exit;
+
+    /// One lane with two places, whose jobs have taken so long of late.
+    fn lane(lines: &str, usual_ms: u64) -> Lane {
+        let text = format!(
+            "[sources.s]\nprovider = \"github\"\nsecret = \"a secret\"\n[handlers.h]\nconcurrency = 2\n{lines}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookbox.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = config::read(&file, &|name| std::env::var(name).ok()).unwrap();
+        let mut lanes = Lanes::default();
+        lanes.reload(&config.handlers, &[], Millis(0));
+        let mut lane = lanes.0.pop_front().unwrap();
+        lane.took(Duration::from_millis(usual_ms));
+        lane
+    }
+
+    #[test]
+    fn short_jobs_are_claimed_ahead_for_ten_milliseconds() {
+        const WORKER: &str = "mode = \"worker\"\ncommand = [\"true\"]";
+        let ahead = |lines: &str, usual_ms| lane(lines, usual_ms).room_ahead(16, Millis(0));
+        assert_eq!([0, 1, 4, 10, 11, 5_000].map(|usual| ahead(WORKER, usual)), [MOST_AHEAD, 20, 4, 2, 0, 0]);
+        assert_eq!(ahead("mode = \"http\"\nurl = \"http://127.0.0.1:1/\"", 1), 20);
+        assert_eq!(ahead("command = [\"true\"]", 1), 0);
+        assert_eq!(ahead(&format!("{WORKER}\nrate_limit = \"10/s\""), 1), 0);
+        let mut lane = lane(WORKER, 1);
+        lane.waiting = 15;
+        assert_eq!(lane.room_ahead(16, Millis(0)), 5);
+        lane.running = 3;
+        assert_eq!(lane.room_ahead(16, Millis(0)), 0);
+        let strange = Exit::NotExecutable("not found".into());
+        lane.running = 2;
+        assert!(lane.health.ended(1, &strange, Millis(0)));
+        assert_eq!(lane.room_ahead(16, Millis(0)), 0);
     }
 }

@@ -3,6 +3,7 @@
 //! A turn is one commit: everything that has ended since the last one is written, and every free place is filled.
 //! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
 
+mod ahead;
 mod stop;
 mod turns;
 
@@ -19,6 +20,7 @@ use crate::clock::Millis;
 use crate::config;
 use crate::handler::{self, Cancel, Why};
 use crate::inbox::{Claimed, Finished, Inbox, JobRef};
+use crate::outcome::Exit;
 use crate::shutdown::Caller;
 
 use super::Settings;
@@ -44,6 +46,8 @@ struct Running {
     claimed: Claimed,
     handler: Arc<config::Handler>,
     cancel: Cancel,
+    /// Claimed ahead, and not begun as far as is known.
+    is_waiting: bool,
 }
 
 #[derive(Debug)]
@@ -102,7 +106,7 @@ impl Scheduler {
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         let wakes = self.inbox.wakes();
         loop {
-            let now = Millis::now();
+            let now = (Millis::now(), Instant::now());
             let sleep = if self.turn_if_needed(now) { RETRY_TURN } else { self.sleep(now) };
             select! {
                 recv(self.endings) -> done => done.into_iter().for_each(|done| self.end(done)),
@@ -130,13 +134,12 @@ impl Scheduler {
             Ok(cancel) => cancel,
             Err(error) => return self.could_not_start(&claimed, &handler, &error),
         };
-        lane.started(Instant::now());
-        lane.health.started(claimed.job.id);
         let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
-        let task = Task { claimed: claimed.clone(), handler: handler.clone(), private_headers, cancel: cancel.clone() };
-        let busy = self.running.len();
-        self.running.insert(claimed.job.id, Running { claimed, handler, cancel });
-        self.workers.run(task, busy);
+        let ahead = self.workers.ahead(&handler.name);
+        let (task_claimed, task_handler) = (claimed.clone(), handler.clone());
+        let task =
+            Task { claimed: task_claimed, handler: task_handler, private_headers, cancel: cancel.clone(), ahead };
+        self.place(task, Running { claimed, handler, cancel, is_waiting: false });
     }
 
     fn could_not_start(&mut self, claimed: &Claimed, handler: &config::Handler, error: &std::io::Error) {
@@ -152,12 +155,26 @@ impl Scheduler {
             return;
         };
         self.may_claim = true;
-        if let Some(lane) = self.lanes.named(&running.handler.name) {
-            lane.running = lane.running.saturating_sub(1);
+        let name = &running.handler.name;
+        if let Some(lane) = self.lanes.named(name) {
+            match running.is_waiting {
+                true => lane.waiting = lane.waiting.saturating_sub(1),
+                false => {
+                    lane.running = lane.running.saturating_sub(1);
+                    lane.took(done.took);
+                }
+            }
             if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
                 ending::log_pause(&lane.health.state(&running.handler.name));
-                self.changed.insert(running.handler.name.clone());
+                self.changed.insert(name.clone());
             }
+            if lane.waiting > 0 && lane.health.places(1, done.ended.finished_at) == 0 {
+                self.workers.give_back(&|other| other == &**name, &broken());
+            }
+        }
+        match done.next {
+            Some(next) => self.begun(next),
+            None => self.fill(),
         }
         let finished = ending::finished(&running.claimed, &running.handler, done.ended);
         self.keep(&running.handler.name, finished);
@@ -198,8 +215,12 @@ impl Scheduler {
         });
         rekey(&self.inbox);
         self.lanes.reload(&settings.handlers, &states, Millis::now());
+        let is_gone = |name: &str| settings.handlers.iter().all(|handler| *handler.name != *name);
+        self.workers.give_back(&is_gone, &Exit::Starved("its handler was removed before".to_owned()));
         for lane in self.lanes.iter_mut() {
-            lane.running = self.running.values().filter(|running| running.handler.name == lane.handler.name).count();
+            let ours = self.running.values().filter(|running| running.handler.name == lane.handler.name);
+            lane.waiting = ours.clone().filter(|running| running.is_waiting).count();
+            lane.running = ours.count() - lane.waiting;
         }
         self.workers.kept().reload(&settings.handlers);
         self.settings = settings;
@@ -208,15 +229,20 @@ impl Scheduler {
 
     /// Until something is due. `now` is when the last turn was offered: what was due then needs another cause to be
     /// looked at again.
-    fn sleep(&self, now: Millis) -> Duration {
+    fn sleep(&self, (now, instant): (Millis, Instant)) -> Duration {
         if !self.is_inbox_lost && (self.may_claim || !self.finished.is_empty()) {
             return Duration::ZERO;
         }
         let next = [self.next_due_at, self.lanes.next_probe_after(now)].into_iter().flatten().min();
         let next = next.map_or(LONGEST_SLEEP, |at| at.since(Millis::now()));
-        let paced = self.lanes.next_start_in(Instant::now()).unwrap_or(LONGEST_SLEEP);
+        let paced = self.lanes.next_start_after(instant).unwrap_or(LONGEST_SLEEP);
         next.min(paced).clamp(Duration::from_millis(1), LONGEST_SLEEP)
     }
+}
+
+/// Of a job that was claimed ahead.
+fn broken() -> Exit {
+    Exit::Starved("its handler broke before".to_owned())
 }
 
 /// Before anything is claimed by new rules.

@@ -1,19 +1,22 @@
 //! Worker threads: each takes a claimed job, reads its payload, runs the handler, and hands back what came of it.
 //!
-//! Threads are started when there is work for them, up to the limit, and then stay. A panic in one is an attempt that
-//! hookbox could not start, and is told so.
+//! Threads are started when there is work for them, up to the limit, and then stay. One that has ended a job well goes on
+//! with what is claimed ahead for the same handler, without a word to the scheduler in between. A panic in one is an
+//! attempt that hookbox could not start, and is told so.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::config;
 use crate::handler::{self, Attempt, Cancel, Ended, Kept, Purpose};
 use crate::inbox::{Claimed, Inbox, JobRef};
+use crate::outcome::Exit;
 
 use super::ending;
 
@@ -24,6 +27,8 @@ pub(super) struct Task {
     pub(super) handler: Arc<config::Handler>,
     pub(super) private_headers: Arc<[String]>,
     pub(super) cancel: Cancel,
+    /// What is claimed ahead for the same handler.
+    pub(super) ahead: Receiver<Task>,
 }
 
 /// An attempt that has ended.
@@ -31,6 +36,17 @@ pub(super) struct Task {
 pub(super) struct Done {
     pub(super) job: JobRef,
     pub(super) ended: Ended,
+    /// How long its thread was busy with it.
+    pub(super) took: Duration,
+    /// The job that its thread has gone on with.
+    pub(super) next: Option<i64>,
+}
+
+impl Done {
+    /// Of an attempt that no thread has begun.
+    pub(super) fn unbegun(job: JobRef, ended: Ended) -> Self {
+        Self { job, ended, took: Duration::ZERO, next: None }
+    }
 }
 
 #[derive(Debug)]
@@ -42,6 +58,8 @@ pub(super) struct Workers {
     queue: Receiver<Task>,
     done: Sender<Done>,
     threads: Vec<JoinHandle<()>>,
+    /// Per handler, what is claimed ahead.
+    ahead: HashMap<Arc<str>, (Sender<Task>, Receiver<Task>)>,
 }
 
 impl Workers {
@@ -50,7 +68,8 @@ impl Workers {
         let (tasks, queue) = crossbeam_channel::unbounded();
         let (done, endings) = crossbeam_channel::unbounded();
         let kept = Arc::new(Kept::new(results.clone(), Purpose::Job));
-        (Self { inbox, results, kept, tasks, queue, done, threads: Vec::new() }, endings)
+        let workers = Self { inbox, results, kept, tasks, queue, done, threads: Vec::new(), ahead: HashMap::default() };
+        (workers, endings)
     }
 
     /// Gives a task to a thread; `busy` counts those that have one.
@@ -60,9 +79,30 @@ impl Workers {
         }
         if self.threads.is_empty() {
             let ended = ending::never_started("hookbox could not start a worker thread".into());
-            self.hand_back(Done { job: task.claimed.job, ended });
+            self.hand_back(Done::unbegun(task.claimed.job, ended));
         } else if self.tasks.send(task).is_err() {
             log::error!("no worker thread takes tasks any more");
+        }
+    }
+
+    /// What is claimed ahead for a handler.
+    pub(super) fn ahead(&mut self, handler: &Arc<str>) -> Receiver<Task> {
+        self.ahead.entry(handler.clone()).or_insert_with(crossbeam_channel::unbounded).1.clone()
+    }
+
+    /// Keeps a task until a thread of its handler is free.
+    pub(super) fn keep_ahead(&mut self, task: Task) {
+        let (tasks, _) = self.ahead.entry(task.handler.name.clone()).or_insert_with(crossbeam_channel::unbounded);
+        if tasks.send(task).is_err() {
+            log::error!("nobody takes what is claimed ahead");
+        }
+    }
+
+    /// Hands back what is claimed ahead of the handlers that are meant, unless a thread has begun it.
+    pub(super) fn give_back(&self, is_meant: &dyn Fn(&str) -> bool, why: &Exit) {
+        let meant = self.ahead.iter().filter(|(name, _)| is_meant(name.as_ref()));
+        for task in meant.flat_map(|(_, (_, queue))| queue.try_iter()) {
+            self.hand_back(Done::unbegun(task.claimed.job, Ended::without_process(why.clone())));
         }
     }
 
@@ -88,12 +128,20 @@ impl Workers {
         let (queue, done) = (self.queue.clone(), self.done.clone());
         let work = move || {
             for task in queue {
-                let job = task.claimed.job;
-                let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone(), &kept)));
-                let ended = ended
-                    .unwrap_or_else(|_| ending::never_started("hookbox failed to run it; its log says more".into()));
-                if done.send(Done { job, ended }).is_err() {
-                    return;
+                let mut next = Some(task);
+                while let Some(task) = next {
+                    let (job, ahead, began) = (task.claimed.job, task.ahead.clone(), Instant::now());
+                    let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone(), &kept)));
+                    let ended = ended.unwrap_or_else(|_| {
+                        ending::never_started("hookbox failed to run it; its log says more".into())
+                    });
+                    // After anything else the scheduler may have something to say about the handler.
+                    let is_well = matches!(ended.exit, Exit::Done | Exit::Answered(200..=299));
+                    next = if is_well { ahead.try_recv().ok() } else { None };
+                    let taken = next.as_ref().map(|task| task.claimed.job.id);
+                    if done.send(Done { job, ended, took: began.elapsed(), next: taken }).is_err() {
+                        return;
+                    }
                 }
             }
         };
@@ -111,7 +159,7 @@ impl Workers {
 }
 
 fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &Kept) -> Ended {
-    let Task { claimed, handler, private_headers, cancel } = task;
+    let Task { claimed, handler, private_headers, cancel, .. } = task;
     let payload = match inbox.payload(claimed.event_seq) {
         Ok(Some(payload)) => payload,
         Ok(None) => return ending::never_works("its body has been pruned".into()),

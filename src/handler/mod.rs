@@ -96,6 +96,11 @@ pub struct Attempt {
 impl Attempt {
     /// The trace that the delivery belongs to, if its sender said so.
     fn trace(&self) -> Option<Trace> {
+        const FIELD: &[u8] = b"traceparent";
+        // Most have none, and each attempt asks.
+        if !self.headers.as_bytes().windows(FIELD.len()).any(|part| part.eq_ignore_ascii_case(FIELD)) {
+            return None;
+        }
         let fields = stored_headers(&self.headers);
         Trace::of(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }

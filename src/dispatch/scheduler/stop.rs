@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{RETRY_TURN, Scheduler};
 use crate::handler::{self, Why};
+use crate::outcome::Exit;
 
 /// Share of the grace after which running handlers are asked to end.
 const ASKED_AFTER: f64 = 0.75;
@@ -22,6 +23,7 @@ impl Scheduler {
         let grace = self.settings.dispatch.shutdown_grace;
         let began = Instant::now();
         self.workers.kept().close();
+        self.workers.give_back(&|_| true, &Exit::Stopped);
         self.wait_until(began + grace.mul_f64(ASKED_AFTER));
         for running in self.running.values() {
             running.cancel.stop(Why::Shutdown);

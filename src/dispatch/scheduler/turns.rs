@@ -13,15 +13,17 @@ use crate::shutdown::Call;
 
 impl Scheduler {
     /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
-    pub(super) fn turn_if_needed(&mut self, now: Millis) -> bool {
+    pub(super) fn turn_if_needed(&mut self, (now, instant): (Millis, Instant)) -> bool {
         if self.is_inbox_lost {
             return false;
         }
         self.look_at_clocks(now);
-        let sharing = self.running.values().filter(|running| !running.claimed.is_apart).count();
-        let free = self.settings.dispatch.workers.saturating_sub(sharing);
-        let places = if self.may_claim { free } else { 0 };
-        let wanted = self.lanes.wanted(places, now, Instant::now());
+        let workers = self.settings.dispatch.workers;
+        let free = workers.saturating_sub(self.sharing());
+        let (places, wanted) = match self.may_claim {
+            true => self.lanes.wanted((free, workers), now, instant),
+            false => (0, Vec::new()),
+        };
         let awaited = if self.may_claim { self.lanes.awaited(&self.inbox, now) } else { Vec::new() };
         let has_news = !self.finished.is_empty()
             || !self.changed.is_empty()
