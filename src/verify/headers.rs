@@ -11,30 +11,47 @@ use crate::secret::MASK;
 pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {
     // Nearly always nothing needs an escape, which is told faster of all names and values at once than of each.
     let push = if is_plain(headers.text()) { push_plain } else { push_escaped };
+    let may_repeat = may_repeat(headers);
     let mut json = Vec::with_capacity(headers.text().len() + 512);
     json.push(b'{');
+    let mut before: &[u8] = b"\"";
     for (place, (name, value)) in headers.raw().enumerate() {
         let is_same = |(other, _): &(&[u8], &[u8])| is_named(other, name);
-        if headers.raw().take(place).any(|field| is_same(&field)) {
+        if may_repeat && headers.raw().take(place).any(|field| is_same(&field)) {
             continue;
         }
-        json.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
+        json.extend_from_slice(before);
+        before = b"\",\"";
         push(&mut json, name);
         json.extend_from_slice(b"\":\"");
         if tokens.iter().any(|token| is_named(token.as_bytes(), name)) {
             json.extend_from_slice(MASK.as_bytes());
         } else {
             push(&mut json, value);
-            for (_, further) in headers.raw().skip(place + 1).filter(is_same) {
-                json.extend_from_slice(b", ");
-                push(&mut json, further);
+            if may_repeat {
+                for (_, further) in headers.raw().skip(place + 1).filter(is_same) {
+                    json.extend_from_slice(b", ");
+                    push(&mut json, further);
+                }
             }
         }
-        json.push(b'"');
     }
-    json.push(b'}');
+    json.extend_from_slice(if json.len() > 1 { b"\"}" } else { b"}" });
     // Only UTF-8 was put together; whether it is has to be looked at once, not for every part.
     String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Whether some name may come twice: nearly always none does, which is told in one pass by a mark of each.
+fn may_repeat(headers: &Headers) -> bool {
+    let mut seen = [0_u64; 16];
+    headers.raw().any(|(name, _)| {
+        let folded = |place: usize| name.get(place).map_or(0, |byte| usize::from(byte | 0x20));
+        let mark = name.len() * 97 + folded(0) * 31 + folded(name.len() / 2) * 7 + folded(name.len().saturating_sub(1));
+        let (word, bit) = (mark / 64 % seen.len(), 1 << (mark % 64));
+        let was_seen = seen[word] & bit != 0;
+        seen[word] |= bit;
+        was_seen
+    })
 }
 
 /// Names of different lengths are told apart without a call.
