@@ -126,7 +126,7 @@ fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure
         let hour = day.map_or(0, |day| day.hours[view::HOURS - 1].accepted);
         SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
     };
-    let handlers = exact(desk.read(|connection| view::status(connection, now))?.handlers, &outline.handlers);
+    let handlers = exact(desk.read(view::handler_counts)?, &outline.handlers);
     let known_handler = |row: HandlerStatus| {
         let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
         let mode = sound.map(|handler| handler.mode.as_str());

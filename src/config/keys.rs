@@ -1,6 +1,6 @@
-//! Every key of `hookbox.toml`, section by section: those that take effect, and those that a later version brings.
+//! Every key of `hookbox.toml`, section by section.
 //!
-//! A key that is in neither list is unknown, and the nearest known one is offered. Tests walk these lists: every
+//! A key that is in no list is unknown, and the nearest known one is offered. Tests walk these lists: every
 //! known key is read, and stands in `hookbox.example.toml`.
 
 /// The keys of one section.
@@ -10,33 +10,29 @@ pub(super) struct Keys {
     pub(super) section: &'static str,
     /// Keys that take effect.
     pub(super) known: &'static [&'static str],
-    /// Keys that are planned, refused until they do what they say.
-    pub(super) later: &'static [&'static str],
 }
 
 pub(super) const ROOT: Keys =
-    Keys { section: "", known: &["server", "admin", "inbox", "dispatch", "alerts", "sources", "handlers"], later: &[] };
+    Keys { section: "", known: &["server", "admin", "inbox", "dispatch", "alerts", "sources", "handlers"] };
 
 pub(super) const SERVER: Keys = Keys {
     section: "server",
     known: &["listen", "max_body", "max_in_flight", "request_timeout", "trusted_proxies", "tls"],
-    later: &[],
 };
 
-pub(super) const TLS: Keys = Keys { section: "server.tls", known: &["cert", "key"], later: &[] };
+pub(super) const TLS: Keys = Keys { section: "server.tls", known: &["cert", "key"] };
 
-pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen", "hosts", "token"], later: &[] };
+pub(super) const ADMIN: Keys = Keys { section: "admin", known: &["listen", "hosts", "token"] };
 
 pub(super) const INBOX: Keys = Keys {
     section: "inbox",
     known: &["path", "durability", "max_pending", "min_free_disk", "keep_payloads", "keep_events", "keep_keys"],
-    later: &[],
 };
 
-pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers", "shutdown_grace"], later: &[] };
+pub(super) const DISPATCH: Keys = Keys { section: "dispatch", known: &["workers", "shutdown_grace"] };
 
 pub(super) const ALERTS: Keys =
-    Keys { section: "alerts", known: &["command", "url", "env", "refusals_per_minute", "silence"], later: &[] };
+    Keys { section: "alerts", known: &["command", "url", "env", "refusals_per_minute", "silence"] };
 
 pub(super) const SOURCE: Keys = Keys {
     section: "sources.NAME",
@@ -63,7 +59,6 @@ pub(super) const SOURCE: Keys = Keys {
         "silence",
         "verify",
     ],
-    later: &[],
 };
 
 /// A row's keys, without those that only tell people about a provider.
@@ -112,10 +107,9 @@ pub(super) const VERIFY: Keys = Keys {
         "answer_content_type",
         "max_body",
     ],
-    later: &[],
 };
 
-pub(super) const SECRET: Keys = Keys { section: "sources.NAME.secret", known: &["env", "file"], later: &[] };
+pub(super) const SECRET: Keys = Keys { section: "sources.NAME.secret", known: &["env", "file"] };
 
 pub(super) const HANDLER: Keys = Keys {
     section: "handlers.NAME",
@@ -147,19 +141,17 @@ pub(super) const HANDLER: Keys = Keys {
         "umask",
         "limits",
     ],
-    later: &[],
 };
 
 pub(super) const RETRY: Keys =
-    Keys { section: "handlers.NAME.retry", known: &["attempts", "initial", "max", "jitter"], later: &[] };
+    Keys { section: "handlers.NAME.retry", known: &["attempts", "initial", "max", "jitter"] };
 
-pub(super) const LIMITS: Keys =
-    Keys { section: "handlers.NAME.limits", known: &["memory", "cpu_time", "open_files"], later: &[] };
+pub(super) const LIMITS: Keys = Keys { section: "handlers.NAME.limits", known: &["memory", "cpu_time", "open_files"] };
 
-pub(super) const ORDER_BY: Keys = Keys { section: "handlers.NAME.order_by", known: &["key", "missing"], later: &[] };
+pub(super) const ORDER_BY: Keys = Keys { section: "handlers.NAME.order_by", known: &["key", "missing"] };
 
 pub(super) const COALESCE: Keys =
-    Keys { section: "handlers.NAME.coalesce", known: &["key", "quiet", "max", "missing"], later: &[] };
+    Keys { section: "handlers.NAME.coalesce", known: &["key", "quiet", "max", "missing"] };
 
 #[cfg(test)]
 pub(super) const ALL: &[&Keys] = &[
@@ -222,7 +214,7 @@ mod tests {
     #[test]
     fn no_key_is_both_known_and_planned_or_listed_twice() {
         for keys in ALL {
-            let mut names: Vec<_> = keys.known.iter().chain(keys.later).collect();
+            let mut names: Vec<_> = keys.known.iter().collect();
             let count = names.len();
             names.sort();
             names.dedup();

@@ -48,11 +48,7 @@ impl<'a> Section<'a> {
             if keys.known.contains(&name) {
                 continue;
             }
-            let problem = if keys.later.contains(&name) {
-                item.problem("is not supported by this version of hookbox").hint("leave it out")
-            } else {
-                item.problem("unknown key").hint(keys.hint(name))
-            };
+            let problem = item.problem("unknown key").hint(keys.hint(name));
             self.sheet.problems.add(problem);
         }
         self

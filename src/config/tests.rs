@@ -754,17 +754,6 @@ fn every_known_key_is_read() {
 }
 
 #[test]
-fn every_planned_key_is_refused_by_name() {
-    let folder = Folder::new();
-    for (keys, key) in keys::ALL.iter().flat_map(|keys| keys.later.iter().map(move |key| (keys, key))) {
-        let (file, name) = file_with(keys, key, "1");
-        let found = folder.problems(&file);
-        let expected = format!(" {name}: is not supported by this version of hookbox (leave it out)");
-        assert!(found.iter().any(|problem| problem.ends_with(&expected)), "{file}{found:#?}");
-    }
-}
-
-#[test]
 fn order_by_and_coalesce_are_read_or_say_what_is_wrong() {
     let folder = Folder::new();
     let handler = |rest: &str| {

@@ -27,7 +27,7 @@ pub(super) use now::pending_times;
 pub use now::{COUNTED, Day, HOURS, HandlerNow, Hour, days, dead_jobs, handlers_now, last_deliveries, newest};
 pub use refusals::{Kept, Refusal, refusal, refusals, token_key};
 pub use rows::{Attempt, Detail, Event, Job, Ledger};
-pub use status::{HandlerStatus, SourceStatus, Status, handlers, pauses, sources, status};
+pub use status::{HandlerStatus, SourceStatus, handler_counts, handlers, pauses, sources};
 pub use walk::{Reach, SEARCHED_BODY, Walk, walk_events, walk_jobs};
 
 use crate::event::EventState;

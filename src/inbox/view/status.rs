@@ -15,15 +15,6 @@ pub(super) const HOUR: i64 = 3_600_000;
 /// Newest events among which each source's last one is looked for before its hours are asked.
 const RECENT: u32 = 10_000;
 
-/// The state of things.
-#[derive(Debug, Serialize)]
-pub struct Status {
-    /// Every source that ever received something, by name.
-    pub sources: Vec<SourceStatus>,
-    /// Every handler that has jobs or is paused, by name.
-    pub handlers: Vec<HandlerStatus>,
-}
-
 /// What came in for one source over the last 24 hours, by full hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SourceStatus {
@@ -46,7 +37,7 @@ pub struct HandlerStatus {
     pub handler: String,
     /// Waiting for their time or for a free worker.
     pub pending: i64,
-    /// Of these, those whose last try has failed; counted by [`status`] alone.
+    /// Of these, those whose last try has failed; counted by [`handler_counts`] alone.
     pub failing: i64,
     /// Under way.
     pub running: i64,
@@ -72,14 +63,6 @@ pub struct HandlerStatus {
     pub probes: i64,
     /// The next probe of a broken handler.
     pub probe_at: Option<Millis>,
-}
-
-/// How things stand at `now`.
-///
-/// # Errors
-/// What SQLite says.
-pub fn status(connection: &Connection, now: Millis) -> Result<Status> {
-    Ok(Status { sources: deliveries(connection, now)?, handlers: jobs(connection)? })
 }
 
 /// Names of all sources that have events, by name.
@@ -162,7 +145,11 @@ fn newest_events(connection: &Connection) -> Result<BTreeMap<String, Millis>> {
         .collect()
 }
 
-fn jobs(connection: &Connection) -> Result<Vec<HandlerStatus>> {
+/// Every handler that has jobs or is paused, by name, with exact counts: reads all jobs.
+///
+/// # Errors
+/// What SQLite says.
+pub fn handler_counts(connection: &Connection) -> Result<Vec<HandlerStatus>> {
     let mut handlers = BTreeMap::<String, HandlerStatus>::new();
     let mut statement = connection.prepare(
         "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0)

@@ -217,15 +217,16 @@ fn status_sums_the_last_day_and_counts_jobs_by_handler() {
     sample.job(seq, "deploy", "dead");
     sample.job(seq, "mail", "pending");
     sample.run("INSERT INTO handlers (name, paused, paused_by, reason, paused_at) VALUES ('idle', 1, 'hookbox', 'no such file', 5)");
-    let status = status(&sample.connection, now).unwrap();
+    let sources = last_deliveries(&sample.connection, now).unwrap();
+    let counted = handler_counts(&sample.connection).unwrap();
     let sums = |name: &str| {
-        let source = status.sources.iter().find(|source| source.source == name).unwrap();
+        let source = sources.iter().find(|source| source.source == name).unwrap();
         (source.last_at.map(|at| at.0), source.accepted, source.duplicate, source.refused)
     };
     assert_eq!(sums("github"), (Some(100 * HOUR + 5), 12, 1, 2));
     assert_eq!(sums("old"), (Some(76 * HOUR), 0, 0, 0));
     assert_eq!(sums("forged"), (None, 0, 0, 3));
-    let [deploy, idle, mail] = &status.handlers[..] else { panic!("{:?}", status.handlers) };
+    let [deploy, idle, mail] = &counted[..] else { panic!("{counted:?}") };
     assert_eq!((deploy.dead, deploy.pending, deploy.paused), (1, 0, false));
     assert_eq!((mail.pending, mail.oldest_pending_at, mail.next_run_at), (1, Some(Millis(900)), Some(Millis(1000))));
     assert_eq!((idle.paused_by.as_deref(), idle.reason.as_deref()), (Some("hookbox"), Some("no such file")));
