@@ -4,6 +4,7 @@
 //! before everything.
 
 mod api;
+mod changes;
 mod guard;
 mod live;
 mod metrics;
@@ -46,6 +47,7 @@ struct Shared {
     inbox: Arc<Inbox>,
     reloads: Arc<Reloads>,
     setup: RwLock<Arc<Setup>>,
+    changes: Arc<changes::Changes>,
     live: live::Streams,
 }
 
@@ -79,7 +81,8 @@ impl Admin {
         reloads: Arc<Reloads>,
     ) -> io::Result<Self> {
         let setup = RwLock::new(Arc::new(setup));
-        let shared = Data::new(Shared { inbox, reloads, setup, live: live::Streams::default() });
+        let shared =
+            Data::new(Shared { inbox, reloads, setup, changes: Arc::default(), live: live::Streams::default() });
         let guard = Arc::new(Guard::new(settings)?);
         let rooms = Rooms { shared: shared.clone(), guard: guard.clone() };
         let Bound { socket, file } = bound;

@@ -31,6 +31,9 @@ pub(super) struct Which {
     reason: Option<String>,
     #[command(flatten)]
     arrival: Arrival,
+    /// Not jobs that have finished since then: what is left of a replay that was ended in its middle
+    #[arg(long, value_name = "WHEN", value_parser = super::filter::instant)]
+    finished_before: Option<Millis>,
     /// All jobs that this can be done to
     #[arg(long)]
     all: bool,
@@ -64,14 +67,14 @@ impl Which {
     }
 
     fn is_unlimited(&self) -> bool {
-        let Self { events, state, handler, reason, arrival, all: _, dry_run: _ } = self;
+        let Self { events, state, handler, reason, arrival, finished_before: _, all: _, dry_run: _ } = self;
         events.is_empty() && state.is_empty() && handler.is_none() && reason.is_none() && arrival.is_empty()
     }
 
     /// Opens the inbox and says what is wanted of it.
     pub(super) fn ask(&self, change: Change, global: &Global) -> Result<Asked, Failure> {
         if self.is_unlimited() && !self.all {
-            return Err(Failure::usage(format!("`{}` wants an EVENT, a filter, or --all", verb(change)))
+            return Err(Failure::usage(format!("`{}` wants an EVENT, a filter, or --all", change.as_str()))
                 .hint("--dry-run tells how many jobs it would be"));
         }
         let outline = global.outline()?;
@@ -84,6 +87,7 @@ impl Which {
             handler: self.handler.clone(),
             reason: self.reason.clone(),
             events: self.names_events().then(|| events.iter().map(|event| event.seq).collect()),
+            finished_before: self.finished_before,
         };
         let revives = self.names_events() || self.state.contains(&JobState::Skipped);
         Ok(Asked { outline, desk, wish: Wish { change, filter, revives }, now: Millis::now() })
@@ -167,17 +171,9 @@ fn println(line: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
-fn verb(change: Change) -> &'static str {
-    match change {
-        Change::Retry => "retry",
-        Change::Replay => "replay",
-        Change::Skip => "skip",
-    }
-}
-
 fn summary(change: Change, changed: usize, made: usize, is_dry: bool) -> String {
     let did = match (change, is_dry) {
-        (_, true) => format!("would {}", verb(change)),
+        (_, true) => format!("would {}", change.as_str()),
         (Change::Retry, false) => "retried".to_owned(),
         (Change::Replay, false) => "replayed".to_owned(),
         (Change::Skip, false) => "skipped".to_owned(),

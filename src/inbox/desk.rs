@@ -133,13 +133,13 @@ impl Desk {
     /// # Errors
     /// What SQLite says. Chunks before that stay changed.
     pub fn change(&mut self, plan: &Plan, now: Millis, mut progress: impl FnMut(usize)) -> Result<Tally, DeskError> {
-        self.change_while(plan, now, |looked_at| {
-            progress(looked_at);
+        self.change_while(plan, now, |tally| {
+            progress(tally.looked_at());
             true
         })
     }
 
-    /// Likewise, as long as `goes_on` says so after each chunk.
+    /// Likewise, as long as `goes_on` says so after each chunk, with what was done by then.
     ///
     /// # Errors
     /// What SQLite says. Chunks before that stay changed.
@@ -147,23 +147,21 @@ impl Desk {
         &mut self,
         plan: &Plan,
         now: Millis,
-        mut goes_on: impl FnMut(usize) -> bool,
+        mut goes_on: impl FnMut(Tally) -> bool,
     ) -> Result<Tally, DeskError> {
         let path = self.path.clone();
         let failed = |cause| DeskError::from_sqlite(&path, cause);
         let connection = self.writer()?;
         let mut tally = Tally::default();
-        let mut looked_at = 0;
         for chunk in plan.chunks(CHUNK) {
-            if looked_at > 0 {
+            if tally.looked_at() > 0 {
                 thread::sleep(BREATH);
             }
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
             let changed = edit::apply(&transaction, &chunk, now).map_err(failed)?;
             transaction.commit().map_err(failed)?;
             tally.add(changed);
-            looked_at += chunk.size();
-            if !goes_on(looked_at) {
+            if !goes_on(tally) {
                 break;
             }
         }

@@ -229,6 +229,12 @@ pub fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result
 }
 
 impl Plan {
+    /// What is to become of the jobs.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        self.change
+    }
+
     /// How many jobs would be changed or made.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -248,15 +254,13 @@ impl Plan {
     }
 }
 
-impl Chunk<'_> {
-    /// How many jobs it is about.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.jobs.len() + self.events.len()
-    }
-}
-
 impl Tally {
+    /// Jobs that were come to, whatever was done.
+    #[must_use]
+    pub fn looked_at(&self) -> usize {
+        self.changed + self.made + self.overtaken
+    }
+
     /// Adds what another chunk did.
     pub fn add(&mut self, other: Self) {
         self.changed += other.changed;

@@ -13,7 +13,7 @@ const DOCUMENT: &str = include_str!("../../src/admin/api/openapi.json");
 const ROUTES: &str = include_str!("../../src/admin/api/mod.rs");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-fn document() -> Value {
+pub fn document() -> Value {
     serde_json::from_str(DOCUMENT).unwrap()
 }
 
@@ -77,7 +77,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, place: &str) -> Optio
 }
 
 /// That a reply is one of those the document has for this operation.
-fn assert_documented(document: &Value, operation: &Value, reply: &Reply, asked: &str) {
+pub fn assert_documented(document: &Value, operation: &Value, reply: &Reply, asked: &str) {
     let mut response = &operation["responses"][reply.status.to_string()];
     assert!(!response.is_null(), "{asked}: {} is not documented: {}", reply.status, reply.text());
     if let Some(name) = response["$ref"].as_str() {
@@ -137,6 +137,8 @@ fn every_path_answers_as_the_document_says() {
         for (method, operation) in operations.as_object().unwrap() {
             let method = method.to_uppercase();
             for (fill, expected) in [("1", 200), ("999999999", 404), ("nothing", 404)] {
+                // A change of many jobs is there only where there were many (`bulk`).
+                let expected = if template.contains("/changes/") { 404 } else { expected };
                 let name = if fill == "1" { "good" } else { fill };
                 let path = template.replace("{seq}", fill).replace("{id}", fill).replace("{name}", name);
                 if path == *template && expected != 200 {
@@ -161,7 +163,7 @@ fn every_path_answers_as_the_document_says() {
                 let name = parameter["name"].as_str().unwrap();
                 let good = match name {
                     "state" => "dead,running",
-                    "since" | "until" => "2h",
+                    "since" | "until" | "finished_before" => "2h",
                     "before" | "limit" | "event" => "1",
                     _ => "x",
                 };

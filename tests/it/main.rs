@@ -12,6 +12,7 @@ mod answers;
 mod api;
 mod architecture;
 mod browser;
+mod bulk;
 mod containment;
 mod contract;
 mod crashes;

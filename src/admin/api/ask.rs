@@ -59,6 +59,7 @@ pub(super) struct Jobs {
     handler: Option<String>,
     reason: Option<String>,
     event: Option<i64>,
+    finished_before: Option<String>,
     pub(super) before: Option<i64>,
     limit: Option<u32>,
 }
@@ -88,6 +89,7 @@ pub(super) struct Which {
     pub(super) reason: Option<String>,
     /// `seq` of events.
     pub(super) events: Option<Vec<i64>>,
+    finished_before: Option<String>,
     /// All jobs that this can be done to.
     all: bool,
     /// Only tells how many.
@@ -120,6 +122,7 @@ impl Jobs {
             handler: self.handler.clone(),
             reason: glob("reason", &self.reason)?,
             events: self.event.map(|seq| vec![seq]),
+            finished_before: instant("finished_before", &self.finished_before)?,
         })
     }
 
@@ -155,6 +158,7 @@ impl Which {
             handler: self.handler.clone(),
             reason: glob("reason", &self.reason)?,
             events: self.events.clone(),
+            finished_before: instant("finished_before", &self.finished_before)?,
         })
     }
 }

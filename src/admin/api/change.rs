@@ -1,38 +1,22 @@
-//! What programs may change: jobs by filter, pauses of handlers, refusals that have become genuine.
+//! What programs may change beside jobs: pauses of handlers, refusals that have become genuine.
 //!
-//! Changes go to the inbox's file as those of the command line do; the dispatcher notices within a second. A dry run says
-//! how many there would be and changes nothing.
-
-use std::collections::BTreeMap;
+//! Changes go to the inbox's file as those of the command line do; the dispatcher notices within a second. A name that
+//! nobody knows changes nothing.
 
 use serde::Serialize;
 
-use super::ask::{Pause, Which};
+use super::ask::Pause;
 use super::{Fault, Room, lists};
 use crate::admin::page;
 use crate::clock::Millis;
-use crate::event::JobState;
 use crate::explain::{self, Standing};
 use crate::inbox::Paused;
 use crate::inbox::desk::Desk;
-use crate::inbox::edit::{self, Change, Left, Missing, Plan, Wish};
 use crate::inbox::view;
 use crate::route::Routes;
 
 /// Longest reason for a pause.
 const LONGEST_REASON: usize = 500;
-
-/// What became of jobs.
-#[derive(Debug, Serialize)]
-pub(super) struct Changed {
-    dry_run: bool,
-    /// Jobs changed.
-    changed: usize,
-    /// Jobs made for a handler that had none.
-    made: usize,
-    /// Jobs left as they are, by the reason.
-    left: BTreeMap<&'static str, usize>,
-}
 
 #[derive(Debug, Serialize)]
 pub(super) struct PauseRow {
@@ -54,96 +38,6 @@ pub(super) struct Reverified {
     events: u32,
     /// Why it was left.
     reason: Option<String>,
-}
-
-pub(super) fn retry(room: &Room, which: &Which) -> Result<Changed, Fault> {
-    change(room, which, Change::Retry)
-}
-
-pub(super) fn replay(room: &Room, which: &Which) -> Result<Changed, Fault> {
-    change(room, which, Change::Replay)
-}
-
-pub(super) fn skip(room: &Room, which: &Which) -> Result<Changed, Fault> {
-    change(room, which, Change::Skip)
-}
-
-fn change(room: &Room, which: &Which, change: Change) -> Result<Changed, Fault> {
-    let filter = which.filter()?;
-    check_named(room, which)?;
-    let revives = which.events.is_some() || filter.states.contains(&JobState::Skipped);
-    let wish = Wish { change, filter, revives };
-    let mut plan = room.inbox.read(|connection| edit::plan(connection, &wish, room.now))?;
-    if change == Change::Replay {
-        catch_up(room, which, &wish, &mut plan)?;
-    }
-    let mut left = plan.left.clone();
-    let (changed, made) = if which.dry_run {
-        (plan.jobs.len(), plan.events.len())
-    } else {
-        let mut desk = Desk::open(&room.setup.inbox)?;
-        // The end of hookbox is not held up.
-        let tally = desk.change_while(&plan, room.now, |_| !room.inbox.is_closing())?;
-        if tally.overtaken > 0 {
-            *left.entry(Left::Overtaken).or_default() += tally.overtaken;
-        }
-        (tally.changed, tally.made)
-    };
-    let left = left.into_iter().map(|(why, jobs)| (word(why), jobs)).collect();
-    Ok(Changed { dry_run: which.dry_run, changed, made, left })
-}
-
-/// What nobody knows is a slip: it would change nothing, and say so with 200.
-fn check_named(room: &Room, which: &Which) -> Result<(), Fault> {
-    if let Some(name) = &which.source
-        && !room.setup.sources.iter().any(|source| *source.name == **name)
-        && !room.inbox.read(view::sources)?.contains(name)
-    {
-        return Err(Fault::Missing(format!("there is no source {name:?}")));
-    }
-    if let Some(name) = &which.handler
-        && !room.setup.handler_names().contains(name)
-        && !room.inbox.read(view::handlers)?.contains(name)
-    {
-        return Err(Fault::Missing(format!("there is no handler {name:?}")));
-    }
-    for seq in which.events.iter().flatten() {
-        if room.inbox.read(|connection| view::event(connection, *seq))?.is_none() {
-            return Err(Fault::Missing(format!("there is no event {seq}")));
-        }
-    }
-    Ok(())
-}
-
-/// Events without a job for the handler get one: those that were named, else those that it takes.
-fn catch_up(room: &Room, which: &Which, wish: &Wish, plan: &mut Plan) -> Result<(), Fault> {
-    let Some(name) = which.handler.as_deref().filter(|_| which.state.is_empty() && which.reason.is_none()) else {
-        return Ok(());
-    };
-    let Some(handler) = room.setup.handlers.iter().find(|handler| *handler.name == *name) else { return Ok(()) };
-    let routes = Routes::new(std::slice::from_ref(handler)).map_err(|error| Fault::Asked(error.to_string()))?;
-    let is_named = which.events.is_some();
-    let missing = Missing {
-        handler: name,
-        reads_payload: handler.keyed.is_some() || !handler.takes.conditions.is_empty(),
-        takes: &|source, event_type, body| is_named || !routes.matching(source, event_type, body).is_empty(),
-        key: &|headers, body| routes.key_for(name, headers, body),
-    };
-    Ok(room.inbox.read(|connection| edit::plan_missing(connection, plan, &wish.filter, &missing))?)
-}
-
-fn word(left: Left) -> &'static str {
-    match left {
-        Left::Succeeded => "succeeded",
-        Left::Dead => "dead",
-        Left::Pending => "pending",
-        Left::Due => "due",
-        Left::Running => "running",
-        Left::Skipped => "skipped",
-        Left::Ending => "ending",
-        Left::Pruned => "pruned",
-        Left::Overtaken => "overtaken",
-    }
 }
 
 pub(super) fn pause(room: &Room, name: &str, pause: &Pause) -> Result<PauseRow, Fault> {

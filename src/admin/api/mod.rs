@@ -5,6 +5,7 @@
 //! tests hold it to what is answered. Each read is short and bounded, off the server's own thread.
 
 mod ask;
+mod bulk;
 mod change;
 mod lists;
 mod standing;
@@ -22,9 +23,11 @@ use serde_json::json;
 
 use self::ask::{Events, Jobs, Refusals, Sent, ask, told};
 use super::Shared;
+use super::changes::{self, Changes};
 use super::setup::Setup;
 use crate::clock::Millis;
 use crate::inbox::desk::DeskError;
+use crate::inbox::edit::Change;
 use crate::inbox::{Inbox, InboxError};
 
 /// How long a list is looked through before it says how far it came.
@@ -46,6 +49,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(post("/api/v1/jobs/retry", retry))
         .service(post("/api/v1/jobs/replay", replay))
         .service(post("/api/v1/jobs/skip", skip))
+        .service(get("/api/v1/changes", changes))
+        .service(get("/api/v1/changes/{id}", change))
+        .service(post("/api/v1/changes/{id}/stop", stop))
         .service(get("/api/v1/jobs", jobs))
         .service(get("/api/v1/jobs/{id}", job))
         .service(get("/api/v1/refusals", refusals))
@@ -58,6 +64,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 struct Room {
     inbox: Arc<Inbox>,
     setup: Arc<Setup>,
+    changes: Arc<Changes>,
     now: Millis,
 }
 
@@ -74,7 +81,12 @@ impl FromRequest for Room {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let shared = request.app_data::<Data<Shared>>();
-        let room = shared.map(|shared| Self { inbox: shared.inbox.clone(), setup: shared.setup(), now: Millis::now() });
+        let room = shared.map(|shared| Self {
+            inbox: shared.inbox.clone(),
+            setup: shared.setup(),
+            changes: shared.changes.clone(),
+            now: Millis::now(),
+        });
         std::future::ready(room.ok_or_else(|| actix_web::error::ErrorInternalServerError("there is no inbox")))
     }
 }
@@ -88,6 +100,8 @@ enum Fault {
     Asked(String),
     #[error("the body is longer than {} KiB", super::LONGEST_BODY >> 10)]
     Long,
+    #[error("{} changes of many jobs are under way", changes::MOST)]
+    Busy,
     #[error("the inbox cannot be read now: {0}")]
     Inbox(#[from] InboxError),
     #[error("{0}")]
@@ -100,6 +114,9 @@ impl Fault {
             Self::Missing(_) => (StatusCode::NOT_FOUND, "it may have been pruned; the lists show what is kept"),
             Self::Asked(_) => (StatusCode::BAD_REQUEST, "/api/v1/openapi.json says what may be asked"),
             Self::Long => (StatusCode::PAYLOAD_TOO_LARGE, "name fewer events at a time, or filter"),
+            Self::Busy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "wait for one of them, or stop it: /api/v1/changes lists them")
+            }
             Self::Inbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment; /readyz tells how it stands"),
             Self::Desk(error) => (StatusCode::SERVICE_UNAVAILABLE, error.hint().unwrap_or("try again in a moment")),
         };
@@ -215,15 +232,27 @@ async fn job(room: Room, id: Path<String>) -> HttpResponse {
 }
 
 async fn retry(room: Room, body: Sent) -> HttpResponse {
-    answer(move || change::retry(&room, &told(&body.0)?)).await
+    with(move || bulk::change(&room, &told(&body.0)?, Change::Retry), bulk::Answer::answer).await
 }
 
 async fn replay(room: Room, body: Sent) -> HttpResponse {
-    answer(move || change::replay(&room, &told(&body.0)?)).await
+    with(move || bulk::change(&room, &told(&body.0)?, Change::Replay), bulk::Answer::answer).await
 }
 
 async fn skip(room: Room, body: Sent) -> HttpResponse {
-    answer(move || change::skip(&room, &told(&body.0)?)).await
+    with(move || bulk::change(&room, &told(&body.0)?, Change::Skip), bulk::Answer::answer).await
+}
+
+async fn changes(room: Room) -> HttpResponse {
+    answer(move || Ok(room.changes.all())).await
+}
+
+async fn change(room: Room, id: Path<String>) -> HttpResponse {
+    answer(move || bulk::found(&id, room.changes.find(number(&id)?))).await
+}
+
+async fn stop(room: Room, id: Path<String>) -> HttpResponse {
+    answer(move || bulk::found(&id, room.changes.stop(number(&id)?))).await
 }
 
 async fn refusals(room: Room, request: HttpRequest) -> HttpResponse {

@@ -1,14 +1,16 @@
 //! What the buttons do: retry, replay and skip, of one event's jobs or of all that pass a filter.
 //!
-//! A form comes in, after the page that tells how many or for one retry at once; jobs change in the inbox's file as they do by the command line, and the way back to a page goes out
-//! that says how many. Who serves the inbox notices within a second.
+//! A form comes in, after the page that tells how many or for one retry at once; jobs change in the inbox's file as they
+//! do by the command line, and the way to a page goes out that says how many, or how far it is where they are many. Who
+//! serves the inbox notices within a second.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
 use serde::Deserialize;
 
 use super::query::Asked;
-use super::{Look, Shared, Trouble, Visitor, confirm};
+use super::{Look, Shared, Trouble, Visitor, confirm, progress};
+use crate::admin::changes::Begun;
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
 use crate::inbox::edit::{self, Change, Missing, Plan, Wish};
@@ -76,7 +78,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/jobs/run", web::get().to(ask_run))
         .route("/jobs/run", web::post().to(run))
         .route("/jobs/{verb}", web::get().to(ask))
-        .route("/jobs/{verb}", web::post().to(many));
+        .route("/jobs/{verb}", web::post().to(many))
+        .route("/jobs/{verb}/{id:[0-9]{1,18}}", web::get().to(look_at))
+        .route("/jobs/{verb}/{id:[0-9]{1,18}}/stop", web::post().to(stop));
 }
 
 async fn ask(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: Query<Asked>) -> HttpResponse {
@@ -85,6 +89,27 @@ async fn ask(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: 
 
 async fn ask_run(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {
     super::show(shared, visitor, move |look| confirm::run(look, &asked)).await
+}
+
+async fn look_at(
+    shared: Data<Shared>,
+    visitor: Visitor,
+    which: Path<(String, i64)>,
+    asked: Query<Asked>,
+) -> HttpResponse {
+    let (verb, id) = which.into_inner();
+    super::show(shared, visitor, move |look| progress::page(look, Verb::find(&verb)?, id, &asked)).await
+}
+
+/// Ends a change of many after its present step.
+async fn stop(shared: Data<Shared>, visitor: Visitor, which: Path<(String, i64)>, asked: Form<Asked>) -> HttpResponse {
+    super::act(shared, visitor, move |look| {
+        let (verb, id) = which.into_inner();
+        let page = format!("/jobs/{}/{id}", Verb::find(&verb)?.word);
+        let known = look.changes.stop(id).map(|_| asked.filter().link(&page));
+        known.ok_or_else(|| Trouble::Missing("hookbox knows nothing of this change any more.".to_owned()))
+    })
+    .await
 }
 
 /// The one change that is made without asking: to retry one job is what a person came for, and repeats nothing.
@@ -97,7 +122,7 @@ async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which
         if plan.len() > 1 {
             return Ok(asked.link("/jobs/retry"));
         }
-        let changed = carry_out(look, &mut desk, &plan)?;
+        let changed = desk.change(&plan, look.now, |_| ())?.changed;
         Ok(look.told(Asked::default(), verb.word, changed).link(&format!("/events/{seq}")))
     })
     .await
@@ -107,14 +132,20 @@ async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which
 async fn many(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: Form<Asked>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
         let verb = Verb::find(&verb)?;
-        let (mut desk, mut plan) = plan(look, &wish(verb, &asked)?)?;
+        let (desk, mut plan) = plan(look, &wish(verb, &asked)?)?;
         let confirmed = asked.confirmed()?;
         plan.jobs.retain(|id| confirmed.is_some_and(|(newest, _)| *id <= newest));
         let Some((_, most)) = confirmed else { return Ok(asked.filter().link(&format!("/jobs/{}", verb.word))) };
         if plan.len() > most {
             return Ok(look.told(asked.filter(), "ask", plan.len()).link(&format!("/jobs/{}", verb.word)));
         }
-        let changed = carry_out(look, &mut desk, &plan)?;
+        let changed = match look.changes.begin(&look.inbox, desk, plan, look.now)? {
+            Begun::Made(tally) => tally.changed,
+            Begun::UnderWay(progress) => {
+                return Ok(asked.filter().link(&format!("/jobs/{}/{}", verb.word, progress.id)));
+            }
+            Begun::TooMany => return Err(Trouble::Busy),
+        };
         Ok(match asked.seq()? {
             Some(seq) => look.told(Asked::default(), verb.word, changed).link(&format!("/events/{seq}")),
             None => look.told(asked.filter(), verb.word, changed).link(super::jobs::PATH),
@@ -165,9 +196,4 @@ fn plan(look: &Look, wish: &Wish) -> Result<(Desk, Plan), Trouble> {
     let desk = Desk::open(&look.setup.inbox)?;
     let plan = desk.read(|connection| edit::plan(connection, wish, look.now))?;
     Ok((desk, plan))
-}
-
-/// How many jobs were changed. The end of hookbox is not held up: what is left then stays as it is.
-fn carry_out(look: &Look, desk: &mut Desk, plan: &Plan) -> Result<usize, Trouble> {
-    Ok(desk.change_while(plan, look.now, |_| !look.inbox.is_closing())?.changed)
 }

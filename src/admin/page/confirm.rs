@@ -80,11 +80,11 @@ fn back(asked: &Asked) -> Result<(String, String), Trouble> {
     })
 }
 
-fn crumbs((href, name): &(String, String), label: &str) -> Markup {
+pub(super) fn crumbs((href, name): &(String, String), label: &str) -> Markup {
     html! { nav.crumbs aria-label="Way back" { a href=(href) { (name) } span aria-hidden="true" { " / " } (label) } }
 }
 
-fn which(filter: &Asked) -> Markup {
+pub(super) fn which(filter: &Asked) -> Markup {
     html! {
         h2 { "Which" }
         dl.facts { @for (name, value) in filter.pairs() { dt { (name) } dd { (shown(value)) } } }

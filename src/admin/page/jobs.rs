@@ -37,6 +37,7 @@ pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
             (list::field("reason", "Reason", &asked.reason, "exit 1 or *timeout*"))
             (list::times(asked))
         }, !(asked.reason.is_empty() && asked.since.is_empty() && asked.until.is_empty()))))
+        (super::progress::under_way(look))
         @if !walk.rows.is_empty() { (together(asked, &filter.states)) }
         @if walk.rows.is_empty() {
             @if !walk.is_cut_short { p.empty { (nothing(asked)) } }

@@ -16,6 +16,7 @@ mod handlers;
 mod jobs;
 mod list;
 mod overview;
+mod progress;
 mod query;
 mod refusal;
 mod refusals;
@@ -37,6 +38,7 @@ use self::query::Asked;
 pub(super) use self::query::instant;
 pub(super) use self::refusal::taught;
 use super::Shared;
+use super::changes::{self, Changes};
 use super::guard::Visitor;
 use super::setup::Setup;
 use crate::clock::Millis;
@@ -65,6 +67,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 struct Look {
     inbox: Arc<Inbox>,
     setup: Arc<Setup>,
+    changes: Arc<Changes>,
     csrf: String,
     can_log_out: bool,
     now: Millis,
@@ -96,6 +99,8 @@ pub(super) enum Trouble {
     Missing(String),
     #[error("{0}")]
     Asked(String),
+    #[error("{} changes of many jobs are under way, so that this one was not begun", changes::MOST)]
+    Busy,
     #[error("the inbox cannot be read now: {0}")]
     Inbox(#[from] InboxError),
     #[error("{0}")]
@@ -107,7 +112,7 @@ impl Trouble {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Asked(_) => StatusCode::BAD_REQUEST,
-            Self::Inbox(_) | Self::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Inbox(_) | Self::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -115,6 +120,7 @@ impl Trouble {
         match self {
             Self::Missing(_) => "What was here may have been pruned; the lists show what is kept.",
             Self::Asked(_) => "Go back and change the filter.",
+            Self::Busy => "Wait for one of them, or stop it: the page of jobs shows them.",
             Self::Inbox(_) => "Load the page again in a moment; /readyz tells whether deliveries are taken in.",
             Self::Desk(error) => error.hint().unwrap_or("Load the page again in a moment."),
         }
@@ -131,6 +137,7 @@ async fn with<T: Send + 'static>(
     let look = Look {
         inbox: shared.inbox.clone(),
         setup: shared.setup(),
+        changes: shared.changes.clone(),
         csrf: visitor.csrf().to_owned(),
         can_log_out: visitor.can_log_out(),
         now: Millis::now(),

@@ -32,6 +32,8 @@ pub(super) struct Asked {
     pub(super) text: String,
     /// One event: its `seq`.
     pub(super) event: String,
+    /// Not the jobs that have finished since.
+    pub(super) finished_before: String,
     /// Where the page before ended.
     pub(super) before: String,
     /// What was done just now, and to how many.
@@ -71,6 +73,7 @@ impl Asked {
             handler: some(&self.handler),
             reason: some(&self.reason),
             events: number("event", &self.event)?.map(|seq| vec![seq]),
+            finished_before: instant("finished_before", &self.finished_before)?,
         })
     }
 
@@ -110,6 +113,7 @@ impl Asked {
             ("id", &self.id),
             ("text", &self.text),
             ("event", &self.event),
+            ("finished_before", &self.finished_before),
             ("before", &self.before),
             ("did", &self.did),
             ("n", &self.n),

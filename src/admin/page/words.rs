@@ -97,7 +97,7 @@ pub(super) fn badge(word: &str) -> Markup {
 /// The shape that goes with a word; what reads the page aloud skips it.
 fn shape(word: &str) -> Markup {
     let lines = match word {
-        "succeeded" | "accepting" => "M3.5 8.5l3 3 6-7",
+        "succeeded" | "accepting" | "done" => "M3.5 8.5l3 3 6-7",
         "dead" => "M5.2 1.5h5.6l3.7 3.7v5.6l-3.7 3.7H5.2L1.5 10.8V5.2zM5.7 5.7l4.6 4.6M10.3 5.7l-4.6 4.6",
         "failed" | "timeout" | "broken" | "lost" | "refused" => "M4 4l8 8M12 4l-8 8",
         "running" => "M5 3.2v9.6l7.6-4.8z",

@@ -1,9 +1,9 @@
 //! What a person's change asks of a job's row, and what it writes there, in SQL.
 //!
 //! Fragments over `jobs j` come out: the reason why a job is left, and the assignments of an UPDATE. Both take the time as
-//! `?1`. Who may run next of its value is left to `sequence`.
+//! `?1`. Who may run next of its value is left to `sequence`. The words for changes and reasons are here too.
 
-use super::Change;
+use super::{Change, Left};
 
 /// An attempt that outlives its job for a moment must end before the job may run again.
 const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = j.event_seq) THEN 'pruned'
@@ -33,5 +33,35 @@ pub(super) fn becomes(change: Change) -> String {
         Change::Retry => format!("{AFRESH}, {MARKED}"),
         Change::Replay => format!("{AFRESH}, replays = replays + 1, {MARKED}"),
         Change::Skip => format!("state = 'skipped', reason = 'by operator', finished_at = ?1, {MARKED}"),
+    }
+}
+
+impl Change {
+    /// The verb.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Replay => "replay",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl Left {
+    /// The reason in a word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Dead => "dead",
+            Self::Pending => "pending",
+            Self::Due => "due",
+            Self::Running => "running",
+            Self::Skipped => "skipped",
+            Self::Ending => "ending",
+            Self::Pruned => "pruned",
+            Self::Overtaken => "overtaken",
+        }
     }
 }

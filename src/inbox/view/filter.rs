@@ -42,6 +42,8 @@ pub struct JobFilter {
     pub reason: Option<String>,
     /// Only jobs of these events (`seq`).
     pub events: Option<Vec<i64>>,
+    /// Not those that have finished at this instant or later.
+    pub finished_before: Option<Millis>,
 }
 
 /// A stretch of a list, newest first.
@@ -116,6 +118,9 @@ impl Conditions {
         }
         if let Some(reason) = &filter.reason {
             self.and(if is_glob(reason) { "j.reason GLOB ?" } else { "j.reason = ?" }, [text(reason)]);
+        }
+        if let Some(instant) = filter.finished_before {
+            self.and("j.finished_at IS NULL OR j.finished_at < ?", [Value::Integer(instant.0)]);
         }
         self.arrived(&filter.arrived);
     }
