@@ -103,7 +103,7 @@ impl App {
                 Ok(Call::Reload) => self.reload(read_again),
                 Ok(Call::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.stop();
-                    return Ok(());
+                    return calls.try_iter().find_map(Call::failure).map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
                 }
                 Ok(Call::Failed(why)) => {
                     self.stop();

@@ -16,6 +16,17 @@ pub enum Call {
     Failed(String),
 }
 
+impl Call {
+    /// What has failed.
+    #[must_use]
+    pub fn failure(self) -> Option<String> {
+        match self {
+            Self::Failed(why) => Some(why),
+            Self::Stop | Self::Reload => None,
+        }
+    }
+}
+
 /// The calling end; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Caller(Sender<Call>);

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::config::Durability;
@@ -168,6 +169,8 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     let failed = |error| explain(path, error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    // Closing would fold the log in, and so try a sync again that has just failed.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     let found = check(&connection, path)?;
     prepare(&connection, durability).map_err(failed)?;
     if found < SCHEMA_VERSION {

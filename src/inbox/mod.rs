@@ -70,6 +70,7 @@ use accept::{Delivery, Routed};
 use command::Command;
 use lesson::Lessons;
 use shared::Shared;
+use wal::Wal;
 use writer::Writer;
 
 /// Deliveries and turns that may wait for the writer; more are answered with 503.
@@ -94,6 +95,7 @@ impl Inbox {
     /// [`OpenError`]; the file is untouched then.
     pub fn open(settings: &config::Inbox, routes: Routes, caller: Caller) -> Result<Self, OpenError> {
         let lock = file::lock(&settings.path)?;
+        let wal = Wal::beside(&settings.path);
         let connection = file::patiently(|| file::open(&settings.path, settings.durability))?;
         let failed = |error| file::explain(&settings.path, error);
         let lost = file::patiently(|| recover::settle(&connection, Millis::now()).map_err(failed))?;
@@ -106,7 +108,7 @@ impl Inbox {
         let shared = Arc::new(Shared::new(settings, routes, token_key, lessons));
         let (commands, queue) = crossbeam_channel::bounded(QUEUE);
         let (wake, wakes) = crossbeam_channel::bounded(1);
-        let writer = Writer::new(connection, shared.clone(), wake, caller).map_err(failed)?;
+        let writer = Writer::new(connection, wal, shared.clone(), wake, caller).map_err(failed)?;
         let writer = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || writer.run(&queue))

@@ -2,9 +2,12 @@
 //!
 //! Explicitly, so that a sync which fails here is seen like any other (SQLite's own checkpoint keeps that to itself).
 //! A reader that stays open keeps the log from starting anew: then it grows, which is said once, and it shrinks after.
+//! After a failed sync the system takes what was not written for written: a log that may hold such frames is doubtful,
+//! and folded in whole, from memory into the file, before anyone relies on what would come behind them.
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Result};
 
 /// Frames beyond which the log is folded in: 16 MiB.
@@ -26,15 +29,42 @@ pub(super) struct Wal {
     not_before: i64,
     quiet: u32,
     is_long: bool,
+    is_doubtful: bool,
 }
 
 impl Wal {
-    /// From here on nothing is folded in but by this.
-    pub(super) fn of(connection: &Connection, inbox: &Path) -> Result<Self> {
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    /// Before the inbox is opened. A log that is there already may be what the last hookbox's sync has failed on.
+    pub(super) fn beside(inbox: &Path) -> Self {
         let mut file = inbox.as_os_str().to_owned();
         file.push("-wal");
-        Ok(Self { file: file.into(), not_before: FOLD, quiet: 0, is_long: false })
+        let mut wal = Self { file: file.into(), not_before: FOLD, quiet: 0, is_long: false, is_doubtful: false };
+        wal.is_doubtful = wal.bytes() > 0;
+        wal
+    }
+
+    /// From here on nothing is folded in but by this.
+    pub(super) fn take_over(&self, connection: &Connection) -> Result<()> {
+        connection.pragma_update(None, "wal_autocheckpoint", 0)
+    }
+
+    /// A sync of it has failed, and hookbox goes on.
+    pub(super) fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
+    /// Folds a doubtful log in and starts it anew. Another process that reads keeps it as it is until it ends.
+    pub(super) fn settle(&mut self, connection: &Connection) -> Result<()> {
+        if self.is_doubtful {
+            checkpoint(connection, "TRUNCATE")?;
+            self.is_doubtful = self.bytes() > 0;
+        }
+        Ok(())
+    }
+
+    /// At the end: the file alone holds everything, and SQLite may remove the log, unless somebody else reads it.
+    pub(super) fn close(&mut self, connection: &Connection) -> Result<()> {
+        let is_held = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_held).map(drop)
     }
 
     /// After a commit: folds in what has gathered.
@@ -54,7 +84,7 @@ impl Wal {
     /// Now and then: what is left when nothing more is written, and whether somebody keeps the log from shrinking.
     pub(super) fn look(&mut self, connection: &Connection) -> Result<()> {
         self.quiet = self.quiet.saturating_add(1);
-        let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
+        let bytes = self.bytes();
         if bytes > LONG && !self.is_long {
             let (frames, folded) = checkpoint(connection, "PASSIVE")?;
             self.is_long = folded < frames;
@@ -71,11 +101,15 @@ impl Wal {
             let cuts = bytes > KEPT;
             checkpoint(connection, if cuts { "TRUNCATE" } else { "PASSIVE" })?;
         }
-        if self.is_long && std::fs::metadata(&self.file).map_or(0, |file| file.len()) <= LONG {
+        if self.is_long && self.bytes() <= LONG {
             self.is_long = false;
             log::info!("{} is short again", self.file.display());
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.file).map_or(0, |file| file.len())
     }
 }
 
@@ -108,7 +142,8 @@ mod tests {
     #[test]
     fn the_log_stays_short_unless_a_reader_pins_it_and_shrinks_when_it_is_gone() {
         let sample = Sample::new();
-        let mut wal = Wal::of(&sample.connection, &sample.path()).unwrap();
+        let mut wal = Wal::beside(&sample.path());
+        wal.take_over(&sample.connection).unwrap();
         let bytes = || std::fs::metadata(sample.path().with_extension("db-wal")).unwrap().len();
         grow(&sample, &mut wal, 40);
         assert!(bytes() < KEPT + (4 << 20), "{} bytes", bytes());

@@ -55,11 +55,18 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
+        mut wal: Wal,
         shared: Arc<Shared>,
         wake: Sender<()>,
         caller: Caller,
     ) -> rusqlite::Result<Self> {
-        let wal = shared.with_settings(|settings| Wal::of(&connection, &settings.path))?;
+        wal.take_over(&connection)?;
+        match wal.settle(&connection) {
+            Err(error) if verdict::judge(&error, &shared) == NotStored::DiskLow => {
+                log::warn!("what the last hookbox left in the write-ahead log cannot be folded in yet: {error}");
+            }
+            settled => settled?,
+        }
         let watch = Watch::new(&connection, shared.clone(), wake)?;
         let syncing = Syncing::new(shared.with_settings(|settings| settings.durability));
         Ok(Self {
@@ -116,6 +123,12 @@ impl Writer {
         if self.shared.failed.load(Ordering::Relaxed) {
             batch.extend(first);
             return refuse_all(batch, &NotStored::Failing("a sync has failed".into()));
+        }
+        if first.as_ref().is_some_and(Command::is_relied_on)
+            && let Err(error) = self.wal.settle(&self.connection)
+        {
+            batch.extend(first);
+            return self.refuse(batch, &error);
         }
         match self.transact(first, next, &mut batch) {
             Ok(written) => self.answer_all(batch, written),
@@ -260,7 +273,12 @@ impl Writer {
                 self.shared.failed.store(true, Ordering::Relaxed);
                 self.caller.call(Call::Failed(format!("the inbox could not be written and synced: {error}")));
             }
-            NotStored::DiskLow => self.watch.disk_is_full(),
+            NotStored::DiskLow => {
+                self.watch.disk_is_full();
+                if verdict::is_io_error(error) {
+                    self.wal.doubt();
+                }
+            }
             _ => {}
         }
         why

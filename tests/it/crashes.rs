@@ -1,15 +1,12 @@
 //! `kill -9`: every 200 is in the inbox, once, and every job ends. The clients keep a ledger outside the database.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::support::clients::Clients;
 use crate::support::delivery::Delivery;
-use crate::support::inbox::Inbox;
 use crate::support::script::{sh, waits_for};
-use crate::support::wire::Wire;
+use crate::support::torture::{rounds, tell};
 use crate::support::{Event, Hookbox, Running, github, until, until_within};
 
 #[test]
@@ -22,15 +19,15 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
         .allow_warning("still running and have been ended")
         .start();
     let clients = Clients::default();
-    for round in 1..=rounds() {
+    let rounds = rounds(4);
+    for round in 1..=rounds {
         clients.under_load(hookbox.hooks(), || {
             let enough = clients.acknowledged().len() + 25 * round.min(40);
             until("more acknowledgements", || (clients.acknowledged().len() >= enough).then_some(()));
             hookbox.kill();
         });
         hookbox.start_again();
-        hookbox.inbox.assert_sound();
-        assert_eq!(clients.missing(&hookbox.inbox), BTreeSet::new(), "acknowledged and gone, in round {round}");
+        clients.assert_kept(&hookbox.inbox);
     }
     for delivery in clients.unclear() {
         hookbox.deliver(delivery);
@@ -39,18 +36,13 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
         let open = "SELECT count(*) FROM jobs WHERE state IN ('pending', 'running')";
         (hookbox.inbox.number(open) == 0).then_some(())
     });
-    assert_eq!(clients.missing(&hookbox.inbox), BTreeSet::new());
-    assert_eq!(hookbox.inbox.number("SELECT count(*) - count(DISTINCT source || '/' || event_id) FROM events"), 0);
+    clients.assert_kept(&hookbox.inbox);
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs"), hookbox.inbox.number("SELECT count(*) FROM events"));
     hookbox.inbox.assert_sound();
     assert_explained(&hookbox, "work");
     assert!(hookbox.stop().success());
-    hookbox.inbox.assert_sound();
-}
-
-/// A few on every run; `make torture` asks for more.
-fn rounds() -> usize {
-    std::env::var("HOOKBOX_TORTURE_ROUNDS").map_or(4, |rounds| rounds.parse().unwrap())
+    clients.assert_kept(&hookbox.inbox);
+    tell(1, "kill -9 under load, at random", rounds, &clients);
 }
 
 #[test]
@@ -60,7 +52,10 @@ fn a_missing_event_and_an_unexplained_start_are_noticed() {
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_explained(&hookbox, "work");
-    clients.ledger.lock().unwrap().insert("never-sent".to_owned(), true);
+    clients.assert_kept(&hookbox.inbox);
+    clients.note("never-sent");
+    clients.assert_kept(&hookbox.inbox);
+    clients.acknowledge("never-sent");
     assert_eq!(clients.missing(&hookbox.inbox).len(), 1);
     std::fs::write(hookbox.folder().join("ledger/work"), format!("{} 1\n{} 2\n", event.id, event.id)).unwrap();
     let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| assert_explained(&hookbox, "work")));
@@ -180,63 +175,6 @@ fn die_under(hookbox: &mut Running, delivery: Option<Delivery>) -> Event {
     );
     assert!(!hookbox.wait_for_end().success());
     event
-}
-
-/// What the clients know: the id before it was sent, and whether it was acknowledged.
-#[derive(Default)]
-struct Clients {
-    ledger: Mutex<BTreeMap<String, bool>>,
-}
-
-impl Clients {
-    /// Sends new events over four connections until the work is done.
-    fn under_load(&self, address: SocketAddr, work: impl FnOnce()) {
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        if self.send_over(address, &over).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            work();
-            over.store(true, Ordering::Relaxed);
-        });
-    }
-
-    fn send_over(&self, address: SocketAddr, over: &AtomicBool) -> std::io::Result<()> {
-        let mut wire = Wire::open(address)?;
-        while !over.load(Ordering::Relaxed) {
-            let delivery = github::push();
-            self.ledger.lock().unwrap().insert(delivery.id.clone(), false);
-            let request = delivery.render();
-            let reply = wire.exchange("POST", &request.path, &request.headers, &request.body)?;
-            if reply.status == 200 {
-                self.ledger.lock().unwrap().insert(delivery.id, true);
-            }
-        }
-        Ok(())
-    }
-
-    fn acknowledged(&self) -> BTreeSet<String> {
-        let ledger = self.ledger.lock().unwrap();
-        ledger.iter().filter(|(_, acknowledged)| **acknowledged).map(|(id, _)| id.clone()).collect()
-    }
-
-    /// What was sent and never acknowledged, as the provider would send it again.
-    fn unclear(&self) -> Vec<Delivery> {
-        let ledger = self.ledger.lock().unwrap();
-        ledger.iter().filter(|(_, acknowledged)| !**acknowledged).map(|(id, _)| github::push().with_id(id)).collect()
-    }
-
-    /// Ids that were acknowledged and are not in the inbox.
-    fn missing(&self, inbox: &Inbox) -> BTreeSet<String> {
-        let stored: BTreeSet<String> = inbox.texts("SELECT event_id FROM events").into_iter().collect();
-        self.acknowledged().difference(&stored).cloned().collect()
-    }
 }
 
 /// Every start that a handler noted is an attempt of the ledger, once; and whatever ran again has a reason for it.

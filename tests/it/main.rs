@@ -20,6 +20,7 @@ mod dashboard;
 mod demo;
 mod endings;
 mod fan_out;
+mod faults;
 mod files;
 mod guards;
 mod hands;

@@ -1,7 +1,7 @@
 //! What the writer does between batches, and at its end.
 //!
 //! Other processes' changes, free disk, refusals that wait and the upkeep are looked after; the end folds the write-ahead
-//! log into the file, unless a sync has failed: nothing tries that again.
+//! log into the file, unless a sync has failed: nothing tries that again, and the next start recovers.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -55,16 +55,10 @@ impl Writer {
 
     /// The last counts, then a checkpoint, so that the file alone holds everything.
     pub(super) fn finish(mut self) {
-        if self.shared.failed.load(Ordering::Relaxed) {
-            // A checkpoint, and SQLite's own when it closes, would try the failed sync again. The next start recovers.
-            return std::mem::forget(self.connection);
-        }
         if !self.shared.ring.is_empty() {
             self.write(None, &mut |_| None);
         }
-        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
-            log::warn!("the write-ahead log could not be folded in: {error}");
-        }
+        self.fold(Wal::close);
         if let Err((_, error)) = self.connection.close() {
             log::warn!("the inbox could not be closed: {error}");
         }

@@ -158,7 +158,9 @@ impl Hookbox {
 
     /// Serves, and waits until it is ready.
     pub fn start(self) -> Running {
-        Running::start(self)
+        let mut running = Running::prepare(self);
+        running.start_again();
+        running
     }
 
     /// Runs `serve` where it is expected to give up by itself.
@@ -174,7 +176,13 @@ impl Hookbox {
 
     /// hookbox with this configuration and an environment that holds nothing else.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        self.command_under(&[])
+    }
+
+    pub(super) fn command_under(&self, wrapper: &[String]) -> Command {
+        let mut words = wrapper.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
         command.current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOOKBOX_CONFIG", self.folder.path().join("hookbox.toml"));

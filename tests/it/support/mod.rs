@@ -1,6 +1,7 @@
 //! The one builder and what it needs: scripts as handlers, signed deliveries, a bare HTTP client, the inbox as it stands.
 
 pub mod browser;
+pub mod clients;
 pub mod delivery;
 pub mod endpoint;
 pub mod hookbox;
@@ -8,6 +9,8 @@ pub mod inbox;
 pub mod operator;
 pub mod running;
 pub mod script;
+pub mod strace;
+pub mod torture;
 pub mod wait;
 pub mod wire;
 

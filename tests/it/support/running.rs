@@ -39,6 +39,7 @@ pub struct Done {
 /// One hookbox with its folder. Dropped, it is killed, and its log must have been quiet.
 pub struct Running {
     setup: Hookbox,
+    wrapper: Vec<String>,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
@@ -49,36 +50,50 @@ pub struct Running {
 }
 
 impl Running {
-    pub(super) fn start(setup: Hookbox) -> Self {
+    pub(super) fn prepare(setup: Hookbox) -> Self {
         setup.write();
         let inbox = Inbox { file: setup.folder.path().join("hookbox.db") };
-        let log = Arc::default();
-        let mut running = Self { setup, child: None, log, readers: Vec::new(), hooks: None, admin: None, inbox };
-        running.start_again();
-        running
+        let (wrapper, log, readers) = (Vec::new(), Arc::default(), Vec::new());
+        Self { setup, wrapper, child: None, log, readers, hooks: None, admin: None, inbox }
+    }
+
+    /// From the next start on it is started by this command, which its own is added to, and which becomes it.
+    pub fn under(&mut self, wrapper: &[String]) {
+        self.wrapper = wrapper.to_vec();
     }
 
     /// Serves once more, after `stop` or `kill`.
     pub fn start_again(&mut self) {
+        if let Err(status) = self.try_to_start() {
+            panic!("hookbox ended with {status} instead of getting ready");
+        }
+    }
+
+    /// Likewise where it may end before it is ready; then how it ended.
+    pub fn try_to_start(&mut self) -> Result<(), ExitStatus> {
         assert!(self.child.is_none(), "it is still running");
         let before = self.log().len();
-        let mut command = self.setup.command();
+        let mut command = self.setup.command_under(&self.wrapper);
         command.arg("serve").args(&self.setup.options);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("hookbox starts");
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         self.readers = vec![self.collect(out), self.collect(err)];
         self.child = Some(child);
-        until("hookbox to be ready", || {
-            let lines = self.log()[before..].to_vec();
-            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
-                panic!("hookbox ended with {status} instead of getting ready");
-            }
-            lines.iter().any(|line| line.contains("ready")).then_some(())
+        let ended = until("hookbox to be ready", || {
+            let is_ready = self.log()[before..].iter().any(|line| line.contains("ready"));
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            (is_ready || ended.is_some()).then_some(ended)
         });
+        if let Some(status) = ended {
+            self.child = None;
+            self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+            return Err(status);
+        }
         let lines = self.log()[before..].to_vec();
         self.hooks = address(&lines, "hooks on http://").or_else(|| address(&lines, "hooks on https://"));
         self.admin = address(&lines, "admin on http://");
+        Ok(())
     }
 
     fn collect(&self, stream: impl std::io::Read + Send + 'static) -> JoinHandle<()> {
@@ -325,6 +340,15 @@ impl Drop for Running {
         } else {
             self.assert_quiet();
         }
+    }
+}
+
+/// Does this when it goes, also when a test fails.
+pub struct AtEnd<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 

@@ -1,0 +1,5 @@
+//! What hookbox promises, proven by faults: each file holds a fault, in its short form and for `make torture`.
+//!
+//! The table of promises and where each is proven is docs/evidence.md.
+
+mod sync;

@@ -1,0 +1,145 @@
+//! A sync that fails: nothing of it is acknowledged, it is not tried again, hookbox ends with status 1, nothing is lost.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::clients::Clients;
+use crate::support::script::succeeds;
+use crate::support::strace::{SYNCS, calls, injecting};
+use crate::support::torture::{rounds, tell};
+use crate::support::{Hookbox, Running, github, until, until_within};
+
+fn hookbox() -> Hookbox {
+    Hookbox::new()
+        .expect_warning("could not be written and synced")
+        .allow_warning("disk I/O error")
+        .allow_warning("a sync has failed")
+        .allow_warning("count as lost at the next start")
+        .allow_warning("under way when hookbox last ended")
+}
+
+/// Sync by sync of the log: of a hookbox that starts, and of one that is at work.
+#[test]
+fn a_sync_of_the_log_that_fails_is_never_acknowledged_nor_tried_again() {
+    let mut hookbox = hookbox().handler("work", succeeds()).start();
+    let (clients, mut unanswered) = (Clients::default(), 0);
+    let rounds = rounds(6);
+    for nth in 1..=rounds {
+        assert!(hookbox.stop().success());
+        let from_then_on = if nth % 2 == 0 { "+" } else { "" };
+        let fault = format!("error=EIO:when={nth}{from_then_on}");
+        hookbox.under(&injecting(&hookbox, SYNCS, &["-wal"], &fault));
+        let status = match hookbox.try_to_start() {
+            Err(status) => status,
+            Ok(()) => {
+                let sent = until_within(Duration::from_secs(60), "a sync to fail", || {
+                    let push = github::push();
+                    (clients.send(&hookbox, &push) != Some(200)).then_some(push)
+                });
+                unanswered += 1;
+                let status = hookbox.wait_for_end();
+                assert!(!clients.acknowledged().contains(&sent.id));
+                status
+            }
+        };
+        assert_eq!(status.code(), Some(1));
+        assert_not_tried_again(&hookbox);
+        hookbox.under(&[]);
+        hookbox.start_again();
+        clients.assert_kept(&hookbox.inbox);
+    }
+    assert!(unanswered > 0);
+    clients.unclear().iter().for_each(|delivery| assert_eq!(clients.send(&hookbox, delivery), Some(200)));
+    clients.assert_kept(&hookbox.inbox);
+    tell(3, "a sync of the log fails (EIO)", rounds, &clients);
+}
+
+#[test]
+fn a_whole_batch_whose_sync_fails_gets_no_200() {
+    let mut hookbox = hookbox().start();
+    assert!(hookbox.stop().success());
+    // The thread that writes syncs once for each of these, and then for the batch.
+    hookbox.under(&injecting(&hookbox, SYNCS, &["-wal"], "error=EIO:when=5"));
+    hookbox.start_again();
+    let clients = Clients::default();
+    for _ in 0..4 {
+        assert_eq!(clients.send(&hookbox, &github::push()), Some(200));
+    }
+    let holder = hookbox.inbox.writer();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_ne!(clients.send(&hookbox, &github::push()), Some(200)));
+        }
+        until("all to wait", || (waiting(&hookbox) == 7).then_some(()));
+        holder.execute_batch("COMMIT").unwrap();
+    });
+    drop(holder);
+    assert_eq!(hookbox.wait_for_end().code(), Some(1));
+    hookbox.under(&[]);
+    hookbox.start_again();
+    clients.assert_kept(&hookbox.inbox);
+    assert_eq!(clients.acknowledged().len(), 4);
+}
+
+#[test]
+fn a_fold_into_the_file_whose_sync_fails_loses_nothing_of_what_was_acknowledged() {
+    let mut hookbox = hookbox().start();
+    let clients = Clients::default();
+    let large = || github::push().with_body(format!("\"{}\"", "x".repeat(1 << 20)));
+    let rounds = rounds(1);
+    for _ in 0..rounds {
+        assert!(hookbox.stop().success());
+        hookbox.under(&injecting(&hookbox, SYNCS, &[""], "error=EIO:when=1"));
+        hookbox.start_again();
+        // The log is folded in at 16 MiB.
+        until_within(Duration::from_secs(60), "the fold", || {
+            (clients.send(&hookbox, &large()) != Some(200)).then_some(())
+        });
+        assert_eq!(hookbox.wait_for_end().code(), Some(1));
+        assert_not_tried_again(&hookbox);
+        hookbox.under(&[]);
+        hookbox.start_again();
+        clients.assert_kept(&hookbox.inbox);
+    }
+    assert!(clients.acknowledged().len() > 10);
+    tell(3, "a sync fails while the log is folded in (EIO)", rounds, &clients);
+}
+
+#[test]
+fn the_last_fold_whose_sync_fails_is_told_and_loses_nothing() {
+    let mut hookbox = hookbox().start();
+    let clients = Clients::default();
+    let rounds = rounds(2);
+    for _ in 0..rounds {
+        assert!(hookbox.stop().success());
+        hookbox.under(&injecting(&hookbox, SYNCS, &[""], "error=EIO:when=1"));
+        hookbox.start_again();
+        for _ in 0..5 {
+            assert_eq!(clients.send(&hookbox, &github::push()), Some(200));
+        }
+        hookbox.signal(Signal::TERM);
+        assert_eq!(hookbox.wait_for_end().code(), Some(1));
+        assert_not_tried_again(&hookbox);
+        hookbox.under(&[]);
+        hookbox.start_again();
+        clients.assert_kept(&hookbox.inbox);
+    }
+    tell(3, "a sync fails while hookbox stops (EIO)", rounds, &clients);
+}
+
+/// Deliveries that wait for the writer, besides the one that it has begun with.
+fn waiting(hookbox: &Running) -> u64 {
+    let text = hookbox.probe("/metrics").text();
+    let line = text.lines().find_map(|line| line.strip_prefix("hookbox_queue_depth ")).expect("it is told");
+    line.parse().unwrap()
+}
+
+/// After the failure nothing is synced, nor is anything removed that may have to be read again.
+fn assert_not_tried_again(hookbox: &Running) {
+    let made = calls(hookbox);
+    let failed = made.iter().position(|call| call.contains("(INJECTED)")).expect("a sync has failed");
+    let after: Vec<_> = made[failed + 1..].iter().filter(|call| !call.starts_with("write(")).collect();
+    assert!(after.is_empty(), "after {}: {after:#?}", made[failed]);
+}
