@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use serde::Deserialize;
 
-use super::Shared;
+use super::{Shared, malformed};
 use crate::inbox::Inbox;
 
 /// Streams at once; whoever comes later loads pages by hand.
@@ -51,7 +52,7 @@ impl Drop for Place {
 /// What the page that asks has seen.
 #[derive(Debug, Deserialize)]
 pub(super) struct Seen {
-    since: Option<u64>,
+    since: Option<String>,
 }
 
 /// What one stream has said.
@@ -62,13 +63,17 @@ struct Telling {
     last: Option<Instant>,
 }
 
-pub(super) async fn stream(shared: Data<Shared>, seen: Query<Seen>) -> HttpResponse {
+pub(super) async fn stream(shared: Data<Shared>, seen: Query<Seen>, request: HttpRequest) -> HttpResponse {
+    let Ok(since) = seen.since.as_deref().map(str::parse).transpose() else {
+        let hint = "it is what `data-live` of a page says, or left out";
+        return malformed::answer(&request, StatusCode::BAD_REQUEST, "`since` is not a number", hint);
+    };
     let Some(place) = shared.live.enter() else {
         return HttpResponse::ServiceUnavailable().body("too many pages are live; load this one again by hand");
     };
     let inbox = shared.inbox.clone();
     let first = Telling {
-        told: seen.since.unwrap_or_else(|| inbox.changes()),
+        told: since.unwrap_or_else(|| inbox.changes()),
         inbox,
         _place: place,
         last: Instant::now().checked_sub(PACE),

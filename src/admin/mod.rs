@@ -7,6 +7,7 @@ mod api;
 mod changes;
 mod guard;
 mod live;
+mod malformed;
 mod metrics;
 mod page;
 mod setup;
@@ -17,7 +18,7 @@ use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, PayloadConfig};
+use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::json;
 
@@ -38,9 +39,6 @@ impl Reloads {
         *noted = (noted.0 + 1, error);
     }
 }
-
-/// Longest body that is read.
-const LONGEST_BODY: usize = 64 << 10;
 
 #[derive(Debug)]
 struct Shared {
@@ -149,7 +147,7 @@ fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
         App::new()
             .app_data(rooms.shared.clone())
             .app_data(Data::from(rooms.guard.clone()))
-            .app_data(PayloadConfig::new(LONGEST_BODY))
+            .configure(malformed::settings)
             .wrap(from_fn(guard::stand))
             .configure(guard::routes)
             .configure(api::routes)
@@ -191,6 +189,9 @@ async fn ready(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn nothing_here(shared: Data<Shared>, visitor: Visitor, request: HttpRequest) -> HttpResponse {
+    if request.resource_map().has_resource(request.path()) {
+        return malformed::wrong_method(&request);
+    }
     if visitor.is_known() && guard::wants_page(request.path(), request.headers()) {
         return page::nothing_here(shared, visitor).await;
     }

@@ -29,6 +29,7 @@ mod hostile;
 mod http_mode;
 mod keygen;
 mod limits;
+mod malformed;
 mod metrics;
 mod operator;
 mod order;

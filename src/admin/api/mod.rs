@@ -98,7 +98,7 @@ enum Fault {
     Missing(String),
     #[error("{0}")]
     Asked(String),
-    #[error("the body is longer than {} KiB", super::LONGEST_BODY >> 10)]
+    #[error("{}", super::malformed::too_long("body"))]
     Long,
     #[error("{} changes of many jobs are under way", changes::MOST)]
     Busy,

@@ -7,15 +7,12 @@ use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{COOKIE, HOST, HeaderMap, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
-use actix_web::web::{self, Data, Form, FormConfig, Query, ServiceConfig};
+use actix_web::web::{self, Data, Form, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use super::refusal::Refusal;
 use super::{Guard, one};
-
-/// Longer forms are refused.
-const LONGEST_FORM: usize = 16 << 10;
 
 /// Where to go afterwards.
 #[derive(Debug, Default, Deserialize)]
@@ -35,11 +32,7 @@ struct Login {
 pub(in crate::admin) fn routes(config: &mut ServiceConfig) {
     config
         .service(
-            web::resource("/login")
-                .app_data(FormConfig::default().limit(LONGEST_FORM))
-                .route(web::get().to(ask))
-                .route(web::head().to(ask))
-                .route(web::post().to(log_in)),
+            web::resource("/login").route(web::get().to(ask)).route(web::head().to(ask)).route(web::post().to(log_in)),
         )
         .route("/logout", web::post().to(log_out));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::HttpMessage as _;
 use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
 use actix_web::web::{Bytes, Query};
 use subtle::ConstantTimeEq as _;
@@ -46,8 +47,9 @@ pub(super) async fn prove(request: &mut ServiceRequest, visitor: &Visitor) -> Re
     }
     let form = actix_web::rt::time::timeout(PATIENCE, request.extract::<Bytes>()).await;
     let form = form.map_err(|_| Refusal::Body)?.map_err(|error| {
-        log::debug!("a form could not be read: {}", error.as_response_error().status_code());
-        Refusal::Body
+        let status = error.as_response_error().status_code();
+        log::debug!("a form could not be read: {status}");
+        if status == StatusCode::PAYLOAD_TOO_LARGE { Refusal::Long } else { Refusal::Body }
     })?;
     let found = form_field(&form, CSRF_FIELD);
     request.set_payload(Payload::from(form));

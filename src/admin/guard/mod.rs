@@ -30,6 +30,7 @@ use subtle::ConstantTimeEq as _;
 
 pub(super) use self::login::routes;
 use self::refusal::Refusal;
+pub(super) use self::refusal::told;
 use self::session::Sessions;
 use self::tries::Tries;
 use crate::config::{self, HostName};

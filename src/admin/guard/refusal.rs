@@ -11,6 +11,9 @@ use maud::{DOCTYPE, Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
+use crate::admin::malformed;
+use crate::words::shown;
+
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -28,8 +31,10 @@ pub(super) enum Refusal {
     WrongToken,
     /// Too many were wrong; how long to wait.
     TooMany(Duration),
-    /// The form is too long or too slow.
+    /// The form did not come whole, or too slowly.
     Body,
+    /// The form is too long.
+    Long,
 }
 
 impl Refusal {
@@ -40,6 +45,7 @@ impl Refusal {
             Self::Unknown | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Body => StatusCode::BAD_REQUEST,
+            Self::Long => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 
@@ -61,6 +67,7 @@ impl Refusal {
             Self::WrongToken => ("this is not the token", "it is `token` in [admin] of hookbox.toml"),
             Self::TooMany(_) => ("too many wrong tokens came from this address", "wait a minute"),
             Self::Body => ("the form could not be read", "load the page again"),
+            Self::Long => return (malformed::too_long("form"), "programs are better served by /api/v1/"),
         };
         (error.to_owned(), hint)
     }
@@ -76,23 +83,32 @@ impl Refusal {
             Self::Method => answer.insert_header((ALLOW, "GET, HEAD, POST")),
             Self::Unknown | Self::WrongToken => answer.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"hookbox\"")),
             Self::TooMany(wait) => answer.insert_header((RETRY_AFTER, wait.as_secs().max(1).to_string())),
-            Self::Host(_) | Self::Site | Self::Forged | Self::Body => &mut answer,
+            Self::Host(_) | Self::Site | Self::Forged | Self::Body | Self::Long => &mut answer,
         };
         let (error, hint) = self.text();
         match page {
-            Some(_) => answer.content_type("text/html; charset=utf-8").body(told(&error, hint).into_string()),
+            Some(_) => {
+                answer.content_type("text/html; charset=utf-8").body(told("Refused", &error, hint).into_string())
+            }
             None => answer.json(json!({ "error": error, "hint": hint })),
         }
     }
 }
 
 /// A page that shows nothing of what is behind the guard.
-fn told(error: &str, hint: &str) -> Markup {
+pub(in crate::admin) fn told(title: &str, error: &str, hint: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head { meta charset="utf-8"; title { "Refused · hookbox" } link rel="stylesheet" href="/assets/hookbox.css"; }
-            body { main { h1 { "Refused" } p { (error) "." } p { (hint) "." } p { a href="/" { "Overview" } } } }
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · hookbox" }
+                link rel="icon" type="image/svg+xml" href="/assets/icon.svg";
+                link rel="stylesheet" href="/assets/hookbox.css";
+            }
+            body { main { h1 { (title) } p.lead { (shown(error)) "." } p { (shown(hint)) "." } p { a href="/" { "Overview" } } } }
         }
     }
 }

@@ -51,6 +51,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
 
 async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
+        check_name(look, &name)?;
         let resumed = Desk::open(&look.setup.inbox)?.resume(&name, look.now)?;
         let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
         Ok(on_card(look, did, &name))
