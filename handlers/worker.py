@@ -16,7 +16,10 @@ import sys
 
 
 def handle(job, body):
-    """Your work. Return nothing when it is done; raise to be run again later; or return more to say."""
+    """Your work. Return nothing when it is done; raise to be run again later; or return more to say.
+
+    With `respond = true`: return {"ok": True, "response": {"body": "what the provider hears"}}
+    """
     print(f"{job['type']} of {len(body)} bytes from {job['source']}", file=sys.stderr)
     if job["type"] == "busy":
         return {"retry_after": "5m"}

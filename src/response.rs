@@ -32,7 +32,7 @@ impl Response {
             return Err(format!("status {status} is none of 200 to 299"));
         }
         if body.len() > MAX_RESPONSE_BYTES {
-            return Err(format!("it is longer than {MAX_RESPONSE_BYTES} bytes"));
+            return Err(too_long());
         }
         if let Some(wrong) = content_type.as_deref().filter(|text| !is_content_type(text)) {
             return Err(format!("{wrong:?} is not a content type"));
@@ -70,6 +70,12 @@ impl Response {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
+}
+
+/// Why a body over [`MAX_RESPONSE_BYTES`] cannot be sent.
+#[must_use]
+pub fn too_long() -> String {
+    format!("it is longer than {MAX_RESPONSE_BYTES} bytes")
 }
 
 /// A bare word or number is more likely a text than JSON.

@@ -33,10 +33,6 @@ pub(super) fn read(section: &Section<'_>) -> Option<Duration> {
         let problem = section.problem("respond", format!("cannot stand beside `{key}`: the provider waits"));
         problems.add(problem.hint(format!("leave out `{key}`, or do that work in a handler of its own")));
     }
-    if section.item("mode").is_some_and(|item| item.value.as_str().is_some_and(|mode| mode != "command")) {
-        let problem = section.problem("respond", "takes `mode = \"command\"`");
-        problems.add(problem.hint("leave out `mode`"));
-    }
     Some(timeout.unwrap_or(TIMEOUT))
 }
 

@@ -26,6 +26,7 @@ mod stream;
 mod tell;
 mod tree;
 mod watch;
+mod words;
 mod worker;
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use command::{Input, Process};
 use result::ResultFile;
 use rustix::process::Signal;
 use watch::{Listening, Watched};
+use words::Words;
 
 pub use allocator::settle_allocator;
 pub use cancel::{Cancel, Why};
@@ -216,12 +218,12 @@ fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &
         whole: handler.respond.is_some(),
         is_shown: attempt.purpose == Purpose::Rehearsal { is_shown: true },
     };
-    let watched = watch::watch(process, handler.timeout, cancel, listening);
+    let mut watched = watch::watch(process, handler.timeout, cancel, listening);
     let (said, mut troubles) = result.take();
-    let response = match &watched.whole {
-        Some(whole) if watched.exit == Exit::Status(0) && said.dead.is_none() => {
-            let response = Response::new(said.status, said.content_type.clone(), whole.clone());
-            response.map_err(|why| troubles.push(format!("the provider was answered plainly: {why}"))).ok()
+    let response = match watched.whole.take() {
+        Some(body) if watched.exit == Exit::Status(0) && said.dead.is_none() => {
+            let words = Words { status: said.status, content_type: said.content_type.clone(), body };
+            words.sendable(&mut troubles)
         }
         None if said.status.is_some() || said.content_type.is_some() => {
             troubles.push("result file: `status` and `content_type` count only with `respond = true`; ignored".into());

@@ -44,6 +44,7 @@ mod readme;
 mod refusals;
 mod rehearsals;
 mod respond;
+mod respond_modes;
 mod routing;
 mod secrets;
 mod settings;

@@ -42,47 +42,32 @@ fn a_slack_command_is_answered_with_what_the_handler_prints() {
 
 #[test]
 fn a_discord_interaction_is_answered_by_the_handler_and_its_ping_by_hookbox() {
-    let key = SigningKey::from_bytes(&[7; 32]);
-    let public = hex::encode(key.verifying_key().to_bytes());
-    let source = format!("provider = \"discord-interactions\"\npublic_key = \"{public}\"");
     let answer = r#"{"type":4,"data":{"content":"pong"}}"#;
     let hookbox = Hookbox::new()
-        .source("discord", &source)
+        .source("discord", &discord())
         .handler_with(
             "reply",
             "respond = true\nsources = [\"discord\"]\nrespond_timeout = \"60s\"",
             sh(&format!("echo '{answer}'")),
         )
         .start();
-    let send = |body: &str| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
-        let signature = hex::encode(key.sign(format!("{now}{body}").as_bytes()).to_bytes());
-        let headers = [("X-Signature-Ed25519", signature), ("X-Signature-Timestamp", now)];
-        post(&hookbox, "/hooks/discord", &headers, "application/json", body)
-    };
-    assert_eq!(send(r#"{"id":"1","type":1}"#).text(), r#"{"type":1}"#);
+    assert_eq!(interact(&hookbox, r#"{"id":"1","type":1}"#).text(), r#"{"type":1}"#);
     assert_eq!(hookbox.starts("reply").len(), 0);
-    let reply = send(r#"{"id":"2","type":2,"data":{"name":"ping"}}"#);
+    let reply = interact(&hookbox, r#"{"id":"2","type":2,"data":{"name":"ping"}}"#);
     assert_eq!((reply.status, reply.text()), (200, format!("{answer}\n")));
     assert_eq!(reply.header("content-type"), Some("application/json"));
 }
 
 #[test]
 fn a_call_at_twilio_is_answered_with_the_handlers_twiml() {
-    let url = "https://example.com/hooks/twilio";
-    let source = format!("provider = \"twilio\"\nsecret = \"token\"\nurl = \"{url}\"");
     let twiml = "<Response><Say>Goodbye</Say></Response>";
     let script = says(r#"{"content_type":"application/xml"}"#).then(sh(&format!("printf '%s' '{twiml}'")));
     let hookbox = Hookbox::new()
-        .source("twilio", &source)
+        .source("twilio", TWILIO)
         .handler_with("say", "respond = true\nsources = [\"twilio\"]\nrespond_timeout = \"60s\"", script)
         .start();
-    let mut mac = Hmac::<Sha1>::new_from_slice(b"token").unwrap();
-    mac.update(format!("{url}CallSidCA1CallStatusringing").as_bytes());
-    let headers = [("X-Twilio-Signature", BASE64.encode(mac.finalize().into_bytes()))];
-    let form = "CallSid=CA1&CallStatus=ringing";
     for _ in 0..2 {
-        let reply = post(&hookbox, "/hooks/twilio", &headers, "application/x-www-form-urlencoded", form);
+        let reply = call(&hookbox);
         assert_eq!((reply.status, reply.text().as_str()), (200, twiml));
         assert_eq!(reply.header("content-type"), Some("application/xml"));
     }
@@ -281,7 +266,6 @@ fn what_cannot_respond_is_refused_by_the_configuration() {
         (vec![("one", PATIENT), ("two", PATIENT)], "`one` answers the provider too, for the same events"),
         (vec![("one", "respond = true\nsources = [\"sendgrid\"]")], "source `sendgrid` sends several events at once"),
         (vec![("one", "respond_timeout = \"1s\"")], "is only read with `respond = true`"),
-        (vec![("one", "respond = true\nsources = [\"github\"]\nmode = \"worker\"")], "takes `mode = \"command\"`"),
         (vec![("one", "respond = true\nsources = [\"github\"]\norder_by = \"/a\"")], "cannot stand beside `order_by`"),
         (vec![("one", "respond = true\nsources = [\"github\"]\nrespond_timeout = \"2m\"")], "respond_timeout"),
     ];
@@ -305,14 +289,45 @@ fn what_cannot_respond_is_refused_by_the_configuration() {
 }
 
 /// Sends what is stored and answered plainly.
-fn plainly(hookbox: &Running, delivery: &Delivery) -> Event {
+pub fn plainly(hookbox: &Running, delivery: &Delivery) -> Event {
     let reply = hookbox.send(delivery);
     assert_eq!(reply.text(), r#"{"status":"accepted","events":1,"duplicates":0}"#);
     Event { source: delivery.source.clone(), id: delivery.id.clone() }
 }
 
-fn slash(form: &str) -> Delivery {
+/// A slash command, as Slack sends its form.
+pub fn slash(form: &str) -> Delivery {
     Delivery::from("slack").with_content_type("application/x-www-form-urlencoded").with_body(form)
+}
+
+fn discord_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+/// The lines of a source `discord`.
+pub fn discord() -> String {
+    let public = hex::encode(discord_key().verifying_key().to_bytes());
+    format!("provider = \"discord-interactions\"\npublic_key = \"{public}\"")
+}
+
+/// Sends an interaction as Discord does.
+pub fn interact(hookbox: &Running, body: &str) -> Reply {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
+    let signature = hex::encode(discord_key().sign(format!("{now}{body}").as_bytes()).to_bytes());
+    let headers = [("X-Signature-Ed25519", signature), ("X-Signature-Timestamp", now)];
+    post(hookbox, "/hooks/discord", &headers, "application/json", body)
+}
+
+/// The lines of a source `twilio`.
+pub const TWILIO: &str = "provider = \"twilio\"\nsecret = \"token\"\nurl = \"https://example.com/hooks/twilio\"";
+
+/// Sends a call as Twilio does, the same one each time.
+pub fn call(hookbox: &Running) -> Reply {
+    let mut mac = Hmac::<Sha1>::new_from_slice(b"token").unwrap();
+    mac.update(b"https://example.com/hooks/twilioCallSidCA1CallStatusringing");
+    let headers = [("X-Twilio-Signature", BASE64.encode(mac.finalize().into_bytes()))];
+    let form = "CallSid=CA1&CallStatus=ringing";
+    post(hookbox, "/hooks/twilio", &headers, "application/x-www-form-urlencoded", form)
 }
 
 fn post(hookbox: &Running, path: &str, headers: &[(&str, String)], content_type: &str, body: &str) -> Reply {

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::tables::spoken;
-use crate::config::{Handler, Missing, Sequence};
+use crate::config::{Handler, Missing, Mode, Sequence};
 
 /// How jobs of one handler wait for each other, and how many start.
 #[derive(Debug, Serialize)]
@@ -51,10 +51,13 @@ pub(super) fn sentences(handler: &Handler) -> Vec<String> {
     let name = &handler.name;
     let mut told = Vec::new();
     if let Some(timeout) = handler.respond {
-        told.push(format!(
-            "{name}: what it writes is the answer to the provider, if it succeeds within {}.",
-            spoken(timeout)
-        ));
+        let words = match handler.mode {
+            Mode::Command => "what it writes",
+            Mode::Worker { .. } => "the `response` of its reply",
+            Mode::Http(_) => "what it answers",
+        };
+        let within = spoken(timeout);
+        told.push(format!("{name}: {words} is the answer to the provider, if it succeeds within {within}."));
     }
     if let Some(keyed) = &handler.keyed {
         let key = &keyed.key;

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
+use super::words::Words;
 use super::{Attempt, Captured, KILL_GRACE, Run, limit_reached};
 use crate::outcome::Exit;
 
 pub(super) use pool::Pool;
 use process::{Copied, Heard};
+use reply::Answer;
 
 /// Gives the job to a copy and waits for its answer.
 pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
@@ -32,7 +34,7 @@ pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
         };
         let deadline = Instant::now().checked_add(attempt.handler.timeout);
         match copy.ask(&line, deadline, cancel) {
-            Heard::Line(answer) => return answered(pool, copy, &answer, attempt, cancel),
+            Heard::Line(line) => return answered(pool, copy, &line, attempt, cancel),
             // Every copy that is let go here had been idle: their number is finite.
             Heard::NotTaken(why) if copy.answered > 0 => {
                 log::warn!("a worker of handler `{}` is let go: {why}", attempt.handler.name);
@@ -43,12 +45,12 @@ pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
     }
 }
 
-fn answered(pool: &Arc<Pool>, mut copy: Copied, answer: &[u8], attempt: &Attempt, cancel: &Cancel) -> Run {
-    let (exit, said) = match reply::read(answer, attempt.job_id) {
-        Ok(ending) => ending,
+fn answered(pool: &Arc<Pool>, mut copy: Copied, line: &[u8], attempt: &Attempt, cancel: &Cancel) -> Run {
+    let Answer { exit, said, words } = match reply::read(line, attempt.job_id) {
+        Ok(answer) => answer,
         Err(why) => {
             let mut run = ended(pool, copy, Heard::Wrong(why), attempt, cancel);
-            run.stdout = whole(answer, &run.stdout);
+            run.stdout = whole(line, &run.stdout);
             return run;
         }
     };
@@ -62,7 +64,25 @@ fn answered(pool: &Arc<Pool>, mut copy: Copied, answer: &[u8], attempt: &Attempt
         notes.insert(0, why.clone());
     }
     pool.give(copy);
-    Run { stderr, said, notes, ..Run::without_output(exit) }
+    let mut run = Run { stderr, said, notes, ..Run::without_output(exit) };
+    if let Some(words) = words {
+        respond(words, attempt, &mut run);
+    }
+    run
+}
+
+/// What the provider is to hear stands in the ledger as the attempt's stdout.
+fn respond(words: Words, attempt: &Attempt, run: &mut Run) {
+    match (attempt.handler.respond, &run.exit) {
+        (None, _) => run.notes.push("`response` counts only with `respond = true`; ignored".to_owned()),
+        (_, Exit::Done) => {
+            let mut capture = super::output::Capture::default();
+            capture.push(&words.body);
+            run.stdout = capture.finish();
+            run.response = words.sendable(&mut run.notes);
+        }
+        _ => run.notes.push("`response` counts only with `\"ok\":true`; ignored".to_owned()),
+    }
 }
 
 /// Ends a copy that cannot go on.

@@ -100,7 +100,7 @@ impl Pool {
         let environment = environment::of_worker(handler, self.purpose, &mark, &|name| std::env::var_os(name));
         let process = command::spawn(handler, &environment, Input::beginning(line::GREETING))?;
         self.keep();
-        Ok(Copied::new(process, generation))
+        Ok(Copied::new(process, handler.respond.is_some(), generation))
     }
 
     /// Takes a copy back that has answered.

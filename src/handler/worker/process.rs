@@ -1,7 +1,7 @@
 //! One running copy of a worker, and the conversation with it: a line in, a line out.
 //!
-//! Promises: hookbox never blocks on any of its pipes but in one poll; no more than [`MAX_ANSWER_BYTES`] of an answer
-//! and the usual part of stderr are kept; and it is known whether a copy that ended had taken its job, since what it
+//! Promises: hookbox never blocks on any of its pipes but in one poll; no more than the longest answer it may give and the
+//! usual part of stderr are kept; and it is known whether a copy that ended had taken its job, since what it
 //! has not read is still in the pipe.
 
 use std::io;
@@ -18,7 +18,9 @@ use super::super::output::Capture;
 use super::super::watch::{self, Listening, Watched};
 
 /// Longest answer, its newline included.
-pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Of a handler that responds: the longest body takes six times its bytes where each is escaped.
+const MAX_RESPONDING_BYTES: usize = 512 * 1024;
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 16 * 1024;
 /// Reads in a row from one stream before the clock is looked at again.
@@ -36,6 +38,8 @@ pub(super) struct Copied {
     stderr: Capture,
     has_stderr: bool,
     buffer: Vec<u8>,
+    /// Bytes of its longest answer.
+    longest: usize,
     /// Jobs it has answered.
     pub(super) answered: u64,
     /// Of which settings it is.
@@ -67,11 +71,12 @@ struct Ready {
 }
 
 impl Copied {
-    pub(super) fn new(mut process: Process<'static>, generation: u64) -> Self {
+    pub(super) fn new(mut process: Process<'static>, responds: bool, generation: u64) -> Self {
         let stdin = process.input.take_pipe();
         let (heard, buffer) = (Vec::new(), Vec::with_capacity(READ_BYTES));
         let stderr = Capture::default();
-        Self { process, stdin, heard, stderr, has_stderr: true, buffer, answered: 0, generation }
+        let longest = if responds { MAX_RESPONDING_BYTES } else { MAX_ANSWER_BYTES };
+        Self { process, stdin, heard, stderr, has_stderr: true, buffer, longest, answered: 0, generation }
     }
 
     /// Gives it a job and waits for its answer.
@@ -209,7 +214,7 @@ impl Copied {
 
     /// Takes what it has said, up to the longest answer. Whether more may come.
     fn listen(&mut self) -> bool {
-        while self.heard.len() <= MAX_ANSWER_BYTES {
+        while self.heard.len() <= self.longest {
             match read(&self.process.stdout, &mut self.buffer) {
                 Ok(0) => return false,
                 Ok(read) => self.heard.extend_from_slice(&self.buffer[..read]),
@@ -224,14 +229,14 @@ impl Copied {
 
     fn whole_line(&mut self) -> Option<Heard> {
         match memchr::memchr(b'\n', &self.heard) {
-            Some(end) if end < MAX_ANSWER_BYTES => {
+            Some(end) if end < self.longest => {
                 let rest = self.heard.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.heard, rest);
                 line.truncate(end);
                 Some(Heard::Line(line))
             }
-            None if self.heard.len() <= MAX_ANSWER_BYTES => None,
-            _ => Some(Heard::Wrong(format!("its answer is longer than {MAX_ANSWER_BYTES} bytes"))),
+            None if self.heard.len() <= self.longest => None,
+            _ => Some(Heard::Wrong(format!("its answer is longer than {} bytes", self.longest))),
         }
     }
 

@@ -1,12 +1,15 @@
-//! A worker's answer: one line of JSON with the job's id and how it went.
+//! A worker's answer: one line of JSON with the job's id, how it went, and what the provider is to hear.
 //!
 //! Bytes go in, an ending goes out, or what is wrong with the line in words for whoever wrote the worker. Strict: what
 //! is not understood is never a success. The same pauses, reasons and notes as in a result file.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::result::{MAX_RETRY_AFTER, duration, shortened};
+use super::super::words::Words;
 use crate::outcome::{Exit, Said};
 
 /// How much of a line that is not understood is shown.
@@ -22,13 +25,32 @@ struct Reply {
     retry_after: Option<Value>,
     dead: Option<String>,
     note: Option<String>,
+    response: Option<Response>,
+}
+
+/// For the provider.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Response {
+    status: Option<u16>,
+    content_type: Option<String>,
+    body: Option<String>,
+    body_base64: Option<String>,
+}
+
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) exit: Exit,
+    pub(super) said: Said,
+    pub(super) words: Option<Words>,
 }
 
 /// How the job ended, by the line that answers it (its newline not included).
 ///
 /// # Errors
 /// What is wrong with the line.
-pub(super) fn read(line: &[u8], id: i64) -> Result<(Exit, Said), String> {
+pub(super) fn read(line: &[u8], id: i64) -> Result<Answer, String> {
     let text = std::str::from_utf8(line).map_err(|_| "its answer is not UTF-8".to_owned())?;
     let quoted = || {
         let end = text.floor_char_boundary(SHOWN_BYTES);
@@ -47,8 +69,9 @@ pub(super) fn read(line: &[u8], id: i64) -> Result<(Exit, Said), String> {
     ending(reply)
 }
 
-fn ending(reply: Reply) -> Result<(Exit, Said), String> {
-    let Reply { ok, error, retry_after, dead, note, .. } = reply;
+fn ending(reply: Reply) -> Result<Answer, String> {
+    let Reply { ok, error, retry_after, dead, note, response, .. } = reply;
+    let words = response.map(words).transpose()?;
     let pause = match &retry_after {
         Some(value) => match duration(value) {
             Some(pause) => Some(pause.min(MAX_RETRY_AFTER)),
@@ -70,7 +93,20 @@ fn ending(reply: Reply) -> Result<(Exit, Said), String> {
         _ => reason,
     });
     let note = note.map(|words| shortened(&words)).filter(|words| !words.is_empty());
-    Ok((exit, Said { retry_after: pause, dead, note, ..Said::default() }))
+    Ok(Answer { exit, said: Said { retry_after: pause, dead, note, ..Said::default() }, words })
+}
+
+fn words(response: Response) -> Result<Words, String> {
+    let Response { status, content_type, body, body_base64 } = response;
+    let body = match (body, body_base64) {
+        (Some(_), Some(_)) => return Err("its `response` has both `body` and `body_base64`".to_owned()),
+        (body, None) => body.unwrap_or_default().into_bytes(),
+        (None, Some(text)) => {
+            let wrong = |error| format!("`body_base64` of its `response` is no base64: {error}");
+            STANDARD.decode(text).map_err(wrong)?
+        }
+    };
+    Ok(Words { status, content_type, body })
 }
 
 fn failure(error: Option<&str>, asks_for_later: bool) -> String {
@@ -107,8 +143,27 @@ mod tests {
             (r#"{"id":7,"dead":"no such user"}"#, failed("the worker said that it failed"), dead("no such user")),
             (r#"{"id":7,"dead":""}"#, failed("the worker said that it failed"), dead("no reason given")),
         ] {
-            assert_eq!(read(line.as_bytes(), 7), Ok((exit, said)), "{line}");
+            assert_eq!(read(line.as_bytes(), 7), Ok(Answer { exit, said, words: None }), "{line}");
         }
+    }
+
+    #[test]
+    fn what_the_provider_is_to_hear_is_understood() {
+        let words = |status, content_type: Option<&str>, body: &[u8]| Words {
+            status,
+            content_type: content_type.map(str::to_owned),
+            body: body.to_vec(),
+        };
+        for (response, expected) in [
+            ("{}", words(None, None, b"")),
+            (r#"{"body":"h\u00e9"}"#, words(None, None, "hé".as_bytes())),
+            (r#"{"body_base64":"/wAK"}"#, words(None, None, b"\xff\x00\n")),
+            (r#"{"status":201,"content_type":"a/b","body":null}"#, words(Some(201), Some("a/b"), b"")),
+        ] {
+            let line = format!(r#"{{"id":7,"ok":true,"response":{response}}}"#);
+            assert_eq!(read(line.as_bytes(), 7).unwrap().words, Some(expected), "{line}");
+        }
+        assert_eq!(read(br#"{"id":7,"ok":true,"response":null}"#, 7).unwrap().words, None);
     }
 
     #[test]
@@ -133,6 +188,12 @@ mod tests {
             (r#"{"id":7,"retry_after":"soon"}"#, "its `retry_after` is not a duration"),
             (r#"{"id":7,"error":5}"#, "invalid type"),
             (r#"{"hookbox":1}"#, "unknown field `hookbox`"),
+            (r#"{"id":7,"ok":true,"response":"hello"}"#, "invalid type: string"),
+            (r#"{"id":7,"ok":true,"response":{"text":"x"}}"#, "unknown field `text`"),
+            (r#"{"id":7,"ok":true,"response":{"status":"200"}}"#, "invalid type: string"),
+            (r#"{"id":7,"ok":true,"response":{"status":-1}}"#, "is not understood"),
+            (r#"{"id":7,"ok":true,"response":{"body_base64":"?"}}"#, "`body_base64` of its `response` is no base64"),
+            (r#"{"id":7,"ok":true,"response":{"body":"","body_base64":""}}"#, "both `body` and `body_base64`"),
         ] {
             let why = read(line.as_bytes(), 7).unwrap_err();
             assert!(why.contains(expected), "{line}: {why}");
@@ -142,6 +203,10 @@ mod tests {
         assert!(read(format!("{{\"id\":7,\"retry_after\":{deep}").as_bytes(), 7).is_err());
         let long = read("x".repeat(60_000).as_bytes(), 7).unwrap_err();
         assert!(long.len() < 300 && long.contains('…'));
+    }
+
+    fn is_done(line: &[u8]) -> bool {
+        matches!(read(line, 7), Ok(Answer { exit: Exit::Done, .. }))
     }
 
     fn is_plain_success(text: &str) -> bool {
@@ -158,15 +223,14 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn noise_is_no_success(line in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
-            proptest::prop_assert!(!matches!(read(&line, 7), Ok((Exit::Done, _))));
+            proptest::prop_assert!(!is_done(&line));
         }
 
         #[test]
         fn only_what_plainly_says_so_is_a_success(
             line in r#"\{("id":(7|8|"7"|null|7e0),?|"ok":(true|false|1|null),?|"error":("x"|null),?|"note":"n",?|"dead":("d"|null),?|[a-z\\",:{}\[\]]){0,6}\}?"#
         ) {
-            let is_done = matches!(read(line.as_bytes(), 7), Ok((Exit::Done, _)));
-            proptest::prop_assert!(!is_done || is_plain_success(&line), "{}", line);
+            proptest::prop_assert!(!is_done(line.as_bytes()) || is_plain_success(&line), "{}", line);
         }
     }
 }
