@@ -13,7 +13,10 @@ use crate::config::Outline;
 use crate::event::JobState;
 use crate::inbox::desk::{self, Desk};
 use crate::inbox::edit::{self, Change, Left, Plan, Wish};
-use crate::inbox::view::{self, JobFilter};
+use crate::inbox::view::{self, JobFilter, Page};
+
+/// Held jobs of which it is told one by one what they wait for.
+const MOST_TOLD: Page = Page { before: None, limit: 20 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
@@ -132,6 +135,9 @@ impl Which {
         for (why, jobs) in &left {
             remark(format!("{} left: {}", count(*jobs, "job"), because(change, *why)));
         }
+        if self.names_events() && left.contains_key(&Left::Held) {
+            asked.tell_what_holds()?;
+        }
         if changed + made == 0 {
             return self.explain_nothing(change, left.into_keys());
         }
@@ -152,7 +158,7 @@ impl Which {
             return Err(failure.hint("`hookbox replay EVENT --handler NAME` makes one"));
         }
         let is_so_already = |left: Left| {
-            (change, left) == (Change::Retry, Left::Due) || (change, left) == (Change::Skip, Left::Skipped)
+            matches!((change, left), (Change::Retry, Left::Due | Left::Held) | (Change::Skip, Left::Skipped))
         };
         if left.all(is_so_already) { Ok(()) } else { Err(Failure::silent()) }
     }
@@ -163,6 +169,18 @@ impl Asked {
     pub(super) fn plan(&self) -> Result<Plan, Failure> {
         let read = || self.desk.read(|connection| edit::plan(connection, &self.wish, self.now));
         Ok(progress::waiting("searching", read)?)
+    }
+
+    /// Which job each one that is held waits for.
+    fn tell_what_holds(&self) -> Result<(), Failure> {
+        let filter = JobFilter { states: vec![JobState::Pending], ..self.wish.filter.clone() };
+        let jobs = self.desk.read(|connection| view::jobs(connection, &filter, MOST_TOLD))?;
+        for job in jobs {
+            let (Some(first), Some(value)) = (job.behind, &job.order_key) else { continue };
+            let (seq, handler) = (job.event_seq, shown(&job.handler));
+            remark(format!("#{seq} for {handler} is behind #{first}, which has the same value ({})", shown(value)));
+        }
+        Ok(())
     }
 }
 
@@ -200,6 +218,7 @@ fn because(change: Change, left: Left) -> &'static str {
         (_, Left::Pending) => "pending; they run anyway",
         (_, Left::Running) => "running",
         (_, Left::Due) => "due already",
+        (_, Left::Held) => "held behind another job of the same value; they run in their turn",
         (_, Left::Ending) => {
             "skipped, and their last attempt is still ending; try again in a moment (if hookbox was killed: once it serves again)"
         }

@@ -98,6 +98,9 @@ fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
     let when = super::jobs::when(job, now);
     let separator = if when.is_empty() { "" } else { ", " };
     write!(out, "job for {}: {}{separator}{when}", shown(&job.handler), job.state)?;
+    if let Some(value) = job.order_key.as_deref().filter(|_| job.held == 1) {
+        write!(out, ", which has the same value ({})", shown(value))?;
+    }
     if job.replays > 0 {
         write!(out, ", replays: {}", job.replays)?;
     }

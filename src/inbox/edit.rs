@@ -39,6 +39,8 @@ pub enum Left {
     Pending,
     /// It is pending, due, and has no failures to forget.
     Due,
+    /// Likewise, but another job of its value comes first.
+    Held,
     /// It is running.
     Running,
     /// It was skipped.
@@ -276,6 +278,7 @@ impl Left {
             "dead" => Self::Dead,
             "pending" => Self::Pending,
             "due" => Self::Due,
+            "held" => Self::Held,
             "running" => Self::Running,
             "skipped" => Self::Skipped,
             "ending" => Self::Ending,

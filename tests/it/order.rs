@@ -58,6 +58,27 @@ fn one_that_waits_for_its_next_try_holds_up_those_after_it_and_only_those() {
 }
 
 #[test]
+fn one_that_is_held_says_behind_which_wherever_it_is_asked_about() {
+    let hookbox =
+        Hookbox::new().handler_with("work", BY_CUSTOMER, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
+    let [first, held] = [(); 2].map(|()| hookbox.deliver(of("a")));
+    hookbox.wait_for(&first, "running");
+    let retry = hookbox.run(&["retry", &held.id]);
+    assert_eq!((retry.status, retry.stdout.as_str()), (Some(0), "retried 0 jobs\n"), "{retry:?}");
+    assert!(retry.stderr.contains("1 job left: held behind another job of the same value"), "{}", retry.stderr);
+    assert!(retry.stderr.contains("#2 for work is behind #1, which has the same value (a)"), "{}", retry.stderr);
+    let show = hookbox.ok(&["events", "show", &held.id]);
+    assert!(show.contains("job for work: pending, behind #1, which has the same value (a)"), "{show}");
+    assert!(hookbox.ok(&["jobs", "--state", "pending"]).contains("behind #1"));
+    let jobs: serde_json::Value = serde_json::from_str(&hookbox.ok(&["jobs", "--json"])).unwrap();
+    assert_eq!([&jobs[0]["behind"], &jobs[1]["behind"]], [&serde_json::json!(1), &serde_json::Value::Null]);
+    for event in [&first, &held] {
+        hookbox.open_gate(&event.id);
+        hookbox.wait_for(event, "succeeded");
+    }
+}
+
+#[test]
 fn one_that_was_retried_later_runs_next_for_its_value_and_never_beside_another() {
     let script = sh("if [ -e records/broken ]; then exit 65; fi").then(waits_for("$HOOKBOX_EVENT_ID")).then_succeeds();
     let hookbox = Hookbox::new().handler_with("work", BY_CUSTOMER, script).expect_failures().start();

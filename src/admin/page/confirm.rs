@@ -102,6 +102,7 @@ fn because(left: Left) -> &'static str {
         Left::Dead => "dead; a retry runs them again",
         Left::Pending => "pending; they run anyway",
         Left::Due => "due already",
+        Left::Held => "held behind another job of the same value",
         Left::Running => "running; skip ends them",
         Left::Skipped => "skipped already",
         Left::Ending => "their last attempt is still ending",

@@ -18,7 +18,8 @@ pub(super) fn left_because(change: Change, revives: bool) -> String {
     match change {
         Change::Retry => format!(
             "CASE WHEN j.state IN ('succeeded', 'running'{}) THEN j.state
-             WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0 THEN 'due'
+             WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0
+             THEN CASE j.held WHEN 1 THEN 'held' ELSE 'due' END
              {UNLESS_RUNNABLE} END",
             if revives { "" } else { ", 'skipped'" }
         ),
@@ -57,6 +58,7 @@ impl Left {
             Self::Dead => "dead",
             Self::Pending => "pending",
             Self::Due => "due",
+            Self::Held => "held",
             Self::Running => "running",
             Self::Skipped => "skipped",
             Self::Ending => "ending",

@@ -498,3 +498,40 @@ fn the_inbox_does_what_the_model_does() {
         })
         .unwrap();
 }
+
+/// Chance takes this way too seldom to rely on it.
+#[test]
+fn a_job_that_is_skipped_while_it_runs_holds_its_value_until_its_attempt_has_ended() {
+    let same = |both: &mut Both, act: &dyn Fn(&mut Both)| {
+        act(both);
+        both.compare();
+    };
+    for handler in [1, 2] {
+        for is_killed in [false, true] {
+            let mut both = Both::new(handlers());
+            let steps: [&dyn Fn(&mut Both); 7] = [
+                &|both| both.receive(handler, Some(0)),
+                &|both| both.claim(handler, 3),
+                &|both| both.now += MAX,
+                &|both| both.claim(handler, 3),
+                &|both| both.person(Change::Skip, 0),
+                &|both| both.receive(handler, Some(0)),
+                &|both| both.claim(handler, 3),
+            ];
+            steps.iter().for_each(|step| same(&mut both, step));
+            assert_eq!(both.under_way.iter().map(|attempt| attempt.seq).collect::<Vec<_>>(), [1], "not beside another");
+            let ending: &dyn Fn(&mut Both) = match is_killed {
+                true => &Both::crash,
+                false => &|both| {
+                    let ended = both.under_way.remove(0);
+                    both.end(ended, How::Stops, both.now);
+                },
+            };
+            let steps: [&dyn Fn(&mut Both); 4] =
+                [ending, &|both| both.claim(handler, 3), &|both| both.now += MAX, &|both| both.claim(handler, 3)];
+            steps.iter().for_each(|step| same(&mut both, step));
+            assert_eq!(both.under_way.iter().map(|attempt| attempt.seq).collect::<Vec<_>>(), [2]);
+            assert_eq!(both.jobs.iter().map(|job| job.state).collect::<Vec<_>>(), ["skipped", "running"]);
+        }
+    }
+}

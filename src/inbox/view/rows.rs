@@ -1,7 +1,7 @@
 //! What the inbox holds, row by row, as people and scripts get to see it.
 //!
 //! The keys of every serialised row are the column names of `schema.sql`, instants are unix milliseconds and
-//! digests hex. `state` is added to events; source, event id and type to jobs.
+//! digests hex. `state` is added to events; source, event id, type and `behind` to jobs.
 
 use rusqlite::{Result, Row};
 use serde::{Serialize, Serializer};
@@ -93,6 +93,8 @@ pub struct Job {
     pub order_key: Option<String>,
     /// 1 while another job of its value comes first, 2 until that is judged anew.
     pub held: i64,
+    /// The event whose job of the same value comes first, where `held` is 1.
+    pub behind: Option<i64>,
     /// When it was made.
     pub created_at: Millis,
     /// When it became succeeded, dead or skipped.
@@ -102,7 +104,9 @@ pub struct Job {
 impl Job {
     /// The columns that [`Job::read`] takes, from `jobs j` and `events e`.
     pub(super) const COLUMNS: &str = "j.id, j.event_seq, e.source, e.event_id, e.type, j.handler, j.state, j.reason, j.run_at, \
-         j.attempt, j.failures, j.deferrals, j.lost, j.replays, j.order_key, j.held, j.created_at, j.finished_at";
+         j.attempt, j.failures, j.deferrals, j.lost, j.replays, j.order_key, j.held, j.created_at, j.finished_at, \
+         CASE WHEN j.held = 1 THEN (SELECT f.event_seq FROM jobs f WHERE f.handler = j.handler AND f.order_key = j.order_key \
+           AND f.order_key IS NOT NULL AND f.held = 0 AND f.state IN ('pending', 'running')) END AS behind";
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
@@ -122,6 +126,7 @@ impl Job {
             replays: row.get("replays")?,
             order_key: row.get("order_key")?,
             held: row.get("held")?,
+            behind: row.get("behind")?,
             created_at: Millis(row.get("created_at")?),
             finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Millis),
         })

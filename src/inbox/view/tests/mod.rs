@@ -196,7 +196,7 @@ fn serialised_keys_are_the_columns_of_the_tables() {
     let event = &events(&sample.connection, &EventFilter::default(), ALL).unwrap()[0];
     assert_eq!(keys(serde_json::to_value(event).unwrap(), &["state"]), columns("events"));
     let job = &jobs(&sample.connection, &JobFilter::default(), ALL).unwrap()[0];
-    assert_eq!(keys(serde_json::to_value(job).unwrap(), &["source", "event_id", "type"]), columns("jobs"));
+    assert_eq!(keys(serde_json::to_value(job).unwrap(), &["source", "event_id", "type", "behind"]), columns("jobs"));
     let attempt = &attempts(&sample.connection, job.id).unwrap()[0];
     assert_eq!(keys(serde_json::to_value(attempt).unwrap(), &[]), columns("attempts"));
 }
