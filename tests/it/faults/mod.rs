@@ -2,4 +2,5 @@
 //!
 //! The table of promises and where each is proven is docs/evidence.md.
 
+mod power;
 mod sync;

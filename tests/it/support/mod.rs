@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod clients;
 pub mod delivery;
+pub mod disk;
 pub mod endpoint;
 pub mod hookbox;
 pub mod inbox;
