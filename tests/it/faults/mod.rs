@@ -2,5 +2,7 @@
 //!
 //! The table of promises and where each is proven is docs/evidence.md.
 
+mod full_disk;
+mod pinned;
 mod power;
 mod sync;

@@ -75,8 +75,9 @@ impl Clients {
             self.note(&delivery.id);
             let request = delivery.render();
             let reply = wire.exchange("POST", &request.path, &request.headers, &request.body)?;
-            if reply.status == 200 {
-                self.acknowledge(&delivery.id);
+            match reply.status {
+                200 => self.acknowledge(&delivery.id),
+                status => assert_eq!(status, 503, "{}", reply.text()),
             }
         }
         Ok(())

@@ -163,6 +163,11 @@ impl Hookbox {
         running
     }
 
+    /// Ready to be started, by a test that has something to say about how.
+    pub fn prepare(self) -> Running {
+        Running::prepare(self)
+    }
+
     /// Runs `serve` where it is expected to give up by itself.
     pub fn refuse_to_start(&self) -> Done {
         self.write();

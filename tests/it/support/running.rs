@@ -252,6 +252,11 @@ impl Running {
         self.setup.run(arguments)
     }
 
+    /// Likewise, as it is started itself.
+    pub fn run_under<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Done {
+        finish(self.setup.command_under(&self.wrapper).args(arguments).stdin(Stdio::null()))
+    }
+
     /// hookbox with this configuration, as a command.
     pub fn command(&self) -> Command {
         self.setup.command()
