@@ -178,7 +178,7 @@ fn die_under(hookbox: &mut Running, delivery: Option<Delivery>) -> Event {
 }
 
 /// Every start that a handler noted is an attempt of the ledger, once; and whatever ran again has a reason for it.
-fn assert_explained(hookbox: &Running, handler: &str) {
+pub fn assert_explained(hookbox: &Running, handler: &str) {
     let recorded: BTreeMap<String, Option<String>> = hookbox
         .inbox
         .rows(

@@ -1,10 +1,12 @@
 //! TERM loses nothing: requests are answered, handlers get their grace, endings are written, exit 0.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::support::script::{sh, succeeds, waits_for};
+use crate::support::torture::{rounds, tell_of};
 use crate::support::wire::Wire;
 use crate::support::{Event, Hookbox, Running, github, until};
 
@@ -68,24 +70,33 @@ fn a_request_that_waits_for_a_held_database_is_answered_before_hookbox_ends() {
     assert!(status == 503 || hookbox.inbox.state("github", &push.id).is_some());
 }
 
+/// Two hundred times in `make torture`.
 #[test]
 fn under_load_every_200_is_stored_and_no_answer_is_torn() {
     let mut hookbox = hookbox().handler("deploy", succeeds()).start();
-    let address = hookbox.hooks();
     let acknowledged = std::sync::Mutex::new(Vec::new());
-    let torn: usize = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| send_until_closed(address, &acknowledged))).collect();
-        until("a hundred acknowledgements", || (acknowledged.lock().unwrap().len() >= 100).then_some(()));
-        assert_eq!(hookbox.stop().code(), Some(0));
-        clients.into_iter().map(|client| client.join().unwrap()).sum()
-    });
-    assert_eq!(torn, 0, "answers that were begun and not finished");
-    for id in acknowledged.into_inner().unwrap() {
-        assert!(hookbox.inbox.state("github", &id).is_some(), "{id} was acknowledged and is gone");
+    let count = || acknowledged.lock().unwrap().len();
+    let rounds = 2 * rounds(2);
+    for round in 1..=rounds {
+        let (address, enough) = (hookbox.hooks(), count() + 50);
+        let torn: usize = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| send_until_closed(address, &acknowledged))).collect();
+            until("fifty acknowledgements", || (count() >= enough).then_some(()));
+            assert_eq!(hookbox.stop().code(), Some(0));
+            clients.into_iter().map(|client| client.join().unwrap()).sum()
+        });
+        assert_eq!(torn, 0, "answers that were begun and not finished");
+        let stored: BTreeSet<_> = hookbox.inbox.texts("SELECT event_id FROM events").into_iter().collect();
+        let gone: Vec<_> = acknowledged.lock().unwrap().iter().filter(|id| !stored.contains(*id)).cloned().collect();
+        assert!(gone.is_empty(), "acknowledged and gone: {gone:?}");
+        let counted = "SELECT count(*) FROM jobs WHERE failures > 0 OR lost > 0 OR state = 'running'";
+        assert_eq!(hookbox.inbox.number(counted), 0, "no failure is counted, nothing stays running");
+        hookbox.inbox.assert_sound();
+        if round < rounds {
+            hookbox.start_again();
+        }
     }
-    let counted = "SELECT count(*) FROM jobs WHERE failures > 0 OR lost > 0 OR state = 'running'";
-    assert_eq!(hookbox.inbox.number(counted), 0, "no failure is counted, nothing stays running");
-    hookbox.inbox.assert_sound();
+    tell_of(15, "SIGTERM under keep-alive load", rounds, count());
 }
 
 #[test]

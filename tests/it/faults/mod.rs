@@ -3,6 +3,8 @@
 //! The table of promises and where each is proven is docs/evidence.md.
 
 mod full_disk;
+mod killed;
 mod pinned;
 mod power;
 mod sync;
+mod upgrade;

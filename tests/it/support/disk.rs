@@ -41,7 +41,7 @@ impl Call {
 
 /// A command for [`Running::under`] that records; further options are strace's own.
 pub fn recording(hookbox: &Running, more: &[&str]) -> Vec<String> {
-    traced(hookbox.folder(), CALLS, &[&["-ttt", "-xx", "-s", "65536"], more].concat())
+    traced(hookbox.folder(), CALLS, &[&["--seccomp-bpf", "-ttt", "-xx", "-s", "65536"], more].concat())
 }
 
 /// What the last start, which has ended, did with its inbox.

@@ -285,6 +285,11 @@ impl Running {
         kill_process(pid(self.id()), signal).unwrap();
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().expect("it was started").try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it is running");

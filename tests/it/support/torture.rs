@@ -9,6 +9,11 @@ pub fn rounds(few: usize) -> usize {
     std::env::var("HOOKBOX_TORTURE_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
 }
 
+/// Whether this is the long form.
+pub fn is_long() -> bool {
+    std::env::var_os("HOOKBOX_TORTURE_ROUNDS").is_some()
+}
+
 /// A line of the table, from a test that has found nothing lost.
 pub fn tell(row: u32, fault: &str, injected: usize, clients: &Clients) {
     tell_of(row, fault, injected, clients.acknowledged().len());
