@@ -90,6 +90,7 @@ impl Which {
             handler: self.handler.clone(),
             reason: self.reason.clone(),
             events: self.names_events().then(|| events.iter().map(|event| event.seq).collect()),
+            jobs: None,
             finished_before: self.finished_before,
         };
         let revives = self.names_events() || self.state.contains(&JobState::Skipped);

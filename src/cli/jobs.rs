@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let desk = global.desk()?;
     let event = args.event.as_ref().map(|event| super::event::find(&desk, event)).transpose()?;
     let filter = JobFilter {
+        jobs: None,
         finished_before: None,
         arrived: args.arrival.to_arrived(),
         states: args.state.clone(),

@@ -175,6 +175,7 @@ fn throw_away(name: &str, row: &Row) -> Result<Printable, Failure> {
         url: needs.url.then(|| format!("https://example.com/hooks/{name}")),
         max_body: MAX_BODY,
         guards: config::Guards::default(),
+        says: Vec::new(),
         scheme: Arc::new(scheme),
     };
     Ok((Arc::new(source), private))

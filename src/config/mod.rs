@@ -169,7 +169,9 @@ pub struct Source {
     pub provider: String,
     /// Where deliveries arrive: `/hooks/NAME` unless configured.
     pub path: String,
-    /// How the provider signs, where its id and type are; with the source's own settings already put in.
+    /// How the provider signs, in words by their label, with the source's own settings already put in.
+    pub says: Vec<(&'static str, String)>,
+    /// Likewise, as it is carried out; and where its id and type are.
     pub scheme: Arc<Scheme>,
     /// Newest first; at least one, unless the scheme takes a public key.
     pub secrets: Vec<Secret>,

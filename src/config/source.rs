@@ -24,7 +24,8 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
     let row = provider.and_then(|provider| row(provider, section));
     let own = overrides(section);
     let algorithm = section.take("algorithm", |item| item.text());
-    let scheme = row.and_then(|row| scheme(&own(with_algorithm(row, algorithm, section)?), section));
+    let row = row.and_then(|row| Some(own(with_algorithm(row, algorithm, section)?)));
+    let scheme = row.as_ref().and_then(|row| scheme(row, section));
     let keyring = keyring::read(section, scheme.as_ref(), around);
     let path = section.take("path", path).unwrap_or_else(|| default_path(name));
     let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
@@ -47,6 +48,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
         confirm_subscriptions: keyring.confirm_subscriptions,
         keys_url: keyring.keys_url,
         max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
+        says: provider::describe(&row?),
         scheme: Arc::new(scheme),
         guards,
     })

@@ -18,6 +18,7 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         name: name.into(),
         provider: provider.to_owned(),
         path: format!("/hooks/{name}"),
+        says: vec![],
         scheme: scheme.into(),
         secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
         max_body: 1 << 20,

@@ -18,7 +18,9 @@ pub fn describe(row: &Row) -> Vec<(&'static str, String)> {
         (None, Err(_)) => {}
     }
     lines.push(("notes", row.notes.clone()));
-    lines.push(("from", format!("{} ({own})", row.provenance)));
+    // A table of the user's own comes from nowhere else.
+    let is_known = !row.provenance.is_empty();
+    lines.push(("from", if is_known { format!("{} ({own})", row.provenance) } else { String::new() }));
     lines.retain(|(_, text)| !text.is_empty());
     lines
 }

@@ -178,6 +178,31 @@ fn a_list_follows_what_arrives_and_leaves_the_focus_where_it_is() {
 }
 
 #[test]
+fn ticks_are_counted_and_outlive_what_arrives() {
+    let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
+    let events: Vec<_> = (0..2).map(|_| hookbox.deliver(github::push())).collect();
+    events.iter().for_each(|event| hookbox.wait_for(event, "dead"));
+    let browser = Browser::open(&hookbox, DESK);
+    browser.go("/jobs?state=dead");
+    browser.wait_for_text("#live", "Live");
+    let is_off = "return document.querySelector('#selection button').disabled";
+    assert_eq!(browser.run(is_off), Value::Bool(true), "nothing is ticked");
+    browser.click(&browser.find("tbody tr:last-child [name=job]"));
+    assert_eq!(browser.text("#ticked"), "1 ticked:");
+    let third = hookbox.deliver(github::push());
+    hookbox.wait_for(&third, "dead");
+    until("the new row", || (browser.run("return document.querySelectorAll('tbody tr').length") == 3).then_some(()));
+    until("the count again", || (browser.text("#ticked") == "1 ticked:").then_some(()));
+    assert_eq!(browser.run(is_off), Value::Bool(false));
+    browser.click(&browser.find("[data-ticks]"));
+    assert_eq!(browser.text("#ticked"), "3 ticked:");
+    browser.click(&browser.find("#selection button[value=skip]"));
+    until("the question", || browser.path().starts_with("/jobs/skip?jobs=").then_some(()));
+    assert_eq!(browser.text("h1"), "Skip 3 jobs?");
+    assert_eq!(browser.errors(), Vec::<String>::new());
+}
+
+#[test]
 fn the_token_is_asked_for_once_and_leads_to_where_one_wanted() {
     let token = "a-token-of-the-tests-0123456789";
     let hookbox = Hookbox::new().admin(&format!("token = \"{token}\"")).handler("deploy", succeeds()).start();

@@ -158,6 +158,84 @@ fn what_was_not_confirmed_is_not_done() {
 }
 
 #[test]
+fn jobs_are_ticked_and_changed_together_or_one_by_one_from_the_list() {
+    let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
+    let events: Vec<_> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
+    events.iter().for_each(|event| hookbox.wait_for(event, "dead"));
+    let id = |event: &Event| hookbox.job(event).id;
+    let list = page(&hookbox, "/jobs?state=dead");
+    for event in &events {
+        let box_of = format!("<input type=\"checkbox\" form=\"selection\" name=\"job\" value=\"{}\"", id(event));
+        assert!(list.contains(&box_of), "{box_of}: {list}");
+    }
+    let (first, third) = (id(&events[0]), id(&events[2]));
+    let ticked = hookbox.look(&format!("/jobs/selection?verb=skip&job={first}&job={third}"), &[]);
+    let ask = way(&ticked);
+    assert_eq!(ask, format!("/jobs/skip?jobs={first}%2C{third}"));
+    assert!(page(&hookbox, ask).contains("Skip 2 jobs?"));
+    let reply = send(&hookbox, ask, "/jobs/skip", "");
+    assert_eq!(way(&reply), format!("/jobs?jobs={first}%2C{third}&did=skip&n=2"));
+    let states: Vec<_> = events.iter().map(|event| hookbox.job(event).state).collect();
+    assert_eq!(states, ["skipped", "dead", "skipped", "dead"]);
+    let these = page(&hookbox, reply.header("location").unwrap());
+    assert_eq!(these.matches("name=\"job\"").count(), 2, "those that were ticked are shown: {these}");
+    for (query, status) in [("verb=skip", 400), ("verb=explode&job=1", 404), ("job=1", 404), ("verb=skip&job=x", 303)] {
+        assert_eq!(hookbox.look(&format!("/jobs/selection?{query}"), &[]).status, status, "{query}");
+    }
+    for wrong in ["x".to_owned(), "1,".to_owned(), vec!["1"; 1001].join(",")] {
+        assert_eq!(hookbox.look(&format!("/jobs/skip?jobs={wrong}"), &[]).status, 400);
+    }
+    let one = format!("/events/{}/retry", seq_of(&hookbox, &events[1]));
+    assert_eq!(way(&send(&hookbox, "/jobs?state=dead", &one, "")), "/jobs?state=dead&did=retry&n=1");
+    until("its second attempt", || {
+        let job = hookbox.job(&events[1]);
+        (job.attempt == 2 && job.state == "dead").then_some(())
+    });
+    let elsewhere = send(&hookbox, "/jobs?state=dead", &one, "list=//evil.example/jobs");
+    assert!(elsewhere.header("location").unwrap().starts_with("/events/"), "{:?}", elsewhere.headers);
+}
+
+#[test]
+fn what_was_refused_is_laid_out_and_saved_as_it_was_kept() {
+    let hookbox = Hookbox::new().start();
+    let body = "{\"a\":[1.0],\"t\":\"<b>\"}";
+    assert_eq!(hookbox.send(&github::push().with_body(body).forged()).status, 401);
+    hookbox.rows_of_refusals(1);
+    let shown = page(&hookbox, "/refusals/1");
+    assert!(shown.contains("json-name") && shown.contains("&lt;b&gt;") && !shown.contains("<b>"), "{shown}");
+    assert!(shown.contains("href=\"/refusals/1/body\" download"), "{shown}");
+    let reply = hookbox.look("/refusals/1/body", &[]);
+    assert_eq!((reply.status, reply.text().as_str()), (200, body));
+    assert_eq!(reply.header("content-type"), Some("application/octet-stream"));
+    assert!(reply.header("content-disposition").unwrap().starts_with("attachment;"));
+    assert_eq!(hookbox.look("/refusals/9/body", &[]).status, 404);
+}
+
+#[test]
+fn an_event_tells_how_to_have_it_again_and_the_command_works() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let hostile = "'; touch pwned #";
+    let event = hookbox.deliver(github::push().with_id(hostile));
+    hookbox.wait_for(&event, "succeeded");
+    let shown = page(&hookbox, "/events/1");
+    let line = |id: &str| {
+        let line = shown.split(&format!("<code id=\"{id}\"")).nth(1).unwrap().split_once('>').unwrap().1;
+        line.split('<').next().unwrap().replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+    };
+    assert!(line("again-curl").contains("-H 'x-github-event: push'"), "{}", line("again-curl"));
+    assert_eq!(line("again-run"), "hookbox run deploy '#1'");
+    let send = line("again-send");
+    let binary = env!("CARGO_BIN_EXE_hookbox");
+    let url = format!("http://{}", hookbox.hooks());
+    let send = format!("{} --url {url}", send.replace("hookbox ", &format!("{binary} ")));
+    let mut shell = std::process::Command::new("sh");
+    let done = crate::support::running::finish(shell.arg("-c").arg(&send).current_dir(hookbox.folder()));
+    assert_eq!(done.status, Some(0), "{send}: {}", done.stderr);
+    assert!(done.stdout.contains("\"duplicates\":1"), "its id came as it was: {send}: {}", done.stdout);
+    assert!(!hookbox.folder().join("pwned").exists());
+}
+
+#[test]
 fn a_mere_link_says_nothing_of_what_was_done() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let reply = send(&hookbox, "/handlers", "/handlers/deploy/pause", "reason=x");
@@ -347,6 +425,8 @@ fn sources_tell_how_they_sign_and_never_a_secret() {
     hookbox.deliver(github::push());
     let shown = page(&hookbox, "/sources");
     assert!(shown.contains("hmac-sha256") && shown.contains("/hooks/github"), "{shown}");
+    let own = shown.split("id=\"own\"").nth(1).unwrap();
+    assert!(own.contains("How it signs") && own.contains("header:X-"), "a table of one's own is told too: {own}");
     for provider in ["github", "stripe", "own"] {
         assert!(!shown.contains(&crate::support::delivery::secret_of(provider)), "{provider}");
     }

@@ -122,6 +122,7 @@ impl Jobs {
             handler: self.handler.clone(),
             reason: glob("reason", &self.reason)?,
             events: self.event.map(|seq| vec![seq]),
+            jobs: None,
             finished_before: instant("finished_before", &self.finished_before)?,
         })
     }
@@ -158,6 +159,7 @@ impl Which {
             handler: self.handler.clone(),
             reason: glob("reason", &self.reason)?,
             events: self.events.clone(),
+            jobs: None,
             finished_before: instant("finished_before", &self.finished_before)?,
         })
     }

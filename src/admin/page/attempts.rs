@@ -27,7 +27,7 @@ pub(super) fn job(look: &Look, ledger: &Ledger) -> Markup {
                 @if job.replays > 0 { p.muted { "replayed " (grouped(job.replays)) "×" } }
                 div.actions {
                     @for verb in change::VERBS.iter().filter(|verb| can(**verb, job, true)) {
-                        (button(look, *verb, &Which { seq: job.event_seq, handler: &job.handler, number: 1 }, "small", ""))
+                        (button(look, *verb, &Which { seq: job.event_seq, handler: &job.handler, number: 1, list: "" }, "small", ""))
                     }
                 }
             }

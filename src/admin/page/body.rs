@@ -1,11 +1,10 @@
-//! The body of an event on its page: pretty where it is JSON, as text where it is not, and cut where it is long.
+//! The body of an event or a refusal on its page: pretty where it is JSON, as text where it is not, and cut where it is long.
 //!
 //! The first bytes of a body come in, markup of a bounded length goes out, whatever the body is made of. Numbers stay as
 //! they were written. What is not text is not shown; it can be fetched as it was received.
 
 use super::query::Asked;
 use super::words::{shown_lines, size};
-use crate::inbox::view::Detail;
 use maud::{Markup, PreEscaped, html};
 
 /// Shown at first.
@@ -35,24 +34,38 @@ struct Shown {
     is_laid_out: bool,
 }
 
-pub(super) fn section(detail: &Detail, start: Option<&(Vec<u8>, usize)>, asked: &Asked) -> Markup {
-    let seq = detail.event.seq;
+/// What is kept of a body, and where all of that is.
+pub(super) struct Kept<'a> {
+    /// Its beginning, up to [`limit`], and how long what is kept is; `None` where nothing is.
+    pub(super) start: Option<(&'a [u8], usize)>,
+    /// The page that it is on.
+    pub(super) page: &'a str,
+    /// What the file is called that is fetched: `Download as received`.
+    pub(super) download: &'a str,
+}
+
+pub(super) fn section(kept: &Kept<'_>, asked: &Asked) -> Markup {
+    let file = format!("{}/body", kept.page);
+    let is_text = kept.start.is_some_and(|(start, length)| plain(start, start.len() == length).is_some());
     html! {
         section aria-labelledby="body" {
             div.section-head {
                 h2 #body { "Body" }
-                @if start.is_some() { a href={ "/events/" (seq) "/body" } download { "Download as received" } }
+                @if kept.start.is_some_and(|(_, length)| length > 0) {
+                    @if is_text { button.quiet type="button" data-fetch=(file) hidden { "Copy" } }
+                    a href=(file) download { (kept.download) }
+                }
             }
-            @match start {
+            @match kept.start {
                 None => p.empty { "No longer kept." },
                 Some((_, 0)) => p.empty { "Empty." },
-                Some((start, length)) => (text(start, *length, seq, asked)),
+                Some((start, length)) => (text(start, length, kept.page, asked)),
             }
         }
     }
 }
 
-fn text(start: &[u8], length: usize, seq: i64, asked: &Asked) -> Markup {
+fn text(start: &[u8], length: usize, page: &str, asked: &Asked) -> Markup {
     let bytes = |number: usize| size(i64::try_from(number).unwrap_or(i64::MAX));
     let shown = show(start, length, longest_markup(asked));
     html! {
@@ -65,8 +78,8 @@ fn text(start: &[u8], length: usize, seq: i64, asked: &Asked) -> Markup {
                 @if shown.bytes < length {
                     p.reach {
                         "The first " (bytes(shown.bytes)) " of " (bytes(length)) ". "
-                        @if asked.body == "all" { a href={ "/events/" (seq) "/body" } download { "Download all of it" } }
-                        @else { a href={ "/events/" (seq) "?body=all#body" } { "Show more" } }
+                        @if asked.body == "all" { a href={ (page) "/body" } download { "Download all of it" } }
+                        @else { a href={ (page) "?body=all#body" } { "Show more" } }
                     }
                 }
             }

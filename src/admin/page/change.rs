@@ -65,11 +65,12 @@ pub(super) const VERBS: [Verb; 3] = [
     },
 ];
 
-/// Which of an event's jobs.
+/// Which of an event's jobs, and the list that the button stood in, if it was one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Which {
     handler: String,
+    list: String,
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -77,6 +78,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/events/{seq:[0-9]{1,18}}/retry", web::post().to(retry_one))
         .route("/jobs/run", web::get().to(ask_run))
         .route("/jobs/run", web::post().to(run))
+        .route("/jobs/selection", web::get().to(pick))
         .route("/jobs/{verb}", web::get().to(ask))
         .route("/jobs/{verb}", web::post().to(many))
         .route("/jobs/{verb}/{id:[0-9]{1,18}}", web::get().to(look_at))
@@ -89,6 +91,21 @@ async fn ask(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: 
 
 async fn ask_run(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {
     super::show(shared, visitor, move |look| confirm::run(look, &asked)).await
+}
+
+/// What was ticked in a list, as the filter that asks about just that.
+async fn pick(shared: Data<Shared>, visitor: Visitor, picked: Query<Vec<(String, String)>>) -> HttpResponse {
+    super::act(shared, visitor, move |_| {
+        let of =
+            |wanted: &str| picked.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).collect();
+        let (verbs, jobs): (Vec<_>, Vec<_>) = (of("verb"), of("job"));
+        let verb = Verb::find(verbs.first().copied().unwrap_or_default())?;
+        if jobs.is_empty() {
+            return Err(Trouble::Asked(format!("No job was ticked: which to {} is not said.", verb.word)));
+        }
+        Ok(Asked { jobs: jobs.join(","), ..Asked::default() }.link(&format!("/jobs/{}", verb.word)))
+    })
+    .await
 }
 
 async fn look_at(
@@ -115,7 +132,8 @@ async fn stop(shared: Data<Shared>, visitor: Visitor, which: Path<(String, i64)>
 /// The one change that is made without asking: to retry one job is what a person came for, and repeats nothing.
 async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which: Form<Which>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
-        let (event, handler) = (seq.to_string(), which.into_inner().handler);
+        let Which { handler, list } = which.into_inner();
+        let event = seq.to_string();
         let asked = Asked { event, handler, ..Asked::default() };
         let verb = Verb::find("retry")?;
         let (mut desk, plan) = plan(look, &wish(verb, &asked)?)?;
@@ -123,7 +141,13 @@ async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which
             return Ok(asked.link("/jobs/retry"));
         }
         let changed = desk.change(&plan, look.now, |_| ())?.changed;
-        Ok(look.told(Asked::default(), verb.word, changed).link(&format!("/events/{seq}")))
+        // Read and written anew, so that it leads nowhere else.
+        let list = list.strip_prefix(super::jobs::PATH).map(|query| query.trim_start_matches('?'));
+        let list = list.and_then(|query| Query::<Asked>::from_query(query).ok());
+        Ok(match list {
+            Some(list) => look.told(list.into_inner(), verb.word, changed).link(super::jobs::PATH),
+            None => look.told(Asked::default(), verb.word, changed).link(&format!("/events/{seq}")),
+        })
     })
     .await
 }
@@ -166,10 +190,10 @@ async fn run(shared: Data<Shared>, visitor: Visitor, asked: Form<Asked>) -> Http
 /// All jobs that pass the filter. Without a state or an event it would be more than is on any screen.
 pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<Wish, Trouble> {
     let filter = asked.jobs()?;
-    if filter.states.is_empty() && filter.events.is_none() {
+    if filter.states.is_empty() && filter.events.is_none() && filter.jobs.is_none() {
         return Err(Trouble::Asked(format!("Choose a state first: which jobs to {} is not said.", verb.word)));
     }
-    let revives = filter.states.contains(&JobState::Skipped) || filter.events.is_some();
+    let revives = filter.states.contains(&JobState::Skipped) || filter.events.is_some() || filter.jobs.is_some();
     Ok(Wish { change: verb.change, filter, revives })
 }
 

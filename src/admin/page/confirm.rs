@@ -87,7 +87,12 @@ pub(super) fn crumbs((href, name): &(String, String), label: &str) -> Markup {
 pub(super) fn which(filter: &Asked) -> Markup {
     html! {
         h2 { "Which" }
-        dl.facts { @for (name, value) in filter.pairs() { dt { (name) } dd { (shown(value)) } } }
+        dl.facts {
+            @for (name, value) in filter.pairs() {
+                @if name == "jobs" { dt { "ticked" } dd { (count(value.split(',').count(), "job")) } }
+                @else { dt { (name.replace('_', " ")) } dd { (shown(value)) } }
+            }
+        }
     }
 }
 

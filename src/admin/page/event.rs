@@ -3,14 +3,13 @@
 //! A seq goes in, a page comes out. The body can be fetched as it was received, for saving, never for showing.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use maud::{Markup, html};
 
 use super::frame::{Did, Frame, Tab};
 use super::query::Asked;
 use super::words::{badge, event_type, grouped, shown, size, when};
-use super::{Look, Shared, Trouble, Visitor, attempts, body, change};
+use super::{Look, Shared, Trouble, Visitor, again, attempts, body, change};
 use crate::event::JobState;
 use crate::inbox::view::{self, Detail, Job, Ledger};
 use crate::request::stored_headers;
@@ -31,13 +30,7 @@ async fn download(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>) -> Htt
         let body = look.inbox.read(|connection| view::body(connection, seq))?;
         body.ok_or_else(|| Trouble::Missing(format!("The body of event #{seq} is not kept.")))
     };
-    super::with(shared, visitor, read, move |body| {
-        HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, "application/octet-stream"))
-            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"event-{seq}.body\"")))
-            .body(body)
-    })
-    .await
+    super::with(shared, visitor, read, move |body| super::saved(body, &format!("event-{seq}.body"))).await
 }
 
 fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
@@ -48,12 +41,20 @@ fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
     let (Some(detail), start) = found else { return Err(Trouble::Missing(format!("There is no event #{seq}."))) };
     let event = &detail.event;
     let title = format!("{} #{}", event_type(&event.event_type), event.seq);
+    let start = start.as_ref().map(|(start, length)| (start.as_slice(), *length));
+    let kept = body::Kept { start, page: &format!("/events/{seq}"), download: "Download as received" };
     let main = html! {
         nav.crumbs aria-label="Way back" { a href="/events" { "Events" } span aria-hidden="true" { " / " } (shown(&event.source)) }
         div.title {
             h1 { (event_type(&event.event_type)) }
             (badge(event.state.as_str()))
             (actions(look, &detail))
+            p.event-id {
+                code #event-id { (shown(&event.event_id)) }
+                button.quiet type="button" data-copy="event-id" hidden { "Copy" }
+                span.seq { "#" (event.seq) }
+                span.muted { (when(event.received_at, look.now)) }
+            }
         }
         div.split {
             div.split-main {
@@ -63,9 +64,10 @@ fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
                     @for ledger in by_need(&detail) { (attempts::job(look, ledger)) }
                     (run_another(look, &detail))
                 }
-                (body::section(&detail, start.as_ref(), asked))
+                (body::section(&kept, asked))
+                @if start.is_some() { (again::section(&detail)) }
             }
-            aside.split-side aria-label="About this event" { (facts(look, &detail)) (headers(&detail)) }
+            aside.split-side aria-label="About this event" { (facts(&detail)) (headers(&detail)) }
         }
     };
     let did = Did::read(look, asked);
@@ -82,7 +84,7 @@ fn actions(look: &Look, detail: &Detail) -> Markup {
                 @let number = jobs.iter().filter(|job| can(verb, job, has_payload)).count();
                 @if number > 0 {
                     @let all = if number > 1 { " all" } else { "" };
-                    (button(look, verb, &Which { seq: detail.event.seq, handler: "", number }, main_or_not(verb, &jobs), all))
+                    (button(look, verb, &Which { seq: detail.event.seq, handler: "", number, list: "" }, main_or_not(verb, &jobs), all))
                 }
             }
         }
@@ -95,17 +97,21 @@ pub(super) struct Which<'a> {
     /// Empty is any.
     pub(super) handler: &'a str,
     pub(super) number: usize,
+    /// The list to come back to; empty is the event.
+    pub(super) list: &'a str,
 }
 
 /// One job is retried at once; whatever else it is, a page in between tells how many and what it means.
 pub(super) fn button(look: &Look, verb: change::Verb, which: &Which<'_>, class: &str, more: &str) -> Markup {
     let asked = Asked { event: which.seq.to_string(), handler: which.handler.to_owned(), ..Asked::default() };
-    let name = (!which.handler.is_empty()).then(|| format!("{} {}", verb.label, shown(which.handler)));
+    let on = if which.list.is_empty() { String::new() } else { format!(" on #{}", which.seq) };
+    let name = (!which.handler.is_empty()).then(|| format!("{} {}{on}", verb.label, shown(which.handler)));
     html! {
         @if verb.word == "retry" && which.number == 1 {
             form method="post" action={ "/events/" (which.seq) "/retry" } {
                 (super::frame::csrf(look))
                 @if !which.handler.is_empty() { input type="hidden" name="handler" value=(which.handler); }
+                @if !which.list.is_empty() { input type="hidden" name="list" value=(which.list); }
                 button class=(class) type="submit" aria-label=[name] { (verb.label) (more) }
             }
         } @else {
@@ -154,14 +160,11 @@ fn main_or_not(verb: change::Verb, jobs: &[&Job]) -> &'static str {
     if is_main { "primary" } else { "" }
 }
 
-fn facts(look: &Look, detail: &Detail) -> Markup {
+fn facts(detail: &Detail) -> Markup {
     let event = &detail.event;
     html! {
         dl.facts {
             dt { "Source" } dd { a href={ "/events?source=" (super::query::encoded(&event.source)) } { (shown(&event.source)) } }
-            dt { "Event id" }
-            dd.copyable-line { code #event-id { (shown(&event.event_id)) } button.quiet type="button" data-copy="event-id" hidden { "Copy" } }
-            dt { "Received" } dd { (when(event.received_at, look.now)) }
             dt { "Delivered" } dd { @if event.deliveries == 1 { "once" } @else { (grouped(event.deliveries)) " times" } }
             dt { "Body" } dd { (size(event.body_bytes)) ", " (detail.content_type.as_deref().map_or_else(|| "no content type".to_owned(), shown)) }
             dt { "SHA-256" } dd { code.hash { (hex::encode(&event.body_sha256)) } }

@@ -105,7 +105,7 @@ impl Frame<'_> {
                         @if let Some(Did(text)) = &self.did { p.notice role="status" { (text) } }
                         (main)
                     }
-                    footer.foot { p { "hookbox " (env!("CARGO_PKG_VERSION")) " · times are UTC" } }
+                    footer.foot { p { "hookbox " (env!("CARGO_PKG_VERSION")) " · times are UTC" span #zone hidden { "; point at one for yours" } } }
                 }
             }
         }

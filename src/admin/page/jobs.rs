@@ -9,7 +9,7 @@ use super::frame::{Did, Frame, Tab};
 use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{ago, badge, event_type, shown, when};
-use super::{Look, Trouble, change};
+use super::{Look, Trouble, change, event};
 use crate::event::JobState;
 use crate::inbox::view::{self, Job, Reach};
 
@@ -38,10 +38,12 @@ pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
             (list::times(asked))
         }, !(asked.reason.is_empty() && asked.since.is_empty() && asked.until.is_empty()))))
         (super::progress::under_way(look))
-        @if !walk.rows.is_empty() { (together(asked, &filter.states)) }
         @if walk.rows.is_empty() {
             @if !walk.is_cut_short { p.empty { (nothing(asked)) } }
-        } @else { (table(look, &walk.rows)) }
+        } @else {
+            (together(asked, &filter.states))
+            (table(look, &walk.rows, &Asked { before: asked.before.clone(), ..asked.filter() }.link(PATH)))
+        }
         (list::end(PATH, asked, &reached))
     };
     let did = Did::read(look, asked);
@@ -56,43 +58,58 @@ fn nothing(asked: &Asked) -> &'static str {
     }
 }
 
-/// What can be done to all that pass the filter.
+/// What can be done to those that are ticked, and to all that pass the filter.
 fn together(asked: &Asked, states: &[JobState]) -> Markup {
-    let verbs: Vec<_> = change::VERBS.iter().filter(|verb| states.iter().any(|state| verb.takes(*state))).collect();
+    let takes = |verb: &&change::Verb| states.is_empty() || states.iter().any(|state| verb.takes(*state));
+    let verbs: Vec<_> = change::VERBS.iter().filter(takes).collect();
     html! {
         div.together {
+            form.inline #selection method="get" action="/jobs/selection" {
+                span #ticked { "Ticked:" }
+                @for verb in &verbs { button.small type="submit" name="verb" value=(verb.word) { (verb.label) "…" } }
+            }
             @if states.is_empty() {
                 p.muted { "Choose a state to retry, replay or skip all jobs that pass the filter." }
             } @else {
-                p { "All jobs of this filter:" }
-                @for verb in verbs {
-                    a.button href=(asked.filter().link(&format!("/jobs/{}", verb.word))) { (verb.label) " all…" }
+                div.inline {
+                    span { "All of this filter:" }
+                    @for verb in verbs {
+                        a.button.small href=(asked.filter().link(&format!("/jobs/{}", verb.word))) { (verb.label) " all…" }
+                    }
                 }
             }
         }
     }
 }
 
-fn table(look: &Look, jobs: &[Job]) -> Markup {
+fn table(look: &Look, jobs: &[Job], list: &str) -> Markup {
     html! {
-        table.list role="table" {
+        table.list.pickable role="table" {
             caption.visually-hidden { "Jobs, newest first" }
             thead role="rowgroup" { tr role="row" {
+                th.pick role="columnheader" scope="col" {
+                    input type="checkbox" data-ticks="selection" aria-label="Tick all jobs on this page" hidden;
+                    span.visually-hidden { "Ticked" }
+                }
                 th role="columnheader" scope="col" { "Event" }
                 th role="columnheader" scope="col" { "State" }
                 th role="columnheader" scope="col" { "Handler" }
                 th role="columnheader" scope="col" { "What happened" }
                 th.number role="columnheader" scope="col" { "Attempts" }
                 th role="columnheader" scope="col" { "Made" }
+                th role="columnheader" scope="col" { span.visually-hidden { "What can be done" } }
             } }
-            tbody role="rowgroup" { @for job in jobs { (row(look, job)) } }
+            tbody role="rowgroup" { @for job in jobs { (row(look, job, list)) } }
         }
     }
 }
 
-fn row(look: &Look, job: &Job) -> Markup {
+fn row(look: &Look, job: &Job, list: &str) -> Markup {
+    let which = event::Which { seq: job.event_seq, handler: &job.handler, number: 1, list };
+    let label = format!("Tick #{} for {}", job.event_seq, shown(&job.handler));
     html! {
         tr role="row" data-key={ "j-" (job.id) } {
+            td.pick role="cell" { input type="checkbox" form="selection" name="job" value=(job.id) aria-label=(label); }
             th.lead-cell role="rowheader" scope="row" {
                 a href={ "/events/" (job.event_seq) "#job-" (job.id) } { (event_type(&job.event_type)) }
                 " " span.seq { "#" (job.event_seq) }
@@ -103,6 +120,9 @@ fn row(look: &Look, job: &Job) -> Markup {
             td.why role="cell" data-label="What happened" { (told(look, job)) }
             td.number role="cell" data-label="Attempts" { (job.attempt) }
             td.when role="cell" data-label="Made" { (when(job.created_at, look.now)) }
+            td.acts role="cell" {
+                div.actions { @for verb in change::VERBS { @if event::can(verb, job, true) { (event::button(look, verb, &which, "small", "")) } } }
+            }
         }
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn filter(path: &str, asked: &Asked, first: &Markup, (more, uses_more
     html! {
         form.filter role="search" method="get" action=(path) aria-label="Filter" {
             @if !asked.state.is_empty() { input type="hidden" name="state" value=(asked.state); }
+            @if !asked.jobs.is_empty() { input type="hidden" name="jobs" value=(asked.jobs); }
             @if !asked.event.is_empty() { input type="hidden" name="event" value=(asked.event); }
             (first)
             div.filter-end {

@@ -3,6 +3,7 @@
 //! A request that the guard has let through comes in, a page goes out, or after a change the way back to one. Each page
 //! reads short and bounded stretches of the inbox, off the server's own thread; all of it works without the script.
 
+mod again;
 mod assets;
 mod attempts;
 mod body;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use actix_web::web::{self, Data, Query, ServiceConfig};
 use maud::{Markup, html};
 use sha2::{Digest as _, Sha256};
@@ -174,6 +175,14 @@ async fn act(
 
 fn html_answer(status: StatusCode, page: Markup) -> HttpResponse {
     HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())
+}
+
+/// Bytes from outside, to be saved under a name, never shown as whatever they claim to be.
+fn saved(body: Vec<u8>, name: &str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/octet-stream"))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .body(body)
 }
 
 /// What a browser sees where nothing is.

@@ -14,6 +14,9 @@ use crate::clock::Millis;
 use crate::event::{EventState, JobState};
 use crate::inbox::view::{Arrived, EventFilter, JobFilter};
 
+/// Jobs that can be picked out one by one.
+const MOST_JOBS: usize = 1000;
+
 /// Everything that a list can be filtered by. Empty is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -32,6 +35,8 @@ pub(super) struct Asked {
     pub(super) text: String,
     /// One event: its `seq`.
     pub(super) event: String,
+    /// Jobs that were picked out: their ids, between commas.
+    pub(super) jobs: String,
     /// Not the jobs that have finished since.
     pub(super) finished_before: String,
     /// Where the page before ended.
@@ -73,6 +78,7 @@ impl Asked {
             handler: some(&self.handler),
             reason: some(&self.reason),
             events: number("event", &self.event)?.map(|seq| vec![seq]),
+            jobs: numbers(&self.jobs)?,
             finished_before: instant("finished_before", &self.finished_before)?,
         })
     }
@@ -113,6 +119,7 @@ impl Asked {
             ("id", &self.id),
             ("text", &self.text),
             ("event", &self.event),
+            ("jobs", &self.jobs),
             ("finished_before", &self.finished_before),
             ("before", &self.before),
             ("did", &self.did),
@@ -155,6 +162,17 @@ fn number(name: &str, text: &str) -> Result<Option<i64>, Trouble> {
         .parse()
         .map(Some)
         .map_err(|_| Trouble::Asked(format!("`{name}` is not a number: {text}")))
+}
+
+/// Ids between commas, as a selection writes them.
+fn numbers(text: &str) -> Result<Option<Vec<i64>>, Trouble> {
+    let Some(text) = some(text) else { return Ok(None) };
+    let ids: Result<Vec<i64>, _> = text.split(',').map(|id| id.trim().parse()).collect();
+    match ids {
+        Ok(ids) if ids.len() <= MOST_JOBS => Ok(Some(ids)),
+        Ok(_) => Err(Trouble::Asked(format!("`jobs` names more than {MOST_JOBS}; a filter takes more"))),
+        Err(_) => Err(Trouble::Asked("`jobs` are not numbers between commas".to_owned())),
+    }
 }
 
 /// RFC 3339, or without a zone (as forms send it) UTC, or a span such as `2h` before now.

@@ -10,8 +10,8 @@ use maud::{Markup, html};
 use super::event::header_list;
 use super::frame::{Did, Frame, Tab, csrf};
 use super::query::Asked;
-use super::words::{shown, shown_lines, size, when};
-use super::{Look, Trouble};
+use super::words::{shown, size, when};
+use super::{Look, Trouble, body};
 use crate::config::Source;
 use crate::explain::{self, Explanation, Standing};
 use crate::inbox::Inbox;
@@ -19,9 +19,6 @@ use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, Kept};
 use crate::route::Routes;
 use crate::secret::DigestKey;
-
-/// Of the body, so much is shown.
-const SHOWN: usize = 8 << 10;
 
 pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Trouble> {
     let (kept, key) = read(look, id)?;
@@ -38,7 +35,7 @@ pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Troubl
                     (findings(&explanation))
                     (judge_again(look, &kept))
                 }
-                section aria-labelledby="body" { h2 #body { "Body" } (body(&kept)) }
+                (body(&kept, asked))
             }
             aside.split-side aria-label="About this delivery" {
                 dl.facts {
@@ -130,16 +127,23 @@ fn findings(explanation: &Explanation) -> Markup {
     }
 }
 
-fn body(kept: &Kept) -> Markup {
+/// The body as it was kept: cut where it was long, with its tokens masked.
+fn body(kept: &Kept, asked: &Asked) -> Markup {
     let refused = &kept.refused;
-    let start = refused.body.get(..SHOWN).unwrap_or(&refused.body);
-    let bytes = |length: usize| size(i64::try_from(length).unwrap_or(i64::MAX));
+    let start = refused.body.get(..body::limit(asked)).unwrap_or(&refused.body);
+    let is_kept = !start.is_empty() || refused.body_bytes == 0;
+    let page = format!("/refusals/{}", kept.row.id);
+    let shown =
+        body::Kept { start: is_kept.then_some((start, refused.body.len())), page: &page, download: "Download as kept" };
     html! {
-        @if start.is_empty() {
-            p.empty { @if refused.body_bytes == 0 { "Empty." } @else { (size(kept.row.body_bytes)) ", none of them kept." } }
-        } @else {
-            pre.body tabindex="0" aria-label="Body" { code { (shown_lines(&String::from_utf8_lossy(start))) } }
-            @if (start.len() as u64) < refused.body_bytes { p.reach { "The first " (bytes(start.len())) " of " (size(kept.row.body_bytes)) "." } }
+        (body::section(&shown, asked))
+        @if (refused.body.len() as u64) < refused.body_bytes {
+            p.reach { "Of " (size(kept.row.body_bytes)) ", " (size(i64::try_from(refused.body.len()).unwrap_or(i64::MAX))) " were kept." }
         }
     }
+}
+
+/// What was kept of a body, for saving, never for showing.
+pub(super) fn kept_body(look: &Look, id: i64) -> Result<Vec<u8>, Trouble> {
+    Ok(read(look, id)?.0.refused.body)
 }

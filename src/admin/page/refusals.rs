@@ -19,6 +19,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route(PATH, web::get().to(all))
         .route("/refusals/{id:[0-9]{1,18}}", web::get().to(one))
+        .route("/refusals/{id:[0-9]{1,18}}/body", web::get().to(download))
         .route("/refusals/{id:[0-9]{1,18}}/reverify", web::post().to(reverify));
 }
 
@@ -28,6 +29,12 @@ async fn all(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> Htt
 
 async fn one(shared: Data<Shared>, visitor: Visitor, id: Path<i64>, asked: Query<Asked>) -> HttpResponse {
     super::show(shared, visitor, move |look| refusal::page(look, *id, &asked)).await
+}
+
+async fn download(shared: Data<Shared>, visitor: Visitor, id: Path<i64>) -> HttpResponse {
+    let id = id.into_inner();
+    let file = format!("refusal-{id}.body");
+    super::with(shared, visitor, move |look| refusal::kept_body(look, id), move |body| super::saved(body, &file)).await
 }
 
 async fn reverify(shared: Data<Shared>, visitor: Visitor, id: Path<i64>) -> HttpResponse {

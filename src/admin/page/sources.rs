@@ -51,10 +51,8 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
                 dt { "Proof" } dd { (keys(source)) }
                 (guards(source))
             }
-            @if let Some(row) = row {
-                details { summary { "How it signs" }
-                    dl.facts { @for (label, text) in provider::describe(row) { dt { (label) } dd { (text) } } }
-                }
+            details { summary { "How it signs" }
+                dl.facts { @for (label, text) in &source.says { dt { (label) } dd { (shown(text)) } } }
             }
         }
     }

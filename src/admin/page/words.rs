@@ -36,7 +36,7 @@ pub(super) fn instant(at: Millis) -> String {
 pub(super) fn when(at: Millis, now: Millis) -> Markup {
     html! {
         time datetime=(at.to_rfc3339()) title=(instant(at)) data-age { (age(at, now)) }
-        " " span.instant { (instant(at)) }
+        " " time.instant datetime=(at.to_rfc3339()) data-instant { (instant(at)) }
     }
 }
 

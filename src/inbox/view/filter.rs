@@ -42,6 +42,8 @@ pub struct JobFilter {
     pub reason: Option<String>,
     /// Only jobs of these events (`seq`).
     pub events: Option<Vec<i64>>,
+    /// Only these jobs (`id`).
+    pub jobs: Option<Vec<i64>>,
     /// Not those that have finished at this instant or later.
     pub finished_before: Option<Millis>,
 }
@@ -99,6 +101,9 @@ impl Conditions {
 
     /// Conditions on `jobs j` and `events e`.
     pub(in crate::inbox) fn job(&mut self, filter: &JobFilter) {
+        if let Some(ids) = &filter.jobs {
+            self.and(&one_of("j.id", ids.len()), ids.iter().copied().map(Value::Integer));
+        }
         if let Some(seqs) = &filter.events {
             self.and(&one_of("j.event_seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
         }

@@ -106,6 +106,10 @@ pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> R
             let seq = filter.events.iter().flatten().next().copied().unwrap_or_default();
             format!("SELECT id AS at FROM jobs WHERE event_seq = {seq}")
         }
+        _ if filter.jobs.is_some() => {
+            let ids: Vec<_> = filter.jobs.iter().flatten().map(ToString::to_string).collect();
+            format!("SELECT id AS at FROM jobs WHERE id IN ({})", ids.join(", "))
+        }
         [state @ (JobState::Dead | JobState::Running)] => of_few("id", state),
         [JobState::Pending] if are_few_pending(connection)? => of_pending("id"),
         _ => "SELECT id AS at FROM jobs".to_owned(),

@@ -30,6 +30,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         name: "here".into(),
         provider: "custom".to_owned(),
         path: "/hooks/here".to_owned(),
+        says: vec![],
         scheme: Arc::new(Scheme::from_row(row).unwrap()),
         secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
         public_keys: Vec::new(),

@@ -7,6 +7,10 @@
 
   // ---- copying ----
 
+  const copied = (button) => {
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  };
   const armCopying = () => {
     if (!navigator.clipboard) return;
     for (const button of document.querySelectorAll("[data-copy]")) {
@@ -15,11 +19,42 @@
       button.addEventListener("click", async () => {
         const text = document.getElementById(button.dataset.copy).textContent;
         await navigator.clipboard.writeText(text);
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 2000);
+        copied(button);
+      });
+    }
+    // A body is copied as it was received, not as it is laid out.
+    for (const button of document.querySelectorAll("[data-fetch]")) {
+      if (!button.hidden) continue;
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        const answer = await fetch(button.dataset.fetch);
+        if (!answer.ok) return;
+        await navigator.clipboard.writeText(await answer.text());
+        copied(button);
       });
     }
   };
+
+  // ---- ticking ----
+
+  const boxes = (name) => [...document.querySelectorAll(`input[type=checkbox][form="${name}"]`)];
+  const countTicks = () => {
+    for (const all of document.querySelectorAll("[data-ticks]")) {
+      const ticked = boxes(all.dataset.ticks).filter((box) => box.checked).length;
+      all.hidden = false;
+      all.checked = ticked > 0 && ticked === boxes(all.dataset.ticks).length;
+      all.indeterminate = ticked > 0 && !all.checked;
+      const form = document.getElementById(all.dataset.ticks);
+      document.getElementById("ticked").textContent = ticked ? `${ticked} ticked:` : "Ticked:";
+      for (const button of form.querySelectorAll("button")) button.disabled = ticked === 0;
+    }
+  };
+  document.addEventListener("change", ({ target }) => {
+    if (target.dataset?.ticks) for (const box of boxes(target.dataset.ticks)) box.checked = target.checked;
+    if (target.type === "checkbox") countTicks();
+  });
+  // A page that comes back from the browser's memory has its ticks again.
+  window.addEventListener("pageshow", countTicks);
 
   // ---- ages ----
 
@@ -33,12 +68,18 @@
     if (seconds <= -1) return `in ${span(-seconds)}`;
     return "just now";
   };
+  const here = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+  const zone = document.getElementById("zone");
+  if (zone) zone.hidden = false;
   const tellAges = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const at = new Date(time.dateTime);
       const text = age((Date.now() - at) / 1000);
       if (time.textContent !== text) time.textContent = text;
-      const title = `${time.dateTime}\n${at.toLocaleString()} here`;
+    }
+    // Instants stand there in UTC; what they are here is told beside them.
+    for (const time of document.querySelectorAll("time[data-age], time[data-instant]")) {
+      const title = `${time.dateTime}\n${here.format(new Date(time.dateTime))}`;
       if (time.title !== title) time.title = title;
     }
   };
@@ -68,7 +109,7 @@
     morphChildren(old, fresh);
   };
 
-  const kept = (node, name) => (node.nodeName === "DETAILS" && name === "open") || (node.dataset?.copy && name === "hidden");
+  const kept = (node, name) => (node.nodeName === "DETAILS" && name === "open") || ((node.dataset?.copy || node.dataset?.fetch || node.id === "zone") && name === "hidden");
 
   const morphChildren = (old, fresh) => {
     const keyed = new Map([...old.children].filter(key).map((child) => [key(child), child]));
@@ -134,6 +175,7 @@
       if (wasStates && states().join() !== wasStates) say(`Now ${states()[0]}.`);
       else if (wasFirst && firstRow() !== wasFirst) say("The list has new rows.");
       armCopying();
+      countTicks();
       tellAges();
     } catch {
       // The next change, or the end of the stream, tells more.
@@ -175,6 +217,7 @@
   });
 
   armCopying();
+  countTicks();
   tellAges();
   setInterval(tellAges, 5000);
   follow();

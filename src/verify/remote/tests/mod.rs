@@ -30,6 +30,7 @@ fn source(name: &str, provider: &Provider) -> Source {
         name: "here".into(),
         provider: name.to_owned(),
         path: "/hooks/here".to_owned(),
+        says: vec![],
         scheme: Arc::new(Scheme::from_row(find(name).unwrap()).unwrap()),
         secrets: Vec::new(),
         public_keys: Vec::new(),
