@@ -65,7 +65,7 @@ struct Lost<'a> {
 impl<'a> Lost<'a> {
     fn new(results: &'a Path, lost: &[(i64, u32)]) -> Self {
         let mut leaders = record::read(results);
-        leaders.retain(|leader| leader.job == record::WORKER || lost.contains(&(leader.job, leader.attempt)));
+        leaders.retain(|leader| leader.is_kept() || lost.contains(&(leader.job, leader.attempt)));
         Self {
             results,
             names: lost.iter().map(|(job, attempt)| ResultFile::name_of(*job, *attempt)).collect(),

@@ -1,8 +1,9 @@
 //! Who runs what, on disk: for the hookbox that comes after one that was killed.
 //!
 //! Each thread that starts handlers keeps one small file beside the result files and writes one line over it for each
-//! attempt: job, attempt, process, and when it was started. It is never synced: it has to outlive hookbox, not the
-//! machine. Where it cannot be written, leftovers are still known by their environment.
+//! attempt: job, attempt, process, and when it was started. A process that is kept for many jobs has a file of its own for
+//! as long as it runs. They are never synced: they have to outlive hookbox, not the machine. Where one cannot be written,
+//! leftovers are still known by their environment.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 const NAME: &str = "running-";
 
 /// In the place of a job, for a process that is kept for many jobs.
-pub(super) const WORKER: i64 = 0;
+const WORKER: i64 = 0;
 
 /// Bytes of a record; shorter ones are filled up.
 const LENGTH: usize = 96;
@@ -39,19 +40,52 @@ pub(super) struct Leader {
     pub(super) started_at: (u64, u64),
 }
 
+impl Leader {
+    /// Whether its process is kept for many jobs.
+    pub(super) fn is_kept(&self) -> bool {
+        self.job == WORKER
+    }
+}
+
 /// Notes an attempt whose process was started between `before` and now.
 pub(super) fn note(results: &Path, (job, attempt): (i64, u32), pid: Pid, before: u64) {
-    let started_at = (before, ticks());
-    let leader = Leader { job, attempt, pid: pid.as_raw_pid(), started_at };
+    let leader = Leader { job, attempt, pid: pid.as_raw_pid(), started_at: (before, ticks()) };
     let written = FILE.with_borrow_mut(|file| match file {
         Some((folder, file)) if folder == results => write(file, &leader),
         _ => {
-            let (_, file) = file.insert((results.to_owned(), create(results)?));
+            let (_, file) = file.insert((results.to_owned(), create(&next_path(results))?));
             write(file, &leader)
         }
     });
     if let Err(error) = written {
         log::debug!("job {job} attempt {attempt} is not on record: {error}");
+    }
+}
+
+/// A process that is kept for many jobs: on record until this is dropped.
+#[derive(Debug)]
+pub(super) struct OnRecord(PathBuf);
+
+impl OnRecord {
+    /// Notes a process that was started between `before` and now; `None` where that cannot be written.
+    pub(super) fn new(results: &Path, pid: Pid, before: u64) -> Option<Self> {
+        let leader = Leader { job: WORKER, attempt: 0, pid: pid.as_raw_pid(), started_at: (before, ticks()) };
+        let path = next_path(results);
+        let on_record = Self(path.clone());
+        let written = create(&path).and_then(|file| write(&file, &leader));
+        written.inspect_err(|error| log::debug!("worker {} is not on record: {error}", leader.pid)).ok()?;
+        Some(on_record)
+    }
+}
+
+impl Drop for OnRecord {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::debug!("the record of a worker that has ended stays: {error}");
+            }
+            _ => {}
+        }
     }
 }
 
@@ -73,10 +107,12 @@ pub(super) fn is_record(name: &str) -> bool {
     name.starts_with(NAME)
 }
 
-fn create(results: &Path) -> io::Result<File> {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600).open(results.join(format!("{NAME}{number}")))
+fn next_path(results: &Path) -> PathBuf {
+    results.join(format!("{NAME}{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn write(file: &File, leader: &Leader) -> io::Result<()> {
@@ -110,5 +146,14 @@ mod tests {
         fs::write(folder.path().join("running-x"), "7 1").unwrap();
         assert_eq!(read(folder.path()).len(), 2);
         assert_eq!(read(Path::new("/no/such/folder")), []);
+        assert!(OnRecord::new(Path::new("/no/such/folder"), pid(90), 3).is_none());
+        let kept = OnRecord::new(folder.path(), pid(90), 3).unwrap();
+        note(folder.path(), (9, 1), pid(91), 3);
+        let kept_pids = || -> Vec<i32> {
+            read(folder.path()).iter().filter(|leader| leader.is_kept()).map(|leader| leader.pid).collect()
+        };
+        assert_eq!(kept_pids(), [90]);
+        drop(kept);
+        assert_eq!(kept_pids(), [0; 0]);
     }
 }

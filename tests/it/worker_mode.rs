@@ -382,6 +382,31 @@ time.sleep(1000)
 }
 
 #[test]
+fn a_copy_without_environment_in_a_session_of_its_own_does_not_outlive_a_killed_hookbox_either() {
+    let stubborn = r#"
+import json, os, sys, time
+open("records/copies", "a").write(str(os.getpid()) + "\n")
+assert "HOOKBOX_RESULT" not in os.environ and os.getsid(0) == os.getpid()
+for line in sys.stdin:
+    job = json.loads(line)
+    if "id" in job: print(json.dumps({"id": job["id"], "ok": True}), flush=True)
+time.sleep(1000)
+"#;
+    let script = sh(&format!("exec env -i PATH=\"$PATH\" setsid --wait python3 -c '{stubborn}'"));
+    let mut hookbox = Hookbox::new()
+        .handler_with("work", "mode = \"worker\"", script)
+        .expect_warning("were still running and have been ended")
+        .start();
+    done(&hookbox, "ok", "succeeded");
+    hookbox.kill();
+    let before = records(&hookbox, "copies");
+    assert!(!is_gone(&before[0]));
+    hookbox.start_again();
+    assert!(is_gone(&before[0]));
+    done(&hookbox, "ok", "succeeded");
+}
+
+#[test]
 fn the_examples_work_as_they_are() {
     let root = env!("CARGO_MANIFEST_DIR");
     for example in ["worker.py", "worker.mjs", "worker.sh"] {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::super::cancel::{Cancel, Why};
 use super::super::command::{self, Input};
+use super::super::record::{self, OnRecord};
 use super::super::{KILL_GRACE, Purpose, environment};
 use super::line;
 use super::process::Copied;
@@ -98,9 +99,11 @@ impl Pool {
     fn start(self: &Arc<Self>, handler: &config::Handler, generation: u64) -> Result<Copied, Exit> {
         let mark = self.results.join(format!("worker-{}", NUMBERS.fetch_add(1, Ordering::Relaxed)));
         let environment = environment::of_worker(handler, self.purpose, &mark, &|name| std::env::var_os(name));
+        let before = record::ticks();
         let process = command::spawn(handler, &environment, Input::beginning(line::GREETING))?;
+        let on_record = OnRecord::new(&self.results, process.pid, before);
         self.keep();
-        Ok(Copied::new(process, handler.respond.is_some(), generation))
+        Ok(Copied::new(process, on_record, handler.respond.is_some(), generation))
     }
 
     /// Takes a copy back that has answered.

@@ -15,6 +15,7 @@ use rustix::io::{Errno, ioctl_fionread};
 use super::super::cancel::Cancel;
 use super::super::command::Process;
 use super::super::output::Capture;
+use super::super::record::OnRecord;
 use super::super::watch::{self, Listening, Watched};
 
 /// Longest answer, its newline included.
@@ -32,6 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Copied {
     process: Process<'static>,
+    on_record: Option<OnRecord>,
     stdin: Option<OwnedFd>,
     /// What it has said on stdout since it got its job.
     heard: Vec<u8>,
@@ -71,12 +73,17 @@ struct Ready {
 }
 
 impl Copied {
-    pub(super) fn new(mut process: Process<'static>, responds: bool, generation: u64) -> Self {
+    pub(super) fn new(
+        mut process: Process<'static>,
+        on_record: Option<OnRecord>,
+        responds: bool,
+        generation: u64,
+    ) -> Self {
         let stdin = process.input.take_pipe();
         let (heard, buffer) = (Vec::new(), Vec::with_capacity(READ_BYTES));
         let stderr = Capture::default();
         let longest = if responds { MAX_RESPONDING_BYTES } else { MAX_ANSWER_BYTES };
-        Self { process, stdin, heard, stderr, has_stderr: true, buffer, longest, answered: 0, generation }
+        Self { process, on_record, stdin, heard, stderr, has_stderr: true, buffer, longest, answered: 0, generation }
     }
 
     /// Gives it a job and waits for its answer.
@@ -152,6 +159,7 @@ impl Copied {
         let mut stdout = Capture::default();
         stdout.push(&self.heard);
         let mut watched = watch::watch(self.process, limit, cancel, Listening::default());
+        drop(self.on_record);
         stdout.absorb(&watched.stdout);
         self.stderr.absorb(&watched.stderr);
         watched.stdout = stdout.finish();
