@@ -166,7 +166,8 @@ impl Metrics {
         let gauges = self.gauges.get_mut().unwrap_or_else(PoisonError::into_inner);
         let help = "Jobs that are `pending`, `running` or `dead`; those that are done are counted as attempts";
         r.register("hookbox_jobs", help, gauges.jobs.clone());
-        let help = "Since when the oldest pending job has been waiting, retries included; 0 when there is none";
+        let help = "Since the oldest pending job was made, whether it is due, waits for a retry, for an earlier job of its value \
+            (`order_by`) or for a paused handler; 0 when there is none";
         r.register("hookbox_oldest_pending_seconds", help, gauges.oldest_pending.clone());
         r.register("hookbox_handler_paused", "1 while a handler starts no jobs", gauges.paused.clone());
         r.register("hookbox_queue_depth", "Deliveries and turns that wait for the writer", gauges.queue.clone());

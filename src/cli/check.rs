@@ -69,11 +69,13 @@ struct Meaning<'a> {
 
 #[derive(Debug, Serialize)]
 struct SourceRow<'a> {
+    #[serde(rename = "source")]
     name: &'a str,
     provider: &'a str,
     path: &'a str,
     secrets: usize,
     tolerance_s: Option<u64>,
+    #[serde(rename = "max_body_bytes")]
     max_body: u64,
     replay_guard: &'static str,
     /// Places of the id that the signature does not cover.
@@ -86,6 +88,7 @@ struct SourceRow<'a> {
 
 #[derive(Debug, Serialize)]
 struct HandlerRow<'a> {
+    #[serde(rename = "handler")]
     name: &'a str,
     sources: Option<&'a [String]>,
     events: &'a [String],

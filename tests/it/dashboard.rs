@@ -433,6 +433,68 @@ fn sources_tell_how_they_sign_and_never_a_secret() {
 }
 
 #[test]
+fn a_source_that_fell_silent_says_so() {
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
+    let event = hookbox.deliver(github::push());
+    hookbox.wait_for(&event, "succeeded");
+    let github = || {
+        let shown = page(&hookbox, "/sources");
+        shown.split("<article").find(|card| card.contains("id=\"github\"")).unwrap().to_owned()
+    };
+    assert!(!github().contains("silent"), "{}", github());
+    let two_days_earlier =
+        "UPDATE events SET received_at = received_at - 172800000; UPDATE hours SET hour = hour - 172800000";
+    hookbox.inbox.writer().execute_batch(two_days_earlier).unwrap();
+    assert!(github().contains("<strong>silent for 2 d</strong>"), "{}", github());
+    assert_eq!(page(&hookbox, "/sources").matches("silent for").count(), 1, "who was never heard of is not silent");
+}
+
+#[test]
+fn what_fails_is_counted_and_the_last_failure_leads_to_its_event() {
+    let hookbox = Hookbox::new()
+        .handler_with("deploy", HOURLY, fails(1))
+        .handler_with("mail", "retry = { attempts = 1 }", sh("echo no >&2; exit 3"))
+        .expect_failures()
+        .start();
+    assert_eq!(page(&hookbox, "/").matches("data-label=\"Last failure\"><span class=\"zero\">none").count(), 2);
+    let event = hookbox.deliver(github::push());
+    until("both to have failed", || {
+        let jobs = hookbox.inbox.jobs("github", &event.id);
+        (jobs.len() == 2 && jobs.iter().all(|job| job.reason.is_some())).then_some(())
+    });
+    let shown = page(&hookbox, "/").replace("&amp;", "&");
+    let row =
+        |name: &str| shown.split("<tr").find(|row| row.contains(&format!("/handlers#{name}"))).unwrap().to_owned();
+    let cell = |name: &str, label: &str| {
+        let row = row(name);
+        row.split(&format!("data-label=\"{label}\">")).nth(1).unwrap().split("</td>").next().unwrap().to_owned()
+    };
+    for (name, reason) in [("deploy", "exit 1"), ("mail", "exit 3")] {
+        let last = cell(name, "Last failure");
+        assert!(last.contains("href=\"/events/1\"") && last.contains(reason), "{name}: {last}");
+    }
+    let failing = "/jobs?state=pending&handler=deploy&reason=*";
+    assert!(cell("deploy", "Failing").contains(&format!("href=\"{failing}\">1</a>")), "{}", cell("deploy", "Failing"));
+    assert!(cell("mail", "Failing").contains(">0<"), "{}", cell("mail", "Failing"));
+    assert_eq!(page(&hookbox, failing).matches("name=\"job\"").count(), 1);
+    assert!(page(&hookbox, "/handlers").contains("1 of them failing"));
+    let api: serde_json::Value = serde_json::from_slice(&hookbox.look("/api/v1/handlers", &[]).body).unwrap();
+    let (ours, theirs) = (&api[0], &hookbox.json(&["status"])["handlers"][0]);
+    for key in ["handler", "pending", "failing", "held", "running", "dead", "oldest_pending_at", "next_run_at"] {
+        assert_eq!(ours[key], theirs[key], "{key}: {api}");
+    }
+    assert_eq!((&ours["failing"], &api[1]["failing"]), (&serde_json::json!(1), &serde_json::json!(0)));
+    let table = hookbox.ok(&["status"]);
+    let column = table.lines().find(|line| line.starts_with("HANDLER")).unwrap().find("FAILING").unwrap();
+    let of = |name: &str| {
+        let row = table.lines().find(|line| line.starts_with(name)).unwrap();
+        row[column..column + "FAILING".len()].trim().to_owned()
+    };
+    assert_eq!((of("deploy"), of("mail")), ("1".to_owned(), "0".to_owned()), "{table}");
+    assert!(table.contains("failing jobs have failed and are tried again"), "{table}");
+}
+
+#[test]
 fn an_event_is_given_to_a_handler_that_did_not_want_it() {
     let hookbox = Hookbox::new().handler_with("deploy", "events = [\"nothing\"]", succeeds()).start();
     let event = hookbox.deliver(github::push());

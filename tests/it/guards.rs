@@ -153,7 +153,7 @@ fn check_says_where_the_id_is_not_signed_and_what_to_do_about_it() {
     assert!(line("gitlab").contains("not signed"), "{told}");
     assert_eq!((line("stripe"), line("svix")), ("", ""), "{told}");
     let json: serde_json::Value = serde_json::from_str(&hookbox.run(&["check", "--json"]).stdout).unwrap();
-    let github = json["sources"].as_array().unwrap().iter().find(|source| source["name"] == "github").unwrap();
+    let github = json["sources"].as_array().unwrap().iter().find(|source| source["source"] == "github").unwrap();
     assert_eq!(github["unsigned_id"], serde_json::json!(["header:X-GitHub-Delivery"]));
     assert_eq!(github["replay_guard"], "id");
 }

@@ -136,3 +136,20 @@ fn write_program(file: &Path, text: &str) {
     fs::write(file, text).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+#[test]
+fn what_check_and_status_print_for_scripts_has_the_keys_that_are_told() {
+    let hookbox = Hookbox::new().start();
+    let paragraph = README.split("`check --json` prints one object: ").nth(1).expect("the README tells the keys");
+    let (check, rest) = paragraph.split_once(';').unwrap();
+    let status = rest.split("`status --json` likewise: ").nth(1).unwrap().split('.').next().unwrap();
+    for (verb, told) in [("check", check), ("status", status)] {
+        let keys: BTreeSet<_> = told.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
+        let printed = hookbox.json(&[verb]);
+        assert_eq!(printed.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), keys, "{verb}");
+        for (rows, key) in [("sources", "source"), ("handlers", "handler")] {
+            let rows = printed[rows].as_array().unwrap();
+            assert!(rows.iter().all(|row| row[key].is_string() && row["name"].is_null()), "{verb}: {rows:?}");
+        }
+    }
+}

@@ -96,6 +96,11 @@ pub(super) fn state(status: &HandlerStatus, is_known: bool) -> Markup {
     }
 }
 
+/// The list of its jobs that have failed and are tried again: those have a reason.
+pub(super) fn failing_link(handler: &str) -> String {
+    format!("/jobs?state=pending&handler={}&reason=*", encoded(handler))
+}
+
 fn card(look: &Look, one: &HandlerNow, configured: Option<&Handler>) -> Markup {
     let status = &one.status;
     let title = format!("handler-{}", status.handler);
@@ -113,6 +118,8 @@ fn card(look: &Look, one: &HandlerNow, configured: Option<&Handler>) -> Markup {
                 dt { "Jobs" }
                 dd.job-counts {
                     (jobs("pending", counted(status.pending)))
+                    @if status.failing > 0 { a href=(failing_link(&status.handler)) { (grouped(status.failing)) " of them failing" } }
+                    @if status.held > 0 { span.muted { (counted(status.held)) " of them behind another of their value" } }
                     (jobs("running", grouped(status.running)))
                     (jobs("dead", counted(status.dead)))
                 }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::frame::{self, Tab};
 use super::words::{ago, badge, counted, event_type, grouped, shown};
 use super::{Look, Trouble, chart, handlers};
-use crate::inbox::view::{self, Day, HandlerNow};
+use crate::inbox::view::{self, Day, HandlerNow, HandlerStatus};
 
 pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
     let (sources, names) = (look.setup.source_names(), look.setup.handler_names());
@@ -71,11 +71,13 @@ fn numbers(look: &Look, now: &[HandlerNow]) -> Markup {
     let (dead, pending, running) =
         (sum(|one| one.status.dead), sum(|one| one.status.pending), sum(|one| one.status.running));
     let oldest = now.iter().filter_map(|one| one.status.oldest_pending_at).min();
+    let failing = sum(|one| one.status.failing);
     let paused = now.iter().filter(|one| one.status.paused).count();
     html! {
         ul.tiles aria-label="Jobs" {
             (tile("Dead", &counted(dead), "/jobs?state=dead", if dead > 0 { "bad" } else { "" }))
             (tile("Pending", &counted(pending), "/jobs?state=pending", ""))
+            @if failing > 0 { (tile("Failing", &counted(failing), "/jobs?state=pending&reason=*", "warn")) }
             (tile("Running", &grouped(running), "/jobs?state=running", ""))
             li.tile {
                 span.tile-label { "Oldest pending" }
@@ -98,6 +100,7 @@ fn handler_table(look: &Look, now: &[HandlerNow]) -> Markup {
                 th role="columnheader" scope="col" { "Handler" }
                 th role="columnheader" scope="col" { "State" }
                 th.number role="columnheader" scope="col" { "Pending" }
+                th.number role="columnheader" scope="col" { "Failing" }
                 th.number role="columnheader" scope="col" { "Running" }
                 th.number role="columnheader" scope="col" { "Dead" }
                 th role="columnheader" scope="col" { "Last failure" }
@@ -122,11 +125,17 @@ fn handler_row(look: &Look, one: &HandlerNow) -> Markup {
                 (number_link(status.pending, &jobs("pending"), ""))
                 @if let Some(at) = status.oldest_pending_at { small.under { "oldest " (ago(at, look.now)) } }
             }
+            td.number role="cell" data-label="Failing" { (failing(status)) }
             td.number role="cell" data-label="Running" { (number_link(status.running, &jobs("running"), "")) }
             td.number role="cell" data-label="Dead" { (number_link(status.dead, &jobs("dead"), "bad")) }
             td role="cell" data-label="Last failure" { (last_failure(look, one)) }
         }
     }
+}
+
+/// Jobs that have failed and are tried again: those with a reason.
+fn failing(status: &HandlerStatus) -> Markup {
+    number_link(status.failing, &handlers::failing_link(&status.handler), "warn")
 }
 
 fn number_link(number: i64, href: &str, class: &str) -> Markup {

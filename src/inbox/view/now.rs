@@ -55,7 +55,8 @@ impl Day {
 /// Jobs of one handler, and what failed last.
 #[derive(Debug, Clone)]
 pub struct HandlerNow {
-    /// As in `status`; `succeeded` and `skipped` are not counted, the others up to [`COUNTED`].
+    /// As in `status`; `succeeded` and `skipped` are not counted, `failing` among the [`AGED`] that are due last, the others
+    /// up to [`COUNTED`].
     pub status: HandlerStatus,
     /// The newest dead job, else one that waits for another try.
     pub last_failure: Option<Job>,
@@ -118,8 +119,11 @@ pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<Han
     for (name, status) in known {
         let (dead, newest_dead) = dead.get(&name).copied().unwrap_or_default();
         let (oldest_pending_at, next_run_at) = pending_times(connection, &name)?;
+        let (pending, held) = pending(connection, &name)?;
         let status = HandlerStatus {
-            pending: pending(connection, &name)?,
+            pending,
+            held,
+            failing: if pending > 0 { count_failing(connection, &name)? } else { 0 },
             running: running(connection, &name)?,
             dead,
             oldest_pending_at,
@@ -157,13 +161,27 @@ fn with_open_jobs(connection: &Connection) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-fn pending(connection: &Connection, handler: &str) -> Result<i64> {
+/// Pending jobs, and of these those that wait for an earlier job of their value.
+fn pending(connection: &Connection, handler: &str) -> Result<(i64, i64)> {
     let sql = format!(
-        "SELECT count(*) FROM (
-           SELECT 1 FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 AND handler = ?1
-           UNION ALL SELECT 1 FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 AND handler = ?1
+        "SELECT count(*), coalesce(sum(is_held), 0) FROM (
+           SELECT 0 AS is_held FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 AND handler = ?1
+           UNION ALL SELECT 0 FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 AND handler = ?1
            UNION ALL SELECT 1 FROM jobs WHERE state = 'pending' AND held > 0 AND handler = ?1 LIMIT {COUNTED})"
     );
+    connection.prepare_cached(&sql)?.query_row([handler], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Jobs that have failed and wait for their next try are due last.
+fn count_failing(connection: &Connection, handler: &str) -> Result<i64> {
+    let part = |part: &str| {
+        format!(
+            "SELECT * FROM (SELECT failures FROM jobs WHERE state = 'pending' AND {part} AND handler = ?1 \
+             ORDER BY run_at DESC LIMIT {AGED})"
+        )
+    };
+    let parts = ["lost = 0 AND held = 0", "lost > 0 AND held = 0"].map(part).join(" UNION ALL ");
+    let sql = format!("SELECT coalesce(sum(failures > 0), 0) FROM ({parts})");
     connection.prepare_cached(&sql)?.query_row([handler], |row| row.get(0))
 }
 
@@ -184,7 +202,8 @@ fn dead(connection: &Connection) -> Result<BTreeMap<String, (i64, Option<i64>)>>
 }
 
 /// When the oldest pending job was made and when the next one is due. With more than [`AGED`] jobs the oldest is
-/// looked for among those that are due first and last. What waits for another job of its value is due at no time.
+/// looked for among those that are due first and last. What waits for another job of its value is pending like any other,
+/// the first of up to [`COUNTED`] is looked for, but due at no time.
 pub(in crate::inbox) fn pending_times(
     connection: &Connection,
     handler: &str,
@@ -195,10 +214,16 @@ pub(in crate::inbox) fn pending_times(
              ORDER BY run_at {order} LIMIT {AGED})"
         )
     };
+    // By its id, which the index has; what is held so is pending (`schema.sql`).
     let held = format!(
-        "SELECT * FROM (SELECT created_at, NULL FROM jobs WHERE state = 'pending' AND held > 0 AND handler = ?1 LIMIT {AGED})"
+        "SELECT created_at, NULL FROM jobs WHERE id = (SELECT min(id) FROM (SELECT id FROM jobs WHERE held > 0 \
+         AND held = 1 AND handler = ?1 LIMIT {COUNTED}))"
     );
-    let parts = [part("ASC", "= 0"), part("DESC", "= 0"), part("ASC", "> 0"), held].join(" UNION ALL ");
+    let unjudged = format!(
+        "SELECT * FROM (SELECT created_at, NULL FROM jobs WHERE state = 'pending' AND held > 0 AND held = 2 \
+         AND handler = ?1 LIMIT {AGED})"
+    );
+    let parts = [part("ASC", "= 0"), part("DESC", "= 0"), part("ASC", "> 0"), held, unjudged].join(" UNION ALL ");
     let sql = format!("SELECT min(created_at), min(run_at) FROM ({parts})");
     let read = |row: &rusqlite::Row<'_>| {
         let instant = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Millis));

@@ -37,8 +37,10 @@ pub struct HandlerStatus {
     pub handler: String,
     /// Waiting for their time or for a free worker.
     pub pending: i64,
-    /// Of these, those whose last try has failed; counted by [`handler_counts`] alone.
+    /// Of these, those whose last try has failed.
     pub failing: i64,
+    /// Of these, those that wait for an earlier job of the same value.
+    pub held: i64,
     /// Under way.
     pub running: i64,
     /// Set aside for a person.
@@ -152,7 +154,7 @@ fn newest_events(connection: &Connection) -> Result<BTreeMap<String, Millis>> {
 pub fn handler_counts(connection: &Connection) -> Result<Vec<HandlerStatus>> {
     let mut handlers = BTreeMap::<String, HandlerStatus>::new();
     let mut statement = connection.prepare(
-        "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0)
+        "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0), sum(held > 0)
                   FROM jobs GROUP BY handler, state",
     )?;
     let mut rows = statement.query([])?;
@@ -165,6 +167,7 @@ pub fn handler_counts(connection: &Connection) -> Result<Vec<HandlerStatus>> {
                 handler.oldest_pending_at = Some(Millis(row.get(3)?));
                 handler.next_run_at = Some(Millis(row.get(4)?));
                 handler.failing = row.get(5)?;
+                handler.held = row.get(6)?;
             }
             Ok(JobState::Running) => handler.running = count,
             Ok(JobState::Succeeded) => handler.succeeded = count,

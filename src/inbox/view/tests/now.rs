@@ -1,6 +1,7 @@
 //! The first look: hours in their places, jobs counted per handler, the failure that came last.
 
 use super::*;
+use crate::inbox::view::now::pending_times;
 
 const HOUR: i64 = 3_600_000;
 const NOW: Millis = Millis(1000 * HOUR + 5);
@@ -43,4 +44,26 @@ fn jobs_are_counted_per_handler_and_the_last_failure_is_told() {
     assert_eq!(handlers[2].last_failure.as_ref().map(|job| job.handler.as_str()), Some("gone"));
     assert!(handlers[0].last_failure.is_none() && !handlers[0].status.paused);
     assert_eq!(handlers[3].status.reason.as_deref(), Some("why"));
+}
+
+#[test]
+fn the_oldest_pending_job_is_told_though_it_waits_for_another_of_its_value() {
+    let sample = Sample::new();
+    for number in 0..1_200 {
+        let seq = sample.event("s", &number.to_string(), "t", 1);
+        sample.job(seq, "mail", "pending");
+    }
+    // The first waits behind one that runs; by its value it comes last.
+    sample.run(
+        "UPDATE jobs SET lost = 0, failures = 0, created_at = 1000 + id, held = 1, order_key = printf('%05d', 9000 - id);
+         UPDATE jobs SET held = 0, order_key = 'free', failures = 2 WHERE id = 1200",
+    );
+    let mail = &handlers_now(&sample.connection, &["mail".to_owned()]).unwrap()[0].status;
+    assert_eq!(mail.oldest_pending_at, Some(Millis(1001)));
+    assert_eq!((mail.pending, mail.held, mail.failing), (1_200, 1_199, 1));
+    let exact = &handler_counts(&sample.connection).unwrap()[0];
+    assert_eq!(exact.oldest_pending_at, mail.oldest_pending_at);
+    assert_eq!((exact.pending, exact.held, exact.failing), (1_200, 1_199, 1));
+    sample.run("UPDATE jobs SET held = 2 WHERE id = 1");
+    assert_eq!(pending_times(&sample.connection, "mail").unwrap().0, Some(Millis(1001)), "not judged yet");
 }
