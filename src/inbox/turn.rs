@@ -4,6 +4,7 @@
 //! is claimed in `claim`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -42,6 +43,8 @@ pub struct Turn {
     pub clock_jump: i64,
     /// Handlers whose pause has changed.
     pub handlers: Vec<HandlerState>,
+    /// When it was asked: a wall clock that jumps before it is carried out makes nothing due.
+    pub asked_at: Option<(Millis, Instant)>,
 }
 
 /// Free places of one handler.
@@ -159,6 +162,11 @@ pub struct Payload {
 }
 
 impl Turn {
+    /// What the wall clock shows now, had it not jumped since.
+    pub(super) fn now(&self) -> Millis {
+        self.asked_at.map_or_else(Millis::now, |(at, instant)| at.after(instant.elapsed()))
+    }
+
     /// Carries the turn out, within the caller's transaction.
     pub(super) fn carry_out(
         &self,

@@ -210,7 +210,7 @@ impl Writer {
             Command::Learn(lesson) => lesson.keep(&self.connection).map(Written::Learned),
             Command::Turn(turn, _) => {
                 let was_changed_outside = self.shared.changed_outside.load(Ordering::Relaxed);
-                let turned = turn.carry_out(&self.connection, &self.shared.board, Millis::now(), was_changed_outside);
+                let turned = turn.carry_out(&self.connection, &self.shared.board, turn.now(), was_changed_outside);
                 turned.map(Written::Turned)
             }
             Command::Rekey(rekey, _) => rekey.step(&self.connection).map(Written::Rekeyed),

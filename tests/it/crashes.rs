@@ -43,6 +43,7 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
     assert!(hookbox.stop().success());
     clients.assert_kept(&hookbox.inbox);
     tell(1, "kill -9 under load, at random", rounds, &clients);
+    tell(6, "the same with handlers that fail: every run explained", rounds, &clients);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{Script, fails, sh, succeeds, waits_for};
+use crate::support::torture::{is_long, rounds, tell_of};
 use crate::support::{Event, Hookbox, Running, github, until, until_within};
 
 const BY_CUSTOMER: &str = "order_by = \"/data/customer\"";
@@ -270,9 +271,9 @@ fn ordered_work() -> Script {
 
 #[test]
 fn order_is_kept_through_failures_and_kills() {
-    let rounds: usize = std::env::var("HOOKBOX_TORTURE_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());
-    let (events, keys, kills) = if rounds > 0 { (10_000, 100, rounds.min(20)) } else { (600, 30, 2) };
-    let patience = Duration::from_secs(if rounds > 0 { 1_200 } else { 90 });
+    let kills = rounds(2).min(20);
+    let (events, keys) = if is_long() { (10_000, 100) } else { (600, 30) };
+    let patience = Duration::from_secs(if is_long() { 1_200 } else { 90 });
     let mut hookbox = Hookbox::new()
         .handler_with("work", "order_by = \"/k\"\nconcurrency = 16", ordered_work())
         .expect_failures()
@@ -304,4 +305,5 @@ fn order_is_kept_through_failures_and_kills() {
         assert_eq!(&done, ids, "{key}");
     }
     hookbox.inbox.assert_sound();
+    tell_of(10, "kill -9 under load, a tenth failing, keys in order", kills, events);
 }

@@ -36,7 +36,7 @@ impl Scheduler {
             }
             return false;
         }
-        let turn = Turn { places, wanted, awaited, ..self.news() };
+        let turn = Turn { places, wanted, awaited, asked_at: Some((now, instant)), ..self.news() };
         match self.inbox.turn(turn) {
             Ok(turned) => {
                 self.may_claim = turned.may_claim_more;

@@ -55,6 +55,7 @@ fn a_sync_of_the_log_that_fails_is_never_acknowledged_nor_tried_again() {
     tell(3, "a sync of the log fails (EIO)", rounds, &clients);
 }
 
+/// Nor does a duplicate: it is acknowledged once the original is durable.
 #[test]
 fn a_whole_batch_whose_sync_fails_gets_no_200() {
     let mut hookbox = hookbox().start();
@@ -69,8 +70,11 @@ fn a_whole_batch_whose_sync_fails_gets_no_200() {
     let holder = hookbox.inbox.writer();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| assert_ne!(clients.send(&hookbox, &github::push()), Some(200)));
+        let same = github::push();
+        for number in 0..8 {
+            let push = if number < 4 { same.clone() } else { github::push() };
+            let (clients, hookbox) = (&clients, &hookbox);
+            scope.spawn(move || assert_ne!(clients.send(hookbox, &push), Some(200)));
         }
         until("all to wait", || (waiting(&hookbox) == 7).then_some(()));
         holder.execute_batch("COMMIT").unwrap();
@@ -81,6 +85,7 @@ fn a_whole_batch_whose_sync_fails_gets_no_200() {
     hookbox.start_again();
     clients.assert_kept(&hookbox.inbox);
     assert_eq!(clients.acknowledged().len(), 4);
+    tell(5, "the sync of an original and its duplicates fails", 1, &clients);
 }
 
 #[test]
