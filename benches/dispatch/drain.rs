@@ -113,4 +113,4 @@ pub(crate) fn stop(mut child: Child) {
 }
 
 const EVENT: &str = "INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256) \
-                     VALUES ('github', 'bench-' || ?, 'push', 0, 2, zeroblob(32))";
+                     VALUES ('github', 'bench-' || ?, 'push', unixepoch() * 1000, 2, zeroblob(32))";

@@ -1,7 +1,7 @@
 //! One lane per handler: how many of its attempts run, how many more may, and whether it is well.
 //!
 //! Lanes take turns at the front, so that free workers go round the handlers. Where jobs are short, a few are claimed
-//! ahead, so that no worker waits for a commit; how many, by how long the last ones took.
+//! ahead, so that no thread waits for a commit; how many, by how long the last ones took.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,18 +47,17 @@ impl Lane {
     }
 
     /// How many more jobs may be claimed ahead. Not where a pace, a waiting provider or a probe needs to know when each
-    /// starts, nor where starting a process costs more than a commit.
+    /// starts.
     fn room_ahead(&self, workers: usize, now: Millis) -> usize {
         let handler = &self.handler;
-        let is_kept = matches!(handler.mode, config::Mode::Worker { .. } | config::Mode::Http(_));
         // More run than may since a reload: they end only when nothing is left to go on with.
         let is_crowded = self.running > handler.concurrency;
         let is_free =
             !is_crowded && self.pace.is_none() && handler.respond.is_none() && self.health.places(usize::MAX, now) > 1;
-        let Some(usual) = self.usual.filter(|_| is_kept && is_free) else { return 0 };
-        let each = AHEAD.as_micros() / usual.as_micros().max(1);
-        let all = usize::try_from(each).unwrap_or(usize::MAX).saturating_mul(handler.concurrency.min(workers));
-        all.min(MOST_AHEAD).saturating_sub(self.waiting)
+        let Some(usual) = self.usual.filter(|_| is_free) else { return 0 };
+        let at_once = handler.concurrency.min(workers) as u128;
+        let all = usize::try_from(AHEAD.as_micros() * at_once / usual.as_micros().max(1));
+        all.unwrap_or(MOST_AHEAD).min(MOST_AHEAD).saturating_sub(self.waiting)
     }
 
     fn wants(&self, slots: usize) -> Wanted {
@@ -185,9 +184,9 @@ mod tests {
     fn short_jobs_are_claimed_ahead_for_ten_milliseconds() {
         const WORKER: &str = "mode = \"worker\"\ncommand = [\"true\"]";
         let ahead = |lines: &str, usual_ms| lane(lines, usual_ms).room_ahead(16, Millis(0));
-        assert_eq!([0, 1, 4, 10, 11, 5_000].map(|usual| ahead(WORKER, usual)), [MOST_AHEAD, 20, 4, 2, 0, 0]);
+        assert_eq!([0, 1, 4, 10, 11, 20, 21].map(|usual| ahead(WORKER, usual)), [MOST_AHEAD, 20, 5, 2, 1, 1, 0]);
         assert_eq!(ahead("mode = \"http\"\nurl = \"http://127.0.0.1:1/\"", 1), 20);
-        assert_eq!(ahead("command = [\"true\"]", 1), 0);
+        assert_eq!(ahead("command = [\"true\"]", 10), 2);
         assert_eq!(ahead(&format!("{WORKER}\nrate_limit = \"10/s\""), 1), 0);
         let mut lane = lane(WORKER, 1);
         lane.waiting = 15;

@@ -20,7 +20,6 @@ use crate::clock::Millis;
 use crate::config;
 use crate::handler::{self, Cancel, Why};
 use crate::inbox::{Claimed, Finished, Inbox, JobRef};
-use crate::outcome::Exit;
 use crate::shutdown::Caller;
 
 use super::Settings;
@@ -31,6 +30,10 @@ use super::worker::{Done, Task, Workers};
 
 /// Between two tries of a turn that the inbox could not carry out.
 const RETRY_TURN: Duration = Duration::from_millis(200);
+/// Endings of threads that have gone on by themselves gather for so long, or until there are so many: a commit costs
+/// nearly the same for all of them.
+const GATHER: Duration = Duration::from_millis(4);
+const GATHERED: usize = 16;
 /// The longest sleep: a guard against a wake that is never sent, and against a wall clock that jumps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -61,10 +64,15 @@ pub(super) struct Scheduler {
     endings: Receiver<Done>,
     /// Endings and pauses that are not written yet.
     finished: Vec<Finished>,
+    /// Likewise: claims that came to nothing.
+    unbegun: Vec<JobRef>,
     changed: HashSet<Arc<str>>,
     /// Whether there may be something to claim.
     may_claim: bool,
     next_due_at: Option<Millis>,
+    last_turn: Instant,
+    /// Whether a thread or a new job waits for the next turn.
+    is_awaited: bool,
     clocks: Clocks,
     /// By how much the wall clock has jumped, in milliseconds, which the inbox does not know yet.
     clock_jump: i64,
@@ -94,9 +102,12 @@ impl Scheduler {
             workers,
             endings,
             finished: Vec::new(),
+            unbegun: Vec::new(),
             changed: HashSet::new(),
             may_claim: true,
             next_due_at: None,
+            last_turn: Instant::now(),
+            is_awaited: true,
             clocks: Clocks::now(),
             clock_jump: 0,
             is_inbox_lost: false,
@@ -107,10 +118,14 @@ impl Scheduler {
         let wakes = self.inbox.wakes();
         loop {
             let now = (Millis::now(), Instant::now());
-            let sleep = if self.turn_if_needed(now) { RETRY_TURN } else { self.sleep(now) };
+            let sleep = match self.gathers() {
+                Some(left) => left,
+                None if self.turn_if_needed(now) => RETRY_TURN,
+                None => self.sleep(now),
+            };
             select! {
                 recv(self.endings) -> done => done.into_iter().for_each(|done| self.end(done)),
-                recv(wakes) -> _ => self.may_claim = true,
+                recv(wakes) -> _ => (self.may_claim, self.is_awaited) = (true, true),
                 recv(orders) -> order => match order {
                     Ok(Order::Reload(settings)) => self.reload(*settings),
                     Ok(Order::Stop) | Err(_) => break,
@@ -168,13 +183,14 @@ impl Scheduler {
                 ending::log_pause(&lane.health.state(&running.handler.name));
                 self.changed.insert(name.clone());
             }
-            if lane.waiting > 0 && lane.health.places(1, done.ended.finished_at) == 0 {
-                self.workers.give_back(&|other| other == &**name, &broken());
-            }
         }
+        self.give_back_what_is_paused(done.ended.finished_at);
         match done.next {
             Some(next) => self.begun(next),
-            None => self.fill(),
+            None => {
+                self.is_awaited = true;
+                self.fill();
+            }
         }
         let finished = ending::finished(&running.claimed, &running.handler, done.ended);
         self.keep(&running.handler.name, finished);
@@ -202,6 +218,7 @@ impl Scheduler {
                         ending::log_hand(&lane.health.state(&lane.handler.name));
                     }
                 }
+                self.give_back_what_is_paused(Millis::now());
                 self.may_claim = true;
             }
             Err(error) => log::warn!("pauses could not be read: {error}"),
@@ -216,7 +233,7 @@ impl Scheduler {
         rekey(&self.inbox);
         self.lanes.reload(&settings.handlers, &states, Millis::now());
         let is_gone = |name: &str| settings.handlers.iter().all(|handler| *handler.name != *name);
-        self.workers.give_back(&is_gone, &Exit::Starved("its handler was removed before".to_owned()));
+        self.give_back(&is_gone);
         for lane in self.lanes.iter_mut() {
             let ours = self.running.values().filter(|running| running.handler.name == lane.handler.name);
             lane.waiting = ours.clone().filter(|running| running.is_waiting).count();
@@ -227,10 +244,16 @@ impl Scheduler {
         self.may_claim = true;
     }
 
+    /// How long endings that nobody waits for may still gather.
+    fn gathers(&self) -> Option<Duration> {
+        let may_wait = !self.is_awaited && (1..GATHERED).contains(&self.finished.len());
+        may_wait.then(|| GATHER.saturating_sub(self.last_turn.elapsed())).filter(|left| !left.is_zero())
+    }
+
     /// Until something is due. `now` is when the last turn was offered: what was due then needs another cause to be
     /// looked at again.
     fn sleep(&self, (now, instant): (Millis, Instant)) -> Duration {
-        if !self.is_inbox_lost && (self.may_claim || !self.finished.is_empty()) {
+        if !self.is_inbox_lost && (self.may_claim || self.has_news()) {
             return Duration::ZERO;
         }
         let next = [self.next_due_at, self.lanes.next_probe_after(now)].into_iter().flatten().min();
@@ -238,11 +261,6 @@ impl Scheduler {
         let paced = self.lanes.next_start_after(instant).unwrap_or(LONGEST_SLEEP);
         next.min(paced).clamp(Duration::from_millis(1), LONGEST_SLEEP)
     }
-}
-
-/// Of a job that was claimed ahead.
-fn broken() -> Exit {
-    Exit::Starved("its handler broke before".to_owned())
 }
 
 /// Before anything is claimed by new rules.

@@ -42,13 +42,6 @@ pub(super) struct Done {
     pub(super) next: Option<i64>,
 }
 
-impl Done {
-    /// Of an attempt that no thread has begun.
-    pub(super) fn unbegun(job: JobRef, ended: Ended) -> Self {
-        Self { job, ended, took: Duration::ZERO, next: None }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Workers {
     inbox: Arc<Inbox>,
@@ -79,7 +72,10 @@ impl Workers {
         }
         if self.threads.is_empty() {
             let ended = ending::never_started("hookbox could not start a worker thread".into());
-            self.hand_back(Done::unbegun(task.claimed.job, ended));
+            let done = Done { job: task.claimed.job, ended, took: Duration::ZERO, next: None };
+            if self.done.send(done).is_err() {
+                log::error!("nobody takes endings any more");
+            }
         } else if self.tasks.send(task).is_err() {
             log::error!("no worker thread takes tasks any more");
         }
@@ -98,12 +94,10 @@ impl Workers {
         }
     }
 
-    /// Hands back what is claimed ahead of the handlers that are meant, unless a thread has begun it.
-    pub(super) fn give_back(&self, is_meant: &dyn Fn(&str) -> bool, why: &Exit) {
+    /// Gives back what is claimed ahead of the handlers that are meant, unless a thread has begun it.
+    pub(super) fn give_back(&self, is_meant: &dyn Fn(&str) -> bool) -> Vec<JobRef> {
         let meant = self.ahead.iter().filter(|(name, _)| is_meant(name.as_ref()));
-        for task in meant.flat_map(|(_, (_, queue))| queue.try_iter()) {
-            self.hand_back(Done::unbegun(task.claimed.job, Ended::without_process(why.clone())));
-        }
+        meant.flat_map(|(_, (_, queue))| queue.try_iter()).map(|task| task.claimed.job).collect()
     }
 
     /// What is kept between attempts.
@@ -136,7 +130,7 @@ impl Workers {
                         ending::never_started("hookbox failed to run it; its log says more".into())
                     });
                     // After anything else the scheduler may have something to say about the handler.
-                    let is_well = matches!(ended.exit, Exit::Done | Exit::Answered(200..=299));
+                    let is_well = matches!(ended.exit, Exit::Done | Exit::Status(0) | Exit::Answered(200..=299));
                     next = if is_well { ahead.try_recv().ok() } else { None };
                     let taken = next.as_ref().map(|task| task.claimed.job.id);
                     if done.send(Done { job, ended, took: began.elapsed(), next: taken }).is_err() {
@@ -148,12 +142,6 @@ impl Workers {
         match std::thread::Builder::new().name(format!("worker-{}", self.threads.len() + 1)).spawn(work) {
             Ok(thread) => self.threads.push(thread),
             Err(error) => log::error!("a worker thread could not be started: {error}"),
-        }
-    }
-
-    fn hand_back(&self, done: Done) {
-        if self.done.send(done).is_err() {
-            log::error!("nobody takes endings any more");
         }
     }
 }

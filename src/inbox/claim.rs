@@ -1,6 +1,7 @@
 //! Claiming: due jobs become running, oldest first, a fair share for each handler.
 //!
-//! The attempt's row is written with the claim, before the handler starts, so that the ledger knows of every run. A
+//! The attempt's row is written with the claim, before the handler starts, so that the ledger knows of every run; with
+//! a claim that comes to nothing it goes again. A
 //! job under which hookbox died once (a suspect) never runs beside another such job. What waits for another job of its
 //! value is not due (`sequence`).
 
@@ -120,6 +121,23 @@ pub(super) fn start(connection: &Connection, job: &Claimed, now: Millis) -> rusq
         now.0,
     ))?;
     Ok(())
+}
+
+/// Undoes a claim whose attempt was not begun. Where a person has moved the job meanwhile, the ledger keeps the attempt.
+pub(super) fn take_back(connection: &Connection, JobRef { id, attempt }: JobRef, now: Millis) -> rusqlite::Result<()> {
+    let changed = connection
+        .prepare_cached(
+            "UPDATE jobs SET state = 'pending', attempt = attempt - 1, held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END
+             WHERE id = ?1 AND state = 'running' AND attempt = ?2",
+        )?
+        .execute((id, attempt))?;
+    let sql = match changed {
+        0 => {
+            "UPDATE attempts SET ending = 'skipped', finished_at = ?3 WHERE job_id = ?1 AND number = ?2 AND ending IS NULL"
+        }
+        _ => "DELETE FROM attempts WHERE job_id = ?1 AND number = ?2 AND ending IS NULL AND ?3",
+    };
+    connection.prepare_cached(sql)?.execute((id, attempt, now.0)).map(drop)
 }
 
 pub(super) fn claimed(row: &Row<'_>, handler: &Arc<str>) -> rusqlite::Result<Claimed> {

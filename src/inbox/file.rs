@@ -217,6 +217,8 @@ fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<
         "PRAGMA foreign_keys = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;
          PRAGMA journal_size_limit = 67108864;",
     )?;
+    // Or a statement is compiled anew whenever its `LIMIT ?` is given a value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -29,6 +29,8 @@ pub struct JobRef {
 pub struct Turn {
     /// Attempts that have ended.
     pub finished: Vec<Finished>,
+    /// Claimed attempts that certainly were not begun: they never were.
+    pub unbegun: Vec<JobRef>,
     /// Jobs to claim at most, over all handlers.
     pub places: usize,
     /// Handlers that may claim; the first are served first, and each gets a fair share before any gets more.
@@ -184,6 +186,9 @@ impl Turn {
                 turned.stale.push(finished.job);
             }
         }
+        for job in &self.unbegun {
+            claim::take_back(connection, *job, now)?;
+        }
         for state in &self.handlers {
             state.write(connection)?;
         }
@@ -203,7 +208,8 @@ impl Turn {
     /// How many more jobs are pending after it than before.
     pub(super) fn change_in_pending(&self, turned: &Turned) -> i64 {
         let again = self.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
-        i64::try_from(again).unwrap_or(0) - i64::try_from(turned.claimed.len() + turned.coalesced).unwrap_or(0)
+        i64::try_from(again + self.unbegun.len()).unwrap_or(0)
+            - i64::try_from(turned.claimed.len() + turned.coalesced).unwrap_or(0)
     }
 
     fn revoked(&self, connection: &Connection) -> rusqlite::Result<Vec<JobRef>> {

@@ -6,6 +6,8 @@
 use std::time::Instant;
 
 use super::{Running, Scheduler};
+use crate::clock::Millis;
+use crate::dispatch::lane::Lane;
 use crate::dispatch::worker::Task;
 
 impl Scheduler {
@@ -55,6 +57,25 @@ impl Scheduler {
                 self.begun(task.claimed.job.id);
                 self.workers.run(task, busy);
             }
+        }
+    }
+
+    /// What was claimed ahead for these handlers and is not begun waits again, as if it had never been claimed.
+    pub(in crate::dispatch) fn give_back(&mut self, is_meant: &dyn Fn(&str) -> bool) {
+        for job in self.workers.give_back(is_meant) {
+            let known = self.running.remove(&job.id);
+            if let Some(lane) = known.and_then(|running| self.lanes.named(&running.handler.name)) {
+                lane.waiting = lane.waiting.saturating_sub(1);
+            }
+            self.unbegun.push(job);
+        }
+    }
+
+    pub(in crate::dispatch) fn give_back_what_is_paused(&mut self, now: Millis) {
+        let is_paused = |lane: &&mut Lane| lane.waiting > 0 && lane.health.places(1, now) == 0;
+        let paused: Vec<_> = self.lanes.iter_mut().filter(is_paused).map(|lane| lane.handler.name.clone()).collect();
+        if !paused.is_empty() {
+            self.give_back(&|name| paused.iter().any(|paused| **paused == *name));
         }
     }
 

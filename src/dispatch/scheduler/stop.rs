@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::{RETRY_TURN, Scheduler};
 use crate::handler::{self, Why};
-use crate::outcome::Exit;
 
 /// Share of the grace after which running handlers are asked to end.
 const ASKED_AFTER: f64 = 0.75;
@@ -23,7 +22,7 @@ impl Scheduler {
         let grace = self.settings.dispatch.shutdown_grace;
         let began = Instant::now();
         self.workers.kept().close();
-        self.workers.give_back(&|_| true, &Exit::Stopped);
+        self.give_back(&|_| true);
         self.wait_until(began + grace.mul_f64(ASKED_AFTER));
         for running in self.running.values() {
             running.cancel.stop(Why::Shutdown);
@@ -62,7 +61,7 @@ impl Scheduler {
 
     /// Writes what the inbox does not know yet, and claims nothing. Whether it knows everything now.
     fn write_news(&mut self) -> bool {
-        if self.finished.is_empty() && self.changed.is_empty() {
+        if !self.has_news() {
             return true;
         }
         let turn = self.news();

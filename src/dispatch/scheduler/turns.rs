@@ -25,11 +25,8 @@ impl Scheduler {
             false => (0, Vec::new()),
         };
         let awaited = if self.may_claim { self.lanes.awaited(&self.inbox, now) } else { Vec::new() };
-        let has_news = !self.finished.is_empty()
-            || !self.changed.is_empty()
-            || self.clock_jump != 0
-            || self.inbox.was_changed_outside();
-        if wanted.is_empty() && awaited.is_empty() && !has_news {
+        let is_idle = !self.has_news() && self.clock_jump == 0 && !self.inbox.was_changed_outside();
+        if wanted.is_empty() && awaited.is_empty() && is_idle {
             if self.may_claim {
                 // Whoever could claim is busy or paused: an ending, a probe or a change wakes us, no job's time.
                 (self.may_claim, self.next_due_at) = (false, None);
@@ -39,6 +36,7 @@ impl Scheduler {
         let turn = Turn { places, wanted, awaited, asked_at: Some((now, instant)), ..self.news() };
         match self.inbox.turn(turn) {
             Ok(turned) => {
+                (self.last_turn, self.is_awaited) = (Instant::now(), false);
                 self.may_claim = turned.may_claim_more;
                 self.take_in(turned);
                 false
@@ -58,12 +56,18 @@ impl Scheduler {
         }
     }
 
+    /// Whether there is something that the inbox must know.
+    pub(super) fn has_news(&self) -> bool {
+        !self.finished.is_empty() || !self.unbegun.is_empty() || !self.changed.is_empty()
+    }
+
     /// What the inbox does not know yet.
     pub(super) fn news(&mut self) -> Turn {
         let lanes = &mut self.lanes;
         let state = |name: &Arc<str>| lanes.named(name).map(|lane| lane.health.state(name));
         Turn {
             finished: self.finished.clone(),
+            unbegun: self.unbegun.clone(),
             running: self.running.values().map(|running| running.claimed.job).collect(),
             may_claim_suspect: !self.running.values().any(|running| running.claimed.is_suspect),
             clock_jump: self.clock_jump,
@@ -74,6 +78,7 @@ impl Scheduler {
 
     pub(super) fn take_in(&mut self, turned: Turned) {
         self.finished.clear();
+        self.unbegun.clear();
         self.changed.clear();
         self.clock_jump = 0;
         self.next_due_at = turned.next_due_at;

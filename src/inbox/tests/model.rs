@@ -35,6 +35,7 @@ enum Step {
     Duplicate(Index),
     Claim { handler: usize, places: usize },
     End { which: Index, how: How, delay: i64 },
+    TakeBack(Index),
     EndLate(Index),
     Person { change: Change, which: Index },
     Crash,
@@ -64,6 +65,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<Index>().prop_map(Step::Duplicate),
         8 => (0..3_usize, 1..4_usize).prop_map(|(handler, places)| Step::Claim { handler, places }),
         6 => (any::<Index>(), how, 0..20_000_i64).prop_map(|(which, how, delay)| Step::End { which, how, delay }),
+        1 => any::<Index>().prop_map(Step::TakeBack),
         1 => any::<Index>().prop_map(Step::EndLate),
         3 => (change, any::<Index>()).prop_map(|(change, which)| Step::Person { change, which }),
         1 => Just(Step::Crash),
@@ -159,6 +161,10 @@ impl Both {
             Step::End { which, how, delay } if !self.under_way.is_empty() => {
                 let ended = self.under_way.remove(which.index(self.under_way.len()));
                 self.end(ended, *how, self.now + delay);
+            }
+            Step::TakeBack(which) if !self.under_way.is_empty() => {
+                let unbegun = self.under_way.remove(which.index(self.under_way.len()));
+                self.take_back(unbegun);
             }
             Step::EndLate(which) if !self.jobs.is_empty() => self.end_late(which.index(self.jobs.len())),
             Step::Person { change, which } if !self.jobs.is_empty() => {
@@ -329,6 +335,18 @@ impl Both {
                 job.becomes("pending", now);
                 job.run_at = at;
             }
+        }
+    }
+
+    /// A claim that came to nothing: the job stands as before it.
+    fn take_back(&mut self, unbegun: UnderWay) {
+        let turn = Turn { unbegun: vec![unbegun.job], ..Turn::default() };
+        turn.carry_out(&self.connection, &Board::default(), Millis(self.now), false).unwrap();
+        let now = self.now;
+        let job = self.jobs.iter_mut().find(|job| job.seq == unbegun.seq);
+        if let Some(job) = job.filter(|job| job.state == "running" && job.attempt == unbegun.job.attempt) {
+            job.becomes("pending", now);
+            job.attempt -= 1;
         }
     }
 
