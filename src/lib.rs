@@ -32,7 +32,7 @@
 //! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`], [`plain`] |
 //! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`], [`words`] |
 //! | 2 | [`config`], [`refused`] |
-//! | 3 | [`verify`], [`route`], [`handler`], [`socket`] |
+//! | 3 | [`verify`], [`route`], [`handler`], [`socket`], [`client`] |
 //! | 4 | [`inbox`], [`explain`] |
 //! | 5 | [`listener`], [`dispatch`], [`admin`], [`alerts`] |
 //! | 6 | [`app`] |
@@ -57,6 +57,7 @@ pub mod admin;
 pub mod alerts;
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod keys;
 pub mod provider;

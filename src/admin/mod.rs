@@ -78,10 +78,10 @@ impl Admin {
         inbox: Arc<Inbox>,
         reloads: Arc<Reloads>,
     ) -> io::Result<Self> {
+        let guard = Arc::new(Guard::new(settings, setup.proxies.clone())?);
         let setup = RwLock::new(Arc::new(setup));
         let shared =
             Data::new(Shared { inbox, reloads, setup, changes: Arc::default(), live: live::Streams::default() });
-        let guard = Arc::new(Guard::new(settings)?);
         let rooms = Rooms { shared: shared.clone(), guard: guard.clone() };
         let Bound { socket, file } = bound;
         let address = socket.address()?;
@@ -114,7 +114,7 @@ impl Admin {
 
     /// Holds to other names and tokens from now on, and tells of other sources and handlers; the address stays.
     pub fn reload(&self, settings: &config::Admin, setup: Setup) {
-        self.guard.reload(settings);
+        self.guard.reload(settings, setup.proxies.clone());
         *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Handler, Source};
+use crate::config::{Config, Handler, Proxies, Source};
 
 /// The configured sources and handlers.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Setup {
     pub handlers: Vec<Arc<Handler>>,
     /// The inbox's file.
     pub inbox: PathBuf,
+    /// `server.trusted_proxies`
+    pub proxies: Proxies,
     /// How long each source may be silent, where someone is told of it.
     pub silence: BTreeMap<Arc<str>, Duration>,
 }
@@ -28,7 +30,8 @@ impl Setup {
     pub fn new(config: &Config) -> Self {
         let silence = config.alerts.as_ref().map(|alerts| alerts.silence.clone()).unwrap_or_default();
         let (sources, handlers) = (config.sources.clone(), config.handlers.clone());
-        Self { sources, handlers, inbox: config.inbox.path.clone(), silence }
+        let proxies = config.server.trusted_proxies.clone();
+        Self { proxies, sources, handlers, inbox: config.inbox.path.clone(), silence }
     }
 
     /// Names of the sources, in the order of the file.

@@ -7,7 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::HttpRequest;
+use actix_web::http::header::HeaderValue;
+
 use super::rate::Bucket;
+use crate::client::{self, Client};
 use crate::config::{Networks, Proxies, Server, Source};
 use crate::metrics::{Metrics, SourceMeter};
 use crate::verify::Verifier;
@@ -17,7 +21,7 @@ use crate::verify::Verifier;
 pub struct Endpoints {
     by_path: HashMap<String, Arc<Endpoint>>,
     pub(super) request_timeout: Duration,
-    pub(super) trusted_proxies: Proxies,
+    trusted_proxies: Proxies,
 }
 
 /// One source as the listener sees it.
@@ -33,6 +37,12 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoints {
+    /// Where a request came from.
+    pub(super) fn client_of(&self, http: &HttpRequest) -> Client {
+        let lines = |name| http.headers().get_all(name).map(HeaderValue::as_bytes);
+        client::client_of(http.peer_addr().map(|peer| peer.ip()), lines, &self.trusted_proxies)
+    }
+
     /// One endpoint per source.
     #[must_use]
     pub fn new(server: &Server, sources: &[Arc<Source>], metrics: &Arc<Metrics>) -> Self {

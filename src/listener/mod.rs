@@ -4,7 +4,6 @@
 //! headers, body, time, and the bytes of all requests together. It knows nothing of handlers.
 
 mod answer;
-mod client;
 mod endpoint;
 mod in_flight;
 mod judge;

@@ -19,7 +19,6 @@ use crate::request::{Headers, Request};
 
 use super::Shared;
 use super::answer::Answer;
-use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::in_flight::Share;
 use super::judge;
@@ -73,7 +72,7 @@ async fn answer(
         return Answer::MethodNotAllowed(methods.clone());
     }
     if let Some(allowed) = &endpoint.allow_ips {
-        let client = client_of(http, &endpoints.trusted_proxies);
+        let client = endpoints.client_of(http);
         if !client.address().is_some_and(|address| allowed.contain(address)) {
             seen.reason = Some(format!("{client} is not in the source's `allow_ips`"));
             return Answer::NotAllowed;

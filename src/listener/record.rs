@@ -7,7 +7,6 @@ use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 
 use super::Shared;
-use super::client::client_of;
 use super::endpoint::{Endpoint, Endpoints};
 use super::receive::{announced_bytes, request_of};
 use crate::refused::{KEPT_BODY, Refused};
@@ -40,7 +39,7 @@ pub(super) fn note(
             request.headers = Headers::default();
         }
         let masked = endpoint.verifier.mask(&request, key);
-        let client = client_of(http, &endpoints.trusted_proxies);
+        let client = endpoints.client_of(http);
         let reason = seen.reason.unwrap_or_else(|| reason(status, endpoint));
         // Here, at the pace of the rows: whoever floods us does not flood the log.
         log::info!("{}: refused a delivery: {reason}", endpoint.source);

@@ -211,6 +211,26 @@ fn ten_wrong_tokens_a_minute_and_no_more() {
 }
 
 #[test]
+fn behind_a_trusted_proxy_wrong_tokens_count_for_whom_it_names() {
+    let warned = "10 wrong tokens within a minute from 198.51.100.1";
+    let hookbox = findable().server("trusted_proxies = [\"127.0.0.1\"]").expect_warning(warned).start();
+    let wrong = |from: &str| {
+        let headers = [("Authorization", "Bearer wrong"), ("X-Forwarded-For", from)];
+        let form = hookbox.submit("/login", &headers[1..], "token=wrong").status;
+        let api = status(&hookbox, "/api/v1/status", &headers);
+        assert_eq!(form, api, "{from}");
+        api
+    };
+    for attempt in 0..5 {
+        // What the client itself has written there is not believed.
+        assert_eq!(wrong(&format!("192.0.2.{attempt}, 198.51.100.1")), 401, "{attempt}");
+    }
+    assert_eq!(wrong("198.51.100.1"), 429);
+    assert_eq!(wrong("198.51.100.2"), 401, "another client has tries of its own");
+    hookbox.wait_for_log(warned);
+}
+
+#[test]
 fn every_answer_keeps_to_itself() {
     let hookbox = guarded().start();
     for (target, headers) in [

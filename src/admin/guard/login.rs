@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use super::refusal::Refusal;
-use super::{Guard, one};
+use super::{Guard, one, tries};
 
 /// Where to go afterwards.
 #[derive(Debug, Default, Deserialize)]
@@ -49,8 +49,8 @@ async fn log_in(guard: Data<Guard>, request: HttpRequest, form: Form<Login>) -> 
     if rules.tokens.is_empty() {
         return see(&form.next).finish();
     }
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    if let Err(refusal) = guard.try_token(&rules, form.token.trim(), peer) {
+    let client = tries::client_of(&request, &rules.proxies);
+    if let Err(refusal) = guard.try_token(&rules, form.token.trim(), client) {
         let mut answer = page(refusal.status(), &form.next, Some(&refusal));
         if let Refusal::TooMany(wait) = refusal {
             answer.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());

@@ -33,7 +33,7 @@ use self::refusal::Refusal;
 pub(super) use self::refusal::told;
 use self::session::Sessions;
 use self::tries::Tries;
-use crate::config::{self, HostName};
+use crate::config::{self, HostName, Proxies};
 use crate::secret::Secret;
 
 /// The form field that carries [`Visitor::csrf`].
@@ -62,12 +62,14 @@ const HEADERS: [(&str, &str); 6] = [
 struct Rules {
     hosts: Vec<HostName>,
     tokens: Vec<[u8; 32]>,
+    /// Whose word counts on where a request came from, as at the providers' address.
+    proxies: Proxies,
 }
 
 impl Rules {
-    fn new(settings: &config::Admin) -> Self {
+    fn new(settings: &config::Admin, proxies: Proxies) -> Self {
         let tokens = settings.tokens.iter().map(|token| digest(token.reveal())).collect();
-        Self { hosts: settings.hosts.clone(), tokens }
+        Self { hosts: settings.hosts.clone(), tokens, proxies }
     }
 
     /// Every token is looked at, however the first compares.
@@ -136,9 +138,9 @@ impl FromRequest for Visitor {
 impl Guard {
     /// # Errors
     /// When the system has no random bytes.
-    pub(super) fn new(settings: &config::Admin) -> io::Result<Self> {
+    pub(super) fn new(settings: &config::Admin, proxies: Proxies) -> io::Result<Self> {
         Ok(Self {
-            rules: RwLock::new(Arc::new(Rules::new(settings))),
+            rules: RwLock::new(Arc::new(Rules::new(settings, proxies))),
             sessions: Sessions::default(),
             tries: Tries::default(),
             csrf: Secret::new(session::random()?),
@@ -146,8 +148,8 @@ impl Guard {
     }
 
     /// Holds to other settings from now on. Other tokens end every session.
-    pub(super) fn reload(&self, settings: &config::Admin) {
-        let (old, new) = (self.rules(), Arc::new(Rules::new(settings)));
+    pub(super) fn reload(&self, settings: &config::Admin, proxies: Proxies) {
+        let (old, new) = (self.rules(), Arc::new(Rules::new(settings, proxies)));
         if old.tokens != new.tokens {
             self.sessions.end_all();
         }
@@ -204,7 +206,9 @@ impl Guard {
         if let Some(authorization) = one(request.headers(), &AUTHORIZATION) {
             let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
             let token = if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" };
-            return self.try_token(rules, token, peer(request)).map(|()| with(Access::Bearer));
+            return self
+                .try_token(rules, token, tries::client_of(request.request(), &rules.proxies))
+                .map(|()| with(Access::Bearer));
         }
         let now = Instant::now();
         let session = login::session_keys(request.headers()).find_map(|key| self.sessions.csrf(key, now));
@@ -215,7 +219,7 @@ impl Guard {
     }
 
     fn try_token(&self, rules: &Rules, token: &str, peer: Option<IpAddr>) -> Result<(), Refusal> {
-        // Behind a proxy all share one address: the wrong tokens of others must not lock out who has the right one.
+        // Behind a proxy that is not trusted all share one address: the wrong tokens of others must not lock out who has the right one.
         if rules.has_token(token) {
             return Ok(());
         }
@@ -284,10 +288,6 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let first = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(first)
-}
-
-fn peer(request: &ServiceRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip())
 }
 
 fn digest(token: &str) -> [u8; 32] {

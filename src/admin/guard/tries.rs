@@ -8,6 +8,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use actix_web::HttpRequest;
+use actix_web::http::header::HeaderValue;
+
+use crate::config::Proxies;
+
 /// Wrong tokens within [`SPAN`], after which further ones are told to wait.
 pub(super) const MOST: u32 = 10;
 pub(super) const SPAN: Duration = Duration::from_secs(60);
@@ -45,6 +50,13 @@ impl Tries {
         *count += 1;
         *count
     }
+}
+
+/// Whose tries are counted together: the client's, where a trusted proxy names it, else the peer's.
+pub(super) fn client_of(request: &HttpRequest, proxies: &Proxies) -> Client {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let lines = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
+    crate::client::client_of(peer, lines, proxies).address().or(peer)
 }
 
 fn client(address: Client) -> Client {

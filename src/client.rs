@@ -1,13 +1,11 @@
 //! Where a request came from: the peer, or whom trusted proxies name in X-Forwarded-For or Forwarded (RFC 7239).
 //!
-//! Read from the right: the last address that is not a trusted proxy is the client. What stands left of it was written
-//! by the client itself and is never believed. What cannot be told is not guessed at.
+//! The peer's address and header lines come in, the client comes out. Read from the right: the last address that is not a
+//! trusted proxy is the client. What stands left of it was written by the client itself and is never believed. What
+//! cannot be told is not guessed at. Free of the web framework, so that both servers hold to the same rule.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-
-use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
 
 use crate::config::Proxies;
 
@@ -16,7 +14,8 @@ const FORWARDED: &str = "forwarded";
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
+pub enum Client {
+    /// At this address.
     At(IpAddr),
     /// Through a unix socket, which has no address.
     Socket,
@@ -26,16 +25,18 @@ pub(super) enum Client {
 
 /// Why it cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unclear {
+pub enum Unclear {
+    /// The header that names none.
     NoAddress(&'static str),
+    /// Two headers name different ones.
     Disagreement,
 }
 
-pub(super) fn client_of(http: &HttpRequest, proxies: &Proxies) -> Client {
-    client(http.peer_addr().map(|peer| peer.ip()), http.headers(), proxies)
-}
-
-fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Client {
+/// Where a request came from, by its peer (`None` through a unix socket) and the lines of a header by its name.
+pub fn client_of<'a, Lines>(peer: Option<IpAddr>, lines: impl Fn(&'static str) -> Lines, proxies: &Proxies) -> Client
+where
+    Lines: Iterator<Item = &'a [u8]>,
+{
     let is_trusted = |address: IpAddr| proxies.networks.contain(address);
     let itself = match peer {
         Some(peer) => Client::At(peer.to_canonical()),
@@ -44,7 +45,7 @@ fn client(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Clien
     if !peer.map_or(proxies.unix, is_trusted) {
         return itself;
     }
-    let lines = |name| headers.get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let lines = |name| lines(name).map(String::from_utf8_lossy);
     let list: Vec<_> =
         lines(X_FORWARDED_FOR).flat_map(|line| line.split(',').map(hop_of_list).collect::<Vec<_>>()).collect();
     let elements: Vec<_> =
@@ -122,7 +123,8 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 
 impl Client {
     /// The address, where there is one.
-    pub(super) fn address(self) -> Option<IpAddr> {
+    #[must_use]
+    pub fn address(self) -> Option<IpAddr> {
         match self {
             Self::At(address) => Some(address),
             Self::Socket | Self::Unclear(_) => None,
@@ -150,8 +152,6 @@ impl fmt::Display for Client {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
     use super::*;
     use crate::config;
 
@@ -163,12 +163,17 @@ mod tests {
         config::read(&file, &|_| None).unwrap().server.trusted_proxies
     }
 
+    fn client(peer: Option<IpAddr>, lines: &[&str], proxies: &Proxies) -> Client {
+        let pairs: Vec<_> = lines.iter().map(|line| line.split_once(": ").unwrap()).collect();
+        let of = |wanted: &'static str| {
+            let named = pairs.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
+            named.map(|(_, value)| value.as_bytes()).collect::<Vec<_>>().into_iter()
+        };
+        client_of(peer, of, proxies)
+    }
+
     fn found(peer: &str, lines: &[&str]) -> Client {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines.iter().map(|line| line.split_once(": ").unwrap()) {
-            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        client(peer.parse().ok(), &headers, &proxies("['10.0.0.0/8', '::1', 'unix:']"))
+        client(peer.parse().ok(), lines, &proxies("['10.0.0.0/8', '::1', 'unix:']"))
     }
 
     #[test]
@@ -221,13 +226,9 @@ mod tests {
         }
         let both = ["Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.2"];
         assert_eq!(found("10.0.0.1", &both), Client::Unclear(Unclear::Disagreement));
-        assert_eq!(client(None, &HeaderMap::new(), &proxies("['10.0.0.0/8']")), Client::Socket);
-        let mut headers = HeaderMap::new();
-        headers.append(HeaderName::from_static(X_FORWARDED_FOR), HeaderValue::from_static("198.51.100.1"));
-        assert_eq!(
-            client(None, &headers, &proxies("['0.0.0.0/0']")),
-            Client::Socket,
-            "a socket is trusted by name alone"
-        );
+        assert_eq!(client(None, &[], &proxies("['10.0.0.0/8']")), Client::Socket);
+        let all = proxies("['0.0.0.0/0']");
+        let named = ["X-Forwarded-For: 198.51.100.1"];
+        assert_eq!(client(None, &named, &all), Client::Socket, "a socket is trusted by name alone");
     }
 }
