@@ -51,6 +51,7 @@ pub use orphans::Orphans;
 pub use output::{HEAD, KEPT, TAIL};
 pub use result::remove_results;
 pub use tell::{Told, tell};
+pub use worker::judge_reply;
 
 use crate::clock::Millis;
 use crate::config::{self, Limits, Mode};

@@ -21,6 +21,14 @@ pub(super) use pool::Pool;
 use process::{Copied, Heard};
 use reply::Answer;
 
+/// What a worker's line says of the job that it was given, for whoever tries lines without a worker (`fuzz/`).
+///
+/// # Errors
+/// What is wrong with the line.
+pub fn judge_reply(line: &[u8], job_id: i64) -> Result<Exit, String> {
+    reply::read(line, job_id).map(|answer| answer.exit)
+}
+
 /// Gives the job to a copy and waits for its answer.
 pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
     let line = match line::job(attempt) {

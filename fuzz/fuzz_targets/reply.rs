@@ -1,0 +1,32 @@
+//! A worker's answer of noise: read or refused, and a success only where it plainly says so; nothing panics.
+//!
+//! The input is a line, of job 7. `cargo fuzz run reply`
+
+#![no_main]
+
+use hookbox::handler::judge_reply;
+use hookbox::outcome::Exit;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+const JOB: i64 = 7;
+
+fuzz_target!(|line: &[u8]| {
+    match judge_reply(line, JOB) {
+        Ok(Exit::Done) => assert!(is_plain_success(line), "a success that is none"),
+        Ok(Exit::Failed(why)) => assert!(!why.is_empty() && why.len() <= 1024, "what the ledger is to say"),
+        Ok(exit) => panic!("no line means {exit}"),
+        Err(why) => assert!(why.len() <= 2048, "a line may be long, what is said of it not"),
+    }
+});
+
+fn is_plain_success(line: &[u8]) -> bool {
+    let Ok(Value::Object(object)) = serde_json::from_slice(line) else { return false };
+    let says = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
+    let bodies = ["body", "body_base64"];
+    let has_two_bodies = object.get("response").is_some_and(|response| bodies.iter().all(|name| response[name].is_string()));
+    object.get("id").and_then(Value::as_i64) == Some(JOB)
+        && object.get("ok") == Some(&Value::Bool(true))
+        && !["error", "retry_after", "dead"].into_iter().any(says)
+        && !has_two_bodies
+}
