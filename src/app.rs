@@ -3,7 +3,7 @@
 //! Start: inbox, listener, admin, dispatch. End: stop accepting and claiming, finish the requests, wait for the
 //! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -57,7 +57,8 @@ impl App {
     /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
     pub fn start(config: Config, mut handed: Handed, caller: &Caller) -> anyhow::Result<Self> {
         let routes = Routes::new(&config.handlers)?;
-        let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone())?);
+        let never_begun = || handler::never_begun(&results_folder(&config));
+        let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone(), &never_begun)?);
         let reloads = Arc::new(Reloads::default());
         inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources, inbox.metrics());
@@ -229,12 +230,17 @@ fn guarded(config: &Config) -> Vec<Arc<str>> {
     config.sources.iter().filter(is_guarded).map(|source| source.name.clone()).collect()
 }
 
-fn dispatch_settings(config: &Config) -> dispatch::Settings {
-    let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
+/// Beside the inbox.
+fn results_folder(config: &Config) -> PathBuf {
     let mut results = config.inbox.path.clone().into_os_string();
     results.push(".results");
+    results.into()
+}
+
+fn dispatch_settings(config: &Config) -> dispatch::Settings {
+    let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
     dispatch::Settings {
-        results: results.into(),
+        results: results_folder(config),
         dispatch: config.dispatch.clone(),
         handlers: config.handlers.clone(),
         private_headers: config.sources.iter().map(private).collect(),

@@ -151,9 +151,9 @@ impl Scheduler {
         };
         let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
         let ahead = self.workers.ahead(&handler.name);
-        let (task_claimed, task_handler) = (claimed.clone(), handler.clone());
+        let (handed, cancelled) = (handler.clone(), cancel.clone());
         let task =
-            Task { claimed: task_claimed, handler: task_handler, private_headers, cancel: cancel.clone(), ahead };
+            Task { claimed: claimed.clone(), handler: handed, private_headers, cancel: cancelled, ahead, note: None };
         self.place(task, Running { claimed, handler, cancel, is_waiting: false });
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::config;
-use crate::handler::{self, Attempt, Cancel, Ended, Kept, Purpose};
+use crate::handler::{self, Ahead, Attempt, Cancel, Ended, Kept, Note, Purpose};
 use crate::inbox::{Claimed, Inbox, JobRef};
 use crate::outcome::Exit;
 
@@ -29,6 +29,8 @@ pub(super) struct Task {
     pub(super) cancel: Cancel,
     /// What is claimed ahead for the same handler.
     pub(super) ahead: Receiver<Task>,
+    /// Where it is claimed ahead itself.
+    pub(super) note: Option<Note>,
 }
 
 /// An attempt that has ended.
@@ -53,6 +55,10 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
     /// Per handler, what is claimed ahead.
     ahead: HashMap<Arc<str>, (Sender<Task>, Receiver<Task>)>,
+    /// Claimed ahead, and not noted yet.
+    unnoted: Vec<Task>,
+    /// `None` where it cannot be had: what is claimed ahead counts as begun then.
+    notes: Option<Arc<Ahead>>,
 }
 
 impl Workers {
@@ -61,8 +67,10 @@ impl Workers {
         let (tasks, queue) = crossbeam_channel::unbounded();
         let (done, endings) = crossbeam_channel::unbounded();
         let kept = Arc::new(Kept::new(results.clone(), Purpose::Job));
-        let workers = Self { inbox, results, kept, tasks, queue, done, threads: Vec::new(), ahead: HashMap::default() };
-        (workers, endings)
+        let (threads, ahead, unnoted) = (Vec::new(), HashMap::default(), Vec::new());
+        let notes = Ahead::create(&results);
+        let notes = notes.inspect_err(|error| log::debug!("what is claimed ahead cannot be noted: {error}")).ok();
+        (Self { inbox, results, kept, tasks, queue, done, threads, ahead, unnoted, notes }, endings)
     }
 
     /// Gives a task to a thread; `busy` counts those that have one.
@@ -86,18 +94,34 @@ impl Workers {
         self.ahead.entry(handler.clone()).or_insert_with(crossbeam_channel::unbounded).1.clone()
     }
 
-    /// Keeps a task until a thread of its handler is free.
+    /// Keeps a task until a thread of its handler is free; threads see it after [`Workers::offer_ahead`].
     pub(super) fn keep_ahead(&mut self, task: Task) {
-        let (tasks, _) = self.ahead.entry(task.handler.name.clone()).or_insert_with(crossbeam_channel::unbounded);
-        if tasks.send(task).is_err() {
-            log::error!("nobody takes what is claimed ahead");
+        self.unnoted.push(task);
+    }
+
+    /// Notes what is claimed ahead as not begun, and then lets threads see it.
+    pub(super) fn offer_ahead(&mut self) {
+        let attempt = |task: &Task| (task.claimed.job.id, task.claimed.job.attempt);
+        let attempts: Vec<_> = self.unnoted.iter().map(attempt).collect();
+        let mut notes = self.notes.as_ref().map(|ahead| ahead.note(&attempts)).unwrap_or_default().into_iter();
+        for task in std::mem::take(&mut self.unnoted) {
+            let (tasks, _) = self.ahead.entry(task.handler.name.clone()).or_insert_with(crossbeam_channel::unbounded);
+            if tasks.send(Task { note: notes.next(), ..task }).is_err() {
+                log::error!("nobody takes what is claimed ahead");
+            }
         }
     }
 
     /// Gives back what is claimed ahead of the handlers that are meant, unless a thread has begun it.
     pub(super) fn give_back(&self, is_meant: &dyn Fn(&str) -> bool) -> Vec<JobRef> {
         let meant = self.ahead.iter().filter(|(name, _)| is_meant(name.as_ref()));
-        meant.flat_map(|(_, (_, queue))| queue.try_iter()).map(|task| task.claimed.job).collect()
+        let given_back = meant.flat_map(|(_, (_, queue))| queue.try_iter());
+        // The number of an attempt that never was is given again.
+        let forget = |task: Task| {
+            task.note.into_iter().for_each(Note::forget);
+            task.claimed.job
+        };
+        given_back.map(forget).collect()
     }
 
     /// What is kept between attempts.
@@ -147,7 +171,10 @@ impl Workers {
 }
 
 fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &Kept) -> Ended {
-    let Task { claimed, handler, private_headers, cancel, .. } = task;
+    let Task { claimed, handler, private_headers, cancel, note, .. } = task;
+    if let Some(Err(error)) = note.map(Note::strike_out) {
+        return ending::never_started(format!("it cannot be noted that it begins: {error}"));
+    }
     let payload = match inbox.payload(claimed.event_seq) {
         Ok(Some(payload)) => payload,
         Ok(None) => return ending::never_works("its body has been pruned".into()),

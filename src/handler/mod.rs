@@ -5,6 +5,7 @@
 //! started is gone by then after a stop by hookbox; memory does not grow with its output; no zombie is left.
 //! What the ending means for the job is [`crate::outcome`]'s to say.
 
+mod ahead;
 mod allocator;
 mod cancel;
 mod command;
@@ -39,6 +40,7 @@ use rustix::process::Signal;
 use watch::{Listening, Watched};
 use words::Words;
 
+pub use ahead::{Ahead, Note, never_begun};
 pub use allocator::settle_allocator;
 pub use cancel::{Cancel, Why};
 pub use environment::visible_headers;

@@ -43,6 +43,7 @@ mod wal;
 mod watch;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -90,17 +91,30 @@ pub struct Inbox {
 
 impl Inbox {
     /// Locks and opens the inbox, makes or upgrades it, settles what a crash left behind, and starts the writer.
+    /// `never_begun` is asked under the lock which attempts (job, number) of a killed hookbox had certainly not begun.
     ///
     /// # Errors
     /// [`OpenError`]; the file is untouched then.
-    pub fn open(settings: &config::Inbox, routes: Routes, caller: Caller) -> Result<Self, OpenError> {
+    pub fn open(
+        settings: &config::Inbox,
+        routes: Routes,
+        caller: Caller,
+        never_begun: &dyn Fn() -> Vec<(i64, u32)>,
+    ) -> Result<Self, OpenError> {
         let lock = file::lock(&settings.path)?;
         let wal = Wal::beside(&settings.path);
         let connection = file::patiently(|| file::open(&settings.path, settings.durability))?;
         let failed = |error| file::explain(&settings.path, error);
-        let lost = file::patiently(|| recover::settle(&connection, Millis::now()).map_err(failed))?;
+        let unbegun: HashSet<_> = never_begun().into_iter().map(|(id, attempt)| JobRef { id, attempt }).collect();
+        let lost = file::patiently(|| recover::settle(&connection, Millis::now(), &unbegun).map_err(failed))?;
         jump::settle(&connection, Millis::now()).map_err(failed)?;
         let token_key = meta::make_token_key(&connection).map_err(failed)?;
+        if !unbegun.is_empty() {
+            log::info!(
+                "{} jobs were claimed and not begun when hookbox last ended; they wait as before",
+                unbegun.len()
+            );
+        }
         if !lost.is_empty() {
             log::warn!("{} attempts were under way when hookbox last ended; their jobs will run again", lost.len());
         }

@@ -1,7 +1,10 @@
-//! What a crash left behind, settled before anything is claimed: attempts that were under way are `lost`.
+//! What a crash left behind, settled before anything is claimed: attempts that were under way are `lost`, and those that had
+//! certainly not begun never were.
 //!
 //! One transaction at start. What becomes of their jobs is `outcome`'s to decide; processes that still run are for
 //! the dispatcher to end, which learns from here which attempts they belong to.
+
+use std::collections::HashSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -9,12 +12,20 @@ use crate::clock::Millis;
 use crate::event::Ending;
 use crate::outcome::{self, Counters};
 
+use super::claim;
 use super::finish::move_job;
 use super::turn::JobRef;
 
-/// Ends every attempt that was under way as lost, and returns them.
-pub(super) fn settle(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<JobRef>> {
+/// Ends every attempt that was under way as lost, and returns them; first takes back what was claimed and never begun.
+pub(super) fn settle(
+    connection: &Connection,
+    now: Millis,
+    never_begun: &HashSet<JobRef>,
+) -> rusqlite::Result<Vec<JobRef>> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    for job in never_begun {
+        claim::take_back(&transaction, *job, now)?;
+    }
     let running: Vec<(i64, u32, u32, Counters)> = transaction
         .prepare("SELECT id, attempt, lost + 1, failures, deferrals FROM jobs WHERE state = 'running'")?
         .query_map([], |row| {

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod ahead;
 mod alerts;
 mod answers;
 mod api;

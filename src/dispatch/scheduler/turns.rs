@@ -91,6 +91,7 @@ impl Scheduler {
         for claimed in turned.claimed {
             self.start(claimed);
         }
+        self.workers.offer_ahead();
         if turned.was_changed_outside {
             self.read_pauses();
         }

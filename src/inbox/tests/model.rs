@@ -3,6 +3,7 @@
 //! The model is written as plainly as can be: it looks through all jobs each time. Handlers are `free`, `ordered` (by
 //! `/k`) and `burst`; an event's type names the one that takes it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ enum Step {
     TakeBack(Index),
     EndLate(Index),
     Person { change: Change, which: Index },
-    Crash,
+    Crash { unbegun: u8 },
     Prune,
     Wait(i64),
 }
@@ -68,7 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<Index>().prop_map(Step::TakeBack),
         1 => any::<Index>().prop_map(Step::EndLate),
         3 => (change, any::<Index>()).prop_map(|(change, which)| Step::Person { change, which }),
-        1 => Just(Step::Crash),
+        1 => any::<u8>().prop_map(|unbegun| Step::Crash { unbegun }),
         1 => Just(Step::Prune),
         4 => prop_oneof![8 => 0..8_000_i64, 1 => Just(KEPT + 1)].prop_map(Step::Wait),
     ];
@@ -170,7 +171,7 @@ impl Both {
             Step::Person { change, which } if !self.jobs.is_empty() => {
                 self.person(*change, which.index(self.jobs.len()));
             }
-            Step::Crash => self.crash(),
+            Step::Crash { unbegun } => self.crash(*unbegun),
             Step::Prune => self.prune(),
             // An attempt does not outlive what is kept of its job.
             Step::Wait(span) if *span < KEPT || self.under_way.is_empty() => self.now += span,
@@ -408,16 +409,30 @@ impl Both {
         }
     }
 
-    fn crash(&mut self) {
+    /// The bits of `unbegun` tell which attempts had not begun.
+    fn crash(&mut self, unbegun: u8) {
         let now = self.now;
-        let lost = recover::settle(&self.connection, Millis(now)).unwrap();
-        let mut expected: Vec<_> = self.under_way.drain(..).map(|attempt| attempt.job).collect();
+        let (mut waiting, mut expected, mut seqs) = (HashSet::new(), vec![], vec![]);
+        for (bit, attempt) in self.under_way.drain(..).enumerate() {
+            if bit < 8 && unbegun >> bit & 1 == 1 {
+                waiting.insert(attempt.job);
+                seqs.push(attempt.seq);
+            } else {
+                expected.push(attempt.job);
+            }
+        }
+        let lost = recover::settle(&self.connection, Millis(now), &waiting).unwrap();
         let by_id = |job: &JobRef| job.id;
         expected.sort_by_key(by_id);
         let mut told = lost;
         told.sort_by_key(by_id);
         assert_eq!(told, expected, "lost");
         for job in self.jobs.iter_mut().filter(|job| job.state == "running") {
+            if seqs.contains(&job.seq) {
+                job.becomes("pending", now);
+                job.attempt -= 1;
+                continue;
+            }
             job.lost += 1;
             match outcome::after_loss(job.lost, Counters::default(), Millis(now)) {
                 Outcome::Again { at, .. } => {
@@ -539,7 +554,7 @@ fn a_job_that_is_skipped_while_it_runs_holds_its_value_until_its_attempt_has_end
             steps.iter().for_each(|step| same(&mut both, step));
             assert_eq!(both.under_way.iter().map(|attempt| attempt.seq).collect::<Vec<_>>(), [1], "not beside another");
             let ending: &dyn Fn(&mut Both) = match is_killed {
-                true => &Both::crash,
+                true => &|both| both.crash(0),
                 false => &|both| {
                     let ended = both.under_way.remove(0);
                     both.end(ended, How::Stops, both.now);
