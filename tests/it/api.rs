@@ -292,6 +292,10 @@ fn jobs_change_by_filter_and_a_dry_run_says_how_many() {
     until("its second attempt", || (hookbox.inbox.number("SELECT max(attempt) FROM jobs") == 2).then_some(()));
     let (_, told) = post(&hookbox, "/jobs/replay", &json!({ "events": [3], "handler": "good" }));
     assert_eq!((&told["made"], &told["changed"]), (&json!(1), &json!(0)), "an event that it does not take by itself");
+    let (status, told) = post(&hookbox, "/jobs/skip", &json!({ "events": [1.0, 2], "dry_run": true }));
+    assert_eq!((status, told["changed"].as_i64()), (200, Some(1)), "a whole number, however it is written: {told}");
+    let (status, told) = post(&hookbox, "/jobs/skip", &json!({ "events": [1.5], "dry_run": true }));
+    assert!(status == 400 && told["error"].as_str().unwrap().contains("1.5"), "{told}");
     let (_, told) = post(&hookbox, "/jobs/skip", &json!({ "all": true, "dry_run": true }));
     assert!(told["left"]["succeeded"].as_i64() >= Some(1), "{told}");
 }

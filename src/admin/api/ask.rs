@@ -10,8 +10,8 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Query};
 use actix_web::{FromRequest, HttpRequest};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use super::Fault;
 use crate::admin::page;
@@ -88,6 +88,7 @@ pub(super) struct Which {
     pub(super) handler: Option<String>,
     pub(super) reason: Option<String>,
     /// `seq` of events.
+    #[serde(deserialize_with = "whole_numbers")]
     pub(super) events: Option<Vec<i64>>,
     finished_before: Option<String>,
     /// All jobs that this can be done to.
@@ -214,6 +215,19 @@ pub(super) fn told<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Faul
         return Err(Fault::Asked("the body is not a JSON object".to_owned()));
     }
     serde_json::from_slice(body).map_err(|error| Fault::Asked(format!("the body: {error}")))
+}
+
+/// Whole numbers, which JSON may write as `7.0` too.
+fn whole_numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<i64>>, D::Error> {
+    let Some(numbers) = Option::<Vec<serde_json::Number>>::deserialize(from)? else { return Ok(None) };
+    let whole = |number: &serde_json::Number| {
+        let text = number.to_string();
+        text.strip_suffix(".0").unwrap_or(&text).parse::<i64>()
+    };
+    let seqs = numbers.iter().map(|number| {
+        whole(number).map_err(|_| D::Error::custom(format!("`events`: {number} is not the number of an event")))
+    });
+    seqs.collect::<Result<_, _>>().map(Some)
 }
 
 fn arrived(

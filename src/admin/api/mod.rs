@@ -114,9 +114,7 @@ impl Fault {
             Self::Missing(_) => (StatusCode::NOT_FOUND, "it may have been pruned; the lists show what is kept"),
             Self::Asked(_) => (StatusCode::BAD_REQUEST, "/api/v1/openapi.json says what may be asked"),
             Self::Long => (StatusCode::PAYLOAD_TOO_LARGE, "name fewer events at a time, or filter"),
-            Self::Busy => {
-                (StatusCode::SERVICE_UNAVAILABLE, "wait for one of them, or stop it: /api/v1/changes lists them")
-            }
+            Self::Busy => (StatusCode::CONFLICT, "wait for one of them, or stop it: /api/v1/changes lists them"),
             Self::Inbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment; /readyz tells how it stands"),
             Self::Desk(error) => (StatusCode::SERVICE_UNAVAILABLE, error.hint().unwrap_or("try again in a moment")),
         };

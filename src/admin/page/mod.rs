@@ -113,7 +113,8 @@ impl Trouble {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Asked(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Inbox(_) | Self::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy => StatusCode::CONFLICT,
+            Self::Inbox(_) | Self::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
