@@ -62,7 +62,7 @@ impl Writer {
     ) -> rusqlite::Result<Self> {
         wal.take_over(&connection)?;
         match wal.settle(&connection) {
-            Err(error) if verdict::judge(&error, &shared) == NotStored::DiskLow => {
+            Err(error) if matches!(verdict::judge(&error, &shared), NotStored::DiskLow | NotStored::Busy) => {
                 log::warn!("what the last hookbox left in the write-ahead log cannot be folded in yet: {error}");
             }
             settled => settled?,

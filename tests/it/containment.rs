@@ -54,7 +54,7 @@ fn a_time_limit_ends_the_whole_tree_whatever_it_does_to_escape() {
     assert!(took < Duration::from_secs(3) + GRACE + LENIENCE, "the worker was free after {took:?}");
     assert_eq!(hookbox.attempts(&event), ["timeout"]);
     until_within(LENIENCE, "nothing to be left", || left_of(&hookbox).is_empty().then_some(()));
-    tell_of(8, "a time limit on a tree of 200 that ignores TERM and escapes", 1, 2);
+    tell_of(8, "a time limit on 200 processes that ignore TERM and escape", 1, 2);
 }
 
 #[test]
