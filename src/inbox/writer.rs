@@ -50,6 +50,8 @@ pub(super) struct Writer {
     /// Commands in the last commit, and how long it took.
     last_batch: usize,
     last_commit: Duration,
+    /// Why the last batch was not stored, if it was not.
+    last_refusal: Option<NotStored>,
 }
 
 impl Writer {
@@ -80,6 +82,7 @@ impl Writer {
             next_tick: Instant::now(),
             last_batch: 0,
             last_commit: Duration::ZERO,
+            last_refusal: None,
         })
     }
 
@@ -224,6 +227,7 @@ impl Writer {
 
     /// After the commit: everyone learns what became of his command, and the dispatcher that there is work.
     fn answer_all(&mut self, batch: Vec<Command>, written: Vec<Written>) {
+        self.last_refusal = None;
         let (mut new_jobs, mut more_pending) = (0, 0);
         for (command, written) in batch.into_iter().zip(written) {
             match (command, written) {
@@ -258,9 +262,10 @@ impl Writer {
 
     fn refuse(&mut self, batch: Vec<Command>, error: &rusqlite::Error) {
         let why = self.judge(error);
-        if !self.shared.failed.load(Ordering::Relaxed) {
-            log::warn!("a batch of {} was not stored: {why} ({error})", batch.len());
-        }
+        let is_known = self.shared.failed.load(Ordering::Relaxed) || self.last_refusal.as_ref() == Some(&why);
+        let level = if is_known { log::Level::Debug } else { log::Level::Warn };
+        log::log!(level, "a batch of {} was not stored: {why} ({error})", batch.len());
+        self.last_refusal = Some(why.clone());
         refuse_all(batch, &why);
     }
 

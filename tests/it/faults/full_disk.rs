@@ -114,6 +114,8 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
             assert_answer(&clients, hookbox)
         });
     }
+    let told = hookbox.log().iter().filter(|line| line.contains("was not stored")).count();
+    assert!(told <= 2, "the log of a full disk's hookbox does not grow with each delivery: {told}");
     assert_eq!(hookbox.probe("/healthz").status, 200);
     let metrics = hookbox.probe("/metrics");
     assert!(metrics.status == 200 && metrics.text().contains("hookbox_disk_free_bytes"));
