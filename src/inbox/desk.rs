@@ -26,8 +26,8 @@ use crate::clock::Millis;
 pub use backup::{BackupError, Draft};
 pub use prune::Room;
 
-/// Jobs changed in one transaction.
-pub const CHUNK: usize = 1_000;
+/// Jobs changed in one transaction: the writer of `serve` waits for as many.
+pub const CHUNK: usize = 250;
 /// The least pause between two chunks: longer than one nap of a waiting writer.
 const BREATH: Duration = Duration::from_millis(20);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -108,7 +108,23 @@ pub(in crate::admin) fn told(title: &str, error: &str, hint: &str) -> Markup {
                 link rel="icon" type="image/svg+xml" href="/assets/icon.svg";
                 link rel="stylesheet" href="/assets/hookbox.css";
             }
-            body { main { h1 { (title) } p.lead { (shown(error)) "." } p { (shown(hint)) "." } p { a href="/" { "Overview" } } } }
+            body {
+                header.head { div.head-row { a.brand href="/" { (PreEscaped(include_str!("../page/assets/mark.svg"))) span { "hookbox" } } } }
+                main {
+                    h1 { (title) }
+                    p.lead { (sentence(error)) }
+                    p { (sentence(hint)) }
+                    p.confirm { a.button href="/" { "Overview" } }
+                }
+            }
         }
     }
+}
+
+/// What JSON says without a capital, a page says as a sentence.
+fn sentence(text: &str) -> String {
+    let text = shown(text);
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
 }

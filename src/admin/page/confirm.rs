@@ -43,7 +43,7 @@ pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Tro
                     input type="hidden" name="count" value=(plan.len());
                     button.primary type="submit" { (verb.label) " " (number(&plan, is_whole)) }
                 }
-                None => @if is_whole { p.empty { "There is nothing to " (verb.word) "." } },
+                None => @if is_whole { p.muted { "There is nothing to " (verb.word) "." } },
             }
             a.button href=(back.0) { "Cancel" }
         }

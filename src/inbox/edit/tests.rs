@@ -158,7 +158,7 @@ fn replay_makes_a_job_for_a_handler_that_had_none() {
 fn large_plans_are_carried_out_in_chunks() {
     let sample = Sample::new();
     sample.run(
-        "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+        "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 600)
          INSERT INTO events (seq, source, event_id, type, received_at, body_bytes, body_sha256)
          SELECT n, 's', n, 't', n, 0, zeroblob(32) FROM n;
          INSERT INTO payloads SELECT seq, '{}', NULL, x'' FROM events;
@@ -168,7 +168,7 @@ fn large_plans_are_carried_out_in_chunks() {
     let mut desk = Desk::open(&sample.path()).unwrap();
     let plan = desk.read(|connection| plan(connection, &wish(Change::Retry), NOW)).unwrap();
     let mut steps = Vec::new();
-    assert_eq!(desk.change(&plan, NOW, |done| steps.push(done)).unwrap().changed, 2500);
-    assert_eq!(steps, [1000, 2000, 2500]);
-    assert_eq!(sample.line("SELECT count(*) FROM jobs WHERE state = 'pending'"), "2500");
+    assert_eq!(desk.change(&plan, NOW, |done| steps.push(done)).unwrap().changed, 600);
+    assert_eq!(steps, [250, 500, 600]);
+    assert_eq!(sample.line("SELECT count(*) FROM jobs WHERE state = 'pending'"), "600");
 }
