@@ -120,8 +120,15 @@ fn every_page_fits_a_phone_and_says_what_it_is() {
     hookbox.rows_of_refusals(1);
     let browser = Browser::open(&hookbox, PHONE);
     let pages = ["/", "/events", "/events?text=x&since=1h", "/events/1", "/events/2", "/jobs", "/jobs?state=dead"];
-    for path in pages.into_iter().chain(["/jobs/retry?state=dead", "/refusals", "/refusals/1", "/sources", "/handlers"])
-    {
+    for path in pages.into_iter().chain([
+        "/jobs/retry?state=dead",
+        "/jobs/skip?jobs=1",
+        "/jobs/retry/1?state=dead",
+        "/refusals",
+        "/refusals/1",
+        "/sources",
+        "/handlers",
+    ]) {
         browser.go(path);
         browser.find("main h1");
         let width = browser.run("return document.documentElement.scrollWidth");

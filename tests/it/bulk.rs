@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::api::{assert_documented, document};
+use crate::support::browser::Browser;
 use crate::support::script::succeeds;
 use crate::support::wire::Reply;
 use crate::support::{Hookbox, Running, until};
@@ -197,4 +198,24 @@ fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
     assert!(shown.contains("250 of 3,000 jobs") && !shown.contains("http-equiv"), "{shown}");
     assert!(shown.contains("href=\"/jobs/retry?state=dead\""), "the way to the rest: {shown}");
     assert!(!page(&hookbox, "/jobs?state=dead").contains("is under way"));
+}
+
+#[test]
+fn the_page_of_a_change_follows_it_live() {
+    let hookbox = full("dead", Hookbox::new());
+    let held = hold(&hookbox);
+    let browser = Browser::open(&hookbox, 1280);
+    browser.go("/jobs/retry?state=dead&n=all");
+    browser.click(&browser.find("button.primary"));
+    until("the page of the change", || browser.path().starts_with("/jobs/retry/").then_some(()));
+    browser.wait_for_text(".title .badge", "running");
+    browser.wait_for_text("#live", "Live");
+    browser.run("window.isTheSamePage = true");
+    drop(held);
+    browser.wait_for_text(".title .badge", "done");
+    assert!(browser.text("main").contains("3,000 of 3,000 jobs"), "{}", browser.text("main"));
+    assert_eq!(browser.run("return document.querySelector('progress').value"), 3_000);
+    assert_eq!(browser.run("return window.isTheSamePage"), Value::Bool(true), "it was not loaded again");
+    assert_eq!(browser.errors(), Vec::<String>::new());
+    assert_eq!(pending(&hookbox), MANY);
 }

@@ -55,7 +55,7 @@ impl Day {
 /// Jobs of one handler, and what failed last.
 #[derive(Debug, Clone)]
 pub struct HandlerNow {
-    /// As in `status`; `succeeded` and `skipped` are not counted, `failing` among the [`AGED`] that are due last, the others
+    /// As in `status`; `succeeded` and `skipped` are not counted, `failing` among the thousand that are due last, the others
     /// up to [`COUNTED`].
     pub status: HandlerStatus,
     /// The newest dead job, else one that waits for another try.
