@@ -15,6 +15,9 @@ use crate::outcome::{Exit, Said};
 /// How much of a line that is not understood is shown.
 const SHOWN_BYTES: usize = 120;
 
+/// How much of what is wrong with it is told.
+const WHY_BYTES: usize = 240;
+
 /// `null` is as good as nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,8 +62,16 @@ pub(super) fn read(line: &[u8], id: i64) -> Result<Answer, String> {
     if !text.trim_start().starts_with('{') {
         return Err(format!("its answer {} is no JSON object; hint: logs go to stderr", quoted()));
     }
-    let reply: Reply =
-        serde_json::from_str(text).map_err(|error| format!("its answer {} is not understood: {error}", quoted()))?;
+    let misunderstood = |error: serde_json::Error| {
+        // It names what it found there, however long.
+        let (line, column, mut why) = (error.line(), error.column(), error.to_string());
+        if why.len() > WHY_BYTES {
+            why.truncate(why.floor_char_boundary(WHY_BYTES));
+            why = format!("{why}… at line {line} column {column}");
+        }
+        format!("its answer {} is not understood: {why}", quoted())
+    };
+    let reply: Reply = serde_json::from_str(text).map_err(misunderstood)?;
     match reply.id {
         Some(answered) if answered == id => {}
         Some(other) => return Err(format!("it answered for job {other}, and was given job {id}")),
@@ -201,8 +212,14 @@ mod tests {
         assert!(read(b"{\"id\":7,\"ok\":true,\"note\":\"\xff\"}", 7).unwrap_err().contains("not UTF-8"));
         let deep = "[".repeat(60_000);
         assert!(read(format!("{{\"id\":7,\"retry_after\":{deep}").as_bytes(), 7).is_err());
-        let long = read("x".repeat(60_000).as_bytes(), 7).unwrap_err();
-        assert!(long.len() < 300 && long.contains('…'));
+        for long in [
+            "x".repeat(60_000),
+            format!(r#"{{"{}":1}}"#, "é".repeat(30_000)),
+            format!(r#"{{"id":"{}"}}"#, "x".repeat(60_000)),
+        ] {
+            let why = read(long.as_bytes(), 7).unwrap_err();
+            assert!(why.len() < 600 && why.contains('…'), "{why}");
+        }
     }
 
     fn is_done(line: &[u8]) -> bool {
