@@ -4,6 +4,7 @@
 //! attempts. A stored event wakes it through the inbox, so the listener does not know of it.
 
 mod ending;
+mod endings;
 mod health;
 mod jump;
 mod lane;

@@ -24,16 +24,15 @@ use crate::shutdown::Caller;
 
 use super::Settings;
 use super::ending;
+use super::endings::{Done, Endings};
 use super::jump::Clocks;
 use super::lane::Lanes;
-use super::worker::{Done, Task, Workers};
+use super::worker::{Task, Workers};
 
 /// Between two tries of a turn that the inbox could not carry out.
 const RETRY_TURN: Duration = Duration::from_millis(200);
-/// Endings of threads that have gone on by themselves gather for so long, or until there are so many: a commit costs
-/// nearly the same for all of them.
+/// Endings of threads that have gone on by themselves gather for so long: a commit costs nearly the same for all of them.
 const GATHER: Duration = Duration::from_millis(4);
-const GATHERED: usize = 16;
 /// The longest sleep: a guard against a wake that is never sent, and against a wall clock that jumps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -61,7 +60,7 @@ pub(super) struct Scheduler {
     lanes: Lanes,
     running: HashMap<i64, Running>,
     workers: Workers,
-    endings: Receiver<Done>,
+    endings: Endings,
     /// Endings and pauses that are not written yet.
     finished: Vec<Finished>,
     /// Likewise: claims that came to nothing.
@@ -119,12 +118,15 @@ impl Scheduler {
         loop {
             let now = (Millis::now(), Instant::now());
             let sleep = match self.gathers() {
-                Some(left) => left,
+                Some(left) => {
+                    self.endings.gather();
+                    left
+                }
                 None if self.turn_if_needed(now) => RETRY_TURN,
                 None => self.sleep(now),
             };
             select! {
-                recv(self.endings) -> done => done.into_iter().for_each(|done| self.end(done)),
+                recv(self.endings.bell()) -> _ => {}
                 recv(wakes) -> _ => (self.may_claim, self.is_awaited) = (true, true),
                 recv(orders) -> order => match order {
                     Ok(Order::Reload(settings)) => self.reload(*settings),
@@ -132,9 +134,7 @@ impl Scheduler {
                 },
                 default(sleep) => self.may_claim = true,
             }
-            for done in self.endings.try_iter().collect::<Vec<_>>() {
-                self.end(done);
-            }
+            self.end_all();
         }
         self.stop();
     }
@@ -152,8 +152,15 @@ impl Scheduler {
         let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
         let ahead = self.workers.ahead(&handler.name);
         let (handed, cancelled) = (handler.clone(), cancel.clone());
-        let task =
-            Task { claimed: claimed.clone(), handler: handed, private_headers, cancel: cancelled, ahead, note: None };
+        let task = Task {
+            claimed: claimed.clone(),
+            handler: handed,
+            private_headers,
+            cancel: cancelled,
+            ahead,
+            low: 0,
+            note: None,
+        };
         self.place(task, Running { claimed, handler, cancel, is_waiting: false });
     }
 
@@ -161,6 +168,12 @@ impl Scheduler {
         let ended = ending::never_started(format!("hookbox has no file descriptor left: {error}"));
         let finished = ending::finished(claimed, handler, ended);
         self.keep(&handler.name, finished);
+    }
+
+    fn end_all(&mut self) {
+        for done in self.endings.take() {
+            self.end(done);
+        }
     }
 
     /// Decides what an ending means; the next turn writes it.
@@ -187,11 +200,9 @@ impl Scheduler {
         self.give_back_what_is_paused(done.ended.finished_at);
         match done.next {
             Some(next) => self.begun(next),
-            None => {
-                self.is_awaited = true;
-                self.fill();
-            }
+            None => self.fill(),
         }
+        self.is_awaited |= done.is_awaited;
         let finished = ending::finished(&running.claimed, &running.handler, done.ended);
         self.keep(&running.handler.name, finished);
     }
@@ -246,7 +257,7 @@ impl Scheduler {
 
     /// How long endings that nobody waits for may still gather.
     fn gathers(&self) -> Option<Duration> {
-        let may_wait = !self.is_awaited && (1..GATHERED).contains(&self.finished.len());
+        let may_wait = !self.is_awaited && !self.finished.is_empty();
         may_wait.then(|| GATHER.saturating_sub(self.last_turn.elapsed())).filter(|left| !left.is_zero())
     }
 

@@ -19,6 +19,7 @@ use crate::inbox::{Claimed, Inbox, JobRef};
 use crate::outcome::Exit;
 
 use super::ending;
+use super::endings::{self, Done, Endings, Teller};
 
 /// A claimed job on its way to a thread.
 #[derive(Debug)]
@@ -29,19 +30,10 @@ pub(super) struct Task {
     pub(super) cancel: Cancel,
     /// What is claimed ahead for the same handler.
     pub(super) ahead: Receiver<Task>,
+    /// When fewer than these are left of that, more is to be claimed.
+    pub(super) low: usize,
     /// Where it is claimed ahead itself.
     pub(super) note: Option<Note>,
-}
-
-/// An attempt that has ended.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub(super) job: JobRef,
-    pub(super) ended: Ended,
-    /// How long its thread was busy with it.
-    pub(super) took: Duration,
-    /// The job that its thread has gone on with.
-    pub(super) next: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -51,7 +43,7 @@ pub(super) struct Workers {
     kept: Arc<Kept>,
     tasks: Sender<Task>,
     queue: Receiver<Task>,
-    done: Sender<Done>,
+    teller: Teller,
     threads: Vec<JoinHandle<()>>,
     /// Per handler, what is claimed ahead.
     ahead: HashMap<Arc<str>, (Sender<Task>, Receiver<Task>)>,
@@ -63,14 +55,14 @@ pub(super) struct Workers {
 
 impl Workers {
     /// The threads-to-be, and where their endings arrive.
-    pub(super) fn new(inbox: Arc<Inbox>, results: PathBuf) -> (Self, Receiver<Done>) {
+    pub(super) fn new(inbox: Arc<Inbox>, results: PathBuf) -> (Self, Endings) {
         let (tasks, queue) = crossbeam_channel::unbounded();
-        let (done, endings) = crossbeam_channel::unbounded();
+        let (teller, endings) = endings::endings();
         let kept = Arc::new(Kept::new(results.clone(), Purpose::Job));
         let (threads, ahead, unnoted) = (Vec::new(), HashMap::default(), Vec::new());
         let notes = Ahead::create(&results);
         let notes = notes.inspect_err(|error| log::debug!("what is claimed ahead cannot be noted: {error}")).ok();
-        (Self { inbox, results, kept, tasks, queue, done, threads, ahead, unnoted, notes }, endings)
+        (Self { inbox, results, kept, tasks, queue, teller, threads, ahead, unnoted, notes }, endings)
     }
 
     /// Gives a task to a thread; `busy` counts those that have one.
@@ -80,8 +72,8 @@ impl Workers {
         }
         if self.threads.is_empty() {
             let ended = ending::never_started("hookbox could not start a worker thread".into());
-            let done = Done { job: task.claimed.job, ended, took: Duration::ZERO, next: None };
-            if self.done.send(done).is_err() {
+            let done = Done { job: task.claimed.job, ended, took: Duration::ZERO, next: None, is_awaited: true };
+            if !self.teller.tell(done) {
                 log::error!("nobody takes endings any more");
             }
         } else if self.tasks.send(task).is_err() {
@@ -143,12 +135,13 @@ impl Workers {
 
     fn start_thread(&mut self) {
         let (inbox, results, kept) = (self.inbox.clone(), self.results.clone(), self.kept.clone());
-        let (queue, done) = (self.queue.clone(), self.done.clone());
+        let (queue, teller) = (self.queue.clone(), self.teller.clone());
         let work = move || {
             for task in queue {
                 let mut next = Some(task);
                 while let Some(task) = next {
                     let (job, ahead, began) = (task.claimed.job, task.ahead.clone(), Instant::now());
+                    let low = task.low;
                     let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone(), &kept)));
                     let ended = ended.unwrap_or_else(|_| {
                         ending::never_started("hookbox failed to run it; its log says more".into())
@@ -157,7 +150,8 @@ impl Workers {
                     let is_well = matches!(ended.exit, Exit::Done | Exit::Status(0) | Exit::Answered(200..=299));
                     next = if is_well { ahead.try_recv().ok() } else { None };
                     let taken = next.as_ref().map(|task| task.claimed.job.id);
-                    if done.send(Done { job, ended, took: began.elapsed(), next: taken }).is_err() {
+                    let is_awaited = taken.is_none() || ahead.len() < low;
+                    if !teller.tell(Done { job, ended, took: began.elapsed(), next: taken, is_awaited }) {
                         return;
                     }
                 }

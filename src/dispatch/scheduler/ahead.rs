@@ -17,7 +17,7 @@ impl Scheduler {
     }
 
     /// Gives a claimed job to a thread, or keeps it until one of its handler is free.
-    pub(super) fn place(&mut self, task: Task, running: Running) {
+    pub(super) fn place(&mut self, mut task: Task, running: Running) {
         let is_free = running.claimed.is_apart || self.sharing() < self.settings.dispatch.workers;
         let busy = self.busy();
         let Some(lane) = self.lanes.named(&running.handler.name) else { return };
@@ -28,6 +28,7 @@ impl Scheduler {
             true => lane.waiting += 1,
             false => lane.running += 1,
         }
+        task.low = if is_waiting { lane.waiting * 2 / 3 } else { 0 };
         self.running.insert(running.claimed.job.id, Running { is_waiting, ..running });
         match is_waiting {
             true => self.workers.keep_ahead(task),

@@ -23,6 +23,7 @@ impl Scheduler {
         let began = Instant::now();
         self.workers.kept().close();
         self.give_back(&|_| true);
+        self.end_all();
         self.wait_until(began + grace.mul_f64(ASKED_AFTER));
         for running in self.running.values() {
             running.cancel.stop(Why::Shutdown);
@@ -50,12 +51,12 @@ impl Scheduler {
     /// Until nothing runs or the time has come; endings are written as they arrive.
     fn wait_until(&mut self, deadline: Instant) {
         while !self.running.is_empty() {
-            let Ok(done) = self.endings.recv_deadline(deadline) else { return };
-            self.end(done);
-            for done in self.endings.try_iter().collect::<Vec<_>>() {
-                self.end(done);
-            }
+            let is_over = self.endings.bell().recv_deadline(deadline).is_err();
+            self.end_all();
             self.write_news();
+            if is_over {
+                return;
+            }
         }
     }
 
