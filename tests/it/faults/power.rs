@@ -89,7 +89,7 @@ fn at_work(durability: &str, round: usize) -> (Vec<Call>, Clients) {
     let clients = Clients::default();
     let mut bodies = random(round);
     // In `make torture` now and then enough for the log to be folded in under load, at 16 MiB.
-    let bytes = if round % 10 == 0 { 300_000 } else { bodies.usize(0..4_000) };
+    let bytes = if round.is_multiple_of(10) { 300_000 } else { bodies.usize(0..4_000) };
     let push = || github::push().with_body(format!("\"{}\"", "x".repeat(bytes)));
     let load = |more: usize| {
         let enough = clients.acknowledged().len() + more;
