@@ -282,3 +282,14 @@ fn state(row: &Row<'_>) -> rusqlite::Result<HandlerState> {
         probe_at: row.get::<_, Option<i64>>(5)?.map(Millis),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_has_jumped_since_a_turn_was_asked_for_makes_nothing_due() {
+        let turn = Turn { asked_at: Some((Millis(1_000), Instant::now())), ..Turn::default() };
+        assert!((1_000..100_000).contains(&turn.now().0), "{:?}", turn.now());
+    }
+}
