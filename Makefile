@@ -33,7 +33,8 @@ build:
 deb:
 	scripts/package-deb
 
-# Acknowledgements per second beside what bounds them, and nanoseconds per check beside one written by hand.
+# Acknowledgements and attempts per second beside what bounds them, nanoseconds per check beside one written by hand, and
+# how soon pages are there with a million events.
 bench:
 	$(CARGO) bench --locked
 

@@ -16,8 +16,12 @@ pub(crate) struct Load<'a> {
     pub(crate) span: Duration,
     pub(crate) bytes: usize,
     pub(crate) secret: &'a str,
+    /// Number of the first event: another load must not send the same.
+    pub(crate) first: u64,
     /// Deliveries after which it ends before its time.
     pub(crate) most: u64,
+    /// Deliveries a second at most, all connections together.
+    pub(crate) pace: f64,
 }
 
 pub(crate) struct Outcome {
@@ -52,20 +56,23 @@ impl Load<'_> {
     }
 
     async fn drive(&self, began: Instant) -> Vec<Duration> {
-        let next = Rc::new(Cell::new(0_u64));
+        let next = Rc::new(Cell::new(0));
         let latencies = Rc::new(RefCell::new(Vec::with_capacity(1 << 20)));
         let clients: Vec<_> = (0..self.connections)
             .map(|_| {
                 let (next, latencies) = (next.clone(), latencies.clone());
-                let (address, span, most) = (self.address.clone(), self.span, self.most);
+                let (address, span, most, pace, first) =
+                    (self.address.clone(), self.span, self.most, self.pace, self.first);
                 let (mut request, id_at) = request(self.secret, self.bytes);
                 tokio::task::spawn_local(async move {
                     let mut stream = TcpStream::connect(address).await.expect("it listens");
                     stream.set_nodelay(true).expect("no delay");
                     let mut answer = vec![0; 4096];
                     while began.elapsed() < span && next.get() < most {
-                        request[id_at..id_at + 36].copy_from_slice(id(next.get()).as_bytes());
+                        request[id_at..id_at + 36].copy_from_slice(id(first + next.get()).as_bytes());
+                        let due = began + Duration::from_secs_f64(next.get() as f64 / pace);
                         next.set(next.get() + 1);
+                        tokio::time::sleep_until(due.into()).await;
                         let sent = Instant::now();
                         stream.write_all(&request).await.expect("it reads");
                         let length = stream.read(&mut answer).await.expect("it answers");
@@ -127,14 +134,17 @@ fn request(secret: &str, bytes: usize) -> (Vec<u8>, usize) {
     (request, id_at)
 }
 
-/// What follows `mark` in the first line that has it; the rest of the stream is read and thrown away.
-pub(crate) fn line_after(stream: impl Read + Send + 'static, mark: &str) -> String {
+/// What follows each mark in the first line that has it, in the order in which those lines come; the rest of the stream
+/// is read and thrown away.
+pub(crate) fn lines_after<const N: usize>(stream: impl Read + Send + 'static, marks: [&str; N]) -> [String; N] {
     let mut lines = BufReader::new(stream).lines();
-    let found = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once(mark).map(|(_, rest)| rest.trim().to_owned()))
-        .expect("it says where it listens");
+    let found = marks.map(|mark| {
+        lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once(mark).map(|(_, rest)| rest.trim().to_owned()))
+            .expect("it says where it listens")
+    });
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
     found
 }

@@ -33,7 +33,8 @@ fn main() {
     let folder = tempfile::Builder::new().prefix("hookbox-bench-").tempdir_in(bench_folder()).expect("a folder");
 
     let (endpoint, address) = start_endpoint();
-    let bare = Load { address, connections, span, bytes, secret: SECRET, most: u64::MAX }.run();
+    let bare =
+        Load { address, connections, span, bytes, secret: SECRET, first: 0, most: u64::MAX, pace: f64::INFINITY }.run();
     stop(endpoint);
     println!(
         "verify only        {:>9.0}/s   p50 {:>6.2} ms  p99 {:>6.2} ms",
@@ -47,8 +48,17 @@ fn main() {
 
     let hookbox = start_hookbox(folder.path());
     let idle = memory_kib(hookbox.child.id());
-    let stored =
-        Load { address: hookbox.address.clone(), connections, span, bytes, secret: SECRET, most: u64::MAX }.run();
+    let stored = Load {
+        address: hookbox.address.clone(),
+        connections,
+        span,
+        bytes,
+        secret: SECRET,
+        first: 0,
+        most: u64::MAX,
+        pace: f64::INFINITY,
+    }
+    .run();
     let loaded = memory_kib(hookbox.child.id());
     println!(
         "hookbox            {:>9.0}/s   p50 {:>6.2} ms  p99 {:>6.2} ms",
@@ -102,7 +112,7 @@ fn start_hookbox(folder: &std::path::Path) -> Hookbox {
         .stderr(Stdio::piped())
         .spawn()
         .expect("hookbox starts");
-    let address = load::line_after(child.stderr.take().expect("stderr"), "hooks on http://");
+    let [address] = load::lines_after(child.stderr.take().expect("stderr"), ["hooks on http://"]);
     Hookbox { child, address }
 }
 
@@ -112,7 +122,7 @@ fn start_endpoint() -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the endpoint starts");
-    let address = load::line_after(child.stdout.take().expect("stdout"), "http://");
+    let [address] = load::lines_after(child.stdout.take().expect("stdout"), ["http://"]);
     (child, address)
 }
 

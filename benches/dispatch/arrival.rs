@@ -21,13 +21,13 @@ pub(crate) struct Arrival {
 /// `backlog` jobs wait already, so that there is always something to run.
 pub(crate) fn measure(backlog: &Drain<'_>, (arriving, connections): (usize, usize)) -> Arrival {
     let mut serving = backlog.serve(Stdio::piped());
-    let address = load::line_after(serving.child.stderr.take().expect("stderr"), "hooks on http://");
+    let [address] = load::lines_after(serving.child.stderr.take().expect("stderr"), ["hooks on http://"]);
     let inbox = serving.inbox();
     while succeeded(&inbox) == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let (span, most) = (Duration::from_secs(600), arriving as u64);
-    let load = Load { address, connections, span, bytes: 300, secret: SECRET, most };
+    let load = Load { address, connections, span, bytes: 300, secret: SECRET, first: 0, most, pace: f64::INFINITY };
     let began = now_ms();
     let outcome = load.run();
     let ended = now_ms();

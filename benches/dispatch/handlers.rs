@@ -40,6 +40,6 @@ pub(crate) fn start_endpoint() -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the endpoint starts");
-    let address = crate::load::line_after(child.stdout.take().expect("stdout"), "http://");
+    let [address] = crate::load::lines_after(child.stdout.take().expect("stdout"), ["http://"]);
     (child, format!("http://{address}"))
 }

@@ -220,22 +220,62 @@ fn of_few(column: &str, state: JobState) -> String {
     format!("SELECT {column} AS at FROM jobs INDEXED BY jobs_{state} WHERE state = '{state}'")
 }
 
+/// Each of their indices holds those that the others do not.
+const PENDING: [&str; 3] = [
+    "jobs INDEXED BY jobs_due WHERE state = 'pending' AND lost = 0 AND held = 0",
+    "jobs INDEXED BY jobs_suspect WHERE state = 'pending' AND lost > 0 AND held = 0",
+    "jobs INDEXED BY jobs_held WHERE state = 'pending' AND held > 0",
+];
+
 fn of_pending(column: &str) -> String {
-    format!(
-        "SELECT {column} AS at FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 \
-         UNION SELECT {column} FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 \
-         UNION SELECT {column} FROM jobs WHERE state = 'pending' AND held > 0"
-    )
+    PENDING.map(|part| format!("SELECT {column} AS at FROM {part}")).join(" UNION ")
 }
 
 fn are_few_pending(connection: &Connection) -> Result<bool> {
-    let part = |part: &str| format!("SELECT 1 FROM jobs WHERE state = 'pending' AND {part}");
-    let parts = ["lost = 0 AND held = 0", "lost > 0 AND held = 0", "held > 0"].map(part).join(" UNION ALL ");
-    let sql = format!("SELECT count(*) FROM ({parts} LIMIT {FEW})");
-    let count: u32 = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+    let count: u32 = connection.prepare_cached(&few_pending_sql())?.query_row([], |row| row.get(0))?;
     Ok(count < FEW)
+}
+
+fn few_pending_sql() -> String {
+    let parts = PENDING.map(|part| format!("SELECT 1 FROM {part}")).join(" UNION ALL ");
+    format!("SELECT count(*) FROM ({parts} LIMIT {FEW})")
 }
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::tests::Sample;
+
+    /// A million jobs that are done must not be walked for the few that are not.
+    #[test]
+    fn open_and_dead_jobs_are_looked_up_by_their_own_indices() {
+        let Sample { connection, .. } = &Sample::new();
+        let steps = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let details = statement.query_map([], |row| row.get("detail")).unwrap();
+            details.collect::<Result<_>>().unwrap()
+        };
+        let [dead, running] = [JobState::Dead, JobState::Running].map(|state| of_few("id", state));
+        let [dead_events, running_events] =
+            [JobState::Dead, JobState::Running].map(|state| of_few("DISTINCT event_seq", state));
+        for candidates in [dead, running, dead_events, running_events, of_pending("id"), of_pending("event_seq")] {
+            for bounds in ["at < 9 ORDER BY at DESC LIMIT 256", "at >= 5 AND at < 9 ORDER BY at DESC"] {
+                let plan =
+                    steps(&format!("SELECT min(at), count(*) FROM (SELECT at FROM ({candidates}) WHERE {bounds})"));
+                for step in plan.iter().filter(|step| step.contains(" jobs")) {
+                    let own = ["jobs_dead", "jobs_running", "jobs_due", "jobs_suspect", "jobs_held"];
+                    assert!(own.iter().any(|index| step.contains(index)), "{candidates} {bounds}: {plan:#?}");
+                }
+            }
+        }
+        let are_few = steps(&few_pending_sql());
+        assert!(
+            are_few.iter().filter(|step| step.contains(" jobs")).all(|step| step.contains("INDEX")),
+            "{are_few:#?}"
+        );
+    }
 }
