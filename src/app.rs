@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -174,6 +175,8 @@ impl App {
 pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
     // Hearing CHLD ends its being ignored, as some supervisors start us: no exit status could be had then.
     signal_hook::flag::register(SIGCHLD, Arc::default())?;
+    // And nobody need be woken by it. Threads that are started later take this along, handlers do not.
+    SigSet::from(Signal::SIGCHLD).thread_block()?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {

@@ -7,6 +7,7 @@
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, OFlags, open};
@@ -14,9 +15,16 @@ use rustix::io::Errno;
 use rustix::process::{chdir, fchdir, umask};
 
 thread_local! {
-    /// Where this thread was; `None` where it cannot have a folder of its own.
-    static HOME: OnceCell<Option<OwnedFd>> = const { OnceCell::new() };
+    /// Whether this thread can have a folder of its own.
+    static IS_APART: OnceCell<bool> = const { OnceCell::new() };
 }
+
+/// Where hookbox is, and every thread again after it has started something; one descriptor for all of them, since every
+/// process is started with a copy of each.
+static HOME: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
+    let home = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    home.inspect_err(|error| log::debug!("hookbox's own folder cannot be opened: {error}")).ok()
+});
 
 /// What came of an attempt to act from a folder.
 #[derive(Debug)]
@@ -31,8 +39,8 @@ pub(super) enum Stood<T> {
 
 /// Does something with `folder` as the current one, and with `mask` for new files where there is one.
 pub(super) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> Stood<T> {
-    HOME.with(|home| {
-        let Some(home) = home.get_or_init(own_folder) else { return Stood::NotPossible };
+    IS_APART.with(|is_apart| {
+        let Some(home) = HOME.as_ref().filter(|_| *is_apart.get_or_init(set_apart)) else { return Stood::NotPossible };
         if let Err(error) = chdir(folder) {
             return Stood::NoEntry(error);
         }
@@ -48,13 +56,7 @@ pub(super) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl FnOnce() -
     })
 }
 
-fn own_folder() -> Option<OwnedFd> {
-    let home = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    match (home, unshare(CloneFlags::CLONE_FS)) {
-        (Ok(home), Ok(())) => Some(home),
-        (home, shared) => {
-            log::debug!("threads have no folder of their own here: {:?} {:?}", home.err(), shared.err());
-            None
-        }
-    }
+fn set_apart() -> bool {
+    let apart = unshare(CloneFlags::CLONE_FS);
+    apart.inspect_err(|error| log::debug!("threads have no folder of their own here: {error}")).is_ok()
 }
