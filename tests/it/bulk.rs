@@ -177,7 +177,7 @@ fn a_replay_that_ends_with_hookbox_is_told_and_its_rest_runs_nothing_twice() {
 fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
     let hookbox = full("dead", Hookbox::new());
     let held = hold(&hookbox);
-    let ask = page(&hookbox, "/jobs/retry?state=dead");
+    let ask = page(&hookbox, "/jobs/retry?state=dead&n=all");
     let newest = between(&ask, "name=\"newest\" value=\"", "\"");
     let reply = submit(&hookbox, &ask, "/jobs/retry", &format!("state=dead&newest={newest}&count={MANY}"));
     assert_eq!(reply.status, 303, "{}", reply.text());
