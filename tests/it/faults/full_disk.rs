@@ -169,6 +169,8 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
     small.fill();
     until("the ballast to be given up", || (!ballast.exists()).then_some(()));
     let free = || rustix::fs::statvfs(&small.path).unwrap().f_bavail * 4096;
+    // A file's name goes before its room comes back.
+    until("its room to be back", || (free() >= 7 << 20).then_some(()));
     until("nearly all room to be taken", || {
         small.fill();
         let filler = File::options().write(true).open(small.filler()).unwrap();
