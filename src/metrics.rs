@@ -58,6 +58,8 @@ pub struct Metrics {
     attempt: Histograms,
     /// Bytes received and not yet stored.
     pub in_flight: Bytes,
+    /// Until when the certificate of the providers' address is valid, in unix seconds.
+    pub certificate_expiry: Gauge,
     gauges: Mutex<Gauges>,
 }
 
@@ -128,6 +130,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             attempt: Family::new_with_constructor(runs),
             in_flight: Bytes::default(),
+            certificate_expiry: Gauge::default(),
             gauges: Mutex::default(),
         };
         metrics.register_counted();
@@ -159,6 +162,8 @@ impl Metrics {
         r.register("hookbox_attempt_seconds", "How long a run of a handler took", self.attempt.clone());
         let help = "Bytes of bodies received and not yet stored (limit: `server.max_in_flight`)";
         r.register("hookbox_in_flight_bytes", help, self.in_flight.clone());
+        let help = "When the certificate of `server.tls` ends, in seconds since 1970; 0 when there is none";
+        r.register("hookbox_tls_certificate_expiry_seconds", help, self.certificate_expiry.clone());
     }
 
     fn register_read(&mut self) {

@@ -1,7 +1,8 @@
 //! HTTPS for the providers' address: a certificate chain and its key, read from files, read again once they change.
 //!
-//! Paths come in, what rustls needs to serve them goes out. Promises: a handshake always gets a certificate that fits
-//! its key; files that do not fit together yet, as while they are being replaced, change nothing.
+//! Paths come in, what rustls needs to serve them goes out, and until when the certificate is valid. Promises: a handshake
+//! always gets a certificate that fits its key; files that do not fit together yet, as while they are being replaced,
+//! change nothing. One that is not valid is served all the same and warned of, since without it nothing would be served.
 
 use std::fs;
 use std::io;
@@ -10,15 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_cert::der::Decode as _;
+
+use crate::clock::Millis;
 
 /// The shortest time between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// So long before its end a certificate is warned of; most are renewed a month before.
+const RENEW_WITHIN: Duration = Duration::from_hours(14 * 24);
 
 /// Where a certificate and its key are; both files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +46,8 @@ struct Served {
     key: Arc<CertifiedKey>,
     seen: Seen,
     looked_at: Instant,
+    /// Where the end of what is served is told, in unix seconds.
+    expiry: Gauge,
 }
 
 /// What tells that a file has been replaced: device, inode, length and time of change.
@@ -52,8 +61,29 @@ impl Certificate {
     pub fn read(files: &Files) -> io::Result<Self> {
         let seen = seen(files);
         let key = load(files)?;
-        let served = Served { files: files.clone(), key, seen, looked_at: Instant::now() };
+        let (looked_at, expiry) = (Instant::now(), Gauge::default());
+        let served = Served { files: files.clone(), key, seen, looked_at, expiry };
         Ok(Self(Arc::new(Mutex::new(served))))
+    }
+
+    /// From now on `expiry` tells until when what is served is valid, and the log warns when that is a matter of days.
+    pub fn watch(&self, expiry: Gauge) {
+        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        served.expiry = expiry;
+        served.tell();
+    }
+
+    /// Until when it is valid, where that can be read.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Millis> {
+        let served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        validity(&served.key).map(|(_, until)| until)
+    }
+
+    /// What is wrong with when it is valid: `the certificate in cert.pem has expired at …`.
+    #[must_use]
+    pub fn warning(&self, now: Millis) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).warning(now)
     }
 
     /// From now on these files count; the ones that are served go on when these cannot be.
@@ -62,8 +92,10 @@ impl Certificate {
     /// As for [`Certificate::read`].
     pub fn replace(&self, files: &Files) -> io::Result<()> {
         let (seen, key) = (seen(files), load(files)?);
-        let served = Served { files: files.clone(), key, seen, looked_at: Instant::now() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let expiry = served.expiry.clone();
+        *served = Served { files: files.clone(), key, seen, looked_at: Instant::now(), expiry };
+        served.tell();
         Ok(())
     }
 
@@ -106,10 +138,44 @@ impl Served {
                     "the certificate in {} has been replaced and is served from now on",
                     self.files.cert.display()
                 );
+                self.tell();
             }
             Err(error) => log::warn!("the certificate has changed and cannot be served, the old one is: {error}"),
         }
     }
+
+    fn tell(&self) {
+        let until = validity(&self.key).map_or(0, |(_, until)| until.0 / 1000);
+        self.expiry.set(until);
+        if let Some(warning) = self.warning(Millis::now()) {
+            log::warn!("{warning}");
+        }
+    }
+
+    fn warning(&self, now: Millis) -> Option<String> {
+        let what = doubt(validity(&self.key)?, now)?;
+        Some(format!("the certificate in {} {what}", self.files.cert.display()))
+    }
+}
+
+fn doubt((from, until): (Millis, Millis), now: Millis) -> Option<String> {
+    let refused = "providers that check it deliver nothing";
+    if now < from {
+        return Some(format!("is not valid before {}: {refused} until then", from.to_rfc3339()));
+    }
+    if now > until {
+        return Some(format!("has expired at {}: {refused} until it is renewed", until.to_rfc3339()));
+    }
+    let is_near = until.since(now) < RENEW_WITHIN;
+    is_near.then(|| format!("expires at {}, within {} days", until.to_rfc3339(), RENEW_WITHIN.as_secs() / 86_400))
+}
+
+/// From when until when, of the server's own certificate. What rustls takes and this cannot read is not doubted.
+fn validity(key: &CertifiedKey) -> Option<(Millis, Millis)> {
+    let own = x509_cert::Certificate::from_der(key.cert.first()?).ok()?;
+    let valid = own.tbs_certificate().validity();
+    let at = |time: x509_cert::time::Time| i64::try_from(time.to_unix_duration().as_millis()).ok().map(Millis);
+    Some((at(valid.not_before)?, at(valid.not_after)?))
 }
 
 fn seen(files: &Files) -> Seen {
@@ -191,6 +257,23 @@ mod tests {
         assert_ne!(first.cert, third.cert);
         fs::remove_file(files.paths().key).unwrap();
         assert!(Arc::ptr_eq(&third, &served(&certificate)));
+    }
+
+    #[test]
+    fn a_certificate_is_doubted_before_its_time_and_from_two_weeks_before_its_end() {
+        let day = |day: i64| Millis(day * 86_400_000);
+        for (now, doubted) in [
+            (day(99), Some("is not valid before 1970-04-11T00:00:00.000Z")),
+            (day(100), None),
+            (day(186), None),
+            (Millis(day(186).0 + 1), Some("expires at 1970-07-20T00:00:00.000Z, within 14 days")),
+            (day(200), Some("expires at")),
+            (Millis(day(200).0 + 1), Some("has expired at 1970-07-20T00:00:00.000Z")),
+        ] {
+            let told = doubt((day(100), day(200)), now);
+            assert_eq!(told.is_some(), doubted.is_some(), "{now:?}: {told:?}");
+            assert!(told.unwrap_or_default().starts_with(doubted.unwrap_or_default()), "{now:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod alerts;
 mod pacing;
 mod tables;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -62,6 +63,7 @@ struct Meaning<'a> {
     inbox: String,
     durability: &'static str,
     alerts: Option<alerts::Row<'a>>,
+    tls: Option<tls::Row>,
     sources: Vec<SourceRow<'a>>,
     handlers: Vec<HandlerRow<'a>>,
     runs: Vec<RunRow<'a>>,
@@ -174,6 +176,7 @@ fn meaning<'a>(config: &'a Config, runs: Vec<RunRow<'a>>) -> Meaning<'a> {
             Durability::Normal => "normal",
         },
         alerts: config.alerts.as_ref().map(alerts::Row::of),
+        tls: config.server.tls.as_ref().map(tls::Row::of),
         sources: config.sources.iter().map(|source| source_row(source)).collect(),
         handlers: config.handlers.iter().map(|handler| handler_row(handler)).collect(),
         runs,

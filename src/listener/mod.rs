@@ -95,6 +95,9 @@ impl Listener {
         let address = socket.address()?;
         let certificate = server.tls.as_ref().map(Certificate::read).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
+        if let Some(certificate) = &certificate {
+            certificate.watch(shared.inbox.metrics().certificate_expiry.clone());
+        }
         let (ready, started) = std::sync::mpsc::channel();
         let (running, ended) = crossbeam_channel::bounded::<()>(0);
         let (serving, timeout) = (shared.clone(), server.request_timeout);

@@ -154,6 +154,11 @@ fn no_page_of_another_site_gets_anything_done_or_told() {
             assert_eq!(hookbox.ask("POST", "/logout", &form, "csrf=x").status, 403, "{origin}");
             let login = hookbox.ask("POST", "/login", &form, &format!("token={TOKEN}"));
             assert_eq!((login.status, login.header("set-cookie")), (403, None), "{origin}");
+            for target in ["/", "/api/v1/status", "/live", "/metrics"] {
+                let reply = hookbox.ask("GET", target, &[("Origin", origin), more], "");
+                assert_eq!(reply.status, 403, "{target} from {origin}: {}", reply.text());
+            }
+            assert_eq!(hookbox.ask("GET", "/healthz", &[("Origin", origin)], "").status, 200, "{origin}");
         }
         for site in ["cross-site", "same-site"] {
             let json = [("Sec-Fetch-Site", site), ("Content-Type", "application/json"), more];

@@ -22,6 +22,16 @@ fn put_certificate(folder: &Path) -> ureq::Agent {
     config.timeout_global(Some(Duration::from_secs(10))).build().into()
 }
 
+/// Puts a certificate in place that was or will be valid in these years.
+fn put_certificate_of(folder: &Path, years: std::ops::Range<i32>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    fs::write(folder.join("cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+}
+
 /// A new push over TLS, if the client trusts the server.
 fn deliver(hookbox: &Running, client: &ureq::Agent) -> Result<Event, ureq::Error> {
     let push = github::push();
@@ -92,4 +102,34 @@ fn switching_tls_on_takes_a_restart_and_other_files_do_not() {
         hookbox.log().iter().any(|line| line.contains("`server.tls` has changed")).then_some(())
     });
     deliver(&hookbox, &after).unwrap();
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_is_warned_of_and_served() {
+    let setup = Hookbox::new().server(TLS).expect_warning("has expired at 2020-01-01").expect_warning("is not valid");
+    put_certificate_of(setup.folder(), 2019..2020);
+    setup.write();
+    let told = setup.run(&["check"]);
+    assert_eq!(told.status, Some(0), "{told:?}");
+    assert!(told.stdout.contains("warning: the certificate in") && told.stdout.contains("has expired"), "{told:?}");
+    let json = setup.run(&["check", "--json"]).stdout;
+    assert!(json.contains("\"expires_at\": 1577836800000"), "{json}");
+
+    let hookbox = setup.start();
+    let expiry = || {
+        let text = hookbox.ask("GET", "/metrics", &[], "").text();
+        let line = text.lines().find_map(|line| line.strip_prefix("hookbox_tls_certificate_expiry_seconds "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(expiry(), 1_577_836_800);
+    put_certificate_of(hookbox.folder(), 2990..2991);
+    hookbox.ok(&["reload"]);
+    until("the gauge to tell the other end", || (expiry() == 32_219_683_200).then_some(()));
+    put_certificate_of(hookbox.folder(), 2020..2991);
+    hookbox.ok(&["reload"]);
+    until("the reload", || {
+        (hookbox.log().iter().filter(|line| line.contains("was read again")).count() == 2).then_some(())
+    });
+    let told = hookbox.ok(&["check"]);
+    assert!(told.contains("valid until 2991-01-01") && !told.contains("warning"), "{told}");
 }

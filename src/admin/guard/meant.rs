@@ -20,14 +20,14 @@ use crate::config::HostName;
 /// How long a form may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the browser says of itself, if one sent it. A foreign page may lead here by a link; whatever else it asks for is
-/// refused, frames and plugins too, which would have pages made that nobody sees.
+/// What the browser says of itself, if one sent it. A foreign page may lead here by a link, for which no browser names an
+/// origin; whatever else it asks for is refused, frames and plugins too, which would have pages made that nobody sees.
 pub(super) fn is_from_home(headers: &HeaderMap, changes: bool, host: &str, hosts: &[HostName]) -> bool {
     let said = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let is_link = !changes && said("sec-fetch-mode") == Some("navigate") && said("sec-fetch-dest") == Some("document");
     let is_home = said("sec-fetch-site").is_none_or(|site| is_link || host::is_from_home(site));
     let mut origins = headers.get_all(ORIGIN).map(|value| value.to_str().unwrap_or_default());
-    is_home && (!changes || origins.all(|origin| host::is_same(origin, host, hosts)))
+    is_home && origins.all(|origin| host::is_same(origin, host, hosts))
 }
 
 /// That a request which changes something was meant: no foreign page can send any of these.

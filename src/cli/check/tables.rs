@@ -15,14 +15,7 @@ use super::{HandlerRow, Meaning, RunRow, SHORTEST_SECRET, SourceRow, pacing};
 use crate::config::Config;
 
 pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
-    writeln!(out, "{} has no errors.\n", config.file.display())?;
-    writeln!(out, "providers reach  {}", meaning.listen)?;
-    writeln!(out, "you reach        {}", meaning.admin)?;
-    writeln!(out, "inbox            {} (durability: {})", meaning.inbox, meaning.durability)?;
-    match &meaning.alerts {
-        Some(alerts) => writeln!(out, "alerts           {alerts}\n")?,
-        None => writeln!(out, "alerts           nobody is told: there is no `command` or `url` in [alerts]\n")?,
-    }
+    write_whole(out, config, meaning)?;
     let mut sources = table(&["SOURCE", "PROVIDER", "PATH", "SECRETS", "TIME WINDOW", "LONGEST BODY"]);
     for source in &meaning.sources {
         sources.add_row([
@@ -72,6 +65,25 @@ pub(super) fn write_meaning(out: &mut impl Write, config: &Config, meaning: &Mea
         writeln!(out, "{told}\n")?;
     }
     writeln!(out, "{}", runs_table(&meaning.runs, config))
+}
+
+/// What is said of all of it.
+fn write_whole(out: &mut impl Write, config: &Config, meaning: &Meaning<'_>) -> std::io::Result<()> {
+    writeln!(out, "{} has no errors.\n", config.file.display())?;
+    writeln!(out, "providers reach  {}", meaning.listen)?;
+    writeln!(out, "you reach        {}", meaning.admin)?;
+    writeln!(out, "inbox            {} (durability: {})", meaning.inbox, meaning.durability)?;
+    if let Some(tls) = &meaning.tls {
+        writeln!(out, "certificate      {tls}")?;
+    }
+    match &meaning.alerts {
+        Some(alerts) => writeln!(out, "alerts           {alerts}\n")?,
+        None => writeln!(out, "alerts           nobody is told: there is no `command` or `url` in [alerts]\n")?,
+    }
+    if let Some(warning) = meaning.tls.as_ref().and_then(|tls| tls.warning.as_ref()) {
+        writeln!(out, "warning: {warning}\n")?;
+    }
+    Ok(())
 }
 
 /// What someone could do with a genuine delivery that he got hold of.
