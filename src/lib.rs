@@ -29,7 +29,7 @@
 //!
 //! | level | rooms |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`], [`plain`] |
+//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`], [`plain`], [`places`] |
 //! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`], [`words`] |
 //! | 2 | [`config`], [`refused`] |
 //! | 3 | [`verify`], [`route`], [`handler`], [`socket`], [`client`] |
@@ -51,6 +51,7 @@ pub mod handler;
 pub mod inbox;
 pub mod listener;
 pub mod outcome;
+pub mod places;
 pub mod verify;
 
 pub mod admin;

@@ -1,8 +1,8 @@
 //! Which handlers take an event: by source, by globs over its type, and by values in its body; and by which value its
 //! jobs belong together.
 //!
-//! Pure, and made once per configuration. The body is parsed only where a handler that could take the event asks for
-//! values in it, and then once.
+//! Pure, and made once per configuration. The body is looked through only where a handler that could take the event asks
+//! for values in it, and then once, without building what is not asked for.
 
 mod key;
 
@@ -13,11 +13,17 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
-use crate::config::{Handler, Keyed, Sequence};
+use crate::config::{Handler, Key, Keyed, Sequence};
+use crate::places::Places;
+use crate::provider::Pointer;
 
 /// The routing table of one configuration.
 #[derive(Debug, Default)]
-pub struct Routes(Vec<Route>);
+pub struct Routes {
+    routes: Vec<Route>,
+    /// Where in the bodies all of them look.
+    places: Places,
+}
 
 /// The handler that answers the provider.
 #[derive(Debug, Clone)]
@@ -34,8 +40,11 @@ struct Route {
     respond: Option<Duration>,
     sources: Option<Vec<String>>,
     types: TypeGlobs,
-    conditions: Vec<(String, Vec<Value>)>,
+    /// Number of a place, and the values that may stand there.
+    conditions: Vec<(usize, Vec<Value>)>,
     keyed: Option<Keyed>,
+    /// Number of the place of its key, where that is in the body.
+    key_at: Option<usize>,
 }
 
 /// What routing looks at.
@@ -68,36 +77,49 @@ impl Routes {
     /// # Errors
     /// A glob that does not compile: which one, and why. The configuration has checked them before.
     pub fn new(handlers: &[Arc<Handler>]) -> Result<Self, globset::Error> {
-        let route = |handler: &Arc<Handler>| {
+        let mut places = Places::default();
+        let mut number = |pointer: &str| Pointer::parse(pointer).ok().map(|pointer| places.add(pointer.steps()));
+        let mut route = |handler: &Arc<Handler>| {
+            let conditions = handler.takes.conditions.iter();
+            // A place that cannot be is nowhere.
+            let conditions =
+                conditions.map(|(pointer, values)| (number(pointer).unwrap_or(usize::MAX), values.clone()));
+            let conditions = conditions.collect();
+            let key_at = match handler.keyed.as_ref().map(|keyed| &keyed.key) {
+                Some(Key::Pointer(pointer)) => number(pointer),
+                _ => None,
+            };
             Ok(Route {
                 handler: handler.name.clone(),
                 respond: handler.respond,
                 sources: handler.takes.sources.clone(),
                 types: TypeGlobs::new(&handler.takes.events)?,
-                conditions: handler.takes.conditions.clone(),
+                conditions,
                 keyed: handler.keyed.clone(),
+                key_at,
             })
         };
-        handlers.iter().map(route).collect::<Result<_, _>>().map(Self)
+        let routes = handlers.iter().map(&mut route).collect::<Result<_, _>>()?;
+        Ok(Self { routes, places })
     }
 
     /// The names of all handlers, in the order of the configuration.
     #[must_use]
     pub fn handlers(&self) -> Vec<Arc<str>> {
-        self.0.iter().map(|route| route.handler.clone()).collect()
+        self.routes.iter().map(|route| route.handler.clone()).collect()
     }
 
     /// The names of the handlers that take the event, in the order of the configuration.
     #[must_use]
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
-        let document = Document::new(body);
+        let document = Document::new(body, &self.places);
         self.taking(source, event_type, &document).map(|route| route.handler.clone()).collect()
     }
 
     /// The jobs that the event is to have, in the order of the configuration.
     #[must_use]
     pub fn drafts(&self, event: Parts<'_>) -> Vec<Draft> {
-        let document = Document::new(event.body);
+        let document = Document::new(event.body, &self.places);
         let draft = |route: &Route| Draft {
             handler: route.handler.clone(),
             order_key: route.key(event.headers, &document),
@@ -109,13 +131,13 @@ impl Routes {
     /// An event's value for a handler, whether or not the handler takes it.
     #[must_use]
     pub fn key_for(&self, handler: &str, headers: &str, body: &[u8]) -> Option<String> {
-        let route = self.0.iter().find(|route| *route.handler == *handler)?;
-        route.key(headers, &Document::new(body))
+        let route = self.routes.iter().find(|route| *route.handler == *handler)?;
+        route.key(headers, &Document::new(body, &self.places))
     }
 
     /// By which rule jobs of each handler belong together, in words that change with it.
     pub fn rules(&self) -> impl Iterator<Item = (Arc<str>, Option<String>)> {
-        self.0.iter().map(|route| (route.handler.clone(), route.keyed.as_ref().map(ToString::to_string)))
+        self.routes.iter().map(|route| (route.handler.clone(), route.keyed.as_ref().map(ToString::to_string)))
     }
 
     fn taking<'a>(
@@ -124,29 +146,34 @@ impl Routes {
         event_type: &str,
         document: &Document<'_>,
     ) -> impl Iterator<Item = &'a Route> {
-        let holds = |(pointer, values): &(String, Vec<Value>)| {
-            document.parsed().pointer(pointer).is_some_and(|found| values.contains(found))
-        };
-        self.0.iter().filter(move |route| {
+        let holds =
+            |(place, values): &(usize, Vec<Value>)| document.at(*place).is_some_and(|found| values.contains(found));
+        self.routes.iter().filter(move |route| {
             route.takes_source(source) && route.types.takes(event_type) && route.conditions.iter().all(holds)
         })
     }
 }
 
-/// A body that is parsed when the first value in it is asked for.
+/// A body that is looked through when the first value in it is asked for.
 struct Document<'a> {
     body: &'a [u8],
-    parsed: OnceCell<Value>,
+    places: &'a Places,
+    found: OnceCell<Vec<Option<Value>>>,
 }
 
 impl<'a> Document<'a> {
-    fn new(body: &'a [u8]) -> Self {
-        Self { body, parsed: OnceCell::new() }
+    fn new(body: &'a [u8], places: &'a Places) -> Self {
+        Self { body, places, found: OnceCell::new() }
     }
 
-    /// What is no JSON holds no values.
-    fn parsed(&self) -> &Value {
-        self.parsed.get_or_init(|| serde_json::from_slice(self.body).unwrap_or(Value::Null))
+    /// The text, number, boolean or null at a place. What is no JSON holds no values.
+    fn at(&self, place: usize) -> Option<&Value> {
+        let scalar = |raw: &str| if raw.starts_with(['{', '[']) { None } else { serde_json::from_str(raw).ok() };
+        let look = || {
+            let found = self.places.read(self.body).unwrap_or_default();
+            found.into_iter().map(|raw| scalar(raw?)).collect()
+        };
+        self.found.get_or_init(look).get(place)?.as_ref()
     }
 }
 
@@ -158,13 +185,13 @@ impl Routes {
             let timeout = route.respond.filter(|_| drafts.iter().any(|draft| draft.handler == route.handler))?;
             Some(Responder { handler: route.handler.clone(), timeout })
         };
-        self.0.iter().find_map(responds)
+        self.routes.iter().find_map(responds)
     }
 }
 
 impl Route {
     fn key(&self, headers: &str, document: &Document<'_>) -> Option<String> {
-        key::value(self.keyed.as_ref()?, headers, || document.parsed())
+        key::value(self.keyed.as_ref()?, headers, || document.at(self.key_at?))
     }
 
     fn takes_source(&self, source: &str) -> bool {

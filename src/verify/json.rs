@@ -1,27 +1,21 @@
-//! Reads a few places of a JSON document in one pass, without building it.
+//! Reads texts at a few places of a JSON document.
 //!
-//! The whole document is checked to be JSON (RFC 8259, in UTF-8); only what a pointer leads to is looked at.
-//! Of a key that comes twice the last counts, as it does for the parsers that handlers use, so that hookbox and
-//! handler read the same id. Strings and numbers are texts, the latter exactly as written; nothing else is.
+//! What is not JSON as a whole has none. Strings and numbers are texts, the latter exactly as written; nothing else is.
+//! Of a key that comes twice the last counts, so that hookbox and handler read the same id.
 
 use std::borrow::Cow;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+pub(super) use crate::places::NotJson;
+use crate::places::Places;
 use crate::provider::Pointer;
 
 /// The places that are wanted of a document.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pointers: Vec<Pointer>,
-    root: Node,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    slot: Option<usize>,
-    children: Vec<(String, Node)>,
+    places: Places,
 }
 
 /// What stood at each wanted place.
@@ -31,16 +25,12 @@ pub(super) struct Texts<'a, 'w> {
     slots: Vec<Option<Cow<'a, str>>>,
 }
 
-/// The document is not JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotJson;
-
 impl Wanted {
     pub(super) fn new<'a>(pointers: impl Iterator<Item = &'a Pointer>) -> Self {
         let mut wanted = Self::default();
         for pointer in pointers {
             if !wanted.pointers.contains(pointer) {
-                wanted.root.add(pointer.steps(), wanted.pointers.len());
+                wanted.places.add(pointer.steps());
                 wanted.pointers.push(pointer.clone());
             }
         }
@@ -49,9 +39,7 @@ impl Wanted {
 
     /// Reads a document.
     pub(super) fn read<'a>(&self, document: &'a [u8]) -> Result<Texts<'a, '_>, NotJson> {
-        let text = std::str::from_utf8(document).map_err(|_| NotJson)?;
-        let mut slots = vec![None; self.pointers.len()];
-        read_node(&self.root, text, &mut slots)?;
+        let slots = self.places.read(document)?.into_iter().map(|raw| text_of(raw?)).collect();
         Ok(Texts { wanted: self, slots })
     }
 }
@@ -93,142 +81,12 @@ impl<'a> Texts<'a, '_> {
     }
 }
 
-impl Node {
-    fn add(&mut self, steps: &[String], slot: usize) {
-        let Some((step, rest)) = steps.split_first() else {
-            self.slot = Some(slot);
-            return;
-        };
-        let place = self.children.iter().position(|(known, _)| known == step).unwrap_or_else(|| {
-            self.children.push((step.clone(), Node::default()));
-            self.children.len() - 1
-        });
-        self.children[place].1.add(rest, slot);
-    }
-
-    fn child(&self, step: &str) -> Option<&Node> {
-        self.children.iter().find(|(known, _)| known == step).map(|(_, node)| node)
-    }
-
-    fn clear(&self, slots: &mut [Option<Cow<'_, str>>]) {
-        if let Some(slot) = self.slot {
-            slots[slot] = None;
-        }
-        self.children.iter().for_each(|(_, child)| child.clear(slots));
-    }
-}
-
-fn read_node<'a>(node: &Node, text: &'a str, slots: &mut [Option<Cow<'a, str>>]) -> Result<(), NotJson> {
-    let mut document = serde_json::Deserializer::from_str(text);
-    Walk { node, slots }.deserialize(&mut document).and_then(|()| document.end()).map_err(|_| NotJson)
-}
-
 fn text_of(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first() {
         Some(b'"') if raw.contains('\\') => serde_json::from_str(raw).ok().map(Cow::Owned),
         Some(b'"') => raw.get(1..raw.len() - 1).map(Cow::Borrowed),
         Some(b'-' | b'0'..=b'9') => Some(Cow::Borrowed(raw)),
         _ => None,
-    }
-}
-
-struct Walk<'n, 's, 'a> {
-    node: &'n Node,
-    slots: &'s mut [Option<Cow<'a, str>>],
-}
-
-impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, value: D) -> Result<(), D::Error> {
-        let Some(slot) = self.node.slot else { return value.deserialize_any(self) };
-        let raw: &'a RawValue = serde::Deserialize::deserialize(value)?;
-        self.slots[slot] = text_of(raw.get());
-        if self.node.children.is_empty() {
-            return Ok(());
-        }
-        serde_json::Deserializer::from_str(raw.get()).deserialize_any(self).map_err(D::Error::custom)
-    }
-}
-
-impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(child) = map.next_key_seed(Step(self.node))? {
-            match child {
-                None => drop(map.next_value::<IgnoredAny>()?),
-                Some(node) => {
-                    node.clear(self.slots);
-                    map.next_value_seed(Walk { node, slots: &mut *self.slots })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
-        for index in 0_usize.. {
-            let more = match self.node.child(&index.to_string()) {
-                None => seq.next_element::<IgnoredAny>()?.is_some(),
-                Some(node) => seq.next_element_seed(Walk { node, slots: &mut *self.slots })?.is_some(),
-            };
-            if !more {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-}
-
-/// Reads a key and says which node stands below it.
-struct Step<'n>(&'n Node);
-
-impl<'a, 'n> DeserializeSeed<'a> for Step<'n> {
-    type Value = Option<&'n Node>;
-
-    fn deserialize<D: Deserializer<'a>>(self, key: D) -> Result<Self::Value, D::Error> {
-        key.deserialize_str(self)
-    }
-}
-
-impl<'n> Visitor<'_> for Step<'n> {
-    type Value = Option<&'n Node>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.child(key))
     }
 }
 

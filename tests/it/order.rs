@@ -36,6 +36,24 @@ fn events_of_one_value_run_one_at_a_time_as_they_arrived_and_others_beside_them(
     hookbox.wait_for(&other, "succeeded");
 }
 
+/// Built as a document such a body takes more than twenty times its length.
+#[test]
+fn looking_into_a_large_body_takes_no_more_memory_than_the_body() {
+    let lines = format!("{BY_CUSTOMER}\nwhere = {{ \"/kind\" = \"large\" }}");
+    let hookbox = Hookbox::new().handler_with("work", &lines, succeeds()).start();
+    let many = r#"{"id":1,"name":"n","v":[1,2]},"#.repeat(240_000);
+    let body = format!(r#"{{"all":[{many}0],"kind":"large","data":{{"customer":"a"}}}}"#);
+    for _ in 0..2 {
+        let event = hookbox.deliver(github::push().with_body(body.clone()));
+        hookbox.wait_for(&event, "succeeded");
+    }
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs WHERE order_key = 'a'"), 2);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", hookbox.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak * 1024 < 15 * body.len(), "{peak} KiB for bodies of {} bytes", body.len());
+}
+
 #[test]
 fn one_that_waits_for_its_next_try_holds_up_those_after_it_and_only_those() {
     let hookbox = Hookbox::new()
