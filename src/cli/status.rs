@@ -156,7 +156,11 @@ fn exact(mut known: Vec<HandlerStatus>, configured: &[String]) -> Vec<HandlerSta
 fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
     let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "THIS HOUR", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
     for SourceRow { known: Known { row, configured }, accepted_this_hour } in sources {
-        let last = row.last_at.map_or_else(|| "never".to_owned(), |at| relative(at, now));
+        let last = match (row.last_at, row.last_at_is_hour) {
+            (Some(at), true) => format!("up to {}", relative(at, now)),
+            (Some(at), false) => relative(at, now),
+            (None, _) => "never".to_owned(),
+        };
         rows.add_cells([
             text(&row.source),
             Cell::new(last),

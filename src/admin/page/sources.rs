@@ -61,8 +61,12 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
 fn last_delivery(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
     let silence = look.setup.silence.get(&source.name).map_or(A_DAY, |span| span.as_secs());
     html! {
-        @match status.and_then(|status| status.last_at) {
-            Some(at) => { (when(at, look.now)) @if look.now.since(at).as_secs() > silence { " · " strong { "silent for " (span(look.now.since(at))) } } }
+        @match status.and_then(|status| Some((status, status.last_at?, status.latest_at()?))) {
+            Some((status, at, latest)) => {
+                @if status.last_at_is_hour { "in the hour that began " }
+                (when(at, look.now))
+                @if look.now.since(latest).as_secs() > silence { " · " strong { "silent for " (span(look.now.since(latest))) } }
+            }
             None => span.muted { "never" }
         }
     }

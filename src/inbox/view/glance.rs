@@ -72,13 +72,14 @@ pub fn glance(connection: &Connection, sources: &[&str], now: Millis) -> Result<
     Ok(Glance { dead, broken, hours })
 }
 
-/// When each source was last heard of: exact where that was lately, else the start of its hour.
+/// When each source was last heard of: exact where that is known, else the end of the hour, so that no silence is
+/// told that may not be one.
 ///
 /// # Errors
 /// What SQLite says.
 pub fn last_heard(connection: &Connection, now: Millis) -> Result<Vec<(String, Millis)>> {
     let sources = deliveries(connection, now)?.into_iter();
-    Ok(sources.filter_map(|source| Some((source.source, source.last_at?))).collect())
+    Ok(sources.filter_map(|source| source.latest_at().map(|at| (source.source, at))).collect())
 }
 
 /// The newest dead job of a handler.

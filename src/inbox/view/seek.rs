@@ -12,16 +12,16 @@ const MARGIN: i64 = 3_600_000;
 
 /// A `seq` below which no event has arrived since.
 pub(super) fn first_since(connection: &Connection, since: Millis) -> Result<i64> {
-    halve(connection, since.0.saturating_sub(MARGIN))
+    place_of(connection, Millis(since.0.saturating_sub(MARGIN)))
 }
 
 /// A `seq` from which on every event has arrived later.
 pub(super) fn end_of(connection: &Connection, until: Millis) -> Result<i64> {
-    halve(connection, until.0.saturating_add(MARGIN))
+    place_of(connection, Millis(until.0.saturating_add(MARGIN)))
 }
 
-/// The `seq` of the first event at `instant` or later; one beyond the newest when there is none.
-fn halve(connection: &Connection, instant: i64) -> Result<i64> {
+/// The `seq` of the first event at `instant` or later, if the clock was never set; one beyond the newest when there is none.
+pub(super) fn place_of(connection: &Connection, Millis(instant): Millis) -> Result<i64> {
     let mut next =
         connection.prepare_cached("SELECT seq, received_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1")?;
     let sql = "SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)";

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, OptionalExtension, Result};
 use serde::Serialize;
 
+use super::seek;
 use crate::clock::Millis;
 use crate::event::JobState;
 use crate::inbox::turn::{HandlerState, handler_states};
@@ -14,20 +15,34 @@ use crate::inbox::turn::{HandlerState, handler_states};
 pub(super) const HOUR: i64 = 3_600_000;
 /// Newest events among which each source's last one is looked for before its hours are asked.
 const RECENT: u32 = 10_000;
+/// Events of one source up to which all of them are looked at for its last one.
+const FEW: u32 = 1000;
+/// Events of an hour, those of all sources, among which the last one of a source is looked for.
+const LONGEST: u32 = 100_000;
 
 /// What came in for one source over the last 24 hours, by full hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SourceStatus {
     /// NAME of `[sources.NAME]`.
     pub source: String,
-    /// The last genuine delivery: exact for a new event, else the hour in which it came.
+    /// When the last new event came; the start of the hour where only the hour of a later delivery is known.
     pub last_at: Option<Millis>,
+    /// Whether `last_at` is no more than the start of an hour.
+    pub last_at_is_hour: bool,
     /// New events.
     pub accepted: i64,
     /// Deliveries of events that were there.
     pub duplicate: i64,
     /// Deliveries turned away.
     pub refused: i64,
+}
+
+impl SourceStatus {
+    /// The latest instant at which the last delivery can have come.
+    #[must_use]
+    pub fn latest_at(&self) -> Option<Millis> {
+        self.last_at.map(|at| if self.last_at_is_hour { Millis(at.0.saturating_add(HOUR)) } else { at })
+    }
 }
 
 /// Where the jobs of one handler stand.
@@ -124,6 +139,7 @@ pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<Sou
             Ok(SourceStatus {
                 source: row.get(0)?,
                 last_at: row.get::<_, Option<i64>>(1)?.map(Millis),
+                last_at_is_hour: false,
                 accepted: row.get(2)?,
                 duplicate: row.get(3)?,
                 refused: row.get(4)?,
@@ -132,7 +148,12 @@ pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<Sou
         .collect::<Result<Vec<_>>>()?;
     let newest = newest_events(connection)?;
     for source in &mut sources {
-        source.last_at = source.last_at.max(newest.get(&source.source).copied());
+        let hour = source.last_at;
+        let event = match (newest.get(&source.source), hour) {
+            (None, Some(hour)) => last_event(connection, &source.source, hour)?,
+            (recent, _) => recent.copied(),
+        };
+        (source.last_at, source.last_at_is_hour) = (hour.max(event), hour > event);
     }
     Ok(sources)
 }
@@ -145,6 +166,24 @@ fn newest_events(connection: &Connection) -> Result<BTreeMap<String, Millis>> {
         )?
         .query_map([RECENT], |row| Ok((row.get(0)?, Millis(row.get(1)?))))?
         .collect()
+}
+
+/// When the last event of a source came that was last heard of in that hour; `None` where it would take long to know.
+fn last_event(connection: &Connection, source: &str, hour: Millis) -> Result<Option<Millis>> {
+    let few = "SELECT count(*), max(received_at) FROM (SELECT received_at FROM events WHERE source = ? LIMIT ?)";
+    let (count, last): (u32, Option<i64>) =
+        connection.prepare_cached(few)?.query_row((source, FEW), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if count < FEW {
+        return Ok(last.map(Millis));
+    }
+    let [from, end] = [hour, Millis(hour.0.saturating_add(HOUR))].map(|at| seek::place_of(connection, at));
+    connection
+        .prepare_cached(
+            "SELECT received_at FROM (SELECT source, received_at FROM events WHERE seq >= ? AND seq < ?
+                                      ORDER BY seq DESC LIMIT ?) WHERE source = ? LIMIT 1",
+        )?
+        .query_row((from?, end?, LONGEST, source), |row| row.get(0).map(Millis))
+        .optional()
 }
 
 /// Every handler that has jobs or is paused, by name, with exact counts: reads all jobs.

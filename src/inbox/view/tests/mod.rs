@@ -233,5 +233,35 @@ fn status_sums_the_last_day_and_counts_jobs_by_handler() {
     assert_eq!(handlers(&sample.connection).unwrap(), ["deploy", "mail"]);
 }
 
+#[test]
+fn the_last_delivery_of_a_source_is_told_exactly_however_many_of_others_came_since() {
+    const HOUR: i64 = 3_600_000;
+    let sample = Sample::new();
+    let many = |source: &str, count: i64, at: i64| {
+        sample.run(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256)
+             SELECT '{source}', 'e' || i, 't', {at} + i, 0, zeroblob(32) FROM n"
+        ));
+    };
+    many("many", 1500, 8 * HOUR);
+    many("again", 3, 8 * HOUR + 5000);
+    sample.event("rare", "only", "t", 9 * HOUR + 1234);
+    many("busy", 12_000, 9 * HOUR + 2000);
+    sample.run(&format!(
+        "INSERT INTO hours VALUES ('many', {0}, 1500, 0, 0), ('again', {0}, 3, 0, 0), ('again', {1}, 0, 1, 0),
+                                  ('rare', {1}, 1, 0, 0), ('busy', {1}, 12000, 0, 0)",
+        8 * HOUR,
+        9 * HOUR,
+    ));
+    let sources = last_deliveries(&sample.connection, Millis(10 * HOUR)).unwrap();
+    let last: Vec<_> =
+        sources.iter().map(|one| (&*one.source, one.last_at.unwrap().0, one.latest_at().unwrap().0)).collect();
+    let exactly = |source, at: i64| (source, at, at);
+    let hour = ("again", 9 * HOUR, 10 * HOUR);
+    let [many, rare, busy] = [8 * HOUR + 1500, 9 * HOUR + 1234, 9 * HOUR + 14_000];
+    assert_eq!(last, [hour, exactly("busy", busy), exactly("many", many), exactly("rare", rare)]);
+}
+
 mod now;
 mod walk;
