@@ -9,7 +9,7 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params_from_iter};
 
-use super::{Conditions, Event, EventFilter, Job, JobFilter, STATE, seek};
+use super::{Conditions, Event, EventFilter, Job, JobFilter, STATE, seek, text};
 use crate::event::{EventState, JobState};
 
 /// Bodies up to this long are searched; no page waits for longer ones.
@@ -24,6 +24,8 @@ const LONGEST_BY_STATE: u32 = 1024;
 const BODIES: u32 = 64;
 /// Pending jobs up to which they lead to their events.
 const FEW: u32 = 2000;
+/// Likewise those of the one handler that is asked for: its part of the indices is read in some 50 ms.
+const FEW_OF_HANDLER: u32 = 200_000;
 
 /// How far to look.
 #[derive(Debug, Clone, Copy)]
@@ -70,13 +72,14 @@ pub fn walk_events(
         conditions.and(&format!("e.body_bytes <= {SEARCHED_BODY} AND {held}"), [Value::Blob(body_text.into())]);
     }
     let candidates = match filter.states[..] {
-        [EventState::Dead] => of_few("DISTINCT event_seq", JobState::Dead),
-        [EventState::Running] => of_few("DISTINCT event_seq", JobState::Running),
-        [EventState::Pending] if are_few_pending(connection)? => of_pending("event_seq"),
+        [EventState::Dead] => of_few("DISTINCT event_seq", JobState::Dead, None),
+        [EventState::Running] => of_few("DISTINCT event_seq", JobState::Running, None),
+        [EventState::Pending] if are_few_pending(connection, None)? => of_pending("event_seq", "UNION", None),
         _ => "SELECT seq AS at FROM events".to_owned(),
     };
     let list = List {
         candidates,
+        handler: None,
         sql: format!(
             "SELECT {}, {STATE} AS state FROM stretch CROSS JOIN events e ON e.seq = stretch.at",
             Event::COLUMNS
@@ -101,6 +104,7 @@ pub fn walk_events(
 pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> Result<Walk<Job>> {
     let mut conditions = Conditions::default();
     conditions.job(filter);
+    let handler = filter.handler.as_deref();
     let candidates = match filter.states[..] {
         _ if filter.events.as_ref().is_some_and(|events| events.len() == 1) => {
             let seq = filter.events.iter().flatten().next().copied().unwrap_or_default();
@@ -110,11 +114,12 @@ pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> R
             let ids: Vec<_> = filter.jobs.iter().flatten().map(ToString::to_string).collect();
             format!("SELECT id AS at FROM jobs WHERE id IN ({})", ids.join(", "))
         }
-        [state @ (JobState::Dead | JobState::Running)] => of_few("id", state),
-        [JobState::Pending] if are_few_pending(connection)? => of_pending("id"),
+        [state @ (JobState::Dead | JobState::Running)] => of_few("id", state, handler),
+        [JobState::Pending] if are_few_pending(connection, handler)? => of_pending("id", "UNION ALL", handler),
         _ => "SELECT id AS at FROM jobs".to_owned(),
     };
     let list = List {
+        handler: handler.filter(|_| candidates.contains(OF_HANDLER)),
         candidates,
         sql: format!(
             "SELECT {} FROM stretch CROSS JOIN jobs j ON j.id = stretch.at CROSS JOIN events e ON e.seq = j.event_seq",
@@ -129,9 +134,11 @@ pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> R
 }
 
 /// What is to be walked.
-struct List {
+struct List<'a> {
     /// A query with one column, `at`: the keys of all rows that can be in the list.
     candidates: String,
+    /// Whose jobs the candidates are, where they say [`OF_HANDLER`].
+    handler: Option<&'a str>,
     /// The rows of a `stretch`, up to its conditions.
     sql: String,
     key: &'static str,
@@ -141,7 +148,7 @@ struct List {
     from: Option<i64>,
 }
 
-impl List {
+impl List<'_> {
     fn walk<T>(
         &self,
         connection: &Connection,
@@ -182,7 +189,8 @@ impl List {
     /// The lowest key of the stretch below `before`, and how many rows it has.
     fn stretch(&self, connection: &Connection, before: i64, size: u32) -> Result<(Option<i64>, u32)> {
         let sql = format!("SELECT min(at), count(*) FROM ({})", self.stretch_sql(size));
-        connection.prepare_cached(&sql)?.query_row([before], |row| Ok((row.get(0)?, row.get(1)?)))
+        let values = self.handler.map(text).into_iter().chain([Value::Integer(before)]);
+        connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     fn stretch_sql(&self, size: u32) -> String {
@@ -206,7 +214,8 @@ impl List {
             self.key
         );
         let bounds = [lowest, before].map(Value::Integer);
-        let values = bounds.iter().chain(&self.conditions.values);
+        let handler = self.handler.map(text);
+        let values = handler.iter().chain(&bounds).chain(&self.conditions.values);
         let mut statement = connection.prepare(&sql)?;
         for row in statement.query_map(params_from_iter(values), read)? {
             into.push(row?);
@@ -216,29 +225,39 @@ impl List {
 }
 
 /// Of jobs in a state that has an index of its own. Left to itself, SQLite would rather walk all jobs in order.
-fn of_few(column: &str, state: JobState) -> String {
-    format!("SELECT {column} AS at FROM jobs INDEXED BY jobs_{state} WHERE state = '{state}'")
+fn of_few(column: &str, state: JobState, handler: Option<&str>) -> String {
+    format!("SELECT {column} AS at FROM jobs INDEXED BY jobs_{state} WHERE state = '{state}'{}", narrowed(handler))
 }
 
-/// Each of their indices holds those that the others do not.
+/// Their handler is the first value that is bound.
+const OF_HANDLER: &str = " AND handler = ?1";
+
+fn narrowed(handler: Option<&str>) -> &'static str {
+    if handler.is_some() { OF_HANDLER } else { "" }
+}
+
+/// Each of their indices holds those that the others do not. The last one may hold a few more, and whoever reads them
+/// compares the state as well: to do so here would look up each in the table.
 const PENDING: [&str; 3] = [
     "jobs INDEXED BY jobs_due WHERE state = 'pending' AND lost = 0 AND held = 0",
     "jobs INDEXED BY jobs_suspect WHERE state = 'pending' AND lost > 0 AND held = 0",
-    "jobs INDEXED BY jobs_held WHERE state = 'pending' AND held > 0",
+    "jobs INDEXED BY jobs_held WHERE held > 0",
 ];
 
-fn of_pending(column: &str) -> String {
-    PENDING.map(|part| format!("SELECT {column} AS at FROM {part}")).join(" UNION ")
+fn of_pending(column: &str, union: &str, handler: Option<&str>) -> String {
+    PENDING.map(|part| format!("SELECT {column} AS at FROM {part}{}", narrowed(handler))).join(&format!(" {union} "))
 }
 
-fn are_few_pending(connection: &Connection) -> Result<bool> {
-    let count: u32 = connection.prepare_cached(&few_pending_sql())?.query_row([], |row| row.get(0))?;
-    Ok(count < FEW)
+fn are_few_pending(connection: &Connection, handler: Option<&str>) -> Result<bool> {
+    let few = if handler.is_some() { FEW_OF_HANDLER } else { FEW };
+    let mut statement = connection.prepare_cached(&few_pending_sql(few, handler))?;
+    let count: u32 = statement.query_row(params_from_iter(handler), |row| row.get(0))?;
+    Ok(count < few)
 }
 
-fn few_pending_sql() -> String {
-    let parts = PENDING.map(|part| format!("SELECT 1 FROM {part}")).join(" UNION ALL ");
-    format!("SELECT count(*) FROM ({parts} LIMIT {FEW})")
+fn few_pending_sql(few: u32, handler: Option<&str>) -> String {
+    let parts = PENDING.map(|part| format!("SELECT 1 FROM {part}{}", narrowed(handler))).join(" UNION ALL ");
+    format!("SELECT count(*) FROM ({parts} LIMIT {few})")
 }
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
@@ -254,28 +273,52 @@ mod tests {
     #[test]
     fn open_and_dead_jobs_are_looked_up_by_their_own_indices() {
         let Sample { connection, .. } = &Sample::new();
-        let steps = |sql: &str| -> Vec<String> {
-            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let details = statement.query_map([], |row| row.get("detail")).unwrap();
-            details.collect::<Result<_>>().unwrap()
-        };
-        let [dead, running] = [JobState::Dead, JobState::Running].map(|state| of_few("id", state));
+        let [dead, running] = [JobState::Dead, JobState::Running].map(|state| of_few("id", state, None));
         let [dead_events, running_events] =
-            [JobState::Dead, JobState::Running].map(|state| of_few("DISTINCT event_seq", state));
-        for candidates in [dead, running, dead_events, running_events, of_pending("id"), of_pending("event_seq")] {
+            [JobState::Dead, JobState::Running].map(|state| of_few("DISTINCT event_seq", state, None));
+        let [pending, pending_events] =
+            [("id", "UNION ALL"), ("event_seq", "UNION")].map(|(column, union)| of_pending(column, union, None));
+        let dead_of_handler = of_few("id", JobState::Dead, Some("h"));
+        for candidates in [dead, running, dead_events, running_events, pending, pending_events, dead_of_handler] {
             for bounds in ["at < 9 ORDER BY at DESC LIMIT 256", "at >= 5 AND at < 9 ORDER BY at DESC"] {
-                let plan =
-                    steps(&format!("SELECT min(at), count(*) FROM (SELECT at FROM ({candidates}) WHERE {bounds})"));
+                let sql = format!("SELECT min(at), count(*) FROM (SELECT at FROM ({candidates}) WHERE {bounds})");
+                let plan = steps(connection, &sql);
                 for step in plan.iter().filter(|step| step.contains(" jobs")) {
                     let own = ["jobs_dead", "jobs_running", "jobs_due", "jobs_suspect", "jobs_held"];
                     assert!(own.iter().any(|index| step.contains(index)), "{candidates} {bounds}: {plan:#?}");
                 }
             }
         }
-        let are_few = steps(&few_pending_sql());
+        let are_few = steps(connection, &few_pending_sql(FEW, None));
         assert!(
             are_few.iter().filter(|step| step.contains(" jobs")).all(|step| step.contains("INDEX")),
             "{are_few:#?}"
         );
+    }
+
+    /// A million pending jobs of others must not be walked for those of one handler.
+    #[test]
+    fn open_jobs_of_a_handler_are_looked_up_by_its_part_of_their_indices() {
+        let Sample { connection, .. } = &Sample::new();
+        let pending = of_pending("id", "UNION ALL", Some("h"));
+        for sql in [
+            format!("SELECT at FROM ({pending}) WHERE at < 9 ORDER BY at DESC LIMIT 256"),
+            format!("SELECT at FROM ({pending}) WHERE at >= 5 AND at < 9 ORDER BY at DESC"),
+            few_pending_sql(FEW_OF_HANDLER, Some("h")),
+            of_few("id", JobState::Running, Some("h")),
+        ] {
+            let plan = steps(connection, &sql);
+            let jobs: Vec<_> = plan.iter().filter(|step| step.contains(" jobs")).collect();
+            assert!(!jobs.is_empty() && jobs.iter().all(|step| step.contains("(handler=?")), "{sql}: {plan:#?}");
+            let mut held = jobs.iter().filter(|step| step.contains("jobs_held"));
+            assert!(held.all(|step| step.contains("COVERING")), "{sql}: {plan:#?}");
+        }
+    }
+
+    fn steps(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let bound = vec![Value::Integer(1); statement.parameter_count()];
+        let details = statement.query_map(params_from_iter(bound), |row| row.get("detail")).unwrap();
+        details.collect::<Result<_>>().unwrap()
     }
 }

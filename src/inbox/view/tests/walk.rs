@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+/// More than these pending jobs lead nobody to their events.
+const FEW_PENDING: i64 = 2000;
+
 fn reach(before: Option<i64>, limit: u32) -> Reach {
     Reach { before, limit, until: Instant::now() + Duration::from_secs(60) }
 }
@@ -77,6 +80,34 @@ fn a_walk_ends_with_its_time_and_tells_where_to_go_on() {
     assert_eq!((first.rows.len(), first.is_cut_short, first.looked_at, first.next), (0, true, 256, Some(345)));
     let second = walk_events(&sample.connection, &filter, None, reach(first.next, 10)).unwrap();
     assert_eq!((second.rows.len(), second.is_cut_short, second.looked_at, second.next), (1, false, 344, None));
+}
+
+#[test]
+fn a_page_of_one_handlers_open_jobs_is_had_at_once_though_many_of_another_are_newer() {
+    let sample = Sample::new();
+    sample.run("BEGIN");
+    for number in 0..FEW_PENDING * 4 {
+        let seq = sample.event("s", &number.to_string(), "t", 1);
+        let (handler, state) = match number {
+            0..30 => ("old", "pending"),
+            30..60 => ("old", "dead"),
+            _ if number % 2 == 0 => ("new", "pending"),
+            _ => ("new", "dead"),
+        };
+        let insert = "INSERT INTO jobs (event_seq, handler, state, run_at, lost, order_key, held, created_at, finished_at)
+                      VALUES (?1, ?2, ?3, 1, ?1 % 3 = 0, ?1, (?1 % 3 = 1 AND ?3 = 'pending'), 1, nullif(?3 = 'dead', 0))";
+        sample.connection.execute(insert, (seq, handler, state)).unwrap();
+    }
+    sample.run("COMMIT");
+    for (state, ids) in [(JobState::Pending, 1..=30), (JobState::Dead, 31..=60)] {
+        let filter = JobFilter { states: vec![state], handler: Some("old".into()), ..JobFilter::default() };
+        let hurried = |before| Reach { until: Instant::now(), ..reach(before, 20) };
+        let first = walk_jobs(&sample.connection, &filter, hurried(None)).unwrap();
+        let second = walk_jobs(&sample.connection, &filter, hurried(first.next)).unwrap();
+        assert_eq!((first.is_cut_short, second.is_cut_short, second.next), (false, false, None), "{state}");
+        let found: Vec<_> = first.rows.iter().chain(&second.rows).map(|job| job.id).collect();
+        assert_eq!(found, ids.rev().collect::<Vec<i64>>(), "{state}");
+    }
 }
 
 #[test]
