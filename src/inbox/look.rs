@@ -33,8 +33,10 @@ impl Inbox {
         self.shared.changes.load(Ordering::Relaxed)
     }
 
-    /// Counts a commit that a desk of this process has made, which nobody would notice at once.
+    /// After a commit that a desk of this process has made: what runs is held to it with the next turn of the
+    /// dispatcher, which would not look before long.
     pub fn note_change(&self) {
+        self.shared.changed_outside.store(true, Ordering::Relaxed);
         self.shared.changes.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -46,12 +46,14 @@ pub(super) fn pause(room: &Room, name: &str, pause: &Pause) -> Result<PauseRow, 
         pause.reason.as_ref().map(|reason| reason.trim().chars().take(LONGEST_REASON).collect());
     let reason = reason.as_deref().filter(|reason| !reason.is_empty());
     let paused = Desk::open(&room.setup.inbox)?.pause(name, reason, room.now)?;
+    room.inbox.note_change();
     Ok(row(name, paused))
 }
 
 pub(super) fn resume(room: &Room, name: &str) -> Result<PauseRow, Fault> {
     check_name(room, name)?;
     let resumed = Desk::open(&room.setup.inbox)?.resume(name, room.now)?;
+    room.inbox.note_change();
     Ok(row(name, resumed))
 }
 

@@ -44,6 +44,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
         let reason: String = reason.reason.trim().chars().take(LONGEST_REASON).collect();
         let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
         Desk::open(&look.setup.inbox)?.pause(&name, reason, look.now)?;
+        look.inbox.note_change();
         Ok(on_card(look, "pause", &name))
     })
     .await
@@ -53,6 +54,7 @@ async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> H
     super::act(shared, visitor, move |look| {
         check_name(look, &name)?;
         let resumed = Desk::open(&look.setup.inbox)?.resume(&name, look.now)?;
+        look.inbox.note_change();
         let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
         Ok(on_card(look, did, &name))
     })
