@@ -157,6 +157,8 @@ impl Which {
         if self.handlers.iter().any(|name| !known.contains(name)) {
             known.extend(paused);
             known.extend(desk.read(view::handlers)?);
+            known.sort();
+            known.dedup();
         }
         let mut names = Vec::new();
         for name in &self.handlers {

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::filter::event_state;
 use super::terminal::{instant, shown, span};
 use crate::event::EventState;
-use crate::inbox::desk::DeskError;
+use crate::inbox::desk::{Desk, DeskError};
 use crate::inbox::view::{self, Arrived, Line, Marks};
 
 /// Between two looks.
@@ -43,6 +43,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let desk = global.desk()?;
+    check_source(args.source.as_deref(), &desk, global)?;
     let is_over = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, is_over.clone())?;
@@ -71,6 +72,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Nothing would ever be told of a source that nobody knows.
+fn check_source(source: Option<&str>, desk: &Desk, global: &Global) -> Result<(), Failure> {
+    let Some(name) = source else { return Ok(()) };
+    let mut known = desk.read(view::sources)?;
+    known.extend(global.outline()?.sources);
+    known.sort();
+    known.dedup();
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let failure = Failure::usage(format!("there is no source `{}`", shown(name)));
+    Err(failure.hint(format!("sources: {}", shown(&known.join(", ")))))
 }
 
 fn told(line: &Line) -> String {

@@ -10,7 +10,7 @@ use actix_web::http::header::LOCATION;
 use serde::Serialize;
 
 use super::ask::Which;
-use super::{Fault, Room};
+use super::{Fault, NAMES, Room};
 use crate::admin::changes::{Begun, Progress, words};
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
@@ -79,9 +79,9 @@ pub(super) fn change(room: &Room, which: &Which, change: Change) -> Result<Answe
 /// A change that is told of.
 pub(super) fn found(id: &str, progress: Option<Progress>) -> Result<Progress, Fault> {
     progress.ok_or_else(|| {
-        Fault::Missing(format!(
-            "hookbox knows of no change {id} since it was started; what one before that has changed stays so"
-        ))
+        let error =
+            format!("hookbox knows of no change {id} since it was started; what one before that has changed stays so");
+        Fault::Unknown(error, "/api/v1/changes lists those that it knows")
     })
 }
 
@@ -91,13 +91,13 @@ fn check_named(room: &Room, which: &Which) -> Result<(), Fault> {
         && !room.setup.sources.iter().any(|source| *source.name == **name)
         && !room.inbox.read(view::sources)?.contains(name)
     {
-        return Err(Fault::Missing(format!("there is no source {name:?}")));
+        return Err(Fault::Unknown(format!("there is no source {name:?}"), NAMES));
     }
     if let Some(name) = &which.handler
         && !room.setup.handler_names().contains(name)
         && !room.inbox.read(view::handlers)?.contains(name)
     {
-        return Err(Fault::Missing(format!("there is no handler {name:?}")));
+        return Err(Fault::Unknown(format!("there is no handler {name:?}"), NAMES));
     }
     for seq in which.events.iter().flatten() {
         if room.inbox.read(|connection| view::event(connection, *seq))?.is_none() {

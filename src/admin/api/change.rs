@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::ask::Pause;
-use super::{Fault, Room, lists};
+use super::{Fault, NAMES, Room, lists};
 use crate::admin::page;
 use crate::clock::Millis;
 use crate::explain::{self, Standing};
@@ -62,7 +62,7 @@ fn check_name(room: &Room, name: &str) -> Result<(), Fault> {
     let names = room.setup.handler_names();
     let known = room.inbox.read(|connection| view::handlers_now(connection, &names))?;
     let is_known = known.iter().any(|one| one.status.handler == name);
-    if is_known { Ok(()) } else { Err(Fault::Missing(format!("there is no handler {name:?}"))) }
+    if is_known { Ok(()) } else { Err(Fault::Unknown(format!("there is no handler {name:?}"), NAMES)) }
 }
 
 fn row(name: &str, Paused { state, has_changed }: Paused) -> PauseRow {

@@ -33,6 +33,9 @@ use crate::inbox::{Inbox, InboxError};
 /// How long a list is looked through before it says how far it came.
 const PATIENCE: Duration = Duration::from_millis(40);
 
+/// Where to look for a name.
+const NAMES: &str = "/api/v1/status names the sources and handlers";
+
 /// Everything under `/api/v1`.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -96,6 +99,9 @@ impl FromRequest for Room {
 enum Fault {
     #[error("{0}")]
     Missing(String),
+    /// What never was, and where to look instead.
+    #[error("{0}")]
+    Unknown(String, &'static str),
     #[error("{0}")]
     Asked(String),
     #[error("{}", super::malformed::too_long("body"))]
@@ -112,6 +118,7 @@ impl Fault {
     fn answer(&self) -> HttpResponse {
         let (status, hint) = match self {
             Self::Missing(_) => (StatusCode::NOT_FOUND, "it may have been pruned; the lists show what is kept"),
+            Self::Unknown(_, hint) => (StatusCode::NOT_FOUND, *hint),
             Self::Asked(_) => (StatusCode::BAD_REQUEST, "/api/v1/openapi.json says what may be asked"),
             Self::Long => (StatusCode::PAYLOAD_TOO_LARGE, "name fewer events at a time, or filter"),
             Self::Busy => (StatusCode::CONFLICT, "wait for one of them, or stop it: /api/v1/changes lists them"),
@@ -169,7 +176,8 @@ async fn wrong_method(allowed: &'static str) -> HttpResponse {
 
 /// A part of the path that counts rows. What is no number is the name of nothing.
 fn number(path: &str) -> Result<i64, Fault> {
-    path.parse().map_err(|_| Fault::Missing(format!("{path:?} is not a number")))
+    path.parse()
+        .map_err(|_| Fault::Unknown(format!("{path:?} is not a number"), "write a number, as the lists tell it"))
 }
 
 async fn document() -> HttpResponse {

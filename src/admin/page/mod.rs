@@ -96,6 +96,8 @@ impl Look {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
+    #[error("Nothing is at this address.")]
+    Nowhere,
     #[error("{0}")]
     Missing(String),
     #[error("{0}")]
@@ -111,7 +113,7 @@ pub(super) enum Trouble {
 impl Trouble {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Missing(_) => StatusCode::NOT_FOUND,
+            Self::Nowhere | Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Asked(_) => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::CONFLICT,
             Self::Inbox(_) | Self::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -120,6 +122,7 @@ impl Trouble {
 
     fn hint(&self) -> &'static str {
         match self {
+            Self::Nowhere => "Mind the spelling, or follow one of the links above.",
             Self::Missing(_) => "What was here may have been pruned; the lists show what is kept.",
             Self::Asked(_) => "Go back and change the filter.",
             Self::Busy => "Wait for one of them, or stop it: the page of jobs shows them.",
@@ -188,12 +191,12 @@ fn saved(body: Vec<u8>, name: &str) -> HttpResponse {
 
 /// What a browser sees where nothing is.
 pub(super) async fn nothing_here(shared: Data<Shared>, visitor: Visitor) -> HttpResponse {
-    let nothing = |_: &Look| Err(Trouble::Missing("Nothing is at this address.".to_owned()));
+    let nothing = |_: &Look| Err(Trouble::Nowhere);
     show(shared, visitor, nothing).await
 }
 
 fn trouble_page(look: &Look, trouble: &Trouble) -> Markup {
-    let title = if matches!(trouble, Trouble::Missing(_)) { "Not found" } else { "That did not work" };
+    let title = if trouble.status() == StatusCode::NOT_FOUND { "Not found" } else { "That did not work" };
     let main = html! {
         h1 { (title) }
         p.lead { (words::shown(&trouble.to_string())) }

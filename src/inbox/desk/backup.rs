@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum BackupError {
+    #[error("{}: that is a folder", .0.display())]
+    Folder(PathBuf),
     #[error("{}: there is a file of this name", .0.display())]
     Exists(PathBuf),
     #[error("{}: that is the inbox itself", .0.display())]
@@ -49,6 +51,7 @@ impl BackupError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Folder(_) => Some("name a file in it"),
             Self::Exists(_) => Some("name another, or say --force"),
             Self::Itself(_) | Self::Served(_) => Some("name another file; best on another disk"),
             Self::Beside { .. } => Some("that log belongs to another database; name another file, or remove it"),
@@ -64,7 +67,7 @@ impl BackupError {
     /// Whether another name would do, rather than something having failed.
     #[must_use]
     pub fn is_wrong_name(&self) -> bool {
-        matches!(self, Self::Exists(_) | Self::Itself(_) | Self::Served(_) | Self::Beside { .. })
+        matches!(self, Self::Folder(_) | Self::Exists(_) | Self::Itself(_) | Self::Served(_) | Self::Beside { .. })
     }
 }
 
@@ -86,6 +89,9 @@ impl Draft {
     /// # Errors
     /// The name is taken, or cannot be had.
     pub fn new(inbox: &Path, path: &Path, may_replace: bool) -> Result<Self, BackupError> {
+        if path.is_dir() {
+            return Err(BackupError::Folder(path.to_owned()));
+        }
         let access = |cause| BackupError::Access { path: path.to_owned(), cause };
         let name = path.file_name().ok_or_else(|| access(io::ErrorKind::InvalidFilename.into()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
