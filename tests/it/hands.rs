@@ -238,6 +238,20 @@ fn wrong_usage_is_status_2() {
 }
 
 #[test]
+fn a_name_that_cannot_be_meant_is_told_at_once() {
+    let hookbox = Hookbox::new().start();
+    let slips: [(&[&str], &str); 3] = [
+        (&["backup", "."], ".: that is a folder"),
+        (&["backup", ".", "--force"], ".: that is a folder"),
+        (&["tail", "--source", "nope"], "hint: sources: "),
+    ];
+    for (arguments, told) in slips {
+        let Done { status, stderr, .. } = hookbox.run(arguments);
+        assert_eq!((status, stderr.contains(told)), (Some(2), true), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
 fn send_delivers_what_the_provider_would() {
     let hookbox = Hookbox::new().start();
     let to = |text: String| text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", hookbox.hooks()), 1);
