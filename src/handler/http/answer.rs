@@ -90,11 +90,11 @@ fn words(headers: &HeaderMap, answer: &Captured, end: &End) -> Result<Words, Str
     if !matches!(end, End::Whole) {
         return Err("it is not whole".to_owned());
     }
-    match text(headers, "content-encoding") {
-        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
+    let plain = [("content-encoding", "identity"), ("transfer-encoding", "chunked")];
+    for (encoding, plain) in plain.into_iter().filter_map(|(name, plain)| Some((text(headers, name)?, plain))) {
+        if !encoding.eq_ignore_ascii_case(plain) {
             return Err(format!("it is encoded as {}, which was not asked for", shortened(&encoding)));
         }
-        _ => {}
     }
     Ok(Words { status: None, content_type: text(headers, "content-type"), body: answer.kept.clone() })
 }

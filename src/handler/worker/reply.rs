@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::result::{MAX_RETRY_AFTER, duration, shortened};
 use super::super::words::Words;
@@ -28,7 +28,7 @@ struct Reply {
     retry_after: Option<Value>,
     dead: Option<String>,
     note: Option<String>,
-    response: Option<Response>,
+    response: Option<Map<String, Value>>,
 }
 
 /// For the provider.
@@ -107,14 +107,16 @@ fn ending(reply: Reply) -> Result<Answer, String> {
     Ok(Answer { exit, said: Said { retry_after: pause, dead, note, ..Said::default() }, words })
 }
 
-fn words(response: Response) -> Result<Words, String> {
-    let Response { status, content_type, body, body_base64 } = response;
+fn words(response: Map<String, Value>) -> Result<Words, String> {
+    let wrong = |error| format!("its `response` is not understood: {error}");
+    let Response { status, content_type, body, body_base64 } =
+        serde_json::from_value(Value::Object(response)).map_err(wrong)?;
     let body = match (body, body_base64) {
         (Some(_), Some(_)) => return Err("its `response` has both `body` and `body_base64`".to_owned()),
         (body, None) => body.unwrap_or_default().into_bytes(),
         (None, Some(text)) => {
-            let wrong = |error| format!("`body_base64` of its `response` is no base64: {error}");
-            STANDARD.decode(text).map_err(wrong)?
+            let no_base64 = |error| format!("`body_base64` of its `response` is no base64: {error}");
+            STANDARD.decode(text).map_err(no_base64)?
         }
     };
     Ok(Words { status, content_type, body })
@@ -200,6 +202,7 @@ mod tests {
             (r#"{"id":7,"error":5}"#, "invalid type"),
             (r#"{"hookbox":1}"#, "unknown field `hookbox`"),
             (r#"{"id":7,"ok":true,"response":"hello"}"#, "invalid type: string"),
+            (r#"{"id":7,"ok":true,"response":[200,"a/b","x",null]}"#, "is not understood"),
             (r#"{"id":7,"ok":true,"response":{"text":"x"}}"#, "unknown field `text`"),
             (r#"{"id":7,"ok":true,"response":{"status":"200"}}"#, "invalid type: string"),
             (r#"{"id":7,"ok":true,"response":{"status":-1}}"#, "is not understood"),
