@@ -21,6 +21,8 @@ pub(super) const AT_ONCE: usize = 500;
 pub(super) const MOST: usize = 4;
 /// Changes that are told of.
 const TOLD: usize = 100;
+/// 2026: there was no hookbox before, so that no change began then, in unix milliseconds.
+const EARLIEST: i64 = 1_767_225_600_000;
 
 /// How a change stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,6 +44,9 @@ pub(super) struct Progress {
     #[serde(serialize_with = "verb")]
     pub(super) change: Change,
     pub(super) state: State,
+    /// It runs, and a person wants it to end.
+    #[serde(skip)]
+    pub(super) is_stopping: bool,
     /// Jobs that it is about, and those that it has come to.
     pub(super) total: usize,
     pub(super) done: usize,
@@ -67,8 +72,17 @@ pub(super) enum Begun {
 }
 
 /// Every change since the start, up to [`TOLD`].
-#[derive(Debug, Default)]
-pub(super) struct Changes(Mutex<VecDeque<Arc<One>>>);
+#[derive(Debug)]
+pub(super) struct Changes {
+    list: Mutex<VecDeque<Arc<One>>>,
+    since: Millis,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { list: Mutex::default(), since: Millis::now() }
+    }
+}
 
 #[derive(Debug)]
 struct One {
@@ -109,6 +123,13 @@ impl Changes {
         self.all().into_iter().find(|progress| progress.id == id)
     }
 
+    /// Whether one that is not found may have been there: before this start, or before the last ones that are told of.
+    pub(super) fn may_have_been(&self, id: i64) -> bool {
+        let list = self.list();
+        let oldest = list.front().filter(|_| list.len() >= TOLD).map_or(self.since.0, |one| one.now().id);
+        (EARLIEST..oldest).contains(&id)
+    }
+
     /// Ends one after its present step; `None` where nobody knows it.
     pub(super) fn stop(&self, id: i64) -> Option<Progress> {
         let one = self.list().iter().find(|one| one.now().id == id).cloned()?;
@@ -126,6 +147,7 @@ impl Changes {
             id: now.0.max(newest + 1),
             change: plan.change(),
             state: State::Running,
+            is_stopping: false,
             total: plan.len(),
             done: 0,
             changed: 0,
@@ -146,13 +168,15 @@ impl Changes {
     }
 
     fn list(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<One>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl One {
     fn now(&self) -> Progress {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        progress.is_stopping = progress.state == State::Running && self.is_unwanted.load(Ordering::Relaxed);
+        progress
     }
 
     fn carry_out(&self, inbox: &Inbox, mut desk: Desk, plan: &Plan, now: Millis) {

@@ -123,7 +123,7 @@ fn every_page_fits_a_phone_and_says_what_it_is() {
     for path in pages.into_iter().chain([
         "/jobs/retry?state=dead",
         "/jobs/skip?jobs=1",
-        "/jobs/retry/1?state=dead",
+        "/jobs/retry/1767225600000?state=dead",
         "/refusals",
         "/refusals/1",
         "/sources",

@@ -193,11 +193,17 @@ fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
     let stop = format!("{}/stop", place.split('?').next().unwrap());
     let reply = submit(&hookbox, &shown, &stop, "state=dead");
     assert_eq!(reply.header("location"), Some(place.as_str()));
+    let shown = page(&hookbox, &place);
+    assert!(shown.contains(">stopping<") && !shown.contains(">Stop</button>"), "{shown}");
     drop(held);
     let shown = until("it to have stopped", || Some(page(&hookbox, &place)).filter(|page| page.contains(">stopped<")));
     assert!(shown.contains("250 of 3,000 jobs") && !shown.contains("http-equiv"), "{shown}");
     assert!(shown.contains("href=\"/jobs/retry?state=dead\""), "the way to the rest: {shown}");
     assert!(!page(&hookbox, "/jobs?state=dead").contains("is under way"));
+    let id: i64 = between(&place, "/retry/", "?").parse().unwrap();
+    for never in ["/jobs/retry/1".to_owned(), format!("/jobs/retry/{}", id + 1), format!("/jobs/skip/{id}")] {
+        assert_eq!(hookbox.ask("GET", &never, &[], "").status, 404, "{never}");
+    }
 }
 
 #[test]

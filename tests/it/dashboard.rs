@@ -173,13 +173,19 @@ fn jobs_are_ticked_and_changed_together_or_one_by_one_from_the_list() {
     let ask = way(&ticked);
     assert_eq!(ask, format!("/jobs/skip?jobs={first}%2C{third}"));
     assert!(page(&hookbox, ask).contains("Skip 2 jobs?"));
+    let retry = "/jobs/retry?state=dead";
+    assert!(!page(&hookbox, retry).contains("is paused"));
+    hookbox.ok(&["pause", "deploy"]);
+    assert!(page(&hookbox, retry).contains("<strong>deploy</strong> is paused: its jobs wait until it is resumed."));
+    assert!(!page(&hookbox, "/jobs/retry?state=pending").contains("is paused"), "none of its jobs passes");
+    hookbox.ok(&["resume", "deploy"]);
     let reply = send(&hookbox, ask, "/jobs/skip", "");
     assert_eq!(way(&reply), format!("/jobs?jobs={first}%2C{third}&did=skip&n=2"));
     let states: Vec<_> = events.iter().map(|event| hookbox.job(event).state).collect();
     assert_eq!(states, ["skipped", "dead", "skipped", "dead"]);
     let these = page(&hookbox, reply.header("location").unwrap());
     assert_eq!(these.matches("name=\"job\"").count(), 2, "those that were ticked are shown: {these}");
-    for (query, status) in [("verb=skip", 400), ("verb=explode&job=1", 404), ("job=1", 404), ("verb=skip&job=x", 303)] {
+    for (query, status) in [("verb=skip", 400), ("verb=explode&job=1", 404), ("job=1", 400), ("verb=skip&job=x", 303)] {
         assert_eq!(hookbox.look(&format!("/jobs/selection?{query}"), &[]).status, status, "{query}");
     }
     for wrong in ["x".to_owned(), "1,".to_owned(), vec!["1"; 1001].join(",")] {
@@ -502,6 +508,20 @@ fn an_event_is_given_to_a_handler_that_did_not_want_it() {
     assert!(shown.contains("method=\"get\" action=\"/jobs/run\""), "{shown}");
     let ask = "/jobs/run?event=1&handler=deploy";
     assert!(page(&hookbox, ask).contains("Run deploy on 1 event?"));
+    for (target, status, told) in [
+        ("/jobs/run", 400, "Which event to run it on is not said."),
+        ("/jobs/run?event=1", 400, "Which handler to run is not said."),
+        ("/jobs/run?event=1&handler=nope", 404, "There is no handler nope."),
+        ("/jobs/run?event=5&handler=deploy", 404, "There is no event #5."),
+        ("/jobs/selection?job=1", 400, "What to do with the ticked jobs is not said."),
+    ] {
+        let reply = hookbox.ask("GET", target, &[], "");
+        assert!(reply.status == status && reply.text().contains(told), "{target}: {}", reply.text());
+    }
+    hookbox.ok(&["pause", "deploy"]);
+    assert!(page(&hookbox, ask).contains("<strong>deploy</strong> is paused: its jobs wait until it is resumed."));
+    hookbox.ok(&["resume", "deploy"]);
+    assert!(!page(&hookbox, ask).contains("is paused"));
     assert!(hookbox.inbox.jobs("github", &event.id).is_empty());
     assert_eq!(way(&send(&hookbox, ask, "/jobs/run", "")), "/events/1?did=run&n=1");
     hookbox.wait_for(&event, "succeeded");

@@ -14,7 +14,7 @@ use crate::admin::changes::Begun;
 use crate::event::JobState;
 use crate::inbox::desk::Desk;
 use crate::inbox::edit::{self, Change, Missing, Plan, Wish};
-use crate::inbox::view::JobFilter;
+use crate::inbox::view::{self, JobFilter};
 
 /// Something that can be done to jobs.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +99,9 @@ async fn pick(shared: Data<Shared>, visitor: Visitor, picked: Query<Vec<(String,
         let of =
             |wanted: &str| picked.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).collect();
         let (verbs, jobs): (Vec<_>, Vec<_>) = (of("verb"), of("job"));
-        let verb = Verb::find(verbs.first().copied().unwrap_or_default())?;
+        let verb = verbs.first().filter(|verb| !verb.is_empty());
+        let verb = verb.ok_or_else(|| Trouble::Asked("What to do with the ticked jobs is not said.".to_owned()))?;
+        let verb = Verb::find(verb)?;
         if jobs.is_empty() {
             return Err(Trouble::Asked(format!("No job was ticked: which to {} is not said.", verb.word)));
         }
@@ -180,8 +182,8 @@ async fn many(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked:
 
 async fn run(shared: Data<Shared>, visitor: Visitor, asked: Form<Asked>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
-        let seq = asked.seq()?.ok_or_else(|| Trouble::Asked("Which event to run it on is not said.".to_owned()))?;
-        let made = make_job(look, seq, &asked.handler)?;
+        let (seq, handler) = event_and_handler(look, &asked)?;
+        let made = make_job(look, seq, handler)?;
         Ok(look.told(Asked::default(), "run", made).link(&format!("/events/{seq}")))
     })
     .await
@@ -197,11 +199,21 @@ pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<Wish, Trouble> {
     Ok(Wish { change: verb.change, filter, revives })
 }
 
+/// Which event is to be given to which handler; both are there.
+pub(super) fn event_and_handler<'a>(look: &Look, asked: &'a Asked) -> Result<(i64, &'a str), Trouble> {
+    let seq = asked.seq()?.ok_or_else(|| Trouble::Asked("Which event to run it on is not said.".to_owned()))?;
+    if asked.handler.is_empty() {
+        return Err(Trouble::Asked("Which handler to run is not said.".to_owned()));
+    }
+    if !look.setup.handler_names().contains(&asked.handler) {
+        return Err(Trouble::Missing(format!("There is no handler {}.", asked.handler)));
+    }
+    let event = look.inbox.read(|connection| view::event(connection, seq))?;
+    event.map(|_| (seq, &*asked.handler)).ok_or_else(|| Trouble::Missing(format!("There is no event #{seq}.")))
+}
+
 /// Gives an event to a handler that has no job for it, whatever the handler's own conditions.
 fn make_job(look: &Look, seq: i64, handler: &str) -> Result<usize, Trouble> {
-    if !look.setup.handler_names().iter().any(|name| name == handler) {
-        return Err(Trouble::Asked(format!("There is no handler {handler}.")));
-    }
     let filter = JobFilter { handler: Some(handler.to_owned()), events: Some(vec![seq]), ..JobFilter::default() };
     let key = |headers: &str, body: &[u8]| look.inbox.key_for(handler, headers, body);
     let missing = Missing { handler, reads_payload: true, takes: &|_, _, _| true, key: &key };

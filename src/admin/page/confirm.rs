@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use maud::{Markup, html};
 
-use super::change::{Verb, wish};
+use super::change::{self, Verb, wish};
 use super::frame::{Did, Frame, Tab, csrf};
 use super::query::Asked;
 use super::words::{count, shown};
 use super::{Look, Trouble};
-use crate::inbox::edit::{self, Left, Plan};
+use crate::inbox::edit::{self, Change, Left, Plan};
+use crate::inbox::view::{self, JobFilter, Reach};
 
 pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Trouble> {
     let wish = wish(verb, asked)?;
@@ -25,6 +26,7 @@ pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Tro
         (crumbs(&back, verb.label))
         h1 { (title) }
         p.lead { (verb.means) }
+        @if verb.change != Change::Skip { (waiting(&paused_among(look, asked)?)) }
         (which(&filter))
         @if !plan.left.is_empty() {
             h2 { "Left as they are" }
@@ -54,6 +56,7 @@ pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Tro
 
 /// The page before one event is given to a handler that has no job for it.
 pub(super) fn run(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
+    change::event_and_handler(look, asked)?;
     let filter = asked.filter();
     let back = back(asked)?;
     let title = format!("Run {} on 1 event?", shown(&asked.handler));
@@ -61,6 +64,7 @@ pub(super) fn run(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
         (crumbs(&back, "Run"))
         h1 { (title) }
         p.lead { "It gets a new job for this event and runs now, whatever its own conditions say." }
+        (waiting(&paused(look, &asked.handler)?))
         (which(&filter))
         form.confirm method="post" action="/jobs/run" {
             (csrf(look))
@@ -70,6 +74,37 @@ pub(super) fn run(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
         }
     };
     Ok(Frame { title: &title, tab: Tab::Jobs, is_live: false, did: None }.around(look, &main))
+}
+
+/// The handlers that start no jobs: this one, or any.
+fn paused(look: &Look, handler: &str) -> Result<Vec<String>, Trouble> {
+    let all = look.inbox.read(view::pauses)?;
+    let is_wanted = |name: &str| handler.is_empty() || handler == name;
+    let paused = all.iter().filter(|one| one.paused_by.is_some() && is_wanted(&one.name));
+    Ok(paused.map(|one| one.name.to_string()).collect())
+}
+
+/// Those of them that have jobs which pass the filter, as far as a moment tells.
+fn paused_among(look: &Look, asked: &Asked) -> Result<Vec<String>, Trouble> {
+    let until = Look::until();
+    let mut found = Vec::new();
+    for name in paused(look, &asked.handler)? {
+        let filter = JobFilter { handler: Some(name.clone()), ..asked.jobs()? };
+        let reach = Reach { before: None, limit: 1, until };
+        let walk = look.inbox.read(|connection| view::walk_jobs(connection, &filter, reach))?;
+        if !walk.rows.is_empty() {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+fn waiting(paused: &[String]) -> Markup {
+    html! {
+        @for name in paused {
+            p.notice.warn { "Handler " strong { (shown(name)) } " is paused: its jobs wait until it is resumed." }
+        }
+    }
 }
 
 /// Where a person came from, and what it is called.

@@ -10,12 +10,12 @@ use serde::Deserialize;
 
 use super::frame::{Did, Frame, Tab, csrf};
 use super::query::{Asked, encoded};
-use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown, span};
+use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown};
 use super::{Look, Shared, Trouble, Visitor, jobs};
 use crate::config::{Handler, Mode, Sequence};
 use crate::inbox::desk::Desk;
 use crate::inbox::view::{self, HandlerNow, HandlerStatus};
-use crate::outcome;
+use crate::outcome::{self, Policy};
 
 /// Longest reason for a pause.
 const LONGEST_REASON: usize = 500;
@@ -205,7 +205,19 @@ fn settings(handler: &Handler) -> Markup {
         }
         dt { "At once" } dd { (count(handler.concurrency, "attempt")) ", each at most " (configured(handler.timeout)) }
         dt { "Retries" }
-        dd { (policy.attempts) " attempts over " (span(outcome::span(policy))) ", with pauses from " (configured(policy.initial)) " to " (configured(policy.max)) ", then dead" }
+        dd { (retries(policy)) ", then dead" }
+    }
+}
+
+fn retries(policy: &Policy) -> String {
+    let over = configured(outcome::span(policy));
+    match policy.attempts {
+        0 | 1 => "1 attempt".to_owned(),
+        2 => format!("2 attempts, with a pause of {over}"),
+        attempts => {
+            let longest = configured(outcome::backoff(policy, attempts - 1, 0.0));
+            format!("{attempts} attempts over {over}, with pauses from {} to {longest}", configured(policy.initial))
+        }
     }
 }
 

@@ -17,6 +17,9 @@ use crate::inbox::edit::Change;
 
 pub(super) fn page(look: &Look, verb: Verb, id: i64, asked: &Asked) -> Result<Markup, Trouble> {
     let progress = look.changes.find(id).filter(|progress| progress.change == verb.change);
+    if progress.is_none() && !look.changes.may_have_been(id) {
+        return Err(Trouble::Missing(format!("There is no {} of many jobs with the id {id}.", verb.word)));
+    }
     let filter = asked.filter();
     let title = match &progress {
         Some(progress) => title(progress, verb),
@@ -30,7 +33,7 @@ pub(super) fn page(look: &Look, verb: Verb, id: i64, asked: &Asked) -> Result<Ma
             Some(progress) => (told(look, verb, progress, &Ways { filter: &filter, back: &back.0, rest: &rest })),
             None => {
                 h1 { (title) }
-                p.lead { "hookbox has been started anew since this was begun. What was changed by then stays changed, the rest is as it was." }
+                p.lead { "hookbox has been started anew since this was begun, or has made many others since. What was changed by then stays changed, the rest is as it was." }
                 p.confirm { a.button href=(rest) { "Look at the rest…" } }
             }
         }
@@ -70,7 +73,7 @@ fn told(look: &Look, verb: Verb, progress: &Progress, ways: &Ways<'_>) -> Markup
     let is_running = progress.state == State::Running;
     html! {
         @if is_running { noscript { meta http-equiv="refresh" content="2"; } }
-        div.title { h1 { (title(progress, verb)) } (badge(word(progress.state))) }
+        div.title { h1 { (title(progress, verb)) } (badge(word(progress))) }
         progress.change value=(progress.done) max=(progress.total) aria-label="Jobs that it has come to" { (share(progress)) " %" }
         p role="status" {
             strong { (number(progress.done)) " of " (count(progress.total, "job")) }
@@ -79,6 +82,7 @@ fn told(look: &Look, verb: Verb, progress: &Progress, ways: &Ways<'_>) -> Markup
         }
         (sum(look, progress))
         @match progress.state {
+            State::Running if progress.is_stopping => p.muted { "It ends after its present step. What was changed stays changed." },
             State::Running => {
                 p.muted { "It goes on in small steps whether or not this page is open." }
                 form.confirm method="post" action={ "/jobs/" (verb.word) "/" (progress.id) "/stop" } {
@@ -109,8 +113,9 @@ fn sum(look: &Look, progress: &Progress) -> Markup {
     }
 }
 
-fn word(state: State) -> &'static str {
-    match state {
+fn word(progress: &Progress) -> &'static str {
+    match progress.state {
+        State::Running if progress.is_stopping => "stopping",
         State::Running => "running",
         State::Done => "done",
         State::Stopped => "stopped",

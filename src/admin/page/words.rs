@@ -102,7 +102,7 @@ fn shape(word: &str) -> Markup {
         "failed" | "timeout" | "broken" | "lost" | "refused" => "M4 4l8 8M12 4l-8 8",
         "running" => "M5 3.2v9.6l7.6-4.8z",
         "pending" | "deferred" | "starved" => "M8 1.8a6.2 6.2 0 100 12.4A6.2 6.2 0 008 1.8zM8 4.6V8l2.4 1.8",
-        "paused" | "stopped" => "M5.5 3.5v9M10.5 3.5v9",
+        "paused" | "stopped" | "stopping" => "M5.5 3.5v9M10.5 3.5v9",
         "skipped" => "M3.5 3.5L8 8l-4.5 4.5M8 3.5L12.5 8 8 12.5",
         _ => "M3 8h10",
     };
