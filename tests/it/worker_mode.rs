@@ -372,13 +372,17 @@ time.sleep(1000)
         .handler_with("work", "mode = \"worker\"", python(stubborn))
         .expect_warning("were still running and have been ended")
         .start();
-    done(&hookbox, "ok", "succeeded");
+    assert_its_copy_ends_after_a_kill(&mut hookbox);
+}
+
+fn assert_its_copy_ends_after_a_kill(hookbox: &mut Running) {
+    done(hookbox, "ok", "succeeded");
     hookbox.kill();
-    let before = records(&hookbox, "copies");
+    let before = records(hookbox, "copies");
     assert!(!is_gone(&before[0]));
     hookbox.start_again();
     assert!(is_gone(&before[0]));
-    done(&hookbox, "ok", "succeeded");
+    done(hookbox, "ok", "succeeded");
 }
 
 #[test]
@@ -397,13 +401,7 @@ time.sleep(1000)
         .handler_with("work", "mode = \"worker\"", script)
         .expect_warning("were still running and have been ended")
         .start();
-    done(&hookbox, "ok", "succeeded");
-    hookbox.kill();
-    let before = records(&hookbox, "copies");
-    assert!(!is_gone(&before[0]));
-    hookbox.start_again();
-    assert!(is_gone(&before[0]));
-    done(&hookbox, "ok", "succeeded");
+    assert_its_copy_ends_after_a_kill(&mut hookbox);
 }
 
 #[test]
