@@ -1,81 +1,88 @@
 //! hookbox receives webhooks properly: it verifies each request's signature, stores the event once in one SQLite file,
-//! answers 200 only when the event is synced to disk, and runs the handlers that the user configured until each has
-//! succeeded or is set aside for a person.
+//! answers 200 only after the event is synced to disk, and runs the configured handlers until each job has succeeded or
+//! is dead and waits for an operator.
 //!
-//! # The way of an event
+//! # The path of an event
 //!
-//! 1. [`listener`]: an HTTP request arrives and is read, within limits.
-//! 2. [`verify`]: its signature is checked as the provider's row ([`provider`]) says; only then is it parsed, and only
-//!    here can a [`verify::Verified`] be built.
-//! 3. [`inbox`]: the event, its payload and one job per handler that takes it ([`route`]) are written in one
-//!    transaction, synced, and acknowledged by a [`inbox::Receipt`], which the listener turns into a 200.
-//! 4. [`dispatch`]: due jobs are claimed in batches and given to worker threads.
-//! 5. [`handler`]: one attempt: the user's command runs on the event.
-//! 6. [`outcome`]: what its ending means for the job: succeeded, again at a time, or dead.
+//! 1. [`receiver`] reads an HTTP request, within limits.
+//! 2. [`verify`] checks its signature as the provider's row ([`providers`]) describes. Only a verified body is parsed,
+//!    and only this module can build a [`verify::Verified`].
+//! 3. [`routing`] decides which handlers take the event.
+//! 4. [`inbox`] writes the event, its payload and one job per handler in one transaction, syncs it, and returns an
+//!    [`inbox::Receipt`], which the receiver turns into a 200.
+//! 5. [`dispatcher`] claims due jobs in batches and hands them to executor threads.
+//! 6. [`runner`] makes one attempt: it runs the user's command, calls the worker process or posts to the URL.
+//! 7. [`retry`] decides what the result means for the job: succeeded, retry later, or dead.
 //!
-//! Where a handler responds, its [`response::Response`] goes back the same way: written by the inbox with the ending, then
-//! heard by the request that waits.
+//! A handler with `respond` sends its [`model::response::Response`] back the same way: the inbox writes it with the
+//! attempt's result, then the waiting request returns it.
 //!
-//! A delivery that is turned away on this way is kept as a [`refused::Refused`], without its tokens, and [`explain`] says
-//! which change would have made it match.
+//! A rejected delivery is stored as a [`model::refusal::Refused`] without its tokens; [`diagnose`] says which change to
+//! the configuration would have accepted it.
 //!
-//! Beside the way: [`metrics`] counts what happens, [`admin`] tells the operator how it stands, [`alerts`] when something
-//! wants him, [`cli`] is the command line, [`config`] the user's file,
-//! [`app`] puts the rooms together and ends them in order.
+//! [`metrics`] counts what happens, [`web`] serves the API and the dashboard, [`alerts`] notifies the operator,
+//! [`cli`] is the command line, [`config`] reads the configuration file, and [`server`] starts and stops everything in
+//! order.
 //!
 //! # Levels
 //!
-//! A room uses rooms of lower levels only, and none of its own level; `tests/` holds the table.
+//! A module uses modules of lower levels only. `tests/it/architecture` reads this table.
 //!
-//! | level | rooms |
+//! | level | modules |
 //! | --- | --- |
-//! | 0 | [`event`], [`secret`], [`clock`], [`shutdown`], [`supervisor`], [`trace`], [`plain`], [`places`] |
-//! | 1 | [`request`], [`response`], [`provider`], [`keys`], [`outcome`], [`logging`], [`metrics`], [`tls`], [`words`] |
-//! | 2 | [`config`], [`refused`] |
-//! | 3 | [`verify`], [`route`], [`handler`], [`socket`], [`client`] |
-//! | 4 | [`inbox`], [`explain`] |
-//! | 5 | [`listener`], [`dispatch`], [`admin`], [`alerts`] |
-//! | 6 | [`app`] |
-//! | 7 | [`cli`] |
+//! | 0 | [`support`] |
+//! | 1 | [`model`] |
+//! | 2 | [`metrics`], [`providers`], [`retry`] |
+//! | 3 | [`config`] |
+//! | 4 | [`routing`], [`runner`], [`verify`] |
+//! | 5 | [`diagnose`], [`inbox`] |
+//! | 6 | [`alerts`], [`dispatcher`], [`receiver`], [`web`] |
+//! | 7 | [`server`] |
+//! | 8 | [`cli`] |
 //!
 //! # Where to add things
 //!
-//! An HMAC provider is a row of `provider/table.toml`; one that needs code gets a file in `verify/` behind the engine's
-//! interface; a way to run handlers a folder in `handler/` beside `worker/` and `http/`; a page of the dashboard a file in
-//! `admin/page/`, what it asks a query in `inbox/view/`; a verb a file in `cli/`. Another database replaces what is in
-//! `inbox/`, which alone knows SQL.
+//! An HMAC provider is a row of `providers/table.toml`; a scheme that needs code is a file in `verify/`. A new way to run
+//! handlers is a folder in `runner/`. A dashboard page is a file in `web/dashboard/`, and its query a method of
+//! [`inbox`]'s reader. A CLI verb is a file in `cli/`. Only `inbox/` contains SQL.
 
-pub mod dispatch;
-pub mod explain;
-pub mod handler;
-pub mod inbox;
-pub mod listener;
-pub mod outcome;
-pub mod places;
-pub mod verify;
+mod alerts;
+mod cli;
+mod config;
+mod diagnose;
+mod dispatcher;
+mod inbox;
+mod metrics;
+mod model;
+mod providers;
+mod receiver;
+mod retry;
+mod routing;
+mod runner;
+mod server;
+mod support;
+mod verify;
+mod web;
 
-pub mod admin;
-pub mod alerts;
-pub mod app;
-pub mod cli;
-pub mod client;
-pub mod config;
-pub mod keys;
-pub mod provider;
-pub mod route;
-pub mod socket;
-pub mod supervisor;
-pub mod tls;
-pub mod trace;
+use std::process::ExitCode;
 
-pub mod clock;
-pub mod event;
-pub mod logging;
-pub mod metrics;
-pub mod plain;
-pub mod refused;
-pub mod request;
-pub mod response;
-pub mod secret;
-pub mod shutdown;
-pub mod words;
+/// Runs the program: the command line, or one of the helper roles in which hookbox starts itself.
+#[must_use]
+pub fn main() -> ExitCode {
+    runner::launch().unwrap_or_else(cli::main)
+}
+
+/// What benches, fuzz targets and table tests use of the library. Not an API: it changes without notice.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::config::{Guards, Source, source as read_source};
+    pub use crate::metrics::{Answered, COUNTED_STATES, HandlerNow, Metrics, NO_SOURCE, Now};
+    pub use crate::model::event::{Ending, JobState};
+    pub use crate::model::request::{Headers, Request};
+    pub use crate::providers::{Needs, Place, Row, Scheme, Selection, Texts, all, find, listed, sample};
+    pub use crate::retry::Exit;
+    pub use crate::runner::judge_reply;
+    pub use crate::support::secret::Secret;
+    pub use crate::support::time::Millis;
+    pub use crate::verify::{Genuine, Unsigned, Verifier, sign};
+}

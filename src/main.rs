@@ -1,5 +1,5 @@
-//! The hookbox binary: everything is in the library.
+//! The hookbox binary. Everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    hookbox::handler::launch().unwrap_or_else(hookbox::cli::main)
+    hookbox::main()
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use hookbox::request::Request;
+use hookbox::internals::Request;
 use serde::Deserialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};

@@ -12,11 +12,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use by_hand::{Check, github, stripe, twilio};
-use hookbox::clock::Millis;
-use hookbox::config;
-use hookbox::provider;
-use hookbox::request::Request;
-use hookbox::verify::{Genuine, Unsigned, Verifier, sign};
+use hookbox::internals::Millis;
+use hookbox::internals::Request;
+use hookbox::internals::sample;
+use hookbox::internals::{self, Source};
+use hookbox::internals::{Genuine, Unsigned, Verifier, sign};
 
 const SECRET: &str = "a secret of the benchmark";
 const URL: &str = "https://hooks.example.com/hooks/twilio";
@@ -103,23 +103,23 @@ fn agree(verifier: &Verifier, by_hand: &Check, request: &Request) {
     assert!(verifier.check(&other, request.received_at).is_err() && by_hand(&other, seconds).is_none());
 }
 
-fn source(name: &str) -> config::Source {
+fn source(name: &str) -> Source {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("hookbox.toml");
     let url = if name == "twilio" { format!("url = \"{URL}\"\n") } else { String::new() };
     let text = format!("[sources.{name}]\nprovider = \"{name}\"\nsecret = \"{SECRET}\"\n{url}");
     std::fs::write(&file, text).expect("the configuration is written");
-    let source = config::source(&file, &|_| None, name).expect("a configuration").expect("a source");
-    config::Source::clone(&source)
+    let source = internals::read_source(&file, &|_| None, name).expect("a configuration").expect("a source");
+    Source::clone(&source)
 }
 
 /// What the provider sends, with the headers that come through a proxy.
-fn request(source: &config::Source, name: &str, event_type: &str) -> Request {
+fn request(source: &Source, name: &str, event_type: &str) -> Request {
     let is_form = name == "twilio";
     let event = Unsigned {
         event_type: event_type.to_owned(),
         event_id: is_form.then(|| "4f1c0e7c-8b1f-4c0d-9a6b-2c7d8e9f0a1b".to_owned()),
-        body: if is_form { TWILIO.into() } else { provider::sample(name, event_type, "evt_1SNdR2eZvKYlo2C") },
+        body: if is_form { TWILIO.into() } else { sample(name, event_type, "evt_1SNdR2eZvKYlo2C") },
         ..Unsigned::default()
     };
     let mut request = sign(source, &event, Millis::now()).expect("it can be signed");

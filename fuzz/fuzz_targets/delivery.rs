@@ -7,19 +7,19 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use hookbox::clock::Millis;
-use hookbox::config::{Guards, Source};
-use hookbox::provider::{self, Place, Scheme};
-use hookbox::request::{Headers, Request};
-use hookbox::secret::Secret;
-use hookbox::verify::{Genuine, Verifier};
+use hookbox::internals::Millis;
+use hookbox::internals::{Guards, Source};
+use hookbox::internals::{self, Place, Scheme};
+use hookbox::internals::{Headers, Request};
+use hookbox::internals::Secret;
+use hookbox::internals::{Genuine, Verifier};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
 /// Every provider that is verified with a secret, and where its signature stands.
 static SOURCES: LazyLock<Vec<(Verifier, Arc<Scheme>)>> = LazyLock::new(|| {
-    provider::all()
+    internals::all()
         .filter_map(|(name, row)| {
             let scheme = Arc::new(Scheme::from_row(row).ok()?);
             // 32 bytes in whatever way the provider writes its secrets; no input can hold them.

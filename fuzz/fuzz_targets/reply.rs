@@ -4,8 +4,8 @@
 
 #![no_main]
 
-use hookbox::handler::judge_reply;
-use hookbox::outcome::Exit;
+use hookbox::internals::judge_reply;
+use hookbox::internals::Exit;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

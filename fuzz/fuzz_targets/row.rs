@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use hookbox::provider::{Row, Scheme};
+use hookbox::internals::{Row, Scheme};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &str| {

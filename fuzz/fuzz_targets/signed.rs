@@ -8,12 +8,12 @@
 
 use std::sync::Arc;
 
-use hookbox::clock::Millis;
-use hookbox::config::{Guards, Source};
-use hookbox::provider::{Row, Scheme, Selection, Texts};
-use hookbox::request::Request;
-use hookbox::secret::Secret;
-use hookbox::verify::{Genuine, Unsigned, Verifier, sign};
+use hookbox::internals::Millis;
+use hookbox::internals::{Guards, Source};
+use hookbox::internals::{Row, Scheme, Selection, Texts};
+use hookbox::internals::Request;
+use hookbox::internals::Secret;
+use hookbox::internals::{Genuine, Unsigned, Verifier, sign};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Millis = Millis(1_700_000_000_000);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::message::What;
 use crate::config;
-use crate::inbox::view::Glance;
+use crate::inbox::reader::Glance;
 
 /// From one message about a handler's dead jobs to the next.
 const DEAD_EVERY: Duration = Duration::from_secs(60);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::clock::Millis;
-use crate::inbox::view::Dead;
+use crate::inbox::reader::Dead;
+use crate::support::time::Millis;
 
 /// Characters of a reason.
 const LONGEST_REASON: usize = 300;

@@ -8,12 +8,12 @@ use super::failure::Failure;
 use super::filter::{Arrival, job_state};
 use super::progress::{self, Counter};
 use super::terminal::{count, remark, shown};
-use crate::clock::Millis;
 use crate::config::Outline;
-use crate::event::JobState;
 use crate::inbox::desk::{self, Desk};
 use crate::inbox::edit::{self, Change, Left, Plan, Wish};
-use crate::inbox::view::{self, JobFilter, Page};
+use crate::inbox::reader::{self, JobFilter, Page};
+use crate::model::event::JobState;
+use crate::support::time::Millis;
 
 /// Held jobs of which it is told one by one what they wait for.
 const MOST_TOLD: Page = Page { before: None, limit: 20 };
@@ -108,11 +108,11 @@ impl Which {
                 .hint(format!("{kind}s: {}", shown(&known.join(", ")))))
         };
         if let Some(name) = self.arrival.source() {
-            unknown("source", name, desk.read(view::sources)?, &outline.sources)?;
+            unknown("source", name, desk.read(reader::sources)?, &outline.sources)?;
         }
         match self.handler() {
             Some(name) if !outline.handlers.iter().any(|known| known == name) => {
-                unknown("handler", name, desk.read(view::handlers)?, &outline.handlers)
+                unknown("handler", name, desk.read(reader::handlers)?, &outline.handlers)
             }
             _ => Ok(()),
         }
@@ -175,7 +175,7 @@ impl Asked {
     /// Which job each one that is held waits for.
     fn tell_what_holds(&self) -> Result<(), Failure> {
         let filter = JobFilter { states: vec![JobState::Pending], ..self.wish.filter.clone() };
-        let jobs = self.desk.read(|connection| view::jobs(connection, &filter, MOST_TOLD))?;
+        let jobs = self.desk.read(|connection| reader::jobs(connection, &filter, MOST_TOLD))?;
         for job in jobs {
             let (Some(first), Some(value)) = (job.behind, &job.order_key) else { continue };
             let (seq, handler) = (job.event_seq, shown(&job.handler));

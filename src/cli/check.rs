@@ -20,9 +20,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::{self, Config, Durability, Handler, Mode, Problem, ReplayGuard, Source};
-use crate::outcome;
-use crate::provider::Algorithm;
-use crate::route::Routes;
+use crate::providers::Algorithm;
+use crate::retry;
+use crate::routing::Routes;
 
 /// Characters; shorter ones of people's own making are found by trying.
 const SHORTEST_SECRET: usize = 16;
@@ -220,7 +220,7 @@ fn handler_row(handler: &Handler) -> HandlerRow<'_> {
         concurrency: handler.concurrency,
         timeout_s: handler.timeout.as_secs_f64(),
         attempts: handler.policy.attempts,
-        retries_span_s: outcome::span(&handler.policy).as_secs_f64(),
+        retries_span_s: retry::span(&handler.policy).as_secs_f64(),
         contained: Some(handler.containment.to_string()).filter(|told| !told.is_empty()),
         pacing: pacing::Pacing::of(handler),
     }

@@ -5,14 +5,14 @@
 use super::failure::Failure;
 use super::terminal::{instant, shown};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Event, Found};
+use crate::inbox::reader::{self, Event, Found};
 
 /// Most candidates that are listed.
 const LISTED: usize = 10;
 
 /// Finds the one event that is meant.
 pub(super) fn find(desk: &Desk, wanted: &str) -> Result<Event, Failure> {
-    match desk.read(|connection| view::find(connection, wanted))? {
+    match desk.read(|connection| reader::find(connection, wanted))? {
         Found::One(event) => Ok(*event),
         Found::Several(events) => {
             let several = Failure::usage(format!("`{}` can be any of {} events", shown(wanted), events.len()));

@@ -12,9 +12,9 @@ use super::list::{self, Array};
 use super::table::{Rows, state, text};
 use super::terminal::{instant, remark};
 use super::{Global, event, show};
-use crate::event::EventState;
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Event, EventFilter};
+use crate::inbox::reader::{self, Event, EventFilter};
+use crate::model::event::EventState;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
     let filter = EventFilter { arrived: args.arrival.to_arrived(), states: args.state.clone() };
-    let read = |page| desk.read(|connection| view::events(connection, &filter, page)).map_err(Failure::from);
+    let read = |page| desk.read(|connection| reader::events(connection, &filter, page)).map_err(Failure::from);
     let seq = |event: &Event| event.seq;
     if args.json {
         let mut array = Array::new();
@@ -105,7 +105,7 @@ fn nothing(args: &List, desk: &Desk) -> Result<String, Failure> {
 
 fn body(desk: &Desk, wanted: &str) -> Result<(), Failure> {
     let event = event::find(desk, wanted)?;
-    let Some(body) = desk.read(|connection| view::body(connection, event.seq))? else {
+    let Some(body) = desk.read(|connection| reader::body(connection, event.seq))? else {
         return Err(Failure::failed(format!("the body of #{} is no longer kept", event.seq)));
     };
     let mut out = io::stdout().lock();

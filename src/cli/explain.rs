@@ -16,9 +16,9 @@ use super::refusals::{find, id};
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::config::{self, Outline, Source};
-use crate::explain::{self, Explanation};
+use crate::diagnose::{self, Explanation};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Kept};
+use crate::inbox::reader::{self, Kept};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,11 +43,11 @@ struct Explained<'a> {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let outline = global.outline()?;
     let desk = Desk::open(&outline.inbox)?;
-    let key = desk.read(view::token_key)?;
+    let key = desk.read(reader::token_key)?;
     let kept: Vec<Kept> = args.ids.iter().map(|id| find(&desk, *id)).collect::<Result<_, _>>()?;
     let taught = |source| learn::taught(source, &desk);
     let sources = sources(&outline, global).into_iter().map(taught).collect::<Result<Vec<_>, _>>()?;
-    let explain = |Kept { refused, .. }: &Kept| explain::explain(refused, &sources, key.as_ref());
+    let explain = |Kept { refused, .. }: &Kept| diagnose::explain(refused, &sources, key.as_ref());
     let explained = progress::waiting("trying", || kept.iter().map(explain).collect::<Vec<_>>());
     if args.json {
         let mut array = Array::new();

@@ -8,10 +8,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::failure::Failure;
 use super::terminal::{count, remark, shown};
-use crate::clock::Millis;
-use crate::event::{EventState, JobState};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Arrived};
+use crate::inbox::reader::{self, Arrived};
+use crate::model::event::{EventState, JobState};
+use crate::support::time::Millis;
 
 /// Which events, by how they arrived.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -99,13 +99,13 @@ pub(super) fn unknown_name(
     handler: Option<&str>,
 ) -> Result<Option<String>, Failure> {
     if let Some(name) = source {
-        let known = desk.read(view::sources)?;
+        let known = desk.read(reader::sources)?;
         if !known.iter().any(|known| known == name) {
             return Ok(Some(blame("source", name, &known)));
         }
     }
     if let Some(name) = handler {
-        let known = desk.read(view::handlers)?;
+        let known = desk.read(reader::handlers)?;
         if !known.iter().any(|known| known == name) {
             return Ok(Some(blame("handler", name, &known)));
         }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::config::nearest;
-use crate::provider::{self, CUSTOM, Needs, Row, Scheme};
+use crate::providers::{self, CUSTOM, Needs, Row, Scheme};
 
 const SCRIPT: &str = "handlers/on-event.sh";
 
@@ -65,12 +65,12 @@ pub(super) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
 fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
     let mut planned: Vec<Planned<'_>> = Vec::new();
     for provider in providers {
-        if let Some(reason) = provider::find(provider).and_then(|row| row.unsupported.as_deref()) {
+        if let Some(reason) = providers::find(provider).and_then(|row| row.unsupported.as_deref()) {
             let hint = "`hookbox providers` lists those that are";
             return Ok(Told::Refused(2, format!("`{provider}` is not supported yet: {reason}\nhint: {hint}")));
         }
         let Some(source) = plan(provider) else {
-            let names = provider::names().chain([CUSTOM]);
+            let names = providers::names().chain([CUSTOM]);
             let near = nearest(provider, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
             let hint = format!("{near}`hookbox providers` lists them all, \"custom\" is for any other sender");
             return Ok(Told::Refused(2, format!("unknown provider `{provider}`\nhint: {hint}")));
@@ -97,7 +97,7 @@ fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
 
 fn plan(provider: &str) -> Option<Planned<'_>> {
     let name = if provider == CUSTOM { "app" } else { provider };
-    let row = provider::find(provider);
+    let row = providers::find(provider);
     if row.is_none() && provider != CUSTOM {
         return None;
     }
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_init_writes_passes_the_check_for_every_provider() {
         let is_checked_with_secret = |row: &Row| Scheme::from_row(row).is_ok_and(|scheme| !scheme.needs().public_key);
-        let rows = provider::all().filter(|(_, row)| is_checked_with_secret(row));
+        let rows = providers::all().filter(|(_, row)| is_checked_with_secret(row));
         let all: Vec<_> = rows.map(|(name, _)| name).chain([CUSTOM]).collect();
         for providers in all.iter().map(std::slice::from_ref).chain([&all[..]]) {
             let folder = tempfile::tempdir().unwrap();
@@ -256,7 +256,7 @@ mod tests {
             // Basic credentials alone have a colon, and nothing that is decoded may have one.
             let is_basic = |name: &str| {
                 let provider = name.trim_end_matches("_WEBHOOK_SECRET").to_lowercase().replace('_', "-");
-                provider::find(&provider).is_some_and(|row| row.algorithm == "basic")
+                providers::find(&provider).is_some_and(|row| row.algorithm == "basic")
             };
             let environment =
                 |name: &str| Some(if is_basic(name) { "user:word".to_owned() } else { SECRET.to_owned() });

@@ -10,10 +10,10 @@ use super::filter::{Arrival, Limit, job_state, unknown_name};
 use super::list::{self, Array};
 use super::table::{Rows, number, state, text};
 use super::terminal::{relative, remark};
-use crate::clock::Millis;
-use crate::event::JobState;
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Job, JobFilter};
+use crate::inbox::reader::{self, Job, JobFilter};
+use crate::model::event::JobState;
+use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         reason: args.reason.clone(),
         events: event.map(|event| vec![event.seq]),
     };
-    let read = |page| desk.read(|connection| view::jobs(connection, &filter, page)).map_err(Failure::from);
+    let read = |page| desk.read(|connection| reader::jobs(connection, &filter, page)).map_err(Failure::from);
     let id = |job: &Job| job.id;
     if args.json {
         let mut array = Array::new();

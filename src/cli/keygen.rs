@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::init::write_new;
 use super::terminal::{remark, shown};
 use crate::config::nearest;
-use crate::provider::{self, Material, Needs, Row, Scheme};
+use crate::providers::{self, Material, Needs, Row, Scheme};
 
 /// What an algorithm is called, in a row's `algorithm` or among its `jwt_algorithms`.
 const ALGORITHMS: [&str; 12] = [
@@ -73,7 +73,7 @@ pub(super) fn run(of: &str, args: &Args, config: &Path) -> Result<(), Failure> {
 }
 
 fn plan(of: &str) -> Result<Planned, Failure> {
-    if let Some(row) = provider::find(of) {
+    if let Some(row) = providers::find(of) {
         if let Some(reason) = &row.unsupported {
             return Err(Failure::usage(format!("`{of}` is not supported yet: {reason}")));
         }
@@ -83,7 +83,7 @@ fn plan(of: &str) -> Result<Planned, Failure> {
         return Ok(Planned { name: of.to_owned(), lines, scheme, verify: None });
     }
     let Some(algorithm) = ALGORITHMS.into_iter().find(|algorithm| algorithm.eq_ignore_ascii_case(of)) else {
-        let near = nearest(of, provider::names().chain(ALGORITHMS));
+        let near = nearest(of, providers::names().chain(ALGORITHMS));
         let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         return Err(Failure::usage(format!("neither a provider nor an algorithm is called `{}`", shown(of)))
             .hint(format!("{near}`hookbox providers` lists providers; algorithms are {}", ALGORITHMS.join(", "))));
@@ -175,7 +175,7 @@ fn tell(planned: &Planned, (key, file): (&str, &str), private: Option<&Path>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Proof;
+    use crate::providers::Proof;
 
     #[test]
     fn every_algorithm_makes_a_scheme_of_its_own() {

@@ -12,10 +12,10 @@ use super::failure::Failure;
 use super::progress;
 use super::terminal::{instant, relative, remark, shown};
 use super::variable;
-use crate::clock::Millis;
 use crate::config::{self, Source};
 use crate::inbox::desk::{self, Desk};
 use crate::inbox::{Standing, WINDOW, standing};
+use crate::support::time::Millis;
 
 /// How often `--wait` looks.
 const PAUSE: Duration = Duration::from_millis(300);

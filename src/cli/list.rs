@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::filter::Limit;
 use super::progress;
-use crate::inbox::view::Page;
+use crate::inbox::reader::Page;
 
 /// Rows read at once.
 const PAGE: u32 = 1_000;

@@ -48,7 +48,7 @@ use log::LevelFilter;
 
 use crate::config::{self, Outline};
 use crate::inbox::desk::Desk;
-use crate::logging;
+use crate::support::logging;
 use failure::Failure;
 
 /// Receives webhooks properly: verified, stored once, run until done.

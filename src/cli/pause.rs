@@ -11,10 +11,10 @@ use super::Global;
 use super::failure::Failure;
 use super::list::Array;
 use super::terminal::{remark, shown};
-use crate::clock::Millis;
 use crate::config::{self, Outline};
 use crate::inbox::desk::{self, Desk};
-use crate::inbox::{HandlerState, Paused, view};
+use crate::inbox::{HandlerState, Paused, reader};
+use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 #[group(id = "which", required = true, multiple = false)]
@@ -140,7 +140,7 @@ impl Which {
     /// The handlers that are meant, each once. With `--all`, `further` adds those that only the inbox knows as paused.
     fn names(&self, outline: &Outline, desk: &Desk, further: bool) -> Result<Vec<String>, Failure> {
         let paused: Vec<String> = desk
-            .read(view::pauses)?
+            .read(reader::pauses)?
             .into_iter()
             .filter(|state| state.paused_by.is_some())
             .map(|state| state.name.to_string())
@@ -156,7 +156,7 @@ impl Which {
         let mut known = outline.handlers.clone();
         if self.handlers.iter().any(|name| !known.contains(name)) {
             known.extend(paused);
-            known.extend(desk.read(view::handlers)?);
+            known.extend(desk.read(reader::handlers)?);
             known.sort();
             known.dedup();
         }

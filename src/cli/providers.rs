@@ -13,7 +13,7 @@ use super::list::Array;
 use super::table::{Rows, text};
 use super::terminal::{remark, shown};
 use crate::config::nearest;
-use crate::provider::{self, Row, Scheme};
+use crate::providers::{self, Row, Scheme};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -105,9 +105,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 fn list(args: &List) -> Result<(), Failure> {
     let wanted = |(name, _): &(&str, &Row)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
-    let rows: Vec<_> = provider::all().filter(wanted).map(Named::new).collect();
+    let rows: Vec<_> = providers::all().filter(wanted).map(Named::new).collect();
     if let (Some(name), true) = (&args.name, rows.is_empty()) {
-        let near = nearest(name, provider::names());
+        let near = nearest(name, providers::names());
         let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         let hint = "`hookbox providers` lists them; for any other a source says `provider = \"custom\"`";
         return Err(Failure::usage(format!("no provider is called `{}`", shown(name))).hint(format!("{near}{hint}")));
@@ -128,8 +128,8 @@ fn list(args: &List) -> Result<(), Failure> {
 fn print_all(rows: &[Named]) -> Result<(), Failure> {
     let mut list = Rows::new(&["NAME", "PROVIDER", "SUPPORT", "PROOF", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
     for Named { name, row, support, unsigned_id, unsigned_type } in rows {
-        let id = marked(provider::listed(&row.event_id, ":"), unsigned_id);
-        let event_type = marked(provider::listed(&row.event_type, " . "), unsigned_type);
+        let id = marked(providers::listed(&row.event_id, ":"), unsigned_id);
+        let event_type = marked(providers::listed(&row.event_type, " . "), unsigned_type);
         let proof = match support {
             Support::None => row.unsupported.clone().unwrap_or_default(),
             _ => format!("{} in {}", row.algorithm, row.signature),
@@ -149,7 +149,7 @@ fn marked(text: String, unsigned: &[String]) -> String {
 fn print_one(Named { name, row, .. }: &Named) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{name}")?;
-    for (label, value) in provider::describe(row) {
+    for (label, value) in providers::describe(row) {
         writeln!(out, "  {label:<10}  {value}")?;
     }
     Ok(out.flush()?)

@@ -10,8 +10,8 @@ use super::Global;
 use super::failure::Failure;
 use super::progress::{self, Counter};
 use super::terminal::{count, remark};
-use crate::clock::Millis;
 use crate::inbox::desk::{Desk, Pruned, Room};
+use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -15,9 +15,9 @@ use super::list::{self, Array};
 use super::show::print_headers;
 use super::table::{Rows, text};
 use super::terminal::{instant, relative, remark, shown};
-use crate::clock::Millis;
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Arrived, Kept, Refusal};
+use crate::inbox::reader::{self, Arrived, Kept, Refusal};
+use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -87,7 +87,7 @@ pub(super) fn id(text: &str) -> Result<i64, String> {
 
 /// The refusal of this id.
 pub(super) fn find(desk: &Desk, id: i64) -> Result<Kept, Failure> {
-    desk.read(|connection| view::refusal(connection, id))?.ok_or_else(|| {
+    desk.read(|connection| reader::refusal(connection, id))?.ok_or_else(|| {
         Failure::failed(format!("there is no refusal {id}"))
             .hint("`hookbox refusals` lists those that are kept: the newest 1,000, at most ten a second of each source")
     })
@@ -95,7 +95,7 @@ pub(super) fn find(desk: &Desk, id: i64) -> Result<Kept, Failure> {
 
 fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
     let arrived = Arrived { source: args.source.clone(), since: args.since, ..Arrived::default() };
-    let read = |page| desk.read(|connection| view::refusals(connection, &arrived, page)).map_err(Failure::from);
+    let read = |page| desk.read(|connection| reader::refusals(connection, &arrived, page)).map_err(Failure::from);
     let key = |refusal: &Refusal| refusal.id;
     if args.json {
         let mut array = Array::new();

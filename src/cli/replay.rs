@@ -8,7 +8,7 @@ use super::change::{Asked, Which};
 use super::failure::Failure;
 use super::progress;
 use crate::inbox::edit::{self, Change, Missing, Plan};
-use crate::route::Routes;
+use crate::routing::Routes;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

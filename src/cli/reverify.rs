@@ -13,11 +13,11 @@ use super::refusals::{find, id};
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::config::{self, Source};
-use crate::explain::{self, Standing};
+use crate::diagnose::{self, Standing};
 use crate::inbox::desk::{self, Desk};
-use crate::inbox::view::{self, Kept};
-use crate::route::Routes;
-use crate::secret::DigestKey;
+use crate::inbox::reader::{self, Kept};
+use crate::routing::Routes;
+use crate::support::secret::DigestKey;
 use crate::verify::Verified;
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let config = config::read(&global.config, &variable)?;
     let routes = Routes::new(&config.handlers).map_err(|error| Failure::usage(error.to_string()))?;
     let mut desk = Desk::open(&config.inbox.path)?;
-    let key = desk.read(view::token_key)?;
+    let key = desk.read(reader::token_key)?;
     let taught = |source: &Arc<Source>| learn::taught(Arc::clone(source), &desk);
     let sources = config.sources.iter().map(taught).collect::<Result<Vec<_>, _>>()?;
     let mut is_all = true;
@@ -74,7 +74,7 @@ fn judge(
     let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
         return Err(format!("left: its source `{}` is no longer in the configuration", refused.source));
     };
-    match explain::stand(refused, source, key) {
+    match diagnose::stand(refused, source, key) {
         Standing::Genuine(verified) => Ok(Some((*verified, Arc::clone(source)))),
         Standing::Left(why) => Err(format!("left: {why}")),
         Standing::Refused(why) => Err(format!("still refused: {why}; `hookbox explain {}` says more", kept.row.id)),

@@ -14,12 +14,12 @@ use super::failure::Failure;
 use super::learn;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
-use crate::clock::Millis;
 use crate::config::{self, Outline, Source};
 use crate::inbox::desk::Desk;
-use crate::provider::{self, Material, Row, Scheme};
-use crate::request::Request;
-use crate::secret::{MASK, Secret};
+use crate::model::request::Request;
+use crate::providers::{self, Material, Row, Scheme};
+use crate::support::secret::{MASK, Secret};
+use crate::support::time::Millis;
 use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
 
 /// How long the server may take.
@@ -129,7 +129,7 @@ type Printable = (Arc<Source>, Option<Secret>);
 fn printable(args: &Args, global: &Global) -> Result<Printable, Failure> {
     let environment = |name: &str| variable(name).or_else(|| Some(made_up()));
     let configured = config::source(&global.config, &environment, &args.source);
-    match (configured, provider::find(&args.source)) {
+    match (configured, providers::find(&args.source)) {
         (Ok(Some(source)), _) => Ok((source, None)),
         (_, Some(row)) => throw_away(&args.source, row),
         (Err(errors), None) => Err(errors.into()),
@@ -187,7 +187,7 @@ fn body(args: &Args, source: &Source, event_type: &str) -> Result<Vec<u8>, Failu
     let read = match args.data.as_deref() {
         None => {
             let id = args.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            return Ok(provider::sample(&source.provider, event_type, &id));
+            return Ok(providers::sample(&source.provider, event_type, &id));
         }
         Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
         Some(file) => fs::read(file),
@@ -269,10 +269,10 @@ mod tests {
 
     /// What `send --print` signs for a provider that is not configured.
     fn signed(name: &str, forgery: Forgery, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
-        let (source, private_key) = throw_away(name, provider::find(name).unwrap()).unwrap();
+        let (source, private_key) = throw_away(name, providers::find(name).unwrap()).unwrap();
         let has_types = !source.scheme.event_type.tries.is_empty();
         let event_type = if has_types { "Notification".to_owned() } else { String::new() };
-        let sample = || provider::sample(name, &event_type, "id-17");
+        let sample = || providers::sample(name, &event_type, "id-17");
         let unsigned = Unsigned {
             body: given.map_or_else(sample, |given| given.as_bytes().to_vec()),
             event_type,
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn what_is_printed_for_any_provider_is_accepted_and_what_is_bad_on_purpose_is_refused() {
         let mut walked = 0;
-        for (name, row) in provider::all().filter(|(_, row)| row.unsupported.is_none()) {
+        for (name, row) in providers::all().filter(|(_, row)| row.unsupported.is_none()) {
             let (source, request) = signed(name, Forgery::None, None);
             let verified = match check(&source, &request.unwrap_or_else(|why| panic!("{name}: {why}"))) {
                 Ok(Genuine::Event(verified)) => verified,

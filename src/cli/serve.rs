@@ -4,10 +4,10 @@
 
 use super::Global;
 use super::failure::Failure;
-use crate::{app, handler};
+use crate::{runner, server};
 
 /// Serves the configuration until a signal ends it.
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
-    handler::settle_allocator();
-    Ok(app::serve(&global.config)?)
+    runner::settle_allocator();
+    Ok(server::serve(&global.config)?)
 }

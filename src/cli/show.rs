@@ -8,11 +8,11 @@ use super::event;
 use super::failure::Failure;
 use super::list::Array;
 use super::terminal::{count, grouped, instant, relative, shown, shown_lines, span};
-use crate::clock::Millis;
-use crate::handler::{HEAD, KEPT};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Attempt, Detail, Job};
-use crate::request::stored_headers;
+use crate::inbox::reader::{self, Attempt, Detail, Job};
+use crate::model::request::stored_headers;
+use crate::runner::{HEAD, KEPT};
+use crate::support::time::Millis;
 
 /// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
 const HEAD_BYTES: usize = HEAD;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, desk: &Desk) -> Result<(), Failure> {
     let mut details = Vec::new();
     for event in event::find_all(desk, &args.events)? {
         // Pruned since it was found: nothing is left to show.
-        details.extend(desk.read(|connection| view::detail(connection, event.seq))?);
+        details.extend(desk.read(|connection| reader::detail(connection, event.seq))?);
     }
     if args.json {
         let mut array = Array::new();

@@ -14,10 +14,10 @@ use super::failure::Failure;
 use super::progress;
 use super::table::{Rows, number, text};
 use super::terminal::{relative, shown};
-use crate::clock::Millis;
 use crate::config::Outline;
 use crate::inbox::desk::{self, Desk, Room};
-use crate::inbox::view::{self, HandlerStatus, SourceStatus};
+use crate::inbox::reader::{self, HandlerStatus, SourceStatus};
+use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -113,20 +113,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure> {
-    let mut sources = desk.read(|connection| view::last_deliveries(connection, now))?;
+    let mut sources = desk.read(|connection| reader::last_deliveries(connection, now))?;
     for name in &outline.sources {
         if !sources.iter().any(|source| source.source == *name) {
             sources.push(SourceStatus { source: name.clone(), ..SourceStatus::default() });
         }
     }
     let names: Vec<_> = sources.iter().map(|source| source.source.clone()).collect();
-    let days = desk.read(|connection| view::days(connection, &names, now))?;
+    let days = desk.read(|connection| reader::days(connection, &names, now))?;
     let known_source = |row: SourceStatus| {
         let day = days.iter().find(|day| day.source == row.source);
-        let hour = day.map_or(0, |day| day.hours[view::HOURS - 1].accepted);
+        let hour = day.map_or(0, |day| day.hours[reader::HOURS - 1].accepted);
         SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
     };
-    let handlers = exact(desk.read(view::handler_counts)?, &outline.handlers);
+    let handlers = exact(desk.read(reader::handler_counts)?, &outline.handlers);
     let known_handler = |row: HandlerStatus| {
         let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
         let mode = sound.map(|handler| handler.mode.as_str());

@@ -9,7 +9,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 
 use super::failure::Failure;
 use super::terminal::shown;
-use crate::event::{EventState, JobState};
+use crate::model::event::{EventState, JobState};
 
 /// Below so many columns a folded table is worse than lines that the terminal breaks.
 const NARROW: u16 = 72;

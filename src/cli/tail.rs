@@ -15,9 +15,9 @@ use super::Global;
 use super::failure::Failure;
 use super::filter::event_state;
 use super::terminal::{instant, shown, span};
-use crate::event::EventState;
 use crate::inbox::desk::{Desk, DeskError};
-use crate::inbox::view::{self, Arrived, Line, Marks};
+use crate::inbox::reader::{self, Arrived, Line, Marks};
+use crate::model::event::EventState;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let mut marks = desk.read(|connection| Marks::before_last(connection, args.lines))?;
     let mut out = io::stdout().lock();
     while !is_over.load(Ordering::Relaxed) {
-        let lines = match desk.read(|connection| view::follow(connection, &arrived, &mut marks)) {
+        let lines = match desk.read(|connection| reader::follow(connection, &arrived, &mut marks)) {
             Ok(lines) => lines,
             Err(DeskError::Busy(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 /// Nothing would ever be told of a source that nobody knows.
 fn check_source(source: Option<&str>, desk: &Desk, global: &Global) -> Result<(), Failure> {
     let Some(name) = source else { return Ok(()) };
-    let mut known = desk.read(view::sources)?;
+    let mut known = desk.read(reader::sources)?;
     known.extend(global.outline()?.sources);
     known.sort();
     known.dedup();

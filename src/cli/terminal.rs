@@ -1,12 +1,12 @@
-//! What only a terminal needs beside [`crate::words`]: instants in short, and remarks beside the result.
+//! What only a terminal needs beside [`crate::support::humanize`]: instants in short, and remarks beside the result.
 //!
 //! Values come in, text goes out; remarks go to stderr. Tables are [`super::table`]'s.
 
 use std::io::{self, Write as _};
 
-use crate::clock::Millis;
+use crate::support::time::Millis;
 
-pub(super) use crate::words::{count, grouped, relative, shown, shown_lines, span};
+pub(super) use crate::support::humanize::{count, grouped, relative, shown, shown_lines, span};
 
 /// `2026-01-31T12:00:00Z`
 pub(super) fn instant(at: Millis) -> String {

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
 use super::{Admin, Listen, credential, settings};
-use crate::secret::Secret;
+use crate::support::secret::Secret;
 
 const SHORTEST_TOKEN: usize = 16;
 const LONGEST_TOKEN: usize = 1024;

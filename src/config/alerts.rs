@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::read::{Named, Surroundings};
 use super::section::Section;
 use super::{credential, handler};
-use crate::secret::Secret;
+use crate::support::secret::Secret;
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);

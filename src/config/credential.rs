@@ -13,7 +13,7 @@ use super::keys;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::{Section, Sheet};
-use crate::secret::Secret;
+use crate::support::secret::Secret;
 
 const FORMS: &str = "a string, { env = \"…\" } or { file = \"…\" }";
 const LONGEST_FILE: u64 = 64 << 10;

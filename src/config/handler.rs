@@ -22,7 +22,7 @@ use super::read::Surroundings;
 use super::respond;
 use super::section::Section;
 use super::{Handler, Mode, Takes, guards, sequence};
-use crate::outcome::Policy;
+use crate::retry::Policy;
 
 const INSTANT: Duration = Duration::from_millis(1);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -8,9 +8,9 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use crate::keys::Base;
-use crate::provider::{Needs, Scheme};
-use crate::secret::Secret;
+use crate::providers::{Needs, Scheme};
+use crate::support::secret::Secret;
+use crate::verify::published_keys::Base;
 
 const FORMS: &str = "= { env = \"…\" }, { file = \"…\" } or a string";
 const LONGEST_URL: usize = 2048;

@@ -187,7 +187,7 @@ pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Row;
+    use crate::providers::Row;
 
     #[test]
     fn the_nearest_key_is_offered_and_a_far_one_is_not() {

@@ -40,11 +40,11 @@ pub use self::outline::{Outline, addressed, outline, private_headers, source};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
 pub use self::sequence::{Key, Keyed, Missing, Sequence};
-use crate::keys::Base;
-use crate::outcome::Policy;
-use crate::provider::Scheme;
-use crate::secret::Secret;
-use crate::tls;
+use crate::providers::Scheme;
+use crate::retry::Policy;
+use crate::support::secret::Secret;
+use crate::support::tls;
+use crate::verify::published_keys::Base;
 
 /// Everything, as read from one file.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
 use super::{Http, Mode};
-use crate::secret::Secret;
+use crate::support::secret::Secret;
 
 /// What only some modes have: the key, and those modes.
 const BELONGS_TO: &[(&str, &[&str])] = &[

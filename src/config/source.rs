@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
 use super::{Server, Source, guards, keyring, settings};
-use crate::provider::{self, CUSTOM, Row, RowError, Scheme, Selection};
+use crate::providers::{self, CUSTOM, Row, RowError, Scheme, Selection};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Keys of a source that take the place of the same key of its row.
@@ -48,7 +48,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
         confirm_subscriptions: keyring.confirm_subscriptions,
         keys_url: keyring.keys_url,
         max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
-        says: provider::describe(&row?),
+        says: providers::describe(&row?),
         scheme: Arc::new(scheme),
         guards,
     })
@@ -79,14 +79,14 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
     if section.has("verify") {
         problems.add(section.problem("verify", "is only read where provider = \"custom\""));
     }
-    let found = provider::find(provider).cloned();
+    let found = providers::find(provider).cloned();
     if let Some(reason) = found.as_ref().and_then(|row| row.unsupported.as_deref()) {
         let problem = section.problem("provider", format!("\"{provider}\" is not supported yet: {reason}"));
         problems.add(problem.hint("`hookbox providers` lists those that are"));
         return None;
     }
     if found.is_none() {
-        let names = provider::names().chain([CUSTOM]);
+        let names = providers::names().chain([CUSTOM]);
         let mut problem = section.problem("provider", format!("unknown provider {provider:?}"));
         if let Some(near) = nearest(provider, names) {
             problem = problem.hint(format!("did you mean \"{near}\"?"));

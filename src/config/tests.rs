@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::guards::{Guards, Rate, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Listen, Mode, read, standard_webhooks_key};
-use crate::provider::{Algorithm, Hash, Syntax};
+use crate::providers::{Algorithm, Hash, Syntax};
 
 const SECRET: &str = "hunter2-hunter2";
 

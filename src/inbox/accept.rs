@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::answers::{Awaited, Board, Sought};
 use super::tally::Counts;
 use super::{NotStored, answers, bodies, sequence};
-use crate::route::{Draft, Parts, Responder, Routes};
+use crate::routing::{Draft, Parts, Responder, Routes};
 use crate::verify::{Item, Verified};
 
 /// Proof that a delivery is stored and synced; only the writer makes one.

@@ -14,11 +14,11 @@ use tokio::sync::{oneshot, watch};
 
 use super::Inbox;
 use super::turn::{Finished, JobRef};
-use crate::clock::Millis;
-use crate::event::JobState;
-use crate::outcome::Outcome;
-use crate::response::Response;
-use crate::route::Responder;
+use crate::model::event::JobState;
+use crate::model::response::Response;
+use crate::retry::Outcome;
+use crate::routing::Responder;
+use crate::support::time::Millis;
 
 /// Requests that may wait for an answer; more are answered plainly.
 const MOST_WAITERS: usize = 1024;

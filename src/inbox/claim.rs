@@ -11,9 +11,9 @@ use rusqlite::{Connection, Row};
 
 use super::sequence::{self, Judge};
 use super::turn::{Claimed, JobRef, Turn, Turned, Wanted};
-use crate::clock::Millis;
 use crate::config::Sequence;
-use crate::outcome::Counters;
+use crate::retry::Counters;
+use crate::support::time::Millis;
 
 const DUE: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,

@@ -58,12 +58,6 @@ pub enum OpenError {
         /// Its version.
         found: i32,
     },
-    /// No such file, for those who only look.
-    #[error("there is no inbox at {}\nhint: `hookbox serve` makes one; `inbox.path` in the configuration says where", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
     /// The folder or file does not let us in.
     #[error("{}: {error}\nhint: hookbox must be able to write the inbox's folder; give it one with `inbox.path`", path.display())]
     Access {

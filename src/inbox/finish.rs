@@ -7,9 +7,9 @@ use rusqlite::Connection;
 
 use super::answers::{self, Spoken};
 use super::turn::{Finished, JobRef};
-use crate::clock::Millis;
-use crate::event::Ending;
-use crate::outcome::Outcome;
+use crate::model::event::Ending;
+use crate::retry::Outcome;
+use crate::support::time::Millis;
 
 impl Finished {
     /// Whether the job was still this attempt's. The ledger's row is completed either way.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Result};
 
 use super::watch::free_disk;
-use super::{Inbox, view};
-use crate::clock::Millis;
-use crate::event::JobState;
+use super::{Inbox, reader};
 use crate::metrics::{COUNTED_STATES, HandlerNow, Metrics, Now};
+use crate::model::event::JobState;
+use crate::support::time::Millis;
 
 /// Counting may take this share of the time: one in so many.
 const SHARE: u32 = 20;
@@ -88,7 +88,7 @@ fn count(connection: &Connection, names: &[Arc<str>], now: Millis) -> Result<Vec
         entry.is_paused = state.paused_by.is_some();
     }
     for entry in handlers.values_mut().filter(|entry| entry.jobs[0] > 0) {
-        let oldest = view::pending_times(connection, &entry.name)?.0;
+        let oldest = reader::pending_times(connection, &entry.name)?.0;
         entry.oldest_pending = oldest.map(|oldest| now.since(oldest));
     }
     Ok(handlers.into_values().collect())

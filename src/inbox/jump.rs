@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use crate::clock::Millis;
+use crate::support::time::Millis;
 
 /// Clocks are set and machines differ; less than this is no jump. Milliseconds.
 const LEAST: i64 = 2_000;

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::{Inbox, NotStored};
-use crate::clock::Millis;
-use crate::secret::Secret;
+use crate::support::secret::Secret;
+use crate::support::time::Millis;
 
 /// How long a handshake is believed once a person has asked for it.
 pub const WINDOW: Duration = Duration::from_secs(600);

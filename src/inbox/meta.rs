@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
-use crate::secret::DigestKey;
+use crate::support::secret::DigestKey;
 
 const TOKEN_KEY: &str = "token_key";
 

@@ -7,7 +7,7 @@
 
 pub mod desk;
 pub mod edit;
-pub mod view;
+pub mod reader;
 
 mod accept;
 mod answers;
@@ -51,12 +51,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use crate::clock::Millis;
 use crate::config;
-use crate::refused::Refused;
-use crate::route::Routes;
-use crate::secret::DigestKey;
-use crate::shutdown::Caller;
+use crate::model::refusal::Refused;
+use crate::routing::Routes;
+use crate::support::control::Caller;
+use crate::support::secret::DigestKey;
+use crate::support::time::Millis;
 use crate::verify::Verified;
 
 pub use accept::{Accepted, Receipt};
@@ -65,7 +65,7 @@ pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
 pub use lesson::{Learned, Standing, WINDOW, standing};
 pub use pause::Paused;
-pub use turn::{Claimed, Finished, HandlerState, JobRef, Payload, Turn, Turned, Wanted};
+pub use turn::{Claimed, Finished, HandlerState, JobRef, Turn, Turned, Wanted};
 
 use accept::{Delivery, Routed};
 use command::Command;

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior};
 
 use super::turn::{HandlerState, handler_state};
-use crate::clock::Millis;
+use crate::support::time::Millis;
 
 /// What became of one handler.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use rusqlite::{Connection, Result, params};
 
 use super::sequence;
-use crate::clock::Millis;
 use crate::config::Keep;
+use crate::support::time::Millis;
 
 /// Rows looked at in one go.
 pub(super) const CHUNK: usize = 32;
@@ -77,12 +77,6 @@ impl Pruned {
         self.payloads += other.payloads;
         self.dead += other.dead;
         self.keys += other.keys;
-    }
-
-    /// Whether nothing was forgotten.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
     }
 }
 

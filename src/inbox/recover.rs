@@ -8,9 +8,9 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::clock::Millis;
-use crate::event::Ending;
-use crate::outcome::{self, Counters};
+use crate::model::event::Ending;
+use crate::retry::{self, Counters};
+use crate::support::time::Millis;
 
 use super::claim;
 use super::finish::move_job;
@@ -36,7 +36,7 @@ pub(super) fn settle(
     for &(id, attempt, losses, counters) in &running {
         transaction.execute("UPDATE jobs SET lost = ?2 WHERE id = ?1", (id, losses))?;
         let job = JobRef { id, attempt };
-        move_job(&transaction, job, &outcome::after_loss(losses, counters, now), now, false)?;
+        move_job(&transaction, job, &retry::after_loss(losses, counters, now), now, false)?;
     }
     // By the ledger and not by `running`: a job that a person skipped meanwhile has an open attempt too.
     let lost = transaction

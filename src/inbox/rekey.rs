@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::command::Command;
 use super::{Inbox, InboxError};
-use crate::route::Routes;
+use crate::routing::Routes;
 
 /// Jobs in one step.
 const STEP: usize = 500;

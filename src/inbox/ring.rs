@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::refused::Refused;
+use crate::model::refusal::Refused;
 
 /// Rows in `refusals`.
 const ROWS: i64 = 1_000;
@@ -141,8 +141,8 @@ fn bytes(refused: &Refused) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Millis;
     use crate::inbox::tests::Sample;
+    use crate::support::time::Millis;
 
     fn refused(body: usize) -> Refused {
         Refused {

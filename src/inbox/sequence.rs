@@ -8,9 +8,9 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::turn::JobRef;
-use crate::clock::Millis;
 use crate::config::Sequence;
-use crate::route::Draft;
+use crate::routing::Draft;
+use crate::support::time::Millis;
 
 /// Jobs that are judged in one transaction.
 const STEP: usize = 2_000;

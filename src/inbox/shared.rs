@@ -12,8 +12,8 @@ use super::lesson::Lessons;
 use super::ring::Ring;
 use crate::config;
 use crate::metrics::Metrics;
-use crate::route::Routes;
-use crate::secret::DigestKey;
+use crate::routing::Routes;
+use crate::support::secret::DigestKey;
 
 /// What the writer and its callers both see.
 #[derive(Debug)]

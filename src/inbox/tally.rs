@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::clock::Millis;
+use crate::support::time::Millis;
 
 const HOUR: i64 = 3_600_000;
 

@@ -10,10 +10,10 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::answers::{Board, Spoken};
 use super::{claim, jump, urgent};
-use crate::clock::Millis;
 use crate::config::Sequence;
-use crate::event::Ending;
-use crate::outcome::{Counters, Outcome};
+use crate::model::event::Ending;
+use crate::retry::{Counters, Outcome};
+use crate::support::time::Millis;
 
 /// One attempt of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

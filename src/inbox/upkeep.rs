@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Result};
 
 use super::prune::{self, Ages, Place, Pruned};
-use crate::clock::Millis;
 use crate::config::Keep;
+use crate::support::time::Millis;
 
 /// How long one step may take before its commit.
 const STEP: Duration = Duration::from_millis(3);

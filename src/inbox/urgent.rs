@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::answers::Board;
 use super::claim;
 use super::turn::{Claimed, Turn, Turned};
-use crate::clock::Millis;
+use crate::support::time::Millis;
 
 /// Not one that hookbox died under, which runs beside no other, nor one that waits for another of its value.
 const AWAITED: &str = "

@@ -23,8 +23,8 @@ use super::upkeep::Upkeep;
 use super::wal::Wal;
 use super::watch::Watch;
 use super::{NotStored, Shared, verdict};
-use crate::clock::Millis;
-use crate::shutdown::{Call, Caller};
+use crate::support::control::{Call, Caller};
+use crate::support::time::Millis;
 
 /// Commands in one transaction.
 const MAX_BATCH: usize = 512;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::refusal::Why;
-use crate::clock::Millis;
-use crate::provider::Unit;
+use crate::providers::Unit;
+use crate::support::time::Millis;
 
 /// Whether a timestamp lies within the window around now.
 pub(super) fn check(text: &[u8], unit: Unit, allowed: Duration, now: Millis) -> Result<(), Why> {

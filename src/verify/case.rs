@@ -9,8 +9,8 @@ use super::form;
 use super::json::Wanted;
 use super::refusal::{MAX_SIGNATURES, Why};
 use crate::config::Source;
-use crate::provider::{Place, Pointer, Scheme};
-use crate::request::{Headers, Repeated, Request};
+use crate::model::request::{Headers, Repeated, Request};
+use crate::providers::{Place, Pointer, Scheme};
 
 /// Settings of the source that count.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 
 use super::refusal::{MAX_SIGNATURES, Why};
-use crate::provider::{Encoding, Scheme, Syntax, TimestampPlace};
+use crate::providers::{Encoding, Scheme, Syntax, TimestampPlace};
 
 /// Senders differ on whether to pad (RFC 4648, 3.2).
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
@@ -177,7 +177,7 @@ pub(super) fn name_of(encoding: Encoding) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::find;
+    use crate::providers::find;
 
     fn scheme(provider: &str) -> Scheme {
         Scheme::from_row(find(provider).unwrap()).unwrap()
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for (name, row) in crate::provider::all().filter(|(_, row)| row.unsupported.is_none()) {
+        for (name, row) in crate::providers::all().filter(|(_, row)| row.unsupported.is_none()) {
             let scheme = Scheme::from_row(row).unwrap();
             let written = write(&scheme, "c2ln", "17", &[]);
             let claim = read(&scheme, &written).unwrap();

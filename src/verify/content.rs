@@ -15,8 +15,8 @@ use super::claim::Claim;
 use super::form;
 use super::key::Pieces;
 use super::refusal::Why;
-use crate::provider::{Place, Segment};
-use crate::request::Repeated;
+use crate::model::request::Repeated;
+use crate::providers::{Place, Segment};
 
 /// What a template is filled in with beside the delivery itself.
 #[derive(Clone, Copy)]

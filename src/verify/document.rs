@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::form;
-use crate::provider::Batch;
+use crate::providers::Batch;
 
 /// A number stays one, as timestamps in a body are.
 pub(super) fn json_of(value: &str) -> Value {

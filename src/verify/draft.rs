@@ -19,9 +19,9 @@ use super::maker::fresh;
 use super::names::{Content, Delivery, listed, wanted};
 use super::remote;
 use super::sign::Unsigned;
-use crate::clock::Millis;
-use crate::provider::{Code, EventId, Place, Pointer, Proof, Scheme, Selector};
-use crate::request::{Headers, Request};
+use crate::model::request::{Headers, Request};
+use crate::providers::{Code, EventId, Place, Pointer, Proof, Scheme, Selector};
+use crate::support::time::Millis;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

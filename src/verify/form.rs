@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_
 
 use super::multipart;
 use super::names::Content;
-use crate::request::{Repeated, Request};
+use crate::model::request::{Repeated, Request};
 
 /// What a form writes as it is, beside letters and digits (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

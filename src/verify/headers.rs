@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use crate::request::Headers;
-use crate::secret::MASK;
+use crate::model::request::Headers;
+use crate::support::secret::MASK;
 
 /// The object's text; `tokens` are lower-case names whose values become `***`.
 pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {

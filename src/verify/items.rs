@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use super::form;
 use super::refusal::Fault;
-use crate::provider::Batch;
-use crate::request::Request;
+use crate::model::request::Request;
+use crate::providers::Batch;
 
 /// Most events that one delivery may carry.
 pub(super) const MAX_ITEMS: usize = 10_000;
@@ -62,9 +62,9 @@ fn below<'a>(value: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Millis;
-    use crate::provider::{Row, Scheme};
-    use crate::request::Headers;
+    use crate::model::request::Headers;
+    use crate::providers::{Row, Scheme};
+    use crate::support::time::Millis;
 
     fn items(batch: &str, content_type: &str, body: &str) -> Result<Option<Vec<String>>, Fault> {
         let row: Row =

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-pub(super) use crate::places::NotJson;
-use crate::places::Places;
-use crate::provider::Pointer;
+use crate::providers::Pointer;
+pub(super) use crate::support::json_paths::NotJson;
+use crate::support::json_paths::Places;
 
 /// The places that are wanted of a document.
 #[derive(Debug, Default)]

@@ -16,8 +16,8 @@ use super::case::Case;
 use super::content;
 use super::key::{Key, algorithm_of};
 use super::refusal::Why;
-use crate::clock::Millis;
-use crate::provider::{Algorithm, Hash, Jwt, JwtAlgorithm, Segment, TimestampPlace};
+use crate::providers::{Algorithm, Hash, Jwt, JwtAlgorithm, Segment, TimestampPlace};
+use crate::support::time::Millis;
 
 /// How far clocks may differ where the scheme has no window.
 const LEEWAY: Duration = Duration::from_secs(60);

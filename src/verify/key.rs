@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::provider::{Algorithm, Hash, JwtAlgorithm, Proof, PublicKey};
+use crate::providers::{Algorithm, Hash, JwtAlgorithm, Proof, PublicKey};
 
 /// What is signed, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;

@@ -23,9 +23,9 @@ use super::key::{Key, algorithm_of};
 use super::proof;
 use super::remote;
 use super::sign::{Forgery, Unsigned};
-use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Algorithm, Hash, Jwt, JwtAlgorithm, Place, Proof, Segment, Selector, Signed, TimestampPlace};
+use crate::providers::{Algorithm, Hash, Jwt, JwtAlgorithm, Place, Proof, Segment, Selector, Signed, TimestampPlace};
+use crate::support::time::Millis;
 
 /// How long a token made here is good for, in seconds.
 const TOKEN_LIFE: i64 = 60;

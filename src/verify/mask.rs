@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::case::Case;
 use super::{Verifier, form, headers, items};
-use crate::provider::{Place, Segment, Selector, TimestampPlace};
-use crate::refused::{BODY_PLACE, KEPT_BODY};
-use crate::request::{LATIN1, Request};
-use crate::secret::{DigestKey, MASK};
+use crate::model::refusal::{BODY_PLACE, KEPT_BODY};
+use crate::model::request::{LATIN1, Request};
+use crate::providers::{Place, Segment, Selector, TimestampPlace};
+use crate::support::secret::{DigestKey, MASK};
 
 /// A refused delivery without its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]

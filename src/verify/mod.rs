@@ -23,6 +23,7 @@ mod multipart;
 mod names;
 mod proof;
 mod prove;
+pub(crate) mod published_keys;
 mod refusal;
 mod remote;
 mod sign;
@@ -34,8 +35,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub use handshake::{Answer, Lesson};
 
-pub use mask::Masked;
-pub use refusal::{Fault, Mismatch, Name, Refusal, Why};
+pub use refusal::{Fault, Mismatch, Refusal, Why};
 pub use remote::{Confirmation, SharedKeys};
 pub use sign::{Forgery, Unsigned, sign};
 pub use verified::{Item, Verified};
@@ -49,11 +49,11 @@ use self::key::Key;
 use self::names::Delivery;
 use self::proof::Proven;
 use self::remote::Remote;
-use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Algorithm, Place, Reply, Scheme};
-use crate::request::{Headers, Request};
-use crate::secret::{MASK, Secret};
+use crate::model::request::{Headers, Request};
+use crate::providers::{Algorithm, Place, Reply, Scheme};
+use crate::support::secret::{MASK, Secret};
+use crate::support::time::Millis;
 
 /// Checks the deliveries of one source. Made once, used by many threads.
 pub struct Verifier {

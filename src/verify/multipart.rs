@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::form::Pair;
-use crate::request::Request;
+use crate::model::request::Request;
 
 /// Most parts that are looked at.
 const MAX_PARTS: usize = 1000;
@@ -60,8 +60,8 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Millis;
-    use crate::request::Headers;
+    use crate::model::request::Headers;
+    use crate::support::time::Millis;
 
     fn read(content_type: &str, body: &str) -> Vec<(String, String)> {
         let mut headers = Headers::default();

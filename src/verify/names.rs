@@ -16,9 +16,9 @@ use super::json::{self, NotJson, Texts, Wanted};
 use super::jwt;
 use super::refusal::{Fault, Name};
 use super::xml::{self, NotXml};
-use crate::event::MAX_NAME_BYTES;
-use crate::provider::{EventId, EventType, Pointer, Scheme, Selector};
-use crate::request::{Repeated, Request};
+use crate::model::event::MAX_NAME_BYTES;
+use crate::model::request::{Repeated, Request};
+use crate::providers::{EventId, EventType, Pointer, Scheme, Selector};
 
 /// A genuine delivery, about to be read.
 pub(super) struct Delivery<'a> {

@@ -16,8 +16,8 @@ use super::content::{self, Filling};
 use super::jwt;
 use super::key::Key;
 use super::refusal::Why;
-use crate::clock::Millis;
-use crate::provider::{Algorithm, Encoding, NamedAlgorithms, Place, Proof, Signed, TimestampPlace};
+use crate::providers::{Algorithm, Encoding, NamedAlgorithms, Place, Proof, Signed, TimestampPlace};
+use crate::support::time::Millis;
 
 /// What is known of a delivery that is proven.
 #[derive(Debug, Default)]

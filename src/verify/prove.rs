@@ -9,9 +9,9 @@ use super::proof::{self, Proven};
 use super::refusal::{Refusal, Why};
 use super::remote::Remote;
 use super::{Verifier, age, items};
-use crate::clock::Millis;
-use crate::provider::{Algorithm, Batch, Place, Proof};
-use crate::request::Request;
+use crate::model::request::Request;
+use crate::providers::{Algorithm, Batch, Place, Proof};
+use crate::support::time::Millis;
 
 impl Verifier {
     pub(super) fn prove<'a>(

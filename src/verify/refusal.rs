@@ -6,8 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::MAX_NAME_BYTES;
-use crate::provider::{Place, Setting};
+use crate::model::event::MAX_NAME_BYTES;
+use crate::providers::{Place, Setting};
 
 /// Why a delivery was turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,11 +11,11 @@ use super::case::{Case, Own};
 use super::draft::Draft;
 use super::maker::{self, Maker};
 use super::remote;
-use crate::clock::Millis;
 use crate::config::Source;
-use crate::provider::{Place, Proof, Scheme, Segment, Timestamp, TimestampPlace};
-use crate::request::Request;
-use crate::secret::Secret;
+use crate::model::request::Request;
+use crate::providers::{Place, Proof, Scheme, Segment, Timestamp, TimestampPlace};
+use crate::support::secret::Secret;
+use crate::support::time::Millis;
 
 /// An event to be signed.
 #[derive(Debug, Clone, Default)]

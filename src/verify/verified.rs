@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::handshake::Answer;
-use crate::clock::Millis;
+use crate::support::time::Millis;
 
 /// A genuine delivery with the events it carries.
 #[derive(Clone)]

@@ -5,7 +5,7 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use crate::provider::Pointer;
+use crate::providers::Pointer;
 
 /// Deepest element that is looked at.
 const MAX_DEPTH: usize = 64;

@@ -9,8 +9,8 @@ use crate::support::script::{fails, succeeds};
 use crate::support::wire::Reply;
 use crate::support::{Hookbox, Running, github, until};
 
-const DOCUMENT: &str = include_str!("../../src/admin/api/openapi.json");
-const ROUTES: &str = include_str!("../../src/admin/api/mod.rs");
+const DOCUMENT: &str = include_str!("../../src/web/api/openapi.json");
+const ROUTES: &str = include_str!("../../src/web/api/mod.rs");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 pub fn document() -> Value {

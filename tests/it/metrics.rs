@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::hookbox::event::{Ending, JobState};
-use ::hookbox::metrics::{Answered, COUNTED_STATES, HandlerNow, Metrics, NO_SOURCE, Now};
+use ::hookbox::internals::{Answered, COUNTED_STATES, HandlerNow, Metrics, NO_SOURCE, Now};
+use ::hookbox::internals::{Ending, JobState};
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{fails, succeeds};

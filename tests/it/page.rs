@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ::hookbox::provider::{self, Needs, Row, Scheme};
+use ::hookbox::internals::{self, Needs, Row, Scheme};
 
 const README: &str = include_str!("../../README.md");
 const FILE: &str = "docs/providers.md";
@@ -39,14 +39,14 @@ fn the_readme_counts_the_providers_and_links_to_them() {
 #[test]
 fn every_row_is_on_the_page_once() {
     let page = page();
-    for (name, _) in provider::all() {
+    for (name, _) in internals::all() {
         assert_eq!(page.matches(&format!("\n| `{name}` |")).count(), 1, "{name}");
     }
     assert!(page.contains("| `github` | GitHub | HMAC-SHA-256 in `X-Hub-Signature-256` |"));
 }
 
 fn known() -> Vec<Known> {
-    let supported = provider::all().filter(|(_, row)| row.unsupported.is_none());
+    let supported = internals::all().filter(|(_, row)| row.unsupported.is_none());
     supported.map(|(name, row)| Known { name, row, scheme: Scheme::from_row(row).unwrap() }).collect()
 }
 
@@ -57,7 +57,7 @@ fn page() -> String {
     page += "| --- | --- | --- | --- | --- | --- | --- |\n";
     known.iter().for_each(|one| page += &line(one));
     page += "\n## Not yet\n\n| provider | who | why |\n| --- | --- | --- |\n";
-    for (name, row) in provider::all() {
+    for (name, row) in internals::all() {
         if let Some(reason) = &row.unsupported {
             writeln!(page, "| `{name}` | {} | {} |", cell(&row.title), cell(reason)).unwrap();
         }
@@ -164,8 +164,8 @@ fn listed<'a>(some: impl Iterator<Item = &'a Known>) -> String {
 
 fn line(Known { name, row, scheme }: &Known) -> String {
     let window = scheme.tolerance.map(|window| humantime::format_duration(window).to_string()).unwrap_or_default();
-    let id = places(&provider::listed(&row.event_id, " : "), &scheme.unsigned_id());
-    let event_type = places(&provider::listed(&row.event_type, " . "), &scheme.unsigned_type());
+    let id = places(&internals::listed(&row.event_id, " : "), &scheme.unsigned_id());
+    let event_type = places(&internals::listed(&row.event_type, " . "), &scheme.unsigned_type());
     let source = if row.confirmed { "confirmed" } else { "unconfirmed" };
     let cells = [&cell(&row.title), &signs(row), &window, &id, &event_type];
     let cells = cells.map(String::as_str).join(" | ");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Channel;
-use crate::inbox::view::HourOf;
+use crate::inbox::reader::glance::HourOf;
 
 struct Watch {
     conditions: Conditions,
@@ -15,7 +15,7 @@ impl Watch {
     fn new(silence: &[(&str, u64)]) -> Self {
         let start = Instant::now();
         let silence = silence.iter().map(|(name, seconds)| ((*name).into(), Duration::from_secs(*seconds))).collect();
-        let channel = Channel::Url(crate::secret::Secret::new("http://x"));
+        let channel = Channel::Url(crate::support::secret::Secret::new("http://x"));
         let settings = config::Alerts { channel, sources: vec!["s".into()], refusals_per_minute: 10, silence };
         let conditions = Conditions::new(HashMap::from([("old".to_owned(), Duration::from_secs(3600))]), start);
         Self { conditions, settings, start, seen: Seen::default() }

@@ -16,15 +16,15 @@ use super::client::{Answer, Message, Server};
 use super::failure::Failure;
 use super::table::{Rows, state, text};
 use super::variable;
-use crate::app::{self, App};
-use crate::clock::Millis;
 use crate::config::{self, Config, Source};
-use crate::event::{Ending, EventState};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, EventFilter, Ledger, Page};
-use crate::provider;
-use crate::shutdown::{Call, Caller};
-use crate::socket::Handed;
+use crate::inbox::reader::{self, EventFilter, Ledger, Page};
+use crate::model::event::{Ending, EventState};
+use crate::providers;
+use crate::server::{self, App};
+use crate::support::control::{Call, Caller};
+use crate::support::socket::Handed;
+use crate::support::time::Millis;
 use crate::verify::{self, Unsigned};
 
 use script::{ACTS, Act};
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = config::read(&file, &variable)?;
     let (caller, calls) = Caller::new();
     let deaf = |error| Failure::failed(format!("signals cannot be heard: {error}"));
-    app::hear_signals(caller.clone()).map_err(deaf)?;
+    server::hear_signals(caller.clone()).map_err(deaf)?;
     let app = App::start(config.clone(), Handed::none(), &caller)?;
     let mut out = io::stdout();
     writeln!(out, "hookbox demo: a scratch inbox, which goes when it ends, in {}", folder.path().display())?;
@@ -97,7 +97,7 @@ fn deliver(app: &App, config: &Config, act: &Act) -> Result<Answer, Failure> {
     let event = Unsigned {
         event_type: act.event_type.to_owned(),
         event_id: Some(act.id.to_owned()),
-        body: provider::sample(&source.provider, act.event_type, act.id),
+        body: providers::sample(&source.provider, act.event_type, act.id),
         forgery: act.forgery,
         ..Unsigned::default()
     };
@@ -115,7 +115,7 @@ fn source(config: &Config, name: &str) -> Result<Arc<Source>, Failure> {
 fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
     let open = EventFilter { states: vec![EventState::Pending, EventState::Running], ..EventFilter::default() };
-    while !desk.read(|inbox| view::events(inbox, &open, Page { before: None, limit: 1 }))?.is_empty() {
+    while !desk.read(|inbox| reader::events(inbox, &open, Page { before: None, limit: 1 }))?.is_empty() {
         if Instant::now() > deadline {
             return Err(Failure::failed(format!("the handlers did not finish within {} s", PATIENCE.as_secs())));
         }
@@ -128,10 +128,11 @@ fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
 fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
     let mut ran = Vec::new();
     let mut rows = Rows::new(&["event", "handler", "attempts", "state", "what happened", "last line of output"]);
-    let events = desk.read(|inbox| view::events(inbox, &EventFilter::default(), Page { before: None, limit: 100 }))?;
+    let events =
+        desk.read(|inbox| reader::events(inbox, &EventFilter::default(), Page { before: None, limit: 100 }))?;
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
-        let jobs = desk.read(|inbox| view::detail(inbox, event.seq))?.map(|detail| detail.jobs).unwrap_or_default();
+        let jobs = desk.read(|inbox| reader::detail(inbox, event.seq))?.map(|detail| detail.jobs).unwrap_or_default();
         if jobs.is_empty() {
             rows.add_cells([
                 text(&name),

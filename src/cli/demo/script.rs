@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::event::JobState;
+use crate::model::event::JobState;
 use crate::verify::Forgery;
 
 /// One delivery and what should come of it.

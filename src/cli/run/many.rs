@@ -16,10 +16,10 @@ use super::super::progress::{self, Counter};
 use super::super::table::{Rows, text};
 use super::super::terminal::{count, remark};
 use super::rehearsal::{Interrupt, Rehearsal, Stage};
-use crate::event::Ending;
-use crate::handler::Ended;
-use crate::inbox::view::{self, Attempt, Event, EventFilter, Page};
-use crate::outcome::{Exit, Verdict};
+use crate::inbox::reader::{self, Attempt, Event, EventFilter, Page};
+use crate::model::event::Ending;
+use crate::retry::{Exit, Verdict};
+use crate::runner::Ended;
 
 /// Events read at once.
 const PAGE: u32 = 500;
@@ -92,11 +92,11 @@ fn choose(stage: &Stage<'_>, arrival: &Arrival, last: u32) -> Result<Vec<Event>,
     let mut before = None;
     loop {
         let page = Page { before, limit: PAGE };
-        let events = stage.desk.read(|connection| view::events(connection, &filter, page))?;
+        let events = stage.desk.read(|connection| reader::events(connection, &filter, page))?;
         before = events.last().map(|event| event.seq);
         let is_end = events.len() < PAGE as usize;
         for event in events {
-            let has_body = |event: &Event| stage.desk.read(|connection| view::body_start(connection, event.seq, 0));
+            let has_body = |event: &Event| stage.desk.read(|connection| reader::body_start(connection, event.seq, 0));
             if stage.takes(&event)? && has_body(&event)?.is_some() {
                 chosen.push(event);
             }

@@ -15,14 +15,14 @@ use super::filter::Arrival;
 use super::pause::unknown;
 use super::terminal::{remark, shown, span};
 use super::{Global, variable};
-use crate::clock::Millis;
 use crate::config::{self, Handler, Mode, Outline};
-use crate::event::Ending;
-use crate::handler::Ended;
 use crate::inbox::desk::Desk;
-use crate::inbox::view::Event;
-use crate::outcome::{Exit, Outcome, Verdict};
-use crate::route::Routes;
+use crate::inbox::reader::Event;
+use crate::model::event::Ending;
+use crate::retry::{Exit, Outcome, Verdict};
+use crate::routing::Routes;
+use crate::runner::Ended;
+use crate::support::time::Millis;
 
 use rehearsal::{Interrupt, Stage};
 

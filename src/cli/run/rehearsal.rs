@@ -11,15 +11,15 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::super::failure::Failure;
-use crate::app;
 use crate::config::Handler;
-use crate::event::JobState;
-use crate::handler::{self, Attempt, Cancel, Ended, KILL_GRACE, Kept, Purpose, Why};
 use crate::inbox::desk::Desk;
-use crate::inbox::view::{self, Event, Ledger};
-use crate::outcome::{self, Counters, Verdict};
-use crate::route::Routes;
-use crate::shutdown::Caller;
+use crate::inbox::reader::{self, Event, Ledger};
+use crate::model::event::JobState;
+use crate::retry::{self, Counters, Verdict};
+use crate::routing::Routes;
+use crate::runner::{self, Attempt, Cancel, Ended, KILL_GRACE, Kept, Purpose, Why};
+use crate::server;
+use crate::support::control::Caller;
 
 /// A handler, and where its events come from.
 pub(super) struct Stage<'a> {
@@ -52,7 +52,7 @@ impl Stage<'_> {
     pub(super) fn takes(&self, event: &Event) -> Result<bool, Failure> {
         let body = match self.handler.takes.conditions.is_empty() {
             true => None,
-            false => self.desk.read(|connection| view::body(connection, event.seq))?,
+            false => self.desk.read(|connection| reader::body(connection, event.seq))?,
         };
         let matching = self.routes.matching(&event.source, &event.event_type, &body.unwrap_or_default());
         Ok(!matching.is_empty())
@@ -60,8 +60,8 @@ impl Stage<'_> {
 
     /// `None` when the event's body is gone.
     pub(super) fn prepare(&self, event: &Event) -> Result<Option<Rehearsal>, Failure> {
-        let detail = self.desk.read(|connection| view::detail(connection, event.seq))?;
-        let body = self.desk.read(|connection| view::body(connection, event.seq))?;
+        let detail = self.desk.read(|connection| reader::detail(connection, event.seq))?;
+        let body = self.desk.read(|connection| reader::body(connection, event.seq))?;
         let (Some(detail), Some(body)) = (detail, body) else { return Ok(None) };
         let Some(headers) = detail.headers else { return Ok(None) };
         let ledger = detail.jobs.into_iter().find(|ledger| *ledger.job.handler == *self.handler.name);
@@ -106,13 +106,13 @@ impl Rehearsal {
         interrupt.watch(Some(&cancel));
         self.attempt.purpose = Purpose::Rehearsal { is_shown };
         let kept = Kept::new(self.attempt.results.clone(), self.attempt.purpose);
-        let ended = handler::run(&self.attempt, &kept, &cancel);
+        let ended = runner::run(&self.attempt, &kept, &cancel);
         kept.close();
         let now = Instant::now();
         kept.join(now + KILL_GRACE, now + KILL_GRACE * 2);
         interrupt.watch(None);
         let (policy, now) = (&self.attempt.handler.policy, ended.finished_at);
-        let verdict = outcome::decide(&ended.exit, &ended.said, self.counters, policy, now, 0.0);
+        let verdict = retry::decide(&ended.exit, &ended.said, self.counters, policy, now, 0.0);
         self.folder.close().unwrap_or_else(|error| log::debug!("the scratch folder stays: {error}"));
         Ok((ended, verdict))
     }
@@ -122,7 +122,7 @@ impl Interrupt {
     /// From now on signals are heard here.
     pub(super) fn listen() -> Result<Self, Failure> {
         let (caller, calls) = Caller::new();
-        app::hear_signals(caller).map_err(|error| Failure::failed(format!("signals cannot be heard: {error}")))?;
+        server::hear_signals(caller).map_err(|error| Failure::failed(format!("signals cannot be heard: {error}")))?;
         let interrupt = Self::default();
         let heard = interrupt.clone();
         std::thread::spawn(move || {

@@ -22,7 +22,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum BackupError {
     #[error("{}: that is a folder", .0.display())]
     Folder(PathBuf),

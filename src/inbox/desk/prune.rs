@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{BREATH, Desk, DeskError};
-use crate::clock::Millis;
 use crate::config::Keep;
 use crate::inbox::ballast::Ballast;
 use crate::inbox::prune::{self, Ages, Place, Pruned};
 use crate::inbox::upkeep;
+use crate::support::time::Millis;
 
 /// How long one transaction may take.
 const STEP: Duration = Duration::from_millis(10);

@@ -5,12 +5,12 @@
 use rusqlite::TransactionBehavior;
 
 use super::{Desk, DeskError};
-use crate::clock::Millis;
 use crate::config::ReplayGuard;
 use crate::inbox::Receipt;
 use crate::inbox::accept::Routed;
 use crate::inbox::tally::Counts;
-use crate::route::Routes;
+use crate::routing::Routes;
+use crate::support::time::Millis;
 use crate::verify::Verified;
 
 impl Desk {

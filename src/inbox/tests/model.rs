@@ -11,18 +11,18 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rusqlite::Connection;
 
-use crate::clock::Millis;
 use crate::config::{self, Handler, Keep, Sequence};
-use crate::event::Ending;
 use crate::inbox::accept::Routed;
 use crate::inbox::answers::Board;
 use crate::inbox::edit::{self, Change, Wish};
 use crate::inbox::prune::{Ages, Place, step};
+use crate::inbox::reader::JobFilter;
 use crate::inbox::tally::Counts;
-use crate::inbox::view::JobFilter;
 use crate::inbox::{Finished, JobRef, Turn, Wanted, recover};
-use crate::outcome::{self, Counters, Outcome};
-use crate::route::Routes;
+use crate::model::event::Ending;
+use crate::retry::{self, Counters, Outcome};
+use crate::routing::Routes;
+use crate::support::time::Millis;
 use crate::verify::Verified;
 
 const HANDLERS: [&str; 3] = ["free", "ordered", "burst"];
@@ -434,7 +434,7 @@ impl Both {
                 continue;
             }
             job.lost += 1;
-            match outcome::after_loss(job.lost, Counters::default(), Millis(now)) {
+            match retry::after_loss(job.lost, Counters::default(), Millis(now)) {
                 Outcome::Again { at, .. } => {
                     job.becomes("pending", now);
                     job.run_at = at.0;

@@ -17,11 +17,11 @@ use super::form;
 use super::json::Wanted;
 use super::refusal::{Fault, Mismatch, Refusal, Why};
 use crate::config::Source;
-use crate::provider::{
+use crate::model::request::Request;
+use crate::providers::{
     Characters, Condition, Expectation, Handshake, HandshakePlace as Place, Pointer, Response, Selector, Setting,
 };
-use crate::request::Request;
-use crate::secret::{MASK, Secret};
+use crate::support::secret::{MASK, Secret};
 
 /// Longest body that is parsed before anything proves it.
 const LONGEST_UNSIGNED: usize = 8 << 10;

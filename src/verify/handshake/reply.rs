@@ -8,8 +8,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Settings};
-use crate::provider::Response;
-use crate::secret::Secret;
+use crate::providers::Response;
+use crate::support::secret::Secret;
 
 /// The answer that a template stands for.
 pub(super) fn write(reply: &'static Response, value: &str, settings: &Settings) -> Answer {

@@ -1,8 +1,8 @@
 //! Every handshake of the table, answered to the letter; what only looks like one is not.
 
 use super::*;
-use crate::clock::Millis;
-use crate::request::Headers;
+use crate::model::request::Headers;
+use crate::support::time::Millis;
 
 /// A request that asks, and what it is answered with.
 struct Case {

@@ -13,11 +13,11 @@ use serde_json::json;
 
 use super::Remote;
 use super::paypal::header;
-use crate::clock::Millis;
-use crate::keys::Api;
-use crate::provider::{Algorithm, KeyKind, PublicKey};
-use crate::request::Request;
+use crate::model::request::Request;
+use crate::providers::{Algorithm, KeyKind, PublicKey};
+use crate::support::time::Millis;
 use crate::verify::key::Key;
+use crate::verify::published_keys::Api;
 use crate::verify::refusal::{Refusal, Why};
 
 const HEADER: &str = "X-EBAY-SIGNATURE";

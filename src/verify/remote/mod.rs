@@ -23,12 +23,12 @@ use super::case::Case;
 use super::handshake::Answer;
 use super::key::Key;
 use super::refusal::{Refusal, Why};
-use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::{Address, Api, Credentials, KeyError, KeyRing};
-use crate::provider::{Algorithm, Code, Keys, Place, Proof, PublicKey};
-use crate::request::Request;
-use crate::secret::Secret;
+use crate::model::request::Request;
+use crate::providers::{Algorithm, Code, Keys, Place, Proof, PublicKey};
+use crate::support::secret::Secret;
+use crate::support::time::Millis;
+use crate::verify::published_keys::{Address, Api, Credentials, KeyError, KeyRing};
 
 pub(super) use sent::{complete, signed, wrapped, written};
 
@@ -129,7 +129,7 @@ impl Remote {
     }
 
     /// The key of this name, as the provider's API gives it.
-    fn named(&self, api: Api, name: &str, now: Millis) -> Result<crate::keys::PublicKey, Refusal> {
+    fn named(&self, api: Api, name: &str, now: Millis) -> Result<crate::verify::published_keys::PublicKey, Refusal> {
         let without = || Refusal::Unavailable("the source has no `api_key` and `secret` to fetch keys with".to_owned());
         let credentials = self.credentials.as_ref().ok_or_else(without)?;
         self.ring.named((api, credentials), name, now).map_err(refusal)

@@ -9,10 +9,10 @@ use rsa::Pkcs1v15Sign;
 use sha2::{Digest, Sha256};
 
 use super::Remote;
-use crate::clock::Millis;
-use crate::keys::{Address, Hosts, Pin};
-use crate::provider::Place;
-use crate::request::{Repeated, Request};
+use crate::model::request::{Repeated, Request};
+use crate::providers::Place;
+use crate::support::time::Millis;
+use crate::verify::published_keys::{Address, Hosts, Pin};
 use crate::verify::refusal::{Refusal, Why};
 
 const CERTIFICATES: Pin =

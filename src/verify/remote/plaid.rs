@@ -4,8 +4,8 @@
 //! signed with. A token that names none, or none that can be asked for, is refused without asking anyone.
 
 use super::Remote;
-use crate::clock::Millis;
-use crate::keys::{Api, PublicKey};
+use crate::support::time::Millis;
+use crate::verify::published_keys::{Api, PublicKey};
 use crate::verify::refusal::{Refusal, Why};
 
 pub(super) fn keys(remote: &Remote, name: Option<&str>, now: Millis) -> Result<Vec<PublicKey>, Refusal> {

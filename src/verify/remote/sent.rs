@@ -11,7 +11,7 @@ use super::super::draft::Draft;
 use super::super::maker::fresh;
 use super::{ebay, paypal, sns};
 use crate::config::Source;
-use crate::provider::{Algorithm, Code, Hash};
+use crate::providers::{Algorithm, Code, Hash};
 use crate::verify::case::Case;
 
 const SNS: &str = "https://sns.us-east-1.amazonaws.com";

@@ -7,11 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use crate::keys::{Kind, PublicKey};
-use crate::provider::{Algorithm, KeyKind, Proof, Scheme};
+use crate::providers::{Algorithm, KeyKind, Proof, Scheme};
 use crate::verify::case::Case;
 use crate::verify::claim;
 use crate::verify::key::Key;
+use crate::verify::published_keys::{Kind, PublicKey};
 use crate::verify::refusal::Why;
 
 /// Longest name of a key.

@@ -12,10 +12,10 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::Remote;
-use crate::clock::Millis;
-use crate::keys::{Address, Base, Hosts, Pin};
-use crate::provider::Hash;
-use crate::request::Request;
+use crate::model::request::Request;
+use crate::providers::Hash;
+use crate::support::time::Millis;
+use crate::verify::published_keys::{Address, Base, Hosts, Pin};
 use crate::verify::refusal::{Refusal, Why};
 
 const CERTIFICATES: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: ".pem" };

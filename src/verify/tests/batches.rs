@@ -1,7 +1,7 @@
 //! Deliveries that carry several events: each with its own id, type and exact bytes.
 
 use super::*;
-use crate::provider::{Place, Pointer, Selector, all};
+use crate::providers::{Place, Pointer, Selector, all};
 
 /// A document with texts at places, as JSON.
 fn item(texts: &[(&Selector, String)]) -> serde_json::Value {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::provider::{Place, TimestampPlace, all};
+use crate::providers::{Place, TimestampPlace, all};
 
 const SECRET: &str = "bmV3ZXN0IHNlY3JldCE=";
 
@@ -97,7 +97,7 @@ proptest! {
         name in proptest::sample::select(vec!["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe", "svix"]),
     ) {
         let source = known(name, &[SECRET]);
-        if source.scheme.proof == crate::provider::Proof::Token {
+        if source.scheme.proof == crate::providers::Proof::Token {
             return Ok(());
         }
         let unsigned = Unsigned { event_type: "a.b".into(), body: b"{\"x\":[1,2,3]}".to_vec(), ..Unsigned::default() };

@@ -1,8 +1,9 @@
 //! What is kept of refused deliveries holds no token, and loses nothing else.
 
+use super::super::mask::Masked;
 use super::*;
-use crate::refused::Refused;
-use crate::secret::DigestKey;
+use crate::model::refusal::Refused;
+use crate::support::secret::DigestKey;
 
 fn empty() -> Request {
     Request {

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::Guards;
-use crate::provider::{Row, find};
-use crate::secret::Secret;
+use crate::providers::{Row, find};
+use crate::support::secret::Secret;
 
 /// 2023-11-14T22:13:20Z
 const NOW: Millis = Millis(1_700_000_000_000);

@@ -2,8 +2,9 @@
 //!
 //! What cannot be told apart is refused as malformed, never stored under a guess.
 
+use super::super::refusal::Name;
 use super::*;
-use crate::provider::sample;
+use crate::providers::sample;
 
 const SIGNED: &str = "signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
 

@@ -4,7 +4,7 @@ use crate::verify::case::Case;
 use serde::Deserialize;
 
 use super::*;
-use crate::provider::{Proof, TimestampPlace};
+use crate::providers::{Proof, TimestampPlace};
 
 #[derive(Deserialize)]
 struct Vector {

@@ -10,7 +10,7 @@ fn with_url(provider: &str, secret: &str, url: &str) -> Source {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    claim::encode(crate::provider::Encoding::Base64, bytes)
+    claim::encode(crate::providers::Encoding::Base64, bytes)
 }
 
 fn is_genuine(source: &Source, request: &Request) -> bool {
@@ -177,7 +177,7 @@ fn gitea_signs_the_json_inside_its_form_and_braintree_one_of_its_pairs() {
     event(&gitea, &request(&form, "payload=%7B%22a%22%3A1%7D"));
     assert!(matches!(why(&gitea, &request(&form, "payload=%7B%22a%22%3A2%7D")), Why::Wrong(_)));
 
-    let row = crate::provider::find("braintree").unwrap();
+    let row = crate::providers::find("braintree").unwrap();
     let source = source(&Row { field: Some("pub".to_owned()), ..row.clone() }, &["private"]);
     let key = <sha1::Sha1 as Digest>::digest("private");
     let mac = <hmac::Hmac<sha1::Sha1> as hmac::KeyInit>::new_from_slice(&key).unwrap();

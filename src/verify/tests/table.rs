@@ -3,7 +3,7 @@
 //! One case per row says what its delivery looks like; each test walks all of them with one thing changed.
 
 use super::*;
-use crate::provider::{Proof, Syntax, TimestampPlace, sample};
+use crate::providers::{Proof, Syntax, TimestampPlace, sample};
 
 struct Case {
     name: &'static str,
@@ -249,7 +249,7 @@ fn hex_counts_in_either_case_and_other_encodings_do_not() {
     let name = "x-hub-signature-256";
     event(&github, &replaced(&signed, name, |text| format!("sha256={}", text[7..].to_ascii_uppercase())));
     let bytes = |text: &str| hex::decode(&text[7..]).unwrap();
-    for encoding in [crate::provider::Encoding::Base64, crate::provider::Encoding::Base64Url] {
+    for encoding in [crate::providers::Encoding::Base64, crate::providers::Encoding::Base64Url] {
         let recoded = replaced(&signed, name, |text| format!("sha256={}", claim::encode(encoding, &bytes(text))));
         assert!(matches!(why(&github, &recoded), Why::Undecodable(..)));
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::provider::{Hash, JwtAlgorithm};
+use crate::providers::{Hash, JwtAlgorithm};
 
 const BODY: &str = r#"{"id":"1","event":"room"}"#;
 
@@ -14,7 +14,7 @@ fn livekit() -> Source {
 }
 
 fn claims() -> Value {
-    let hash = claim::encode(crate::provider::Encoding::Base64, &Sha256::digest(BODY));
+    let hash = claim::encode(crate::providers::Encoding::Base64, &Sha256::digest(BODY));
     json!({ "iss": "api", "sha256": hash, "exp": 1_700_000_060, "nbf": 1_699_999_990 })
 }
 
@@ -74,7 +74,7 @@ fn algorithms_are_those_of_the_row_and_none_is_not_among_them() {
 
 #[test]
 fn a_public_key_is_never_taken_for_a_secret() {
-    let row = crate::provider::find("fusionauth").unwrap();
+    let row = crate::providers::find("fusionauth").unwrap();
     let row = Row { jwt_algorithms: vec!["RS256".to_owned()], keys: None, ..row.clone() };
     let scheme = Scheme::from_row(&row).unwrap();
     assert!(scheme.needs().public_key);
@@ -85,7 +85,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
         ..Unsigned::default()
     };
     assert_eq!(event(&source, &sign(&source, &unsigned, NOW).unwrap()), ("1".to_owned(), "t".to_owned()));
-    let hash = claim::encode(crate::provider::Encoding::Base64, &Sha256::digest(BODY));
+    let hash = claim::encode(crate::providers::Encoding::Base64, &Sha256::digest(BODY));
     let pem = source.public_keys[0].reveal().to_owned();
     for key in [pem.as_bytes(), &source.scheme.key(&source.public_keys[0]).unwrap()] {
         let forged = token(&json!({ "alg": "HS256" }), &json!({ "request_body_sha256": hash }), key);
@@ -140,7 +140,7 @@ fn only_where_the_row_says_so_an_empty_body_needs_no_claim() {
 
 #[test]
 fn a_body_that_is_a_token_is_read_through_the_texts_of_json_in_it() {
-    let row = crate::provider::find("wix").unwrap();
+    let row = crate::providers::find("wix").unwrap();
     let source = walk::source_of("wix", Scheme::from_row(row).unwrap(), &[0]);
     let signed = |claims: Value| {
         let body = claims.to_string().into_bytes();

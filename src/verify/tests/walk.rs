@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::provider::{Encoding, KeyKind, Place, Proof, SecretDecoding, Selector, Syntax, TimestampPlace, all};
+use crate::providers::{Encoding, KeyKind, Place, Proof, SecretDecoding, Selector, Syntax, TimestampPlace, all};
 
 /// Key pairs as a provider has them: the private key in PEM, the public one in PEM.
 struct Pair {

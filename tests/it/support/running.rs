@@ -403,7 +403,7 @@ fn is_loud(line: &str) -> bool {
 
 #[test]
 fn a_warning_in_the_log_is_noticed() {
-    assert!(is_loud("[2026-01-31T12:00:00Z WARN  hookbox::listener] too much"));
+    assert!(is_loud("[2026-01-31T12:00:00Z WARN  hookbox::receiver] too much"));
     assert!(is_loud("thread 'writer' panicked at src/inbox/writer.rs:1:1"));
-    assert!(!is_loud("[2026-01-31T12:00:00Z INFO  hookbox::listener] all is well"));
+    assert!(!is_loud("[2026-01-31T12:00:00Z INFO  hookbox::receiver] all is well"));
 }

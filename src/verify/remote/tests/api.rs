@@ -11,11 +11,11 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{NOW, event, request, source, why};
-use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::tests::provider::Provider;
-use crate::request::Request;
-use crate::secret::Secret;
+use crate::model::request::Request;
+use crate::support::secret::Secret;
+use crate::support::time::Millis;
+use crate::verify::published_keys::tests::provider::Provider;
 use crate::verify::{Genuine, Refusal, Verifier, Why};
 
 const KID: &str = "bfbd5111-8e33-4643-8ced-b2e642a72f3c";

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::clock::Millis;
 use crate::config::Source;
-use crate::keys::tests::provider::{Provider, RSA, certificate, jwk, rsa, set};
-use crate::provider::{Scheme, find};
-use crate::request::{Headers, Request};
-use crate::secret::Secret;
+use crate::model::request::{Headers, Request};
+use crate::providers::{Scheme, find};
+use crate::support::secret::Secret;
+use crate::support::time::Millis;
+use crate::verify::published_keys::tests::provider::{Provider, RSA, certificate, jwk, rsa, set};
 use crate::verify::{Genuine, Refusal, Verifier, Why};
 
 /// 2023-11-14T22:13:20Z
@@ -438,9 +438,9 @@ fn a_header_may_name_the_key_of_a_set() {
 fn a_set_that_each_user_hosts_is_asked_at_keys_url() {
     let provider = Provider::start(&set(&[jwk(&RSA, "k1")]));
     let body = r#"{"event":{"id":"e1","type":"user.create"}}"#;
-    let row = crate::provider::Row { jwt_algorithms: vec!["RS256".to_owned()], ..find("fusionauth").unwrap().clone() };
+    let row = crate::providers::Row { jwt_algorithms: vec!["RS256".to_owned()], ..find("fusionauth").unwrap().clone() };
     let scheme = Arc::new(Scheme::from_row(&row).unwrap());
-    let own = crate::keys::Base::parse(&format!("{}/.well-known/jwks.json", provider.url)).unwrap();
+    let own = crate::verify::published_keys::Base::parse(&format!("{}/.well-known/jwks.json", provider.url)).unwrap();
     let fusionauth = Source { scheme, keys_url: Some(own), ..source("fusionauth", &provider) };
     let deliver = |kid: &str| {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

@@ -1,0 +1,98 @@
+//! Deliveries whose proof holds as configured: it has been mended since, the time is out of the window, or the id is
+//! not where it is looked for.
+//!
+//! A time that reads well in another unit is told apart from a clock that is wrong.
+
+use super::Finding;
+use super::case::{Case, Verdict};
+use crate::config::Source;
+use crate::providers::Unit;
+use crate::verify::{Refusal, Why};
+
+/// Whether the signature matches as things are configured now, and what is in the way then.
+pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
+    let is_whole = case.refused.is_whole() || case.needs_no_body();
+    match case.judged_by(case.source) {
+        Verdict::Matches if is_whole => Some(mended(case)),
+        Verdict::Answers => Some(Finding::new(
+            "It carries no event, and would be answered as things are configured now.",
+            "Have the provider send it again, such as by entering the address once more.",
+        )),
+        Verdict::MatchesBut(Refusal::Malformed(fault)) => Some(Finding::new(
+            format!("Its signature matches, but {fault}."),
+            format!(
+                "Say with `event_id` or `event_type` of `{}` where they are, or end `event_id` in \"body\"; then `hookbox reverify` \
+                 takes it in.",
+                case.source.name
+            ),
+        )),
+        Verdict::MatchesBut(Refusal::NotGenuine(why)) => Some(out_of_window(case, &why)),
+        Verdict::Matches | Verdict::MatchesBut(_) | Verdict::No(_) => None,
+    }
+}
+
+fn mended(case: &Case<'_>) -> Finding {
+    let alone =
+        |position: usize| Source { secrets: vec![case.source.secrets[position].clone()], ..case.source.clone() };
+    let count = case.source.secrets.len();
+    let by = (0..count).find(|position| case.judged_by(&alone(*position)).holds());
+    let secret = match by {
+        Some(position) if count > 1 => format!("secret {} of `{}`", position + 1, case.source.name),
+        _ => format!("`{}` as it is configured now", case.source.name),
+    };
+    Finding::new(
+        format!("It matches {secret}."),
+        "The configuration was mended since: `hookbox reverify` takes it in (and `hookbox reload`, if not done yet).",
+    )
+}
+
+fn out_of_window(case: &Case<'_>, why: &Why) -> Finding {
+    let name = &case.source.name;
+    if let Some(unit) = other_unit(case) {
+        return Finding::new(
+            format!("Its signature matches, and its timestamp is within the window when it is read as {unit}."),
+            format!("Set `timestamp_unit` of `{name}` to what the sender writes."),
+        );
+    }
+    match why {
+        Why::TooOld { age, allowed } => Finding::new(
+            format!(
+                "Its signature matches, but it was signed {} s before it came, and {} s are allowed.",
+                age.as_secs(),
+                allowed.as_secs()
+            ),
+            "If that is so for every delivery, the clock of this machine is ahead by about as much: set it (`timedatectl`); \
+             if for this one only, it was sent again by someone, or late.",
+        ),
+        Why::TooNew { ahead, allowed } => Finding::new(
+            format!(
+                "Its signature matches, but it was signed {} s after it came, and {} s are allowed.",
+                ahead.as_secs(),
+                allowed.as_secs()
+            ),
+            "The clock of this machine is behind, or the sender's is ahead, by about as much: set it (`timedatectl`).",
+        ),
+        other => Finding::new(
+            format!("Its signature matches, but {other}."),
+            format!("Set `timestamp` and `timestamp_unit` of `{name}` to what the sender writes."),
+        ),
+    }
+}
+
+fn other_unit(case: &Case<'_>) -> Option<&'static str> {
+    let units = [
+        (Unit::Seconds, "unix seconds"),
+        (Unit::Millis, "unix milliseconds"),
+        (Unit::Rfc3339, "RFC 3339"),
+        (Unit::NaiveUtc, "ISO 8601 in UTC without a zone"),
+    ];
+    let fits = |unit: Unit| {
+        let mut scheme = (*case.source.scheme).clone();
+        let Some(timestamp) = scheme.timestamp.as_mut().filter(|timestamp| timestamp.unit != unit) else {
+            return false;
+        };
+        timestamp.unit = unit;
+        matches!(case.judged_by(&Source { scheme: scheme.into(), ..case.source.clone() }), Verdict::Matches)
+    };
+    units.into_iter().find(|(unit, _)| fits(*unit)).map(|(_, name)| name)
+}

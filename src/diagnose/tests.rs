@@ -1,0 +1,515 @@
+//! One refusal per cause: made by signing as the provider does, then spoiling what the cause is about.
+
+use super::*;
+use crate::config::Guards;
+use crate::model::request::Request;
+use crate::providers::{self, Scheme};
+use crate::support::secret::Secret;
+use crate::support::time::Millis;
+use crate::verify::published_keys::tests::provider::{Provider, RSA, certificate};
+use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
+
+const NOW: Millis = Millis(1_700_000_000_000);
+const BODY: &str = "{\"b\":\"caf\\u00e9/é\",\"a\":[1.0,{}]}";
+
+fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
+    let scheme = Scheme::from_row(providers::find(provider).unwrap()).unwrap();
+    Source {
+        name: name.into(),
+        provider: provider.to_owned(),
+        path: format!("/hooks/{name}"),
+        says: vec![],
+        scheme: scheme.into(),
+        secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
+        max_body: 1 << 20,
+        public_keys: Vec::new(),
+        key_ids: Vec::new(),
+        api_key: None,
+        verify_token: None,
+        topics: Vec::new(),
+        confirm_subscriptions: false,
+        keys_url: None,
+        url: None,
+        guards: Guards::default(),
+    }
+}
+
+fn key() -> DigestKey {
+    DigestKey::new([3; 32])
+}
+
+/// What `source` would get from its provider.
+fn signed(source: &Source, body: &str, at: Millis) -> Request {
+    let event = Unsigned {
+        event_type: String::new(),
+        event_id: Some("id".to_owned()).filter(|_| !["stripe", providers::CUSTOM].contains(&&*source.provider)),
+        body: body.into(),
+        content_type: None,
+        forgery: Forgery::None,
+        private_key: None,
+    };
+    let mut request = verify::sign(source, &event, at).unwrap();
+    request.received_at = NOW;
+    request
+}
+
+/// As the listener keeps it.
+fn kept(request: &Request, source: &Source) -> Refused {
+    let refusal = Verifier::new(source).check(request, NOW);
+    let reason = match &refusal {
+        Err(refusal) => refusal.to_string(),
+        Ok(Genuine::Event(_)) => "genuine".to_owned(),
+        Ok(_) => "a handshake".to_owned(),
+    };
+    let masked = Verifier::new(source).mask(request, &key());
+    Refused {
+        source: source.name.to_string(),
+        received_at: NOW,
+        status: 401,
+        reason,
+        remote: None,
+        method: "POST".to_owned(),
+        target: masked.target,
+        headers: masked.headers,
+        tokens: masked.tokens,
+        body: masked.body.to_vec(),
+        body_bytes: request.body.len() as u64,
+    }
+}
+
+/// What is found about a request, with these configured, the first of which it came to.
+fn found(request: &Request, sources: &[&Source]) -> Vec<String> {
+    let sources: Vec<Arc<Source>> = sources.iter().map(|source| Arc::new((*source).clone())).collect();
+    let explanation = explain(&kept(request, &sources[0]), &sources, Some(&key()));
+    let texts: Vec<_> = explanation.findings.iter().flat_map(|finding| [&finding.what, &finding.change]).collect();
+    for secret in sources.iter().flat_map(|source| &source.secrets) {
+        let shown = texts.iter().any(|text| text.contains(secret.reveal().trim()));
+        assert!(!shown, "a secret is shown: {texts:?}");
+    }
+    explanation.findings.into_iter().map(|finding| finding.what).collect()
+}
+
+fn assert_found(request: &Request, sources: &[&Source], part: &str) {
+    let found = found(request, sources);
+    assert_eq!(found.len(), 1, "{part}: {found:?}");
+    assert!(found[0].contains(part), "{found:?} has no {part:?}");
+}
+
+#[test]
+fn another_configured_secret_is_named_by_source_and_position() {
+    let right = source("right", "github", &["alpha-old", "alpha-new"]);
+    let mine = source("mine", "github", &["something else"]);
+    let request = signed(&Source { secrets: vec![Secret::new("alpha-new")], ..mine.clone() }, BODY, NOW);
+    assert_found(&request, &[&mine, &right], "secret 2 of `right`");
+    let gitlab = source("mine", "gitlab", &["something else"]);
+    let request = signed(&Source { secrets: vec![Secret::new("alpha-old")], ..gitlab.clone() }, BODY, NOW);
+    assert_found(&request, &[&gitlab, &right], "secret 1 of `right`");
+}
+
+#[test]
+fn a_secret_that_was_mended_since_is_told() {
+    let mine = source("mine", "github", &["old-secret", "new-secret"]);
+    let request = signed(&Source { secrets: vec![Secret::new("new-secret")], ..mine.clone() }, BODY, NOW);
+    assert_found(&request, &[&mine], "matches secret 2 of `mine`");
+}
+
+#[test]
+fn a_delivery_for_another_source_is_told() {
+    let (stripe, github) = (source("pay", "stripe", &["hunter2"]), source("code", "github", &["alpha-secret"]));
+    assert_found(
+        &signed(&stripe, r#"{"id":"evt_1","type":"x"}"#, NOW),
+        &[&github, &stripe],
+        "a delivery for `pay` (stripe)",
+    );
+}
+
+#[test]
+fn a_secret_written_otherwise_is_told() {
+    for (theirs, ours, part) in [
+        ("hunter2", "hunter2\n", "without the white space"),
+        ("hunter2", " hunter2", "without the white space"),
+        ("hunter2\n", "hunter2", "with a newline behind it"),
+        ("hunter2\r\n", "hunter2", "with a carriage return"),
+        ("hunter2 ", "hunter2", "with a space behind it"),
+        (" hunter2", "hunter2", "with a space before it"),
+        ("hunter2", "\"hunter2\"", "without the quotes"),
+        ("hunter2", "'hunter2'\n", "without the quotes"),
+        ("\"hunter2\"", "hunter2", "with quotes"),
+        ("hunter2", "whsec_hunter2", "without its prefix"),
+        ("hunter2", "aHVudGVyMg==", "decoded from base64"),
+        ("hunter2", "68756e74657232", "decoded from hex"),
+        ("aHVudGVyMg==", "hunter2", "written in base64"),
+        ("68756e74657232", "hunter2", "written in hex"),
+    ] {
+        for provider in ["github", "gitlab"] {
+            let ours = source("mine", provider, &["unrelated", ours]);
+            let theirs = source("mine", provider, &[theirs]);
+            assert_found(&signed(&theirs, BODY, NOW), &[&ours], &format!("secret 2 of `mine` {part}"));
+        }
+    }
+    let ours = source("mine", "standard-webhooks", &["whsec_aHVudGVyMg=="]);
+    for (text, part) in [
+        ("whsec_aHVudGVyMg==", "with its prefix and not decoded"),
+        ("aHVudGVyMg==", "as plain text without its prefix"),
+    ] {
+        let coded = format!("whsec_{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text));
+        let theirs = source("mine", "standard-webhooks", &[&coded]);
+        assert_found(&signed(&theirs, BODY, NOW), &[&ours], part);
+    }
+}
+
+#[test]
+fn a_body_that_was_rewritten_is_told() {
+    let github = source("mine", "github", &["hunter2"]);
+    for (signed_body, came, part) in [
+        (BODY, &format!("{BODY}\n")[..], "without the newline"),
+        ("{}\n", "{}", "with a newline"),
+        ("{}\r\n", "{}", "with CRLF at its end"),
+        ("{\n\"a\":\n1}", "{\r\n\"a\":\r\n1}", "with LF for every CRLF"),
+        ("{\r\n\"a\":\r\n1}", "{\n\"a\":\n1}", "with CRLF for every LF"),
+        ("{\"a\":1}", "{ \"a\" : 1 }", "as JSON without white space"),
+        ("{\"a\": 1, \"b\": [1, 2]}", "{\"a\":1,\"b\":[1,2]}", "with a space after each comma and colon"),
+        ("{\n  \"a\": 1\n}", "{\"a\":1}", "indented by two"),
+        ("{\n    \"a\": 1\n}", "{\"a\":1}", "indented by four"),
+        ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "escapes for all but ASCII"),
+        ("{\"a\": \"\\u00e9\"}", "{\"a\":\"é\"}", "spaces and escapes"),
+        ("{\"a\":\"x\\/y\"}", "{\"a\":\"x/y\"}", "escaped slashes"),
+        ("{\"a\":\"\\/\\u00e9\"}", "{\"a\":\"/é\"}", "escaped slashes and escapes"),
+        ("{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "its keys sorted"),
+        ("{\"a\": 1, \"b\": 2}", "{\"b\":2,\"a\":1}", "its keys sorted, and spaces"),
+        ("{\"a\":1}", "%7B%22a%22%3A1%7D", "decoded from a form"),
+        ("{\"a\":1}", "payload=%7B%22a%22%3A1%7D&x=1", "the form field `payload`"),
+        ("{\"a\":\"Ã©\"}", "{\"a\":\"Ã\u{83}Â©\"}", "Latin-1"),
+        ("", "{\"a\":1}", "left out altogether"),
+    ] {
+        let mut request = signed(&github, signed_body, NOW);
+        request.body = came.to_owned().into();
+        assert_found(&request, &[&github], part);
+    }
+}
+
+fn custom(verify: &str) -> Source {
+    let row = toml::from_str(&format!("event_id = ['body']\nsignature = 'header:X-Sig'\n{verify}")).unwrap();
+    let scheme = Scheme::from_row(&row).unwrap();
+    Source { provider: providers::CUSTOM.to_owned(), scheme: scheme.into(), ..source("mine", "github", &["hunter2"]) }
+}
+
+#[test]
+fn another_way_of_signing_is_told() {
+    let plain = "algorithm = 'hmac-sha256'";
+    let timed = "algorithm = 'hmac-sha256'\ntimestamp = 'header:X-At'";
+    for (theirs, ours, part) in [
+        ("algorithm = 'hmac-sha512'", plain, "made with SHA-512"),
+        ("algorithm = 'hmac-sha1'", plain, "made with SHA-1"),
+        (plain, "algorithm = 'hmac-sha256'\nencoding = 'base64'", "written in hex"),
+        ("algorithm = 'hmac-sha256'\nencoding = 'base64'", plain, "written in base64"),
+        ("algorithm = 'hmac-sha512'\nencoding = 'base64'", plain, "made with SHA-512 and written in base64"),
+        ("algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", plain, "behind `sha256=`"),
+        (plain, "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", "without a prefix"),
+        (
+            "algorithm = 'hmac-sha512'\nsyntax = 'prefixed'\nprefix = 'sha512='",
+            "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='",
+            "made with SHA-512 and behind `sha512=`",
+        ),
+        (
+            &format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"),
+            &format!("{timed}\nsigned_content = '{{timestamp}}{{body}}'"),
+            "over \"{timestamp}.{body}\"",
+        ),
+    ] {
+        assert_found(&signed(&custom(theirs), BODY, NOW), &[&custom(ours)], part);
+    }
+    let timed = custom(&format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"));
+    let mut request = signed(&timed, BODY, NOW);
+    let at = request.headers.one("x-at").unwrap().unwrap().to_vec();
+    let millis = [&at[..], b"000"].concat();
+    let mut headers = crate::model::request::Headers::default();
+    request.headers.iter().for_each(|(name, value)| headers.push(name, if value == at { &millis } else { value }));
+    request.headers = headers;
+    assert_found(&request, &[&timed], "in seconds, and sent in milliseconds");
+}
+
+#[test]
+fn an_address_written_otherwise_is_told() {
+    let custom = custom("algorithm = 'hmac-sha256'\nsigned_content = '{url}|{body}'");
+    let with = |url: &str| Source { url: Some(url.to_owned()), ..custom.clone() };
+    for (theirs, ours, part) in [
+        ("https://a.example/in/", "https://a.example/in", "with a slash at its end"),
+        ("https://a.example/in", "https://a.example/in/", "without the slash"),
+        ("http://a.example/in", "https://a.example/in", "with http for https"),
+        ("https://a.example:443/in", "https://a.example/in", "with its port"),
+        ("https://a.example/in", "https://a.example:8443/in", "without its port"),
+        ("https://a.example/in", "https://a.example/in?a=1", "without its query"),
+        ("https://a.example/hooks/mine", "https://a.example/elsewhere", "with the path that the request came to"),
+        ("https://b.example/in", "https://a.example/in", "with the host that the request names"),
+        ("http://a.example/in/", "https://a.example/in", "with http for https and with a slash at its end"),
+    ] {
+        let mut request = signed(&with(theirs), BODY, NOW);
+        request.headers.push("Host", b"b.example");
+        assert_found(&request, &[&with(ours)], part);
+    }
+}
+
+#[test]
+fn a_handshake_with_another_secret_is_told() {
+    let (ours, theirs) = (source("mine", "slack", &["alpha-secret"]), source("other", "slack", &["beta-secret"]));
+    let request = signed(&theirs, r#"{"type":"url_verification","challenge":"c"}"#, NOW);
+    assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
+    let mended = Source { secrets: vec![Secret::new("beta-secret")], ..ours };
+    let explanation = explain(&kept(&request, &mended), &[Arc::new(mended)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("carries no event"), "{explanation:?}");
+}
+
+#[test]
+fn a_time_in_another_unit_is_told() {
+    let timed = "algorithm = 'hmac-sha256'\nsigned_content = '{timestamp}.{body}'\ntimestamp = 'header:X-At'";
+    let (seconds, millis) = (custom(timed), custom(&format!("{timed}\ntimestamp_unit = 'ms'")));
+    assert_found(&signed(&millis, BODY, NOW), &[&seconds], "when it is read as unix milliseconds");
+    assert_found(&signed(&seconds, BODY, NOW), &[&millis], "when it is read as unix seconds");
+}
+
+#[test]
+fn a_time_out_of_the_window_is_told_in_seconds() {
+    let slack = source("mine", "slack", &["hunter2"]);
+    let at = |seconds: i64| Millis(NOW.0 + seconds * 1000);
+    let body = r#"{"type":"event_callback","event_id":"id"}"#;
+    assert_found(&signed(&slack, body, at(-3600)), &[&slack], "signed 3600 s before it came, and 300 s are allowed");
+    assert_found(&signed(&slack, body, at(900)), &[&slack], "signed 900 s after it came");
+}
+
+#[test]
+fn a_header_that_is_missing_is_told_with_what_came_instead() {
+    let github = source("mine", "github", &["hunter2"]);
+    let mut request = signed(&github, BODY, NOW);
+    let mut headers = crate::model::request::Headers::default();
+    headers.push("User-Agent", b"curl/8");
+    request.headers = headers.clone();
+    let text = &found(&request, &[&github])[0];
+    assert!(
+        text.contains("No header `X-Hub-Signature-256` came, and none like it") && text.contains("curl/8"),
+        "{text}"
+    );
+    headers.push("X-Other-Signature", b"sha1=00");
+    request.headers = headers;
+    let text = &found(&request, &[&github])[0];
+    assert!(text.contains("No header `X-Hub-Signature-256` came, but `X-Other-Signature`"), "{text}");
+}
+
+#[test]
+fn a_token_within_the_body_is_known_again() {
+    let figma = custom("algorithm = 'token'");
+    let mut scheme = (*figma.scheme).clone();
+    scheme.signature = crate::providers::Place::Json(crate::providers::Pointer::parse("/passcode").unwrap());
+    let ours = Source { scheme: scheme.into(), ..figma };
+    let theirs = Source { name: "other".into(), secrets: vec![Secret::new("alpha-secret")], ..ours.clone() };
+    let mut request = signed(&source("mine", "github", &["x-secret"]), r#"{"passcode":"alpha-secret"}"#, NOW);
+    assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
+    let taken = |body: &str, by: &Source, request: &mut Request| {
+        request.body = body.to_owned().into();
+        stand(&kept(request, &ours), by, Some(&key()))
+    };
+    let body = r#"{"passcode":"alpha-secret"}"#;
+    assert!(matches!(taken(body, &theirs, &mut request), Standing::Genuine(_)));
+    assert!(matches!(taken(body, &ours, &mut request), Standing::Refused(_)));
+    let starred = r#"{"passcode":"alpha-secret","x":"***"}"#;
+    assert!(matches!(taken(starred, &theirs, &mut request), Standing::Left(_)), "the stars cannot be told apart");
+}
+
+#[test]
+fn a_body_that_was_cut_is_told_and_tokens_do_not_need_it() {
+    let github = source("mine", "github", &["hunter2"]);
+    let mut refused = kept(&signed(&source("mine", "github", &["other"]), BODY, NOW), &github);
+    refused.body_bytes = 100_000;
+    let explanation = explain(&refused, &[Arc::new(github)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("cannot be computed again"), "{explanation:?}");
+    let (gitlab, other) = (source("mine", "gitlab", &["hunter2"]), source("other", "gitlab", &["alpha"]));
+    let mut refused = kept(&signed(&other, BODY, NOW), &gitlab);
+    refused.body_bytes = 100_000;
+    let explanation = explain(&refused, &[Arc::new(gitlab), Arc::new(other)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("the secret of `other`"), "{explanation:?}");
+}
+
+#[test]
+fn what_was_turned_away_for_other_reasons_is_told() {
+    let github = Arc::new(source("mine", "github", &["hunter2"]));
+    let request = signed(&github, BODY, NOW);
+    for (status, part) in
+        [(403, "for its address"), (408, "request_timeout"), (413, "over the limit"), (429, "rate_limit")]
+    {
+        let refused = Refused { status, reason: "in `allow_ips`".to_owned(), ..kept(&request, &github) };
+        let explanation = explain(&refused, std::slice::from_ref(&github), None);
+        assert!(explanation.findings[0].what.contains(part), "{explanation:?}");
+    }
+    let explanation = explain(&kept(&request, &github), &[], None);
+    assert!(explanation.findings[0].what.contains("`mine` is not in the configuration"), "{explanation:?}");
+    let mut headers = crate::model::request::Headers::default();
+    let kept_headers = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-github-delivery"));
+    kept_headers.for_each(|(name, value)| headers.push(name, value));
+    let without_id = Request { headers, ..request };
+    assert_found(&without_id, &[&github], "Its signature matches, but no event id");
+}
+
+/// A message of the topic, signed with a key made for trying, and the source that fetches that key's certificate.
+fn published(at: Millis, provider: &Provider) -> (Source, Request) {
+    use rsa::pkcs8::EncodePrivateKey as _;
+    let pem = RSA.to_pkcs8_pem(Default::default()).unwrap();
+    let sns = Source {
+        topics: vec!["arn:aws:sns:us-east-1:123456789012:orders".to_owned()],
+        keys_url: Some(provider.base()),
+        ..source("mine", "aws-sns", &[])
+    };
+    let event = Unsigned {
+        event_type: "Notification".to_owned(),
+        private_key: Some(Secret::new(pem.as_str())),
+        ..Unsigned::default()
+    };
+    let request = verify::sign(&sns, &event, at).unwrap();
+    (sns, Request { received_at: NOW, ..request })
+}
+
+#[test]
+fn keys_that_are_fetched_are_fetched_once_to_explain() {
+    let provider = Provider::start(&certificate(&RSA, 2020, 2030));
+    let (sns, late) = published(Millis(NOW.0 - 7_200_000), &provider);
+    assert_found(&late, &[&sns], "Its signature matches, but it was signed 7200 s before it came");
+    let (sns, mut altered) = published(NOW, &provider);
+    let text = String::from_utf8(altered.body.to_vec()).unwrap();
+    altered.body = text.replace("Saturn", "Jupiter").into();
+    let before = provider.requests();
+    let refused = kept(&altered, &sns);
+    let fetched = provider.requests() - before;
+    let explanation = explain(&refused, &[Arc::new(sns)], Some(&key()));
+    assert!(explanation.findings.is_empty() && explanation.tried.len() > 1, "{explanation:?}");
+    assert_eq!((fetched, provider.requests() - before), (1, 2));
+}
+
+#[test]
+fn that_keys_cannot_be_fetched_is_said() {
+    let provider = Provider::start("");
+    let (sns, request) = published(NOW, &provider);
+    provider.now_answers("503 Service Unavailable", "", "");
+    let explanation = explain(&kept(&request, &sns), &[Arc::new(sns)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("cannot be had now: http://127.0.0.1"), "{explanation:?}");
+    assert!(explanation.findings[0].what.contains("answered 503"), "{explanation:?}");
+}
+
+#[test]
+fn where_nothing_matches_it_says_what_was_tried() {
+    let github = source("mine", "github", &["hunter2"]);
+    let request = signed(&source("mine", "github", &["nobody knows"]), BODY, NOW);
+    let sources = [Arc::new(github.clone())];
+    let explanation = explain(&kept(&request, &github), &sources, Some(&key()));
+    assert!(explanation.findings.is_empty(), "{explanation:?}");
+    assert_eq!(explanation.tried.len(), 4, "{explanation:?}");
+    let gitlab = source("mine", "gitlab", &["hunter2"]);
+    let request = signed(&source("mine", "gitlab", &["nobody knows"]), BODY, NOW);
+    let explanation = explain(&kept(&request, &gitlab), &[Arc::new(gitlab)], Some(&key()));
+    assert_eq!((explanation.findings.len(), explanation.tried.len()), (0, 2), "{explanation:?}");
+}
+
+/// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
+fn secret_of(scheme: &Scheme, digit: char) -> String {
+    match scheme.proof {
+        providers::Proof::Basic => format!("user-{digit}:{}", digit.to_string().repeat(32)),
+        _ => digit.to_string().repeat(32),
+    }
+}
+
+/// A source of every row whose secret both sides know, and what its provider would send with another secret.
+fn walk() -> Vec<(Source, Source, Request)> {
+    let mut all = Vec::new();
+    for (name, row) in providers::all().filter(|(_, row)| row.unsupported.is_none()) {
+        let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
+        let scheme = Scheme::from_row(&providers::Row { field, ..row.clone() }).unwrap();
+        let needs = scheme.needs();
+        let is_kept = scheme.proof.is_token()
+            || scheme.covers_body()
+            || !scheme.token_headers().iter().any(
+                |name| matches!(&scheme.signature, providers::Place::Header(own) if own.eq_ignore_ascii_case(name)),
+            );
+        if needs.public_key || scheme.proof.is_asymmetric() || !is_kept {
+            continue;
+        }
+        let ours = Source {
+            key_ids: if needs.key_id { vec![Secret::new("key-1")] } else { Vec::new() },
+            api_key: needs.api_key.then(|| Secret::new("api-1")),
+            verify_token: needs.verify_token.then(|| Secret::new("token-1")),
+            url: needs.url.then(|| "https://example.com/hooks/here".to_owned()),
+            secrets: vec![Secret::new(secret_of(&scheme, 'a'))],
+            scheme: scheme.clone().into(),
+            ..source("mine", "github", &[])
+        };
+        let ours = Source { provider: name.to_owned(), ..ours };
+        let secrets = vec![Secret::new(secret_of(&scheme, 'b'))];
+        let theirs = Source { name: "other".into(), secrets, ..ours.clone() };
+        let event = Unsigned {
+            event_type: String::new(),
+            event_id: None,
+            body: if scheme.is_form() { b"x=1".to_vec() } else { b"{\"x\":1}".to_vec() },
+            content_type: scheme.is_form().then(|| "application/x-www-form-urlencoded".to_owned()),
+            forgery: Forgery::None,
+            private_key: None,
+        };
+        let Ok(request) = verify::sign(&Source { path: ours.path.clone(), ..theirs.clone() }, &event, NOW) else {
+            continue;
+        };
+        if matches!(Verifier::new(&theirs).check(&request, NOW), Ok(Genuine::Event(_))) {
+            all.push((ours, theirs, request));
+        }
+    }
+    assert!(all.len() > 150, "only {} of the table", all.len());
+    all
+}
+
+#[test]
+fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kept_shows_it() {
+    for (ours, theirs, request) in walk() {
+        let name = &ours.provider;
+        let refused = kept(&request, &ours);
+        let secret = theirs.secrets[0].reveal();
+        let shown = format!("{} {} {}", refused.target, refused.headers, String::from_utf8_lossy(&refused.body));
+        assert!(!shown.contains(secret), "{name}: {shown}");
+        assert!(matches!(stand(&refused, &ours, Some(&key())), Standing::Refused(_)), "{name}");
+        let standing = stand(&refused, &Source { name: ours.name.clone(), ..theirs.clone() }, Some(&key()));
+        assert!(matches!(standing, Standing::Genuine(_)), "{name}: {standing:?} {refused:?}");
+        let sources = [ours, theirs].map(Arc::new);
+        let explanation = explain(&refused, &sources, Some(&key()));
+        let what: Vec<_> = explanation.findings.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(what, ["It matches the secret of `other`."], "{}", sources[0].provider);
+    }
+}
+
+#[test]
+fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
+    let row = toml::from_str::<providers::Row>(
+        "signature = 'header:Authorization'\nsyntax = 'prefixed'\nprefix = 'Bearer '\nalgorithm = 'jwt'\n\
+         jwt_algorithms = ['HS256']\nbody_unsigned = true\nevent_id = ['body']",
+    );
+    let Ok(scheme) = Scheme::from_row(&row.unwrap()) else { panic!("the row is whole") };
+    let push = Source { scheme: scheme.into(), ..source("mine", "github", &["hunter2"]) };
+    let mut request = signed(&source("mine", "github", &["x-secret"]), BODY, NOW);
+    request.headers.push("Authorization", b"Bearer aaa.bbb.ccc");
+    let refused = kept(&request, &push);
+    assert!(!refused.headers.contains("aaa.bbb.ccc"), "{}", refused.headers);
+    assert!(matches!(stand(&refused, &push, Some(&key())), Standing::Left(_)));
+    let explanation = explain(&refused, &[Arc::new(push)], Some(&key()));
+    assert!(explanation.findings[0].what.contains("was not kept"), "{explanation:?}");
+}
+
+#[test]
+fn an_id_that_is_not_utf8_stays_so_when_it_is_judged_again() {
+    let source = source("github", "github", &["a secret of some length"]);
+    let mut request = signed(&source, BODY, NOW);
+    let mut headers = crate::model::request::Headers::default();
+    for (name, value) in request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-github-delivery")) {
+        headers.push(name, value);
+    }
+    headers.push("X-GitHub-Delivery", b"rawff\xff");
+    request.headers = headers;
+    let refused = kept(&request, &source);
+    assert_eq!(refused.request().headers.one("x-github-delivery"), Ok(Some(&b"rawff\xff"[..])));
+    let standing = stand(&refused, &source, Some(&key()));
+    assert!(matches!(&standing, Standing::Refused(why) if *why == refused.reason), "{standing:?} {}", refused.reason);
+    let found = found(&request, &[&source]);
+    assert!(found[0].contains("Its signature matches, but"), "{found:?}");
+}

@@ -1,0 +1,294 @@
+//! A person's way into the inbox: the same file that `serve` uses, whether or not it runs.
+//!
+//! Never creates a file, never touches one that is not an inbox, never upgrades one. Reading needs no right to
+//! write; changes wait a few seconds for the writer of `serve`, and leave it room between two chunks.
+
+mod backup;
+mod prune;
+mod take_in;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::edit::{self, Plan, Tally};
+use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
+use super::lesson;
+use super::pause::{self, Paused};
+pub use super::prune::Pruned;
+pub use super::watch::free_disk;
+use crate::support::time::Millis;
+pub use backup::{BackupError, Draft};
+pub use prune::Room;
+
+/// Jobs changed in one transaction: the writer of `serve` waits for as many.
+pub const CHUNK: usize = 250;
+/// The least pause between two chunks: longer than one nap of a waiting writer.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Why the inbox cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    #[error("{}: there is no inbox", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: this file is not a hookbox inbox", .0.display())]
+    Foreign(PathBuf),
+    #[error("{}: the inbox has version {found}, this hookbox knows {SCHEMA_VERSION}", path.display())]
+    Version { path: PathBuf, found: i32 },
+    #[error("{}: the inbox cannot be read: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("{}: the folder cannot be written, and the log beside the inbox holds changes", .0.display())]
+    Stranded(PathBuf),
+    #[error("{}: another process has been writing to the inbox for {} s", .0.display(), BUSY_TIMEOUT.as_secs())]
+    Busy(PathBuf),
+    #[error("{}: the inbox cannot be written: {cause}", path.display())]
+    ReadOnly { path: PathBuf, cause: rusqlite::Error },
+    #[error("{}: {cause}", path.display())]
+    Sqlite { path: PathBuf, cause: rusqlite::Error },
+}
+
+impl DeskError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(_) => Some("`hookbox serve` makes it; `inbox.path` in the configuration says where"),
+            Self::Foreign(_) => Some("point `inbox.path` at another file; this one was left as it is"),
+            Self::Version { found, .. } if *found > SCHEMA_VERSION => {
+                Some("use the hookbox that wrote it, or a newer one")
+            }
+            Self::Version { .. } => Some("start `hookbox serve` once: it upgrades the inbox"),
+            Self::Busy(_) => Some("try again; what was changed before this stays changed"),
+            Self::Unreadable { .. } | Self::ReadOnly { .. } => Some("run it as the user that runs `hookbox serve`"),
+            Self::Stranded(_) => Some("copy the inbox, with the file that ends in -wal, to where files can be made"),
+            Self::Sqlite { .. } => None,
+        }
+    }
+
+    /// Whether the configuration points at the wrong file, rather than something having failed.
+    #[must_use]
+    pub fn is_wrong_file(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Foreign(_) | Self::Version { .. })
+    }
+
+    /// Gives what SQLite says about a file its meaning.
+    #[must_use]
+    pub fn from_sqlite(path: &Path, cause: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match cause.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(path),
+            Some(ErrorCode::NotADatabase) => Self::Foreign(path),
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, cause },
+            _ => Self::Sqlite { path, cause },
+        }
+    }
+}
+
+/// An open inbox.
+#[derive(Debug)]
+pub struct Desk {
+    path: PathBuf,
+    reading: Connection,
+    writing: Option<Connection>,
+}
+
+impl Desk {
+    /// Opens the file for reading.
+    ///
+    /// # Errors
+    /// No such file, not an inbox, another version, or what SQLite says.
+    pub fn open(path: &Path) -> Result<Self, DeskError> {
+        check_file(path)?;
+        let reading = match Connection::open_with_flags(path, READING).and_then(check_readable) {
+            Err(error) if cannot_make_wal_index(&error) => {
+                if has_wal(path) {
+                    return Err(DeskError::Stranded(path.to_owned()));
+                }
+                Connection::open_with_flags(immutable(path), READING | OpenFlags::SQLITE_OPEN_URI)
+                    .and_then(check_readable)
+            }
+            opened => opened,
+        };
+        let reading = reading.map_err(|cause| DeskError::from_sqlite(path, cause))?;
+        check_identity(&reading, path)?;
+        Ok(Self { path: path.to_owned(), reading, writing: None })
+    }
+
+    /// Runs a query of [`super::view`] or [`edit::plan`].
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DeskError> {
+        query(&self.reading).map_err(|cause| DeskError::from_sqlite(&self.path, cause))
+    }
+
+    /// Carries out a plan in chunks, calling `progress` with the jobs looked at so far after each.
+    ///
+    /// # Errors
+    /// What SQLite says. Chunks before that stay changed.
+    pub fn change(&mut self, plan: &Plan, now: Millis, mut progress: impl FnMut(usize)) -> Result<Tally, DeskError> {
+        self.change_while(plan, now, |tally| {
+            progress(tally.looked_at());
+            true
+        })
+    }
+
+    /// Likewise, as long as `goes_on` says so after each chunk, with what was done by then.
+    ///
+    /// # Errors
+    /// What SQLite says. Chunks before that stay changed.
+    pub fn change_while(
+        &mut self,
+        plan: &Plan,
+        now: Millis,
+        mut goes_on: impl FnMut(Tally) -> bool,
+    ) -> Result<Tally, DeskError> {
+        let path = self.path.clone();
+        let failed = |cause| DeskError::from_sqlite(&path, cause);
+        let connection = self.writer()?;
+        let mut tally = Tally::default();
+        for chunk in plan.chunks(CHUNK) {
+            if tally.looked_at() > 0 {
+                thread::sleep(BREATH);
+            }
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+            let changed = edit::apply(&transaction, &chunk, now).map_err(failed)?;
+            transaction.commit().map_err(failed)?;
+            tally.add(changed);
+            if !goes_on(tally) {
+                break;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Opens the window in which a source's handshake is believed; `false` where its secret is known.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, DeskError> {
+        let path = self.path.clone();
+        let opened = lesson::open(self.writer()?, source, until, forget);
+        opened.map_err(|cause| DeskError::from_sqlite(&path, cause))
+    }
+
+    /// Pauses a handler, at once; who serves the inbox notices within a second.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, DeskError> {
+        let path = self.path.clone();
+        let paused = pause::pause(self.writer()?, handler, reason, now);
+        paused.map_err(|cause| DeskError::from_sqlite(&path, cause))
+    }
+
+    /// Resumes a handler; a broken one is tried at once.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, DeskError> {
+        let path = self.path.clone();
+        let resumed = pause::resume(self.writer()?, handler, now);
+        resumed.map_err(|cause| DeskError::from_sqlite(&path, cause))
+    }
+
+    fn writer(&mut self) -> Result<&mut Connection, DeskError> {
+        let path = &self.path;
+        let opened = match self.writing.take() {
+            Some(connection) => connection,
+            None => open_for_writing(path).map_err(|cause| match cause.sqlite_error_code() {
+                Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                    DeskError::ReadOnly { path: path.clone(), cause }
+                }
+                _ => DeskError::from_sqlite(path, cause),
+            })?,
+        };
+        check_identity(&opened, path)?;
+        Ok(self.writing.insert(opened))
+    }
+}
+
+/// The process id that the holder of the lock wrote down, while the lock is held.
+///
+/// # Errors
+/// What the file system says.
+pub fn served_by(inbox: &Path) -> io::Result<Option<i32>> {
+    let path = lock_path(inbox);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(fs::read_to_string(&path)?.trim().parse().unwrap_or_default())),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+const READING: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = check_readable(Connection::open_with_flags(path, flags)?)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+/// Only looks: a descriptor of the file, once closed, would take SQLite's locks with it.
+fn check_file(path: &Path) -> Result<(), DeskError> {
+    let unreadable = |cause| DeskError::Unreadable { path: path.to_owned(), cause };
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() => {}
+        Ok(_) => return Err(DeskError::Foreign(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DeskError::Missing(path.to_owned())),
+        Err(error) => return Err(unreadable(error)),
+    }
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| unreadable(error.into()))
+}
+
+/// Opening alone reads nothing, so an unreadable file would show only later.
+fn check_readable(connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn check_identity(connection: &Connection, path: &Path) -> Result<(), DeskError> {
+    let pragma = |name| {
+        let value = connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        value.map_err(|cause| DeskError::from_sqlite(path, cause))
+    };
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(DeskError::Foreign(path.to_owned()));
+    }
+    match pragma("user_version")? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(DeskError::Version { path: path.to_owned(), found }),
+    }
+}
+
+/// A folder that cannot be written has no place for the index of the write-ahead log.
+fn cannot_make_wal_index(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+fn has_wal(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    fs::metadata(PathBuf::from(wal)).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// Nobody can write where no log can be made, so SQLite may take the file as it is.
+fn immutable(path: &Path) -> String {
+    const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
+    format!("file:{}?immutable=1", utf8_percent_encode(&path.to_string_lossy(), SPECIAL))
+}
+
+#[cfg(test)]
+mod tests;

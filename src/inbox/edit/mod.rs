@@ -1,0 +1,286 @@
+//! What a person changes: retry, replay, skip.
+//!
+//! [`plan`] reads which jobs a wish is about and says of every other one why it is left; nothing has changed by
+//! then, so a plan is also the answer to `--dry-run` and to a confirmation. [`apply`] carries out one chunk in the
+//! transaction it is given and judges each job again, since the dispatcher works on the same rows.
+
+mod rows;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Instant;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Result, params, params_from_iter};
+
+use self::rows::{becomes, left_because};
+use super::reader::{Conditions, JobFilter, one_of, text};
+use crate::support::time::Millis;
+
+/// What is to become of the jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Dead, skipped and waiting jobs run now; failures start again at 0, attempt numbers go on.
+    Retry,
+    /// Succeeded jobs run once more.
+    Replay,
+    /// Pending, running and dead jobs will not run. A running attempt is ended by `serve`.
+    Skip,
+}
+
+/// Why a job is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// It has succeeded.
+    Succeeded,
+    /// It is dead.
+    Dead,
+    /// It is pending.
+    Pending,
+    /// It is pending, due, and has no failures to forget.
+    Due,
+    /// Likewise, but another job of its value comes first.
+    Held,
+    /// It is running.
+    Running,
+    /// It was skipped.
+    Skipped,
+    /// It was skipped, and its last attempt has not ended yet.
+    Ending,
+    /// The event's payload is gone.
+    Pruned,
+    /// Something else happened to it between the plan and the change.
+    Overtaken,
+}
+
+/// What a person wants.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What is to become of the jobs.
+    pub change: Change,
+    /// Which jobs.
+    pub filter: JobFilter,
+    /// Whether retry takes jobs that were skipped: only where a person pointed at them.
+    pub revives: bool,
+}
+
+/// Which events get a job for a handler that has none for them yet.
+pub struct Missing<'a> {
+    /// The handler.
+    pub handler: &'a str,
+    /// Whether `takes` or `key` looks at the body or the headers.
+    pub reads_payload: bool,
+    /// Whether the handler takes an event of this source, type and body (empty unless `reads_payload`).
+    pub takes: &'a dyn Fn(&str, &str, &[u8]) -> bool,
+    /// The event's value, by which jobs of the handler belong together, from its headers and body.
+    pub key: &'a dyn Fn(&str, &[u8]) -> Option<String>,
+}
+
+impl fmt::Debug for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Missing").field("handler", &self.handler).finish_non_exhaustive()
+    }
+}
+
+/// What a change would do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    change: Change,
+    revives: bool,
+    handler: String,
+    /// Jobs to change.
+    pub jobs: Vec<i64>,
+    /// Events to make a job for.
+    pub events: Vec<NewJob>,
+    /// How many jobs are left, and why.
+    pub left: BTreeMap<Left, usize>,
+}
+
+/// A job to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Its event.
+    pub event_seq: i64,
+    /// By which it belongs together with others.
+    pub order_key: Option<String>,
+}
+
+/// A part of a plan, small enough for one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    plan: &'a Plan,
+    jobs: &'a [i64],
+    events: &'a [NewJob],
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Jobs changed.
+    pub changed: usize,
+    /// Jobs made.
+    pub made: usize,
+    /// Jobs that something else happened to in the meantime.
+    pub overtaken: usize,
+}
+
+/// Which jobs a wish is about, without changing any.
+///
+/// # Errors
+/// What SQLite says.
+pub fn plan(connection: &Connection, wish: &Wish, now: Millis) -> Result<Plan> {
+    plan_until(connection, wish, now, None).map(|(plan, _)| plan)
+}
+
+/// Likewise, but no longer than `until`; and whether that was long enough for all of them.
+///
+/// # Errors
+/// What SQLite says.
+pub fn plan_until(connection: &Connection, wish: &Wish, now: Millis, until: Option<Instant>) -> Result<(Plan, bool)> {
+    let mut conditions = Conditions::default();
+    conditions.job(&wish.filter);
+    if wish.change == Change::Retry {
+        conditions.values.insert(0, Value::Integer(now.0));
+    }
+    let sql = format!(
+        "SELECT j.id, {} FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq {}",
+        left_because(wish.change, wish.revives),
+        conditions.sql()
+    );
+    let (change, revives) = (wish.change, wish.revives);
+    let mut plan =
+        Plan { change, revives, handler: String::new(), jobs: vec![], events: vec![], left: BTreeMap::new() };
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(conditions.values))?;
+    while let Some(row) = rows.next()? {
+        match row.get_ref(1)?.as_str_or_null()? {
+            None => plan.jobs.push(row.get(0)?),
+            Some(word) => *plan.left.entry(Left::from_word(word)).or_default() += 1,
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            plan.jobs.sort_unstable();
+            return Ok((plan, false));
+        }
+    }
+    // Sorted here, since to sort it SQLite would walk all jobs for a few.
+    plan.jobs.sort_unstable();
+    Ok((plan, true))
+}
+
+/// Adds to a plan the events among those it is about that have no job for a handler.
+///
+/// # Errors
+/// What SQLite says.
+pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter, missing: &Missing<'_>) -> Result<()> {
+    let mut conditions = Conditions::default();
+    conditions.arrived(&filter.arrived);
+    if let Some(seqs) = &filter.events {
+        conditions.and(&one_of("e.seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
+    }
+    conditions.and("NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = e.seq AND handler = ?)", [text(missing.handler)]);
+    let sql = format!(
+        "SELECT e.seq, e.source, e.type, p.event_seq IS NULL, {} FROM events e
+         LEFT JOIN payloads p ON p.event_seq = e.seq {} ORDER BY e.seq",
+        if missing.reads_payload { "p.body, p.headers" } else { "NULL, NULL" },
+        conditions.sql()
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(conditions.values))?;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(4)?.as_blob_or_null()?.unwrap_or_default();
+        if !(missing.takes)(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?, body) {
+            continue;
+        }
+        if row.get(3)? {
+            *plan.left.entry(Left::Pruned).or_default() += 1;
+        } else {
+            let order_key = (missing.key)(row.get_ref(5)?.as_str_or_null()?.unwrap_or("{}"), body);
+            plan.events.push(NewJob { event_seq: row.get(0)?, order_key });
+        }
+    }
+    missing.handler.clone_into(&mut plan.handler);
+    Ok(())
+}
+
+/// Carries out one chunk. The caller holds a transaction that was begun for writing.
+///
+/// # Errors
+/// What SQLite says; the caller rolls back.
+pub fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result<Tally> {
+    let plan = chunk.plan;
+    let mut tally = Tally::default();
+    let mut update = transaction.prepare_cached(&format!(
+        "UPDATE jobs AS j SET {} WHERE j.id = ?2 AND {} IS NULL",
+        becomes(plan.change),
+        left_because(plan.change, plan.revives)
+    ))?;
+    for id in chunk.jobs {
+        tally.changed += update.execute(params![now.0, id])?;
+    }
+    tally.overtaken = chunk.jobs.len() - tally.changed;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, held)
+         SELECT event_seq, ?2, ?1, ?1, ?4, CASE WHEN ?4 IS NULL THEN 0 ELSE 2 END FROM payloads WHERE event_seq = ?3
+         ON CONFLICT DO NOTHING",
+    )?;
+    for NewJob { event_seq, order_key } in chunk.events {
+        tally.made += insert.execute(params![now.0, plan.handler, event_seq, order_key])?;
+    }
+    tally.overtaken += chunk.events.len() - tally.made;
+    Ok(tally)
+}
+
+impl Plan {
+    /// What is to become of the jobs.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        self.change
+    }
+
+    /// How many jobs would be changed or made.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.jobs.len() + self.events.len()
+    }
+
+    /// The plan in parts of at most `size` jobs.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Chunk<'_>> {
+        let jobs = self.jobs.chunks(size).map(|jobs| Chunk { plan: self, jobs, events: &[] });
+        jobs.chain(self.events.chunks(size).map(|events| Chunk { plan: self, jobs: &[], events }))
+    }
+}
+
+impl Tally {
+    /// Jobs that were come to, whatever was done.
+    #[must_use]
+    pub fn looked_at(&self) -> usize {
+        self.changed + self.made + self.overtaken
+    }
+
+    /// Adds what another chunk did.
+    pub fn add(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.made += other.made;
+        self.overtaken += other.overtaken;
+    }
+}
+
+impl Left {
+    fn from_word(word: &str) -> Self {
+        match word {
+            "succeeded" => Self::Succeeded,
+            "dead" => Self::Dead,
+            "pending" => Self::Pending,
+            "due" => Self::Due,
+            "held" => Self::Held,
+            "running" => Self::Running,
+            "skipped" => Self::Skipped,
+            "ending" => Self::Ending,
+            "pruned" => Self::Pruned,
+            _ => Self::Overtaken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

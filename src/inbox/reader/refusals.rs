@@ -1,0 +1,117 @@
+//! Deliveries that were turned away: the list, and one as it was kept.
+//!
+//! Rows of the ring go out newest first; what they cannot hold any more (tokens, the end of a long body) is not
+//! here to be read.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
+use serde::Serialize;
+
+use super::{Arrived, Conditions, Page};
+use crate::inbox::meta;
+use crate::model::refusal::Refused;
+use crate::support::secret::DigestKey;
+use crate::support::time::Millis;
+
+/// A row of `refusals`, without headers and body.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refusal {
+    /// Counted up; the ring keeps the newest thousand.
+    pub id: i64,
+    /// NAME of `[sources.NAME]`.
+    pub source: String,
+    /// When it came.
+    pub received_at: Millis,
+    /// What was answered.
+    pub status: u16,
+    /// Why, in words for the operator.
+    pub reason: String,
+    /// The client's address; `None` where there is none to be told.
+    pub remote: Option<String>,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query; tokens are `***`.
+    pub target: String,
+    /// How long the body was, or was said to be.
+    pub body_bytes: i64,
+    /// When it was taken in as an event after all.
+    pub taken_at: Option<Millis>,
+}
+
+/// A refusal as it was kept.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The row.
+    pub row: Refusal,
+    /// The delivery.
+    pub refused: Refused,
+}
+
+const COLUMNS: &str =
+    "e.id, e.source, e.received_at, e.status, e.reason, e.remote, e.method, e.target, e.body_bytes, e.taken_at";
+
+impl Refusal {
+    fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            source: row.get("source")?,
+            received_at: Millis(row.get("received_at")?),
+            status: row.get("status")?,
+            reason: row.get("reason")?,
+            remote: row.get("remote")?,
+            method: row.get("method")?,
+            target: row.get("target")?,
+            body_bytes: row.get("body_bytes")?,
+            taken_at: row.get::<_, Option<i64>>("taken_at")?.map(Millis),
+        })
+    }
+}
+
+/// Refusals that pass a filter, newest first; the filter's type does not count, they have none.
+///
+/// # Errors
+/// What SQLite says.
+pub fn refusals(connection: &Connection, arrived: &Arrived, page: Page) -> Result<Vec<Refusal>> {
+    let mut conditions = Conditions::default();
+    if let Some(before) = page.before {
+        conditions.and("e.id < ?", [Value::Integer(before)]);
+    }
+    conditions.arrived(&Arrived { event_type: None, ..arrived.clone() });
+    let (conditions, values) = (conditions.sql().to_owned(), conditions.values);
+    let sql = format!("SELECT {COLUMNS} FROM refusals e {conditions} ORDER BY e.id DESC LIMIT {}", page.limit);
+    connection.prepare(&sql)?.query_map(params_from_iter(values), Refusal::read)?.collect()
+}
+
+/// One refusal with everything that was kept of it.
+///
+/// # Errors
+/// What SQLite says.
+pub fn refusal(connection: &Connection, id: i64) -> Result<Option<Kept>> {
+    let sql = format!("SELECT {COLUMNS}, e.headers, e.tokens, e.body FROM refusals e WHERE e.id = ?");
+    let read = |row: &Row<'_>| {
+        let refusal = Refusal::read(row)?;
+        let refused = Refused {
+            source: refusal.source.clone(),
+            received_at: refusal.received_at,
+            status: refusal.status,
+            reason: refusal.reason.clone(),
+            remote: refusal.remote.clone(),
+            method: refusal.method.clone(),
+            target: refusal.target.clone(),
+            headers: row.get("headers")?,
+            tokens: row.get("tokens")?,
+            body: row.get("body")?,
+            body_bytes: u64::try_from(refusal.body_bytes).unwrap_or(0),
+        };
+        Ok(Kept { row: refusal, refused })
+    };
+    connection.prepare(&sql)?.query_row([id], read).optional()
+}
+
+/// With what tokens were digested; `None` in an inbox that was never served.
+///
+/// # Errors
+/// What SQLite says.
+pub fn token_key(connection: &Connection) -> Result<Option<DigestKey>> {
+    meta::token_key(connection)
+}

@@ -1,0 +1,111 @@
+//! What the signature covers of an event's names, and what anyone could change who holds a genuine delivery.
+//!
+//! A scheme goes in; whether its id and type lie under the signature comes out, for `providers`, for `check` and for
+//! whoever decides on a `replay_guard`.
+
+use super::place::Place;
+use super::proof::Proof;
+use super::scheme::{Scheme, TimestampPlace};
+use super::selector::{EventId, Selector};
+use super::template::Segment;
+
+impl Scheme {
+    /// Places of the event's id that the signature does not cover, as written: who holds a genuine delivery can send
+    /// it again under another id.
+    #[must_use]
+    pub fn unsigned_id(&self) -> Vec<String> {
+        let EventId { tries, .. } = &self.event_id;
+        self.unsigned(tries)
+    }
+
+    /// Places of the event's type that the signature does not cover, as written: who holds a genuine delivery can
+    /// steer it to another handler.
+    #[must_use]
+    pub fn unsigned_type(&self) -> Vec<String> {
+        self.unsigned(&self.event_type.tries)
+    }
+
+    /// Whether the signature covers the body.
+    #[must_use]
+    pub fn covers_body(&self) -> bool {
+        let covers = |template: &Vec<Segment>| template.iter().flat_map(Segment::flat).any(Segment::covers_body);
+        match &self.proof {
+            Proof::Signed(signed) => signed.contents.iter().all(covers),
+            Proof::Jwt(jwt) => self.signature == Place::Body || jwt.claims.iter().any(|(_, claim)| covers(claim)),
+            Proof::Code(_) => true,
+            Proof::Token | Proof::Basic | Proof::Bearer => false,
+        }
+    }
+
+    fn unsigned(&self, tries: &[Vec<Selector>]) -> Vec<String> {
+        tries.iter().flatten().filter(|part| !self.is_signed(part)).map(ToString::to_string).collect()
+    }
+
+    fn is_signed(&self, part: &Selector) -> bool {
+        if self.proof.is_token() {
+            return false;
+        }
+        let named = |is_it: &dyn Fn(&Segment) -> bool| {
+            let covers = |template: &Vec<Segment>| template.iter().flat_map(Segment::flat).any(is_it);
+            match &self.proof {
+                Proof::Signed(signed) => signed.contents.iter().all(covers),
+                Proof::Jwt(jwt) => jwt.claims.iter().any(|(_, claim)| covers(claim)),
+                Proof::Code(_) | Proof::Token | Proof::Basic | Proof::Bearer => false,
+            }
+        };
+        let is_timestamp = |place: &Place| matches!(&self.timestamp, Some(timestamp) if timestamp.place == TimestampPlace::At(place.clone()));
+        match part {
+            Selector::Claim(_) => true,
+            Selector::Header(name) => {
+                let is_it =
+                    |segment: &Segment| matches!(segment, Segment::Header(own) if own.eq_ignore_ascii_case(name));
+                named(&is_it) || is_timestamp(&Place::Header(name.clone()))
+            }
+            Selector::Query(name) => named(&|segment| matches!(segment, Segment::Query(own) if own == name)),
+            Selector::Json(pointer) | Selector::BodyJson(pointer) if !self.covers_body() => {
+                let is_it =
+                    |segment: &Segment| matches!(segment, Segment::Json(own) | Segment::Item(own) if own == pointer);
+                named(&is_it)
+            }
+            Selector::FormJson(field, pointer) if !self.covers_body() => {
+                named(&|segment| matches!(segment, Segment::FormJson(a, b) if a == field && b == pointer))
+            }
+            // Of a form single fields may be signed: the others, and a digest of them all, are anyone's.
+            Selector::Form(field) | Selector::FormJson(field, _) | Selector::FormXml(field, _)
+                if matches!(self.proof, Proof::Signed(_)) =>
+            {
+                named(&|segment| match segment {
+                    Segment::Form(own) => own == field,
+                    segment => segment.covers_body(),
+                })
+            }
+            Selector::Body if matches!(self.proof, Proof::Signed(_)) => {
+                named(&|segment| segment.covers_body() && !matches!(segment, Segment::Form(_)))
+            }
+            _ => self.covers_body(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::Row;
+
+    #[test]
+    fn of_a_form_the_fields_that_are_signed_are_covered() {
+        let unsigned = |content: &str, id: &str| {
+            let row = format!(
+                "signature = 'header:X'\nalgorithm = 'hmac-sha256'\nsigned_content = '{content}'\nevent_id = ['{id}']"
+            );
+            Scheme::from_row(&toml::from_str::<Row>(&row).unwrap()).unwrap().unsigned_id()
+        };
+        for id in ["form:a", "form_json:a/id", "form:b", "body"] {
+            for content in ["{body}", "{form_sorted}"] {
+                assert!(unsigned(content, id).is_empty(), "{content} {id}");
+            }
+            let is_covered = id.starts_with("form:a") || id.starts_with("form_json:a");
+            assert_eq!(unsigned("{form.a}", id).is_empty(), is_covered, "{id}");
+        }
+    }
+}

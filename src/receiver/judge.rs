@@ -1,0 +1,143 @@
+//! A request that was read, from its verification to its answer.
+//!
+//! Whatever may wait for a provider is done apart from the threads that serve; everything else is done at once. Why a
+//! request is turned away goes to the operator alone.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Shared;
+use super::answer::Answer;
+use super::endpoint::{Endpoint, Endpoints};
+use crate::inbox::{Accepted, Awaited, Learned};
+use crate::model::request::Request;
+use crate::model::response::Response;
+use crate::support::time::Millis;
+use crate::support::trace_context::Trace;
+use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Verified, Why};
+
+/// Judges a request, of which the last byte came when it had `arrived`; `reason` is why it is turned away.
+pub(super) async fn judge(
+    (request, arrived): (&Request, Instant),
+    shared: &Shared,
+    (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
+    reason: &mut Option<String>,
+) -> Answer {
+    let now = request.received_at;
+    let refusal = match check(request, shared, endpoint).await {
+        Ok(Genuine::Event(verified)) => {
+            log_trace(request, endpoint);
+            return store((verified, arrived), shared, (endpoints, endpoint)).await;
+        }
+        Ok(Genuine::Handshake(answer)) => {
+            log::info!("{}: answered the provider's handshake", endpoint.source);
+            return Answer::Handshake(answer);
+        }
+        Ok(Genuine::Confirmation(confirmation)) => match confirm(confirmation, now, endpoint).await {
+            Ok(answer) => return answer,
+            Err(refusal) => refusal,
+        },
+        Ok(Genuine::Lesson(lesson)) => match learn(lesson, now, shared, endpoint).await {
+            Ok(answer) => return answer,
+            Err(refusal) => refusal,
+        },
+        Err(refusal) => refusal,
+    };
+    *reason = Some(refusal.to_string());
+    match refusal {
+        Refusal::NotGenuine(_) if endpoint.verifier.has_bare_refusals() => Answer::BareNotGenuine,
+        Refusal::NotGenuine(_) => Answer::NotGenuine,
+        Refusal::Malformed(fault) => Answer::Malformed(fault),
+        Refusal::Method => Answer::MethodNotAllowed(endpoint.methods.clone()),
+        Refusal::Unexpected(mismatch) => Answer::Unexpected(mismatch),
+        Refusal::Unavailable(why) => Answer::Unverifiable(why),
+    }
+}
+
+async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> Result<Genuine, Refusal> {
+    let verifier = &endpoint.verifier;
+    let now = request.received_at;
+    if verifier.is_taught() {
+        return verifier.check_knowing(request, now, shared.inbox.learned(&endpoint.source).as_ref());
+    }
+    if !verifier.may_fetch() {
+        return verifier.check(request, now);
+    }
+    let (apart, request) = (endpoint.clone(), request.clone());
+    let judged = actix_web::web::block(move || apart.verifier.check(&request, now)).await;
+    judged.unwrap_or_else(|_| Err(broken_off()))
+}
+
+async fn store(
+    (verified, arrived): (Verified, Instant),
+    shared: &Shared,
+    (endpoints, endpoint): (&Endpoints, &Endpoint),
+) -> Answer {
+    if let Err(wait) = endpoint.take_place() {
+        return Answer::TooMany(wait);
+    }
+    let acknowledgement = verified.acknowledgement().cloned();
+    let stored = tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await;
+    if let Ok(Ok(_)) = &stored {
+        // Before a handler may add words of its own, in its own time.
+        shared.inbox.metrics().acknowledged(arrived.elapsed());
+    }
+    match stored {
+        Ok(Ok(Accepted { receipt, answer })) => match (said(answer).await, acknowledgement) {
+            (Some(response), _) => Answer::Responded(receipt, response),
+            (None, Some(answer)) => Answer::Acknowledged(receipt, answer),
+            (None, None) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
+        },
+        Ok(Err(why)) => {
+            log::debug!("{}: a delivery was not stored: {why}", endpoint.source);
+            Answer::NotStored(why)
+        }
+        Err(_) => Answer::InboxTooSlow,
+    }
+}
+
+/// What a handler has to say, where one responds and does so in time.
+async fn said(answer: Option<Awaited>) -> Option<Response> {
+    answer?.wait().await
+}
+
+/// Confirms a subscription with the provider, and answers when that is done.
+async fn confirm(confirmation: Confirmation, now: Millis, endpoint: &Arc<Endpoint>) -> Result<Answer, Refusal> {
+    let apart = endpoint.clone();
+    let confirmed = actix_web::web::block(move || apart.verifier.confirm(confirmation, now)).await;
+    let answer = confirmed.unwrap_or_else(|_| Err(broken_off()))?;
+    log::info!("{}: confirmed the subscription", endpoint.source);
+    Ok(Answer::Handshake(answer))
+}
+
+/// Believes a handshake that tells the source's secret, if the inbox does.
+async fn learn(lesson: Lesson, now: Millis, shared: &Shared, endpoint: &Endpoint) -> Result<Answer, Refusal> {
+    let source = &endpoint.source;
+    match shared.inbox.learn(source.clone(), lesson.secret, now).await {
+        Ok(Learned::Kept) => {
+            log::info!("{source}: learned its secret from the provider's handshake");
+            Ok(Answer::Handshake(lesson.answer))
+        }
+        Ok(Learned::Known) => {
+            log::warn!("{source}: a handshake would change the secret that is known; it was refused");
+            Err(Refusal::NotGenuine(Why::SecretKnown))
+        }
+        Ok(Learned::NotOpen) => Err(Refusal::NotGenuine(Why::NotLearning)),
+        Err(why) => Ok(Answer::NotStored(why)),
+    }
+}
+
+fn broken_off() -> Refusal {
+    Refusal::Unavailable("the check was broken off".to_owned())
+}
+
+/// For whoever follows a trace through the logs.
+fn log_trace(request: &Request, endpoint: &Endpoint) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let fields = request.headers.iter().filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)));
+    if let Some(trace) = Trace::of(fields) {
+        log::debug!("{}: a genuine delivery of trace {}", endpoint.source, trace.id());
+    }
+}

@@ -1,0 +1,273 @@
+//! The environment of a handler: nothing of hookbox's own but what is listed here, and the event.
+//!
+//! An attempt and a way to look up hookbox's own variables come in, names and values go out. Promises: no secret
+//! that the configuration does not name; every value short enough for the system to take.
+//! [`visible_headers`] is for the other ways to run a handler as well.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Attempt, Purpose, idempotency_key};
+use crate::config::{Handler, Identity};
+
+/// Handed through from hookbox's own environment, where set.
+pub(super) const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+
+/// Of the user, where the handler has one of its own.
+const OF_USER: [&str; 3] = ["HOME", "USER", "LOGNAME"];
+
+/// What hookbox tells a handler; always set, empty where there is nothing to tell.
+pub(super) const TOLD: [&str; 10] = [
+    "HOOKBOX_SOURCE",
+    "HOOKBOX_EVENT_ID",
+    "HOOKBOX_EVENT_TYPE",
+    "HOOKBOX_RECEIVED_AT",
+    "HOOKBOX_HANDLER",
+    "HOOKBOX_ATTEMPT",
+    "HOOKBOX_IDEMPOTENCY_KEY",
+    "HOOKBOX_CONTENT_TYPE",
+    "HOOKBOX_HEADERS",
+    "HOOKBOX_RESULT",
+];
+
+/// Of the delivery's trace, where its sender told one (W3C trace context).
+const TRACE: [&str; 2] = ["TRACEPARENT", "TRACESTATE"];
+
+/// What tells a handler that it is tried by a person, and should hold back its effects.
+pub(super) const DRY_RUN: &str = "HOOKBOX_DRY_RUN";
+
+/// Longest `HOOKBOX_HEADERS`, in bytes: one variable of 128 KiB or more and nothing could be executed at all.
+pub(super) const MAX_HEADERS_BYTES: usize = 16 * 1024;
+
+/// Longest `HOOKBOX_CONTENT_TYPE`; what is longer is none.
+const MAX_CONTENT_TYPE_BYTES: usize = 1024;
+
+/// Where programs are looked for when hookbox itself has no PATH.
+pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Kept from every handler, whatever the provider.
+const ALWAYS_PRIVATE: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// Names and values, each name once.
+pub(super) type Environment = Vec<(String, OsString)>;
+
+/// The whole environment of one attempt. `own` looks up a variable of hookbox's own.
+pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
+    let mut environment = handed_through(&attempt.handler, own);
+    for name in TOLD {
+        environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
+    }
+    let trace = attempt.trace().map(|trace| TRACE.into_iter().zip([Some(trace.parent), trace.state]));
+    let trace = trace.into_iter().flatten().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    environment.extend(trace);
+    environment.extend(dry_run(attempt.purpose));
+    environment
+}
+
+/// The environment of a worker, which learns of events from stdin. `mark` tells its processes from others; it is no
+/// file, since workers say all in their answers.
+pub(super) fn of_worker(
+    handler: &Handler,
+    purpose: Purpose,
+    mark: &Path,
+    own: &dyn Fn(&str) -> Option<OsString>,
+) -> Environment {
+    let mut environment = handed_through(handler, own);
+    environment.push(("HOOKBOX_HANDLER".to_owned(), without_nul(handler.name.to_string().into())));
+    environment.push(("HOOKBOX_RESULT".to_owned(), without_nul(mark.into())));
+    environment.extend(dry_run(purpose));
+    environment
+}
+
+fn dry_run(purpose: Purpose) -> Option<(String, OsString)> {
+    (purpose != Purpose::Job).then(|| (DRY_RUN.to_owned(), "1".into()))
+}
+
+fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
+    let mut environment = Environment::with_capacity(INHERITED.len() + TOLD.len() + handler.env.len());
+    let named = handler.env.iter().map(String::as_str).filter(|name| !is_listed(name));
+    let identity = handler.containment.identity.as_ref();
+    for name in INHERITED.into_iter().chain(named).filter(|name| identity.is_none() || !OF_USER.contains(name)) {
+        let default = || (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
+        if let Some(value) = own(name).or_else(default) {
+            environment.push((name.to_owned(), value));
+        }
+    }
+    environment.extend(identity.into_iter().flat_map(of_user));
+    environment
+}
+
+/// What a program believes of the user it runs as.
+fn of_user(identity: &Identity) -> Environment {
+    let home = identity.home.as_ref().map_or_else(|| OsString::from("/"), |home| home.clone().into());
+    let name = identity.name.iter().flat_map(|name| [("USER", name), ("LOGNAME", name)]);
+    let name = name.map(|(variable, name)| (variable.to_owned(), OsString::from(name)));
+    std::iter::once(("HOME".to_owned(), home)).chain(name).collect()
+}
+
+/// The headers as one JSON object of at most 16 KiB, by name, without `private` ones and
+/// those that no handler may see. A header that no longer fits is left out.
+#[must_use]
+pub fn visible_headers(headers: &str, private: &[String]) -> String {
+    let hidden = |name: &str| {
+        let mut all = ALWAYS_PRIVATE.into_iter().chain(private.iter().map(String::as_str));
+        all.any(|private| private.eq_ignore_ascii_case(name))
+    };
+    let fields = serde_json::from_str(headers).unwrap_or(Fields(Vec::new())).0;
+    let mut object = String::from("{");
+    for (name, value) in fields.iter().filter(|(name, _)| !hidden(name)) {
+        let name = serde_json::Value::from(name.as_str()).to_string();
+        let comma = if object.len() > 1 { "," } else { "" };
+        if object.len() + comma.len() + name.len() + ":}".len() + value.get().len() <= MAX_HEADERS_BYTES {
+            object.extend([comma, &name, ":", value.get()]);
+        }
+    }
+    object.push('}');
+    object
+}
+
+fn is_listed(name: &str) -> bool {
+    INHERITED.contains(&name) || TOLD.contains(&name) || TRACE.contains(&name) || name == DRY_RUN
+}
+
+fn told(name: &str, attempt: &Attempt, result: &Path) -> OsString {
+    let content_type = attempt.content_type.as_deref().filter(|text| text.len() <= MAX_CONTENT_TYPE_BYTES);
+    match name {
+        "HOOKBOX_SOURCE" => attempt.source.clone().into(),
+        "HOOKBOX_EVENT_ID" => attempt.event_id.clone().into(),
+        "HOOKBOX_EVENT_TYPE" => attempt.event_type.clone().into(),
+        "HOOKBOX_RECEIVED_AT" => attempt.received_at.to_rfc3339().into(),
+        "HOOKBOX_HANDLER" => attempt.handler.name.to_string().into(),
+        "HOOKBOX_ATTEMPT" => attempt.number.to_string().into(),
+        "HOOKBOX_IDEMPOTENCY_KEY" => {
+            idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays).into()
+        }
+        "HOOKBOX_CONTENT_TYPE" => content_type.unwrap_or_default().into(),
+        "HOOKBOX_HEADERS" => visible_headers(&attempt.headers, &attempt.private_headers).into(),
+        "HOOKBOX_RESULT" => result.into(),
+        _ => OsString::new(),
+    }
+}
+
+/// A value with a NUL byte in it would make the program impossible to start.
+fn without_nul(value: OsString) -> OsString {
+    if !value.as_bytes().contains(&0) {
+        return value;
+    }
+    OsString::from_vec(value.into_vec().into_iter().filter(|byte| *byte != 0).collect())
+}
+
+/// The fields of a JSON object in their order, values as they were written.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::tests::attempt;
+
+    fn none(_: &str) -> Option<OsString> {
+        None
+    }
+
+    fn value<'a>(environment: &'a Environment, name: &str) -> &'a str {
+        let found: Vec<_> = environment.iter().filter(|(listed, _)| listed == name).collect();
+        assert_eq!(found.len(), 1, "{name}");
+        found[0].1.to_str().unwrap()
+    }
+
+    #[test]
+    fn a_handler_sees_what_is_listed_and_nothing_else() {
+        let mut attempt = attempt(&["true"]);
+        attempt.handler_mut().env = ["DEPLOY_KEY", "UNSET", "PATH", "HOOKBOX_SOURCE"].map(String::from).to_vec();
+        let own = |name: &str| (name != "UNSET").then(|| OsString::from(format!("own {name}")));
+        let environment = of(&attempt, Path::new("/r/7-2.json"), &own);
+        let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
+        let expected: Vec<&str> = INHERITED.into_iter().chain(["DEPLOY_KEY"]).chain(TOLD).collect();
+        assert_eq!(names, expected);
+        assert_eq!(value(&environment, "DEPLOY_KEY"), "own DEPLOY_KEY");
+        assert_eq!(value(&environment, "HOOKBOX_SOURCE"), "github");
+    }
+
+    #[test]
+    fn every_variable_tells_its_part_of_the_event() {
+        let environment = of(&attempt(&["true"]), Path::new("/r/7-2.json"), &none);
+        let told = TOLD.map(|name| value(&environment, name));
+        let expected = [
+            "github",
+            "72d3162e",
+            "push",
+            "2026-01-31T12:00:00.007Z",
+            "deploy",
+            "2",
+            "github/72d3162e/deploy-r1",
+            "application/json",
+            r#"{"X-GitHub-Event":"push"}"#,
+            "/r/7-2.json",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(value(&environment, "PATH"), DEFAULT_PATH);
+        assert_eq!(environment.len(), 1 + TOLD.len());
+    }
+
+    #[test]
+    fn nothing_in_an_event_can_keep_a_program_from_starting() {
+        let mut attempt = attempt(&["true"]);
+        attempt.event_id = "a\0b".to_owned();
+        attempt.content_type = Some("x".repeat(1 << 20));
+        attempt.headers = format!(r#"{{"X":"{}"}}"#, "x".repeat(1 << 20));
+        let environment = of(&attempt, Path::new("/r"), &none);
+        assert_eq!(value(&environment, "HOOKBOX_EVENT_ID"), "ab");
+        assert_eq!(value(&environment, "HOOKBOX_CONTENT_TYPE"), "");
+        assert_eq!(value(&environment, "HOOKBOX_HEADERS"), "{}");
+    }
+
+    #[test]
+    fn tokens_and_signatures_are_left_out_of_the_headers() {
+        let headers = r#"{"Host":"h","AUTHORIZATION":"***","X-Hub-Signature-256":"s","b":"1, 2","Cookie":"c",
+            "Proxy-Authorization":"p","a":"\u00e9\" \\"}"#;
+        let private = ["x-hub-signature-256".to_owned()];
+        assert_eq!(visible_headers(headers, &private), r#"{"Host":"h","b":"1, 2","a":"\u00e9\" \\"}"#);
+        assert_eq!(visible_headers("{}", &private), "{}");
+        assert_eq!(visible_headers("not JSON", &private), "{}");
+    }
+
+    #[test]
+    fn the_headers_are_valid_json_within_their_limit() {
+        for length in [1, 5, 4000, 8166, 8167, 8168, 8169, 16_000, 17_000] {
+            let fields: Vec<String> = (0..9).map(|i| format!(r#""h{i}":"{}""#, "x".repeat(length))).collect();
+            let visible = visible_headers(&format!("{{{},\"last\":\"1\"}}", fields.join(",")), &[]);
+            assert!(visible.len() <= MAX_HEADERS_BYTES);
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&visible).unwrap();
+            let room = MAX_HEADERS_BYTES - "{}".len();
+            let expected = 9.min(room / (length + r#""h0":"","#.len()));
+            assert!(object.len() >= expected.min(9), "{length}: {} of {expected}", object.len());
+            assert!(object.contains_key("last") || room - visible.len() < 12, "{length}");
+        }
+    }
+}

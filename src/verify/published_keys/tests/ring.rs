@@ -1,0 +1,201 @@
+//! Fetching, keeping and fetching again, against a provider on this machine.
+
+use super::provider::{Provider, RSA, certificate, jwk, rsa, set};
+use crate::support::time::Millis;
+use crate::verify::published_keys::ring::{KeyError, KeyRing, MAX_ENTRIES, MAX_FETCHES};
+use crate::verify::published_keys::{Address, Base, Hosts, Kind, Pin};
+use std::time::Duration;
+
+/// 2023-11-14T22:13:20Z
+const NOW: Millis = Millis(1_700_000_000_000);
+const SNS: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: ".pem" };
+const URL: &str = "https://keys.example/jwks";
+
+fn later(seconds: i64) -> Millis {
+    Millis(NOW.0 + seconds * 1000)
+}
+
+fn ring(provider: &Provider) -> KeyRing {
+    KeyRing::with_time_limit(Some(provider.base()), Duration::from_millis(500))
+}
+
+fn unavailable<T: std::fmt::Debug>(result: Result<T, KeyError>) -> String {
+    match result {
+        Err(KeyError::Unavailable(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_set_is_fetched_once_and_again_when_it_is_old() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a"), jwk(&RSA, "b")]));
+    let ring = ring(&provider);
+    for seconds in [0, 1, 3599] {
+        let found = ring.set(URL, Some("a"), later(seconds)).unwrap();
+        assert_eq!((found.len(), found[0].kind, found[0].kid.as_deref()), (1, Kind::Rsa, Some("a")));
+    }
+    assert_eq!(ring.set(URL, None, NOW).unwrap().len(), 2);
+    assert_eq!(provider.requests(), 1);
+    assert!(ring.set(URL, Some("a"), later(3600)).is_ok());
+    assert_eq!(provider.requests(), 2);
+}
+
+#[test]
+fn what_a_set_says_of_its_age_counts_within_bounds() {
+    for (header, fresh, old) in [
+        ("Cache-Control: public, max-age=600\r\n", 599, 600),
+        ("Cache-Control: max-age=0\r\n", 59, 60),
+        ("Cache-Control: max-age=99999999\r\n", 86_399, 86_400),
+    ] {
+        let provider = Provider::start("");
+        provider.now_answers("200 OK", header, &set(&[jwk(&RSA, "a")]));
+        let ring = ring(&provider);
+        for seconds in [0, fresh] {
+            ring.set(URL, Some("a"), later(seconds)).unwrap();
+        }
+        assert_eq!(provider.requests(), 1, "{header}");
+        ring.set(URL, Some("a"), later(old)).unwrap();
+        assert_eq!(provider.requests(), 2, "{header}");
+    }
+}
+
+#[test]
+fn an_unknown_key_has_the_set_fetched_again_once_a_minute() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "old")]));
+    let ring = ring(&provider);
+    assert!(ring.set(URL, Some("old"), NOW).is_ok());
+    assert_eq!(ring.set(URL, Some("new"), later(30)), Err(KeyError::Unknown));
+    assert_eq!(provider.requests(), 1);
+    provider.now_answers("200 OK", "", &set(&[jwk(&rsa(), "new")]));
+    assert_eq!(ring.set(URL, Some("new"), later(60)).unwrap().len(), 1);
+    assert_eq!(ring.set(URL, Some("old"), later(61)), Err(KeyError::Unknown));
+    assert_eq!(ring.set(URL, Some("evil"), later(119)), Err(KeyError::Unknown));
+    assert_eq!(provider.requests(), 2);
+}
+
+#[test]
+fn what_fails_is_unavailable_and_left_alone_for_a_while() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
+    let ring = ring(&provider);
+    provider.now_answers("500 Internal Server Error", "", "");
+    assert!(unavailable(ring.set(URL, Some("a"), NOW)).contains("answered 500"));
+    provider.now_answers("200 OK", "", &set(&[jwk(&RSA, "a")]));
+    assert!(unavailable(ring.set(URL, Some("a"), later(9))).contains("answered 500"));
+    assert_eq!(provider.requests(), 1);
+    assert!(ring.set(URL, Some("a"), later(10)).is_ok());
+}
+
+#[test]
+fn silence_oversize_redirects_and_nonsense_are_unavailable() {
+    let failure = |prepare: &dyn Fn(&Provider)| {
+        let provider = Provider::start("");
+        prepare(&provider);
+        let started = std::time::Instant::now();
+        let why = unavailable(ring(&provider).set(URL, Some("a"), NOW));
+        assert!(started.elapsed() < Duration::from_secs(3));
+        assert_eq!(provider.requests(), 1);
+        why
+    };
+    assert!(failure(&|provider| provider.falls_silent(Duration::from_secs(5))).contains("timeout"));
+    assert!(failure(&|provider| provider.now_answers("200 OK", "", &" ".repeat(300 << 10))).contains("limit"));
+    assert!(failure(&|provider| provider.now_answers("302 Found", "Location: /x\r\n", "")).contains("answered 302"));
+    assert!(failure(&|provider| provider.now_answers("200 OK", "", "<html>")).contains("no set"));
+    assert!(failure(&|provider| provider.now_answers("200 OK", "", r#"{"keys":[]}"#)).contains("no key"));
+    let nowhere = KeyRing::new(Some(Base::parse("http://127.0.0.1:1").unwrap()));
+    unavailable(nowhere.set(URL, None, NOW));
+}
+
+#[test]
+fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
+    let base = Base::parse(&provider.url.replace("http://", "https://")).unwrap();
+    unavailable(KeyRing::with_time_limit(Some(base), Duration::from_secs(2)).set(URL, Some("a"), NOW));
+
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = std::sync::Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let served = std::thread::spawn(move || {
+        let mut connection = rustls::ServerConnection::new(config).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        connection.complete_io(&mut stream).map(drop)
+    });
+    let ring = KeyRing::with_time_limit(Some(Base::parse(&url).unwrap()), Duration::from_secs(2));
+    let why = unavailable(ring.set(URL, Some("a"), NOW));
+    assert!(why.contains("certificate"), "{why}");
+    assert!(served.join().unwrap().is_err());
+}
+
+#[test]
+fn a_known_key_stays_usable_while_a_newer_one_cannot_be_fetched() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
+    let ring = ring(&provider);
+    assert!(ring.set(URL, Some("a"), NOW).is_ok());
+    provider.now_answers("500 Internal Server Error", "", "");
+    unavailable(ring.set(URL, Some("b"), later(90)));
+    assert!(ring.set(URL, Some("a"), later(91)).is_ok());
+    unavailable(ring.set(URL, Some("b"), later(92)));
+    assert_eq!(provider.requests(), 2);
+}
+
+#[test]
+fn a_certificate_must_be_valid_now() {
+    let at = |path: &str, provider: &Provider| {
+        Address::pinned(&format!("https://sns.us-east-1.amazonaws.com/{path}.pem"), SNS, Some(&provider.base()))
+            .unwrap()
+    };
+    let provider = Provider::start(&certificate(&RSA, 2020, 2030));
+    let ring = ring(&provider);
+    let key = ring.certificate(&at("a", &provider), NOW).unwrap();
+    assert_eq!((key.kind, &key.der), (Kind::Rsa, &ring.certificate(&at("a", &provider), NOW).unwrap().der));
+    assert_eq!((provider.requests(), provider.targets()), (1, vec!["/a.pem".to_owned()]));
+    provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2021));
+    assert_eq!(ring.certificate(&at("expired", &provider), NOW), Err(KeyError::Unknown));
+    provider.now_answers("200 OK", "", &certificate(&RSA, 2029, 2030));
+    assert_eq!(ring.certificate(&at("future", &provider), NOW), Err(KeyError::Unknown));
+    provider.now_answers("200 OK", "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    assert!(unavailable(ring.certificate(&at("broken", &provider), NOW)).contains("no certificate"));
+}
+
+#[test]
+fn strangers_can_neither_fill_the_ring_nor_make_it_fetch_without_end() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
+    let ring = ring(&provider);
+    let pin = Pin { path_suffix: "", ..SNS };
+    let fetch = |name: usize, now| {
+        let url = format!("https://sns.us-east-1.amazonaws.com/{name}");
+        ring.certificate(&Address::pinned(&url, pin, Some(&provider.base())).unwrap(), now)
+    };
+    assert!(ring.set(URL, Some("a"), NOW).is_ok());
+    for name in 0..100 {
+        unavailable(fetch(name, later(1)));
+    }
+    assert_eq!(provider.requests(), MAX_FETCHES);
+    for name in 100..400 {
+        unavailable(fetch(name, later(i64::try_from(name).unwrap())));
+    }
+    assert!(ring.len() <= MAX_ENTRIES);
+    let before = provider.requests();
+    assert!(ring.set(URL, Some("a"), later(500)).is_ok());
+    assert_eq!(provider.requests(), before);
+}
+
+#[test]
+fn many_who_want_the_same_make_one_fetch() {
+    let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
+    let ring = ring(&provider);
+    let gate = std::sync::Barrier::new(16);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                gate.wait();
+                assert!(ring.set(URL, Some("a"), NOW).is_ok());
+            });
+        }
+    });
+    assert_eq!(provider.requests(), 1);
+}
