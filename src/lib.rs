@@ -80,8 +80,8 @@ pub mod internals {
     pub use crate::model::event::{Ending, JobState};
     pub use crate::model::request::{Headers, Request};
     pub use crate::providers::{Needs, Place, Row, Scheme, Selection, Texts, all, find, listed, sample};
-    pub use crate::retry::Exit;
-    pub use crate::runner::judge_reply;
+    pub use crate::retry::AttemptExit;
+    pub use crate::runner::parse_worker_reply;
     pub use crate::support::secret::Secret;
     pub use crate::support::time::Millis;
     pub use crate::verify::{Genuine, Unsigned, Verifier, sign};

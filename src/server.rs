@@ -21,7 +21,7 @@ use crate::dispatcher::{self, Dispatcher};
 use crate::inbox::Inbox;
 use crate::receiver::{Endpoints, Listener};
 use crate::routing::Routes;
-use crate::runner::{self, Orphans};
+use crate::runner::{self, OrphanReaper};
 use crate::support::control::{Call, Caller};
 use crate::support::socket::{Handed, Purpose};
 use crate::support::systemd;
@@ -42,7 +42,7 @@ pub struct App {
     dispatcher: Dispatcher,
     listener: Listener,
     admin: Admin,
-    orphans: Orphans,
+    orphans: OrphanReaper,
     alerts: Alerts,
     reloads: Arc<Reloads>,
 }
@@ -73,7 +73,7 @@ impl App {
         let operator = handed.take_or_bind(Purpose::Admin, &config.admin.listen)?;
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
         let admin = Admin::start(&config.admin, Setup::new(&config), operator, inbox.clone(), reloads.clone())?;
-        let orphans = Orphans::adopt().context("the reaper of orphans could not be started")?;
+        let orphans = OrphanReaper::adopt().context("the reaper of orphans could not be started")?;
         let alerts = Alerts::start(config.alerts.clone(), inbox.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;

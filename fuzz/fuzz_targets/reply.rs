@@ -4,17 +4,17 @@
 
 #![no_main]
 
-use hookbox::internals::judge_reply;
-use hookbox::internals::Exit;
+use hookbox::internals::parse_worker_reply;
+use hookbox::internals::AttemptExit;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 const JOB: i64 = 7;
 
 fuzz_target!(|line: &[u8]| {
-    match judge_reply(line, JOB) {
-        Ok(Exit::Done) => assert!(is_plain_success(line), "a success that is none"),
-        Ok(Exit::Failed(why)) => assert!(!why.is_empty() && why.len() <= 1024, "what the ledger is to say"),
+    match parse_worker_reply(line, JOB) {
+        Ok(AttemptExit::Completed) => assert!(is_plain_success(line), "a success that is none"),
+        Ok(AttemptExit::Failed(why)) => assert!(!why.is_empty() && why.len() <= 1024, "what the ledger is to say"),
         Ok(exit) => panic!("no line means {exit}"),
         Err(why) => assert!(why.len() <= 2048, "a line may be long, what is said of it not"),
     }

@@ -13,7 +13,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::message::Alert;
 use crate::config::Channel;
-use crate::runner::{self, Told};
+use crate::runner::{self, NotifierCommand};
 
 /// Between one try and the next.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -80,7 +80,7 @@ pub(super) fn once(channel: &Channel, alert: &Alert, is_over: &AtomicBool) -> Re
             let state = if alert.is_over { "over" } else { "begun" };
             let variables = [("HOOKBOX_ALERT", alert.kind), ("HOOKBOX_ALERT_STATE", state)];
             let words = alert.json.as_bytes();
-            runner::tell(&Told { command, cwd, env, variables: &variables, words }, LIMIT, is_over)
+            runner::run_notifier(&NotifierCommand { command, cwd, env, variables: &variables, words }, LIMIT, is_over)
         }
         Channel::Url(url) => post(url.reveal(), alert),
     }

@@ -11,11 +11,11 @@ use super::terminal::{count, grouped, instant, relative, shown, shown_lines, spa
 use crate::inbox::desk::Desk;
 use crate::inbox::reader::{self, Attempt, Detail, Job};
 use crate::model::request::stored_headers;
-use crate::runner::{HEAD, KEPT};
+use crate::runner::{OUTPUT_HEAD_BYTES, OUTPUT_KEPT_BYTES};
 use crate::support::time::Millis;
 
 /// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
-const HEAD_BYTES: usize = HEAD;
+const HEAD_BYTES: usize = OUTPUT_HEAD_BYTES;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -146,7 +146,7 @@ fn print_output(out: &mut impl Write, name: &str, kept: Option<&[u8]>, written: 
         None => writeln!(out, "      (no longer kept)"),
         Some(kept) if kept.len() < written => {
             // Of a command's output head and tail are kept, of a URL's answer the beginning.
-            let head = if kept.len() > KEPT { kept.len() } else { HEAD_BYTES.min(kept.len()) };
+            let head = if kept.len() > OUTPUT_KEPT_BYTES { kept.len() } else { HEAD_BYTES.min(kept.len()) };
             let (head, tail) = kept.split_at(head);
             print_lines(out, head)?;
             writeln!(out, "      ({} bytes left out)", grouped(written - kept.len()))?;

@@ -22,7 +22,7 @@ use super::read::Surroundings;
 use super::respond;
 use super::section::Section;
 use super::{Handler, Mode, Takes, guards, sequence};
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
 
 const INSTANT: Duration = Duration::from_millis(1);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -169,7 +169,7 @@ pub(super) fn command(section: &Section<'_>, around: &Surroundings<'_>, cwd: &Pa
     Some(std::iter::once(program).chain(written.map(|(_, argument)| argument)).collect())
 }
 
-fn policy(section: &Section<'_>) -> Policy {
+fn policy(section: &Section<'_>) -> RetryPolicy {
     let retry = section.section("retry", &keys::RETRY);
     let attempts = retry.whole("attempts", 1..=1000).and_then(|count| count.try_into().ok());
     let initial = retry.duration("initial", SPANS).unwrap_or(Duration::from_secs(3));
@@ -181,7 +181,7 @@ fn policy(section: &Section<'_>) -> Policy {
     }
     let codes = section.list("dead_exit_codes", "a list of exit statuses, e.g. [65]", |item| item.whole(&(1..=255)));
     let codes = codes.unwrap_or_else(|| vec![65]).into_iter().filter_map(|code| code.try_into().ok());
-    Policy {
+    RetryPolicy {
         attempts: attempts.unwrap_or(25),
         initial,
         max,

@@ -41,7 +41,7 @@ pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
 pub use self::sequence::{Key, Keyed, Missing, Sequence};
 use crate::providers::Scheme;
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
 use crate::support::secret::Secret;
 use crate::support::tls;
 use crate::verify::published_keys::Base;
@@ -271,7 +271,7 @@ pub struct Handler {
     /// How many attempts start.
     pub rate_limit: Option<Rate>,
     /// What an ending means for the job.
-    pub policy: Policy,
+    pub policy: RetryPolicy,
     /// Where it answers the provider in its own words: how long the provider waits.
     pub respond: Option<Duration>,
     /// What its processes may do and use.

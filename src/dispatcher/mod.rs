@@ -3,14 +3,17 @@
 //! One scheduler thread owns all decisions (who may run, who is paused, what an ending means); worker threads run
 //! attempts. A stored event wakes it through the inbox, so the listener does not know of it.
 
-mod ending;
-mod endings;
-mod health;
-mod jump;
-mod lane;
+mod circuit_breaker;
+mod clock_step;
+mod decision;
+mod exchange;
+mod executor;
 mod pace;
+mod prefetch;
+mod results;
 mod scheduler;
-mod worker;
+mod shutdown;
+mod slots;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::Rate;
 
 /// How long unused starts are kept.
-const KEPT: Duration = Duration::from_millis(100);
+const OUTPUT_KEPT_BYTES: Duration = Duration::from_millis(100);
 
 /// The starts of one handler.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Pace {
 
     /// What may start at once, in time: at least one.
     fn allowance(&self) -> Duration {
-        let starts = KEPT.as_nanos() / self.interval().as_nanos().max(1);
+        let starts = OUTPUT_KEPT_BYTES.as_nanos() / self.interval().as_nanos().max(1);
         self.interval() * u32::try_from(starts).unwrap_or(u32::MAX).max(1)
     }
 }

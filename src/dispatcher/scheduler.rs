@@ -3,10 +3,6 @@
 //! A turn is one commit: everything that has ended since the last one is written, and every free place is filled.
 //! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
 
-mod ahead;
-mod stop;
-mod turns;
-
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -18,19 +14,19 @@ use crossbeam_channel::{Receiver, select};
 
 use crate::config;
 use crate::inbox::{Claimed, Finished, Inbox, JobRef};
-use crate::runner::{self, Cancel, Why};
+use crate::runner::{self, CancelToken, StopReason};
 use crate::support::control::Caller;
 use crate::support::time::Millis;
 
 use super::Settings;
-use super::ending;
-use super::endings::{Done, Endings};
-use super::jump::Clocks;
-use super::lane::Lanes;
-use super::worker::{Task, Workers};
+use super::clock_step::Clocks;
+use super::decision;
+use super::executor::{Task, Workers};
+use super::results::{Done, Endings};
+use super::slots::Lanes;
 
 /// Between two tries of a turn that the inbox could not carry out.
-const RETRY_TURN: Duration = Duration::from_millis(200);
+pub(super) const RETRY_TURN: Duration = Duration::from_millis(200);
 /// Endings of threads that have gone on by themselves gather for so long: a commit costs nearly the same for all of them.
 const GATHER: Duration = Duration::from_millis(4);
 /// The longest sleep: a guard against a wake that is never sent, and against a wall clock that jumps.
@@ -44,45 +40,45 @@ pub(super) enum Order {
 }
 
 #[derive(Debug)]
-struct Running {
-    claimed: Claimed,
-    handler: Arc<config::Handler>,
-    cancel: Cancel,
+pub(super) struct Running {
+    pub(super) claimed: Claimed,
+    pub(super) handler: Arc<config::Handler>,
+    pub(super) cancel: CancelToken,
     /// Claimed ahead, and not begun as far as is known.
-    is_waiting: bool,
+    pub(super) is_waiting: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    settings: Settings,
-    inbox: Arc<Inbox>,
-    caller: Caller,
-    lanes: Lanes,
-    running: HashMap<i64, Running>,
-    workers: Workers,
-    endings: Endings,
+    pub(super) settings: Settings,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) caller: Caller,
+    pub(super) lanes: Lanes,
+    pub(super) running: HashMap<i64, Running>,
+    pub(super) workers: Workers,
+    pub(super) endings: Endings,
     /// Endings and pauses that are not written yet.
-    finished: Vec<Finished>,
+    pub(super) finished: Vec<Finished>,
     /// Likewise: claims that came to nothing.
-    unbegun: Vec<JobRef>,
-    changed: HashSet<Arc<str>>,
+    pub(super) unbegun: Vec<JobRef>,
+    pub(super) changed: HashSet<Arc<str>>,
     /// Whether there may be something to claim.
-    may_claim: bool,
-    next_due_at: Option<Millis>,
-    last_turn: Instant,
+    pub(super) may_claim: bool,
+    pub(super) next_due_at: Option<Millis>,
+    pub(super) last_turn: Instant,
     /// Whether a thread or a new job waits for the next turn.
-    is_awaited: bool,
-    clocks: Clocks,
+    pub(super) is_awaited: bool,
+    pub(super) clocks: Clocks,
     /// By how much the wall clock has jumped, in milliseconds, which the inbox does not know yet.
-    clock_jump: i64,
+    pub(super) clock_jump: i64,
     /// The inbox takes nothing more until hookbox has been started again.
-    is_inbox_lost: bool,
+    pub(super) is_inbox_lost: bool,
 }
 
 impl Scheduler {
     pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: Caller) -> std::io::Result<Self> {
         let lost: Vec<_> = inbox.lost().iter().map(|job| (job.id, job.attempt)).collect();
-        let ended = runner::end_leftovers(&settings.results, &lost);
+        let ended = runner::kill_orphans(&settings.results, &lost);
         if ended > 0 {
             log::warn!("{ended} processes of lost attempts were still running and have been ended");
         }
@@ -139,13 +135,13 @@ impl Scheduler {
         self.stop();
     }
 
-    fn start(&mut self, claimed: Claimed) {
+    pub(super) fn start(&mut self, claimed: Claimed) {
         let Some(lane) = self.lanes.named(&claimed.handler) else {
             log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
             return;
         };
         let handler = lane.handler.clone();
-        let cancel = match Cancel::new() {
+        let cancel = match CancelToken::new() {
             Ok(cancel) => cancel,
             Err(error) => return self.could_not_start(&claimed, &handler, &error),
         };
@@ -165,12 +161,12 @@ impl Scheduler {
     }
 
     fn could_not_start(&mut self, claimed: &Claimed, handler: &config::Handler, error: &std::io::Error) {
-        let ended = ending::never_started(format!("hookbox has no file descriptor left: {error}"));
-        let finished = ending::finished(claimed, handler, ended);
+        let ended = decision::never_started(format!("hookbox has no file descriptor left: {error}"));
+        let finished = decision::finished(claimed, handler, ended);
         self.keep(&handler.name, finished);
     }
 
-    fn end_all(&mut self) {
+    pub(super) fn end_all(&mut self) {
         for done in self.endings.take() {
             self.end(done);
         }
@@ -193,7 +189,7 @@ impl Scheduler {
                 }
             }
             if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
-                ending::log_pause(&lane.health.state(&running.handler.name));
+                decision::log_pause(&lane.health.state(&running.handler.name));
                 self.changed.insert(name.clone());
             }
         }
@@ -203,7 +199,7 @@ impl Scheduler {
             None => self.fill(),
         }
         self.is_awaited |= done.is_awaited;
-        let finished = ending::finished(&running.claimed, &running.handler, done.ended);
+        let finished = decision::finished(&running.claimed, &running.handler, done.ended);
         self.keep(&running.handler.name, finished);
     }
 
@@ -214,19 +210,19 @@ impl Scheduler {
         self.finished.push(finished);
     }
 
-    fn revoke(&mut self, job: JobRef) {
+    pub(super) fn revoke(&mut self, job: JobRef) {
         if let Some(running) = self.running.get(&job.id).filter(|running| running.claimed.job == job) {
             log::info!("job {} attempt {}: a person has skipped it, so it is ended", job.id, job.attempt);
-            running.cancel.stop(Why::Skipped);
+            running.cancel.stop(StopReason::Skipped);
         }
     }
 
-    fn read_pauses(&mut self) {
+    pub(super) fn read_pauses(&mut self) {
         match self.inbox.handler_states() {
             Ok(states) => {
                 for lane in self.lanes.iter_mut() {
                     if lane.health.told(states.iter().find(|state| state.name == lane.handler.name)) {
-                        ending::log_hand(&lane.health.state(&lane.handler.name));
+                        decision::log_hand(&lane.health.state(&lane.handler.name));
                     }
                 }
                 self.give_back_what_is_paused(Millis::now());
@@ -285,7 +281,7 @@ fn rekey(inbox: &Inbox) {
 
 /// An empty folder of our own: what lies in it was left by a hookbox that was killed.
 fn make_folder(results: &Path) -> std::io::Result<()> {
-    let made = runner::remove_results(results).and_then(|()| fs::DirBuilder::new().mode(0o700).create(results));
+    let made = runner::remove_result_files(results).and_then(|()| fs::DirBuilder::new().mode(0o700).create(results));
     let explained = |error: std::io::Error| {
         let hint = "hint: handlers leave their result files there; hookbox makes and removes it";
         std::io::Error::new(error.kind(), format!("{}: {error}\n{hint}", results.display()))

@@ -16,7 +16,7 @@ use super::Inbox;
 use super::turn::{Finished, JobRef};
 use crate::model::event::JobState;
 use crate::model::response::Response;
-use crate::retry::Outcome;
+use crate::retry::JobOutcome;
 use crate::routing::Responder;
 use crate::support::time::Millis;
 
@@ -112,8 +112,8 @@ impl Board {
         for Finished { job, spoken, outcome, .. } in finished {
             let Some(Spoken { event_seq, response }) = spoken else { continue };
             match outcome {
-                Outcome::Again { at, .. } => self.retain(|seq, waiter| seq != *event_seq || waiter.until > *at),
-                Outcome::Succeeded if !stale.contains(job) => {
+                JobOutcome::Retry { at, .. } => self.retain(|seq, waiter| seq != *event_seq || waiter.until > *at),
+                JobOutcome::Succeeded if !stale.contains(job) => {
                     let waiters = self.live().remove(event_seq).unwrap_or_default();
                     if let Some(response) = response {
                         waiters.into_iter().for_each(|waiter| tell(waiter.answer, response.clone()));

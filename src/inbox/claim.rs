@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 use super::sequence::{self, Judge};
 use super::turn::{Claimed, JobRef, Turn, Turned, Wanted};
 use crate::config::Sequence;
-use crate::retry::Counters;
+use crate::retry::RetryCounters;
 use crate::support::time::Millis;
 
 const DUE: &str = "
@@ -145,7 +145,7 @@ pub(super) fn claimed(row: &Row<'_>, handler: &Arc<str>) -> rusqlite::Result<Cla
         job: JobRef { id: row.get(0)?, attempt: row.get(1)? },
         handler: handler.clone(),
         event_seq: row.get(2)?,
-        counters: Counters { failures: row.get(3)?, deferrals: row.get(4)? },
+        counters: RetryCounters { failures: row.get(3)?, deferrals: row.get(4)? },
         replays: row.get(5)?,
         is_suspect: row.get::<_, u32>(6)? > 0,
         is_apart: false,

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::answers::{self, Spoken};
 use super::turn::{Finished, JobRef};
 use crate::model::event::Ending;
-use crate::retry::Outcome;
+use crate::retry::JobOutcome;
 use crate::support::time::Millis;
 
 impl Finished {
@@ -41,7 +41,7 @@ impl Finished {
         self.forget_old_output(connection)?;
         if let Some(Spoken { event_seq, response: Some(response) }) = &self.spoken
             && is_ours
-            && self.outcome == Outcome::Succeeded
+            && self.outcome == JobOutcome::Succeeded
         {
             answers::keep(connection, *event_seq, response)?;
         }
@@ -72,15 +72,15 @@ fn proves_that_hookbox_survives(ending: Ending) -> bool {
 pub(super) fn move_job(
     connection: &Connection,
     job: JobRef,
-    outcome: &Outcome,
+    outcome: &JobOutcome,
     now: Millis,
     survives: bool,
 ) -> rusqlite::Result<bool> {
     let (state, reason, run_at, counters) = match outcome {
-        Outcome::Succeeded => ("succeeded", None, None, None),
-        Outcome::Again { at, counters, reason } => ("pending", Some(reason), Some(at.0), Some(counters)),
-        Outcome::Dead { counters, reason } => ("dead", Some(reason), None, Some(counters)),
-        Outcome::Skipped => return Ok(false),
+        JobOutcome::Succeeded => ("succeeded", None, None, None),
+        JobOutcome::Retry { at, counters, reason } => ("pending", Some(reason), Some(at.0), Some(counters)),
+        JobOutcome::Dead { counters, reason } => ("dead", Some(reason), None, Some(counters)),
+        JobOutcome::Skipped => return Ok(false),
     };
     let finished_at = run_at.is_none().then_some(now.0);
     let changed = connection

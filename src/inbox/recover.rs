@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::model::event::Ending;
-use crate::retry::{self, Counters};
+use crate::retry::{self, RetryCounters};
 use crate::support::time::Millis;
 
 use super::claim;
@@ -26,10 +26,10 @@ pub(super) fn settle(
     for job in never_begun {
         claim::take_back(&transaction, *job, now)?;
     }
-    let running: Vec<(i64, u32, u32, Counters)> = transaction
+    let running: Vec<(i64, u32, u32, RetryCounters)> = transaction
         .prepare("SELECT id, attempt, lost + 1, failures, deferrals FROM jobs WHERE state = 'running'")?
         .query_map([], |row| {
-            let counters = Counters { failures: row.get(3)?, deferrals: row.get(4)? };
+            let counters = RetryCounters { failures: row.get(3)?, deferrals: row.get(4)? };
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, counters))
         })?
         .collect::<Result<_, _>>()?;

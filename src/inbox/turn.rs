@@ -12,7 +12,7 @@ use super::answers::{Board, Spoken};
 use super::{claim, jump, urgent};
 use crate::config::Sequence;
 use crate::model::event::Ending;
-use crate::retry::{Counters, Outcome};
+use crate::retry::{JobOutcome, RetryCounters};
 use crate::support::time::Millis;
 
 /// One attempt of one job.
@@ -68,7 +68,7 @@ pub struct Finished {
     /// How.
     pub ending: Ending,
     /// What becomes of the job.
-    pub outcome: Outcome,
+    pub outcome: JobOutcome,
     /// When the handler was started.
     pub started_at: Millis,
     /// When it had ended.
@@ -126,7 +126,7 @@ pub struct Claimed {
     /// `events.received_at`
     pub received_at: Millis,
     /// Before this attempt.
-    pub counters: Counters,
+    pub counters: RetryCounters,
     /// Times a person replayed it.
     pub replays: u32,
     /// Whether hookbox died under its last attempt.
@@ -207,7 +207,8 @@ impl Turn {
 
     /// How many more jobs are pending after it than before.
     pub(super) fn change_in_pending(&self, turned: &Turned) -> i64 {
-        let again = self.finished.iter().filter(|finished| matches!(finished.outcome, Outcome::Again { .. })).count();
+        let again =
+            self.finished.iter().filter(|finished| matches!(finished.outcome, JobOutcome::Retry { .. })).count();
         i64::try_from(again + self.unbegun.len()).unwrap_or(0)
             - i64::try_from(turned.claimed.len() + turned.coalesced).unwrap_or(0)
     }

@@ -16,7 +16,7 @@ const NAME: &str = "ahead";
 /// Changes with every start of the machine.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// Bytes before the first note: the boot.
-const HEAD: u64 = 64;
+const OUTPUT_HEAD_BYTES: u64 = 64;
 /// Notes, one behind the other; the newest is written over the oldest.
 const SLOTS: usize = 4096;
 /// Bytes of a note: a job and an attempt, or nothing.
@@ -45,7 +45,7 @@ impl Ahead {
     pub fn create(results: &Path) -> io::Result<Arc<Self>> {
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(results.join(NAME))?;
         // What is written over later needs no more room on the disk.
-        file.write_all_at(&[0; SLOTS * NOTE], HEAD)?;
+        file.write_all_at(&[0; SLOTS * NOTE], OUTPUT_HEAD_BYTES)?;
         file.write_all_at(boot()?.as_bytes(), 0)?;
         Ok(Arc::new(Self { file, count: AtomicU64::new(0) }))
     }
@@ -101,7 +101,7 @@ pub fn never_begun(results: &Path) -> Vec<(i64, u32)> {
 }
 
 fn place(slot: usize) -> u64 {
-    HEAD + (slot * NOTE) as u64
+    OUTPUT_HEAD_BYTES + (slot * NOTE) as u64
 }
 
 fn written((job, attempt): (i64, u32)) -> [u8; NOTE] {

@@ -12,33 +12,33 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
 
 const SHUTDOWN: u8 = 1;
 const SKIPPED: u8 = 2;
 const KILL: u8 = 4;
 
-/// Why an attempt is stopped.
+/// StopReason an attempt is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum StopReason {
     /// hookbox shuts down: TERM now, KILL when [`Cancel::kill`] is called.
     Shutdown,
     /// A person skipped the job: TERM now, KILL after [`crate::runner::KILL_GRACE`].
     Skipped,
 }
 
-impl Why {
-    pub(super) fn exit(self) -> Exit {
+impl StopReason {
+    pub(super) fn exit(self) -> AttemptExit {
         match self {
-            Self::Shutdown => Exit::Stopped,
-            Self::Skipped => Exit::Skipped,
+            Self::Shutdown => AttemptExit::Stopped,
+            Self::Skipped => AttemptExit::Skipped,
         }
     }
 }
 
 /// A handle on one attempt.
 #[derive(Debug, Clone)]
-pub struct Cancel {
+pub struct CancelToken {
     shared: Arc<Shared>,
 }
 
@@ -48,7 +48,7 @@ struct Shared {
     wake: OwnedFd,
 }
 
-impl Cancel {
+impl CancelToken {
     /// A handle for an attempt that is about to run.
     ///
     /// # Errors
@@ -59,10 +59,10 @@ impl Cancel {
     }
 
     /// Asks the attempt to end. A skip outweighs a shutdown, since it is final.
-    pub fn stop(&self, why: Why) {
+    pub fn stop(&self, why: StopReason) {
         self.raise(match why {
-            Why::Shutdown => SHUTDOWN,
-            Why::Skipped => SKIPPED,
+            StopReason::Shutdown => SHUTDOWN,
+            StopReason::Skipped => SKIPPED,
         });
     }
 
@@ -71,11 +71,11 @@ impl Cancel {
         self.raise(KILL);
     }
 
-    pub(super) fn why(&self) -> Option<Why> {
+    pub(super) fn why(&self) -> Option<StopReason> {
         match self.shared.flags.load(Ordering::Acquire) {
             0 => None,
-            flags if flags & SKIPPED != 0 => Some(Why::Skipped),
-            _ => Some(Why::Shutdown),
+            flags if flags & SKIPPED != 0 => Some(StopReason::Skipped),
+            _ => Some(StopReason::Shutdown),
         }
     }
 
@@ -106,21 +106,21 @@ mod tests {
 
     #[test]
     fn a_skip_outweighs_a_shutdown_and_nothing_takes_it_back() {
-        let cancel = Cancel::new().unwrap();
+        let cancel = CancelToken::new().unwrap();
         assert_eq!((cancel.why(), cancel.must_kill()), (None, false));
-        cancel.stop(Why::Shutdown);
-        assert_eq!(cancel.why(), Some(Why::Shutdown));
+        cancel.stop(StopReason::Shutdown);
+        assert_eq!(cancel.why(), Some(StopReason::Shutdown));
         let other = cancel.clone();
-        other.stop(Why::Skipped);
-        cancel.stop(Why::Shutdown);
+        other.stop(StopReason::Skipped);
+        cancel.stop(StopReason::Shutdown);
         cancel.acknowledge();
-        assert_eq!((cancel.why(), cancel.must_kill()), (Some(Why::Skipped), false));
+        assert_eq!((cancel.why(), cancel.must_kill()), (Some(StopReason::Skipped), false));
     }
 
     #[test]
     fn a_kill_without_a_stop_is_a_shutdown() {
-        let cancel = Cancel::new().unwrap();
+        let cancel = CancelToken::new().unwrap();
         cancel.kill();
-        assert_eq!((cancel.why(), cancel.must_kill()), (Some(Why::Shutdown), true));
+        assert_eq!((cancel.why(), cancel.must_kill()), (Some(StopReason::Shutdown), true));
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Attempt, Purpose, idempotency_key};
+use super::{AttemptInput, AttemptPurpose, idempotency_key};
 use crate::config::{Handler, Identity};
 
 /// Handed through from hookbox's own environment, where set.
@@ -49,14 +49,14 @@ const MAX_CONTENT_TYPE_BYTES: usize = 1024;
 /// Where programs are looked for when hookbox itself has no PATH.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Kept from every handler, whatever the provider.
+/// HandlerResources from every handler, whatever the provider.
 const ALWAYS_PRIVATE: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// Names and values, each name once.
 pub(super) type Environment = Vec<(String, OsString)>;
 
 /// The whole environment of one attempt. `own` looks up a variable of hookbox's own.
-pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
+pub(super) fn of(attempt: &AttemptInput, result: &Path, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
     let mut environment = handed_through(&attempt.handler, own);
     for name in TOLD {
         environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
@@ -72,7 +72,7 @@ pub(super) fn of(attempt: &Attempt, result: &Path, own: &dyn Fn(&str) -> Option<
 /// file, since workers say all in their answers.
 pub(super) fn of_worker(
     handler: &Handler,
-    purpose: Purpose,
+    purpose: AttemptPurpose,
     mark: &Path,
     own: &dyn Fn(&str) -> Option<OsString>,
 ) -> Environment {
@@ -83,8 +83,8 @@ pub(super) fn of_worker(
     environment
 }
 
-fn dry_run(purpose: Purpose) -> Option<(String, OsString)> {
-    (purpose != Purpose::Job).then(|| (DRY_RUN.to_owned(), "1".into()))
+fn dry_run(purpose: AttemptPurpose) -> Option<(String, OsString)> {
+    (purpose != AttemptPurpose::Job).then(|| (DRY_RUN.to_owned(), "1".into()))
 }
 
 fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
@@ -134,7 +134,7 @@ fn is_listed(name: &str) -> bool {
     INHERITED.contains(&name) || TOLD.contains(&name) || TRACE.contains(&name) || name == DRY_RUN
 }
 
-fn told(name: &str, attempt: &Attempt, result: &Path) -> OsString {
+fn told(name: &str, attempt: &AttemptInput, result: &Path) -> OsString {
     let content_type = attempt.content_type.as_deref().filter(|text| text.len() <= MAX_CONTENT_TYPE_BYTES);
     match name {
         "HOOKBOX_SOURCE" => attempt.source.clone().into(),

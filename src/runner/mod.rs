@@ -8,57 +8,47 @@
 mod ahead;
 mod allocator;
 mod cancel;
-mod command;
 mod environment;
-mod ground;
 mod http;
 mod idempotency;
-mod inheritance;
-mod kept;
-mod launcher;
-mod leftovers;
-mod orphans;
+mod notifier;
 mod output;
-mod processes;
-mod program;
-mod record;
-mod result;
-mod stream;
-mod tell;
-mod tree;
-mod watch;
-mod words;
+mod process;
+mod reply;
+mod resources;
+mod result_file;
 mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::{Input, Process};
-use result::ResultFile;
+use process::pid_record;
+use process::spawn::{self, Input, Process};
+use process::supervise::{Listening, Watched, watch};
+use reply::ReplyParts;
+use result_file::ResultFile;
 use rustix::process::Signal;
-use watch::{Listening, Watched};
-use words::Words;
 
 pub use ahead::{Ahead, Note, never_begun};
 pub use allocator::settle_allocator;
-pub use cancel::{Cancel, Why};
+pub use cancel::{CancelToken, StopReason};
 pub use environment::visible_headers;
 pub use idempotency::idempotency_key;
-pub use inheritance::keep_descriptor_limit;
-pub use kept::Kept;
-pub use launcher::launch;
-pub use leftovers::end_leftovers;
-pub use orphans::Orphans;
-pub use output::{HEAD, KEPT};
-pub use result::remove_results;
-pub use tell::{Told, tell};
-pub use worker::judge_reply;
+pub use notifier::{NotifierCommand, run_notifier};
+pub use output::{OUTPUT_HEAD_BYTES, OUTPUT_KEPT_BYTES};
+pub use process::inherited_fds::keep_descriptor_limit;
+pub use process::launcher::launch;
+pub use process::orphan_recovery::kill_orphans;
+pub use process::reaper::OrphanReaper;
+pub use resources::HandlerResources;
+pub use result_file::remove_result_files;
+pub use worker::parse_worker_reply;
 
 use crate::config::{self, Limits, Mode};
 use crate::model::request::stored_headers;
 use crate::model::response::Response;
-use crate::retry::{Exit, Said};
+use crate::retry::{AttemptExit, HandlerDirectives};
 use crate::support::time::Millis;
 use crate::support::trace_context::Trace;
 
@@ -67,7 +57,7 @@ pub const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// One run of a job: everything the handler is told.
 #[derive(Debug, Clone)]
-pub struct Attempt {
+pub struct AttemptInput {
     /// The handler as configured when the attempt was claimed; it keeps these settings.
     pub handler: Arc<config::Handler>,
     /// `jobs.id`
@@ -95,10 +85,10 @@ pub struct Attempt {
     /// An existing folder that only hookbox and its handlers may write: the result file goes there.
     pub results: PathBuf,
     /// Whether it counts.
-    pub purpose: Purpose,
+    pub purpose: AttemptPurpose,
 }
 
-impl Attempt {
+impl AttemptInput {
     /// The trace that the delivery belongs to, if its sender said so.
     fn trace(&self) -> Option<Trace> {
         const FIELD: &[u8] = b"traceparent";
@@ -113,7 +103,7 @@ impl Attempt {
 
 /// What an attempt is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum AttemptPurpose {
     /// The work itself.
     Job,
     /// A person's trial: the handler is told to hold back by `HOOKBOX_DRY_RUN=1`.
@@ -125,19 +115,19 @@ pub enum Purpose {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct AttemptOutput {
     /// How the process ended, or why there was none.
-    pub exit: Exit,
+    pub exit: AttemptExit,
     /// What the result file said.
-    pub said: Said,
+    pub said: HandlerDirectives,
     /// What it has to say to the provider, where it responds and succeeded.
     pub response: Option<Response>,
     /// For the ledger: what the handler noted, and what hookbox has to say about the attempt.
     pub note: Option<String>,
     /// What it wrote to stdout.
-    pub stdout: Captured,
+    pub stdout: CapturedOutput,
     /// What it wrote to stderr.
-    pub stderr: Captured,
+    pub stderr: CapturedOutput,
     /// Just before the process was started.
     pub started_at: Millis,
     /// When it was gone.
@@ -146,18 +136,18 @@ pub struct Ended {
     pub trace: Option<Trace>,
 }
 
-impl Ended {
+impl AttemptOutput {
     /// An attempt for which there was no process, now.
     #[must_use]
-    pub fn without_process(exit: Exit) -> Self {
+    pub fn without_process(exit: AttemptExit) -> Self {
         let now = Millis::now();
         Self {
             exit,
-            said: Said::default(),
+            said: HandlerDirectives::default(),
             response: None,
             note: None,
-            stdout: Captured::default(),
-            stderr: Captured::default(),
+            stdout: CapturedOutput::default(),
+            stderr: CapturedOutput::default(),
             started_at: now,
             finished_at: now,
             trace: None,
@@ -167,7 +157,7 @@ impl Ended {
 
 /// What is kept of an output stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Captured {
+pub struct CapturedOutput {
     /// All of it, or where it was longer, its first 4 KiB and its last 12 KiB, one behind the other.
     pub kept: Vec<u8>,
     /// How many bytes were written in all.
@@ -176,56 +166,66 @@ pub struct Captured {
 
 /// Runs the handler on one event and waits for its end. Blocks; meant for a worker thread.
 #[must_use]
-pub fn run(attempt: &Attempt, kept: &Kept, cancel: &Cancel) -> Ended {
+pub fn run(attempt: &AttemptInput, kept: &HandlerResources, cancel: &CancelToken) -> AttemptOutput {
     let started_at = Millis::now();
     let run = match &attempt.handler.mode {
-        _ if cancel.why().is_some() => Run::without_output(cancel.why().map_or(Exit::Stopped, Why::exit)),
+        _ if cancel.why().is_some() => Run::without_output(cancel.why().map_or(AttemptExit::Stopped, StopReason::exit)),
         Mode::Command => run_command(attempt, cancel),
         Mode::Worker { .. } => worker::run(&kept.pool(&attempt.handler), attempt, cancel),
         Mode::Http(http) => http::run(&kept.clients(&attempt.handler), attempt, http, cancel),
     };
     let Run { exit, said, response, notes, stdout, stderr } = run;
     let note = (!notes.is_empty()).then(|| notes.join("; "));
-    Ended { exit, said, response, note, stdout, stderr, started_at, finished_at: Millis::now(), trace: attempt.trace() }
+    AttemptOutput {
+        exit,
+        said,
+        response,
+        note,
+        stdout,
+        stderr,
+        started_at,
+        finished_at: Millis::now(),
+        trace: attempt.trace(),
+    }
 }
 
 /// What came of an attempt, in whichever mode.
 #[derive(Debug)]
 struct Run {
-    exit: Exit,
-    said: Said,
+    exit: AttemptExit,
+    said: HandlerDirectives,
     response: Option<Response>,
     /// For the ledger: the handler's own words first.
     notes: Vec<String>,
-    stdout: Captured,
-    stderr: Captured,
+    stdout: CapturedOutput,
+    stderr: CapturedOutput,
 }
 
 impl Run {
-    fn without_output(exit: Exit) -> Self {
-        let [stdout, stderr] = [Captured::default(), Captured::default()];
-        Self { exit, said: Said::default(), response: None, notes: Vec::new(), stdout, stderr }
+    fn without_output(exit: AttemptExit) -> Self {
+        let [stdout, stderr] = [CapturedOutput::default(), CapturedOutput::default()];
+        Self { exit, said: HandlerDirectives::default(), response: None, notes: Vec::new(), stdout, stderr }
     }
 }
 
-fn run_command(attempt: &Attempt, cancel: &Cancel) -> Run {
+fn run_command(attempt: &AttemptInput, cancel: &CancelToken) -> Run {
     match start(attempt) {
         Ok((process, result)) => finish(attempt, process, result, cancel),
         Err(exit) => Run::without_output(exit),
     }
 }
 
-fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &Cancel) -> Run {
+fn finish(attempt: &AttemptInput, process: Process<'_>, result: ResultFile, cancel: &CancelToken) -> Run {
     let handler = &attempt.handler;
     let listening = Listening {
         whole: handler.respond.is_some(),
-        is_shown: attempt.purpose == Purpose::Rehearsal { is_shown: true },
+        is_shown: attempt.purpose == AttemptPurpose::Rehearsal { is_shown: true },
     };
-    let mut watched = watch::watch(process, handler.timeout, cancel, listening);
+    let mut watched = watch(process, handler.timeout, cancel, listening);
     let (said, mut troubles) = result.take();
     let response = match watched.whole.take() {
-        Some(body) if watched.exit == Exit::Status(0) && said.dead.is_none() => {
-            let words = Words { status: said.status, content_type: said.content_type.clone(), body };
+        Some(body) if watched.exit == AttemptExit::Exited(0) && said.dead.is_none() => {
+            let words = ReplyParts { status: said.status, content_type: said.content_type.clone(), body };
             words.sendable(&mut troubles)
         }
         None if said.status.is_some() || said.content_type.is_some() => {
@@ -239,21 +239,21 @@ fn finish(attempt: &Attempt, process: Process<'_>, result: ResultFile, cancel: &
     Run { exit, said, response, notes, stdout, stderr }
 }
 
-fn start(attempt: &Attempt) -> Result<(Process<'_>, ResultFile), Exit> {
+fn start(attempt: &AttemptInput) -> Result<(Process<'_>, ResultFile), AttemptExit> {
     let job = (attempt.job_id, attempt.number);
     let identity = attempt.handler.containment.identity.as_ref();
     let result = ResultFile::new(&attempt.results, job, identity).map_err(|error| {
-        Exit::Starved(format!("no place for its result file in {}: {error}", attempt.results.display()))
+        AttemptExit::Starved(format!("no place for its result file in {}: {error}", attempt.results.display()))
     })?;
     let environment = environment::of(attempt, result.path(), &|name| std::env::var_os(name));
-    let before = record::ticks();
-    let process = command::spawn(&attempt.handler, &environment, Input::whole(&attempt.body))?;
-    record::note(&attempt.results, job, process.pid, before);
+    let before = pid_record::ticks();
+    let process = spawn::spawn(&attempt.handler, &environment, Input::whole(&attempt.body))?;
+    pid_record::note(&attempt.results, job, process.pid, before);
     Ok((process, result))
 }
 
-fn notes(attempt: &Attempt, watched: &Watched, said: &Said, troubles: Vec<String>) -> Vec<String> {
-    let counts = matches!(watched.exit, Exit::Status(status) if status != 0);
+fn notes(attempt: &AttemptInput, watched: &Watched, said: &HandlerDirectives, troubles: Vec<String>) -> Vec<String> {
+    let counts = matches!(watched.exit, AttemptExit::Exited(status) if status != 0);
     let ignored = (said.retry_after.is_some() && !counts)
         .then(|| "result file: `retry_after` counts only with an exit status other than 0; ignored".to_owned());
     let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
@@ -262,8 +262,8 @@ fn notes(attempt: &Attempt, watched: &Watched, said: &Said, troubles: Vec<String
 }
 
 /// What a signal says about the limits that the handler is held to.
-fn limit_reached(limits: &Limits, exit: &Exit) -> Option<String> {
-    let Exit::Signal(signal) = *exit else { return None };
+fn limit_reached(limits: &Limits, exit: &AttemptExit) -> Option<String> {
+    let AttemptExit::Signaled(signal) = *exit else { return None };
     let is = |wanted: Signal| signal == wanted.as_raw();
     let crashes = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::TRAP, Signal::ILL];
     match limits {

@@ -2,16 +2,16 @@
 //!
 //! Bytes come in as they are read, [`Captured`] goes out. Memory is bounded by [`KEPT`], whatever is written.
 
-use super::Captured;
+use super::CapturedOutput;
 
 /// Bytes kept from the start of a stream.
-pub const HEAD: usize = 4 * 1024;
+pub const OUTPUT_HEAD_BYTES: usize = 4 * 1024;
 
 /// Bytes kept from its end.
 pub const TAIL: usize = 12 * 1024;
 
 /// A stream up to this length is kept whole.
-pub const KEPT: usize = HEAD + TAIL;
+pub const OUTPUT_KEPT_BYTES: usize = OUTPUT_HEAD_BYTES + TAIL;
 
 /// A stream that is being read.
 #[derive(Debug, Default)]
@@ -25,11 +25,11 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
-        let (fitting, rest) = bytes.split_at(bytes.len().min(KEPT - self.kept.len()));
+        let (fitting, rest) = bytes.split_at(bytes.len().min(OUTPUT_KEPT_BYTES - self.kept.len()));
         self.kept.extend_from_slice(fitting);
         // All but the last TAIL bytes would be overwritten at once.
         let rest = &rest[rest.len().saturating_sub(TAIL)..];
-        let tail = self.kept.get_mut(HEAD..).unwrap_or_default();
+        let tail = self.kept.get_mut(OUTPUT_HEAD_BYTES..).unwrap_or_default();
         let (to_end, from_start) = rest.split_at(rest.len().min(TAIL - self.oldest));
         if !rest.is_empty() {
             tail[self.oldest..self.oldest + to_end.len()].copy_from_slice(to_end);
@@ -39,16 +39,16 @@ impl Capture {
     }
 
     /// As if it had all been pushed.
-    pub(super) fn absorb(&mut self, later: &Captured) {
+    pub(super) fn absorb(&mut self, later: &CapturedOutput) {
         self.push(&later.kept);
         self.total += later.total - later.kept.len() as u64;
     }
 
-    pub(super) fn finish(mut self) -> Captured {
-        if let Some(tail) = self.kept.get_mut(HEAD..) {
+    pub(super) fn finish(mut self) -> CapturedOutput {
+        if let Some(tail) = self.kept.get_mut(OUTPUT_HEAD_BYTES..) {
             tail.rotate_left(self.oldest);
         }
-        Captured { kept: self.kept, total: self.total }
+        CapturedOutput { kept: self.kept, total: self.total }
     }
 }
 
@@ -61,16 +61,28 @@ mod tests {
     }
 
     fn expected(written: &[u8]) -> Vec<u8> {
-        if written.len() <= KEPT {
+        if written.len() <= OUTPUT_KEPT_BYTES {
             return written.to_vec();
         }
-        [&written[..HEAD], &written[written.len() - TAIL..]].concat()
+        [&written[..OUTPUT_HEAD_BYTES], &written[written.len() - TAIL..]].concat()
     }
 
     #[test]
     fn head_and_tail_are_exact_for_every_length_and_step() {
-        for length in [0, 1, HEAD - 1, HEAD, HEAD + 1, KEPT - 1, KEPT, KEPT + 1, KEPT + TAIL, 100_000, 1 << 20] {
-            for step in [7, 1000, HEAD, TAIL - 1, TAIL, TAIL + 1, KEPT, 65536, 1 << 20] {
+        for length in [
+            0,
+            1,
+            OUTPUT_HEAD_BYTES - 1,
+            OUTPUT_HEAD_BYTES,
+            OUTPUT_HEAD_BYTES + 1,
+            OUTPUT_KEPT_BYTES - 1,
+            OUTPUT_KEPT_BYTES,
+            OUTPUT_KEPT_BYTES + 1,
+            OUTPUT_KEPT_BYTES + TAIL,
+            100_000,
+            1 << 20,
+        ] {
+            for step in [7, 1000, OUTPUT_HEAD_BYTES, TAIL - 1, TAIL, TAIL + 1, OUTPUT_KEPT_BYTES, 65536, 1 << 20] {
                 let written = pattern(length);
                 let mut capture = Capture::default();
                 written.chunks(step).for_each(|chunk| capture.push(chunk));

@@ -11,24 +11,24 @@ use std::time::Instant;
 use super::output::TAIL;
 use super::*;
 use crate::config::Takes;
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
 
 /// An attempt and the folder it runs in.
 pub(super) struct Try {
-    attempt: Attempt,
+    attempt: AttemptInput,
     folder: tempfile::TempDir,
 }
 
 impl std::ops::Deref for Try {
-    type Target = Attempt;
+    type Target = AttemptInput;
 
-    fn deref(&self) -> &Attempt {
+    fn deref(&self) -> &AttemptInput {
         &self.attempt
     }
 }
 
 impl std::ops::DerefMut for Try {
-    fn deref_mut(&mut self) -> &mut Attempt {
+    fn deref_mut(&mut self) -> &mut AttemptInput {
         &mut self.attempt
     }
 }
@@ -53,21 +53,22 @@ impl Try {
     }
 
     /// Runs to the end, and makes sure that nothing is left in the folder for results.
-    fn run(&self) -> Ended {
-        self.run_with(&Cancel::new().unwrap())
+    fn run(&self) -> AttemptOutput {
+        self.run_with(&CancelToken::new().unwrap())
     }
 
-    fn run_with(&self, cancel: &Cancel) -> Ended {
-        let ended = run(&self.attempt, &Kept::new(self.attempt.results.clone(), Purpose::Job), cancel);
+    fn run_with(&self, cancel: &CancelToken) -> AttemptOutput {
+        let ended =
+            run(&self.attempt, &HandlerResources::new(self.attempt.results.clone(), AttemptPurpose::Job), cancel);
         let left = fs::read_dir(&self.attempt.results).unwrap().map(|file| file.unwrap().file_name());
-        let left: Vec<_> = left.filter(|name| !record::is_record(&name.to_string_lossy())).collect();
+        let left: Vec<_> = left.filter(|name| !process::pid_record::is_record(&name.to_string_lossy())).collect();
         assert!(left.is_empty(), "left behind: {left:?}");
         assert!(ended.finished_at >= ended.started_at);
         ended
     }
 
     /// Runs until the handler has written a line into the pipe `ready`, then does something to it.
-    fn run_and_then(&self, act: impl FnOnce(&Cancel) + Send) -> Ended {
+    fn run_and_then(&self, act: impl FnOnce(&CancelToken) + Send) -> AttemptOutput {
         let ready = self.path("ready");
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -77,7 +78,7 @@ impl Try {
             0,
         )
         .unwrap();
-        let cancel = Cancel::new().unwrap();
+        let cancel = CancelToken::new().unwrap();
         thread::scope(|scope| {
             let running = scope.spawn(|| self.run_with(&cancel));
             fs::read(ready).unwrap();
@@ -91,7 +92,7 @@ pub(super) fn attempt(command: &[&str]) -> Try {
     let folder = tempfile::tempdir().unwrap();
     let results = folder.path().join("results");
     fs::create_dir(&results).unwrap();
-    let policy = Policy {
+    let policy = RetryPolicy {
         attempts: 25,
         initial: Duration::from_secs(3),
         max: Duration::from_secs(60),
@@ -113,7 +114,7 @@ pub(super) fn attempt(command: &[&str]) -> Try {
         respond: None,
         containment: config::Containment::default(),
     };
-    let attempt = Attempt {
+    let attempt = AttemptInput {
         handler: Arc::new(handler),
         job_id: 7,
         number: 2,
@@ -127,7 +128,7 @@ pub(super) fn attempt(command: &[&str]) -> Try {
         private_headers: vec!["x-hub-signature-256".to_owned()],
         body: Vec::new(),
         results,
-        purpose: Purpose::Job,
+        purpose: AttemptPurpose::Job,
     };
     Try { attempt, folder }
 }
@@ -141,7 +142,7 @@ fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 253) as u8).collect()
 }
 
-fn text(captured: &Captured) -> &str {
+fn text(captured: &CapturedOutput) -> &str {
     std::str::from_utf8(&captured.kept).unwrap().trim()
 }
 
@@ -151,7 +152,7 @@ fn state(pid: &str) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Orphans are reaped by init, in its own time.
+/// OrphanReaper are reaped by init, in its own time.
 fn is_live(pid: &str) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
 }
@@ -160,7 +161,7 @@ fn is_live(pid: &str) -> bool {
 fn stdin_is_the_body_byte_for_byte() {
     for body in [Vec::new(), b"{\"a\":1}".to_vec(), b"\0\xff\xfe\n\r\0".to_vec(), bytes(65_536), bytes(1_000_000)] {
         let ended = shell("cat > seen").body(body.clone());
-        assert_eq!(ended.run().exit, Exit::Status(0));
+        assert_eq!(ended.run().exit, AttemptExit::Exited(0));
         assert!(fs::read(ended.path("seen")).unwrap() == body, "{} bytes", body.len());
     }
 }
@@ -169,36 +170,36 @@ fn stdin_is_the_body_byte_for_byte() {
 fn output_is_kept_head_and_tail_and_counted() {
     let body = bytes(1 << 20);
     let ended = shell("tee /dev/stderr").body(body.clone()).run();
-    assert_eq!(ended.exit, Exit::Status(0));
+    assert_eq!(ended.exit, AttemptExit::Exited(0));
     for captured in [ended.stdout, ended.stderr] {
         assert_eq!(captured.total, 1 << 20);
-        assert!(captured.kept == [&body[..HEAD], &body[body.len() - TAIL..]].concat());
+        assert!(captured.kept == [&body[..OUTPUT_HEAD_BYTES], &body[body.len() - TAIL..]].concat());
     }
     let quiet = shell("printf out; printf err >&2; exit 3").run();
-    assert_eq!((quiet.exit, text(&quiet.stdout), text(&quiet.stderr)), (Exit::Status(3), "out", "err"));
+    assert_eq!((quiet.exit, text(&quiet.stdout), text(&quiet.stderr)), (AttemptExit::Exited(3), "out", "err"));
     assert_eq!((quiet.stdout.total, quiet.stderr.total, quiet.note), (3, 3, None));
 }
 
 #[test]
 fn a_body_need_not_be_read() {
     for script in ["exit 0", "exec 0<&-; echo still here", "head -c 10 > /dev/null"] {
-        assert_eq!(shell(script).body(bytes(10 << 20)).run().exit, Exit::Status(0), "{script}");
+        assert_eq!(shell(script).body(bytes(10 << 20)).run().exit, AttemptExit::Exited(0), "{script}");
     }
 }
 
 #[test]
 fn every_way_to_end_is_told_apart() {
-    assert_eq!(shell("exit 0").run().exit, Exit::Status(0));
-    assert_eq!(shell("exit 255").run().exit, Exit::Status(255));
-    assert_eq!(shell("kill -SEGV $$").run().exit, Exit::Signal(11));
-    assert_eq!(shell("kill -KILL $$").run().exit, Exit::Signal(9));
-    assert_eq!(shell("no-such-command").run().exit, Exit::Status(127));
+    assert_eq!(shell("exit 0").run().exit, AttemptExit::Exited(0));
+    assert_eq!(shell("exit 255").run().exit, AttemptExit::Exited(255));
+    assert_eq!(shell("kill -SEGV $$").run().exit, AttemptExit::Signaled(11));
+    assert_eq!(shell("kill -KILL $$").run().exit, AttemptExit::Signaled(9));
+    assert_eq!(shell("no-such-command").run().exit, AttemptExit::Exited(127));
 }
 
 #[test]
 fn a_handler_that_closed_its_output_is_waited_for() {
     let ended = shell("exec >&- 2>&-; read line; echo $line > seen; exit 4").body("read\n");
-    assert_eq!(ended.run().exit, Exit::Status(4));
+    assert_eq!(ended.run().exit, AttemptExit::Exited(4));
     assert_eq!(fs::read_to_string(ended.path("seen")).unwrap(), "read\n");
 }
 
@@ -207,7 +208,7 @@ fn a_background_child_that_holds_the_output_holds_up_nobody() {
     let started = Instant::now();
     let ended = shell("sleep 60 & echo $! $$").run();
     assert!(started.elapsed() < Duration::from_secs(20));
-    assert_eq!(ended.exit, Exit::Status(0));
+    assert_eq!(ended.exit, AttemptExit::Exited(0));
     let (child, leader) = text(&ended.stdout).split_once(' ').unwrap();
     assert_eq!(state(leader), None, "a zombie");
     assert!(is_live(child), "what a handler leaves running on purpose is its own");
@@ -218,8 +219,8 @@ fn a_background_child_that_holds_the_output_holds_up_nobody() {
 #[test]
 fn a_background_child_that_writes_without_end_holds_up_nobody() {
     let ended = shell("yes & yes >&2 & echo over").run();
-    assert_eq!(ended.exit, Exit::Status(0));
-    assert!(ended.stdout.kept.windows(4).any(|line| line == b"over") || ended.stdout.total > KEPT as u64);
+    assert_eq!(ended.exit, AttemptExit::Exited(0));
+    assert!(ended.stdout.kept.windows(4).any(|line| line == b"over") || ended.stdout.total > OUTPUT_KEPT_BYTES as u64);
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn the_time_limit_ends_the_whole_group_even_if_it_ignores_term() {
     let started = Instant::now();
     let ended = shell(script).limit(limit).run();
     let took = started.elapsed();
-    assert_eq!(ended.exit, Exit::TimedOut);
+    assert_eq!(ended.exit, AttemptExit::TimedOut);
     assert!(took >= limit + KILL_GRACE && took < limit + KILL_GRACE + Duration::from_secs(10), "{took:?}");
     assert!(ended.note.unwrap().contains("was killed"));
     let (leader, child) = text(&ended.stdout).split_once(' ').unwrap();
@@ -248,12 +249,16 @@ fn the_time_limit_ends_what_left_the_group_the_session_or_its_environment() {
     ] {
         let tried = shell(&format!("{escape} & echo > started; wait; sleep 62")).limit(Duration::from_millis(300));
         let ended = tried.run();
-        assert_eq!((&ended.exit, tried.path("started").exists()), (&Exit::TimedOut, true), "{escape}: {ended:?}");
-        let in_folder = |process: &processes::Seen| {
+        assert_eq!(
+            (&ended.exit, tried.path("started").exists()),
+            (&AttemptExit::TimedOut, true),
+            "{escape}: {ended:?}"
+        );
+        let in_folder = |process: &process::proc_fs::Seen| {
             let folder = fs::read_link(format!("/proc/{}/cwd", process.pid));
             process.is_live && folder.is_ok_and(|folder| folder == tried.folder.path())
         };
-        let left: Vec<_> = processes::all().unwrap().into_iter().filter(in_folder).collect();
+        let left: Vec<_> = process::proc_fs::all().unwrap().into_iter().filter(in_folder).collect();
         assert_eq!(left, [], "{escape}");
     }
 }
@@ -285,7 +290,7 @@ fn at_the_time_limit_what_the_handler_started_may_clean_up() {
     let started = Instant::now();
     let ended = tried.run();
     assert!(started.elapsed() < KILL_GRACE, "the group was gone, and was waited for");
-    assert_eq!((&ended.exit, &ended.note), (&Exit::TimedOut, &None));
+    assert_eq!((&ended.exit, &ended.note), (&AttemptExit::TimedOut, &None));
     assert_eq!(fs::read_to_string(tried.path("cleaned")).unwrap(), "cleaned\n");
     let (child, cleaned) = text(&ended.stdout).split_once('\n').unwrap();
     assert!(!is_live(child));
@@ -295,41 +300,41 @@ fn at_the_time_limit_what_the_handler_started_may_clean_up() {
 #[test]
 fn a_handler_that_is_skipped_ends_at_once() {
     let started = Instant::now();
-    let ended = shell("echo > ready; sleep 60").run_and_then(|cancel| cancel.stop(Why::Skipped));
-    assert_eq!((ended.exit, ended.note), (Exit::Skipped, None));
+    let ended = shell("echo > ready; sleep 60").run_and_then(|cancel| cancel.stop(StopReason::Skipped));
+    assert_eq!((ended.exit, ended.note), (AttemptExit::Skipped, None));
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
 #[test]
 fn a_shutdown_waits_for_the_handler_until_told_to_kill() {
     let patient = shell("trap 'echo heard; exit 0' TERM; echo > ready; while :; do sleep 0.01; done");
-    let ended = patient.run_and_then(|cancel| cancel.stop(Why::Shutdown));
-    assert_eq!((ended.exit, text(&ended.stdout)), (Exit::Stopped, "heard"));
+    let ended = patient.run_and_then(|cancel| cancel.stop(StopReason::Shutdown));
+    assert_eq!((ended.exit, text(&ended.stdout)), (AttemptExit::Stopped, "heard"));
     let stubborn = shell("trap '' TERM; echo $$; echo > ready; while :; do sleep 0.01; done");
     let ended = stubborn.run_and_then(|cancel| {
-        cancel.stop(Why::Shutdown);
+        cancel.stop(StopReason::Shutdown);
         cancel.kill();
     });
-    assert_eq!(ended.exit, Exit::Stopped);
+    assert_eq!(ended.exit, AttemptExit::Stopped);
     assert_eq!(state(text(&ended.stdout)), None, "a zombie");
 }
 
 #[test]
 fn a_skip_during_a_shutdown_is_a_skip() {
     let ended = shell("trap '' TERM; echo > ready; while :; do sleep 0.01; done").run_and_then(|cancel| {
-        cancel.stop(Why::Shutdown);
-        cancel.stop(Why::Skipped);
+        cancel.stop(StopReason::Shutdown);
+        cancel.stop(StopReason::Skipped);
         cancel.kill();
     });
-    assert_eq!(ended.exit, Exit::Skipped);
+    assert_eq!(ended.exit, AttemptExit::Skipped);
 }
 
 #[test]
 fn an_attempt_that_is_cancelled_before_it_starts_never_runs() {
     let tried = shell("echo > ran");
-    let cancel = Cancel::new().unwrap();
-    cancel.stop(Why::Shutdown);
-    assert_eq!(tried.run_with(&cancel).exit, Exit::Stopped);
+    let cancel = CancelToken::new().unwrap();
+    cancel.stop(StopReason::Shutdown);
+    assert_eq!(tried.run_with(&cancel).exit, AttemptExit::Stopped);
     assert!(!tried.path("ran").exists());
 }
 
@@ -362,7 +367,7 @@ fn a_handler_may_say_more_than_its_status() {
     let useless = say(r#"{"retry_after":"5m","note":"done"}"#, 0).note.unwrap();
     assert!(useless.starts_with("done; result file: `retry_after` counts only"), "{useless}");
     assert!(say("oops", 1).note.unwrap().contains("is not JSON"));
-    assert_eq!(shell("ln -s /etc/passwd $HOOKBOX_RESULT").run().said, Said::default());
+    assert_eq!(shell("ln -s /etc/passwd $HOOKBOX_RESULT").run().said, HandlerDirectives::default());
     let pipe = shell("mkfifo $HOOKBOX_RESULT").run();
     assert!(pipe.note.unwrap().contains("not a regular file"));
 }
@@ -401,12 +406,12 @@ fn a_command_that_cannot_be_executed_says_what_to_mend() {
     assert!(why(&large).contains("longer than the system takes"));
 }
 
-/// Why it is not executable. A file just written may be busy: another test forked while it was open.
+/// StopReason it is not executable. A file just written may be busy: another test forked while it was open.
 fn why(tried: &Try) -> String {
     loop {
         match tried.run().exit {
-            Exit::NotExecutable(why) => return why,
-            Exit::Starved(why) => assert!(why.contains("busy"), "{why}"),
+            AttemptExit::NotExecutable(why) => return why,
+            AttemptExit::Starved(why) => assert!(why.contains("busy"), "{why}"),
             other => panic!("{other:?}"),
         }
     }
@@ -422,19 +427,19 @@ fn the_page_for_handlers_names_every_variable_and_every_limit() {
     for name in page.split('`').filter(|name| name.starts_with("HOOKBOX_")) {
         assert!(told(name), "{name} is not set");
     }
-    for key in result::KEYS {
+    for key in result_file::KEYS {
         assert!(rows.contains(&format!("| `{{\"{key}\":")), "{key}");
     }
     let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for limit in [
-        format!("the first {} KiB and the last {} KiB", HEAD >> 10, TAIL >> 10),
+        format!("the first {} KiB and the last {} KiB", OUTPUT_HEAD_BYTES >> 10, TAIL >> 10),
         format!("at most {} KiB; a header", environment::MAX_HEADERS_BYTES >> 10),
         format!(
             "up to {} KiB, and the file may have {} KiB",
-            result::MAX_WORDS_BYTES >> 10,
-            result::MAX_RESULT_BYTES >> 10
+            result_file::MAX_WORDS_BYTES >> 10,
+            result_file::MAX_RESULT_BYTES >> 10
         ),
-        format!("at most {} days", result::MAX_RETRY_AFTER.as_secs() / (24 * 3600)),
+        format!("at most {} days", result_file::MAX_RETRY_AFTER.as_secs() / (24 * 3600)),
         format!("not ended {} seconds later gets KILL", KILL_GRACE.as_secs()),
     ] {
         assert!(words.contains(&limit), "{limit}");
@@ -446,7 +451,7 @@ fn the_deployment_example_deploys_its_branch_and_ignores_the_rest() {
     let example = example("deploy-on-push.sh");
     let deployed = |body: &str| {
         let ended = attempt(&[&example]).body(body).run();
-        assert_eq!(ended.exit, Exit::Status(0), "{ended:?}");
+        assert_eq!(ended.exit, AttemptExit::Exited(0), "{ended:?}");
         text(&ended.stdout).lines().next().unwrap().to_owned()
     };
     let push = |git_ref: &str, after: &str| format!(r#"{{"ref":"{git_ref}","after":"{after}"}}"#);
@@ -477,14 +482,14 @@ fn the_fulfilment_example_fulfils_once() {
     let paid = event("invoice.paid", r#"{"id":"in_1","amount_paid":4200}"#);
     let outputs = [0, 0, 1].map(|replays| {
         let ended = run(&paid, replays);
-        assert_eq!(ended.exit, Exit::Status(0), "{ended:?}");
+        assert_eq!(ended.exit, AttemptExit::Exited(0), "{ended:?}");
         text(&ended.stdout).rsplit_once(": ").unwrap().1.to_owned()
     });
     assert_eq!(outputs, ["fulfilled in_1", "fulfilled before, nothing to do", "fulfilled in_1"]);
     assert!(text(&run(&event("customer.created", "{}"), 0).stdout).ends_with("nothing to fulfil"));
     for garbage in ["not JSON", "[]", "{}", &event("invoice.paid", "7")] {
         let ended = run(garbage, 0);
-        assert_eq!(ended.exit, Exit::Status(65), "{ended:?}");
+        assert_eq!(ended.exit, AttemptExit::Exited(65), "{ended:?}");
         assert!(ended.said.dead.unwrap().starts_with("not an event of Stripe"));
     }
 }
@@ -493,7 +498,10 @@ fn the_fulfilment_example_fulfils_once() {
 fn the_notification_example_says_what_the_chat_answered() {
     let example = example("notify.mjs");
     let printed = attempt(&[&example]).body(r#"{"repository":{"full_name":"a/b"},"sender":{"login":"octocat"}}"#).run();
-    assert_eq!((printed.exit, text(&printed.stdout)), (Exit::Status(0), "github push a/b by octocat (72d3162e)"));
+    assert_eq!(
+        (printed.exit, text(&printed.stdout)),
+        (AttemptExit::Exited(0), "github push a/b by octocat (72d3162e)")
+    );
     let answered = |answer: &'static str| {
         let chat = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("NOTIFY_URL=http://{}/", chat.local_addr().unwrap());
@@ -511,14 +519,14 @@ fn the_notification_example_says_what_the_chat_answered() {
         chat.join().unwrap();
         (ended.exit, ended.said)
     };
-    assert_eq!(answered("200 OK"), (Exit::Status(0), Said::default()));
+    assert_eq!(answered("200 OK"), (AttemptExit::Exited(0), HandlerDirectives::default()));
     let (exit, said) = answered("429 Too Many Requests\r\nRetry-After: 7");
-    assert_eq!((exit, said.retry_after), (Exit::Status(75), Some(Duration::from_secs(7))));
+    assert_eq!((exit, said.retry_after), (AttemptExit::Exited(75), Some(Duration::from_secs(7))));
     let (exit, said) = answered("400 Bad Request");
-    assert_eq!((exit, said.dead.is_some()), (Exit::Status(65), true));
-    assert_eq!(answered("404 Not Found"), (Exit::Status(1), Said::default()));
+    assert_eq!((exit, said.dead.is_some()), (AttemptExit::Exited(65), true));
+    assert_eq!(answered("404 Not Found"), (AttemptExit::Exited(1), HandlerDirectives::default()));
     let gone = attempt(&["env", "NOTIFY_URL=http://127.0.0.1:1/", &example]).body("{}").run();
-    assert_eq!(gone.exit, Exit::Status(1));
+    assert_eq!(gone.exit, AttemptExit::Exited(1));
 }
 
 fn example(name: &str) -> String {

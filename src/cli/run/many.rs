@@ -18,8 +18,8 @@ use super::super::terminal::{count, remark};
 use super::rehearsal::{Interrupt, Rehearsal, Stage};
 use crate::inbox::reader::{self, Attempt, Event, EventFilter, Page};
 use crate::model::event::Ending;
-use crate::retry::{Exit, Verdict};
-use crate::runner::Ended;
+use crate::retry::{AttemptExit, RetryDecision};
+use crate::runner::AttemptOutput;
 
 /// Events read at once.
 const PAGE: u32 = 500;
@@ -137,10 +137,10 @@ fn ran_then(attempt: &Attempt) -> Option<Ran> {
     })
 }
 
-fn ran_now(ended: &Ended, verdict: &Verdict) -> Ran {
+fn ran_now(ended: &AttemptOutput, verdict: &RetryDecision) -> Ran {
     let (exit_code, signal) = match ended.exit {
-        Exit::Status(code) => (Some(i64::from(code)), None),
-        Exit::Signal(signal) => (None, Some(i64::from(signal))),
+        AttemptExit::Exited(code) => (Some(i64::from(code)), None),
+        AttemptExit::Signaled(signal) => (None, Some(i64::from(signal))),
         _ => (None, None),
     };
     Ran {

@@ -19,9 +19,9 @@ use crate::config::{self, Handler, Mode, Outline};
 use crate::inbox::desk::Desk;
 use crate::inbox::reader::Event;
 use crate::model::event::Ending;
-use crate::retry::{Exit, Outcome, Verdict};
+use crate::retry::{AttemptExit, JobOutcome, RetryDecision};
 use crate::routing::Routes;
-use crate::runner::Ended;
+use crate::runner::AttemptOutput;
 use crate::support::time::Millis;
 
 use rehearsal::{Interrupt, Stage};
@@ -105,14 +105,14 @@ fn one(stage: &Stage<'_>, event: &Event) -> Result<(), Failure> {
 }
 
 /// What the ending would have meant for the job.
-fn would(ended: &Ended, verdict: &Verdict) -> String {
+fn would(ended: &AttemptOutput, verdict: &RetryDecision) -> String {
     match (&verdict.outcome, &ended.exit) {
-        (_, Exit::Stopped | Exit::Skipped) => "was stopped, which would not have counted".to_owned(),
-        (_, Exit::NotExecutable(why)) => format!("would pause the handler as broken: {}", shown(why)),
-        (_, Exit::Starved(why)) => format!("could not be started: {}", shown(why)),
-        (Outcome::Succeeded | Outcome::Skipped, _) => "would succeed".to_owned(),
-        (Outcome::Dead { reason, .. }, _) => format!("would be dead: {}", shown(reason)),
-        (Outcome::Again { at, reason, .. }, _) => {
+        (_, AttemptExit::Stopped | AttemptExit::Skipped) => "was stopped, which would not have counted".to_owned(),
+        (_, AttemptExit::NotExecutable(why)) => format!("would pause the handler as broken: {}", shown(why)),
+        (_, AttemptExit::Starved(why)) => format!("could not be started: {}", shown(why)),
+        (JobOutcome::Succeeded | JobOutcome::Skipped, _) => "would succeed".to_owned(),
+        (JobOutcome::Dead { reason, .. }, _) => format!("would be dead: {}", shown(reason)),
+        (JobOutcome::Retry { at, reason, .. }, _) => {
             format!("would be tried again in {}: {}", span(at.since(ended.finished_at)), shown(reason))
         }
     }

@@ -15,9 +15,11 @@ use crate::config::Handler;
 use crate::inbox::desk::Desk;
 use crate::inbox::reader::{self, Event, Ledger};
 use crate::model::event::JobState;
-use crate::retry::{self, Counters, Verdict};
+use crate::retry::{self, RetryCounters, RetryDecision};
 use crate::routing::Routes;
-use crate::runner::{self, Attempt, Cancel, Ended, KILL_GRACE, Kept, Purpose, Why};
+use crate::runner::{
+    self, AttemptInput, AttemptOutput, AttemptPurpose, CancelToken, HandlerResources, KILL_GRACE, StopReason,
+};
 use crate::server;
 use crate::support::control::Caller;
 
@@ -33,8 +35,8 @@ pub(super) struct Stage<'a> {
 
 /// An attempt that is ready to run.
 pub(super) struct Rehearsal {
-    attempt: Attempt,
-    counters: Counters,
+    attempt: AttemptInput,
+    counters: RetryCounters,
     /// What the ledger has of this event and handler.
     pub(super) ledger: Option<Ledger>,
     folder: TempDir,
@@ -44,7 +46,7 @@ pub(super) struct Rehearsal {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Interrupt {
     was_asked: Arc<AtomicBool>,
-    current: Arc<Mutex<Option<Cancel>>>,
+    current: Arc<Mutex<Option<CancelToken>>>,
 }
 
 impl Stage<'_> {
@@ -68,11 +70,12 @@ impl Stage<'_> {
         let job = ledger.as_ref().map(|ledger| &ledger.job);
         let small = |number: i64| u32::try_from(number).unwrap_or(0);
         let pending = job.filter(|job| job.state == JobState::Pending);
-        let counters = pending.map(|job| Counters { failures: small(job.failures), deferrals: small(job.deferrals) });
+        let counters =
+            pending.map(|job| RetryCounters { failures: small(job.failures), deferrals: small(job.deferrals) });
         let folder = tempfile::Builder::new().prefix("hookbox-run-").tempdir();
         let folder =
             folder.map_err(|error| Failure::failed(format!("no folder for the result file could be made: {error}")))?;
-        let attempt = Attempt {
+        let attempt = AttemptInput {
             handler: self.handler.clone(),
             job_id: job.map_or(0, |job| job.id),
             number: job.map_or(0, |job| small(job.attempt)) + 1,
@@ -86,7 +89,7 @@ impl Stage<'_> {
             private_headers: (self.private)(&event.source),
             body,
             results: folder.path().to_owned(),
-            purpose: Purpose::Rehearsal { is_shown: false },
+            purpose: AttemptPurpose::Rehearsal { is_shown: false },
         };
         Ok(Some(Rehearsal { attempt, counters: counters.unwrap_or_default(), ledger, folder }))
     }
@@ -100,12 +103,16 @@ impl Rehearsal {
     }
 
     /// Runs it to its end; what it writes passes through where it is to be shown.
-    pub(super) fn run(mut self, interrupt: &Interrupt, is_shown: bool) -> Result<(Ended, Verdict), Failure> {
+    pub(super) fn run(
+        mut self,
+        interrupt: &Interrupt,
+        is_shown: bool,
+    ) -> Result<(AttemptOutput, RetryDecision), Failure> {
         let failed = |error| Failure::failed(format!("hookbox has no file descriptor left: {error}"));
-        let cancel = Cancel::new().map_err(failed)?;
+        let cancel = CancelToken::new().map_err(failed)?;
         interrupt.watch(Some(&cancel));
-        self.attempt.purpose = Purpose::Rehearsal { is_shown };
-        let kept = Kept::new(self.attempt.results.clone(), self.attempt.purpose);
+        self.attempt.purpose = AttemptPurpose::Rehearsal { is_shown };
+        let kept = HandlerResources::new(self.attempt.results.clone(), self.attempt.purpose);
         let ended = runner::run(&self.attempt, &kept, &cancel);
         kept.close();
         let now = Instant::now();
@@ -128,10 +135,10 @@ impl Interrupt {
         std::thread::spawn(move || {
             while calls.recv().is_ok() {
                 heard.was_asked.store(true, Ordering::Release);
-                heard.each(|cancel| cancel.stop(Why::Shutdown));
+                heard.each(|cancel| cancel.stop(StopReason::Shutdown));
                 // A second Ctrl-C is impatience.
                 calls.recv_timeout(KILL_GRACE).map(drop).unwrap_or_default();
-                heard.each(Cancel::kill);
+                heard.each(CancelToken::kill);
             }
         });
         Ok(interrupt)
@@ -141,14 +148,14 @@ impl Interrupt {
         self.was_asked.load(Ordering::Acquire)
     }
 
-    fn watch(&self, cancel: Option<&Cancel>) {
+    fn watch(&self, cancel: Option<&CancelToken>) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = cancel.cloned();
         if self.was_asked() {
-            self.each(|cancel| cancel.stop(Why::Shutdown));
+            self.each(|cancel| cancel.stop(StopReason::Shutdown));
         }
     }
 
-    fn each(&self, tell: impl Fn(&Cancel)) {
+    fn each(&self, tell: impl Fn(&CancelToken)) {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(tell);
     }
 }

@@ -20,7 +20,7 @@ use crate::inbox::reader::JobFilter;
 use crate::inbox::tally::Counts;
 use crate::inbox::{Finished, JobRef, Turn, Wanted, recover};
 use crate::model::event::Ending;
-use crate::retry::{self, Counters, Outcome};
+use crate::retry::{self, JobOutcome, RetryCounters};
 use crate::routing::Routes;
 use crate::support::time::Millis;
 use crate::verify::Verified;
@@ -298,7 +298,7 @@ impl Both {
             .jobs
             .iter()
             .find(|job| job.seq == ended.seq)
-            .map(|job| Counters { failures: job.failures, deferrals: job.deferrals })
+            .map(|job| RetryCounters { failures: job.failures, deferrals: job.deferrals })
             .unwrap_or_default();
         let (ending, at) = match how {
             How::Succeeds => (Ending::Succeeded, None),
@@ -315,9 +315,9 @@ impl Both {
         };
         let reason = || "why".to_owned();
         let outcome = match (how, at) {
-            (How::Succeeds, _) => Outcome::Succeeded,
-            (_, Some(at)) => Outcome::Again { at: Millis(at), counters, reason: reason() },
-            (_, None) => Outcome::Dead { counters, reason: reason() },
+            (How::Succeeds, _) => JobOutcome::Succeeded,
+            (_, Some(at)) => JobOutcome::Retry { at: Millis(at), counters, reason: reason() },
+            (_, None) => JobOutcome::Dead { counters, reason: reason() },
         };
         let stale = self.write(ended.job, ending, outcome);
         assert_eq!(stale, if is_stale { vec![ended.job] } else { vec![] }, "stale");
@@ -361,11 +361,11 @@ impl Both {
         let id = "SELECT id FROM jobs WHERE event_seq = ?";
         let id = self.connection.query_row(id, [job.seq], |row| row.get(0)).unwrap();
         let late = JobRef { id, attempt: number };
-        assert_eq!(self.write(late, Ending::Succeeded, Outcome::Succeeded), [late]);
+        assert_eq!(self.write(late, Ending::Succeeded, JobOutcome::Succeeded), [late]);
     }
 
     /// What was refused as stale.
-    fn write(&self, job: JobRef, ending: Ending, outcome: Outcome) -> Vec<JobRef> {
+    fn write(&self, job: JobRef, ending: Ending, outcome: JobOutcome) -> Vec<JobRef> {
         let now = Millis(self.now);
         let finished = Finished {
             job,
@@ -434,8 +434,8 @@ impl Both {
                 continue;
             }
             job.lost += 1;
-            match retry::after_loss(job.lost, Counters::default(), Millis(now)) {
-                Outcome::Again { at, .. } => {
+            match retry::after_loss(job.lost, RetryCounters::default(), Millis(now)) {
+                JobOutcome::Retry { at, .. } => {
                     job.becomes("pending", now);
                     job.run_at = at.0;
                 }

@@ -12,11 +12,11 @@ use jiff::fmt::rfc2822;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Body, Error};
 
-use super::super::result::MAX_RETRY_AFTER;
-use super::super::words::{Words, plainly};
-use super::super::{Attempt, Captured, Run};
+use super::super::reply::{ReplyParts, plainly};
+use super::super::result_file::MAX_RETRY_AFTER;
+use super::super::{AttemptInput, CapturedOutput, Run};
 use crate::model::response::{self, MAX_RESPONSE_BYTES};
-use crate::retry::{Exit, Said};
+use crate::retry::{AttemptExit, HandlerDirectives};
 use crate::support::time::Millis;
 
 /// What is kept of an answer.
@@ -38,7 +38,7 @@ enum End {
 }
 
 /// Reads the body, and says how the attempt ended.
-pub(super) fn understood(mut response: Response<Body>, attempt: &Attempt) -> Run {
+pub(super) fn understood(mut response: Response<Body>, attempt: &AttemptInput) -> Run {
     let status = response.status().as_u16();
     let (answer, end) = read(response.body_mut());
     let headers = response.headers();
@@ -54,11 +54,11 @@ pub(super) fn understood(mut response: Response<Body>, attempt: &Attempt) -> Run
     } else if !is_success {
         notes.extend(first_line(&answer.kept));
     }
-    let mut exit = Exit::Answered(status);
+    let mut exit = AttemptExit::HttpStatus(status);
     match &end {
         End::Broken(Error::Timeout(_)) => {
             notes.push(format!("answered {status}, but its answer did not end within the time limit"));
-            exit = Exit::TimedOut;
+            exit = AttemptExit::TimedOut;
         }
         End::Broken(error) => notes.push(format!("its answer broke off: {error}")),
         End::Left => notes.extend(left_unread(answer.total, headers)),
@@ -71,19 +71,19 @@ pub(super) fn understood(mut response: Response<Body>, attempt: &Attempt) -> Run
     }
     log::debug!("handler `{}` answered {status}", attempt.handler.name);
     let response = match words(headers, &answer, &end) {
-        _ if attempt.handler.respond.is_none() || !is_success || exit == Exit::TimedOut => None,
-        Ok(words) => Words { status: Some(status), ..words }.sendable(&mut notes),
+        _ if attempt.handler.respond.is_none() || !is_success || exit == AttemptExit::TimedOut => None,
+        Ok(words) => ReplyParts { status: Some(status), ..words }.sendable(&mut notes),
         Err(why) => {
             notes.push(plainly(&why));
             None
         }
     };
-    let said = Said { retry_after, ..Said::default() };
+    let said = HandlerDirectives { retry_after, ..HandlerDirectives::default() };
     Run { said, response, notes, stdout: answer, ..Run::without_output(exit) }
 }
 
 /// What a provider could hear; the error is why it cannot.
-fn words(headers: &HeaderMap, answer: &Captured, end: &End) -> Result<Words, String> {
+fn words(headers: &HeaderMap, answer: &CapturedOutput, end: &End) -> Result<ReplyParts, String> {
     if answer.total > MAX_RESPONSE_BYTES as u64 {
         return Err(response::too_long());
     }
@@ -96,11 +96,11 @@ fn words(headers: &HeaderMap, answer: &Captured, end: &End) -> Result<Words, Str
             return Err(format!("it is encoded as {}, which was not asked for", shortened(&encoding)));
         }
     }
-    Ok(Words { status: None, content_type: text(headers, "content-type"), body: answer.kept.clone() })
+    Ok(ReplyParts { status: None, content_type: text(headers, "content-type"), body: answer.kept.clone() })
 }
 
 /// The beginning of a body, and how much was read.
-fn read(body: &mut Body) -> (Captured, End) {
+fn read(body: &mut Body) -> (CapturedOutput, End) {
     let mut reader = body.as_reader();
     let (mut kept, mut total, mut buffer) = (Vec::new(), 0, vec![0; 16 * 1024]);
     let end = loop {
@@ -118,7 +118,7 @@ fn read(body: &mut Body) -> (Captured, End) {
             Err(error) => break End::Broken(Error::from(error)),
         }
     };
-    (Captured { kept, total }, end)
+    (CapturedOutput { kept, total }, end)
 }
 
 /// `None` when that was all.

@@ -11,10 +11,10 @@ mod transport;
 use ureq::http::Response;
 use ureq::{Body, Error, Timeout};
 
-use super::cancel::{Cancel, Why};
-use super::{Attempt, Run};
+use super::cancel::{CancelToken, StopReason};
+use super::{AttemptInput, Run};
 use crate::config::Http;
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
 use crate::support::time::Millis;
 
 use client::Client;
@@ -22,7 +22,7 @@ pub(super) use client::Clients;
 use request::Headers;
 
 /// Sends the event and reads the answer.
-pub(super) fn run(clients: &Clients, attempt: &Attempt, http: &Http, cancel: &Cancel) -> Run {
+pub(super) fn run(clients: &Clients, attempt: &AttemptInput, http: &Http, cancel: &CancelToken) -> Run {
     let client = clients.take();
     let headers = request::headers(attempt, http, Millis::now());
     let mut sent = send(&client, attempt, http, &headers, (cancel, false));
@@ -37,8 +37,8 @@ pub(super) fn run(clients: &Clients, attempt: &Attempt, http: &Http, cancel: &Ca
         Ok(response) => answer::understood(response, attempt),
         Err(error) => failed(&error, attempt, http),
     };
-    if let Some(why) = cancel.why().filter(|_| !matches!(run.exit, Exit::Answered(_))) {
-        run = Run::without_output(Why::exit(why));
+    if let Some(why) = cancel.why().filter(|_| !matches!(run.exit, AttemptExit::HttpStatus(_))) {
+        run = Run::without_output(StopReason::exit(why));
     }
     run.notes.extend(headers.left_out);
     clients.give(client);
@@ -47,10 +47,10 @@ pub(super) fn run(clients: &Clients, attempt: &Attempt, http: &Http, cancel: &Ca
 
 fn send(
     client: &Client,
-    attempt: &Attempt,
+    attempt: &AttemptInput,
     http: &Http,
     headers: &Headers,
-    (cancel, wants_fresh): (&Cancel, bool),
+    (cancel, wants_fresh): (&CancelToken, bool),
 ) -> Result<Response<Body>, Error> {
     client.under_way.set(|state| {
         state.cancel = Some(cancel.clone());
@@ -65,18 +65,18 @@ fn send(
     Ok(response)
 }
 
-fn failed(error: &Error, attempt: &Attempt, http: &Http) -> Run {
+fn failed(error: &Error, attempt: &AttemptInput, http: &Http) -> Run {
     let limit = humantime::format_duration(http.connect_timeout);
     let exit = match error {
         Error::Timeout(Timeout::Connect | Timeout::Resolve) if http.connect_timeout < attempt.handler.timeout => {
-            Exit::Failed(format!("no connection to {} within {limit}", http.shown()))
+            AttemptExit::Failed(format!("no connection to {} within {limit}", http.shown()))
         }
-        Error::Timeout(_) => Exit::TimedOut,
-        Error::HostNotFound => Exit::Failed(format!("no connection to {}: there is no such host", http.shown())),
-        error => Exit::Failed(format!("{}: {}", http.shown(), told(error))),
+        Error::Timeout(_) => AttemptExit::TimedOut,
+        Error::HostNotFound => AttemptExit::Failed(format!("no connection to {}: there is no such host", http.shown())),
+        error => AttemptExit::Failed(format!("{}: {}", http.shown(), told(error))),
     };
     let mut run = Run::without_output(exit);
-    if let Exit::Failed(why) = &run.exit {
+    if let AttemptExit::Failed(why) = &run.exit {
         run.notes.push(why.clone());
     }
     run

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use ureq::http::{HeaderName, HeaderValue};
 
-use super::super::{Attempt, Purpose, idempotency_key};
+use super::super::{AttemptInput, AttemptPurpose, idempotency_key};
 use crate::config::{Http, standard_webhooks_key};
 use crate::support::time::Millis;
 
@@ -31,15 +31,15 @@ impl Headers {
 }
 
 /// All headers of a request that is sent now.
-pub(super) fn headers(attempt: &Attempt, http: &Http, now: Millis) -> Headers {
+pub(super) fn headers(attempt: &AttemptInput, http: &Http, now: Millis) -> Headers {
     let mut headers = Headers::default();
     let id = idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays);
     headers.push("Content-Type", attempt.content_type.as_deref().unwrap_or("application/octet-stream"));
     headers.push("Hookbox-Source", &attempt.source);
     headers.push("Hookbox-Event-Id", &attempt.event_id);
     headers.push("Hookbox-Event-Type", &attempt.event_type);
-    headers.push("Hookbox-Attempt", &attempt.number.to_string());
-    if attempt.purpose != Purpose::Job {
+    headers.push("Hookbox-AttemptInput", &attempt.number.to_string());
+    if attempt.purpose != AttemptPurpose::Job {
         headers.push("Hookbox-Dry-Run", "1");
     }
     if let Some(trace) = attempt.trace() {

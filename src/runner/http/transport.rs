@@ -17,7 +17,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
-use super::super::cancel::Cancel;
+use super::super::cancel::CancelToken;
 
 /// Between two looks whether an attempt was stopped while its host is looked up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ pub(super) struct UnderWay(Mutex<State>);
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct State {
-    pub(super) cancel: Option<Cancel>,
+    pub(super) cancel: Option<CancelToken>,
     /// A connection that was used before does not count as open.
     pub(super) wants_fresh: bool,
     pub(super) is_reused: bool,

@@ -8,13 +8,13 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::{Attempt, idempotency_key, visible_headers};
+use super::super::{AttemptInput, idempotency_key, visible_headers};
 
 /// What every worker hears first; the number changes when old workers could not understand new lines.
 pub(super) const GREETING: &[u8] = b"{\"hookbox\":1}\n";
 
 /// `{"id":7,"attempt":1,…,"body":"…"}` and a newline.
-pub(super) fn job(attempt: &Attempt) -> io::Result<Vec<u8>> {
+pub(super) fn job(attempt: &AttemptInput) -> io::Result<Vec<u8>> {
     let mut line = Vec::with_capacity(attempt.body.len() + attempt.headers.len() + 512);
     let key = idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays);
     write!(line, "{{\"id\":{},\"attempt\":{}", attempt.job_id, attempt.number)?;

@@ -12,10 +12,10 @@ mod reply;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cancel::Cancel;
-use super::words::Words;
-use super::{Attempt, Captured, KILL_GRACE, Run, limit_reached};
-use crate::retry::Exit;
+use super::cancel::CancelToken;
+use super::reply::ReplyParts;
+use super::{AttemptInput, CapturedOutput, KILL_GRACE, Run, limit_reached};
+use crate::retry::AttemptExit;
 
 pub(super) use pool::Pool;
 use process::{Copied, Heard};
@@ -25,15 +25,15 @@ use reply::Answer;
 ///
 /// # Errors
 /// What is wrong with the line.
-pub fn judge_reply(line: &[u8], job_id: i64) -> Result<Exit, String> {
+pub fn parse_worker_reply(line: &[u8], job_id: i64) -> Result<AttemptExit, String> {
     reply::read(line, job_id).map(|answer| answer.exit)
 }
 
 /// Gives the job to a copy and waits for its answer.
-pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
+pub(super) fn run(pool: &Arc<Pool>, attempt: &AttemptInput, cancel: &CancelToken) -> Run {
     let line = match line::job(attempt) {
         Ok(line) => line,
-        Err(error) => return Run::without_output(Exit::Starved(error.to_string())),
+        Err(error) => return Run::without_output(AttemptExit::Starved(error.to_string())),
     };
     loop {
         let mut copy = match pool.take(cancel) {
@@ -53,7 +53,7 @@ pub(super) fn run(pool: &Arc<Pool>, attempt: &Attempt, cancel: &Cancel) -> Run {
     }
 }
 
-fn answered(pool: &Arc<Pool>, mut copy: Copied, line: &[u8], attempt: &Attempt, cancel: &Cancel) -> Run {
+fn answered(pool: &Arc<Pool>, mut copy: Copied, line: &[u8], attempt: &AttemptInput, cancel: &CancelToken) -> Run {
     let Answer { exit, said, words } = match reply::read(line, attempt.job_id) {
         Ok(answer) => answer,
         Err(why) => {
@@ -68,7 +68,7 @@ fn answered(pool: &Arc<Pool>, mut copy: Copied, line: &[u8], attempt: &Attempt, 
     if copy.is_out_of_step() {
         notes.push("it wrote more than one line, so it is replaced by a fresh one".to_owned());
     }
-    if let Exit::Failed(why) = &exit {
+    if let AttemptExit::Failed(why) = &exit {
         notes.insert(0, why.clone());
     }
     pool.give(copy);
@@ -80,10 +80,10 @@ fn answered(pool: &Arc<Pool>, mut copy: Copied, line: &[u8], attempt: &Attempt, 
 }
 
 /// What the provider is to hear stands in the ledger as the attempt's stdout.
-fn respond(words: Words, attempt: &Attempt, run: &mut Run) {
+fn respond(words: ReplyParts, attempt: &AttemptInput, run: &mut Run) {
     match (attempt.handler.respond, &run.exit) {
         (None, _) => run.notes.push("`response` counts only with `respond = true`; ignored".to_owned()),
-        (_, Exit::Done) => {
+        (_, AttemptExit::Completed) => {
             let mut capture = super::output::Capture::default();
             capture.push(&words.body);
             run.stdout = capture.finish();
@@ -94,34 +94,36 @@ fn respond(words: Words, attempt: &Attempt, run: &mut Run) {
 }
 
 /// Ends a copy that cannot go on.
-fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &Attempt, cancel: &Cancel) -> Run {
+fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &AttemptInput, cancel: &CancelToken) -> Run {
     let has_answered = copy.answered > 0;
     // The system closes what a process has open a moment before it says that it has ended.
-    let patience = if matches!(heard, Heard::Ended | Heard::NotTaken(_)) { KILL_GRACE } else { Duration::ZERO };
+    let patience = if matches!(heard, Heard::AttemptOutput | Heard::NotTaken(_)) { KILL_GRACE } else { Duration::ZERO };
     let watched = copy.end(patience, cancel);
     pool.left(!matches!(heard, Heard::Cancelled));
     let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
     let exit = match (heard, watched.exit) {
-        (_, exit @ (Exit::Stopped | Exit::Skipped)) => exit,
-        (Heard::TimedOut, _) => Exit::TimedOut,
-        (Heard::Wrong(why), _) => Exit::Failed(why),
+        (_, exit @ (AttemptExit::Stopped | AttemptExit::Skipped)) => exit,
+        (Heard::TimedOut, _) => AttemptExit::TimedOut,
+        (Heard::Wrong(why), _) => AttemptExit::Failed(why),
         (Heard::NotTaken(_), exit) => {
             let how = match exit {
-                Exit::Status(_) | Exit::Signal(_) => exit.to_string(),
+                AttemptExit::Exited(_) | AttemptExit::Signaled(_) => exit.to_string(),
                 _ => "it closed its stdin or stdout".to_owned(),
             };
-            Exit::NotExecutable(format!(
+            AttemptExit::NotExecutable(format!(
                 "the worker ended before it took a job: {how}; hint: `hookbox events show` has what it wrote to stderr"
             ))
         }
-        (_, Exit::Status(code)) => Exit::Died { code: Some(code), signal: None, has_answered },
-        (_, Exit::Signal(signal)) => Exit::Died { code: None, signal: Some(signal), has_answered },
-        (_, exit @ Exit::NotExecutable(_)) => exit,
-        _ => Exit::Failed("the worker closed its stdin or stdout while it had a job".to_owned()),
+        (_, AttemptExit::Exited(code)) => AttemptExit::WorkerDied { code: Some(code), signal: None, has_answered },
+        (_, AttemptExit::Signaled(signal)) => {
+            AttemptExit::WorkerDied { code: None, signal: Some(signal), has_answered }
+        }
+        (_, exit @ AttemptExit::NotExecutable(_)) => exit,
+        _ => AttemptExit::Failed("the worker closed its stdin or stdout while it had a job".to_owned()),
     };
     let why = match &exit {
-        Exit::Failed(why) => Some(why.clone()),
-        Exit::Died { .. } => Some(exit.to_string()),
+        AttemptExit::Failed(why) => Some(why.clone()),
+        AttemptExit::WorkerDied { .. } => Some(exit.to_string()),
         _ => None,
     };
     let notes = why.into_iter().chain(watched.note).chain(limit).collect();
@@ -129,7 +131,7 @@ fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &Attempt, cancel: &Ca
 }
 
 /// What was said before the rest was.
-fn whole(first: &[u8], rest: &Captured) -> Captured {
+fn whole(first: &[u8], rest: &CapturedOutput) -> CapturedOutput {
     let mut capture = super::output::Capture::default();
     capture.push(first);
     capture.push(b"\n");

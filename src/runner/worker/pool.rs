@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::cancel::{Cancel, Why};
-use super::super::command::{self, Input};
-use super::super::record::{self, OnRecord};
-use super::super::{KILL_GRACE, Purpose, environment};
+use super::super::cancel::{CancelToken, StopReason};
+use super::super::process::pid_record::{self, OnRecord};
+use super::super::process::spawn::{self, Input};
+use super::super::{AttemptPurpose, KILL_GRACE, environment};
 use super::line;
 use super::process::Copied;
 use crate::config::{self, Mode};
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
 
 /// Between two looks at idle copies.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 #[derive(Debug)]
 pub(in crate::runner) struct Pool {
     results: PathBuf,
-    purpose: Purpose,
+    purpose: AttemptPurpose,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -50,7 +50,7 @@ struct State {
     /// Copies that run, those on their way out included.
     live: usize,
     /// On their way out.
-    leaving: HashMap<u64, Cancel>,
+    leaving: HashMap<u64, CancelToken>,
     /// Deaths since the last answer.
     deaths: u32,
     not_before: Option<Instant>,
@@ -59,7 +59,11 @@ struct State {
 }
 
 impl Pool {
-    pub(in crate::runner) fn new(handler: Arc<config::Handler>, purpose: Purpose, results: PathBuf) -> Arc<Self> {
+    pub(in crate::runner) fn new(
+        handler: Arc<config::Handler>,
+        purpose: AttemptPurpose,
+        results: PathBuf,
+    ) -> Arc<Self> {
         let state = State {
             handler,
             generation: 0,
@@ -75,7 +79,7 @@ impl Pool {
     }
 
     /// An idle copy, or a fresh one once there is a place for it.
-    pub(super) fn take(self: &Arc<Self>, cancel: &Cancel) -> Result<Copied, Exit> {
+    pub(super) fn take(self: &Arc<Self>, cancel: &CancelToken) -> Result<Copied, AttemptExit> {
         let mut state = self.lock();
         let (handler, generation) = loop {
             if let Some(why) = cancel.why() {
@@ -96,11 +100,11 @@ impl Pool {
         self.start(&handler, generation).inspect_err(|_| self.left(false))
     }
 
-    fn start(self: &Arc<Self>, handler: &config::Handler, generation: u64) -> Result<Copied, Exit> {
+    fn start(self: &Arc<Self>, handler: &config::Handler, generation: u64) -> Result<Copied, AttemptExit> {
         let mark = self.results.join(format!("worker-{}", NUMBERS.fetch_add(1, Ordering::Relaxed)));
         let environment = environment::of_worker(handler, self.purpose, &mark, &|name| std::env::var_os(name));
-        let before = record::ticks();
-        let process = command::spawn(handler, &environment, Input::beginning(line::GREETING))?;
+        let before = pid_record::ticks();
+        let process = spawn::spawn(handler, &environment, Input::beginning(line::GREETING))?;
         let on_record = OnRecord::new(&self.results, process.pid, before);
         self.keep();
         Ok(Copied::new(process, on_record, handler.respond.is_some(), generation))
@@ -127,7 +131,7 @@ impl Pool {
     /// Lets a copy go: end of file, then TERM, then KILL, while its place stays taken.
     pub(super) fn dismiss(self: &Arc<Self>, mut copy: Copied) {
         copy.dismiss();
-        let Ok(cancel) = Cancel::new() else {
+        let Ok(cancel) = CancelToken::new() else {
             // Without it nobody could hurry; its own limits end it all the same.
             log::warn!("a worker is let go without a way to hurry it: no file descriptor is left");
             return self.left(false);
@@ -194,7 +198,7 @@ impl Pool {
             for cancel in state.leaving.values() {
                 match now {
                     now if now >= killed_at => cancel.kill(),
-                    now if now >= asked_at => cancel.stop(Why::Shutdown),
+                    now if now >= asked_at => cancel.stop(StopReason::Shutdown),
                     _ => {}
                 }
             }

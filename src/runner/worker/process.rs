@@ -12,11 +12,11 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
-use super::super::cancel::Cancel;
-use super::super::command::Process;
+use super::super::cancel::CancelToken;
 use super::super::output::Capture;
-use super::super::record::OnRecord;
-use super::super::watch::{self, Listening, Watched};
+use super::super::process::pid_record::OnRecord;
+use super::super::process::spawn::Process;
+use super::super::process::supervise::{Listening, Watched, watch};
 
 /// Longest answer, its newline included.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -56,7 +56,7 @@ pub(super) enum Heard {
     /// It has ended, or cannot go on, and the job has not reached it: why.
     NotTaken(String),
     /// It has ended, or closed stdin or stdout, after it had taken the job.
-    Ended,
+    AttemptOutput,
     /// It says what is no answer: why.
     Wrong(String),
     TimedOut,
@@ -87,7 +87,7 @@ impl Copied {
     }
 
     /// Gives it a job and waits for its answer.
-    pub(super) fn ask(&mut self, line: &[u8], deadline: Option<Instant>, cancel: &Cancel) -> Heard {
+    pub(super) fn ask(&mut self, line: &[u8], deadline: Option<Instant>, cancel: &CancelToken) -> Heard {
         if self.answered > 0 {
             self.stderr = Capture::default();
             if let Some(why) = self.look() {
@@ -136,7 +136,7 @@ impl Copied {
         if self.heard.is_empty() && unread >= written as u64 {
             return Heard::NotTaken("it ended before it took the job".to_owned());
         }
-        Heard::Ended
+        Heard::AttemptOutput
     }
 
     /// While it has no job: takes what it writes to stderr, and says what is wrong with it.
@@ -154,11 +154,11 @@ impl Copied {
     }
 
     /// Ends it: end of file on stdin, TERM after the limit, KILL after the usual grace. Blocks until it is gone.
-    pub(super) fn end(mut self, limit: Duration, cancel: &Cancel) -> Watched {
+    pub(super) fn end(mut self, limit: Duration, cancel: &CancelToken) -> Watched {
         self.stdin = None;
         let mut stdout = Capture::default();
         stdout.push(&self.heard);
-        let mut watched = watch::watch(self.process, limit, cancel, Listening::default());
+        let mut watched = watch(self.process, limit, cancel, Listening::default());
         drop(self.on_record);
         stdout.absorb(&watched.stdout);
         self.stderr.absorb(&watched.stderr);
@@ -177,7 +177,7 @@ impl Copied {
         std::mem::take(&mut self.stderr)
     }
 
-    fn poll(&self, patience: Option<Duration>, cancel: Option<&Cancel>, wants_to_write: bool) -> Ready {
+    fn poll(&self, patience: Option<Duration>, cancel: Option<&CancelToken>, wants_to_write: bool) -> Ready {
         let idle = PollFd::new(&self.process.stdout, PollFlags::empty());
         // stdout comes before stderr: whoever writes a log line and then the answer has both seen.
         let mut descriptors = [

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::result::{MAX_RETRY_AFTER, duration, shortened};
-use super::super::words::Words;
-use crate::retry::{Exit, Said};
+use super::super::reply::ReplyParts;
+use super::super::result_file::{MAX_RETRY_AFTER, duration, shortened};
+use crate::retry::{AttemptExit, HandlerDirectives};
 
 /// How much of a line that is not understood is shown.
 const SHOWN_BYTES: usize = 120;
@@ -44,9 +44,9 @@ struct Response {
 /// What a line says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) exit: Exit,
-    pub(super) said: Said,
-    pub(super) words: Option<Words>,
+    pub(super) exit: AttemptExit,
+    pub(super) said: HandlerDirectives,
+    pub(super) words: Option<ReplyParts>,
 }
 
 /// How the job ended, by the line that answers it (its newline not included).
@@ -95,19 +95,23 @@ fn ending(reply: Reply) -> Result<Answer, String> {
         (Some(true), true) => {
             return Err("its answer says `ok` and `error`, `retry_after` or `dead` at once".to_owned());
         }
-        (Some(true), false) => Exit::Done,
+        (Some(true), false) => AttemptExit::Completed,
         (None, false) => return Err("its answer has none of `ok`, `error`, `retry_after`, `dead`".to_owned()),
-        _ => Exit::Failed(failure(error.as_deref(), pause.is_some())),
+        _ => AttemptExit::Failed(failure(error.as_deref(), pause.is_some())),
     };
     let dead = dead.map(|reason| shortened(&reason)).map(|reason| match reason.as_str() {
         "" => "no reason given".to_owned(),
         _ => reason,
     });
     let note = note.map(|words| shortened(&words)).filter(|words| !words.is_empty());
-    Ok(Answer { exit, said: Said { retry_after: pause, dead, note, ..Said::default() }, words })
+    Ok(Answer {
+        exit,
+        said: HandlerDirectives { retry_after: pause, dead, note, ..HandlerDirectives::default() },
+        words,
+    })
 }
 
-fn words(response: Map<String, Value>) -> Result<Words, String> {
+fn words(response: Map<String, Value>) -> Result<ReplyParts, String> {
     let wrong = |error| format!("its `response` is not understood: {error}");
     let Response { status, content_type, body, body_base64 } =
         serde_json::from_value(Value::Object(response)).map_err(wrong)?;
@@ -119,7 +123,7 @@ fn words(response: Map<String, Value>) -> Result<Words, String> {
             STANDARD.decode(text).map_err(no_base64)?
         }
     };
-    Ok(Words { status, content_type, body })
+    Ok(ReplyParts { status, content_type, body })
 }
 
 fn failure(error: Option<&str>, asks_for_later: bool) -> String {
@@ -138,14 +142,21 @@ mod tests {
 
     #[test]
     fn an_answer_is_understood() {
-        let failed = |why: &str| Exit::Failed(why.to_owned());
-        let later = |seconds| Said { retry_after: Some(Duration::from_secs(seconds)), ..Said::default() };
-        let dead = |reason: &str| Said { dead: Some(reason.into()), ..Said::default() };
-        let note = |words: &str| Said { note: Some(words.into()), ..Said::default() };
-        let silent = Said::default;
+        let failed = |why: &str| AttemptExit::Failed(why.to_owned());
+        let later = |seconds| HandlerDirectives {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..HandlerDirectives::default()
+        };
+        let dead = |reason: &str| HandlerDirectives { dead: Some(reason.into()), ..HandlerDirectives::default() };
+        let note = |words: &str| HandlerDirectives { note: Some(words.into()), ..HandlerDirectives::default() };
+        let silent = HandlerDirectives::default;
         for (line, exit, said) in [
-            (r#"{"id":7,"ok":true}"#, Exit::Done, silent()),
-            (r#" {"ok":true, "id":7, "note":"sent 3 mails", "error":null} "#, Exit::Done, note("sent 3 mails")),
+            (r#"{"id":7,"ok":true}"#, AttemptExit::Completed, silent()),
+            (
+                r#" {"ok":true, "id":7, "note":"sent 3 mails", "error":null} "#,
+                AttemptExit::Completed,
+                note("sent 3 mails"),
+            ),
             (r#"{"id":7,"error":"no route"}"#, failed("no route"), silent()),
             (r#"{"id":7,"ok":false,"error":"no route"}"#, failed("no route"), silent()),
             (r#"{"id":7,"ok":false}"#, failed("the worker said that it failed"), silent()),
@@ -162,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_the_provider_is_to_hear_is_understood() {
-        let words = |status, content_type: Option<&str>, body: &[u8]| Words {
+        let words = |status, content_type: Option<&str>, body: &[u8]| ReplyParts {
             status,
             content_type: content_type.map(str::to_owned),
             body: body.to_vec(),
@@ -226,7 +237,7 @@ mod tests {
     }
 
     fn is_done(line: &[u8]) -> bool {
-        matches!(read(line, 7), Ok(Answer { exit: Exit::Done, .. }))
+        matches!(read(line, 7), Ok(Answer { exit: AttemptExit::Completed, .. }))
     }
 
     fn is_plain_success(text: &str) -> bool {

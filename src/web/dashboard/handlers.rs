@@ -15,7 +15,7 @@ use super::{Look, Shared, Trouble, Visitor, jobs};
 use crate::config::{Handler, Mode, Sequence};
 use crate::inbox::desk::Desk;
 use crate::inbox::reader::{self, HandlerNow, HandlerStatus};
-use crate::retry::{self, Policy};
+use crate::retry::{self, RetryPolicy};
 
 /// Longest reason for a pause.
 const LONGEST_REASON: usize = 500;
@@ -209,7 +209,7 @@ fn settings(handler: &Handler) -> Markup {
     }
 }
 
-fn retries(policy: &Policy) -> String {
+fn retries(policy: &RetryPolicy) -> String {
     let over = configured(retry::span(policy));
     match policy.attempts {
         0 | 1 => "1 attempt".to_owned(),

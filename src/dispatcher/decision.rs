@@ -5,24 +5,24 @@
 
 use crate::config;
 use crate::inbox::{Claimed, Finished, HandlerState, Spoken};
-use crate::retry::{self, Exit, Outcome, Said};
-use crate::runner::Ended;
+use crate::retry::{self, AttemptExit, HandlerDirectives, JobOutcome};
+use crate::runner::AttemptOutput;
 use crate::support::trace_context::Trace;
 
 /// Decides what the ending means, with fresh jitter.
-pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: Ended) -> Finished {
-    let Ended { exit, said, response, note, stdout, stderr, started_at, finished_at, trace } = ended;
+pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: AttemptOutput) -> Finished {
+    let AttemptOutput { exit, said, response, note, stdout, stderr, started_at, finished_at, trace } = ended;
     let jitter = fastrand::f64().mul_add(2.0, -1.0);
     let verdict = retry::decide(&exit, &said, claimed.counters, &handler.policy, finished_at, jitter);
     log_line(claimed, &exit, &verdict.outcome, trace.as_ref());
     let (exit_code, signal) = match exit {
-        Exit::Status(code) => (Some(code), None),
-        Exit::Signal(signal) => (None, Some(signal)),
-        Exit::Died { code, signal, .. } => (code, signal),
+        AttemptExit::Exited(code) => (Some(code), None),
+        AttemptExit::Signaled(signal) => (None, Some(signal)),
+        AttemptExit::WorkerDied { code, signal, .. } => (code, signal),
         _ => (None, None),
     };
     let http_status = match exit {
-        Exit::Answered(status) => Some(status),
+        AttemptExit::HttpStatus(status) => Some(status),
         _ => None,
     };
     Finished {
@@ -61,31 +61,31 @@ pub(super) fn log_hand(state: &HandlerState) {
     }
 }
 
-fn log_line(claimed: &Claimed, exit: &Exit, outcome: &Outcome, trace: Option<&Trace>) {
+fn log_line(claimed: &Claimed, exit: &AttemptExit, outcome: &JobOutcome, trace: Option<&Trace>) {
     let Claimed { job, handler, source, event_id, .. } = claimed;
     let trace = trace.map(|trace| format!(", trace {}", trace.id())).unwrap_or_default();
     let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler}{trace})", job.id, job.attempt);
     match (outcome, exit) {
-        (Outcome::Succeeded, _) => log::debug!("{what}: succeeded"),
-        (Outcome::Again { reason, .. }, Exit::NotExecutable(_)) => {
+        (JobOutcome::Succeeded, _) => log::debug!("{what}: succeeded"),
+        (JobOutcome::Retry { reason, .. }, AttemptExit::NotExecutable(_)) => {
             log::info!("{what}: {reason}; again once the handler runs")
         }
-        (Outcome::Again { at, reason, .. }, Exit::Stopped) => {
+        (JobOutcome::Retry { at, reason, .. }, AttemptExit::Stopped) => {
             log::info!("{what}: {reason}; again at {}", at.to_rfc3339())
         }
-        (Outcome::Again { at, reason, .. }, _) => log::warn!("{what}: {reason}; again at {}", at.to_rfc3339()),
-        (Outcome::Dead { reason, .. }, _) => log::error!("{what}: dead: {reason}"),
-        (Outcome::Skipped, _) => log::info!("{what}: skipped"),
+        (JobOutcome::Retry { at, reason, .. }, _) => log::warn!("{what}: {reason}; again at {}", at.to_rfc3339()),
+        (JobOutcome::Dead { reason, .. }, _) => log::error!("{what}: dead: {reason}"),
+        (JobOutcome::Skipped, _) => log::info!("{what}: skipped"),
     }
 }
 
 /// An attempt for which hookbox had not what it takes.
-pub(super) fn never_started(why: String) -> Ended {
-    Ended::without_process(Exit::Starved(why))
+pub(super) fn never_started(why: String) -> AttemptOutput {
+    AttemptOutput::without_process(AttemptExit::Starved(why))
 }
 
 /// An attempt on an event that can no longer be handed over.
-pub(super) fn never_works(why: String) -> Ended {
-    let said = Said { dead: Some(why), ..Said::default() };
-    Ended { said, ..Ended::without_process(Exit::Status(0)) }
+pub(super) fn never_works(why: String) -> AttemptOutput {
+    let said = HandlerDirectives { dead: Some(why), ..HandlerDirectives::default() };
+    AttemptOutput { said, ..AttemptOutput::without_process(AttemptExit::Exited(0)) }
 }

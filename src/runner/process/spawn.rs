@@ -2,7 +2,7 @@
 //! [`Process`] with its three pipes goes out, or why there is none.
 //!
 //! Promises: the handler leads a session and process group of its own, gets default signals and no descriptor but the
-//! pipes; the pipes never block hookbox; every pipe is made before the process, so nothing can fail once it runs. Kept
+//! pipes; the pipes never block hookbox; every pipe is made before the process, so nothing can fail once it runs. HandlerResources
 //! to what posix_spawn(3) can do: no copy of hookbox's memory is made. What it cannot do is `launcher.rs`'s.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -18,42 +18,42 @@ use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
-use super::environment::Environment;
-use super::ground::{Stood, stand_on};
+use super::cwd::{Stood, stand_on};
 use super::launcher::{self, c_string};
-use super::tree::Tree;
-use super::{inheritance, orphans, program};
+use super::process_tree::Tree;
+use super::{inherited_fds, program, reaper};
 use crate::config::{self, Limits};
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
+use crate::runner::environment::Environment;
 
 /// `POSIX_SPAWN_SETSID` of glibc (2.26) and musl (1.1.17); nix does not name it.
 const SETSID: i32 = 0x80;
 
 /// A handler's process as it runs.
 #[derive(Debug)]
-pub(super) struct Process<'a> {
+pub(in crate::runner) struct Process<'a> {
     /// Not reaped yet; `watch` does it.
-    pub(super) pid: Pid,
+    pub(in crate::runner) pid: Pid,
     /// It and all that it starts.
-    pub(super) tree: Tree,
+    pub(in crate::runner) tree: Tree,
     /// Readable once the process has ended; `None` where the system has none to give.
-    pub(super) pidfd: Option<OwnedFd>,
-    pub(super) input: Input<'a>,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    pub(in crate::runner) pidfd: Option<OwnedFd>,
+    pub(in crate::runner) input: Input<'a>,
+    pub(in crate::runner) stdout: OwnedFd,
+    pub(in crate::runner) stderr: OwnedFd,
 }
 
 /// Starts the handler's command with what it is to read.
-pub(super) fn spawn<'a>(
+pub(in crate::runner) fn spawn<'a>(
     handler: &config::Handler,
     environment: &Environment,
     mut input: Input<'a>,
-) -> Result<Process<'a>, Exit> {
+) -> Result<Process<'a>, AttemptExit> {
     let value = |wanted| environment.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_os_str());
     let name = handler.command.first().map_or("", String::as_str);
     let file = program::find(name, value("PATH").unwrap_or(OsStr::new("")), &handler.cwd)?;
     let refused = |error: io::Error| program::explain(&error, &file, &handler.cwd);
-    let starved = |error: Errno| Exit::Starved(format!("no pipe: {}", io::Error::from(error)));
+    let starved = |error: Errno| AttemptExit::Starved(format!("no pipe: {}", io::Error::from(error)));
 
     let (stdin, write_end) = pipe(End::Write).map_err(starved)?;
     let (stdout, child_stdout) = pipe(End::Read).map_err(starved)?;
@@ -73,7 +73,7 @@ pub(super) fn spawn<'a>(
         Stood::NotPossible => start.by_launcher(handler, &file)?,
     };
     if containment.limits.open_files.is_none() {
-        inheritance::give_descriptor_limit(pid);
+        inherited_fds::give_descriptor_limit(pid);
     }
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok();
     let tree = Tree::led_by(pid, value("HOOKBOX_RESULT"));
@@ -95,7 +95,7 @@ impl Start {
     }
 
     /// Starts hookbox itself, which takes on what the handler is held to and becomes it.
-    fn by_launcher(&self, handler: &config::Handler, file: &Path) -> Result<Pid, Exit> {
+    fn by_launcher(&self, handler: &config::Handler, file: &Path) -> Result<Pid, AttemptExit> {
         let refused = |error: io::Error| program::explain(&error, file, &handler.cwd);
         let (status, child_status) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| refused(error.into()))?;
         let own = launcher::arguments(&handler.containment, &handler.cwd, file).map_err(refused)?;
@@ -108,17 +108,19 @@ impl Start {
         if told.is_empty() && read.is_ok() {
             return Ok(pid);
         }
-        if let Err(error) = orphans::reaped(pid, || waitpid(Some(pid), WaitOptions::empty())) {
+        if let Err(error) = reaper::reaped(pid, || waitpid(Some(pid), WaitOptions::empty())) {
             log::debug!("the exit status of a launcher is lost: {error}");
         }
         let Ok(trouble) = serde_json::from_slice::<launcher::Trouble>(&told) else {
-            return Err(Exit::Starved("hookbox could not launch it".to_owned()));
+            return Err(AttemptExit::Starved("hookbox could not launch it".to_owned()));
         };
         let error = trouble.errno.map_or_else(|| io::Error::other("unknown"), io::Error::from_raw_os_error);
         Err(match trouble.step.as_str() {
             "program" => program::explain(&error, file, &handler.cwd),
-            "cwd" => Exit::NotExecutable(format!("the folder it is to run in, `{}`: {error}", handler.cwd.display())),
-            step => Exit::NotExecutable(format!("`{step}` cannot be put on it: {error}")),
+            "cwd" => {
+                AttemptExit::NotExecutable(format!("the folder it is to run in, `{}`: {error}", handler.cwd.display()))
+            }
+            step => AttemptExit::NotExecutable(format!("`{step}` cannot be put on it: {error}")),
         })
     }
 
@@ -129,7 +131,7 @@ impl Start {
             actions.add_dup2(stream.as_raw_fd(), number)?;
         }
         let kept = status.map_or(0, |_| launcher::STATUS);
-        for number in inheritance::descriptors().iter().filter(|number| **number != kept) {
+        for number in inherited_fds::descriptors().iter().filter(|number| **number != kept) {
             actions.add_close(*number)?;
         }
         if let Some(status) = status {
@@ -140,7 +142,7 @@ impl Start {
         attributes.set_flags(PosixSpawnFlags::from_bits_retain(SETSID) | signals)?;
         attributes.set_sigdefault(&SigSet::all())?;
         attributes.set_sigmask(&SigSet::empty())?;
-        orphans::started(|| {
+        reaper::started(|| {
             let pid = posix_spawn(file, &actions, &attributes, arguments, environment)?;
             Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("a process without a number"))
         })
@@ -178,7 +180,7 @@ fn pipe(ours: End) -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// What is on its way into stdin.
 #[derive(Debug)]
-pub(super) struct Input<'a> {
+pub(in crate::runner) struct Input<'a> {
     pipe: Option<OwnedFd>,
     left: &'a [u8],
     stays_open: bool,
@@ -186,27 +188,27 @@ pub(super) struct Input<'a> {
 
 impl<'a> Input<'a> {
     /// All there is to read: stdin ends behind it.
-    pub(super) fn whole(body: &'a [u8]) -> Self {
+    pub(in crate::runner) fn whole(body: &'a [u8]) -> Self {
         Self { pipe: None, left: body, stays_open: false }
     }
 
     /// The beginning of what there is to read; [`Input::take_pipe`] is for the rest.
-    pub(super) fn beginning(left: &'a [u8]) -> Self {
+    pub(in crate::runner) fn beginning(left: &'a [u8]) -> Self {
         Self { pipe: None, left, stays_open: true }
     }
 
     /// The write end, which is no longer this one's to close.
-    pub(super) fn take_pipe(&mut self) -> Option<OwnedFd> {
+    pub(in crate::runner) fn take_pipe(&mut self) -> Option<OwnedFd> {
         self.pipe.take()
     }
 
     /// The write end, until everything is written or nobody reads any more.
-    pub(super) fn pipe(&self) -> Option<&OwnedFd> {
+    pub(in crate::runner) fn pipe(&self) -> Option<&OwnedFd> {
         self.pipe.as_ref()
     }
 
     /// Writes as much as the pipe takes now. A handler need not read it: that is no error.
-    pub(super) fn feed(&mut self) {
+    pub(in crate::runner) fn feed(&mut self) {
         while let Some(pipe) = &self.pipe {
             match rustix::io::write(pipe, self.left) {
                 Ok(written) => self.left = &self.left[written..],
@@ -225,13 +227,13 @@ impl<'a> Input<'a> {
 }
 
 /// Starts a command that is told something on stdin; whatever it prints is dropped.
-pub(super) fn start(command: &[String], cwd: &Path, environment: &Environment) -> io::Result<Child> {
+pub(in crate::runner) fn start(command: &[String], cwd: &Path, environment: &Environment) -> io::Result<Child> {
     let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(name);
     command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.current_dir(cwd).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut started = None;
-    orphans::started(|| Ok(Pid::from_child(started.insert(command.spawn()?))))?;
+    reaper::started(|| Ok(Pid::from_child(started.insert(command.spawn()?))))?;
     started.ok_or_else(|| io::Error::other("a process without a number"))
 }

@@ -32,23 +32,23 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The leader of an attempt's session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Leader {
-    pub(super) job: i64,
-    pub(super) attempt: u32,
-    pub(super) pid: i32,
+pub(in crate::runner) struct Leader {
+    pub(in crate::runner) job: i64,
+    pub(in crate::runner) attempt: u32,
+    pub(in crate::runner) pid: i32,
     /// The earliest and the latest tick at which it can have been started.
-    pub(super) started_at: (u64, u64),
+    pub(in crate::runner) started_at: (u64, u64),
 }
 
 impl Leader {
     /// Whether its process is kept for many jobs.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(in crate::runner) fn is_kept(&self) -> bool {
         self.job == WORKER
     }
 }
 
 /// Notes an attempt whose process was started between `before` and now.
-pub(super) fn note(results: &Path, (job, attempt): (i64, u32), pid: Pid, before: u64) {
+pub(in crate::runner) fn note(results: &Path, (job, attempt): (i64, u32), pid: Pid, before: u64) {
     let leader = Leader { job, attempt, pid: pid.as_raw_pid(), started_at: (before, ticks()) };
     let written = FILE.with_borrow_mut(|file| match file {
         Some((folder, file)) if folder == results => write(file, &leader),
@@ -64,11 +64,11 @@ pub(super) fn note(results: &Path, (job, attempt): (i64, u32), pid: Pid, before:
 
 /// A process that is kept for many jobs: on record until this is dropped.
 #[derive(Debug)]
-pub(super) struct OnRecord(PathBuf);
+pub(in crate::runner) struct OnRecord(PathBuf);
 
 impl OnRecord {
     /// Notes a process that was started between `before` and now; `None` where that cannot be written.
-    pub(super) fn new(results: &Path, pid: Pid, before: u64) -> Option<Self> {
+    pub(in crate::runner) fn new(results: &Path, pid: Pid, before: u64) -> Option<Self> {
         let leader = Leader { job: WORKER, attempt: 0, pid: pid.as_raw_pid(), started_at: (before, ticks()) };
         let path = next_path(results);
         let on_record = Self(path.clone());
@@ -90,20 +90,20 @@ impl Drop for OnRecord {
 }
 
 /// Hundredths of a second since the machine was started.
-pub(super) fn ticks() -> u64 {
+pub(in crate::runner) fn ticks() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     u64::try_from(now.tv_sec * 100 + now.tv_nsec / 10_000_000).unwrap_or(0)
 }
 
 /// The last attempt of every thread of the hookbox that was there before.
-pub(super) fn read(results: &Path) -> Vec<Leader> {
+pub(in crate::runner) fn read(results: &Path) -> Vec<Leader> {
     let files = fs::read_dir(results).into_iter().flatten().flatten();
     let records = files.filter(|file| is_record(&file.file_name().to_string_lossy()));
     records.filter_map(|file| parse(&fs::read_to_string(file.path()).ok()?)).collect()
 }
 
 /// Whether a file in the folder of results is one of these.
-pub(super) fn is_record(name: &str) -> bool {
+pub(in crate::runner) fn is_record(name: &str) -> bool {
     name.starts_with(NAME)
 }
 

@@ -12,29 +12,29 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// The variable whose value is known to one attempt only, and inherited by all that it starts.
-pub(super) const MARK: &str = "HOOKBOX_RESULT";
+pub(in crate::runner) const MARK: &str = "HOOKBOX_RESULT";
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) pid: i32,
-    pub(super) parent: i32,
-    pub(super) group: i32,
-    pub(super) session: i32,
+pub(in crate::runner) struct Seen {
+    pub(in crate::runner) pid: i32,
+    pub(in crate::runner) parent: i32,
+    pub(in crate::runner) group: i32,
+    pub(in crate::runner) session: i32,
     /// Ticks of a hundredth of a second since the machine was started.
-    pub(super) started_at: u64,
+    pub(in crate::runner) started_at: u64,
     /// Not a zombie.
-    pub(super) is_live: bool,
+    pub(in crate::runner) is_live: bool,
 }
 
 /// All of them; `None` where /proc cannot be read.
-pub(super) fn all() -> Option<Vec<Seen>> {
+pub(in crate::runner) fn all() -> Option<Vec<Seen>> {
     let processes = fs::read_dir("/proc").ok()?;
     Some(processes.filter_map(|process| seen(process.ok()?.file_name().to_str()?.parse().ok()?)).collect())
 }
 
 /// Those that `is_root` holds for, and all their descendants. hookbox itself is never among them.
-pub(super) fn trees(all: &[Seen], is_root: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+pub(in crate::runner) fn trees(all: &[Seen], is_root: impl Fn(&Seen) -> bool) -> Vec<Seen> {
     let own = own_pid();
     let others = || all.iter().filter(|process| process.pid != own);
     let mut members: HashSet<i32> = others().filter(|process| is_root(process)).map(|process| process.pid).collect();
@@ -49,24 +49,24 @@ pub(super) fn trees(all: &[Seen], is_root: impl Fn(&Seen) -> bool) -> Vec<Seen> 
 }
 
 /// The mark in the environment that the process was started with.
-pub(super) fn mark_of(pid: i32) -> Option<OsString> {
+pub(in crate::runner) fn mark_of(pid: i32) -> Option<OsString> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let value = |entry: &[u8]| Some(entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?.to_vec());
     environment.split(|byte| *byte == 0).find_map(value).map(|value| OsStr::from_bytes(&value).to_owned())
 }
 
 /// A handle on a process, if it is still the one that was seen.
-pub(super) fn open(process: &Seen) -> Option<OwnedFd> {
+pub(in crate::runner) fn open(process: &Seen) -> Option<OwnedFd> {
     let handle = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
     (seen(process.pid)?.started_at == process.started_at).then_some(handle)
 }
 
-pub(super) fn own_pid() -> i32 {
+pub(in crate::runner) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
 /// One process as it is now.
-pub(super) fn seen(pid: i32) -> Option<Seen> {
+pub(in crate::runner) fn seen(pid: i32) -> Option<Seen> {
     parse(pid, &String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }
 

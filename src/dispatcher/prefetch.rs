@@ -5,9 +5,9 @@
 
 use std::time::Instant;
 
-use super::{Running, Scheduler};
-use crate::dispatcher::lane::Lane;
-use crate::dispatcher::worker::Task;
+use super::scheduler::{Running, Scheduler};
+use crate::dispatcher::executor::Task;
+use crate::dispatcher::slots::Lane;
 use crate::support::time::Millis;
 
 impl Scheduler {

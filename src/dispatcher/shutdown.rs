@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{RETRY_TURN, Scheduler};
-use crate::runner::{self, Why};
+use super::scheduler::{RETRY_TURN, Scheduler};
+use crate::runner::{self, StopReason};
 
 /// Share of the grace after which running handlers are asked to end.
 const ASKED_AFTER: f64 = 0.75;
@@ -26,7 +26,7 @@ impl Scheduler {
         self.end_all();
         self.wait_until(began + grace.mul_f64(ASKED_AFTER));
         for running in self.running.values() {
-            running.cancel.stop(Why::Shutdown);
+            running.cancel.stop(StopReason::Shutdown);
         }
         self.wait_until(began + grace);
         for running in self.running.values() {
@@ -43,7 +43,7 @@ impl Scheduler {
             return;
         }
         self.workers.join(began + grace.mul_f64(ASKED_AFTER), began + grace);
-        if let Err(error) = runner::remove_results(&self.settings.results) {
+        if let Err(error) = runner::remove_result_files(&self.settings.results) {
             log::debug!("{} could not be removed: {error}", self.settings.results.display());
         }
     }

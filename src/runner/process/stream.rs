@@ -8,34 +8,34 @@ use std::os::fd::OwnedFd;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ioctl_fionread};
 
-use super::output::Capture;
 use crate::model::response::MAX_RESPONSE_BYTES;
+use crate::runner::output::Capture;
 
 /// Bytes asked for in one read: what a pipe holds.
-pub(super) const READ_BYTES: usize = 64 * 1024;
+pub(in crate::runner) const READ_BYTES: usize = 64 * 1024;
 
 /// Reads in a row from one stream before the clock is looked at again.
 const READS: usize = 16;
 
 /// An output stream as it is read.
 #[derive(Default)]
-pub(super) struct Stream {
+pub(in crate::runner) struct Stream {
     /// What the ledger keeps.
-    pub(super) capture: Capture,
+    pub(in crate::runner) capture: Capture,
     /// All of it, up to what is too long for an answer.
-    pub(super) whole: Option<Vec<u8>>,
+    pub(in crate::runner) whole: Option<Vec<u8>>,
     /// Where it passes through to.
-    pub(super) shown: Option<Box<dyn Write>>,
+    pub(in crate::runner) shown: Option<Box<dyn Write>>,
     is_closed: bool,
 }
 
 impl Stream {
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::runner) fn is_open(&self) -> bool {
         !self.is_closed
     }
 
     /// Reads what is there, with an end even where more is written all the time.
-    pub(super) fn read(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
+    pub(in crate::runner) fn read(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
         for _ in 0..READS {
             if self.read_once(pipe, buffer) < READ_BYTES {
                 return;
@@ -44,7 +44,7 @@ impl Stream {
     }
 
     /// Reads what was there at the process's end: a child that it left behind may go on writing for ever.
-    pub(super) fn drain(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
+    pub(in crate::runner) fn drain(&mut self, pipe: &OwnedFd, buffer: &mut Vec<u8>) {
         let mut left = ioctl_fionread(pipe).unwrap_or(0);
         while left > 0 && self.is_open() {
             match self.read_once(pipe, buffer) {

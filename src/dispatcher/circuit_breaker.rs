@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::inbox::HandlerState;
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
 use crate::support::time::Millis;
 
 /// From the break to the first probe; each failed probe doubles it.
@@ -73,10 +73,10 @@ impl Health {
     }
 
     /// Takes in an ending. Whether the pause has changed, so that the inbox should know.
-    pub(super) fn ended(&mut self, job: i64, exit: &Exit, now: Millis) -> bool {
+    pub(super) fn ended(&mut self, job: i64, exit: &AttemptExit, now: Millis) -> bool {
         match exit {
-            Exit::NotExecutable(why) => self.broke(job, why.clone(), now),
-            Exit::Status(code @ (126 | 127)) => {
+            AttemptExit::NotExecutable(why) => self.broke(job, why.clone(), now),
+            AttemptExit::Exited(code @ (126 | 127)) => {
                 if !self.unrunnable.contains(&job) {
                     self.unrunnable.push(job);
                 }
@@ -88,7 +88,7 @@ impl Health {
                         now,
                     )
             }
-            Exit::Died { has_answered: false, .. } => {
+            AttemptExit::WorkerDied { has_answered: false, .. } => {
                 if !self.unrunnable.contains(&job) {
                     self.unrunnable.push(job);
                 }
@@ -100,9 +100,12 @@ impl Health {
                         now,
                     )
             }
-            Exit::Status(_) | Exit::Signal(_) | Exit::TimedOut => self.ran(),
-            Exit::Done | Exit::Failed(_) | Exit::Died { .. } | Exit::Answered(_) => self.ran(),
-            Exit::Starved(_) | Exit::Stopped | Exit::Skipped => self.probe_told_nothing(job, now),
+            AttemptExit::Exited(_) | AttemptExit::Signaled(_) | AttemptExit::TimedOut => self.ran(),
+            AttemptExit::Completed
+            | AttemptExit::Failed(_)
+            | AttemptExit::WorkerDied { .. }
+            | AttemptExit::HttpStatus(_) => self.ran(),
+            AttemptExit::Starved(_) | AttemptExit::Stopped | AttemptExit::Skipped => self.probe_told_nothing(job, now),
         }
     }
 
@@ -218,8 +221,8 @@ fn pause_before_probe(failed: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn not_found() -> Exit {
-        Exit::NotExecutable("no such file".into())
+    fn not_found() -> AttemptExit {
+        AttemptExit::NotExecutable("no such file".into())
     }
 
     #[test]
@@ -236,7 +239,7 @@ mod tests {
         assert_eq!(health.probe_at(), Some(Millis(6_100)));
         health.started(1);
         assert!(
-            health.ended(1, &Exit::Status(1), Millis(6_200)),
+            health.ended(1, &AttemptExit::Exited(1), Millis(6_200)),
             "a failure is the event's, so the handler runs again"
         );
         assert_eq!(health.places(4, Millis(6_200)), 4);
@@ -245,16 +248,19 @@ mod tests {
     #[test]
     fn three_different_jobs_in_a_row_that_end_in_127_pause_it() {
         let mut health = Health::default();
-        assert!(!health.ended(1, &Exit::Status(127), Millis(0)));
-        assert!(!health.ended(1, &Exit::Status(127), Millis(0)), "the same job again");
-        assert!(!health.ended(2, &Exit::Status(126), Millis(0)));
-        assert!(!health.ended(3, &Exit::Status(0), Millis(0)), "not in a row");
-        assert!(!health.ended(4, &Exit::Status(127), Millis(0)));
-        assert!(!health.ended(5, &Exit::Status(127), Millis(0)));
-        assert!(health.ended(6, &Exit::Status(127), Millis(0)));
+        assert!(!health.ended(1, &AttemptExit::Exited(127), Millis(0)));
+        assert!(!health.ended(1, &AttemptExit::Exited(127), Millis(0)), "the same job again");
+        assert!(!health.ended(2, &AttemptExit::Exited(126), Millis(0)));
+        assert!(!health.ended(3, &AttemptExit::Exited(0), Millis(0)), "not in a row");
+        assert!(!health.ended(4, &AttemptExit::Exited(127), Millis(0)));
+        assert!(!health.ended(5, &AttemptExit::Exited(127), Millis(0)));
+        assert!(health.ended(6, &AttemptExit::Exited(127), Millis(0)));
         assert_eq!(health.places(4, Millis(0)), 0);
         health.started(4);
-        assert!(health.ended(4, &Exit::Status(127), Millis(2_000)), "a probe that fails the same way keeps it broken");
+        assert!(
+            health.ended(4, &AttemptExit::Exited(127), Millis(2_000)),
+            "a probe that fails the same way keeps it broken"
+        );
         assert_eq!(health.probe_at(), Some(Millis(6_000)));
     }
 
@@ -265,7 +271,7 @@ mod tests {
         state.paused_by = Some("operator".into());
         health.told(Some(&state));
         assert_eq!(health.places(4, Millis(i64::MAX)), 0);
-        assert!(!health.ended(1, &Exit::Status(0), Millis(0)));
+        assert!(!health.ended(1, &AttemptExit::Exited(0), Millis(0)));
         assert_eq!(health.places(4, Millis(0)), 0);
         state.paused_by = None;
         health.told(Some(&state));

@@ -10,13 +10,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::inbox::JobRef;
-use crate::runner::Ended;
+use crate::runner::AttemptOutput;
 
 /// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) job: JobRef,
-    pub(super) ended: Ended,
+    pub(super) ended: AttemptOutput,
     /// How long its thread was busy with it.
     pub(super) took: Duration,
     /// The job that its thread has gone on with.
@@ -81,11 +81,17 @@ impl Endings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retry::Exit;
+    use crate::retry::AttemptExit;
 
     fn done(id: i64, is_awaited: bool) -> Done {
         let job = JobRef { id, attempt: 1 };
-        Done { job, ended: Ended::without_process(Exit::Stopped), took: Duration::ZERO, next: None, is_awaited }
+        Done {
+            job,
+            ended: AttemptOutput::without_process(AttemptExit::Stopped),
+            took: Duration::ZERO,
+            next: None,
+            is_awaited,
+        }
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! What a handler has to say to the provider, told alike in every mode: a command's stdout, a worker's `response`, an
 //! endpoint's answer.
 //!
-//! Words of an attempt that succeeded come in, a [`Response`] goes out, or, for the ledger, why the provider was answered
+//! ReplyParts of an attempt that succeeded come in, a [`Response`] goes out, or, for the ledger, why the provider was answered
 //! plainly. Whether the handler may respond at all is its mode's to ask.
 
 use crate::model::response::Response;
 
 /// As they were said.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct ReplyParts {
     /// 200 where none is named.
     pub(super) status: Option<u16>,
     pub(super) content_type: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
-impl Words {
+impl ReplyParts {
     /// What can be sent of them; if they cannot, the reason is added to the notes.
     pub(super) fn sendable(self, notes: &mut Vec<String>) -> Option<Response> {
         match Response::new(self.status, self.content_type, self.body) {

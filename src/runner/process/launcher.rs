@@ -21,7 +21,7 @@ use crate::config::{Containment, Limits};
 const WORD: &str = "--launch-handler";
 
 /// Where it says why it could not become the handler; closed by becoming it.
-pub(super) const STATUS: i32 = 3;
+pub(in crate::runner) const STATUS: i32 = 3;
 
 /// What is to be taken on.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -34,16 +34,16 @@ struct Plan {
     identity: Option<(u32, u32, Vec<u32>)>,
 }
 
-/// Why a launcher did not become its handler.
+/// StopReason a launcher did not become its handler.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Trouble {
+pub(in crate::runner) struct Trouble {
     /// What it was at: `program` for the last step, the only one in which the handler's own file can be wrong.
-    pub(super) step: String,
-    pub(super) errno: Option<i32>,
+    pub(in crate::runner) step: String,
+    pub(in crate::runner) errno: Option<i32>,
 }
 
 /// The arguments of a launcher: its own, then where to run, what, and the handler's own from its name on.
-pub(super) fn arguments(containment: &Containment, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
+pub(in crate::runner) fn arguments(containment: &Containment, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
     let Limits { memory, cpu_time, open_files } = containment.limits;
     let identity = containment.identity.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
     let plan = Plan { umask: containment.umask, memory, cpu_time, open_files, identity };
@@ -123,7 +123,7 @@ fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
 }
 
 /// For the system: a program, an argument or a variable.
-pub(super) fn c_string(text: impl Into<OsString>) -> io::Result<CString> {
+pub(in crate::runner) fn c_string(text: impl Into<OsString>) -> io::Result<CString> {
     use std::os::unix::ffi::OsStringExt;
     CString::new(text.into().into_vec()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "nul byte found"))
 }

@@ -11,7 +11,7 @@ use crate::config;
 use crate::inbox::{HandlerState, Inbox, Wanted};
 use crate::support::time::Millis;
 
-use super::health::Health;
+use super::circuit_breaker::Health;
 use super::pace::Pace;
 
 /// Jobs are claimed ahead for about so long a time: what hookbox dies under then has hardly waited.
@@ -162,7 +162,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retry::Exit;
+    use crate::retry::AttemptExit;
 
     /// One lane with two places, whose jobs have taken so long of late.
     fn lane(lines: &str, usual_ms: u64) -> Lane {
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(lane.room_ahead(16, Millis(0)), 5);
         lane.running = 3;
         assert_eq!(lane.room_ahead(16, Millis(0)), 0);
-        let strange = Exit::NotExecutable("not found".into());
+        let strange = AttemptExit::NotExecutable("not found".into());
         lane.running = 2;
         assert!(lane.health.ended(1, &strange, Millis(0)));
         assert_eq!(lane.room_ahead(16, Millis(0)), 0);

@@ -9,30 +9,30 @@ use std::ffi::{OsStr, OsString};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, pidfd_send_signal};
 
-use super::processes::{self, Seen};
+use super::proc_fs::{self, Seen};
 
 /// The tree that a process leads. Valid until that process is reaped.
 #[derive(Debug, Clone)]
-pub(super) struct Tree {
+pub(in crate::runner) struct Tree {
     leader: Pid,
     mark: Option<OsString>,
 }
 
 impl Tree {
     /// `mark`: what its environment says of the attempt.
-    pub(super) fn led_by(leader: Pid, mark: Option<&OsStr>) -> Self {
+    pub(in crate::runner) fn led_by(leader: Pid, mark: Option<&OsStr>) -> Self {
         Self { leader, mark: mark.filter(|mark| !mark.is_empty()).map(OsStr::to_owned) }
     }
 
     /// Sends a signal to all of it. The error says that some of it may not be signalled, as after `sudo`.
-    pub(super) fn signal(&self, signal: Signal) -> Result<(), Errno> {
+    pub(in crate::runner) fn signal(&self, signal: Signal) -> Result<(), Errno> {
         let group = match kill_process_group(self.leader, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error),
         };
         let leader = self.leader.as_raw_pid();
         let strays = self.members().unwrap_or_default().into_iter().filter(|process| process.group != leader);
-        let send = |process: Seen| match processes::open(&process).map(|handle| pidfd_send_signal(handle, signal)) {
+        let send = |process: Seen| match proc_fs::open(&process).map(|handle| pidfd_send_signal(handle, signal)) {
             None | Some(Ok(()) | Err(Errno::SRCH)) => Ok(()),
             Some(Err(error)) => Err(error),
         };
@@ -40,20 +40,20 @@ impl Tree {
     }
 
     /// Whether a live process other than the leader is in it; also when that cannot be told.
-    pub(super) fn has_others(&self) -> bool {
+    pub(in crate::runner) fn has_others(&self) -> bool {
         let leader = self.leader.as_raw_pid();
         self.members().is_none_or(|all| all.iter().any(|process| process.is_live && process.pid != leader))
     }
 
     /// The leader included; `None` where that cannot be told.
     fn members(&self) -> Option<Vec<Seen>> {
-        let all = processes::all()?;
+        let all = proc_fs::all()?;
         let leader = self.leader.as_raw_pid();
         let since = all.iter().find(|process| process.pid == leader).map_or(0, |leader| leader.started_at);
         let is_marked = |process: &Seen| {
-            process.started_at >= since && self.mark.is_some() && processes::mark_of(process.pid) == self.mark
+            process.started_at >= since && self.mark.is_some() && proc_fs::mark_of(process.pid) == self.mark
         };
-        Some(processes::trees(&all, |process| {
+        Some(proc_fs::trees(&all, |process| {
             [process.pid, process.group, process.session].contains(&leader) || is_marked(process)
         }))
     }

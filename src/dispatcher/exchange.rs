@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Scheduler;
-use crate::dispatcher::jump::Clocks;
+use super::scheduler::Scheduler;
+use crate::dispatcher::clock_step::Clocks;
 use crate::inbox::{InboxError, Turn, Turned};
 use crate::support::control::Call;
 use crate::support::time::Millis;

@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Map, Value};
 
 use crate::config::Identity;
-use crate::retry::Said;
+use crate::retry::HandlerDirectives;
 
 /// Longest result file.
 pub(super) const MAX_RESULT_BYTES: u64 = 64 * 1024;
@@ -58,15 +58,15 @@ impl ResultFile {
     }
 
     /// What the handler said, and what about it could not be understood. Removes the file.
-    pub(super) fn take(self) -> (Said, Vec<String>) {
+    pub(super) fn take(self) -> (HandlerDirectives, Vec<String>) {
         let mut troubles = Vec::new();
         let mut note = |trouble: String| troubles.push(format!("result file: {trouble}"));
         let said = match read(&self.path) {
-            Ok(None) => return (Said::default(), troubles),
+            Ok(None) => return (HandlerDirectives::default(), troubles),
             Ok(Some(text)) => parse(&text, &mut note),
             Err(error) => {
                 note(error.to_string());
-                Said::default()
+                HandlerDirectives::default()
             }
         };
         let removed = match fs::remove_file(&self.path) {
@@ -97,7 +97,7 @@ fn folder_of(folder: &Path, user: &Identity) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// When one that is there cannot be removed.
-pub fn remove_results(folder: &Path) -> io::Result<()> {
+pub fn remove_result_files(folder: &Path) -> io::Result<()> {
     let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
     let is_of_user = |entry: &fs::DirEntry| {
         let found = entry.file_name();
@@ -135,19 +135,19 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(text))
 }
 
-fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> Said {
+fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> HandlerDirectives {
     if text.trim_ascii().is_empty() {
-        return Said::default();
+        return HandlerDirectives::default();
     }
     let object: Map<String, Value> = match serde_json::from_slice(text) {
         Ok(Value::Object(object)) => object,
         Ok(_) => {
             note("is not a JSON object; ignored".to_owned());
-            return Said::default();
+            return HandlerDirectives::default();
         }
         Err(error) => {
             note(format!("is not JSON ({error}); ignored"));
-            return Said::default();
+            return HandlerDirectives::default();
         }
     };
     if let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -175,7 +175,7 @@ fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> Said {
     if pause.is_some() && retry_after.is_none() {
         wrong("retry_after", "a duration such as \"5m\"");
     }
-    Said { retry_after, dead, note: said_note, status, content_type }
+    HandlerDirectives { retry_after, dead, note: said_note, status, content_type }
 }
 
 /// `"5m"`, or seconds as HTTP's Retry-After has them.
@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    fn said(write: impl FnOnce(&Path)) -> (Said, Vec<String>) {
+    fn said(write: impl FnOnce(&Path)) -> (HandlerDirectives, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let file = ResultFile::new(folder.path(), (7, 1), None).unwrap();
         write(file.path());
@@ -211,21 +211,24 @@ mod tests {
         taken
     }
 
-    fn text(text: impl AsRef<[u8]>) -> (Said, Vec<String>) {
+    fn text(text: impl AsRef<[u8]>) -> (HandlerDirectives, Vec<String>) {
         said(|path| fs::write(path, text).unwrap())
     }
 
     #[test]
     fn what_a_handler_says_is_understood() {
-        let pause = |seconds| Said { retry_after: Some(Duration::from_secs_f64(seconds)), ..Said::default() };
-        let dead = |reason: &str| Said { dead: Some(reason.into()), ..Said::default() };
-        let note = |words: &str| Said { note: Some(words.into()), ..Said::default() };
+        let pause = |seconds| HandlerDirectives {
+            retry_after: Some(Duration::from_secs_f64(seconds)),
+            ..HandlerDirectives::default()
+        };
+        let dead = |reason: &str| HandlerDirectives { dead: Some(reason.into()), ..HandlerDirectives::default() };
+        let note = |words: &str| HandlerDirectives { note: Some(words.into()), ..HandlerDirectives::default() };
         let max = MAX_RETRY_AFTER.as_secs_f64();
         let long = "é".repeat(2000);
         let table = [
-            ("", Said::default()),
-            (" \n", Said::default()),
-            ("{}", Said::default()),
+            ("", HandlerDirectives::default()),
+            (" \n", HandlerDirectives::default()),
+            ("{}", HandlerDirectives::default()),
             (r#"{"retry_after":"5m"}"#, pause(300.0)),
             (r#"{"retry_after":"1h 30m"}"#, pause(5400.0)),
             (r#"{"retry_after":"90"}"#, pause(90.0)),
@@ -234,20 +237,23 @@ mod tests {
             (r#"{"retry_after":0}"#, pause(0.0)),
             (r#"{"retry_after":"10years"}"#, pause(max)),
             (r#"{"retry_after":1e15}"#, pause(max)),
-            (r#"{"retry_after":null,"dead":null,"note":null}"#, Said::default()),
+            (r#"{"retry_after":null,"dead":null,"note":null}"#, HandlerDirectives::default()),
             ("{\"dead\":\"no such user\"}\n", dead("no such user")),
             (r#"{"dead":" "}"#, dead("no reason given")),
             (r#"{"note":"sent 3 mails"}"#, note("sent 3 mails")),
-            (r#"{"note":""}"#, Said::default()),
-            (r#"{"status":201}"#, Said { status: Some(201), ..Said::default() }),
-            (r#"{"content_type":"a/b"}"#, Said { content_type: Some("a/b".into()), ..Said::default() }),
+            (r#"{"note":""}"#, HandlerDirectives::default()),
+            (r#"{"status":201}"#, HandlerDirectives { status: Some(201), ..HandlerDirectives::default() }),
+            (
+                r#"{"content_type":"a/b"}"#,
+                HandlerDirectives { content_type: Some("a/b".into()), ..HandlerDirectives::default() },
+            ),
             (&format!(r#"{{"note":"{long}"}}"#), note(&"é".repeat(512))),
         ];
         for (written, expected) in table {
             assert_eq!(text(written), (expected, vec![]), "{written}");
         }
         let all = text(r#"{"retry_after":"1s","dead":"x","note":"y"}"#).0;
-        assert_eq!(all, Said { note: Some("y".into()), dead: Some("x".into()), ..pause(1.0) });
+        assert_eq!(all, HandlerDirectives { note: Some("y".into()), dead: Some("x".into()), ..pause(1.0) });
     }
 
     #[test]
@@ -268,7 +274,7 @@ mod tests {
         ];
         for (written, expected) in table {
             let (said, troubles) = text(written);
-            assert_eq!(said, Said::default());
+            assert_eq!(said, HandlerDirectives::default());
             assert!(troubles.len() == 1 && troubles[0].contains(expected), "{troubles:?}, not {expected}");
         }
         let (mixed, troubles) = text(r#"{"retry_after":true,"note":"kept"}"#);
@@ -291,7 +297,7 @@ mod tests {
         for ((said, troubles), expected) in
             [(link, "symbolic link"), (pipe, "not a regular"), (folder, "not a regular")]
         {
-            assert_eq!(said, Said::default());
+            assert_eq!(said, HandlerDirectives::default());
             assert!(troubles.len() == 1 && troubles[0].contains(expected), "{troubles:?}");
         }
         assert!(secret.exists());
@@ -299,10 +305,10 @@ mod tests {
 
     #[test]
     fn no_file_says_nothing_and_a_stale_one_is_removed_first() {
-        assert_eq!(said(|_| ()), (Said::default(), vec![]));
+        assert_eq!(said(|_| ()), (HandlerDirectives::default(), vec![]));
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("7-1.json"), r#"{"dead":"stale"}"#).unwrap();
         let file = ResultFile::new(folder.path(), (7, 1), None).unwrap();
-        assert_eq!(file.take(), (Said::default(), vec![]));
+        assert_eq!(file.take(), (HandlerDirectives::default(), vec![]));
     }
 }

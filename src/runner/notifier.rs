@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::environment::{DEFAULT_PATH, INHERITED};
-use super::{command, orphans};
+use super::process::{reaper, spawn};
 
 /// Between two looks at whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What is run, and where.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct NotifierCommand<'a> {
     /// argv
     pub command: &'a [String],
     /// The folder it runs in.
@@ -38,14 +38,14 @@ pub struct Told<'a> {
 ///
 /// # Errors
 /// It could not be started, ended otherwise than with 0, or not in time.
-pub fn tell(told: &Told<'_>, limit: Duration, is_over: &AtomicBool) -> Result<(), String> {
+pub fn run_notifier(told: &NotifierCommand<'_>, limit: Duration, is_over: &AtomicBool) -> Result<(), String> {
     let names = INHERITED.into_iter().chain(told.env.iter().map(String::as_str));
     let default = |name: &str| (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
     let own = names.filter_map(|name| Some((name.to_owned(), std::env::var_os(name).or_else(|| default(name))?)));
     let further = told.variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
     let environment: Vec<_> = own.chain(further).collect();
     let program = told.command.first().map_or("", String::as_str);
-    let mut child = command::start(told.command, told.cwd, &environment)
+    let mut child = spawn::start(told.command, told.cwd, &environment)
         .map_err(|error| format!("`{program}` could not be started: {error}"))?;
     if let Some(mut stdin) = child.stdin.take()
         && let Err(error) = stdin.write_all(told.words)
@@ -63,7 +63,7 @@ pub fn tell(told: &Told<'_>, limit: Duration, is_over: &AtomicBool) -> Result<()
     if is_late && let Err(error) = kill_process_group(pid, Signal::KILL) {
         log::warn!("`{program}` could not be ended: {error}");
     }
-    match orphans::reaped(pid, || child.wait()) {
+    match reaper::reaped(pid, || child.wait()) {
         _ if is_late => Err(format!("`{program}` had not ended after {} s", limit.as_secs())),
         Ok(status) => judge(program, status),
         Err(error) => Err(format!("`{program}`: {error}")),

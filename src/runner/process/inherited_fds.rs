@@ -21,7 +21,7 @@ pub fn keep_descriptor_limit(limit: &Rlimit) {
 }
 
 /// Gives a process that has just been started the limit that hookbox itself was started with.
-pub(super) fn give_descriptor_limit(pid: Pid) {
+pub(in crate::runner) fn give_descriptor_limit(pid: Pid) {
     if let Some(limit) = DESCRIPTOR_LIMIT.get()
         && let Err(error) = prlimit(Some(pid), Resource::Nofile, *limit)
     {
@@ -30,7 +30,7 @@ pub(super) fn give_descriptor_limit(pid: Pid) {
 }
 
 /// Descriptors that were open when hookbox was started and would be inherited: hookbox opens none like that.
-pub(super) fn descriptors() -> &'static [RawFd] {
+pub(in crate::runner) fn descriptors() -> &'static [RawFd] {
     INHERITED.get_or_init(|| {
         let Ok(open) = fs::read_dir("/proc/self/fdinfo") else { return Vec::new() };
         let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::KILL_GRACE;
-use super::processes::{self, Seen};
-use super::record::{self, Leader};
-use super::result::ResultFile;
+use super::pid_record::{self, Leader};
+use super::proc_fs::{self, Seen};
+use crate::runner::KILL_GRACE;
+use crate::runner::result_file::ResultFile;
 
 /// How long a killed process may take to vanish.
 const VANISH_WITHIN: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const VANISH_WITHIN: Duration = Duration::from_secs(5);
 /// Ends what still runs of these attempts (job, number): TERM, then KILL after [`KILL_GRACE`]. Returns how many
 /// processes there were.
 #[must_use]
-pub fn end_leftovers(results: &Path, lost: &[(i64, u32)]) -> usize {
+pub fn kill_orphans(results: &Path, lost: &[(i64, u32)]) -> usize {
     if lost.is_empty() && !results.exists() {
         return 0;
     }
@@ -64,7 +64,7 @@ struct Lost<'a> {
 
 impl<'a> Lost<'a> {
     fn new(results: &'a Path, lost: &[(i64, u32)]) -> Self {
-        let mut leaders = record::read(results);
+        let mut leaders = pid_record::read(results);
         leaders.retain(|leader| leader.is_kept() || lost.contains(&(leader.job, leader.attempt)));
         Self {
             results,
@@ -74,9 +74,9 @@ impl<'a> Lost<'a> {
     }
 
     fn find(&self) -> Vec<OwnedFd> {
-        let Some(all) = processes::all() else { return Vec::new() };
-        let trees = processes::trees(&all, |process| self.is_led(process, &all) || self.is_marked(process));
-        trees.iter().filter(|process| process.is_live).filter_map(processes::open).collect()
+        let Some(all) = proc_fs::all() else { return Vec::new() };
+        let trees = proc_fs::trees(&all, |process| self.is_led(process, &all) || self.is_marked(process));
+        trees.iter().filter(|process| process.is_live).filter_map(proc_fs::open).collect()
     }
 
     /// In the session of a leader on record. A number that a stranger has been given since is told by its start.
@@ -89,7 +89,7 @@ impl<'a> Lost<'a> {
     }
 
     fn is_marked(&self, process: &Seen) -> bool {
-        let Some(mark) = processes::mark_of(process.pid) else { return false };
+        let Some(mark) = proc_fs::mark_of(process.pid) else { return false };
         let path = Path::new(&mark);
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let folder = path.parent().map_or(&b""[..], |folder| folder.as_os_str().as_bytes());
@@ -153,10 +153,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut lost = start(folder.path(), 1, "trap '' TERM; echo up; sleep 1000 & wait; sleep 1000");
         let mut other = start(folder.path(), 2, "echo up; exec sleep 1000");
-        assert!(end_leftovers(folder.path(), &[(1, 1)]) >= 1);
+        assert!(kill_orphans(folder.path(), &[(1, 1)]) >= 1);
         assert!(lost.wait().unwrap().code().is_none());
         assert!(other.try_wait().unwrap().is_none(), "an attempt that is not lost goes on");
-        assert_eq!(end_leftovers(folder.path(), &[(1, 1)]), 0);
+        assert_eq!(kill_orphans(folder.path(), &[(1, 1)]), 0);
         other.kill().unwrap();
         other.wait().unwrap();
     }

@@ -1,4 +1,4 @@
-//! Orphans: processes that handlers left behind come to hookbox, as a subreaper or as the first process of a container,
+//! OrphanReaper: processes that handlers left behind come to hookbox, as a subreaper or as the first process of a container,
 //! and are reaped there.
 //!
 //! Promises: no zombie stays for longer than [`LOOK_EVERY`], and no exit status of a handler is ever taken away: every
@@ -14,7 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, getpid, set_child_subreaper, waitid, waitpid};
 
-use super::processes;
+use super::proc_fs;
 
 /// Between two looks for what has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ static OWN: LazyLock<Mutex<HashSet<Pid>>> = LazyLock::new(Mutex::default);
 static COMINGS_AND_GOINGS: RwLock<()> = RwLock::new(());
 
 /// Starts a process and remembers it as hookbox's own.
-pub(super) fn started(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+pub(in crate::runner) fn started(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
     let _held = COMINGS_AND_GOINGS.read().unwrap_or_else(PoisonError::into_inner);
     let pid = start()?;
     OWN.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
@@ -34,7 +34,7 @@ pub(super) fn started(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid
 }
 
 /// Reaps a process of hookbox's own, which is no longer known afterwards.
-pub(super) fn reaped<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
+pub(in crate::runner) fn reaped<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
     let _held = COMINGS_AND_GOINGS.read().unwrap_or_else(PoisonError::into_inner);
     OWN.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid);
     reap()
@@ -42,12 +42,12 @@ pub(super) fn reaped<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
 
 /// The thread that reaps orphans; ends when told to.
 #[derive(Debug)]
-pub struct Orphans {
+pub struct OrphanReaper {
     end: Sender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Orphans {
+impl OrphanReaper {
     /// From now on what handlers leave behind comes to hookbox.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ fn reap() {
     let own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_orphan = |pid: &Pid| !own.contains(pid);
     for pid in children().into_iter().filter(is_orphan) {
-        if processes::seen(pid.as_raw_pid()).is_some_and(|child| !child.is_live)
+        if proc_fs::seen(pid.as_raw_pid()).is_some_and(|child| !child.is_live)
             && let Err(error) = waitpid(Some(pid), WaitOptions::NOHANG)
         {
             log::debug!("orphan {pid:?} was not reaped: {error}");
@@ -103,8 +103,8 @@ fn children() -> Vec<Pid> {
     match lists {
         Ok(lists) => lists.iter().flat_map(|list| list.split_whitespace().filter_map(number)).collect(),
         Err(_) => {
-            let own = processes::own_pid();
-            let all = processes::all().unwrap_or_default().into_iter().filter(|process| process.parent == own);
+            let own = proc_fs::own_pid();
+            let all = proc_fs::all().unwrap_or_default().into_iter().filter(|process| process.parent == own);
             all.filter_map(|process| Pid::from_raw(process.pid)).collect()
         }
     }

@@ -10,11 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid, waitpid};
 
-use super::cancel::{Cancel, Why};
-use super::command::Process;
+use super::reaper;
+use super::spawn::Process;
 use super::stream::{READ_BYTES, Stream};
-use super::{Captured, KILL_GRACE, orphans};
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
+use crate::runner::cancel::{CancelToken, StopReason};
+use crate::runner::{CapturedOutput, KILL_GRACE};
 
 /// Between two looks where nothing wakes us: at a process without pidfd, at a tree whose leader has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -24,26 +25,31 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is wanted of its output beside what the ledger keeps.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Listening {
+pub(in crate::runner) struct Listening {
     /// All of stdout, for an answer to the provider.
-    pub(super) whole: bool,
+    pub(in crate::runner) whole: bool,
     /// That it passes through to our own.
-    pub(super) is_shown: bool,
+    pub(in crate::runner) is_shown: bool,
 }
 
 /// What came of a process.
 #[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) exit: Exit,
-    pub(super) note: Option<String>,
-    pub(super) stdout: Captured,
-    pub(super) stderr: Captured,
+pub(in crate::runner) struct Watched {
+    pub(in crate::runner) exit: AttemptExit,
+    pub(in crate::runner) note: Option<String>,
+    pub(in crate::runner) stdout: CapturedOutput,
+    pub(in crate::runner) stderr: CapturedOutput,
     /// All of stdout, or so much that it is too long for an answer, where that was wanted.
-    pub(super) whole: Option<Vec<u8>>,
+    pub(in crate::runner) whole: Option<Vec<u8>>,
 }
 
 /// Watches a process for at most the limit, and then until it has been stopped.
-pub(super) fn watch(process: Process<'_>, limit: Duration, cancel: &Cancel, listening: Listening) -> Watched {
+pub(in crate::runner) fn watch(
+    process: Process<'_>,
+    limit: Duration,
+    cancel: &CancelToken,
+    listening: Listening,
+) -> Watched {
     let deadline = Instant::now().checked_add(limit);
     let mut watch = Watch::new(process, cancel);
     watch.stdout.whole = listening.whole.then(Vec::new);
@@ -74,7 +80,7 @@ pub(super) fn watch(process: Process<'_>, limit: Duration, cancel: &Cancel, list
 /// hookbox ends the process: TERM has been sent.
 #[derive(Debug)]
 struct Stop {
-    exit: Exit,
+    exit: AttemptExit,
     /// When KILL is due; `None` waits to be told.
     kill_at: Option<Instant>,
     killed_at: Option<Instant>,
@@ -83,7 +89,7 @@ struct Stop {
 
 struct Watch<'a> {
     process: Process<'a>,
-    cancel: &'a Cancel,
+    cancel: &'a CancelToken,
     stdout: Stream,
     stderr: Stream,
     buffer: Vec<u8>,
@@ -92,7 +98,7 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(process: Process<'a>, cancel: &'a Cancel) -> Self {
+    fn new(process: Process<'a>, cancel: &'a CancelToken) -> Self {
         let buffer = Vec::with_capacity(READ_BYTES);
         Self { process, cancel, stdout: Stream::default(), stderr: Stream::default(), buffer, has_ended: false }
     }
@@ -157,9 +163,9 @@ impl<'a> Watch<'a> {
     /// Whether it is to be stopped now; if so, TERM goes out.
     fn reason_to_stop(&self, now: Instant, deadline: Option<Instant>) -> Option<Stop> {
         let (exit, kill_at) = match self.cancel.why() {
-            Some(why @ Why::Shutdown) => (why.exit(), None),
-            Some(why @ Why::Skipped) => (why.exit(), Some(now + KILL_GRACE)),
-            None if deadline.is_some_and(|deadline| now >= deadline) => (Exit::TimedOut, Some(now + KILL_GRACE)),
+            Some(why @ StopReason::Shutdown) => (why.exit(), None),
+            Some(why @ StopReason::Skipped) => (why.exit(), Some(now + KILL_GRACE)),
+            None if deadline.is_some_and(|deadline| now >= deadline) => (AttemptExit::TimedOut, Some(now + KILL_GRACE)),
             None => return None,
         };
         let refused = self.process.tree.signal(Signal::TERM).err();
@@ -168,8 +174,8 @@ impl<'a> Watch<'a> {
 
     /// KILL, once it is due.
     fn press(&self, stop: &mut Stop, now: Instant) {
-        if stop.exit == Exit::Stopped && self.cancel.why() == Some(Why::Skipped) {
-            (stop.exit, stop.kill_at) = (Exit::Skipped, Some(now + KILL_GRACE));
+        if stop.exit == AttemptExit::Stopped && self.cancel.why() == Some(StopReason::Skipped) {
+            (stop.exit, stop.kill_at) = (AttemptExit::Skipped, Some(now + KILL_GRACE));
         }
         let is_due = stop.kill_at.is_some_and(|at| now >= at) || self.cancel.must_kill();
         // Again and again: what forks while it is looked for is found by the next look.
@@ -195,17 +201,17 @@ impl<'a> Watch<'a> {
         self.stdout.drain(&self.process.stdout, &mut self.buffer);
         self.stderr.drain(&self.process.stderr, &mut self.buffer);
         let pid = self.process.pid;
-        let reap = || orphans::reaped(pid, || waitpid(Some(pid), WaitOptions::empty()));
+        let reap = || reaper::reaped(pid, || waitpid(Some(pid), WaitOptions::empty()));
         let status = if self.has_ended { reap() } else { Ok(None) };
         let (exit, note) = match (stop, status) {
             (Some(stop), _) => {
                 let note = stop.note();
                 (stop.exit, note)
             }
-            (None, Ok(status)) => (status.map_or(Exit::Stopped, |(_, status)| exit_of(status)), None),
+            (None, Ok(status)) => (status.map_or(AttemptExit::Stopped, |(_, status)| exit_of(status)), None),
             (None, Err(error)) => {
                 let why = format!("its exit status is lost: {error}; hint: start hookbox without SIGCHLD ignored");
-                (Exit::NotExecutable(why), None)
+                (AttemptExit::NotExecutable(why), None)
             }
         };
         let (stdout, stderr) = (self.stdout.capture.finish(), self.stderr.capture.finish());
@@ -227,18 +233,18 @@ fn polled(descriptor: Option<&OwnedFd>, flags: PollFlags) -> Option<PollFd<'_>> 
     descriptor.map(|descriptor| PollFd::new(descriptor, flags))
 }
 
-fn exit_of(status: WaitStatus) -> Exit {
+fn exit_of(status: WaitStatus) -> AttemptExit {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Exit::Status(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Status(-1),
+        (Some(code), _) => AttemptExit::Exited(code),
+        (None, Some(signal)) => AttemptExit::Signaled(signal),
+        (None, None) => AttemptExit::Exited(-1),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::command::{Input, spawn};
+    use crate::runner::process::spawn::{Input, spawn};
     use crate::runner::tests::attempt;
 
     /// As on a system that has no pidfd to give.
@@ -246,14 +252,14 @@ mod tests {
         let tried = attempt(&["/bin/sh", "-c", script]);
         let mut process = spawn(&tried.handler, &Vec::new(), Input::whole(body)).unwrap();
         process.pidfd = None;
-        watch(process, limit, &Cancel::new().unwrap(), Listening::default())
+        watch(process, limit, &CancelToken::new().unwrap(), Listening::default())
     }
 
     #[test]
     fn without_a_pidfd_the_end_is_noticed_all_the_same() {
         let ended = watched("/bin/cat; exec >&- 2>&-; exit 3", b"seen", Duration::from_secs(60));
-        assert_eq!((ended.exit, ended.stdout.kept), (Exit::Status(3), b"seen".to_vec()));
+        assert_eq!((ended.exit, ended.stdout.kept), (AttemptExit::Exited(3), b"seen".to_vec()));
         let stopped = watched("while :; do /bin/sleep 0.01; done", b"", Duration::from_millis(100));
-        assert_eq!((stopped.exit, stopped.note), (Exit::TimedOut, None));
+        assert_eq!((stopped.exit, stopped.note), (AttemptExit::TimedOut, None));
     }
 }

@@ -15,11 +15,11 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::config;
 use crate::inbox::{Claimed, Inbox, JobRef};
-use crate::retry::Exit;
-use crate::runner::{self, Ahead, Attempt, Cancel, Ended, Kept, Note, Purpose};
+use crate::retry::AttemptExit;
+use crate::runner::{self, Ahead, AttemptInput, AttemptOutput, AttemptPurpose, CancelToken, HandlerResources, Note};
 
-use super::ending;
-use super::endings::{self, Done, Endings, Teller};
+use super::decision;
+use super::results::{self, Done, Endings, Teller};
 
 /// A claimed job on its way to a thread.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Task {
     pub(super) claimed: Claimed,
     pub(super) handler: Arc<config::Handler>,
     pub(super) private_headers: Arc<[String]>,
-    pub(super) cancel: Cancel,
+    pub(super) cancel: CancelToken,
     /// What is claimed ahead for the same handler.
     pub(super) ahead: Receiver<Task>,
     /// When fewer than these are left of that, more is to be claimed.
@@ -40,7 +40,7 @@ pub(super) struct Task {
 pub(super) struct Workers {
     inbox: Arc<Inbox>,
     results: PathBuf,
-    kept: Arc<Kept>,
+    kept: Arc<HandlerResources>,
     tasks: Sender<Task>,
     queue: Receiver<Task>,
     teller: Teller,
@@ -57,8 +57,8 @@ impl Workers {
     /// The threads-to-be, and where their endings arrive.
     pub(super) fn new(inbox: Arc<Inbox>, results: PathBuf) -> (Self, Endings) {
         let (tasks, queue) = crossbeam_channel::unbounded();
-        let (teller, endings) = endings::endings();
-        let kept = Arc::new(Kept::new(results.clone(), Purpose::Job));
+        let (teller, endings) = results::endings();
+        let kept = Arc::new(HandlerResources::new(results.clone(), AttemptPurpose::Job));
         let (threads, ahead, unnoted) = (Vec::new(), HashMap::default(), Vec::new());
         let notes = Ahead::create(&results);
         let notes = notes.inspect_err(|error| log::debug!("what is claimed ahead cannot be noted: {error}")).ok();
@@ -71,7 +71,7 @@ impl Workers {
             self.start_thread();
         }
         if self.threads.is_empty() {
-            let ended = ending::never_started("hookbox could not start a worker thread".into());
+            let ended = decision::never_started("hookbox could not start a worker thread".into());
             let done = Done { job: task.claimed.job, ended, took: Duration::ZERO, next: None, is_awaited: true };
             if !self.teller.tell(done) {
                 log::error!("nobody takes endings any more");
@@ -117,7 +117,7 @@ impl Workers {
     }
 
     /// What is kept between attempts.
-    pub(super) fn kept(&self) -> &Kept {
+    pub(super) fn kept(&self) -> &HandlerResources {
         &self.kept
     }
 
@@ -144,10 +144,13 @@ impl Workers {
                     let low = task.low;
                     let ended = catch_unwind(AssertUnwindSafe(|| attempt(&inbox, task, results.clone(), &kept)));
                     let ended = ended.unwrap_or_else(|_| {
-                        ending::never_started("hookbox failed to run it; its log says more".into())
+                        decision::never_started("hookbox failed to run it; its log says more".into())
                     });
                     // After anything else the scheduler may have something to say about the handler.
-                    let is_well = matches!(ended.exit, Exit::Done | Exit::Status(0) | Exit::Answered(200..=299));
+                    let is_well = matches!(
+                        ended.exit,
+                        AttemptExit::Completed | AttemptExit::Exited(0) | AttemptExit::HttpStatus(200..=299)
+                    );
                     next = if is_well { ahead.try_recv().ok() } else { None };
                     let taken = next.as_ref().map(|task| task.claimed.job.id);
                     let is_awaited = taken.is_none() || ahead.len() < low;
@@ -164,17 +167,17 @@ impl Workers {
     }
 }
 
-fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &Kept) -> Ended {
+fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &HandlerResources) -> AttemptOutput {
     let Task { claimed, handler, private_headers, cancel, note, .. } = task;
     if let Some(Err(error)) = note.map(Note::strike_out) {
-        return ending::never_started(format!("it cannot be noted that it begins: {error}"));
+        return decision::never_started(format!("it cannot be noted that it begins: {error}"));
     }
     let payload = match inbox.payload(claimed.event_seq) {
         Ok(Some(payload)) => payload,
-        Ok(None) => return ending::never_works("its body has been pruned".into()),
-        Err(error) => return ending::never_started(format!("the inbox could not be read: {error}")),
+        Ok(None) => return decision::never_works("its body has been pruned".into()),
+        Err(error) => return decision::never_started(format!("the inbox could not be read: {error}")),
     };
-    let attempt = Attempt {
+    let attempt = AttemptInput {
         handler,
         job_id: claimed.job.id,
         number: claimed.job.attempt,
@@ -188,7 +191,7 @@ fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &Kept) -> Ended {
         private_headers: private_headers.to_vec(),
         body: payload.body,
         results,
-        purpose: Purpose::Job,
+        purpose: AttemptPurpose::Job,
     };
     runner::run(&attempt, kept, &cancel)
 }

@@ -28,7 +28,7 @@ static HOME: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
 
 /// What came of an attempt to act from a folder.
 #[derive(Debug)]
-pub(super) enum Stood<T> {
+pub(in crate::runner) enum Stood<T> {
     /// It was done.
     Done(T),
     /// The folder cannot be entered.
@@ -38,7 +38,7 @@ pub(super) enum Stood<T> {
 }
 
 /// Does something with `folder` as the current one, and with `mask` for new files where there is one.
-pub(super) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> Stood<T> {
+pub(in crate::runner) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> Stood<T> {
     IS_APART.with(|is_apart| {
         let Some(home) = HOME.as_ref().filter(|_| *is_apart.get_or_init(set_apart)) else { return Stood::NotPossible };
         if let Err(error) = chdir(folder) {

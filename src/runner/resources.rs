@@ -8,25 +8,25 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::Purpose;
+use super::AttemptPurpose;
 use super::http::Clients;
 use super::worker::Pool;
 use crate::config::{self, Mode};
 
 /// The copies of workers and connections to URLs.
 #[derive(Debug)]
-pub struct Kept {
+pub struct HandlerResources {
     results: PathBuf,
-    purpose: Purpose,
+    purpose: AttemptPurpose,
     pools: Mutex<HashMap<Arc<str>, Arc<Pool>>>,
     clients: Mutex<HashMap<Arc<str>, Arc<Clients>>>,
 }
 
-impl Kept {
+impl HandlerResources {
     /// Nothing is kept yet. `results` is the folder by which leftovers of this inbox are known, `purpose` that of all
     /// attempts.
     #[must_use]
-    pub fn new(results: PathBuf, purpose: Purpose) -> Self {
+    pub fn new(results: PathBuf, purpose: AttemptPurpose) -> Self {
         Self { results, purpose, pools: Mutex::default(), clients: Mutex::default() }
     }
 

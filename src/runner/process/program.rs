@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use crate::retry::Exit;
+use crate::retry::AttemptExit;
 
 /// Longest first line of a script that is looked at, as in execve(2).
 const MAX_FIRST_LINE: u64 = 256;
 
 /// The file of a program: as written where it has a slash, else the first executable of that name in `search`, the
 /// PATH of the handler. Relative paths start at `cwd`.
-pub(super) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf, Exit> {
+pub(in crate::runner) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf, AttemptExit> {
     if program.is_empty() {
-        return Err(Exit::NotExecutable("the command is empty".to_owned()));
+        return Err(AttemptExit::NotExecutable("the command is empty".to_owned()));
     }
     if program.contains('/') {
         return Ok(cwd.join(program));
@@ -30,7 +30,7 @@ pub(super) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf,
     let is_executable = |file: &PathBuf| access(file, Access::EXEC_OK).is_ok() && file.is_file();
     candidates.find(is_executable).ok_or_else(|| {
         let mut candidates = std::env::split_paths(search).map(|folder| cwd.join(folder).join(program));
-        Exit::NotExecutable(match candidates.find(|file| file.is_file()) {
+        AttemptExit::NotExecutable(match candidates.find(|file| file.is_file()) {
             Some(file) => not_executable(&file),
             None => format!("`{program}` is in no folder of the handler's PATH, {}", search.display()),
         })
@@ -38,18 +38,18 @@ pub(super) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf,
 }
 
 /// What the system's refusal to start a program in a folder means.
-pub(super) fn explain(error: &io::Error, program: &Path, cwd: &Path) -> Exit {
+pub(in crate::runner) fn explain(error: &io::Error, program: &Path, cwd: &Path) -> AttemptExit {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     match errno {
         Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::TXTBSY | Errno::INTR) => {
-            Exit::Starved(error.to_string())
+            AttemptExit::Starved(error.to_string())
         }
-        Some(Errno::TOOBIG) => Exit::NotExecutable(
+        Some(Errno::TOOBIG) => AttemptExit::NotExecutable(
             "its arguments and environment are longer than the system takes; \
              hint: shorten `command`, or the variables named in `env`"
                 .to_owned(),
         ),
-        _ => Exit::NotExecutable(
+        _ => AttemptExit::NotExecutable(
             folder_trouble(cwd).or_else(|| file_trouble(program, errno)).unwrap_or_else(|| cannot(program, error)),
         ),
     }
@@ -134,9 +134,9 @@ mod tests {
         path
     }
 
-    fn why(exit: Exit) -> String {
+    fn why(exit: AttemptExit) -> String {
         match exit {
-            Exit::NotExecutable(why) => why,
+            AttemptExit::NotExecutable(why) => why,
             other => panic!("{other:?}"),
         }
     }
@@ -168,12 +168,12 @@ mod tests {
     fn only_what_may_pass_by_itself_counts_as_starved() {
         let explained = |errno: Errno| explain(&errno.into(), Path::new("/bin/sh"), Path::new("/"));
         for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY] {
-            assert!(matches!(explained(errno), Exit::Starved(_)), "{errno:?}");
+            assert!(matches!(explained(errno), AttemptExit::Starved(_)), "{errno:?}");
         }
         for errno in
             [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::NOTDIR, Errno::LOOP, Errno::TOOBIG, Errno::PERM]
         {
-            assert!(matches!(explained(errno), Exit::NotExecutable(_)), "{errno:?}");
+            assert!(matches!(explained(errno), AttemptExit::NotExecutable(_)), "{errno:?}");
         }
         assert!(why(explained(Errno::TOOBIG)).contains("longer than the system takes"));
     }
