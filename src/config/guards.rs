@@ -3,7 +3,6 @@
 //! A section goes in; networks, a rate and a choice come out. What they do to a delivery is the listener's and the
 //! inbox's. A single address is a network of one; an empty list of allowed addresses is refused, not taken as all.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use ipnet::IpNet;
 use super::item::Item;
 use super::problem::Problem;
 use super::section::Section;
+use crate::support::rate_limiter::Rate;
 
 /// Stands among `trusted_proxies` for whoever connects through a unix socket.
 const UNIX: &str = "unix:";
@@ -41,15 +41,6 @@ pub struct Proxies {
     pub unix: bool,
 }
 
-/// So many within a span; all of them may come at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// At least 1.
-    pub count: u32,
-    /// A second, a minute or an hour.
-    pub per: Duration,
-}
-
 /// What makes an event known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplayGuard {
@@ -58,18 +49,6 @@ pub enum ReplayGuard {
     Id,
     /// Its id, and its body under whatever id.
     IdAndBody,
-}
-
-impl fmt::Display for Rate {
-    /// As it is written in the configuration.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.per.as_secs() {
-            60 => "m",
-            3600 => "h",
-            _ => "s",
-        };
-        write!(f, "{}/{unit}", self.count)
-    }
 }
 
 impl Networks {

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::guards::{Guards, Rate, ReplayGuard};
+use super::guards::{Guards, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Listen, Mode, read, standard_webhooks_key};
 use crate::providers::{Algorithm, Hash, Syntax};
+use crate::support::rate_limiter::Rate;
 
 const SECRET: &str = "hunter2-hunter2";
 

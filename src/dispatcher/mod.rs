@@ -8,7 +8,6 @@ mod clock_step;
 mod decision;
 mod exchange;
 mod executor;
-mod pace;
 mod prefetch;
 mod results;
 mod scheduler;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::inbox::{HandlerState, Inbox, Wanted};
+use crate::support::rate_limiter::RateLimiter;
 use crate::support::time::Millis;
 
 use super::circuit_breaker::Health;
-use super::pace::Pace;
 
 /// Jobs are claimed ahead for about so long a time: what hookbox dies under then has hardly waited.
 const AHEAD: Duration = Duration::from_millis(10);
@@ -28,7 +28,7 @@ pub(super) struct Lane {
     /// Jobs claimed ahead that none has begun yet.
     pub(super) waiting: usize,
     pub(super) health: Health,
-    pace: Option<Pace>,
+    rate_limiter: Option<RateLimiter>,
     /// How long an attempt takes of late.
     usual: Option<Duration>,
 }
@@ -36,8 +36,8 @@ pub(super) struct Lane {
 impl Lane {
     /// One of its jobs is claimed.
     pub(super) fn started(&mut self, now: Instant) {
-        if let Some(pace) = &mut self.pace {
-            pace.started(now);
+        if let Some(limiter) = &mut self.rate_limiter {
+            limiter.record(now);
         }
     }
 
@@ -52,8 +52,10 @@ impl Lane {
         let handler = &self.handler;
         // More run than may since a reload: they end only when nothing is left to go on with.
         let is_crowded = self.running > handler.concurrency;
-        let is_free =
-            !is_crowded && self.pace.is_none() && handler.respond.is_none() && self.health.places(usize::MAX, now) > 1;
+        let is_free = !is_crowded
+            && self.rate_limiter.is_none()
+            && handler.respond.is_none()
+            && self.health.places(usize::MAX, now) > 1;
         let Some(usual) = self.usual.filter(|_| is_free) else { return 0 };
         let at_once = handler.concurrency.min(workers) as u128;
         let all = usize::try_from(AHEAD.as_micros() * at_once / usual.as_micros().max(1));
@@ -81,7 +83,7 @@ impl Lanes {
                 handler: handler.clone(),
                 running: 0,
                 waiting: 0,
-                pace: None,
+                rate_limiter: None,
                 usual: None,
                 health: states
                     .iter()
@@ -91,8 +93,8 @@ impl Lanes {
             });
             lane.handler = handler.clone();
             lane.health.reconsider(now);
-            if lane.pace.as_ref().map(Pace::rate) != handler.rate_limit {
-                lane.pace = handler.rate_limit.map(|rate| Pace::new(rate, Instant::now()));
+            if lane.rate_limiter.as_ref().map(RateLimiter::rate) != handler.rate_limit {
+                lane.rate_limiter = handler.rate_limit.map(|rate| RateLimiter::paced(rate, Instant::now()));
             }
             self.0.push_back(lane);
         }
@@ -122,7 +124,7 @@ impl Lanes {
             self.0.rotate_left(1);
         }
         let want = |lane: &Lane| {
-            let paced = lane.pace.as_ref().map_or(usize::MAX, |pace| pace.places(instant));
+            let paced = lane.rate_limiter.as_ref().map_or(usize::MAX, |limiter| limiter.available(instant));
             let idle = lane.handler.concurrency.saturating_sub(lane.running);
             let ahead = if may_be_ahead { lane.room_ahead(workers, now) } else { 0 };
             places += ahead;
@@ -154,7 +156,8 @@ impl Lanes {
 
     /// How long until a handler may start an attempt that its rate held back at `then`.
     pub(super) fn next_start_after(&self, then: Instant) -> Option<Duration> {
-        let next = |lane: &Lane| lane.pace.as_ref().and_then(|pace| pace.next_at(then));
+        let next =
+            |lane: &Lane| lane.rate_limiter.as_ref().and_then(|limiter| limiter.wait(then)).map(|wait| then + wait);
         self.0.iter().filter_map(next).min().map(|at| at.saturating_duration_since(Instant::now()))
     }
 }

@@ -4,16 +4,16 @@
 //! another path: nothing is guessed, nothing redirected.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderValue;
 
-use super::rate::Bucket;
 use crate::config::{Networks, Proxies, Server, Source};
 use crate::metrics::{Metrics, SourceMeter};
 use crate::support::forwarded::{self, Client};
+use crate::support::rate_limiter::RateLimiter;
 use crate::verify::Verifier;
 
 /// Every source by its path, with the limits that all share.
@@ -33,7 +33,7 @@ pub(super) struct Endpoint {
     pub(super) methods: Vec<&'static str>,
     pub(super) allow_ips: Option<Networks>,
     pub(super) meter: SourceMeter,
-    bucket: Option<Bucket>,
+    rate_limiter: Option<Mutex<RateLimiter>>,
 }
 
 impl Endpoints {
@@ -55,7 +55,10 @@ impl Endpoints {
                 methods: verifier.methods(),
                 verifier,
                 allow_ips: source.guards.allow_ips.clone(),
-                bucket: source.guards.rate_limit.map(|rate| Bucket::new(rate, Instant::now())),
+                rate_limiter: source
+                    .guards
+                    .rate_limit
+                    .map(|rate| Mutex::new(RateLimiter::bursty(rate, Instant::now()))),
             };
             (source.path.clone(), Arc::new(endpoint))
         };
@@ -77,7 +80,9 @@ impl Endpoint {
     /// # Errors
     /// How long until there is room.
     pub(super) fn take_place(&self) -> Result<(), Duration> {
-        self.bucket.as_ref().map_or(Ok(()), |bucket| bucket.take(Instant::now()))
+        self.rate_limiter
+            .as_ref()
+            .map_or(Ok(()), |limiter| limiter.lock().unwrap_or_else(PoisonError::into_inner).try_take(Instant::now()))
     }
 }
 

@@ -7,7 +7,6 @@ mod answer;
 mod endpoint;
 mod in_flight;
 mod judge;
-mod rate;
 mod receive;
 mod record;
 mod trouble;

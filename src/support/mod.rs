@@ -5,6 +5,7 @@ pub mod forwarded;
 pub mod humanize;
 pub mod json_paths;
 pub mod logging;
+pub mod rate_limiter;
 pub mod sanitize;
 pub mod secret;
 pub mod socket;
