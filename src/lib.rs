@@ -6,7 +6,7 @@
 //!
 //! 1. [`receiver`] reads an HTTP request, within limits.
 //! 2. [`verify`] checks its signature as the provider's row ([`providers`]) describes. Only a verified body is parsed,
-//!    and only this module can build a [`verify::Verified`].
+//!    and only this module can build a [`verify::VerifiedDelivery`].
 //! 3. [`routing`] decides which handlers take the event.
 //! 4. [`inbox`] writes the event, its payload and one job per handler in one transaction, syncs it, and returns an
 //!    [`inbox::Receipt`], which the receiver turns into a 200.
@@ -84,5 +84,5 @@ pub mod internals {
     pub use crate::runner::parse_worker_reply;
     pub use crate::support::secret::Secret;
     pub use crate::support::time::Millis;
-    pub use crate::verify::{Genuine, Unsigned, Verifier, sign};
+    pub use crate::verify::{TestEvent, VerifiedRequest, Verifier, sign};
 }

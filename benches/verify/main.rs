@@ -16,7 +16,7 @@ use hookbox::internals::Millis;
 use hookbox::internals::Request;
 use hookbox::internals::sample;
 use hookbox::internals::{self, Source};
-use hookbox::internals::{Genuine, Unsigned, Verifier, sign};
+use hookbox::internals::{TestEvent, VerifiedRequest, Verifier, sign};
 
 const SECRET: &str = "a secret of the benchmark";
 const URL: &str = "https://hooks.example.com/hooks/twilio";
@@ -95,7 +95,9 @@ fn rounds_within(span: Duration, run: &dyn Fn()) -> u32 {
 /// Both read the same, and neither takes another body.
 fn agree(verifier: &Verifier, by_hand: &Check, request: &Request) {
     let seconds = request.received_at.0.div_euclid(1000);
-    let Ok(Genuine::Event(verified)) = verifier.check(request, request.received_at) else { panic!("it is genuine") };
+    let Ok(VerifiedRequest::Delivery(verified)) = verifier.check(request, request.received_at) else {
+        panic!("it is genuine")
+    };
     let read = by_hand(request, seconds).expect("it is genuine");
     let item = &verified.items()[0];
     assert_eq!((&item.event_id, &item.event_type, item.sha256), (&read.id, &read.event_type, read.sha256));
@@ -116,11 +118,11 @@ fn source(name: &str) -> Source {
 /// What the provider sends, with the headers that come through a proxy.
 fn request(source: &Source, name: &str, event_type: &str) -> Request {
     let is_form = name == "twilio";
-    let event = Unsigned {
+    let event = TestEvent {
         event_type: event_type.to_owned(),
         event_id: is_form.then(|| "4f1c0e7c-8b1f-4c0d-9a6b-2c7d8e9f0a1b".to_owned()),
         body: if is_form { TWILIO.into() } else { sample(name, event_type, "evt_1SNdR2eZvKYlo2C") },
-        ..Unsigned::default()
+        ..TestEvent::default()
     };
     let mut request = sign(source, &event, Millis::now()).expect("it can be signed");
     let length = request.body.len().to_string();

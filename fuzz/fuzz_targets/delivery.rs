@@ -12,7 +12,7 @@ use hookbox::internals::{Guards, Source};
 use hookbox::internals::{self, Place, Scheme};
 use hookbox::internals::{Headers, Request};
 use hookbox::internals::Secret;
-use hookbox::internals::{Genuine, Verifier};
+use hookbox::internals::{VerifiedRequest, Verifier};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -43,7 +43,7 @@ static SOURCES: LazyLock<Vec<(Verifier, Arc<Scheme>)>> = LazyLock::new(|| {
                 guards: Guards::default(),
             };
             let verifier = Verifier::new(&source);
-            (!verifier.may_fetch()).then_some((verifier, scheme))
+            (!verifier.may_block()).then_some((verifier, scheme))
         })
         .collect()
 });
@@ -71,7 +71,7 @@ fuzz_target!(|noise: &[u8]| {
         body: Bytes::copy_from_slice(body),
         received_at: NOW,
     };
-    if let Ok(Genuine::Event(event)) = verifier.check(&request, NOW) {
+    if let Ok(VerifiedRequest::Delivery(event)) = verifier.check(&request, NOW) {
         panic!("noise was accepted from {}", event.source());
     }
 });

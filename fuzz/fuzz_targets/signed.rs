@@ -13,7 +13,7 @@ use hookbox::internals::{Guards, Source};
 use hookbox::internals::{Row, Scheme, Selection, Texts};
 use hookbox::internals::Request;
 use hookbox::internals::Secret;
-use hookbox::internals::{Genuine, Unsigned, Verifier, sign};
+use hookbox::internals::{VerifiedRequest, TestEvent, Verifier, sign};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -54,10 +54,10 @@ fuzz_target!(|noise: &[u8]| {
         max_body: 1 << 20,
         guards: Guards::default(),
     };
-    let event = Unsigned { body: body.to_vec(), ..Unsigned::default() };
+    let event = TestEvent { body: body.to_vec(), ..TestEvent::default() };
     let Ok(request) = sign(&source, &event, NOW) else { return };
     let verifier = Verifier::new(&source);
-    if let Ok(Genuine::Event(verified)) = verifier.check(&request, NOW) {
+    if let Ok(VerifiedRequest::Delivery(verified)) = verifier.check(&request, NOW) {
         assert!(verified.items().iter().all(|item| (1..=255).contains(&item.event_id.len())));
     }
     let altered = Request { body: [&request.body[..], b" x"].concat().into(), ..request };

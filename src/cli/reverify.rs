@@ -18,7 +18,7 @@ use crate::inbox::desk::{self, Desk};
 use crate::inbox::reader::{self, Kept};
 use crate::routing::Routes;
 use crate::support::secret::DigestKey;
-use crate::verify::Verified;
+use crate::verify::VerifiedDelivery;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -66,7 +66,7 @@ fn judge(
     kept: &Kept,
     sources: &[Arc<Source>],
     key: Option<&DigestKey>,
-) -> Result<Option<(Verified, Arc<Source>)>, String> {
+) -> Result<Option<(VerifiedDelivery, Arc<Source>)>, String> {
     if kept.row.taken_at.is_some() {
         return Ok(None);
     }
@@ -84,7 +84,7 @@ fn judge(
 fn take_in(
     desk: &mut Desk,
     id: i64,
-    verified: Verified,
+    verified: VerifiedDelivery,
     (routes, source): (&Routes, &Source),
 ) -> Result<String, Failure> {
     let names: Vec<_> = verified.items().iter().map(|item| item.event_id.clone()).collect();

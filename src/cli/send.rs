@@ -20,7 +20,7 @@ use crate::model::request::Request;
 use crate::providers::{self, Material, Row, Scheme};
 use crate::support::secret::{MASK, Secret};
 use crate::support::time::Millis;
-use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
+use crate::verify::{self, Defect, TestEvent, VerifiedRequest, Verifier};
 
 /// How long the server may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,15 +66,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         false => sendable(args, global).map(|(source, server)| (source, None, server))?,
     };
     let event_type = event_type(args, &source)?;
-    let unsigned = Unsigned {
+    let unsigned = TestEvent {
         body: body(args, &source, &event_type)?,
         event_type,
         event_id: args.id.clone(),
         content_type: args.content_type.clone(),
         forgery: match (args.forge, args.stale) {
-            (true, _) => Forgery::WrongSignature,
-            (_, true) => Forgery::Stale,
-            _ => Forgery::None,
+            (true, _) => Defect::WrongSignature,
+            (_, true) => Defect::Stale,
+            _ => Defect::None,
         },
         private_key: private_key(args, &source, own_key)?,
     };
@@ -236,7 +236,7 @@ fn print(source: &Source, request: &Request) -> Result<(), Failure> {
 }
 
 fn send(source: &Source, request: &Request, server: &Server) -> Result<(), Failure> {
-    if let Ok(Genuine::Event(verified)) = Verifier::new(source).check(request, request.received_at) {
+    if let Ok(VerifiedRequest::Delivery(verified)) = Verifier::new(source).check(request, request.received_at) {
         for item in verified.items() {
             remark(format!("sending {} {}", shown(&item.event_type), shown(&item.event_id)));
         }
@@ -265,26 +265,26 @@ pub(super) fn deliver(server: &Server, request: &Request) -> Result<Answer, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::Refusal;
+    use crate::verify::VerifyError;
 
     /// What `send --print` signs for a provider that is not configured.
-    fn signed(name: &str, forgery: Forgery, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
+    fn signed(name: &str, forgery: Defect, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
         let (source, private_key) = throw_away(name, providers::find(name).unwrap()).unwrap();
         let has_types = !source.scheme.event_type.tries.is_empty();
         let event_type = if has_types { "Notification".to_owned() } else { String::new() };
         let sample = || providers::sample(name, &event_type, "id-17");
-        let unsigned = Unsigned {
+        let unsigned = TestEvent {
             body: given.map_or_else(sample, |given| given.as_bytes().to_vec()),
             event_type,
             forgery,
             private_key,
-            ..Unsigned::default()
+            ..TestEvent::default()
         };
         let request = verify::sign(&source, &unsigned, Millis::now());
         (source, request)
     }
 
-    fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
+    fn check(source: &Source, request: &Request) -> Result<VerifiedRequest, VerifyError> {
         Verifier::new(source).check(request, request.received_at)
     }
 
@@ -292,22 +292,25 @@ mod tests {
     fn what_is_printed_for_any_provider_is_accepted_and_what_is_bad_on_purpose_is_refused() {
         let mut walked = 0;
         for (name, row) in providers::all().filter(|(_, row)| row.unsupported.is_none()) {
-            let (source, request) = signed(name, Forgery::None, None);
+            let (source, request) = signed(name, Defect::None, None);
             let verified = match check(&source, &request.unwrap_or_else(|why| panic!("{name}: {why}"))) {
-                Ok(Genuine::Event(verified)) => verified,
+                Ok(VerifiedRequest::Delivery(verified)) => verified,
                 other => panic!("{name}: {other:?}"),
             };
             let event_type = if row.event_type.is_empty() { "" } else { "Notification" };
             // Of Xero's two parts the second is the body's.
             let said = verified.items()[0].event_type.split('.').next();
             assert_eq!(said, Some(event_type), "{name}");
-            for forgery in [Forgery::WrongSignature, Forgery::Stale] {
+            for forgery in [Defect::WrongSignature, Defect::Stale] {
                 match signed(name, forgery, None) {
                     (source, Ok(request)) => {
-                        assert!(matches!(check(&source, &request), Err(Refusal::NotGenuine(_))), "{name}: {forgery:?}");
+                        assert!(
+                            matches!(check(&source, &request), Err(VerifyError::NotGenuine(_))),
+                            "{name}: {forgery:?}"
+                        );
                     }
                     (source, Err(why)) => {
-                        assert!(forgery == Forgery::Stale && source.scheme.timestamp.is_none(), "{name}: {why}");
+                        assert!(forgery == Defect::Stale && source.scheme.timestamp.is_none(), "{name}: {why}");
                     }
                 }
             }
@@ -324,21 +327,21 @@ mod tests {
             (r#"{"Message":"a","SignatureVersion":"2"}"#, "a"),
             (r#"{"order":17}"#, r#"{"order":17}"#),
         ] {
-            let (source, request) = signed("aws-sns", Forgery::None, Some(given));
+            let (source, request) = signed("aws-sns", Defect::None, Some(given));
             let request = request.unwrap();
             assert_eq!(body(&request)["Message"], message);
-            assert!(matches!(check(&source, &request), Ok(Genuine::Event(_))), "{given}");
+            assert!(matches!(check(&source, &request), Ok(VerifiedRequest::Delivery(_))), "{given}");
         }
     }
 
     #[test]
     fn bodies_are_shaped_as_the_provider_has_them() {
-        let (_, request) = signed("braintree", Forgery::None, None);
+        let (_, request) = signed("braintree", Defect::None, None);
         let text = String::from_utf8(request.unwrap().body.to_vec()).unwrap();
         assert!(text.starts_with("bt_payload=") && text.contains("&bt_signature="), "{text}");
-        let (source, request) = signed("adyen", Forgery::None, None);
+        let (source, request) = signed("adyen", Defect::None, None);
         match check(&source, &request.unwrap()).unwrap() {
-            Genuine::Event(verified) => assert_eq!(verified.items()[0].event_id, "id-17:Notification:true"),
+            VerifiedRequest::Delivery(verified) => assert_eq!(verified.items()[0].event_id, "id-17:Notification:true"),
             other => panic!("{other:?}"),
         }
     }

@@ -10,7 +10,7 @@ use crate::config::Source;
 use crate::model::refusal::Refused;
 use crate::model::request::Request;
 use crate::support::secret::{DigestKey, Secret};
-use crate::verify::{Genuine, Refusal, SharedKeys, Verifier, Why};
+use crate::verify::{SharedKeys, SignatureError, VerifiedRequest, Verifier, VerifyError};
 
 /// A refusal and what is configured.
 pub(super) struct Case<'a> {
@@ -29,8 +29,8 @@ pub(super) enum Verdict {
     /// It would be answered, and carries no event: perhaps nothing of it is proven.
     Answers,
     /// The proof holds, and this is in the way.
-    MatchesBut(Refusal),
-    No(Refusal),
+    MatchesBut(VerifyError),
+    No(VerifyError),
 }
 
 /// A secret and how people find it: `secret 2 of stripe`.
@@ -77,10 +77,10 @@ impl<'a> Case<'a> {
         self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
     }
 
-    /// Why the provider's own keys, which alone can tell, cannot be had.
+    /// SignatureError the provider's own keys, which alone can tell, cannot be had.
     pub(super) fn lacks_keys(&self) -> Option<String> {
         match self.judged_by(self.source) {
-            Verdict::No(Refusal::Unavailable(why)) => Some(why),
+            Verdict::No(VerifyError::Unavailable(why)) => Some(why),
             _ => None,
         }
     }
@@ -123,11 +123,13 @@ impl Named<'_> {
 /// What came is judged as of the moment it came.
 fn judge(source: &Source, request: &Request, keys: &SharedKeys) -> Verdict {
     match Verifier::sharing(source, keys).check(request, request.received_at) {
-        Ok(Genuine::Event(_)) => Verdict::Matches,
+        Ok(VerifiedRequest::Delivery(_)) => Verdict::Matches,
         Ok(_) => Verdict::Answers,
         Err(
-            refusal @ (Refusal::Malformed(_)
-            | Refusal::NotGenuine(Why::TooOld { .. } | Why::TooNew { .. } | Why::TimestampMalformed(_))),
+            refusal @ (VerifyError::Malformed(_)
+            | VerifyError::NotGenuine(
+                SignatureError::TooOld { .. } | SignatureError::InFuture { .. } | SignatureError::MalformedTimestamp(_),
+            )),
         ) => Verdict::MatchesBut(refusal),
         Err(refusal) => Verdict::No(refusal),
     }

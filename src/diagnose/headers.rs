@@ -6,14 +6,16 @@ use super::Finding;
 use super::case::{Case, Verdict};
 use crate::config::Source;
 use crate::providers::Place;
-use crate::verify::{Refusal, Why};
+use crate::verify::{SignatureError, VerifyError};
 
 /// Words of names that many headers share.
 const COMMON: [&str; 6] = ["x", "http", "webhook", "hook", "event", "id"];
 
 /// The signature's header, or another that is signed, is missing.
 pub(super) fn missing(case: &Case<'_>) -> Vec<Finding> {
-    let Verdict::No(Refusal::NotGenuine(Why::Missing(place))) = case.judged_by(case.source) else { return Vec::new() };
+    let Verdict::No(VerifyError::NotGenuine(SignatureError::Missing(place))) = case.judged_by(case.source) else {
+        return Vec::new();
+    };
     let Place::Header(name) = &place else {
         return vec![Finding::new(
             format!("The {place} is missing."),

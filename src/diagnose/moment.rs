@@ -7,7 +7,7 @@ use super::Finding;
 use super::case::{Case, Verdict};
 use crate::config::Source;
 use crate::providers::Unit;
-use crate::verify::{Refusal, Why};
+use crate::verify::{SignatureError, VerifyError};
 
 /// Whether the signature matches as things are configured now, and what is in the way then.
 pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
@@ -18,7 +18,7 @@ pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
             "It carries no event, and would be answered as things are configured now.",
             "Have the provider send it again, such as by entering the address once more.",
         )),
-        Verdict::MatchesBut(Refusal::Malformed(fault)) => Some(Finding::new(
+        Verdict::MatchesBut(VerifyError::Malformed(fault)) => Some(Finding::new(
             format!("Its signature matches, but {fault}."),
             format!(
                 "Say with `event_id` or `event_type` of `{}` where they are, or end `event_id` in \"body\"; then `hookbox reverify` \
@@ -26,7 +26,7 @@ pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
                 case.source.name
             ),
         )),
-        Verdict::MatchesBut(Refusal::NotGenuine(why)) => Some(out_of_window(case, &why)),
+        Verdict::MatchesBut(VerifyError::NotGenuine(why)) => Some(out_of_window(case, &why)),
         Verdict::Matches | Verdict::MatchesBut(_) | Verdict::No(_) => None,
     }
 }
@@ -46,7 +46,7 @@ fn mended(case: &Case<'_>) -> Finding {
     )
 }
 
-fn out_of_window(case: &Case<'_>, why: &Why) -> Finding {
+fn out_of_window(case: &Case<'_>, why: &SignatureError) -> Finding {
     let name = &case.source.name;
     if let Some(unit) = other_unit(case) {
         return Finding::new(
@@ -55,7 +55,7 @@ fn out_of_window(case: &Case<'_>, why: &Why) -> Finding {
         );
     }
     match why {
-        Why::TooOld { age, allowed } => Finding::new(
+        SignatureError::TooOld { age, allowed } => Finding::new(
             format!(
                 "Its signature matches, but it was signed {} s before it came, and {} s are allowed.",
                 age.as_secs(),
@@ -64,7 +64,7 @@ fn out_of_window(case: &Case<'_>, why: &Why) -> Finding {
             "If that is so for every delivery, the clock of this machine is ahead by about as much: set it (`timedatectl`); \
              if for this one only, it was sent again by someone, or late.",
         ),
-        Why::TooNew { ahead, allowed } => Finding::new(
+        SignatureError::InFuture { ahead, allowed } => Finding::new(
             format!(
                 "Its signature matches, but it was signed {} s after it came, and {} s are allowed.",
                 ahead.as_secs(),

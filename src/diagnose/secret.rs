@@ -11,7 +11,7 @@ use super::case::{Case, Named, Verdict};
 use crate::config::Source;
 use crate::providers::SecretDecoding;
 use crate::support::secret::Secret;
-use crate::verify::Refusal;
+use crate::verify::VerifyError;
 
 /// Another secret than the source's own.
 pub(super) fn other(case: &Case<'_>) -> Vec<Finding> {
@@ -33,7 +33,7 @@ pub(super) fn of_another_source(case: &Case<'_>) -> Option<Finding> {
     let is_whole = |source: &&std::sync::Arc<Source>| match case.judged_by(source) {
         Verdict::Matches => source.provider != case.source.provider,
         Verdict::MatchesBut(refusal) => {
-            source.provider != case.source.provider && matches!(refusal, Refusal::NotGenuine(_))
+            source.provider != case.source.provider && matches!(refusal, VerifyError::NotGenuine(_))
         }
         Verdict::Answers | Verdict::No(_) => false,
     };

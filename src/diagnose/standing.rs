@@ -13,13 +13,13 @@ use crate::model::refusal::{BODY_PLACE, Refused};
 use crate::model::request::{Headers, Request};
 use crate::providers::Place;
 use crate::support::secret::{DigestKey, MASK, Secret};
-use crate::verify::{Genuine, Refusal, Verified, Verifier, Why};
+use crate::verify::{SignatureError, VerifiedDelivery, VerifiedRequest, Verifier, VerifyError};
 
 /// How it stands.
 #[derive(Debug)]
 pub enum Standing {
     /// Everything that the source asks for holds.
-    Genuine(Box<Verified>),
+    Genuine(Box<VerifiedDelivery>),
     /// It cannot be taken in, whatever is configured.
     Left(String),
     /// It is refused as before, or for another reason.
@@ -46,12 +46,14 @@ pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Sta
         );
     }
     match Verifier::new(source).check(&request, refused.received_at) {
-        Ok(Genuine::Event(verified)) => Standing::Genuine(Box::new(verified)),
+        Ok(VerifiedRequest::Delivery(verified)) => Standing::Genuine(Box::new(verified)),
         Ok(_) => Standing::Left("a handshake, which only a provider that waits can be answered".to_owned()),
-        Err(Refusal::NotGenuine(why @ (Why::TooOld { .. } | Why::TooNew { .. }))) => Standing::Left(format!(
-            "its signature matches, but the time window of its provider did not hold when it came ({why}); the provider \
+        Err(VerifyError::NotGenuine(why @ (SignatureError::TooOld { .. } | SignatureError::InFuture { .. }))) => {
+            Standing::Left(format!(
+                "its signature matches, but the time window of its provider did not hold when it came ({why}); the provider \
              must send it again"
-        )),
+            ))
+        }
         Err(refusal) => Standing::Refused(refusal.to_string()),
     }
 }
@@ -72,7 +74,7 @@ fn is_whole(refused: &Refused, request: &Request) -> bool {
     is_unknown || u64::try_from(request.body.len()).is_ok_and(|bytes| bytes == refused.body_bytes)
 }
 
-/// Why its body cannot be looked at.
+/// SignatureError its body cannot be looked at.
 pub(super) fn incomplete(refused: &Refused) -> String {
     let bytes = refused.body_bytes;
     match refused.body.len() {

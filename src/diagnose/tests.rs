@@ -7,7 +7,7 @@ use crate::providers::{self, Scheme};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 use crate::verify::published_keys::tests::provider::{Provider, RSA, certificate};
-use crate::verify::{self, Forgery, Genuine, Unsigned, Verifier};
+use crate::verify::{self, Defect, TestEvent, VerifiedRequest, Verifier};
 
 const NOW: Millis = Millis(1_700_000_000_000);
 const BODY: &str = "{\"b\":\"caf\\u00e9/é\",\"a\":[1.0,{}]}";
@@ -40,12 +40,12 @@ fn key() -> DigestKey {
 
 /// What `source` would get from its provider.
 fn signed(source: &Source, body: &str, at: Millis) -> Request {
-    let event = Unsigned {
+    let event = TestEvent {
         event_type: String::new(),
         event_id: Some("id".to_owned()).filter(|_| !["stripe", providers::CUSTOM].contains(&&*source.provider)),
         body: body.into(),
         content_type: None,
-        forgery: Forgery::None,
+        forgery: Defect::None,
         private_key: None,
     };
     let mut request = verify::sign(source, &event, at).unwrap();
@@ -58,10 +58,10 @@ fn kept(request: &Request, source: &Source) -> Refused {
     let refusal = Verifier::new(source).check(request, NOW);
     let reason = match &refusal {
         Err(refusal) => refusal.to_string(),
-        Ok(Genuine::Event(_)) => "genuine".to_owned(),
+        Ok(VerifiedRequest::Delivery(_)) => "genuine".to_owned(),
         Ok(_) => "a handshake".to_owned(),
     };
-    let masked = Verifier::new(source).mask(request, &key());
+    let masked = Verifier::new(source).redact(request, &key());
     Refused {
         source: source.name.to_string(),
         received_at: NOW,
@@ -358,10 +358,10 @@ fn published(at: Millis, provider: &Provider) -> (Source, Request) {
         keys_url: Some(provider.base()),
         ..source("mine", "aws-sns", &[])
     };
-    let event = Unsigned {
+    let event = TestEvent {
         event_type: "Notification".to_owned(),
         private_key: Some(Secret::new(pem.as_str())),
-        ..Unsigned::default()
+        ..TestEvent::default()
     };
     let request = verify::sign(&sns, &event, at).unwrap();
     (sns, Request { received_at: NOW, ..request })
@@ -442,18 +442,18 @@ fn walk() -> Vec<(Source, Source, Request)> {
         let ours = Source { provider: name.to_owned(), ..ours };
         let secrets = vec![Secret::new(secret_of(&scheme, 'b'))];
         let theirs = Source { name: "other".into(), secrets, ..ours.clone() };
-        let event = Unsigned {
+        let event = TestEvent {
             event_type: String::new(),
             event_id: None,
             body: if scheme.is_form() { b"x=1".to_vec() } else { b"{\"x\":1}".to_vec() },
             content_type: scheme.is_form().then(|| "application/x-www-form-urlencoded".to_owned()),
-            forgery: Forgery::None,
+            forgery: Defect::None,
             private_key: None,
         };
         let Ok(request) = verify::sign(&Source { path: ours.path.clone(), ..theirs.clone() }, &event, NOW) else {
             continue;
         };
-        if matches!(Verifier::new(&theirs).check(&request, NOW), Ok(Genuine::Event(_))) {
+        if matches!(Verifier::new(&theirs).check(&request, NOW), Ok(VerifiedRequest::Delivery(_))) {
             all.push((ours, theirs, request));
         }
     }

@@ -11,7 +11,7 @@ use super::answers::{Awaited, Board, Sought};
 use super::tally::Counts;
 use super::{NotStored, answers, bodies, sequence};
 use crate::routing::{Draft, Parts, Responder, Routes};
-use crate::verify::{Item, Verified};
+use crate::verify::{VerifiedDelivery, VerifiedEvent};
 
 /// Proof that a delivery is stored and synced; only the writer makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Stored {
 /// A delivery and what is to become of it.
 #[derive(Debug)]
 pub(super) struct Routed {
-    verified: Verified,
+    verified: VerifiedDelivery,
     /// Per item, the jobs it is to have.
     drafts: Vec<Vec<Draft>>,
     /// Who answers the provider.
@@ -97,8 +97,8 @@ impl Delivery {
 }
 
 impl Routed {
-    pub(super) fn new(verified: Verified, routes: &Routes, guards_bodies: bool) -> Self {
-        let route = |item: &Item| {
+    pub(super) fn new(verified: VerifiedDelivery, routes: &Routes, guards_bodies: bool) -> Self {
+        let route = |item: &VerifiedEvent| {
             routes.drafts(Parts {
                 source: verified.source(),
                 event_type: &item.event_type,
@@ -159,7 +159,7 @@ impl Routed {
     }
 
     /// Whether the event is new.
-    fn store_item(&self, connection: &Connection, item: &Item, drafts: &[Draft]) -> rusqlite::Result<bool> {
+    fn store_item(&self, connection: &Connection, item: &VerifiedEvent, drafts: &[Draft]) -> rusqlite::Result<bool> {
         let source = self.verified.source().as_ref();
         if is_pruned(connection, source, item)? || self.guards_bodies && bodies::is_replay(connection, source, item)? {
             return Ok(false);
@@ -194,7 +194,7 @@ fn is_duplicate(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_UNIQUE)
 }
 
-fn count_duplicate(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<()> {
+fn count_duplicate(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<()> {
     let first: Vec<u8> = connection
         .prepare_cached(
             "UPDATE events SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256",
@@ -207,7 +207,7 @@ fn count_duplicate(connection: &Connection, source: &str, item: &Item) -> rusqli
 }
 
 /// Whether the event was stored once and has been pruned; counted as a delivery of its key then.
-fn is_pruned(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<bool> {
+fn is_pruned(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<bool> {
     let first: Option<Vec<u8>> = connection
         .prepare_cached(
             "UPDATE keys SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256",

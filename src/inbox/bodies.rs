@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{Inbox, InboxError, file, meta};
-use crate::verify::Item;
+use crate::verify::VerifiedEvent;
 
 /// Events looked at in one transaction.
 const CHUNK: i64 = 20_000;
@@ -43,7 +43,7 @@ impl Inbox {
 }
 
 /// Whether the item's body is known under another id, and its own id is not. Counted as a delivery of the first then.
-pub(super) fn is_replay(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<bool> {
+pub(super) fn is_replay(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<bool> {
     let first: Option<String> = connection
         .prepare_cached("SELECT event_id FROM bodies WHERE source = ?1 AND body_sha256 = ?2")?
         .query_row((source, &item.sha256), |row| row.get(0))
@@ -67,7 +67,7 @@ pub(super) fn is_replay(connection: &Connection, source: &str, item: &Item) -> r
 }
 
 /// From now on the item's body is known.
-pub(super) fn remember(connection: &Connection, source: &str, item: &Item) -> rusqlite::Result<()> {
+pub(super) fn remember(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<()> {
     let insert = "INSERT INTO bodies (source, body_sha256, event_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     connection.prepare_cached(insert)?.execute((source, &item.sha256, &item.event_id)).map(drop)
 }

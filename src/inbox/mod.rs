@@ -57,7 +57,7 @@ use crate::routing::Routes;
 use crate::support::control::Caller;
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
-use crate::verify::Verified;
+use crate::verify::VerifiedDelivery;
 
 pub use accept::{Accepted, Receipt};
 pub use answers::{Awaited, Spoken};
@@ -135,7 +135,7 @@ impl Inbox {
     ///
     /// # Errors
     /// [`NotStored`]: nothing was acknowledged.
-    pub async fn accept(&self, verified: Verified) -> Result<Accepted, NotStored> {
+    pub async fn accept(&self, verified: VerifiedDelivery) -> Result<Accepted, NotStored> {
         self.is_open()?;
         let (answer, answered) = tokio::sync::oneshot::channel();
         let guards_bodies = self.guarded().contains(verified.source());

@@ -12,7 +12,7 @@ use crate::inbox::{NotStored, Receipt};
 use crate::metrics::Answered;
 use crate::model::response::Response;
 use crate::providers::Reply;
-use crate::verify::{self, Fault, Mismatch};
+use crate::verify::{self, ExtractError, HandshakeMismatch};
 
 /// Seconds after which a provider that was refused for the moment may come again.
 const RETRY_AFTER: &str = "5";
@@ -25,17 +25,17 @@ pub(super) enum Answer {
     /// Likewise, in the words of a handler.
     Responded(Receipt, Response),
     /// Likewise, in the provider's own words.
-    Acknowledged(Receipt, verify::Answer),
+    Acknowledged(Receipt, verify::ProviderResponse),
     /// A provider's handshake.
-    Handshake(verify::Answer),
+    Handshake(verify::ProviderResponse),
     /// Genuine, but it cannot be told what it is.
-    Malformed(Fault),
+    Malformed(ExtractError),
     /// Not proven genuine.
     NotGenuine,
     /// Likewise, where the provider wants the status alone.
     BareNotGenuine,
     /// A handshake that does not fit the configuration.
-    Unexpected(Mismatch),
+    Unexpected(HandshakeMismatch),
     NoSuchSource,
     /// The client's address is not on the source's list.
     NotAllowed,
@@ -194,7 +194,7 @@ fn responded(words: &Response) -> HttpResponse {
 }
 
 /// Words that came from outside: whatever a browser makes of them, it is no page.
-fn reflected(answer: verify::Answer) -> HttpResponse {
+fn reflected(answer: verify::ProviderResponse) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     for (name, value) in answer.headers {

@@ -1,6 +1,6 @@
 //! A request that was read, from its verification to its answer.
 //!
-//! Whatever may wait for a provider is done apart from the threads that serve; everything else is done at once. Why a
+//! Whatever may wait for a provider is done apart from the threads that serve; everything else is done at once. SignatureError a
 //! request is turned away goes to the operator alone.
 
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use crate::model::request::Request;
 use crate::model::response::Response;
 use crate::support::time::Millis;
 use crate::support::trace_context::Trace;
-use crate::verify::{Confirmation, Genuine, Lesson, Refusal, Verified, Why};
+use crate::verify::{
+    SecretEnrollment, SignatureError, SubscriptionConfirmation, VerifiedDelivery, VerifiedRequest, VerifyError,
+};
 
 /// Judges a request, of which the last byte came when it had `arrived`; `reason` is why it is turned away.
 pub(super) async fn judge(
@@ -25,19 +27,19 @@ pub(super) async fn judge(
 ) -> Answer {
     let now = request.received_at;
     let refusal = match check(request, shared, endpoint).await {
-        Ok(Genuine::Event(verified)) => {
+        Ok(VerifiedRequest::Delivery(verified)) => {
             log_trace(request, endpoint);
             return store((verified, arrived), shared, (endpoints, endpoint)).await;
         }
-        Ok(Genuine::Handshake(answer)) => {
+        Ok(VerifiedRequest::Handshake(answer)) => {
             log::info!("{}: answered the provider's handshake", endpoint.source);
             return Answer::Handshake(answer);
         }
-        Ok(Genuine::Confirmation(confirmation)) => match confirm(confirmation, now, endpoint).await {
+        Ok(VerifiedRequest::Confirmation(confirmation)) => match confirm(confirmation, now, endpoint).await {
             Ok(answer) => return answer,
             Err(refusal) => refusal,
         },
-        Ok(Genuine::Lesson(lesson)) => match learn(lesson, now, shared, endpoint).await {
+        Ok(VerifiedRequest::Enrollment(lesson)) => match learn(lesson, now, shared, endpoint).await {
             Ok(answer) => return answer,
             Err(refusal) => refusal,
         },
@@ -45,22 +47,22 @@ pub(super) async fn judge(
     };
     *reason = Some(refusal.to_string());
     match refusal {
-        Refusal::NotGenuine(_) if endpoint.verifier.has_bare_refusals() => Answer::BareNotGenuine,
-        Refusal::NotGenuine(_) => Answer::NotGenuine,
-        Refusal::Malformed(fault) => Answer::Malformed(fault),
-        Refusal::Method => Answer::MethodNotAllowed(endpoint.methods.clone()),
-        Refusal::Unexpected(mismatch) => Answer::Unexpected(mismatch),
-        Refusal::Unavailable(why) => Answer::Unverifiable(why),
+        VerifyError::NotGenuine(_) if endpoint.verifier.rejects_with_status_only() => Answer::BareNotGenuine,
+        VerifyError::NotGenuine(_) => Answer::NotGenuine,
+        VerifyError::Malformed(fault) => Answer::Malformed(fault),
+        VerifyError::MethodNotAllowed => Answer::MethodNotAllowed(endpoint.methods.clone()),
+        VerifyError::Handshake(mismatch) => Answer::Unexpected(mismatch),
+        VerifyError::Unavailable(why) => Answer::Unverifiable(why),
     }
 }
 
-async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> Result<Genuine, Refusal> {
+async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> Result<VerifiedRequest, VerifyError> {
     let verifier = &endpoint.verifier;
     let now = request.received_at;
-    if verifier.is_taught() {
-        return verifier.check_knowing(request, now, shared.inbox.learned(&endpoint.source).as_ref());
+    if verifier.needs_enrollment() {
+        return verifier.check_with_secret(request, now, shared.inbox.learned(&endpoint.source).as_ref());
     }
-    if !verifier.may_fetch() {
+    if !verifier.may_block() {
         return verifier.check(request, now);
     }
     let (apart, request) = (endpoint.clone(), request.clone());
@@ -69,7 +71,7 @@ async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> 
 }
 
 async fn store(
-    (verified, arrived): (Verified, Instant),
+    (verified, arrived): (VerifiedDelivery, Instant),
     shared: &Shared,
     (endpoints, endpoint): (&Endpoints, &Endpoint),
 ) -> Answer {
@@ -102,7 +104,11 @@ async fn said(answer: Option<Awaited>) -> Option<Response> {
 }
 
 /// Confirms a subscription with the provider, and answers when that is done.
-async fn confirm(confirmation: Confirmation, now: Millis, endpoint: &Arc<Endpoint>) -> Result<Answer, Refusal> {
+async fn confirm(
+    confirmation: SubscriptionConfirmation,
+    now: Millis,
+    endpoint: &Arc<Endpoint>,
+) -> Result<Answer, VerifyError> {
     let apart = endpoint.clone();
     let confirmed = actix_web::web::block(move || apart.verifier.confirm(confirmation, now)).await;
     let answer = confirmed.unwrap_or_else(|_| Err(broken_off()))?;
@@ -111,7 +117,12 @@ async fn confirm(confirmation: Confirmation, now: Millis, endpoint: &Arc<Endpoin
 }
 
 /// Believes a handshake that tells the source's secret, if the inbox does.
-async fn learn(lesson: Lesson, now: Millis, shared: &Shared, endpoint: &Endpoint) -> Result<Answer, Refusal> {
+async fn learn(
+    lesson: SecretEnrollment,
+    now: Millis,
+    shared: &Shared,
+    endpoint: &Endpoint,
+) -> Result<Answer, VerifyError> {
     let source = &endpoint.source;
     match shared.inbox.learn(source.clone(), lesson.secret, now).await {
         Ok(Learned::Kept) => {
@@ -120,15 +131,15 @@ async fn learn(lesson: Lesson, now: Millis, shared: &Shared, endpoint: &Endpoint
         }
         Ok(Learned::Known) => {
             log::warn!("{source}: a handshake would change the secret that is known; it was refused");
-            Err(Refusal::NotGenuine(Why::SecretKnown))
+            Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled))
         }
-        Ok(Learned::NotOpen) => Err(Refusal::NotGenuine(Why::NotLearning)),
+        Ok(Learned::NotOpen) => Err(VerifyError::NotGenuine(SignatureError::EnrollmentClosed)),
         Err(why) => Ok(Answer::NotStored(why)),
     }
 }
 
-fn broken_off() -> Refusal {
-    Refusal::Unavailable("the check was broken off".to_owned())
+fn broken_off() -> VerifyError {
+    VerifyError::Unavailable("the check was broken off".to_owned())
 }
 
 /// For whoever follows a trace through the logs.

@@ -38,7 +38,7 @@ pub(super) fn note(
         if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
             request.headers = Headers::default();
         }
-        let masked = endpoint.verifier.mask(&request, key);
+        let masked = endpoint.verifier.redact(&request, key);
         let client = endpoints.client_of(http);
         let reason = seen.reason.unwrap_or_else(|| reason(status, endpoint));
         // Here, at the pace of the rows: whoever floods us does not flood the log.

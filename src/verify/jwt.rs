@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
-use super::case::Case;
-use super::content;
-use super::key::{Key, algorithm_of};
-use super::refusal::Why;
 use crate::providers::{Algorithm, Hash, Jwt, JwtAlgorithm, Segment, TimestampPlace};
 use crate::support::time::Millis;
+use crate::verify::context::Case;
+use crate::verify::error::SignatureError;
+use crate::verify::key::{Key, algorithm_of};
+use crate::verify::signed_content;
 
 /// How far clocks may differ where the scheme has no window.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -35,22 +35,22 @@ pub(super) fn check(
     jwt: &Jwt,
     keys: &[(Algorithm, Key)],
     (token, now): (&str, Millis),
-) -> Result<Value, Why> {
-    let malformed = || Why::Undecodable(case.scheme.signature.clone(), "a JSON Web Token");
+) -> Result<Value, SignatureError> {
+    let malformed = || SignatureError::Undecodable(case.scheme.signature.clone(), "a JSON Web Token");
     let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
     let (head, body) = message.split_once('.').ok_or_else(malformed)?;
     let part = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed());
     let header: Header = serde_json::from_slice(&part(head)?).map_err(|_| malformed())?;
     let allowed = jwt.algorithms.iter().find(|algorithm| name_of(**algorithm) == header.alg);
     let Some(algorithm) = allowed.filter(|_| header.crit.is_none()) else {
-        return Err(Why::ForeignAlgorithm(case.scheme.signature.clone()));
+        return Err(SignatureError::AlgorithmNotAllowed(case.scheme.signature.clone()));
     };
     let algorithm = algorithm_of(*algorithm);
     let signatures = [part(signature)?];
     let pieces = [Cow::Borrowed(message.as_bytes())];
     let proves = |(own, key): &(Algorithm, Key)| *own == algorithm && key.proves(&pieces, &signatures);
     if !keys.iter().any(proves) {
-        return Err(Why::Wrong(case.scheme.signature.clone()));
+        return Err(SignatureError::NoMatch(case.scheme.signature.clone()));
     }
     let claims: Value = serde_json::from_slice(&part(body)?).map_err(|_| malformed())?;
     check_claims(case, jwt, &claims)?;
@@ -59,9 +59,9 @@ pub(super) fn check(
 }
 
 /// Each claim against its template, for any of the addresses that the provider may have.
-fn check_claims(case: &Case<'_>, jwt: &Jwt, claims: &Value) -> Result<(), Why> {
+fn check_claims(case: &Case<'_>, jwt: &Jwt, claims: &Value) -> Result<(), SignatureError> {
     if let Some(missing) = jwt.required.iter().find(|name| claims.get(name.as_str()).is_none()) {
-        return Err(Why::NoField(case.scheme.signature.clone(), missing.clone()));
+        return Err(SignatureError::MissingField(case.scheme.signature.clone(), missing.clone()));
     }
     let is_bare = jwt.empty_body_unclaimed && case.request.body.is_empty();
     for (name, template) in &jwt.claims {
@@ -71,34 +71,34 @@ fn check_claims(case: &Case<'_>, jwt: &Jwt, claims: &Value) -> Result<(), Why> {
         let said = match claims.get(name) {
             Some(Value::String(said)) => said.clone(),
             Some(said @ (Value::Bool(_) | Value::Number(_))) => said.to_string(),
-            Some(_) => return Err(Why::WrongClaim(name.clone())),
-            None => return Err(Why::NoField(case.scheme.signature.clone(), name.clone())),
+            Some(_) => return Err(SignatureError::ClaimMismatch(name.clone())),
+            None => return Err(SignatureError::MissingField(case.scheme.signature.clone(), name.clone())),
         };
         let mut is_right = false;
         for url in &case.own.urls {
-            let expected = content::text(case, template, url)?;
+            let expected = signed_content::text(case, template, url)?;
             is_right |= bool::from(expected.as_bytes().ct_eq(said.as_bytes()));
         }
         if !is_right {
-            return Err(Why::WrongClaim(name.clone()));
+            return Err(SignatureError::ClaimMismatch(name.clone()));
         }
     }
     Ok(())
 }
 
-fn check_times(case: &Case<'_>, claims: &Value, now: Millis) -> Result<(), Why> {
+fn check_times(case: &Case<'_>, claims: &Value, now: Millis) -> Result<(), SignatureError> {
     let allowed = case.scheme.tolerance.unwrap_or(LEEWAY);
     let leeway = i64::try_from(allowed.as_secs()).unwrap_or(i64::MAX);
     let now = now.0.div_euclid(1000);
     let off = |seconds: i64| Duration::from_secs(now.abs_diff(seconds));
     for (name, is_past_due) in [("exp", true), ("nbf", false), ("iat", false)] {
         let Some(written) = claims.get(name) else { continue };
-        let seconds = seconds_of(written).ok_or(Why::TimestampMalformed("unix seconds"))?;
+        let seconds = seconds_of(written).ok_or(SignatureError::MalformedTimestamp("unix seconds"))?;
         if is_past_due && now.saturating_sub(leeway) >= seconds {
-            return Err(Why::TooOld { age: off(seconds), allowed });
+            return Err(SignatureError::TooOld { age: off(seconds), allowed });
         }
         if !is_past_due && now.saturating_add(leeway) < seconds {
-            return Err(Why::TooNew { ahead: off(seconds), allowed });
+            return Err(SignatureError::InFuture { ahead: off(seconds), allowed });
         }
     }
     Ok(())

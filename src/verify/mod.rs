@@ -1,54 +1,45 @@
 //! Is this delivery genuine, and what does it carry? One engine interprets every provider's scheme.
 //!
-//! A [`Request`] comes in; out goes a [`Verified`] with its events, the answer to a provider's handshake, or a
-//! [`Refusal`]. Nothing of the body is parsed before its signature holds, the age is looked at after the
-//! signature, and only this room can build a [`Verified`]. What the caller hears of a refusal is the listener's.
+//! A [`Request`] comes in; out goes a [`VerifiedDelivery`] with its events, the answer to a provider's handshake, or a
+//! [`VerifyError`]. Nothing of the body is parsed before its signature holds, the age is looked at after the
+//! signature, and only this room can build a [`VerifiedDelivery`]. What the caller hears of a refusal is the listener's.
 
-mod age;
-mod case;
-mod claim;
-mod content;
-mod document;
-mod draft;
-mod form;
+mod context;
+mod delivery;
+mod error;
+mod extract;
 mod handshake;
 mod headers;
-mod items;
-mod json;
 mod jwt;
 mod key;
-mod maker;
-mod mask;
-mod multipart;
-mod names;
-mod proof;
 mod prove;
 pub(crate) mod published_keys;
-mod refusal;
+mod redact;
 mod remote;
-mod sign;
-mod verified;
-mod xml;
+mod signature;
+mod signature_header;
+mod signed_content;
+mod signer;
+mod timestamp;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use handshake::{Answer, Lesson};
-
-pub use refusal::{Fault, Mismatch, Refusal, Why};
-pub use remote::{Confirmation, SharedKeys};
-pub use sign::{Forgery, Unsigned, sign};
-pub use verified::{Item, Verified};
-
 use sha2::{Digest, Sha256};
 
-use self::case::Own;
+pub use delivery::{VerifiedDelivery, VerifiedEvent};
+pub use error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
+pub use handshake::{ProviderResponse, SecretEnrollment};
+pub use remote::{SharedKeys, SubscriptionConfirmation};
+pub use signer::{Defect, TestEvent, sign};
+
+use self::context::Own;
+use self::extract::json::Wanted;
+use self::extract::{Delivery, batch, form, wanted};
 use self::handshake::{Handshaker, Heard, Settings};
-use self::json::Wanted;
 use self::key::Key;
-use self::names::Delivery;
-use self::proof::Proven;
 use self::remote::Remote;
+use self::signature::Proven;
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
 use crate::providers::{Algorithm, Place, Reply, Scheme};
@@ -71,15 +62,15 @@ pub struct Verifier {
 
 /// A request that is the provider's, as far as it can be told.
 #[derive(Debug, Clone)]
-pub enum Genuine {
+pub enum VerifiedRequest {
     /// It carries events.
-    Event(Verified),
+    Delivery(VerifiedDelivery),
     /// It asks for an answer before events are sent; nothing is stored.
-    Handshake(Answer),
+    Handshake(ProviderResponse),
     /// It says what the source's secret is. Nothing proves it: the inbox says whether it is believed.
-    Lesson(Lesson),
+    Enrollment(SecretEnrollment),
     /// A subscription that the source wants confirmed: [`Verifier::confirm`].
-    Confirmation(Confirmation),
+    Confirmation(SubscriptionConfirmation),
 }
 
 impl Verifier {
@@ -101,29 +92,33 @@ impl Verifier {
             handshaker: Handshaker::new(scheme.handshake, Settings::of(source, source.secrets.first())),
             rotating: rotating(source),
             remote: Remote::of(source, keys),
-            wanted: names::wanted(&scheme, &handshake::pointers(scheme.handshake)),
+            wanted: wanted(&scheme, &handshake::pointers(scheme.handshake)),
             tokens: scheme.token_headers(),
             scheme,
         }
     }
 
-    /// Whether the source's secret comes from a handshake, and so from the inbox: see [`Verifier::check_knowing`].
+    /// Whether the source's secret comes from a handshake, and so from the inbox: see [`Verifier::check_with_secret`].
     #[must_use]
-    pub fn is_taught(&self) -> bool {
+    pub fn needs_enrollment(&self) -> bool {
         self.handshaker.teaches() && self.keys.is_empty()
     }
 
     /// Whether judging may wait for the provider's keys: then it must not be done where others wait.
     #[must_use]
-    pub fn may_fetch(&self) -> bool {
+    pub fn may_block(&self) -> bool {
         self.remote.is_some()
     }
 
     /// Confirms a subscription, and says what to answer then. It waits for the provider.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] where the provider does not answer.
-    pub fn confirm(&self, confirmation: Confirmation, now: Millis) -> Result<Answer, Refusal> {
+    /// [`VerifyError::Unavailable`] where the provider does not answer.
+    pub fn confirm(
+        &self,
+        confirmation: SubscriptionConfirmation,
+        now: Millis,
+    ) -> Result<ProviderResponse, VerifyError> {
         match &self.remote {
             Some(remote) => remote.confirm(confirmation, now),
             None => Ok(confirmation.answer),
@@ -138,41 +133,48 @@ impl Verifier {
 
     /// Whether the provider wants nothing but the status where a delivery is not genuine.
     #[must_use]
-    pub fn has_bare_refusals(&self) -> bool {
-        self.handshaker.has_bare_refusals()
+    pub fn rejects_with_status_only(&self) -> bool {
+        self.handshaker.rejects_with_status_only()
     }
 
     /// Judges one request.
     ///
     /// # Errors
-    /// [`Refusal`] says what is wrong, in words for the operator alone.
-    pub fn check(&self, request: &Request, now: Millis) -> Result<Genuine, Refusal> {
-        self.check_knowing(request, now, None)
+    /// [`VerifyError`] says what is wrong, in words for the operator alone.
+    pub fn check(&self, request: &Request, now: Millis) -> Result<VerifiedRequest, VerifyError> {
+        self.check_with_secret(request, now, None)
     }
 
     /// Judges one request, knowing the secret that a handshake has taught.
     ///
     /// # Errors
     /// As of [`Verifier::check`].
-    pub fn check_knowing(&self, request: &Request, now: Millis, learned: Option<&Secret>) -> Result<Genuine, Refusal> {
+    pub fn check_with_secret(
+        &self,
+        request: &Request,
+        now: Millis,
+        learned: Option<&Secret>,
+    ) -> Result<VerifiedRequest, VerifyError> {
         match self.handshaker.before_signature(request)? {
-            Heard::Answer(answer) => return Ok(Genuine::Handshake(answer)),
-            Heard::Lesson(lesson) => return Ok(Genuine::Lesson(lesson)),
+            Heard::Respond(answer) => return Ok(VerifiedRequest::Handshake(answer)),
+            Heard::SecretEnrollment(lesson) => return Ok(VerifiedRequest::Enrollment(lesson)),
             Heard::Nothing | Heard::Visit(..) => {}
         }
         if request.method != "POST" {
-            return Err(Refusal::Method);
+            return Err(VerifyError::MethodNotAllowed);
         }
         let proven = match (&self.remote, learned) {
             (Some(remote), _) => self.prove_remotely(remote, request, now)?,
             (None, Some(secret)) => self.prove(request, &keys(&self.scheme, secret), now)?,
-            (None, None) if self.is_taught() => return Err(Refusal::NotGenuine(Why::NothingLearned)),
+            (None, None) if self.needs_enrollment() => {
+                return Err(VerifyError::NotGenuine(SignatureError::NotEnrolled));
+            }
             (None, None) => self.prove(request, &self.keys, now)?,
         };
         self.read(request, &proven, now)
     }
 
-    fn read(&self, request: &Request, proven: &Proven<'_>, now: Millis) -> Result<Genuine, Refusal> {
+    fn read(&self, request: &Request, proven: &Proven<'_>, now: Millis) -> Result<VerifiedRequest, VerifyError> {
         let signed_by = self.rotating.iter().find(|(keys, _)| self.prove(request, keys, now).is_ok());
         let handshaker = signed_by.map_or(&self.handshaker, |(_, handshaker)| handshaker);
         let claims = proven.claims.as_ref();
@@ -180,18 +182,18 @@ impl Verifier {
         let whole = Delivery::new(&self.scheme, request, &self.wanted, sha256).with_claims(claims);
         let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
         match (handshaker.after_signature(request, &json)?, &self.remote) {
-            (Heard::Answer(answer), _) => return Ok(Genuine::Handshake(answer)),
+            (Heard::Respond(answer), _) => return Ok(VerifiedRequest::Handshake(answer)),
             (Heard::Visit(url, answer), Some(remote)) => {
                 if let Some(confirmation) = remote.confirmation(&url, answer)? {
-                    return Ok(Genuine::Confirmation(confirmation));
+                    return Ok(VerifiedRequest::Confirmation(confirmation));
                 }
             }
             _ => {}
         }
-        let batch = self.scheme.batch.as_ref().map(|batch| items::split(batch, request)).transpose()?.flatten();
+        let batch = self.scheme.batch.as_ref().map(|spec| batch::split(spec, request)).transpose()?.flatten();
         let items = match batch {
             None => vec![self.item(&whole, &request.body, None)?],
-            Some(items) if items.is_empty() => return Ok(Genuine::Handshake(self.nothing(request))),
+            Some(items) if items.is_empty() => return Ok(VerifiedRequest::Handshake(self.nothing(request))),
             Some(items) => {
                 let item = |(index, body): (usize, &Bytes)| {
                     let sha256 = Sha256::digest(body).into();
@@ -201,7 +203,7 @@ impl Verifier {
                 items.iter().enumerate().map(item).collect::<Result<_, _>>()?
             }
         };
-        Ok(Genuine::Event(Verified {
+        Ok(VerifiedRequest::Delivery(VerifiedDelivery {
             source: Arc::clone(&self.source),
             received_at: request.received_at,
             content_type: request.headers.all("content-type").next().map(headers::text_of),
@@ -211,8 +213,8 @@ impl Verifier {
         }))
     }
 
-    fn item(&self, delivery: &Delivery<'_>, body: &Bytes, index: Option<usize>) -> Result<Item, Fault> {
-        Ok(Item {
+    fn item(&self, delivery: &Delivery<'_>, body: &Bytes, index: Option<usize>) -> Result<VerifiedEvent, ExtractError> {
+        Ok(VerifiedEvent {
             event_id: delivery.event_id(&self.scheme.event_id, index)?,
             event_type: delivery.event_type(&self.scheme.event_type)?,
             body: body.clone(),
@@ -221,16 +223,16 @@ impl Verifier {
     }
 
     /// A genuine delivery without events: many providers send one to see whether anyone listens.
-    fn nothing(&self, request: &Request) -> Answer {
+    fn nothing(&self, request: &Request) -> ProviderResponse {
         if let Some(answer) = self.handshaker.acknowledgement(request) {
             return answer;
         }
         let own = br#"{"status":"accepted","events":0,"duplicates":0}"#;
         match &self.scheme.answer {
             Some(Reply { status, content_type, body: Some(body) }) => {
-                Answer::new(*status, content_type.clone().into(), body.clone().into_bytes())
+                ProviderResponse::new(*status, content_type.clone().into(), body.clone().into_bytes())
             }
-            _ => Answer::new(200, "application/json".into(), own.to_vec()),
+            _ => ProviderResponse::new(200, "application/json".into(), own.to_vec()),
         }
     }
 

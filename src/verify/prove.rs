@@ -3,15 +3,16 @@
 //! A request and keys come in; out goes what was signed beside the body. The age is looked at last, once the signature
 //! holds.
 
-use super::case::Case;
-use super::key::Key;
-use super::proof::{self, Proven};
-use super::refusal::{Refusal, Why};
-use super::remote::Remote;
-use super::{Verifier, age, items};
+use super::extract::batch as items;
+use super::{Verifier, timestamp};
 use crate::model::request::Request;
 use crate::providers::{Algorithm, Batch, Place, Proof};
 use crate::support::time::Millis;
+use crate::verify::context::Case;
+use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::key::Key;
+use crate::verify::remote::Remote;
+use crate::verify::signature::{self, Proven};
 
 impl Verifier {
     pub(super) fn prove<'a>(
@@ -19,11 +20,11 @@ impl Verifier {
         request: &'a Request,
         keys: &[(Algorithm, Key)],
         now: Millis,
-    ) -> Result<Proven<'a>, Why> {
+    ) -> Result<Proven<'a>, SignatureError> {
         let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
         let proven = match (&self.scheme.signature, &self.scheme.batch) {
             (Place::Item(_), Some(batch)) => return self.prove_items(&case, keys, batch, now),
-            _ => proof::check(&case, keys, now)?,
+            _ => signature::check(&case, keys, now)?,
         };
         self.check_age(proven, now)
     }
@@ -34,7 +35,7 @@ impl Verifier {
         remote: &Remote,
         request: &'a Request,
         now: Millis,
-    ) -> Result<Proven<'a>, Refusal> {
+    ) -> Result<Proven<'a>, VerifyError> {
         let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
         if let Proof::Code(code) = self.scheme.proof {
             let timestamp = remote.prove(code, request, now)?;
@@ -43,22 +44,24 @@ impl Verifier {
         }
         // What no key could prove is refused before anyone is asked.
         if let Err(why) = self.prove(request, &[], now)
-            && !matches!(why, Why::Wrong(_))
+            && !matches!(why, SignatureError::NoMatch(_))
         {
             return Err(why.into());
         }
         let (keys, is_named) = remote.keys(&case, now)?;
         match self.prove(request, &keys, now) {
-            Err(Why::Wrong(_)) if !is_named => Ok(self.prove(request, &remote.newer_keys(&case, now)?, now)?),
+            Err(SignatureError::NoMatch(_)) if !is_named => {
+                Ok(self.prove(request, &remote.newer_keys(&case, now)?, now)?)
+            }
             proven => Ok(proven?),
         }
     }
 
-    fn check_age<'a>(&self, proven: Proven<'a>, now: Millis) -> Result<Proven<'a>, Why> {
+    fn check_age<'a>(&self, proven: Proven<'a>, now: Millis) -> Result<Proven<'a>, SignatureError> {
         let Some(timestamp) = &self.scheme.timestamp else { return Ok(proven) };
         // Were either missing here, an empty text and no window refuse.
         let text = proven.timestamp.as_deref().unwrap_or_default();
-        age::check(text, timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)?;
+        timestamp::check(text, timestamp.unit, self.scheme.tolerance.unwrap_or_default(), now)?;
         Ok(proven)
     }
 
@@ -69,11 +72,11 @@ impl Verifier {
         keys: &[(Algorithm, Key)],
         batch: &Batch,
         now: Millis,
-    ) -> Result<Proven<'a>, Why> {
+    ) -> Result<Proven<'a>, SignatureError> {
         let items = items::split(batch, case.request).ok().flatten().filter(|items| !items.is_empty());
-        for item in items.ok_or_else(|| Why::Missing(self.scheme.signature.clone()))? {
+        for item in items.ok_or_else(|| SignatureError::Missing(self.scheme.signature.clone()))? {
             let case = Case { scheme: case.scheme, own: case.own, request: case.request, item: Some(&item) };
-            proof::check(&case, keys, now)?;
+            signature::check(&case, keys, now)?;
         }
         Ok(Proven::default())
     }

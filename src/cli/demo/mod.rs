@@ -25,7 +25,7 @@ use crate::server::{self, App};
 use crate::support::control::{Call, Caller};
 use crate::support::socket::Handed;
 use crate::support::time::Millis;
-use crate::verify::{self, Unsigned};
+use crate::verify::{self, TestEvent};
 
 use script::{ACTS, Act};
 
@@ -94,12 +94,12 @@ fn play(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
 
 fn deliver(app: &App, config: &Config, act: &Act) -> Result<Answer, Failure> {
     let source = source(config, act.source)?;
-    let event = Unsigned {
+    let event = TestEvent {
         event_type: act.event_type.to_owned(),
         event_id: Some(act.id.to_owned()),
         body: providers::sample(&source.provider, act.event_type, act.id),
         forgery: act.forgery,
-        ..Unsigned::default()
+        ..TestEvent::default()
     };
     let request = verify::sign(&source, &event, Millis::now()).map_err(Failure::failed)?;
     let headers = request.headers.iter().collect();

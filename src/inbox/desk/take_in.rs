@@ -11,7 +11,7 @@ use crate::inbox::accept::Routed;
 use crate::inbox::tally::Counts;
 use crate::routing::Routes;
 use crate::support::time::Millis;
-use crate::verify::Verified;
+use crate::verify::VerifiedDelivery;
 
 impl Desk {
     /// Stores what verification has let through and marks the refusal as taken, in one transaction; answers when it is
@@ -22,7 +22,7 @@ impl Desk {
     pub fn take_in(
         &mut self,
         refusal: i64,
-        verified: Verified,
+        verified: VerifiedDelivery,
         routes: &Routes,
         replay_guard: ReplayGuard,
     ) -> Result<Option<Receipt>, DeskError> {

@@ -23,7 +23,7 @@ use crate::model::event::Ending;
 use crate::retry::{self, JobOutcome, RetryCounters};
 use crate::routing::Routes;
 use crate::support::time::Millis;
-use crate::verify::Verified;
+use crate::verify::VerifiedDelivery;
 
 const HANDLERS: [&str; 3] = ["free", "ordered", "burst"];
 const QUIET: i64 = 5_000;
@@ -127,7 +127,7 @@ struct Both {
     now: i64,
     jobs: Vec<Job>,
     under_way: Vec<UnderWay>,
-    received: Vec<Verified>,
+    received: Vec<VerifiedDelivery>,
 }
 
 fn handlers() -> Vec<Arc<Handler>> {
@@ -180,7 +180,7 @@ impl Both {
     }
 
     /// How many events were new.
-    fn store(&self, verified: Verified) -> u32 {
+    fn store(&self, verified: VerifiedDelivery) -> u32 {
         let mut counts = Counts::default();
         let receipt = Routed::new(verified, &self.routes, false).store(&self.connection, &mut counts).unwrap().receipt;
         receipt.events() - receipt.duplicates()
@@ -190,7 +190,7 @@ impl Both {
         let id = format!("e{}", self.received.len());
         let key = key.map(|key| format!("k{key}"));
         let body = key.as_ref().map_or("{}".to_owned(), |key| format!(r#"{{"k":"{key}"}}"#));
-        let verified = Verified::of_test("s", (&id, HANDLERS[handler]), &body, Millis(self.now));
+        let verified = VerifiedDelivery::of_test("s", (&id, HANDLERS[handler]), &body, Millis(self.now));
         self.received.push(verified.clone());
         assert_eq!(self.store(verified), 1);
         self.jobs.push(Job {

@@ -13,22 +13,22 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use subtle::ConstantTimeEq;
 
-use super::form;
-use super::json::Wanted;
-use super::refusal::{Fault, Mismatch, Refusal, Why};
 use crate::config::Source;
 use crate::model::request::Request;
 use crate::providers::{
     Characters, Condition, Expectation, Handshake, HandshakePlace as Place, Pointer, Response, Selector, Setting,
 };
 use crate::support::secret::{MASK, Secret};
+use crate::verify::error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
+use crate::verify::extract::form;
+use crate::verify::extract::json::Wanted;
 
 /// Longest body that is parsed before anything proves it.
 const LONGEST_UNSIGNED: usize = 8 << 10;
 
 /// What a provider's handshake, or a stored delivery, is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ProviderResponse {
     /// HTTP status.
     pub status: u16,
     /// Content-Type of the body; `None` where there is none.
@@ -39,7 +39,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl ProviderResponse {
     pub(super) fn new(status: u16, content_type: Cow<'static, str>, body: Vec<u8>) -> Self {
         let content_type = (!body.is_empty()).then_some(content_type);
         Self { status, content_type, headers: Vec::new(), body }
@@ -48,11 +48,11 @@ impl Answer {
 
 /// A secret that the provider says is the source's. Whether it is believed is the inbox's to say.
 #[derive(Debug, Clone)]
-pub struct Lesson {
+pub struct SecretEnrollment {
     /// The secret.
     pub secret: Secret,
     /// What to answer once it is kept.
-    pub answer: Answer,
+    pub answer: ProviderResponse,
 }
 
 /// What a request turned out to be.
@@ -60,10 +60,10 @@ pub struct Lesson {
 pub(super) enum Heard {
     /// No handshake.
     Nothing,
-    Answer(Answer),
-    Lesson(Lesson),
+    Respond(ProviderResponse),
+    SecretEnrollment(SecretEnrollment),
     /// An address to be visited, as the provider wrote it, and what to answer then.
-    Visit(String, Answer),
+    Visit(String, ProviderResponse),
 }
 
 /// Answers the handshakes of one source.
@@ -102,7 +102,7 @@ impl Settings {
 }
 
 /// Finds the text at a pointer of the JSON body.
-type Json<'a> = dyn Fn(&str) -> Result<Option<String>, Fault> + 'a;
+type Json<'a> = dyn Fn(&str) -> Result<Option<String>, ExtractError> + 'a;
 
 impl Handshaker {
     pub(super) fn new(handshake: Option<&'static Handshake>, settings: Settings) -> Self {
@@ -123,12 +123,12 @@ impl Handshaker {
         self.handshake.is_some_and(|handshake| handshake.teaches)
     }
 
-    pub(super) fn has_bare_refusals(&self) -> bool {
+    pub(super) fn rejects_with_status_only(&self) -> bool {
         self.handshake.is_some_and(|handshake| handshake.bare_refusals)
     }
 
     /// Looks at a request that nothing has proven yet.
-    pub(super) fn before_signature(&self, request: &Request) -> Result<Heard, Refusal> {
+    pub(super) fn before_signature(&self, request: &Request) -> Result<Heard, VerifyError> {
         let Some(handshake) = self.handshake.filter(|known| !known.signed && known.asks_by(&request.method)) else {
             return Ok(Heard::Nothing);
         };
@@ -137,13 +137,13 @@ impl Handshaker {
         let json = |pointer: &str| Ok(texts.as_ref().and_then(|texts| texts.at(pointer).map(ToString::to_string)));
         match self.look(handshake, request, &json) {
             // Whatever it is, it may still be a signed delivery.
-            Err(Refusal::Malformed(_)) if request.method == "POST" => Ok(Heard::Nothing),
+            Err(VerifyError::Malformed(_)) if request.method == "POST" => Ok(Heard::Nothing),
             heard => heard,
         }
     }
 
     /// Looks at a request that was proven genuine, with its body's places read by `json`.
-    pub(super) fn after_signature(&self, request: &Request, json: &Json<'_>) -> Result<Heard, Refusal> {
+    pub(super) fn after_signature(&self, request: &Request, json: &Json<'_>) -> Result<Heard, VerifyError> {
         match self.handshake.filter(|known| known.signed && known.asks_by(&request.method)) {
             Some(handshake) => self.look(handshake, request, json),
             None => Ok(Heard::Nothing),
@@ -151,7 +151,7 @@ impl Handshaker {
     }
 
     /// What to answer to a stored delivery, where the provider wants to hear something of its own.
-    pub(super) fn acknowledgement(&self, request: &Request) -> Option<Answer> {
+    pub(super) fn acknowledgement(&self, request: &Request) -> Option<ProviderResponse> {
         let handshake = self.handshake?;
         let reply = handshake.acknowledgement.as_ref()?;
         let value = match &handshake.value {
@@ -173,10 +173,10 @@ impl Handshaker {
         }
     }
 
-    fn look(&self, handshake: &'static Handshake, request: &Request, json: &Json<'_>) -> Result<Heard, Refusal> {
+    fn look(&self, handshake: &'static Handshake, request: &Request, json: &Json<'_>) -> Result<Heard, VerifyError> {
         let Some(reply) = &handshake.answer else { return Ok(Heard::Nothing) };
         for condition in &handshake.when {
-            if !holds(condition, request, json).map_err(Refusal::Malformed)? {
+            if !holds(condition, request, json).map_err(VerifyError::Malformed)? {
                 return Ok(Heard::Nothing);
             }
         }
@@ -189,30 +189,36 @@ impl Handshaker {
         let value = match &handshake.value {
             None => String::new(),
             Some(place) => read(&place.0, request, json)
-                .map_err(Refusal::Malformed)?
+                .map_err(VerifyError::Malformed)?
                 .filter(|text| is_fit(handshake, text))
-                .ok_or_else(|| Refusal::Malformed(Fault::NoChallenge(place.0.to_string())))?,
+                .ok_or_else(|| VerifyError::Malformed(ExtractError::NoChallenge(place.0.to_string())))?,
         };
         self.conclude(handshake, reply, value)
     }
 
-    fn conclude(&self, handshake: &Handshake, reply: &'static Response, value: String) -> Result<Heard, Refusal> {
+    fn conclude(&self, handshake: &Handshake, reply: &'static Response, value: String) -> Result<Heard, VerifyError> {
         let answer = reply::write(reply, &value, &self.settings);
         if handshake.confirms {
             return Ok(Heard::Visit(value, answer));
         }
         if !handshake.teaches {
-            return Ok(Heard::Answer(answer));
+            return Ok(Heard::Respond(answer));
         }
         match self.settings.secrets.as_slice() {
-            [] => Ok(Heard::Lesson(Lesson { secret: Secret::new(value), answer })),
-            known if is_one_of(known.iter().map(Secret::reveal), &value) => Ok(Heard::Answer(answer)),
-            _ => Err(Refusal::NotGenuine(Why::SecretKnown)),
+            [] => Ok(Heard::SecretEnrollment(SecretEnrollment { secret: Secret::new(value), answer })),
+            known if is_one_of(known.iter().map(Secret::reveal), &value) => Ok(Heard::Respond(answer)),
+            _ => Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled)),
         }
     }
 
-    fn compare(&self, expected: &Expectation, status: u16, request: &Request, json: &Json<'_>) -> Result<(), Refusal> {
-        let found = read(&expected.place.0, request, json).map_err(Refusal::Malformed)?.unwrap_or_default();
+    fn compare(
+        &self,
+        expected: &Expectation,
+        status: u16,
+        request: &Request,
+        json: &Json<'_>,
+    ) -> Result<(), VerifyError> {
+        let found = read(&expected.place.0, request, json).map_err(VerifyError::Malformed)?.unwrap_or_default();
         let settings = &self.settings;
         let matches = match expected.setting {
             Setting::VerifyToken => is_one_of(settings.verify_token.iter().map(Secret::reveal), &found),
@@ -220,12 +226,12 @@ impl Handshaker {
             Setting::Topics => is_one_of(settings.topics.iter().map(String::as_str), &found),
         };
         let is_reversed = match &expected.not_when {
-            Some(condition) => holds(condition, request, json).map_err(Refusal::Malformed)?,
+            Some(condition) => holds(condition, request, json).map_err(VerifyError::Malformed)?,
             None => false,
         };
         if matches == is_reversed {
             let place = expected.place.0.to_string();
-            return Err(Refusal::Unexpected(Mismatch { status, place, setting: expected.setting }));
+            return Err(VerifyError::Handshake(HandshakeMismatch { status, place, setting: expected.setting }));
         }
         Ok(())
     }
@@ -248,14 +254,14 @@ fn is_one_of<'a>(known: impl Iterator<Item = &'a str>, found: &str) -> bool {
     known.fold(false, |so_far, text| so_far | (!text.is_empty() & bool::from(text.as_bytes().ct_eq(found.as_bytes()))))
 }
 
-fn holds(condition: &Condition, request: &Request, json: &Json<'_>) -> Result<bool, Fault> {
+fn holds(condition: &Condition, request: &Request, json: &Json<'_>) -> Result<bool, ExtractError> {
     let found = read(&condition.place, request, json)?;
     Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.contains(&text)))
 }
 
 /// The text at a place; an empty one is none.
-fn read(place: &Selector, request: &Request, json: &Json<'_>) -> Result<Option<String>, Fault> {
-    let repeated = |_| Fault::Repeated(place.to_string());
+fn read(place: &Selector, request: &Request, json: &Json<'_>) -> Result<Option<String>, ExtractError> {
+    let repeated = |_| ExtractError::Repeated(place.to_string());
     let bytes = match place {
         Selector::Json(pointer) => return Ok(json(pointer.as_str())?.filter(|text| !text.is_empty())),
         Selector::Header(name) => request.headers.one(name).map_err(repeated)?.map(Cow::Borrowed),

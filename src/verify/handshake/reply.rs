@@ -7,13 +7,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Settings};
+use super::{ProviderResponse, Settings};
 use crate::providers::Response;
 use crate::support::secret::Secret;
 
 /// The answer that a template stands for.
-pub(super) fn write(reply: &'static Response, value: &str, settings: &Settings) -> Answer {
-    Answer {
+pub(super) fn write(reply: &'static Response, value: &str, settings: &Settings) -> ProviderResponse {
+    ProviderResponse {
         status: reply.status,
         content_type: reply.content_type.as_deref().map(Into::into),
         headers: reply.headers.iter().map(|(name, text)| (name.as_str(), fill(text, value, settings))).collect(),

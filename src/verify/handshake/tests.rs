@@ -198,7 +198,7 @@ fn request(method: &str, query: &str, headers: &[(&str, &str)], body: &str) -> R
 }
 
 /// What becomes of a request at the stage where its handshake belongs.
-fn hear(handshaker: &Handshaker, request: &Request) -> Result<Heard, Refusal> {
+fn hear(handshaker: &Handshaker, request: &Request) -> Result<Heard, VerifyError> {
     let wanted = Wanted::new(pointers(handshaker.handshake).iter());
     let texts = wanted.read(&request.body).ok();
     let json = |pointer: &str| Ok(texts.as_ref().and_then(|texts| texts.at(pointer)).map(ToString::to_string));
@@ -208,9 +208,9 @@ fn hear(handshaker: &Handshaker, request: &Request) -> Result<Heard, Refusal> {
     }
 }
 
-fn answer(name: &str, request: &Request) -> Option<Answer> {
+fn answer(name: &str, request: &Request) -> Option<ProviderResponse> {
     match hear(&handshaker(name), request) {
-        Ok(Heard::Answer(answer)) => Some(answer),
+        Ok(Heard::Respond(answer)) => Some(answer),
         Ok(Heard::Nothing) => None,
         other => panic!("{name}: {other:?}"),
     }
@@ -266,7 +266,7 @@ fn a_request_that_does_not_ask_is_no_handshake() {
 #[test]
 fn what_must_match_a_setting_is_refused_otherwise() {
     let status = |name: &str, request: &Request| match hear(&handshaker(name), request) {
-        Err(Refusal::Unexpected(mismatch)) => mismatch.status,
+        Err(VerifyError::Handshake(mismatch)) => mismatch.status,
         other => panic!("{name}: {other:?}"),
     };
     for token in ["hub.verify_token=token", "hub.verify_token=", "x=y", "hub.verify_token=to%20ken2"] {
@@ -280,7 +280,7 @@ fn what_must_match_a_setting_is_refused_otherwise() {
     assert!(answer("websub_intent", &topic("unsubscribe", "https://former.example")).is_some());
     // A token that is not configured matches nothing, not even nothing.
     let empty = get("hub.mode=subscribe&hub.challenge=1&hub.verify_token=");
-    assert!(matches!(hear(&untaught("meta_hub_challenge"), &empty), Err(Refusal::Unexpected(_))));
+    assert!(matches!(hear(&untaught("meta_hub_challenge"), &empty), Err(VerifyError::Handshake(_))));
 }
 
 #[test]
@@ -288,16 +288,16 @@ fn only_short_printable_texts_are_sent_back() {
     let long = "x".repeat(2049);
     for challenge in ["%0d%0aSet-Cookie:a", "%00", "%C3%A9", &long, "a&challenge=b"] {
         let verdict = hear(&handshaker("query_challenge_echo"), &get(&format!("challenge={challenge}")));
-        assert!(matches!(verdict, Err(Refusal::Malformed(_))), "{challenge}: {verdict:?}");
+        assert!(matches!(verdict, Err(VerifyError::Malformed(_))), "{challenge}: {verdict:?}");
     }
     for challenge in ["20f9f8ed05f77439fe9", "20F9F8ED05F77439FE955C977E4C8A53", "<script>alert(1)</script>"] {
         let verdict = hear(&handshaker("braintree_challenge"), &get(&format!("bt_challenge={challenge}")));
-        assert!(matches!(verdict, Err(Refusal::Malformed(_))), "{challenge}: {verdict:?}");
+        assert!(matches!(verdict, Err(VerifyError::Malformed(_))), "{challenge}: {verdict:?}");
     }
     let signed = request("POST", "", &[], r#"{"type":"url_verification","challenge":"a\nb"}"#);
-    assert!(matches!(hear(&handshaker("slack_url_verification"), &signed), Err(Refusal::Malformed(_))));
+    assert!(matches!(hear(&handshaker("slack_url_verification"), &signed), Err(VerifyError::Malformed(_))));
     let origin = request("OPTIONS", "", &[("WebHook-Request-Origin", "a\u{1}b")], "");
-    assert!(matches!(hear(&handshaker("cloudevents_options"), &origin), Err(Refusal::Malformed(_))));
+    assert!(matches!(hear(&handshaker("cloudevents_options"), &origin), Err(VerifyError::Malformed(_))));
 }
 
 #[test]
@@ -312,19 +312,24 @@ fn an_unsigned_post_that_cannot_be_answered_is_left_to_its_signature() {
 fn a_taught_secret_is_handed_on_while_none_is_configured() {
     const SECRET: &str = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81";
     let hook = request("POST", "", &[("X-Hook-Secret", SECRET)], "");
-    let Ok(Heard::Lesson(lesson)) = hear(&untaught("asana_hook_secret"), &hook) else { panic!("no lesson") };
+    let Ok(Heard::SecretEnrollment(lesson)) = hear(&untaught("asana_hook_secret"), &hook) else { panic!("no lesson") };
     assert_eq!(lesson.secret.reveal(), SECRET);
     assert_eq!(lesson.answer.headers, [("X-Hook-Secret", SECRET.to_owned())]);
-    assert!(matches!(hear(&handshaker("asana_hook_secret"), &hook), Err(Refusal::NotGenuine(Why::SecretKnown))));
+    assert!(matches!(
+        hear(&handshaker("asana_hook_secret"), &hook),
+        Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled))
+    ));
 
     let body = format!("{{\"verification_token\":\"{SECRET}\"}}");
     let token = request("POST", "", &[], &body);
-    let Ok(Heard::Lesson(lesson)) = hear(&untaught("notion_verification_token"), &token) else { panic!("no lesson") };
+    let Ok(Heard::SecretEnrollment(lesson)) = hear(&untaught("notion_verification_token"), &token) else {
+        panic!("no lesson")
+    };
     assert_eq!((lesson.secret.reveal(), lesson.answer.status), (SECRET, 200));
     assert!(lesson.answer.headers.is_empty() && lesson.answer.body.is_empty());
     let known = Settings { secrets: vec![Secret::new(SECRET)], ..Settings::default() };
     let known = Handshaker::new(Handshake::find("asana_hook_secret"), known);
-    assert!(matches!(hear(&known, &hook), Ok(Heard::Answer(_))));
+    assert!(matches!(hear(&known, &hook), Ok(Heard::Respond(_))));
     // A short one is guessed.
     let weak = request("POST", "", &[("X-Hook-Secret", "short")], "");
     assert!(matches!(hear(&untaught("asana_hook_secret"), &weak), Ok(Heard::Nothing)));
@@ -352,7 +357,7 @@ fn some_providers_hear_words_of_their_own_for_every_delivery() {
     assert!(soap.contains("<notificationsResponse xmlns=\"http://soap.sforce.com/2005/09/outbound\"><Ack>true</Ack>"));
     let xero = acknowledged("xero_itr").unwrap();
     assert_eq!((xero.status, xero.content_type.as_deref(), xero.body.len()), (200, None, 0));
-    assert!(handshaker("xero_itr").has_bare_refusals() && !handshaker("get_ok").has_bare_refusals());
+    assert!(handshaker("xero_itr").rejects_with_status_only() && !handshaker("get_ok").rejects_with_status_only());
     assert_eq!(acknowledged("adobe_sign_echo").unwrap().headers, [("X-AdobeSign-ClientId", "key".to_owned())]);
     assert_eq!(acknowledged("slack_url_verification"), None);
     assert!(matches!(hear(&handshaker("xero_itr"), &posted), Ok(Heard::Nothing)));

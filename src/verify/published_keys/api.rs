@@ -7,8 +7,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::address::{Address, Base};
-use super::ring::Fetched;
+use super::allowed_hosts::{Address, Base};
+use super::jwks_cache::Fetched;
 use super::{ebay, plaid};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;

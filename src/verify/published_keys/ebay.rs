@@ -10,11 +10,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::address::{Address, Base};
+use super::allowed_hosts::{Address, Base};
 use super::api::{Credentials, Token};
 use super::fetch::{self, Question};
-use super::public;
-use super::ring::Fetched;
+use super::jwks_cache::Fetched;
+use super::public_key;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
@@ -68,7 +68,7 @@ pub(super) fn fetch(
         }
     }
     let key = serde_json::from_slice::<Published>(&document.body).ok();
-    let key = key.and_then(|published| public::of_p256_pem(&published.key));
+    let key = key.and_then(|published| public_key::of_p256_pem(&published.key));
     let key = key.ok_or_else(|| format!("{}: holds no key that can be used", address.url))?;
     Ok((vec![key], document.max_age))
 }

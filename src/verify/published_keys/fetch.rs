@@ -8,7 +8,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use super::address::Address;
+use super::allowed_hosts::Address;
 use crate::support::secret::Secret;
 
 /// From the look-up of the host to the last byte.

@@ -4,17 +4,17 @@
 //! and every quantity of it has a limit, since strangers can ask for it. Which signatures the keys prove is the verify
 //! room's to say.
 
-mod address;
+mod allowed_hosts;
 mod api;
 mod ebay;
 mod fetch;
+mod jwks_cache;
 mod plaid;
-mod public;
-mod ring;
+mod public_key;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use address::{Address, Base, Hosts, Pin};
+pub use allowed_hosts::{Address, Base, Hosts, Pin};
 pub use api::{Api, Credentials};
-pub use public::{Kind, PublicKey};
-pub use ring::{KeyError, KeyRing};
+pub use jwks_cache::{KeyError, KeyRing};
+pub use public_key::{Kind, PublishedKey};

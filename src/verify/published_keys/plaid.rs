@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::address::{Address, Base};
+use super::allowed_hosts::{Address, Base};
 use super::api::Credentials;
 use super::fetch::{self, Question};
-use super::public::{self, Jwk};
-use super::ring::Fetched;
+use super::jwks_cache::Fetched;
+use super::public_key::{self, Jwk};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
@@ -58,7 +58,7 @@ pub(super) fn fetch(address: &Address, credentials: &Credentials, time_limit: Du
     }
     let unusable = || format!("{}: holds no key that can be used", address.url);
     let answer: Answer = serde_json::from_slice(&document.body).map_err(|_| unusable())?;
-    let mut key = public::of_jwk(&answer.key.key).ok_or_else(unusable)?;
+    let mut key = public_key::of_jwk(&answer.key.key).ok_or_else(unusable)?;
     let until = |seconds: i64| Millis(seconds.saturating_mul(1000).saturating_sub(1));
     key.valid = answer.key.expired_at.map(|seconds| (Millis(i64::MIN), until(seconds)));
     Ok((vec![key], document.max_age))

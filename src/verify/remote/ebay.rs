@@ -16,9 +16,9 @@ use super::paypal::header;
 use crate::model::request::Request;
 use crate::providers::{Algorithm, KeyKind, PublicKey};
 use crate::support::time::Millis;
+use crate::verify::error::{SignatureError, VerifyError};
 use crate::verify::key::Key;
 use crate::verify::published_keys::Api;
-use crate::verify::refusal::{Refusal, Why};
 
 const HEADER: &str = "X-EBAY-SIGNATURE";
 
@@ -30,9 +30,9 @@ struct Signature {
     digest: String,
 }
 
-pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
-    let not_genuine = |why: Why| Refusal::NotGenuine(why);
-    let written_as = |form: &'static str| not_genuine(Why::Undecodable(remote.signature.clone(), form));
+pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+    let not_genuine = |why: SignatureError| VerifyError::NotGenuine(why);
+    let written_as = |form: &'static str| not_genuine(SignatureError::Undecodable(remote.signature.clone(), form));
     let written = header(request, HEADER).map_err(not_genuine)?;
     let json = STANDARD.decode(written).map_err(|_| written_as("base64"))?;
     let claim: Signature =
@@ -40,10 +40,10 @@ pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<V
     let algorithm = match claim.digest.to_ascii_uppercase().as_str() {
         "SHA1" => Algorithm::EcdsaP256Sha1,
         "SHA256" => Algorithm::EcdsaP256Sha256,
-        _ => return Err(not_genuine(Why::ForeignAlgorithm(remote.signature.clone()))),
+        _ => return Err(not_genuine(SignatureError::AlgorithmNotAllowed(remote.signature.clone()))),
     };
     if !claim.alg.eq_ignore_ascii_case("ecdsa") {
-        return Err(not_genuine(Why::ForeignAlgorithm(remote.signature.clone())));
+        return Err(not_genuine(SignatureError::AlgorithmNotAllowed(remote.signature.clone())));
     }
     let signature = STANDARD.decode(&claim.signature).map_err(|_| written_as("a signature in base64"))?;
     let keys = keys(remote, &claim.kid, now)?.into_iter().filter_map(|key| Key::public(algorithm, key));
@@ -51,11 +51,11 @@ pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<V
     if keys.into_iter().any(|key| key.proves(&pieces, &signatures)) {
         Ok(Vec::new())
     } else {
-        Err(not_genuine(Why::Wrong(remote.signature.clone())))
+        Err(not_genuine(SignatureError::NoMatch(remote.signature.clone())))
     }
 }
 
-fn keys(remote: &Remote, name: &str, now: Millis) -> Result<Vec<PublicKey>, Refusal> {
+fn keys(remote: &Remote, name: &str, now: Millis) -> Result<Vec<PublicKey>, VerifyError> {
     if !remote.own.is_empty() {
         return Ok(remote.own.clone());
     }
@@ -64,7 +64,7 @@ fn keys(remote: &Remote, name: &str, now: Millis) -> Result<Vec<PublicKey>, Refu
 }
 
 /// The header around a signature with SHA-1, as `send` makes it.
-pub(super) fn written(signature: &str) -> String {
+pub(crate) fn written(signature: &str) -> String {
     let whole = json!({ "alg": "ecdsa", "kid": "hookbox", "signature": signature, "digest": "SHA1" });
     STANDARD.encode(whole.to_string())
 }

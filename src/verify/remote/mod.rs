@@ -4,12 +4,11 @@
 //! goes out, or why it is refused. Whoever calls may wait for a fetch. That keys cannot be had now is told apart from
 //! a forgery: the provider shall come again.
 
-mod ebay;
-mod paypal;
+pub(super) mod ebay;
+mod key_set;
+pub(super) mod paypal;
 mod plaid;
-mod sent;
-mod set;
-mod sns;
+pub(super) mod sns;
 #[cfg(test)]
 mod tests;
 
@@ -19,24 +18,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rsa::RsaPublicKey;
 use rsa::pkcs8::DecodePublicKey as _;
 
-use super::case::Case;
-use super::handshake::Answer;
-use super::key::Key;
-use super::refusal::{Refusal, Why};
 use crate::config::Source;
 use crate::model::request::Request;
 use crate::providers::{Algorithm, Code, Keys, Place, Proof, PublicKey};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
+use crate::verify::context::Case;
+use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::handshake::ProviderResponse;
+use crate::verify::key::Key;
 use crate::verify::published_keys::{Address, Api, Credentials, KeyError, KeyRing};
-
-pub(super) use sent::{complete, signed, wrapped, written};
 
 /// A subscription that waits to be confirmed; [`super::Verifier::confirm`] does.
 #[derive(Debug, Clone)]
-pub struct Confirmation {
+pub struct SubscriptionConfirmation {
     pub(super) address: Address,
-    pub(super) answer: Answer,
+    pub(super) answer: ProviderResponse,
 }
 
 /// Fetched keys by source, for verifiers that judge one delivery in many ways.
@@ -90,7 +87,7 @@ impl Remote {
     }
 
     /// Whether the provider sent this; out goes the timestamp that it signed.
-    pub(super) fn prove(&self, code: Code, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn prove(&self, code: Code, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
         match code {
             Code::AwsSns => sns::prove(self, request, now),
             Code::PayPal => paypal::prove(self, request, now),
@@ -99,50 +96,65 @@ impl Remote {
     }
 
     /// The keys by which a delivery may be signed, and whether it names its key.
-    pub(super) fn keys(&self, case: &Case<'_>, now: Millis) -> Result<(Vec<(Algorithm, Key)>, bool), Refusal> {
-        let name = set::key_name(case)?;
+    pub(super) fn keys(&self, case: &Case<'_>, now: Millis) -> Result<(Vec<(Algorithm, Key)>, bool), VerifyError> {
+        let name = key_set::key_name(case)?;
         let keys = match &self.published {
             Some(Keys::Plaid) => plaid::keys(self, name.as_deref(), now)?,
             published => self.ring.set(address(published), name.as_deref(), now).map_err(refusal)?,
         };
-        Ok((set::usable(case.scheme, &keys), name.is_some()))
+        Ok((key_set::usable(case.scheme, &keys), name.is_some()))
     }
 
     /// Every key of the provider's, as new as may be.
-    pub(super) fn newer_keys(&self, case: &Case<'_>, now: Millis) -> Result<Vec<(Algorithm, Key)>, Refusal> {
+    pub(super) fn newer_keys(&self, case: &Case<'_>, now: Millis) -> Result<Vec<(Algorithm, Key)>, VerifyError> {
         let keys = self.ring.newer_set(address(&self.published), now).map_err(refusal)?;
-        Ok(set::usable(case.scheme, &keys))
+        Ok(key_set::usable(case.scheme, &keys))
     }
 
     /// What to visit, where the source wants that.
-    pub(super) fn confirmation(&self, url: &str, answer: Answer) -> Result<Option<Confirmation>, Refusal> {
+    pub(super) fn confirmation(
+        &self,
+        url: &str,
+        answer: ProviderResponse,
+    ) -> Result<Option<SubscriptionConfirmation>, VerifyError> {
         if !self.confirms {
             return Ok(None);
         }
         let address = sns::subscribe_address(url, self.ring.base())?;
-        Ok(Some(Confirmation { address, answer }))
+        Ok(Some(SubscriptionConfirmation { address, answer }))
     }
 
-    pub(super) fn confirm(&self, confirmation: Confirmation, now: Millis) -> Result<Answer, Refusal> {
+    pub(super) fn confirm(
+        &self,
+        confirmation: SubscriptionConfirmation,
+        now: Millis,
+    ) -> Result<ProviderResponse, VerifyError> {
         self.ring.visit(&confirmation.address, now).map_err(refusal)?;
         Ok(confirmation.answer)
     }
 
     /// The key of this name, as the provider's API gives it.
-    fn named(&self, api: Api, name: &str, now: Millis) -> Result<crate::verify::published_keys::PublicKey, Refusal> {
-        let without = || Refusal::Unavailable("the source has no `api_key` and `secret` to fetch keys with".to_owned());
+    fn named(
+        &self,
+        api: Api,
+        name: &str,
+        now: Millis,
+    ) -> Result<crate::verify::published_keys::PublishedKey, VerifyError> {
+        let without =
+            || VerifyError::Unavailable("the source has no `api_key` and `secret` to fetch keys with".to_owned());
         let credentials = self.credentials.as_ref().ok_or_else(without)?;
         self.ring.named((api, credentials), name, now).map_err(refusal)
     }
 
     /// The key of a certificate, unless the source has keys of its own.
-    fn certified(&self, address: &Address, now: Millis) -> Result<Vec<RsaPublicKey>, Refusal> {
+    fn certified(&self, address: &Address, now: Millis) -> Result<Vec<RsaPublicKey>, VerifyError> {
         if !self.own.is_empty() {
             let is_rsa = |key: &PublicKey| if let PublicKey::Rsa(key) = key { Some(key.clone()) } else { None };
             return Ok(self.own.iter().filter_map(is_rsa).collect());
         }
         let key = self.ring.certificate(address, now).map_err(refusal)?;
-        let key = RsaPublicKey::from_public_key_der(&key.der).map_err(|_| Refusal::NotGenuine(Why::UnknownKey))?;
+        let key = RsaPublicKey::from_public_key_der(&key.der)
+            .map_err(|_| VerifyError::NotGenuine(SignatureError::UnknownKey))?;
         Ok(vec![key])
     }
 }
@@ -165,9 +177,9 @@ fn address(published: &Option<Keys>) -> &str {
     }
 }
 
-pub(super) fn refusal(error: KeyError) -> Refusal {
+pub(super) fn refusal(error: KeyError) -> VerifyError {
     match error {
-        KeyError::Unknown => Refusal::NotGenuine(Why::UnknownKey),
-        KeyError::Unavailable(why) => Refusal::Unavailable(why),
+        KeyError::Unknown => VerifyError::NotGenuine(SignatureError::UnknownKey),
+        KeyError::Unavailable(why) => VerifyError::Unavailable(why),
     }
 }

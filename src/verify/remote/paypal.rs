@@ -12,24 +12,26 @@ use super::Remote;
 use crate::model::request::{Repeated, Request};
 use crate::providers::Place;
 use crate::support::time::Millis;
+use crate::verify::error::{SignatureError, VerifyError};
 use crate::verify::published_keys::{Address, Hosts, Pin};
-use crate::verify::refusal::{Refusal, Why};
 
 const CERTIFICATES: Pin =
     Pin { hosts: Hosts::Under("paypal.com"), path_prefix: "/v1/notifications/certs/", path_suffix: "" };
-pub(super) const ALGORITHM: &str = "SHA256withRSA";
+pub(crate) const ALGORITHM: &str = "SHA256withRSA";
 
-pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
-    let header = |name: &str| header(request, name).map_err(Refusal::NotGenuine);
+pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+    let header = |name: &str| header(request, name).map_err(VerifyError::NotGenuine);
     let signature = header("PAYPAL-TRANSMISSION-SIG")?;
     let [id, time] = [header("PAYPAL-TRANSMISSION-ID")?, header("PAYPAL-TRANSMISSION-TIME")?];
     if header("PAYPAL-AUTH-ALGO")? != ALGORITHM {
-        return Err(Refusal::NotGenuine(Why::NoMessage("a PayPal webhook signed with SHA256withRSA")));
+        return Err(VerifyError::NotGenuine(SignatureError::NotAMessage("a PayPal webhook signed with SHA256withRSA")));
     }
-    let foreign = |why| Refusal::NotGenuine(Why::ForeignAddress("PAYPAL-CERT-URL", why));
+    let foreign = |why| VerifyError::NotGenuine(SignatureError::UrlNotAllowed("PAYPAL-CERT-URL", why));
     let address = Address::pinned(header("PAYPAL-CERT-URL")?, CERTIFICATES, remote.ring.base()).map_err(foreign)?;
     let place = || remote.signature.clone();
-    let signature = STANDARD.decode(signature).map_err(|_| Refusal::NotGenuine(Why::Undecodable(place(), "base64")))?;
+    let signature = STANDARD
+        .decode(signature)
+        .map_err(|_| VerifyError::NotGenuine(SignatureError::Undecodable(place(), "base64")))?;
     let keys = remote.certified(&address, now)?;
     let proves = |webhook: &String| {
         let digest = Sha256::digest(text(id, time, webhook, &request.body));
@@ -38,20 +40,20 @@ pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<V
     if remote.ids.iter().any(proves) {
         Ok(time.as_bytes().to_vec())
     } else {
-        Err(Refusal::NotGenuine(Why::Wrong(place())))
+        Err(VerifyError::NotGenuine(SignatureError::NoMatch(place())))
     }
 }
 
 /// What is signed.
-pub(super) fn text(id: &str, time: &str, webhook: &str, body: &[u8]) -> String {
+pub(crate) fn text(id: &str, time: &str, webhook: &str, body: &[u8]) -> String {
     format!("{id}|{time}|{webhook}|{}", crc32fast::hash(body))
 }
 
-pub(super) fn header<'a>(request: &'a Request, name: &str) -> Result<&'a str, Why> {
+pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Result<&'a str, SignatureError> {
     let place = || Place::Header(name.to_owned());
-    let value = request.headers.one(name).map_err(|Repeated| Why::Repeated(place()))?.unwrap_or_default();
+    let value = request.headers.one(name).map_err(|Repeated| SignatureError::Repeated(place()))?.unwrap_or_default();
     match std::str::from_utf8(value) {
-        Ok("") | Err(_) => Err(Why::Missing(place())),
+        Ok("") | Err(_) => Err(SignatureError::Missing(place())),
         Ok(text) => Ok(text),
     }
 }

@@ -5,10 +5,10 @@
 
 use super::Remote;
 use crate::support::time::Millis;
-use crate::verify::published_keys::{Api, PublicKey};
-use crate::verify::refusal::{Refusal, Why};
+use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::published_keys::{Api, PublishedKey};
 
-pub(super) fn keys(remote: &Remote, name: Option<&str>, now: Millis) -> Result<Vec<PublicKey>, Refusal> {
-    let name = name.ok_or(Refusal::NotGenuine(Why::UnknownKey))?;
+pub(super) fn keys(remote: &Remote, name: Option<&str>, now: Millis) -> Result<Vec<PublishedKey>, VerifyError> {
+    let name = name.ok_or(VerifyError::NotGenuine(SignatureError::UnknownKey))?;
     Ok(vec![remote.named(Api::Plaid, name, now)?])
 }

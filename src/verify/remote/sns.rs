@@ -15,8 +15,8 @@ use super::Remote;
 use crate::model::request::Request;
 use crate::providers::Hash;
 use crate::support::time::Millis;
+use crate::verify::error::{SignatureError, VerifyError};
 use crate::verify::published_keys::{Address, Base, Hosts, Pin};
-use crate::verify::refusal::{Refusal, Why};
 
 const CERTIFICATES: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: ".pem" };
 const SUBSCRIPTIONS: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: "" };
@@ -41,28 +41,30 @@ struct Message {
     subscribe_url: Option<String>,
 }
 
-pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, Refusal> {
-    let no_message = || not_genuine(Why::NoMessage("an Amazon SNS message with a signature"));
+pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+    let no_message = || not_genuine(SignatureError::NotAMessage("an Amazon SNS message with a signature"));
     let message: Message = serde_json::from_slice(&request.body).map_err(|_| no_message())?;
     if !remote.topics.contains(&message.topic_arn) {
-        return Err(not_genuine(Why::ForeignTopic));
+        return Err(not_genuine(SignatureError::TopicNotAllowed));
     }
     let place = || remote.signature.clone();
-    let foreign = |why| not_genuine(Why::ForeignAddress("SigningCertURL", why));
+    let foreign = |why| not_genuine(SignatureError::UrlNotAllowed("SigningCertURL", why));
     let address = Address::pinned(&message.signing_cert_url, CERTIFICATES, remote.ring.base()).map_err(foreign)?;
     let signature =
-        STANDARD.decode(&message.signature).map_err(|_| not_genuine(Why::Undecodable(place(), "base64")))?;
+        STANDARD.decode(&message.signature).map_err(|_| not_genuine(SignatureError::Undecodable(place(), "base64")))?;
     let text = canonical(&message).ok_or_else(no_message)?;
     let keys = remote.certified(&address, now)?;
     let (padding, digest) = match hash(&message) {
         Some(Hash::Sha1) => (Pkcs1v15Sign::new::<Sha1>(), Sha1::digest(&text).to_vec()),
         Some(_) => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(&text).to_vec()),
-        None => return Err(not_genuine(Why::NoMessage("an Amazon SNS message with SignatureVersion 1 or 2"))),
+        None => {
+            return Err(not_genuine(SignatureError::NotAMessage("an Amazon SNS message with SignatureVersion 1 or 2")));
+        }
     };
     if keys.iter().any(|key| key.verify(padding.clone(), &digest, &signature).is_ok()) {
         Ok(message.timestamp.into_bytes())
     } else {
-        Err(not_genuine(Why::Wrong(place())))
+        Err(not_genuine(SignatureError::NoMatch(place())))
     }
 }
 
@@ -75,7 +77,7 @@ fn hash(message: &Message) -> Option<Hash> {
 }
 
 /// What of a body is signed, and with which hash; nothing of what is no message.
-pub(super) fn signed(body: &[u8]) -> Option<(Hash, String)> {
+pub(crate) fn signed(body: &[u8]) -> Option<(Hash, String)> {
     let message: Message = serde_json::from_slice(body).ok()?;
     Some((hash(&message)?, canonical(&message)?))
 }
@@ -99,14 +101,14 @@ fn canonical(message: &Message) -> Option<String> {
 }
 
 /// Where a subscription is confirmed.
-pub(super) fn subscribe_address(url: &str, base: Option<&Base>) -> Result<Address, Refusal> {
-    let foreign = |why| not_genuine(Why::ForeignAddress("SubscribeURL", why));
+pub(super) fn subscribe_address(url: &str, base: Option<&Base>) -> Result<Address, VerifyError> {
+    let foreign = |why| not_genuine(SignatureError::UrlNotAllowed("SubscribeURL", why));
     if !url.contains("Action=ConfirmSubscription&") {
         return Err(foreign("confirms no subscription".to_owned()));
     }
     Address::pinned(url, SUBSCRIPTIONS, base).map_err(foreign)
 }
 
-fn not_genuine(why: Why) -> Refusal {
-    Refusal::NotGenuine(why)
+fn not_genuine(why: SignatureError) -> VerifyError {
+    VerifyError::NotGenuine(why)
 }

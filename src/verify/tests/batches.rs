@@ -54,10 +54,10 @@ fn items_of_every_batch_row_have_their_own_ids_types_and_bytes() {
         let array = format!("[ {} , {} ]", inner(&bodies[0]), inner(&bodies[1]));
         let whole = batch.steps.iter().rev().fold(array, |inner, step| format!("{{\"{step}\": {inner}}}"));
         let unsigned =
-            Unsigned { body: whole.into_bytes(), private_key: walk::private_key(&scheme), ..Unsigned::default() };
+            TestEvent { body: whole.into_bytes(), private_key: walk::private_key(&scheme), ..TestEvent::default() };
         let request = sign(&source, &unsigned, NOW).unwrap_or_else(|why| panic!("{name}: {why}"));
         let verified = match check(&source, &request) {
-            Ok(Genuine::Event(verified)) => verified,
+            Ok(VerifiedRequest::Delivery(verified)) => verified,
             other => panic!("{name}: {other:?} {:?}", request.body),
         };
         let [first, second] = verified.items() else { panic!("{name}: {verified:?}") };
@@ -83,7 +83,7 @@ fn an_id_of_the_whole_delivery_tells_items_apart_by_their_index() {
     let read = |headers: &[(&str, &str)], body: &str| {
         let request = with(&request(headers, body), "X-Sig", "s");
         match check(&source, &request) {
-            Ok(Genuine::Event(verified)) => verified
+            Ok(VerifiedRequest::Delivery(verified)) => verified
                 .items()
                 .iter()
                 .map(|item| format!("{} {} {}", item.event_id, item.event_type, String::from_utf8_lossy(&item.body)))
@@ -99,7 +99,7 @@ fn an_id_of_the_whole_delivery_tells_items_apart_by_their_index() {
     assert_eq!(read(&[], body)[1..], [r#"w#1 k.b {"type":"b"}"#, "w#2 k [ 1 ]"]);
     assert_eq!(read(&[], r#"{"id":7,"type":"t"}"#), [r#"7 t {"id":7,"type":"t"}"#]);
     let nothing = &read(&[], r#"{"e":[]}"#)[0];
-    assert!(nothing.starts_with("Ok(Handshake(Answer { status: 200"), "{nothing}");
+    assert!(nothing.starts_with("Ok(Handshake(ProviderResponse { status: 200"), "{nothing}");
     assert!(read(&[], r#"{"e":[{"id":1},{}]}"#)[0].contains("NoId"));
 }
 
@@ -114,14 +114,14 @@ fn items_that_are_signed_themselves_must_all_be_signed() {
         };
         format!("{{\"live\":\"false\",\"notificationItems\":[{},{}]}}", item("1"), item("2"))
     };
-    let unsigned = Unsigned { body: body("true").into_bytes(), ..Unsigned::default() };
+    let unsigned = TestEvent { body: body("true").into_bytes(), ..TestEvent::default() };
     let signed = sign(&adyen, &unsigned, NOW).unwrap();
-    assert!(matches!(check(&adyen, &signed), Ok(Genuine::Event(verified)) if verified.items().len() == 2));
+    assert!(matches!(check(&adyen, &signed), Ok(VerifiedRequest::Delivery(verified)) if verified.items().len() == 2));
     let text = String::from_utf8(signed.body.to_vec()).unwrap();
     let (head, tail) = text.split_at(text.rfind("\"success\":\"true\"").unwrap());
     let one_changed = format!("{head}{}", tail.replacen("true", "false", 1));
-    assert!(matches!(why(&adyen, &Request { body: one_changed.into(), ..signed.clone() }), Why::Wrong(_)));
+    assert!(matches!(why(&adyen, &Request { body: one_changed.into(), ..signed.clone() }), SignatureError::NoMatch(_)));
     for body in [body("true"), "{\"notificationItems\":[]}".into(), "{}".into(), "[]".into(), String::new()] {
-        assert!(matches!(why(&adyen, &Request { body: body.into(), ..signed.clone() }), Why::Missing(_)));
+        assert!(matches!(why(&adyen, &Request { body: body.into(), ..signed.clone() }), SignatureError::Missing(_)));
     }
 }

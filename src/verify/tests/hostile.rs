@@ -84,7 +84,7 @@ proptest! {
     fn noise_is_never_genuine(request in noise(), now in prop_oneof![Just(NOW.0), any::<i64>()]) {
         for (source, verifier) in sources() {
             let verdict = verifier.check(&request, Millis(now));
-            prop_assert!(matches!(verdict, Err(Refusal::NotGenuine(_))), "{}: {verdict:?}", source.provider);
+            prop_assert!(matches!(verdict, Err(VerifyError::NotGenuine(_))), "{}: {verdict:?}", source.provider);
             let stored: Result<serde_json::Value, _> = serde_json::from_str(&verifier.headers_json(&request.headers));
             prop_assert!(stored.is_ok());
         }
@@ -100,12 +100,12 @@ proptest! {
         if source.scheme.proof == crate::providers::Proof::Token {
             return Ok(());
         }
-        let unsigned = Unsigned { event_type: "a.b".into(), body: b"{\"x\":[1,2,3]}".to_vec(), ..Unsigned::default() };
+        let unsigned = TestEvent { event_type: "a.b".into(), body: b"{\"x\":[1,2,3]}".to_vec(), ..TestEvent::default() };
         let mut request = sign(&source, &unsigned, NOW).unwrap();
         let mut body = request.body.to_vec();
         *place.get_mut(&mut body) ^= flip;
         request.body = body.into();
-        prop_assert!(matches!(check(&source, &request), Err(Refusal::NotGenuine(Why::Wrong(_)))));
+        prop_assert!(matches!(check(&source, &request), Err(VerifyError::NotGenuine(SignatureError::NoMatch(_)))));
     }
 
     #[test]
@@ -125,12 +125,12 @@ proptest! {
         let signature = hex::encode(made(&source, b"s", &[&body]));
         let request = request(&[("content-type", content_type), ("x-sig", &signature)], body);
         match check(&source, &request) {
-            Ok(Genuine::Event(verified)) => {
+            Ok(VerifiedRequest::Delivery(verified)) => {
                 let item = &verified.items()[0];
                 prop_assert!((1..=255).contains(&item.event_id.len()) && item.event_type.len() <= 255);
                 prop_assert!(!item.event_id.contains(char::is_control) && !item.event_type.contains(char::is_control));
             }
-            Err(Refusal::Malformed(_)) => {}
+            Err(VerifyError::Malformed(_)) => {}
             other => prop_assert!(false, "{other:?}"),
         }
     }

@@ -4,11 +4,11 @@
 //! somebody has published them.
 
 mod batches;
+mod extract;
 mod hostile;
-mod mask;
-mod names;
 mod published;
 mod quirks;
+mod redact;
 mod table;
 mod tokens;
 mod vectors;
@@ -74,14 +74,14 @@ fn made(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
     keys[0].1.sign(&pieces).unwrap()
 }
 
-fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
+fn check(source: &Source, request: &Request) -> Result<VerifiedRequest, VerifyError> {
     Verifier::new(source).check(request, NOW)
 }
 
 /// Id and type of a delivery that must be genuine and carry one event.
 fn event(source: &Source, request: &Request) -> (String, String) {
     match check(source, request) {
-        Ok(Genuine::Event(verified)) => {
+        Ok(VerifiedRequest::Delivery(verified)) => {
             let [item] = verified.items() else { panic!("{} events", verified.items().len()) };
             assert_eq!(item.body, request.body);
             (item.event_id.clone(), item.event_type.clone())
@@ -90,16 +90,16 @@ fn event(source: &Source, request: &Request) -> (String, String) {
     }
 }
 
-fn why(source: &Source, request: &Request) -> Why {
+fn why(source: &Source, request: &Request) -> SignatureError {
     match check(source, request) {
-        Err(Refusal::NotGenuine(why)) => why,
+        Err(VerifyError::NotGenuine(why)) => why,
         other => panic!("{}: {other:?}", source.provider),
     }
 }
 
-fn fault(source: &Source, request: &Request) -> Fault {
+fn fault(source: &Source, request: &Request) -> ExtractError {
     match check(source, request) {
-        Err(Refusal::Malformed(fault)) => fault,
+        Err(VerifyError::Malformed(fault)) => fault,
         other => panic!("{}: {other:?}", source.provider),
     }
 }

@@ -1,6 +1,6 @@
 //! Signatures that providers published, in their documentation or SDK's test suites: the figures are in vectors.json.
 
-use crate::verify::case::Case;
+use crate::verify::context::Case;
 use serde::Deserialize;
 
 use super::*;
@@ -66,16 +66,16 @@ impl Vector {
             TimestampPlace::At(place) => case_of(place),
             _ => {
                 let written = case_of(&source.scheme.signature);
-                claim::read(&source.scheme, &written).unwrap().timestamp.unwrap().to_owned()
+                signature_header::read(&source.scheme, &written).unwrap().timestamp.unwrap().to_owned()
             }
         };
-        Millis(age::read(text.as_bytes(), timestamp.unit).unwrap())
+        Millis(timestamp::read(text.as_bytes(), timestamp.unit).unwrap())
     }
 }
 
-fn holds(source: &Source, request: &Request, now: Millis) -> Result<(), Why> {
+fn holds(source: &Source, request: &Request, now: Millis) -> Result<(), SignatureError> {
     match Verifier::new(source).check(request, now) {
-        Err(Refusal::NotGenuine(why)) => Err(why),
+        Err(VerifyError::NotGenuine(why)) => Err(why),
         _ => Ok(()),
     }
 }
@@ -103,7 +103,7 @@ fn every_published_signature_holds_and_does_not_for_another_body_secret_or_time(
         assert!(holds(&others, &request, now).is_err(), "{id}");
         if let Some(window) = source.scheme.tolerance {
             let late = Millis(now.0 + i64::try_from(window.as_millis()).unwrap() + 1000);
-            assert!(matches!(holds(&source, &request, late), Err(Why::TooOld { .. })), "{id}");
+            assert!(matches!(holds(&source, &request, late), Err(SignatureError::TooOld { .. })), "{id}");
         }
     }
 }

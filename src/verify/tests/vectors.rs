@@ -44,7 +44,7 @@ fn slack_documentation() {
     let source = known("slack", &["8f742231b10e8888abcd99yyyzzz85a5"]);
     assert_vector(&source, &headers, body, 1_531_420_618_000);
     match Verifier::new(&source).check(&request(&headers, body), Millis(1_531_420_618_000)) {
-        Ok(Genuine::Event(verified)) => {
+        Ok(VerifiedRequest::Delivery(verified)) => {
             assert_eq!(verified.items()[0].event_id, "398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c");
             assert_eq!(verified.items()[0].event_type, "/webhook-collect");
         }

@@ -50,7 +50,7 @@ const SECRETS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba987654321
 struct Case {
     name: &'static str,
     source: Source,
-    unsigned: Unsigned,
+    unsigned: TestEvent,
     id: Option<String>,
     event_type: String,
 }
@@ -88,7 +88,7 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
             || base64::Engine::decode(&base64::engine::general_purpose::STANDARD, pem.lines().nth(1).unwrap()).unwrap();
         match scheme.secret_decoding {
             SecretDecoding::Hex => hex::encode(&der()[12..]),
-            SecretDecoding::Base64 => claim::encode(Encoding::Base64, &der()[12..]),
+            SecretDecoding::Base64 => signature_header::encode(Encoding::Base64, &der()[12..]),
             _ => pem,
         }
     };
@@ -145,12 +145,12 @@ fn cases() -> Vec<Case> {
         } else {
             "{\"x\":1}"
         };
-        let unsigned = Unsigned {
+        let unsigned = TestEvent {
             event_type: event_type.clone(),
             event_id: id.clone(),
             body: if scheme.batch.is_some() { b"{\"x\":1}".to_vec() } else { body.as_bytes().to_vec() },
             private_key: private_key(scheme),
-            ..Unsigned::default()
+            ..TestEvent::default()
         };
         Case { name, unsigned, id, event_type, source }
     };
@@ -194,9 +194,9 @@ impl Case {
     }
 }
 
-fn refused(case: &Case, source: &Source, request: &Request, what: &str) -> Why {
+fn refused(case: &Case, source: &Source, request: &Request, what: &str) -> SignatureError {
     match check(source, request) {
-        Err(Refusal::NotGenuine(why)) => why,
+        Err(VerifyError::NotGenuine(why)) => why,
         other => panic!("{}: {what}: {other:?}", case.name),
     }
 }
@@ -208,7 +208,7 @@ fn the_genuine_is_accepted_with_its_id_and_type() {
     for case in cases {
         let request = case.signed();
         let verified = match check(&case.source, &request) {
-            Ok(Genuine::Event(verified)) => verified,
+            Ok(VerifiedRequest::Delivery(verified)) => verified,
             other => panic!("{}: {other:?} of {:?} {:?}", case.name, request.query, request.body),
         };
         let [item] = verified.items() else { panic!("{}", case.name) };
@@ -240,7 +240,7 @@ fn another_secret_and_none_are_refused_and_the_second_of_two_is_taken() {
         }
         for places in [[1, 0], [0, 1]] {
             let verdict = check(&case.with_secrets(&places), &signed);
-            assert!(matches!(verdict, Ok(Genuine::Event(_))), "{}: {verdict:?}", case.name);
+            assert!(matches!(verdict, Ok(VerifiedRequest::Delivery(_))), "{}: {verdict:?}", case.name);
         }
     }
 }
@@ -273,7 +273,11 @@ fn a_signature_repeated_with_another_value_is_refused() {
         let why = check(&case.source, &with(&case.signed(), name, "x"));
         match case.source.scheme.repeatable {
             true => assert!(why.is_ok(), "{}", case.name),
-            false => assert!(matches!(why, Err(Refusal::NotGenuine(Why::Repeated(_)))), "{}: {why:?}", case.name),
+            false => assert!(
+                matches!(why, Err(VerifyError::NotGenuine(SignatureError::Repeated(_)))),
+                "{}: {why:?}",
+                case.name
+            ),
         }
     }
 }
@@ -286,12 +290,12 @@ fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
         let signed_at = |seconds: i64| sign(&case.source, &case.unsigned, Millis(NOW.0 + seconds * 1000)).unwrap();
         for seconds in [-window, 0, window] {
             let verdict = check(&case.source, &signed_at(seconds));
-            assert!(matches!(verdict, Ok(Genuine::Event(_))), "{} {seconds}: {verdict:?}", case.name);
+            assert!(matches!(verdict, Ok(VerifiedRequest::Delivery(_))), "{} {seconds}: {verdict:?}", case.name);
         }
         let stale = refused(&case, &case.source, &signed_at(-window - 61), "stale");
-        assert!(matches!(stale, Why::TooOld { .. }), "{}: {stale}", case.name);
+        assert!(matches!(stale, SignatureError::TooOld { .. }), "{}: {stale}", case.name);
         let future = refused(&case, &case.source, &signed_at(window + 1), "future");
-        assert!(matches!(future, Why::TooNew { .. }), "{}: {future}", case.name);
+        assert!(matches!(future, SignatureError::InFuture { .. }), "{}: {future}", case.name);
     }
 }
 
@@ -325,14 +329,14 @@ fn a_timestamp_missing_repeated_or_changed_is_refused() {
 #[test]
 fn forgeries_on_demand_are_refused() {
     for case in cases() {
-        let forged = Unsigned { forgery: Forgery::WrongSignature, ..case.unsigned.clone() };
+        let forged = TestEvent { forgery: Defect::WrongSignature, ..case.unsigned.clone() };
         let request = sign(&case.source, &forged, NOW).unwrap_or_else(|why| panic!("{}: {why}", case.name));
         refused(&case, &case.source, &request, "forged");
-        let stale = Unsigned { forgery: Forgery::Stale, ..case.unsigned.clone() };
+        let stale = TestEvent { forgery: Defect::Stale, ..case.unsigned.clone() };
         match sign(&case.source, &stale, NOW) {
             Ok(request) => {
                 let why = refused(&case, &case.source, &request, "stale");
-                assert!(matches!(why, Why::TooOld { .. }), "{}: {why}", case.name);
+                assert!(matches!(why, SignatureError::TooOld { .. }), "{}: {why}", case.name);
             }
             Err(_) => assert!(case.source.scheme.timestamp.is_none(), "{}", case.name),
         }

@@ -16,7 +16,7 @@ use crate::model::request::Request;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 use crate::verify::published_keys::tests::provider::Provider;
-use crate::verify::{Genuine, Refusal, Verifier, Why};
+use crate::verify::{SignatureError, VerifiedRequest, Verifier, VerifyError};
 
 const KID: &str = "bfbd5111-8e33-4643-8ced-b2e642a72f3c";
 const BODY: &str = r#"{"webhook_type":"TRANSACTIONS","webhook_code":"SYNC_UPDATES_AVAILABLE","item_id":"i1"}"#;
@@ -35,17 +35,17 @@ fn later(seconds: i64) -> Millis {
     Millis(NOW.0 + seconds * 1000)
 }
 
-fn verdict(verifier: &Verifier, request: &Request, seconds: i64) -> Result<(), Refusal> {
+fn verdict(verifier: &Verifier, request: &Request, seconds: i64) -> Result<(), VerifyError> {
     match verifier.check(request, later(seconds)) {
-        Ok(Genuine::Event(_)) => Ok(()),
+        Ok(VerifiedRequest::Delivery(_)) => Ok(()),
         Err(refusal) => Err(refusal),
         other => panic!("{other:?}"),
     }
 }
 
-fn unavailable(verdict: Result<(), Refusal>) -> String {
+fn unavailable(verdict: Result<(), VerifyError>) -> String {
     match verdict {
-        Err(Refusal::Unavailable(why)) => why,
+        Err(VerifyError::Unavailable(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -78,7 +78,7 @@ const ES256: (&str, &str) = ("ES256", KID);
 fn a_delivery_of_plaids_is_genuine_and_its_key_is_asked_for_once() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let verifier = Verifier::new(&application("plaid", &provider));
-    assert!(verifier.may_fetch());
+    assert!(verifier.may_block());
     for seconds in [0, 1, 299, -299, 3599] {
         assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, seconds, BODY), seconds), Ok(()));
     }
@@ -99,21 +99,24 @@ fn forged_altered_and_stale_deliveries_of_plaids_are_refused() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let plaids = application("plaid", &provider);
     let genuine = plaid(&key(1), ES256, 0, BODY);
-    assert!(matches!(why(&plaids, &plaid(&key(2), ES256, 0, BODY)), Why::Wrong(_)));
+    assert!(matches!(why(&plaids, &plaid(&key(2), ES256, 0, BODY)), SignatureError::NoMatch(_)));
     let altered = Request { body: BODY.replace("i1", "i2").into_bytes().into(), ..genuine.clone() };
-    assert_eq!(why(&plaids, &altered), Why::WrongClaim("request_body_sha256".to_owned()));
+    assert_eq!(why(&plaids, &altered), SignatureError::ClaimMismatch("request_body_sha256".to_owned()));
     let respaced = Request { body: BODY.replace(':', ": ").into_bytes().into(), ..genuine };
-    assert_eq!(why(&plaids, &respaced), Why::WrongClaim("request_body_sha256".to_owned()));
-    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, -301, BODY)), Why::TooOld { .. }));
-    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, 301, BODY)), Why::TooNew { .. }));
+    assert_eq!(why(&plaids, &respaced), SignatureError::ClaimMismatch("request_body_sha256".to_owned()));
+    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, -301, BODY)), SignatureError::TooOld { .. }));
+    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, 301, BODY)), SignatureError::InFuture { .. }));
     let asked = provider.requests();
     for alg in ["HS256", "none", "RS256", "es256"] {
-        assert!(matches!(why(&plaids, &plaid(&key(1), (alg, KID), 0, BODY)), Why::ForeignAlgorithm(_)), "{alg}");
+        assert!(
+            matches!(why(&plaids, &plaid(&key(1), (alg, KID), 0, BODY)), SignatureError::AlgorithmNotAllowed(_)),
+            "{alg}"
+        );
     }
     for kid in ["", "../x", "a b", "a\"b", &"a".repeat(129), &"a".repeat(300)] {
-        assert_eq!(why(&plaids, &plaid(&key(1), ("ES256", kid), 0, BODY)), Why::UnknownKey, "{kid}");
+        assert_eq!(why(&plaids, &plaid(&key(1), ("ES256", kid), 0, BODY)), SignatureError::UnknownKey, "{kid}");
     }
-    assert!(matches!(why(&plaids, &request(&[], BODY)), Why::Missing(_)));
+    assert!(matches!(why(&plaids, &request(&[], BODY)), SignatureError::Missing(_)));
     assert_eq!(provider.requests(), asked, "what no key could prove was asked for");
 }
 
@@ -124,7 +127,7 @@ fn a_key_of_plaids_proves_nothing_once_it_has_expired() {
     let verifier = Verifier::new(&application("plaid", &provider));
     assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 9, BODY), 9), Ok(()));
     let expired = verdict(&verifier, &plaid(&key(1), ES256, 10, BODY), 10);
-    assert_eq!(expired, Err(Refusal::NotGenuine(Why::UnknownKey)));
+    assert_eq!(expired, Err(VerifyError::NotGenuine(SignatureError::UnknownKey)));
     assert_eq!(provider.requests(), 1);
 }
 
@@ -138,7 +141,7 @@ fn keys_that_plaid_does_not_know_are_asked_for_once_a_minute_and_others_stay_kno
     let other = |name: &str, seconds| plaid(&key(2), ("ES256", name), seconds, BODY);
     for seconds in [0, 1, 59] {
         let refused = verdict(&verifier, &other("other", seconds), seconds);
-        assert_eq!(refused, Err(Refusal::NotGenuine(Why::UnknownKey)));
+        assert_eq!(refused, Err(VerifyError::NotGenuine(SignatureError::UnknownKey)));
     }
     assert_eq!(provider.requests(), 2);
     for number in 0..100 {
@@ -232,7 +235,7 @@ fn a_delivery_that_ebay_published_with_its_sdk_is_genuine() {
     let path = "/commerce/notification/v1/public_key/9936261a-7d7b-4621-a0f1-96ccb428af49";
     assert_eq!(asked[1..], [format!("{path} [Bearer v^1.1#t] ")]);
     let altered = body.replace("test_user", "best_user");
-    assert!(matches!(why(&ebay, &request(&[("x-ebay-signature", header)], &altered)), Why::Wrong(_)));
+    assert!(matches!(why(&ebay, &request(&[("x-ebay-signature", header)], &altered)), SignatureError::NoMatch(_)));
 }
 
 #[test]
@@ -254,26 +257,29 @@ fn keys_of_ebays_are_kept_for_an_hour_and_tokens_until_they_expire() {
 fn forged_and_altered_deliveries_of_ebays_are_refused() {
     let provider = ebays(&key(1));
     let source = application("ebay", &provider);
-    assert!(matches!(why(&source, &ebay(&key(2), SHA1, NOTICE)), Why::Wrong(_)));
+    assert!(matches!(why(&source, &ebay(&key(2), SHA1, NOTICE)), SignatureError::NoMatch(_)));
     let altered = Request { body: NOTICE.replace("n1", "n2").into_bytes().into(), ..ebay(&key(1), SHA1, NOTICE) };
-    assert!(matches!(why(&source, &altered), Why::Wrong(_)));
+    assert!(matches!(why(&source, &altered), SignatureError::NoMatch(_)));
     let before = provider.requests();
     for (claim, digest) in [("none", "SHA1"), ("ecdsa", "MD5"), ("ecdsa", ""), ("rsa", "SHA1")] {
         let delivery = ebay(&key(1), (claim, KID, digest), NOTICE);
-        assert!(matches!(why(&source, &delivery), Why::ForeignAlgorithm(_)), "{claim} {digest}");
+        assert!(matches!(why(&source, &delivery), SignatureError::AlgorithmNotAllowed(_)), "{claim} {digest}");
     }
     for kid in ["", "..", "a/b", "a?b", "a%2fb", &"a".repeat(129)] {
-        assert_eq!(why(&source, &ebay(&key(1), ("ecdsa", kid, "SHA1"), NOTICE)), Why::UnknownKey, "{kid}");
+        assert_eq!(why(&source, &ebay(&key(1), ("ecdsa", kid, "SHA1"), NOTICE)), SignatureError::UnknownKey, "{kid}");
     }
     for claim in [json!({}), json!([]), json!({ "alg": "ecdsa", "kid": KID, "signature": "?", "digest": "SHA1" })] {
-        assert!(matches!(why(&source, &signed(&claim, NOTICE)), Why::Undecodable(..)), "{claim}");
+        assert!(matches!(why(&source, &signed(&claim, NOTICE)), SignatureError::Undecodable(..)), "{claim}");
     }
-    assert!(matches!(why(&source, &request(&[("x-ebay-signature", "no base64!")], NOTICE)), Why::Undecodable(..)));
-    assert!(matches!(why(&source, &request(&[], NOTICE)), Why::Missing(_)));
+    assert!(matches!(
+        why(&source, &request(&[("x-ebay-signature", "no base64!")], NOTICE)),
+        SignatureError::Undecodable(..)
+    ));
+    assert!(matches!(why(&source, &request(&[], NOTICE)), SignatureError::Missing(_)));
     assert_eq!(provider.requests(), before);
     provider.now_answers("404 Not Found", "", r#"{"errors":[]}"#);
     let unknown = ebay(&key(1), ("ecdsa", "other", "SHA1"), NOTICE);
-    assert_eq!(why(&source, &unknown), Why::UnknownKey);
+    assert_eq!(why(&source, &unknown), SignatureError::UnknownKey);
 }
 
 #[test]
@@ -302,7 +308,7 @@ fn a_key_of_ones_own_takes_the_place_of_the_api() {
         let own = |pem: &str| Source { public_keys: vec![Secret::new(pem)], ..source(name, &provider) };
         assert_eq!(verdict(&Verifier::new(&own(&pem)), &delivery, 0), Ok(()), "{name}");
         let other = key(2).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
-        assert!(matches!(why(&own(&other), &delivery), Why::Wrong(_)), "{name}");
+        assert!(matches!(why(&own(&other), &delivery), SignatureError::NoMatch(_)), "{name}");
     }
     assert_eq!(provider.requests(), 0);
 }

@@ -17,7 +17,7 @@ use crate::providers::{Scheme, find};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 use crate::verify::published_keys::tests::provider::{Provider, RSA, certificate, jwk, rsa, set};
-use crate::verify::{Genuine, Refusal, Verifier, Why};
+use crate::verify::{SignatureError, VerifiedRequest, Verifier, VerifyError};
 
 /// 2023-11-14T22:13:20Z
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -109,20 +109,22 @@ fn with(mut message: Value, name: &str, value: &str) -> Value {
     message
 }
 
-fn check(source: &Source, request: &Request) -> Result<Genuine, Refusal> {
+fn check(source: &Source, request: &Request) -> Result<VerifiedRequest, VerifyError> {
     Verifier::new(source).check(request, NOW)
 }
 
 fn event(source: &Source, request: &Request) -> (String, String) {
     match check(source, request) {
-        Ok(Genuine::Event(verified)) => (verified.items()[0].event_id.clone(), verified.items()[0].event_type.clone()),
+        Ok(VerifiedRequest::Delivery(verified)) => {
+            (verified.items()[0].event_id.clone(), verified.items()[0].event_type.clone())
+        }
         other => panic!("{other:?}"),
     }
 }
 
-fn why(source: &Source, request: &Request) -> Why {
+fn why(source: &Source, request: &Request) -> SignatureError {
     match check(source, request) {
-        Err(Refusal::NotGenuine(why)) => why,
+        Err(VerifyError::NotGenuine(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -145,21 +147,21 @@ fn what_is_not_the_topics_or_not_amazons_is_refused_without_asking_anyone() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
     let theirs = signed(with(notification(), "TopicArn", "arn:aws:sns:us-east-1:666:orders"), &RSA);
-    assert_eq!(why(&sns, &theirs), Why::ForeignTopic);
+    assert_eq!(why(&sns, &theirs), SignatureError::TopicNotAllowed);
     for url in [
         "https://evil.example/a.pem",
         "http://sns.us-east-1.amazonaws.com/a.pem",
         "https://sns.us-east-1.amazonaws.com/a",
     ] {
         let foreign = signed(with(notification(), "SigningCertURL", url), &RSA);
-        assert!(matches!(why(&sns, &foreign), Why::ForeignAddress("SigningCertURL", _)), "{url}");
+        assert!(matches!(why(&sns, &foreign), SignatureError::UrlNotAllowed("SigningCertURL", _)), "{url}");
     }
     for body in ["", "Hello world!", "{}", "[]", &notification().to_string()] {
-        assert!(matches!(why(&sns, &request(&[], body)), Why::NoMessage(_)), "{body}");
+        assert!(matches!(why(&sns, &request(&[], body)), SignatureError::NotAMessage(_)), "{body}");
     }
     let twice = signed(notification(), &RSA);
     let text = String::from_utf8(twice.body.to_vec()).unwrap().replacen('{', r#"{"TopicArn":"arn:evil","#, 1);
-    assert!(matches!(why(&sns, &request(&[], &text)), Why::NoMessage(_)));
+    assert!(matches!(why(&sns, &request(&[], &text)), SignatureError::NotAMessage(_)));
     assert_eq!(provider.requests(), 0);
 }
 
@@ -167,7 +169,7 @@ fn what_is_not_the_topics_or_not_amazons_is_refused_without_asking_anyone() {
 fn forged_and_stale_sns_messages_are_refused() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
-    assert!(matches!(why(&sns, &signed(notification(), &rsa())), Why::Wrong(_)));
+    assert!(matches!(why(&sns, &signed(notification(), &rsa())), SignatureError::NoMatch(_)));
     for name in ["Message", "MessageId", "Subject", "Timestamp", "Type"] {
         let genuine = signed(notification(), &RSA);
         let altered = with(serde_json::from_slice(&genuine.body).unwrap(), name, "SubscriptionConfirmation");
@@ -176,18 +178,18 @@ fn forged_and_stale_sns_messages_are_refused() {
     for version in ["3", "", "2 "] {
         assert!(matches!(
             why(&sns, &signed(with(notification(), "SignatureVersion", version), &RSA)),
-            Why::NoMessage(_)
+            SignatureError::NotAMessage(_)
         ));
     }
     let downgraded = with(serde_json::from_slice(&signed(notification(), &RSA).body).unwrap(), "SignatureVersion", "1");
-    assert!(matches!(why(&sns, &request(&[], &downgraded.to_string())), Why::Wrong(_)));
+    assert!(matches!(why(&sns, &request(&[], &downgraded.to_string())), SignatureError::NoMatch(_)));
     let stale = signed(with(notification(), "Timestamp", "2023-11-14T21:13:19.999Z"), &RSA);
-    assert!(matches!(why(&sns, &stale), Why::TooOld { .. }));
+    assert!(matches!(why(&sns, &stale), SignatureError::TooOld { .. }));
     let future = signed(with(notification(), "Timestamp", "2023-11-14T23:13:20.001Z"), &RSA);
-    assert!(matches!(why(&sns, &future), Why::TooNew { .. }));
+    assert!(matches!(why(&sns, &future), SignatureError::InFuture { .. }));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2023));
     let expired = with(notification(), "SigningCertURL", "https://sns.us-east-1.amazonaws.com/old.pem");
-    assert_eq!(why(&sns, &signed(expired, &RSA)), Why::UnknownKey);
+    assert_eq!(why(&sns, &signed(expired, &RSA)), SignatureError::UnknownKey);
 }
 
 #[test]
@@ -196,7 +198,7 @@ fn keys_that_cannot_be_fetched_are_no_forgery() {
     for (status, body) in [("500 Internal Server Error", ""), ("200 OK", "<html>"), ("404 Not Found", "")] {
         provider.now_answers(status, "", body);
         let verdict = check(&source("aws-sns", &provider), &signed(notification(), &RSA));
-        assert!(matches!(verdict, Err(Refusal::Unavailable(_))), "{verdict:?}");
+        assert!(matches!(verdict, Err(VerifyError::Unavailable(_))), "{verdict:?}");
     }
 }
 
@@ -205,21 +207,21 @@ fn a_subscription_is_confirmed_only_where_that_is_configured_and_only_when_signe
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
     let asked = signed(subscription(), &RSA);
-    let Ok(Genuine::Confirmation(confirmation)) = check(&sns, &asked) else { panic!("no confirmation") };
+    let Ok(VerifiedRequest::Confirmation(confirmation)) = check(&sns, &asked) else { panic!("no confirmation") };
     assert_eq!(provider.requests(), 1);
     let answer = Verifier::new(&sns).confirm(confirmation.clone(), NOW).unwrap();
     assert_eq!((answer.status, answer.body.len()), (200, 0));
     assert_eq!(provider.targets()[1], "/?Action=ConfirmSubscription&TopicArn=a&Token=2336412f37");
     provider.now_answers("500 Internal Server Error", "", "");
-    assert!(matches!(Verifier::new(&sns).confirm(confirmation, NOW), Err(Refusal::Unavailable(_))));
+    assert!(matches!(Verifier::new(&sns).confirm(confirmation, NOW), Err(VerifyError::Unavailable(_))));
 
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2030));
-    assert!(matches!(why(&sns, &signed(subscription(), &rsa())), Why::Wrong(_)));
+    assert!(matches!(why(&sns, &signed(subscription(), &rsa())), SignatureError::NoMatch(_)));
     for url in
         ["https://evil.example/?Action=ConfirmSubscription&", "https://sns.us-east-1.amazonaws.com/?Action=Publish&"]
     {
         let foreign = signed(with(subscription(), "SubscribeURL", url), &RSA);
-        assert!(matches!(why(&sns, &foreign), Why::ForeignAddress("SubscribeURL", _)), "{url}");
+        assert!(matches!(why(&sns, &foreign), SignatureError::UrlNotAllowed("SubscribeURL", _)), "{url}");
     }
     let silent = Source { confirm_subscriptions: false, ..source("aws-sns", &provider) };
     assert_eq!(event(&silent, &asked).1, "SubscriptionConfirmation");
@@ -264,18 +266,18 @@ fn forged_paypal_deliveries_are_refused() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let paypal = source("paypal", &provider);
     let genuine = payment(&RSA, WEBHOOK, PAYMENT);
-    assert!(matches!(why(&paypal, &payment(&rsa(), WEBHOOK, PAYMENT)), Why::Wrong(_)));
-    assert!(matches!(why(&paypal, &payment(&RSA, "1AB", PAYMENT)), Why::Wrong(_)));
+    assert!(matches!(why(&paypal, &payment(&rsa(), WEBHOOK, PAYMENT)), SignatureError::NoMatch(_)));
+    assert!(matches!(why(&paypal, &payment(&RSA, "1AB", PAYMENT)), SignatureError::NoMatch(_)));
     let altered = Request { body: PAYMENT.replace("SALE", "XALE").into_bytes().into(), ..genuine.clone() };
-    assert!(matches!(why(&paypal, &altered), Why::Wrong(_)));
+    assert!(matches!(why(&paypal, &altered), SignatureError::NoMatch(_)));
     for name in ["PAYPAL-TRANSMISSION-ID", "PAYPAL-TRANSMISSION-TIME"] {
-        assert!(matches!(why(&paypal, &replaced(&genuine, name, "other")), Why::Wrong(_)), "{name}");
+        assert!(matches!(why(&paypal, &replaced(&genuine, name, "other")), SignatureError::NoMatch(_)), "{name}");
     }
     for name in ["ID", "TIME", "SIG"].map(|name| format!("PAYPAL-TRANSMISSION-{name}")) {
-        assert!(matches!(why(&paypal, &replaced(&genuine, &name, "")), Why::Missing(_)), "{name}");
+        assert!(matches!(why(&paypal, &replaced(&genuine, &name, "")), SignatureError::Missing(_)), "{name}");
     }
     let weaker = replaced(&genuine, "PAYPAL-AUTH-ALGO", "SHA1withRSA");
-    assert!(matches!(why(&paypal, &weaker), Why::NoMessage(_)));
+    assert!(matches!(why(&paypal, &weaker), SignatureError::NotAMessage(_)));
     let asked = provider.requests();
     for url in [
         "https://evil.example/v1/notifications/certs/CERT-1",
@@ -283,11 +285,11 @@ fn forged_paypal_deliveries_are_refused() {
         "http://api.paypal.com/v1/notifications/certs/CERT-1",
     ] {
         let foreign = replaced(&genuine, "PAYPAL-CERT-URL", url);
-        assert!(matches!(why(&paypal, &foreign), Why::ForeignAddress("PAYPAL-CERT-URL", _)), "{url}");
+        assert!(matches!(why(&paypal, &foreign), SignatureError::UrlNotAllowed("PAYPAL-CERT-URL", _)), "{url}");
     }
     assert_eq!(provider.requests(), asked);
     let verdict = Verifier::new(&paypal).check(&genuine, Millis(NOW.0 + 4 * 86_400_000 + 1));
-    assert!(matches!(verdict, Err(Refusal::NotGenuine(Why::TooOld { .. }))), "{verdict:?}");
+    assert!(matches!(verdict, Err(VerifyError::NotGenuine(SignatureError::TooOld { .. }))), "{verdict:?}");
 }
 
 const AUDIENCE: &str = "https://here.example/hooks/pubsub";
@@ -338,30 +340,33 @@ fn tokens_for_others_and_of_others_are_refused() {
     ] {
         let mut altered = claims();
         altered[name] = value;
-        assert_eq!(why(&source, &token(&RSA, &by("a"), &altered)), Why::WrongClaim(name.to_owned()));
+        assert_eq!(why(&source, &token(&RSA, &by("a"), &altered)), SignatureError::ClaimMismatch(name.to_owned()));
         altered.as_object_mut().unwrap().remove(name);
-        assert!(matches!(why(&source, &token(&RSA, &by("a"), &altered)), Why::NoField(..)), "{name}");
+        assert!(matches!(why(&source, &token(&RSA, &by("a"), &altered)), SignatureError::MissingField(..)), "{name}");
     }
     let mut expired = claims();
     expired["exp"] = (NOW.0 / 1000 - 61).into();
-    assert!(matches!(why(&source, &token(&RSA, &by("a"), &expired)), Why::TooOld { .. }));
+    assert!(matches!(why(&source, &token(&RSA, &by("a"), &expired)), SignatureError::TooOld { .. }));
     let mut early = claims();
     early["iat"] = (NOW.0 / 1000 + 61).into();
-    assert!(matches!(why(&source, &token(&RSA, &by("a"), &early)), Why::TooNew { .. }));
-    assert!(matches!(why(&source, &token(&RSA, &by("b"), &claims())), Why::Wrong(_)));
-    assert!(matches!(why(&source, &token(&rsa(), &by("a"), &claims())), Why::Wrong(_)));
-    assert_eq!(why(&source, &token(&RSA, &by("c"), &claims())), Why::UnknownKey);
-    assert_eq!(why(&source, &token(&RSA, &by(&"c".repeat(257)), &claims())), Why::UnknownKey);
+    assert!(matches!(why(&source, &token(&RSA, &by("a"), &early)), SignatureError::InFuture { .. }));
+    assert!(matches!(why(&source, &token(&RSA, &by("b"), &claims())), SignatureError::NoMatch(_)));
+    assert!(matches!(why(&source, &token(&rsa(), &by("a"), &claims())), SignatureError::NoMatch(_)));
+    assert_eq!(why(&source, &token(&RSA, &by("c"), &claims())), SignatureError::UnknownKey);
+    assert_eq!(why(&source, &token(&RSA, &by(&"c".repeat(257)), &claims())), SignatureError::UnknownKey);
     for algorithm in ["none", "HS256", "ES256", "rs256", ""] {
         let header = json!({ "alg": algorithm, "kid": "a" });
-        assert!(matches!(why(&source, &token(&RSA, &header, &claims())), Why::ForeignAlgorithm(_)), "{algorithm}");
+        assert!(
+            matches!(why(&source, &token(&RSA, &header, &claims())), SignatureError::AlgorithmNotAllowed(_)),
+            "{algorithm}"
+        );
     }
     let unnamed = json!({ "alg": "RS256" });
-    assert!(matches!(why(&source, &token(&RSA, &unnamed, &claims())), Why::Undecodable(..)));
-    assert!(matches!(why(&source, &request(&[], "{}")), Why::Missing(_)));
+    assert!(matches!(why(&source, &token(&RSA, &unnamed, &claims())), SignatureError::Undecodable(..)));
+    assert!(matches!(why(&source, &request(&[], "{}")), SignatureError::Missing(_)));
     for text in ["Bearer", "Bearer ", "Bearer a.b.c", "a", "Bearer ..", "Basic YTpi"] {
         let noise = request(&[("authorization", text)], "{}");
-        assert!(matches!(check(&source, &noise), Err(Refusal::NotGenuine(_))), "{text}");
+        assert!(matches!(check(&source, &noise), Err(VerifyError::NotGenuine(_))), "{text}");
     }
 }
 
@@ -369,17 +374,17 @@ fn tokens_for_others_and_of_others_are_refused() {
 fn a_key_that_was_rotated_in_is_fetched_and_a_set_that_cannot_be_is_no_forgery() {
     let provider = Provider::start(&set(&[jwk(&RSA, "old")]));
     let verifier = Verifier::new(&pubsub(&provider));
-    assert!(verifier.may_fetch());
+    assert!(verifier.may_block());
     assert!(verifier.check(&token(&RSA, &by("old"), &claims()), NOW).is_ok());
     let key = rsa();
     provider.now_answers("200 OK", "", &set(&[jwk(&RSA, "old"), jwk(&key, "new")]));
     let rotated = token(&key, &by("new"), &claims());
-    assert!(matches!(verifier.check(&rotated, NOW), Err(Refusal::NotGenuine(Why::UnknownKey))));
+    assert!(matches!(verifier.check(&rotated, NOW), Err(VerifyError::NotGenuine(SignatureError::UnknownKey))));
     assert!(verifier.check(&rotated, Millis(NOW.0 + 60_000)).is_ok());
     assert_eq!(provider.requests(), 2);
     provider.now_answers("503 Service Unavailable", "", "");
     let verdict = verifier.check(&token(&key, &by("newer"), &claims()), Millis(NOW.0 + 120_000));
-    assert!(matches!(verdict, Err(Refusal::Unavailable(_))), "{verdict:?}");
+    assert!(matches!(verdict, Err(VerifyError::Unavailable(_))), "{verdict:?}");
 }
 
 #[test]
@@ -405,14 +410,14 @@ fn a_signature_that_names_no_key_is_tried_with_all_and_with_newer_ones() {
     let provider = Provider::start(&set(&[jwk(&old)]));
     let fal = source("fal-ai", &provider);
     assert_eq!(event(&fal, &deliver(&old, 0)), ("r1".to_owned(), "OK".to_owned()));
-    assert!(matches!(why(&fal, &deliver(&old, -301)), Why::TooOld { .. }));
+    assert!(matches!(why(&fal, &deliver(&old, -301)), SignatureError::TooOld { .. }));
     let verifier = Verifier::new(&fal);
     assert!(verifier.check(&deliver(&old, 0), NOW).is_ok());
     provider.now_answers("200 OK", "", &set(&[jwk(&old), jwk(&new)]));
     let later = Millis(NOW.0 + 61_000);
     assert!(verifier.check(&deliver(&new, 61), later).is_ok());
     let altered = Request { body: b"{}"[..].into(), ..deliver(&new, 61) };
-    assert!(matches!(verifier.check(&altered, later), Err(Refusal::NotGenuine(Why::Wrong(_)))));
+    assert!(matches!(verifier.check(&altered, later), Err(VerifyError::NotGenuine(SignatureError::NoMatch(_)))));
 }
 
 #[test]
@@ -429,9 +434,9 @@ fn a_header_may_name_the_key_of_a_set() {
         request(&headers, body)
     };
     assert_eq!(event(&shipengine, &deliver("k1")).1, "API_TRACK");
-    assert!(matches!(why(&shipengine, &deliver("k2")), Why::Wrong(_)));
-    assert_eq!(why(&shipengine, &deliver("k3")), Why::UnknownKey);
-    assert!(matches!(why(&shipengine, &deliver("")), Why::Missing(_)));
+    assert!(matches!(why(&shipengine, &deliver("k2")), SignatureError::NoMatch(_)));
+    assert_eq!(why(&shipengine, &deliver("k3")), SignatureError::UnknownKey);
+    assert!(matches!(why(&shipengine, &deliver("")), SignatureError::Missing(_)));
 }
 
 #[test]
@@ -451,6 +456,6 @@ fn a_set_that_each_user_hosts_is_asked_at_keys_url() {
         request(&[("x-fusionauth-signature-jwt", &format!("{message}.{signature}"))], body)
     };
     assert_eq!(event(&fusionauth, &deliver("k1")), ("e1".to_owned(), "user.create".to_owned()));
-    assert_eq!(why(&fusionauth, &deliver("k2")), Why::UnknownKey);
+    assert_eq!(why(&fusionauth, &deliver("k2")), SignatureError::UnknownKey);
     assert_eq!(provider.targets()[0], "/.well-known/jwks.json");
 }

@@ -9,34 +9,35 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::form;
-use super::refusal::Fault;
 use crate::model::request::Request;
 use crate::providers::Batch;
+use crate::verify::error::ExtractError;
+use crate::verify::extract::form;
 
 /// Most events that one delivery may carry.
-pub(super) const MAX_ITEMS: usize = 10_000;
+pub(crate) const MAX_ITEMS: usize = 10_000;
 
 /// The items, or `None` where the delivery is one event by itself.
-pub(super) fn split(batch: &Batch, request: &Request) -> Result<Option<Vec<Bytes>>, Fault> {
+pub(crate) fn split(batch: &Batch, request: &Request) -> Result<Option<Vec<Bytes>>, ExtractError> {
     let document = match &batch.form {
         None => request.body.clone(),
         Some(name) => match form::of_body(request, name) {
             Ok(Some(Cow::Borrowed(value))) => request.body.slice_ref(value),
             Ok(Some(Cow::Owned(value))) => Bytes::from(value),
             Ok(None) => return Ok(None),
-            Err(_) => return Err(Fault::Repeated(format!("form:{name}"))),
+            Err(_) => return Err(ExtractError::Repeated(format!("form:{name}"))),
         },
     };
-    let text = std::str::from_utf8(&document).map_err(|_| Fault::NotJson)?;
-    let whole: &RawValue = serde_json::from_str(text).map_err(|_| Fault::NotJson)?;
+    let text = std::str::from_utf8(&document).map_err(|_| ExtractError::NotJson)?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(|_| ExtractError::NotJson)?;
     let Some(array) = below(whole, &batch.steps).filter(|value| value.get().starts_with('[')) else { return Ok(None) };
-    let elements: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| Fault::NotJson)?;
+    let elements: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| ExtractError::NotJson)?;
     if elements.len() > MAX_ITEMS {
-        return Err(Fault::NoBatch("there are more than 10,000"));
+        return Err(ExtractError::InvalidBatch("there are more than 10,000"));
     }
     let item = |element: &&RawValue| {
-        let item = below(element, &batch.inner).ok_or(Fault::NoBatch("an element of the array has no event"))?;
+        let item =
+            below(element, &batch.inner).ok_or(ExtractError::InvalidBatch("an element of the array has no event"))?;
         Ok(document.slice_ref(item.get().as_bytes()))
     };
     elements.iter().map(item).collect::<Result<Vec<_>, _>>().map(Some)
@@ -66,7 +67,7 @@ mod tests {
     use crate::providers::{Row, Scheme};
     use crate::support::time::Millis;
 
-    fn items(batch: &str, content_type: &str, body: &str) -> Result<Option<Vec<String>>, Fault> {
+    fn items(batch: &str, content_type: &str, body: &str) -> Result<Option<Vec<String>>, ExtractError> {
         let row: Row =
             toml::from_str(&format!("signature = 'header:X'\nalgorithm = 'token'\nbatch = '{batch}'")).unwrap();
         let mut headers = Headers::default();
@@ -83,7 +84,7 @@ mod tests {
         Ok(found.map(|items| items.iter().map(|item| String::from_utf8(item.to_vec()).unwrap()).collect()))
     }
 
-    fn texts(texts: &[&str]) -> Result<Option<Vec<String>>, Fault> {
+    fn texts(texts: &[&str]) -> Result<Option<Vec<String>>, ExtractError> {
         Ok(Some(texts.iter().map(ToString::to_string).collect()))
     }
 
@@ -112,11 +113,14 @@ mod tests {
     #[test]
     fn what_is_no_json_or_too_much_is_refused() {
         let json = "application/json";
-        assert_eq!(items("", json, "[1,"), Err(Fault::NotJson));
-        assert_eq!(items("/a", json, ""), Err(Fault::NotJson));
-        assert_eq!(items("/a/*/b", json, r#"{"a":[{}]}"#), Err(Fault::NoBatch("an element of the array has no event")));
+        assert_eq!(items("", json, "[1,"), Err(ExtractError::NotJson));
+        assert_eq!(items("/a", json, ""), Err(ExtractError::NotJson));
+        assert_eq!(
+            items("/a/*/b", json, r#"{"a":[{}]}"#),
+            Err(ExtractError::InvalidBatch("an element of the array has no event"))
+        );
         let many = format!("[{}1]", "1,".repeat(MAX_ITEMS));
-        assert_eq!(items("", json, &many), Err(Fault::NoBatch("there are more than 10,000")));
+        assert_eq!(items("", json, &many), Err(ExtractError::InvalidBatch("there are more than 10,000")));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(items("", json, &deep).unwrap().unwrap().len(), 1);
     }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::case::Case;
-use super::claim::{self, Claim};
-use super::content::{self, Filling};
-use super::jwt;
-use super::key::Key;
-use super::refusal::Why;
 use crate::providers::{Algorithm, Encoding, NamedAlgorithms, Place, Proof, Signed, TimestampPlace};
 use crate::support::time::Millis;
+use crate::verify::context::Case;
+use crate::verify::error::SignatureError;
+use crate::verify::jwt;
+use crate::verify::key::Key;
+use crate::verify::signature_header::{self, Claim};
+use crate::verify::signed_content::{self, Filling};
 
 /// What is known of a delivery that is proven.
 #[derive(Debug, Default)]
@@ -29,39 +29,44 @@ pub(super) struct Proven<'a> {
 }
 
 /// Whether one of the keys proves the delivery.
-pub(super) fn check<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], now: Millis) -> Result<Proven<'a>, Why> {
+pub(super) fn check<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], now: Millis) -> Result<Proven<'a>, SignatureError> {
     check_headers(case)?;
-    let mut first: Option<Why> = None;
+    let mut first: Option<SignatureError> = None;
     for place in case.scheme.signatures() {
         match check_place(case, keys, place, now) {
             Ok(proven) => return Ok(proven),
             // What is there and wrong says more than what is not there.
-            Err(why @ Why::Missing(_)) => first = first.or(Some(why)),
+            Err(why @ SignatureError::Missing(_)) => first = first.or(Some(why)),
             Err(why) => {
-                if first.as_ref().is_none_or(|first| matches!(first, Why::Missing(_))) {
+                if first.as_ref().is_none_or(|first| matches!(first, SignatureError::Missing(_))) {
                     first = Some(why);
                 }
             }
         }
     }
-    Err(first.unwrap_or_else(|| Why::Missing(case.scheme.signature.clone())))
+    Err(first.unwrap_or_else(|| SignatureError::Missing(case.scheme.signature.clone())))
 }
 
 /// Headers that must say something, and the name of the key.
-fn check_headers(case: &Case<'_>) -> Result<(), Why> {
+fn check_headers(case: &Case<'_>) -> Result<(), SignatureError> {
     for (name, wanted) in &case.scheme.required_headers {
         let place = Place::Header(name.clone());
         if !case.required(&place)?.eq_ignore_ascii_case(wanted.as_bytes()) {
-            return Err(Why::WrongValue(place, wanted.clone()));
+            return Err(SignatureError::UnexpectedValue(place, wanted.clone()));
         }
     }
     let Some(place) = &case.scheme.key_id else { return Ok(()) };
     let said = Sha256::digest(&case.required(place)?);
     let is_known = |id: &String| bool::from(Sha256::digest(id).ct_eq(&said));
-    if case.own.key_ids.iter().any(is_known) { Ok(()) } else { Err(Why::ForeignKey(place.clone())) }
+    if case.own.key_ids.iter().any(is_known) { Ok(()) } else { Err(SignatureError::UnknownKeyId(place.clone())) }
 }
 
-fn check_place<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], place: &Place, now: Millis) -> Result<Proven<'a>, Why> {
+fn check_place<'a>(
+    case: &Case<'a>,
+    keys: &[(Algorithm, Key)],
+    place: &Place,
+    now: Millis,
+) -> Result<Proven<'a>, SignatureError> {
     if !case.scheme.repeatable && !matches!(place, Place::Numbered(_)) {
         return check_value(case, keys, (place, &case.required(place)?), now);
     }
@@ -72,7 +77,7 @@ fn check_place<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], place: &Place, no
             Err(why) => first = first.or(Some(why)),
         }
     }
-    Err(first.unwrap_or_else(|| Why::Missing(place.clone())))
+    Err(first.unwrap_or_else(|| SignatureError::Missing(place.clone())))
 }
 
 fn check_value<'a>(
@@ -80,16 +85,16 @@ fn check_value<'a>(
     keys: &[(Algorithm, Key)],
     (place, value): (&Place, &[u8]),
     now: Millis,
-) -> Result<Proven<'a>, Why> {
+) -> Result<Proven<'a>, SignatureError> {
     let text = std::str::from_utf8(value).map_err(|_| undecodable(case, place))?;
     let mut first = None;
-    for set in claim::sets(case.scheme, text) {
+    for set in signature_header::sets(case.scheme, text) {
         match check_set(case, keys, (place, set), now) {
             Ok(proven) => return Ok(proven),
             Err(why) => first = first.or(Some(why)),
         }
     }
-    Err(first.unwrap_or_else(|| Why::Missing(place.clone())))
+    Err(first.unwrap_or_else(|| SignatureError::Missing(place.clone())))
 }
 
 fn check_set<'a>(
@@ -97,8 +102,8 @@ fn check_set<'a>(
     keys: &[(Algorithm, Key)],
     (place, written): (&Place, &str),
     now: Millis,
-) -> Result<Proven<'a>, Why> {
-    let claim = claim::read(case.scheme, written)?;
+) -> Result<Proven<'a>, SignatureError> {
+    let claim = signature_header::read(case.scheme, written)?;
     match &case.scheme.proof {
         Proof::Signed(signed) => {
             let timestamp = signed_at(case, &claim)?;
@@ -118,16 +123,16 @@ fn check_set<'a>(
                 return Err(undecodable(case, place));
             }
             let is_known = |(_, key): &(Algorithm, Key)| key.proves(&[], &tokens);
-            if keys.iter().any(is_known) { Ok(Proven::default()) } else { Err(Why::Wrong(place.clone())) }
+            if keys.iter().any(is_known) { Ok(Proven::default()) } else { Err(SignatureError::NoMatch(place.clone())) }
         }
-        Proof::Code(_) => Err(Why::Wrong(place.clone())),
+        Proof::Code(_) => Err(SignatureError::NoMatch(place.clone())),
     }
 }
 
 /// The digest of a token as its scheme writes it.
 fn token(proof: &Proof, text: &str) -> Option<Vec<u8>> {
     let token = match proof {
-        Proof::Basic => claim::decode(Encoding::Base64, after_word(text, "Basic")?)?,
+        Proof::Basic => signature_header::decode(Encoding::Base64, after_word(text, "Basic")?)?,
         Proof::Bearer => bearer(text)?.as_bytes().to_vec(),
         _ => text.as_bytes().to_vec(),
     };
@@ -144,7 +149,7 @@ fn after_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     own.eq_ignore_ascii_case(word).then(|| rest.trim_ascii())
 }
 
-fn signed_at<'a>(case: &Case<'a>, claim: &Claim<'_>) -> Result<Option<Cow<'a, [u8]>>, Why> {
+fn signed_at<'a>(case: &Case<'a>, claim: &Claim<'_>) -> Result<Option<Cow<'a, [u8]>>, SignatureError> {
     match case.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
         Some(TimestampPlace::At(place)) => case.required(place).map(Some),
         _ => Ok(claim.timestamp.map(|text| Cow::Owned(text.as_bytes().to_vec()))),
@@ -156,9 +161,9 @@ fn check_signed(
     signed: &Signed,
     keys: &[(Algorithm, Key)],
     (place, claim, timestamp): (&Place, &Claim<'_>, &[u8]),
-) -> Result<(), Why> {
+) -> Result<(), SignatureError> {
     let algorithm = algorithm(case, signed)?;
-    let decode = |text: &&str| claim::decode(signed.encoding, text);
+    let decode = |text: &&str| signature_header::decode(signed.encoding, text);
     let signatures: Vec<_> = claim.signatures.iter().filter_map(decode).collect();
     if signatures.is_empty() {
         return Err(undecodable(case, place));
@@ -168,33 +173,33 @@ fn check_signed(
         for (_, key) in keys.iter().filter(|(own, _)| *own == algorithm) {
             for url in &case.own.urls {
                 let filling = Filling { claim, timestamp, url, secret: key.secret() };
-                match content::pieces(case, content, &filling) {
+                match signed_content::pieces(case, content, &filling) {
                     Ok(pieces) if key.proves(&pieces, &signatures) => return Ok(()),
-                    Ok(_) => why = Some(Why::Wrong(place.clone())),
+                    Ok(_) => why = Some(SignatureError::NoMatch(place.clone())),
                     Err(absent) => why = why.or(Some(absent)),
                 }
             }
         }
     }
-    Err(why.unwrap_or_else(|| Why::Wrong(place.clone())))
+    Err(why.unwrap_or_else(|| SignatureError::NoMatch(place.clone())))
 }
 
 /// The algorithm that was used: the scheme's, or of those it allows the one that the header names.
-pub(super) fn algorithm(case: &Case<'_>, signed: &Signed) -> Result<Algorithm, Why> {
+pub(super) fn algorithm(case: &Case<'_>, signed: &Signed) -> Result<Algorithm, SignatureError> {
     let Some(NamedAlgorithms { header, names }) = &signed.by_header else { return Ok(signed.algorithm) };
     let place = Place::Header(header.clone());
     let said = case.required(&place)?;
     let named = names.iter().find(|(name, _)| name.as_bytes() == &said[..]);
-    named.map(|(_, algorithm)| *algorithm).ok_or(Why::ForeignAlgorithm(place))
+    named.map(|(_, algorithm)| *algorithm).ok_or(SignatureError::AlgorithmNotAllowed(place))
 }
 
-fn undecodable(case: &Case<'_>, place: &Place) -> Why {
+fn undecodable(case: &Case<'_>, place: &Place) -> SignatureError {
     let written_as = match &case.scheme.proof {
-        Proof::Signed(signed) => claim::name_of(signed.encoding),
+        Proof::Signed(signed) => signature_header::name_of(signed.encoding),
         Proof::Jwt(_) => "a JSON Web Token",
         Proof::Basic => "Basic credentials",
         Proof::Bearer => "a Bearer token",
         Proof::Token | Proof::Code(_) => "UTF-8",
     };
-    Why::Undecodable(place.clone(), written_as)
+    SignatureError::Undecodable(place.clone(), written_as)
 }

@@ -3,10 +3,10 @@
 //! For signing test deliveries. A body and what it shall say go in, the same body saying it comes out; what stands there
 //! already stays as it was written.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::form;
 use crate::providers::Batch;
+use crate::verify::extract::form;
 
 /// A number stays one, as timestamps in a body are.
 pub(super) fn json_of(value: &str) -> Value {
@@ -71,5 +71,19 @@ fn below<'v>(value: &'v mut Value, step: &str) -> Option<&'v mut Value> {
             elements.get_mut(index)
         }
         _ => None,
+    }
+}
+
+/// A message that is published, as SNS wraps it; a body that is an SNS message already stays as it is.
+pub(super) fn wrapped_message(body: &[u8]) -> Vec<u8> {
+    if body.is_empty() {
+        return b"{}".to_vec();
+    }
+    let is_wrapped = serde_json::from_slice::<Value>(body)
+        .is_ok_and(|whole| whole.get("Message").is_some() || whole.get("Type").is_some());
+    if is_wrapped {
+        body.to_vec()
+    } else {
+        json!({ "Message": String::from_utf8_lossy(body) }).to_string().into_bytes()
     }
 }

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::refusal::Why;
 use crate::providers::Unit;
 use crate::support::time::Millis;
+use crate::verify::error::SignatureError;
 
 /// Whether a timestamp lies within the window around now.
-pub(super) fn check(text: &[u8], unit: Unit, allowed: Duration, now: Millis) -> Result<(), Why> {
-    let sent_at = read(text, unit).ok_or(Why::TimestampMalformed(written_as(unit)))?;
+pub(super) fn check(text: &[u8], unit: Unit, allowed: Duration, now: Millis) -> Result<(), SignatureError> {
+    let sent_at = read(text, unit).ok_or(SignatureError::MalformedTimestamp(written_as(unit)))?;
     let now = if unit == Unit::Seconds { now.0.div_euclid(1000).saturating_mul(1000) } else { now.0 };
     let off = Duration::from_millis(now.abs_diff(sent_at));
     match (off > allowed, sent_at < now) {
         (false, _) => Ok(()),
-        (true, true) => Err(Why::TooOld { age: off, allowed }),
-        (true, false) => Err(Why::TooNew { ahead: off, allowed }),
+        (true, true) => Err(SignatureError::TooOld { age: off, allowed }),
+        (true, false) => Err(SignatureError::InFuture { ahead: off, allowed }),
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     const NOW: Millis = Millis(1_700_000_000_500);
     const WINDOW: Duration = Duration::from_secs(300);
 
-    fn judge(text: &str, unit: Unit) -> Result<(), Why> {
+    fn judge(text: &str, unit: Unit) -> Result<(), SignatureError> {
         check(text.as_bytes(), unit, WINDOW, NOW)
     }
 
@@ -76,13 +76,13 @@ mod tests {
         assert_eq!(judge("1699999700", Unit::Seconds), Ok(()));
         assert_eq!(judge("1700000300", Unit::Seconds), Ok(()));
         let (age, ahead) = (Duration::from_secs(301), Duration::from_secs(301));
-        assert_eq!(judge("1699999699", Unit::Seconds), Err(Why::TooOld { age, allowed: WINDOW }));
-        assert_eq!(judge("1700000301", Unit::Seconds), Err(Why::TooNew { ahead, allowed: WINDOW }));
+        assert_eq!(judge("1699999699", Unit::Seconds), Err(SignatureError::TooOld { age, allowed: WINDOW }));
+        assert_eq!(judge("1700000301", Unit::Seconds), Err(SignatureError::InFuture { ahead, allowed: WINDOW }));
         assert_eq!(judge("1699999700500", Unit::Millis), Ok(()));
-        assert!(matches!(judge("1699999700499", Unit::Millis), Err(Why::TooOld { .. })));
+        assert!(matches!(judge("1699999700499", Unit::Millis), Err(SignatureError::TooOld { .. })));
         assert_eq!(judge("2023-11-14T22:13:20Z", Unit::Rfc3339), Ok(()));
         assert_eq!(judge("2023-11-15T00:13:20+02:00", Unit::Rfc3339), Ok(()));
-        assert!(matches!(judge("2023-11-14T22:03:20Z", Unit::Rfc3339), Err(Why::TooOld { .. })));
+        assert!(matches!(judge("2023-11-14T22:03:20Z", Unit::Rfc3339), Err(SignatureError::TooOld { .. })));
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
         for text in ["2023-11-14T22:13:20", "2023-11-14T22:13:20.5Z", "2023-11-15T03:13:20+05:00"] {
             assert_eq!(judge(text, Unit::NaiveUtc), Ok(()), "{text}");
         }
-        assert!(matches!(judge("2023-11-14T22:13:20+05:00", Unit::NaiveUtc), Err(Why::TooOld { .. })));
+        assert!(matches!(judge("2023-11-14T22:13:20+05:00", Unit::NaiveUtc), Err(SignatureError::TooOld { .. })));
     }
 
     #[test]
@@ -98,10 +98,10 @@ mod tests {
         for text in
             ["", " 1700000000", "1700000000 ", "+1700000000", "-1", "1.7e9", "0x1", "1700000000.5", "now", "１７"]
         {
-            assert_eq!(judge(text, Unit::Seconds), Err(Why::TimestampMalformed("unix seconds")), "{text}");
+            assert_eq!(judge(text, Unit::Seconds), Err(SignatureError::MalformedTimestamp("unix seconds")), "{text}");
             assert!(judge(text, Unit::Rfc3339).is_err(), "{text}");
         }
-        assert!(matches!(judge("99999999999999999999", Unit::Seconds), Err(Why::TimestampMalformed(_))));
+        assert!(matches!(judge("99999999999999999999", Unit::Seconds), Err(SignatureError::MalformedTimestamp(_))));
     }
 
     #[test]
@@ -109,7 +109,10 @@ mod tests {
         for (text, now) in [("9223372036854775807", i64::MIN), ("9223372036854775807", 0), ("0", i64::MAX)] {
             for unit in [Unit::Seconds, Unit::Millis] {
                 let verdict = check(text.as_bytes(), unit, WINDOW, Millis(now));
-                assert!(matches!(verdict, Err(Why::TooNew { .. } | Why::TooOld { .. })), "{text} {now}");
+                assert!(
+                    matches!(verdict, Err(SignatureError::InFuture { .. } | SignatureError::TooOld { .. })),
+                    "{text} {now}"
+                );
             }
         }
     }

@@ -1,9 +1,9 @@
 //! What is kept of refused deliveries holds no token, and loses nothing else.
 
-use super::super::mask::Masked;
 use super::*;
 use crate::model::refusal::Refused;
 use crate::support::secret::DigestKey;
+use crate::verify::redact::RedactedRequest;
 
 fn empty() -> Request {
     Request {
@@ -16,12 +16,12 @@ fn empty() -> Request {
     }
 }
 
-fn masked(source: &Source, target: &str, fields: &[(&str, &str)]) -> Masked {
+fn masked(source: &Source, target: &str, fields: &[(&str, &str)]) -> RedactedRequest {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = Headers::default();
     fields.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
     let request = Request { path: path.to_owned(), query: query.to_owned(), headers, body: "{}".into(), ..empty() };
-    Verifier::new(source).mask(&request, &DigestKey::new([1; 32]))
+    Verifier::new(source).redact(&request, &DigestKey::new([1; 32]))
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_token_within_the_body_is_masked_wherever_it_stands() {
     let mask = |body: &str| {
         let mut request = Request { body: body.to_owned().into(), ..empty() };
         request.headers.push("content-type", b"application/json");
-        Verifier::new(&source).mask(&request, &DigestKey::new([1; 32]))
+        Verifier::new(&source).redact(&request, &DigestKey::new([1; 32]))
     };
     let masked = mask(r#"{"passcode":"hunter2","again":"a hunter2"}"#);
     assert_eq!(masked.body, r#"{"passcode":"***","again":"a ***"}"#);

@@ -26,7 +26,7 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
 
 /// A public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey {
+pub struct PublishedKey {
     /// Its name in the set.
     pub kid: Option<String>,
     /// What it is for.
@@ -73,14 +73,14 @@ pub(super) struct Jwk {
 }
 
 /// The keys of a set.
-pub(super) fn of_set(document: &[u8]) -> Result<Vec<PublicKey>, String> {
+pub(super) fn of_set(document: &[u8]) -> Result<Vec<PublishedKey>, String> {
     let set: Set = serde_json::from_slice(document).map_err(|_| "is no set of JSON Web Keys".to_owned())?;
     let keys: Vec<_> = set.keys.iter().take(MAX_KEYS).filter_map(of_jwk).collect();
     if keys.is_empty() { Err("holds no key that can be used".to_owned()) } else { Ok(keys) }
 }
 
 /// The key of a certificate in PEM; of several, the first.
-pub(super) fn of_certificate(document: &[u8]) -> Result<PublicKey, String> {
+pub(super) fn of_certificate(document: &[u8]) -> Result<PublishedKey, String> {
     let text = std::str::from_utf8(document).map_err(|_| "is no certificate".to_owned())?;
     let end = "-----END CERTIFICATE-----";
     let first = text.find(end).map(|place| &text[..place + end.len()]);
@@ -95,11 +95,11 @@ pub(super) fn of_certificate(document: &[u8]) -> Result<PublicKey, String> {
     let at =
         |time: x509_cert::time::Time| Millis(i64::try_from(time.to_unix_duration().as_millis()).unwrap_or(i64::MAX));
     let valid = Some((at(tbs.validity().not_before), at(tbs.validity().not_after)));
-    Ok(PublicKey { kid: None, kind: Kind::Rsa, der, valid })
+    Ok(PublishedKey { kid: None, kind: Kind::Rsa, der, valid })
 }
 
 /// The key, if it can be used.
-pub(super) fn of_jwk(jwk: &Jwk) -> Option<PublicKey> {
+pub(super) fn of_jwk(jwk: &Jwk) -> Option<PublishedKey> {
     if jwk.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
         return None;
     }
@@ -109,16 +109,16 @@ pub(super) fn of_jwk(jwk: &Jwk) -> Option<PublicKey> {
         ("OKP", Some("Ed25519")) => (Kind::Ed25519, ed25519_der(&bytes(&jwk.x)?)?),
         _ => return None,
     };
-    Some(PublicKey { kid: jwk.kid.clone(), kind, der, valid: None })
+    Some(PublishedKey { kid: jwk.kid.clone(), kind, der, valid: None })
 }
 
 /// A P-256 key in PEM, which may lack its line ends.
-pub(super) fn of_p256_pem(pem: &str) -> Option<PublicKey> {
+pub(super) fn of_p256_pem(pem: &str) -> Option<PublishedKey> {
     let body = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----")?.strip_suffix("-----END PUBLIC KEY-----")?;
     let body: String = body.split_ascii_whitespace().collect();
     let der = base64::engine::general_purpose::STANDARD.decode(body).ok()?;
     <p256::ecdsa::VerifyingKey as p256::pkcs8::DecodePublicKey>::from_public_key_der(&der).ok()?;
-    Some(PublicKey { kid: None, kind: Kind::P256, der, valid: None })
+    Some(PublishedKey { kid: None, kind: Kind::P256, der, valid: None })
 }
 
 fn bytes(text: &Option<String>) -> Option<Vec<u8>> {

@@ -2,9 +2,9 @@
 //!
 //! What cannot be told apart is refused as malformed, never stored under a guess.
 
-use super::super::refusal::Name;
 use super::*;
 use crate::providers::sample;
+use crate::verify::error::Name;
 
 const SIGNED: &str = "signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
 
@@ -52,14 +52,14 @@ fn forms_and_queries_hold_names_too() {
     query.query = "x&id=q".to_owned();
     assert_eq!(event(&source, &query).0, "q");
     query.query = "id=q&id=r".to_owned();
-    assert!(matches!(fault(&source, &query), Fault::Repeated(_)));
+    assert!(matches!(fault(&source, &query), ExtractError::Repeated(_)));
     let nested = signed(&source, &[FORM], b"payload={\"id\":7}");
     assert_eq!(event(&source, &nested).0, "7");
-    assert_eq!(fault(&source, &signed(&source, &[FORM], b"payload=x")), Fault::NotJson);
-    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=%ff")), Fault::NotText(_)));
-    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=1&id=2")), Fault::Repeated(_)));
+    assert_eq!(fault(&source, &signed(&source, &[FORM], b"payload=x")), ExtractError::NotJson);
+    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=%ff")), ExtractError::NotText(_)));
+    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=1&id=2")), ExtractError::Repeated(_)));
     // A JSON body is no form, whatever its strings hold.
-    assert!(matches!(fault(&source, &signed(&source, &[JSON], br#"{"x":"&id=1&"}"#)), Fault::NoId(_)));
+    assert!(matches!(fault(&source, &signed(&source, &[JSON], br#"{"x":"&id=1&"}"#)), ExtractError::NoId(_)));
 }
 
 #[test]
@@ -74,16 +74,16 @@ fn without_an_id_it_is_refused_and_none_makes_a_fresh_one() {
     assert_ne!(ids[0], ids[1]);
     assert_eq!(ids[0].len(), 36);
     let unnamed = named("");
-    assert!(matches!(fault(&unnamed, &signed(&unnamed, &[], b"{}")), Fault::NoId(_)));
+    assert!(matches!(fault(&unnamed, &signed(&unnamed, &[], b"{}")), ExtractError::NoId(_)));
 }
 
 #[test]
 fn a_body_that_claims_to_be_json_must_be_where_json_is_asked_for() {
     let source = named("event_id = ['json:/id', 'body']");
-    assert_eq!(fault(&source, &signed(&source, &[JSON], b"{\"id\":")), Fault::NotJson);
+    assert_eq!(fault(&source, &signed(&source, &[JSON], b"{\"id\":")), ExtractError::NotJson);
     assert_eq!(
         fault(&source, &signed(&source, &[("content-type", "application/cloudevents+JSON")], b"")),
-        Fault::NotJson
+        ExtractError::NotJson
     );
     event(&source, &signed(&source, &[FORM], b"id=1"));
     let unasked = named("event_id = ['body']");
@@ -97,21 +97,21 @@ fn names_are_bounded_and_free_of_control_characters() {
     let longest = "é".repeat(127) + "x";
     assert_eq!(longest.len(), 255);
     assert!(check(&longest, &format!(r#"{{"type":"{longest}"}}"#)).is_ok());
-    let refused = |fault: Fault| Err::<(), _>(Refusal::Malformed(fault));
-    let plain = |result: Result<Genuine, Refusal>| result.map(drop);
+    let refused = |fault: ExtractError| Err::<(), _>(VerifyError::Malformed(fault));
+    let plain = |result: Result<VerifiedRequest, VerifyError>| result.map(drop);
     let long = "é".repeat(128);
-    assert_eq!(plain(check(&long, "{}")), refused(Fault::TooLong(Name::Id, 256)));
-    assert_eq!(plain(check("1", &format!(r#"{{"type":"{long}"}}"#))), refused(Fault::TooLong(Name::Type, 256)));
+    assert_eq!(plain(check(&long, "{}")), refused(ExtractError::TooLong(Name::Id, 256)));
+    assert_eq!(plain(check("1", &format!(r#"{{"type":"{long}"}}"#))), refused(ExtractError::TooLong(Name::Type, 256)));
     for control in ["a\u{1}", "\u{7f}", "\t", "a\u{85}b", "a\nb"] {
-        assert_eq!(plain(check(control, "{}")), refused(Fault::Control(Name::Id)), "{control:?}");
+        assert_eq!(plain(check(control, "{}")), refused(ExtractError::ControlCharacter(Name::Id)), "{control:?}");
     }
-    assert_eq!(plain(check("1", r#"{"type":"a\u0000"}"#)), refused(Fault::Control(Name::Type)));
+    assert_eq!(plain(check("1", r#"{"type":"a\u0000"}"#)), refused(ExtractError::ControlCharacter(Name::Type)));
     let latin = altered(&signed(&source, &[("X-Id", "1")], b"{}"), |name, value| {
         Some(if name == "X-Id" { vec![0xe9] } else { value.to_vec() })
     });
-    assert!(matches!(fault(&source, &latin), Fault::NotText(_)));
+    assert!(matches!(fault(&source, &latin), ExtractError::NotText(_)));
     let twice = signed(&source, &[("X-Id", "1"), ("x-id", "2")], b"{}");
-    assert!(matches!(fault(&source, &twice), Fault::Repeated(_)));
+    assert!(matches!(fault(&source, &twice), ExtractError::Repeated(_)));
 }
 
 #[test]
@@ -137,37 +137,40 @@ fn gitlab_without_an_idempotency_key_counts_recursive_hooks_apart() {
     assert_eq!(event(&gitlab, &request(r#"{"a":1}"#)).0, first);
     assert_ne!(event(&gitlab, &request(r#"{"a":2}"#)).0, first);
     assert_eq!(event(&gitlab, &with(&request("{}"), "Idempotency-Key", "k")).0, "k");
-    assert!(matches!(fault(&gitlab, &without(&request("{}"), "x-gitlab-event-uuid")), Fault::NoId(_)));
+    assert!(matches!(fault(&gitlab, &without(&request("{}"), "x-gitlab-event-uuid")), ExtractError::NoId(_)));
 }
 
 #[test]
 fn slack_is_answered_its_challenge_and_only_slack_is() {
     let slack = known("slack", &["s"]);
-    let unsigned = Unsigned {
+    let unsigned = TestEvent {
         event_type: "url_verification".to_owned(),
         body: sample("slack", "url_verification", "3eZbrw1aB \"ü\""),
-        ..Unsigned::default()
+        ..TestEvent::default()
     };
     let request = sign(&slack, &unsigned, NOW).unwrap();
     match check(&slack, &request) {
-        Ok(Genuine::Handshake(answer)) => {
+        Ok(VerifiedRequest::Handshake(answer)) => {
             assert_eq!((answer.status, answer.content_type.as_deref()), (200, Some("text/plain")));
             assert_eq!(answer.body, "3eZbrw1aB \"ü\"".as_bytes());
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(why(&known("slack", &["t"]), &request), Why::Wrong(_)));
+    assert!(matches!(why(&known("slack", &["t"]), &request), SignatureError::NoMatch(_)));
     let late = Verifier::new(&slack).check(&request, Millis(NOW.0 + 301_000));
-    assert!(matches!(late, Err(Refusal::NotGenuine(Why::TooOld { .. }))));
-    let empty = Unsigned { body: br#"{"type":"url_verification"}"#.to_vec(), ..unsigned };
-    assert_eq!(fault(&slack, &sign(&slack, &empty, NOW).unwrap()), Fault::NoChallenge("json:/challenge".to_owned()));
+    assert!(matches!(late, Err(VerifyError::NotGenuine(SignatureError::TooOld { .. }))));
+    let empty = TestEvent { body: br#"{"type":"url_verification"}"#.to_vec(), ..unsigned };
+    assert_eq!(
+        fault(&slack, &sign(&slack, &empty, NOW).unwrap()),
+        ExtractError::NoChallenge("json:/challenge".to_owned())
+    );
 }
 
 #[test]
 fn slack_interactivity_is_named_by_its_trigger() {
     let slack = known("slack", &["s"]);
     let body = b"payload=%7B%22type%22%3A%22block_actions%22%2C%22trigger_id%22%3A%2212.34%22%7D";
-    let unsigned = Unsigned { body: body.to_vec(), content_type: Some(FORM.1.to_owned()), ..Unsigned::default() };
+    let unsigned = TestEvent { body: body.to_vec(), content_type: Some(FORM.1.to_owned()), ..TestEvent::default() };
     let request = sign(&slack, &unsigned, NOW).unwrap();
     assert_eq!(request.body, body[..]);
     assert_eq!(event(&slack, &request), ("12.34".to_owned(), "block_actions".to_owned()));
@@ -177,11 +180,11 @@ fn slack_interactivity_is_named_by_its_trigger() {
 fn what_reads_as_wanted_is_sent_byte_for_byte() {
     let stripe = known("stripe", &["s"]);
     let body = br#"{ "type":"invoice.paid","id" : "evt_1","x":1.0 }"#;
-    let unsigned = Unsigned { event_type: "invoice.paid".into(), body: body.to_vec(), ..Unsigned::default() };
+    let unsigned = TestEvent { event_type: "invoice.paid".into(), body: body.to_vec(), ..TestEvent::default() };
     let request = sign(&stripe, &unsigned, NOW).unwrap();
     assert_eq!(request.body, body[..]);
     assert_eq!(event(&stripe, &request).0, "evt_1");
-    let changed = Unsigned { event_id: Some("evt_2".into()), ..unsigned };
+    let changed = TestEvent { event_id: Some("evt_2".into()), ..unsigned };
     let request = sign(&stripe, &changed, NOW).unwrap();
     assert_eq!(request.body, br#"{"id":"evt_2","type":"invoice.paid","x":1.0}"#[..]);
     assert_eq!(event(&stripe, &request), ("evt_2".to_owned(), "invoice.paid".to_owned()));
@@ -191,7 +194,7 @@ fn what_reads_as_wanted_is_sent_byte_for_byte() {
 fn a_payload_may_say_its_type_more_exactly() {
     let github = known("github", &["s"]);
     let unsigned =
-        Unsigned { event_type: "issues".into(), body: br#"{"action":"opened"}"#.to_vec(), ..Unsigned::default() };
+        TestEvent { event_type: "issues".into(), body: br#"{"action":"opened"}"#.to_vec(), ..TestEvent::default() };
     let request = sign(&github, &unsigned, NOW).unwrap();
     assert_eq!(event(&github, &request).1, "issues.opened");
     assert_eq!(request.body, unsigned.body);
@@ -199,13 +202,13 @@ fn a_payload_may_say_its_type_more_exactly() {
 
 #[test]
 fn what_cannot_be_put_anywhere_is_an_error() {
-    let body = Unsigned { body: b"no json".to_vec(), event_type: "t".into(), ..Unsigned::default() };
+    let body = TestEvent { body: b"no json".to_vec(), event_type: "t".into(), ..TestEvent::default() };
     let message = sign(&known("stripe", &["s"]), &body, NOW).unwrap_err();
     assert_eq!(message, "type `t` cannot be put where this source looks for it: `json:/type`");
     let digest = named("event_id = ['body']");
-    assert!(sign(&digest, &Unsigned { event_id: Some("x".into()), ..Unsigned::default() }, NOW).is_err());
-    assert!(sign(&digest, &Unsigned::default(), NOW).is_ok());
-    let header = Unsigned { event_id: Some("a\r\nb".into()), ..Unsigned::default() };
+    assert!(sign(&digest, &TestEvent { event_id: Some("x".into()), ..TestEvent::default() }, NOW).is_err());
+    assert!(sign(&digest, &TestEvent::default(), NOW).is_ok());
+    let header = TestEvent { event_id: Some("a\r\nb".into()), ..TestEvent::default() };
     assert!(sign(&known("github", &["s"]), &header, NOW).is_err());
 }
 
@@ -213,10 +216,10 @@ fn what_cannot_be_put_anywhere_is_an_error() {
 fn zoom_hears_of_the_secret_that_it_signed_with_while_two_are_known() {
     let body = br#"{"event":"endpoint.url_validation","payload":{"plainToken":"abc"}}"#.to_vec();
     for signing in ["old", "new"] {
-        let unsigned = Unsigned { body: body.clone(), ..Unsigned::default() };
+        let unsigned = TestEvent { body: body.clone(), ..TestEvent::default() };
         let request = sign(&known("zoom", &[signing]), &unsigned, NOW).unwrap();
         match check(&known("zoom", &["new", "old"]), &request) {
-            Ok(Genuine::Handshake(answer)) => {
+            Ok(VerifiedRequest::Handshake(answer)) => {
                 let digest = hex::encode(hmac_of(signing, "abc"));
                 let expected = format!("{{\"plainToken\":\"abc\",\"encryptedToken\":\"{digest}\"}}");
                 assert_eq!(String::from_utf8(answer.body).unwrap(), expected);

@@ -15,17 +15,18 @@ use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use super::case::{Case, Own};
-use super::claim::{self, Claim};
-use super::content::{self, Filling};
-use super::jwt;
-use super::key::{Key, algorithm_of};
-use super::proof;
-use super::remote;
-use super::sign::{Forgery, Unsigned};
+use super::code_schemes;
+use super::test_delivery::fresh;
 use crate::config::Source;
 use crate::providers::{Algorithm, Hash, Jwt, JwtAlgorithm, Place, Proof, Segment, Selector, Signed, TimestampPlace};
 use crate::support::time::Millis;
+use crate::verify::context::{Case, Own};
+use crate::verify::jwt;
+use crate::verify::key::{Key, algorithm_of};
+use crate::verify::signature;
+use crate::verify::signature_header::{self, Claim};
+use crate::verify::signed_content::{self, Filling};
+use crate::verify::signer::{Defect, TestEvent};
 
 /// How long a token made here is good for, in seconds.
 const TOKEN_LIFE: i64 = 60;
@@ -34,14 +35,9 @@ const TOKEN_LIFE: i64 = 60;
 pub(super) struct Maker<'a> {
     pub(super) source: &'a Source,
     pub(super) own: &'a Own,
-    pub(super) event: &'a Unsigned,
+    pub(super) event: &'a TestEvent,
     pub(super) sent_at: Millis,
     pub(super) timestamp: &'a str,
-}
-
-/// A text that nobody has seen before.
-pub(super) fn fresh() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }
 
 impl Maker<'_> {
@@ -55,11 +51,11 @@ impl Maker<'_> {
             Proof::Bearer => format!("Bearer {}", self.secret()?),
             Proof::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
             Proof::Code(code) => {
-                let (algorithm, message) = remote::signed(*code, case)?;
-                remote::written(*code, &STANDARD.encode(self.sign_private(algorithm, &message, false)?))
+                let (algorithm, message) = code_schemes::signed(*code, case)?;
+                code_schemes::written(*code, &STANDARD.encode(self.sign_private(algorithm, &message, false)?))
             }
         };
-        Ok(claim::write(case.scheme, &signature, self.timestamp, &further))
+        Ok(signature_header::write(case.scheme, &signature, self.timestamp, &further))
     }
 
     /// Fields of the list that are part of what is signed.
@@ -73,7 +69,7 @@ impl Maker<'_> {
     }
 
     fn is_forged(&self) -> bool {
-        self.event.forgery == Forgery::WrongSignature
+        self.event.forgery == Defect::WrongSignature
     }
 
     /// The configured secret, or another.
@@ -91,10 +87,10 @@ impl Maker<'_> {
     }
 
     fn signature(&self, case: &Case<'_>, signed: &Signed, further: &[(String, String)]) -> Result<String, String> {
-        let words = |why: super::refusal::Why| why.to_string();
-        let algorithm = proof::algorithm(case, signed).map_err(words)?;
-        let written = claim::write(case.scheme, "", self.timestamp, further);
-        let claim = claim::read(case.scheme, &written).unwrap_or_else(|_| Claim::default());
+        let words = |why: crate::verify::error::SignatureError| why.to_string();
+        let algorithm = signature::algorithm(case, signed).map_err(words)?;
+        let written = signature_header::write(case.scheme, "", self.timestamp, further);
+        let claim = signature_header::read(case.scheme, &written).unwrap_or_else(|_| Claim::default());
         let is_public = algorithm.is_asymmetric();
         let bytes = if is_public { Vec::new() } else { self.key()? };
         let filling = Filling {
@@ -105,16 +101,16 @@ impl Maker<'_> {
         };
         let mut why = "nothing is signed".to_owned();
         for template in &signed.contents {
-            match content::pieces(case, template, &filling) {
+            match signed_content::pieces(case, template, &filling) {
                 Ok(pieces) if is_public => {
                     let signature = self.sign_private(algorithm, &pieces.concat(), false)?;
-                    return Ok(claim::encode(signed.encoding, &signature));
+                    return Ok(signature_header::encode(signed.encoding, &signature));
                 }
                 Ok(pieces) => {
                     let keys = Key::all(&case.scheme.proof, &bytes);
                     let key = keys.iter().find(|(own, _)| *own == algorithm).ok_or("the secret is no key")?;
                     let signature = key.1.sign(&pieces).ok_or("the secret is no key")?;
-                    return Ok(claim::encode(signed.encoding, &signature));
+                    return Ok(signature_header::encode(signed.encoding, &signature));
                 }
                 Err(absent) => why = absent.to_string(),
             }
@@ -177,7 +173,7 @@ impl Maker<'_> {
         let mut claims = self.given_claims(case)?;
         let url = self.own.urls.first().map_or("", String::as_str);
         for (name, template) in &jwt.claims {
-            let said = content::text(case, template, url).map_err(|why| why.to_string())?;
+            let said = signed_content::text(case, template, url).map_err(|why| why.to_string())?;
             claims.insert(name.clone(), said.into());
         }
         for name in &jwt.required {

@@ -8,8 +8,8 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 
-use super::refusal::{MAX_SIGNATURES, Why};
 use crate::providers::{Encoding, Scheme, Syntax, TimestampPlace};
+use crate::verify::error::{MAX_SIGNATURES, SignatureError};
 
 /// Senders differ on whether to pad (RFC 4648, 3.2).
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
@@ -69,14 +69,14 @@ pub(super) fn sets<'a>(scheme: &Scheme, written: &'a str) -> impl Iterator<Item 
 }
 
 /// Reads one value of the syntax.
-pub(super) fn read<'a>(scheme: &'a Scheme, written: &'a str) -> Result<Claim<'a>, Why> {
+pub(super) fn read<'a>(scheme: &'a Scheme, written: &'a str) -> Result<Claim<'a>, SignatureError> {
     let plain = |signature: &'a str| Claim { signatures: vec![signature], ..Claim::default() };
     match &scheme.syntax {
         Syntax::Plain => Ok(plain(written)),
         Syntax::Prefixed { prefix, is_optional } => match written.strip_prefix(prefix.as_str()) {
             Some(signature) => Ok(plain(signature)),
             None if *is_optional => Ok(plain(written)),
-            None => Err(Why::NoPrefix(scheme.signature.clone(), prefix.clone())),
+            None => Err(SignatureError::MissingPrefix(scheme.signature.clone(), prefix.clone())),
         },
         Syntax::Positional { item_separator } => {
             let mut parts = written.split(item_separator.as_str()).map(str::trim_ascii);
@@ -99,7 +99,7 @@ fn read_list<'a>(
     scheme: &Scheme,
     field: &str,
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Claim<'a>, Why> {
+) -> Result<Claim<'a>, SignatureError> {
     let place = || scheme.signature.clone();
     let timestamp_field = timestamp_field(scheme);
     let mut claim = Claim::default();
@@ -107,18 +107,22 @@ fn read_list<'a>(
         if key == field {
             claim.signatures.push(value);
         } else if Some(key) == timestamp_field && claim.timestamp.replace(value).is_some() {
-            return Err(Why::RepeatedField(place(), key.to_owned()));
+            return Err(SignatureError::RepeatedField(place(), key.to_owned()));
         }
     }
     match timestamp_field {
-        _ if claim.signatures.is_empty() => Err(Why::NoField(place(), field.to_owned())),
-        Some(name) if claim.timestamp.is_none() => Err(Why::NoField(place(), name.to_owned())),
+        _ if claim.signatures.is_empty() => Err(SignatureError::MissingField(place(), field.to_owned())),
+        Some(name) if claim.timestamp.is_none() => Err(SignatureError::MissingField(place(), name.to_owned())),
         _ => bounded(scheme, claim),
     }
 }
 
-fn bounded<'a>(scheme: &Scheme, claim: Claim<'a>) -> Result<Claim<'a>, Why> {
-    if claim.signatures.len() > MAX_SIGNATURES { Err(Why::TooMany(scheme.signature.clone())) } else { Ok(claim) }
+fn bounded<'a>(scheme: &Scheme, claim: Claim<'a>) -> Result<Claim<'a>, SignatureError> {
+    if claim.signatures.len() > MAX_SIGNATURES {
+        Err(SignatureError::TooManySignatures(scheme.signature.clone()))
+    } else {
+        Ok(claim)
+    }
 }
 
 fn timestamp_field(scheme: &Scheme) -> Option<&str> {
@@ -183,7 +187,7 @@ mod tests {
         Scheme::from_row(find(provider).unwrap()).unwrap()
     }
 
-    fn signatures(provider: &str, written: &str) -> Result<Vec<String>, Why> {
+    fn signatures(provider: &str, written: &str) -> Result<Vec<String>, SignatureError> {
         read(&scheme(provider), written).map(|claim| claim.signatures.iter().map(ToString::to_string).collect())
     }
 
@@ -197,16 +201,19 @@ mod tests {
 
     #[test]
     fn what_is_not_as_the_scheme_has_it_is_refused() {
-        assert!(matches!(signatures("github", "sha1=a"), Err(Why::NoPrefix(..))));
-        assert!(matches!(signatures("github", "SHA256=a"), Err(Why::NoPrefix(..))));
-        assert!(matches!(signatures("github", "a"), Err(Why::NoPrefix(..))));
-        assert!(matches!(signatures("stripe", "t=1,v0=a"), Err(Why::NoField(..))));
-        assert!(matches!(signatures("stripe", "v1=a"), Err(Why::NoField(..))));
-        assert!(matches!(signatures("stripe", "t=1,v1=a,t=2"), Err(Why::RepeatedField(..))));
-        assert!(matches!(signatures("stripe", "t=1,v1=a,t=1"), Err(Why::RepeatedField(..))));
-        assert!(matches!(signatures("stripe", &format!("t=1{}", ",v1=a".repeat(17))), Err(Why::TooMany(..))));
+        assert!(matches!(signatures("github", "sha1=a"), Err(SignatureError::MissingPrefix(..))));
+        assert!(matches!(signatures("github", "SHA256=a"), Err(SignatureError::MissingPrefix(..))));
+        assert!(matches!(signatures("github", "a"), Err(SignatureError::MissingPrefix(..))));
+        assert!(matches!(signatures("stripe", "t=1,v0=a"), Err(SignatureError::MissingField(..))));
+        assert!(matches!(signatures("stripe", "v1=a"), Err(SignatureError::MissingField(..))));
+        assert!(matches!(signatures("stripe", "t=1,v1=a,t=2"), Err(SignatureError::RepeatedField(..))));
+        assert!(matches!(signatures("stripe", "t=1,v1=a,t=1"), Err(SignatureError::RepeatedField(..))));
+        assert!(matches!(
+            signatures("stripe", &format!("t=1{}", ",v1=a".repeat(17))),
+            Err(SignatureError::TooManySignatures(..))
+        ));
         assert!(signatures("stripe", &format!("t=1{}", ",v1=a".repeat(16))).is_ok());
-        assert!(matches!(signatures("svix", "v1a,a"), Err(Why::NoField(..))));
+        assert!(matches!(signatures("svix", "v1a,a"), Err(SignatureError::MissingField(..))));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::provider::{Provider, RSA, certificate, jwk, rsa, set};
 use crate::support::time::Millis;
-use crate::verify::published_keys::ring::{KeyError, KeyRing, MAX_ENTRIES, MAX_FETCHES};
+use crate::verify::published_keys::jwks_cache::{KeyError, KeyRing, MAX_ENTRIES, MAX_FETCHES};
 use crate::verify::published_keys::{Address, Base, Hosts, Kind, Pin};
 use std::time::Duration;
 

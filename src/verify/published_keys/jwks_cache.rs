@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::address::{Address, Base};
+use super::allowed_hosts::{Address, Base};
 use super::api::{Api, Credentials, Token};
 use super::fetch;
-use super::public::{self, PublicKey};
+use super::public_key::{self, PublishedKey};
 use crate::support::time::Millis;
 
 /// How long a document is used that does not say.
@@ -29,7 +29,7 @@ pub(super) const MAX_ENTRIES: usize = 32;
 /// Requests that may wait for a fetch under way.
 const MAX_WAITING: usize = 64;
 
-/// Why there is no key.
+/// SignatureError there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The provider has no such key, as far as is known now.
@@ -69,15 +69,15 @@ struct Entry {
 
 #[derive(Debug)]
 struct Known {
-    keys: Vec<PublicKey>,
+    keys: Vec<PublishedKey>,
     since: Millis,
     age: Duration,
 }
 
 /// How a document is read.
-type Read = fn(&[u8]) -> Result<Vec<PublicKey>, String>;
+type Read = fn(&[u8]) -> Result<Vec<PublishedKey>, String>;
 /// The keys that stand at an address, and how long they may be used; none where the provider knows none by that name.
-pub(super) type Fetched = Result<(Vec<PublicKey>, Option<Duration>), String>;
+pub(super) type Fetched = Result<(Vec<PublishedKey>, Option<Duration>), String>;
 
 impl KeyRing {
     /// An empty ring; `base` takes the place of the provider's own address.
@@ -100,8 +100,8 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError`]
-    pub fn certificate(&self, address: &Address, now: Millis) -> Result<PublicKey, KeyError> {
-        let read: Read = |document| public::of_certificate(document).map(|key| vec![key]);
+    pub fn certificate(&self, address: &Address, now: Millis) -> Result<PublishedKey, KeyError> {
+        let read: Read = |document| public_key::of_certificate(document).map(|key| vec![key]);
         let keys = self.document(address, read, now, None)?;
         keys.into_iter().find(|key| is_valid(key, now)).ok_or(KeyError::Unknown)
     }
@@ -116,7 +116,7 @@ impl KeyRing {
         (api, credentials): (Api, &Credentials),
         name: &str,
         now: Millis,
-    ) -> Result<PublicKey, KeyError> {
+    ) -> Result<PublishedKey, KeyError> {
         let address = api.address(name, self.base()).ok_or(KeyError::Unknown)?;
         let ask = || api.fetch(&address, credentials, (&self.token, self.base()), (self.time_limit, now));
         let keys = self.kept(&address, &ask, now, None)?;
@@ -127,17 +127,17 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError`]
-    pub fn set(&self, known: &str, kid: Option<&str>, now: Millis) -> Result<Vec<PublicKey>, KeyError> {
+    pub fn set(&self, known: &str, kid: Option<&str>, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
         let address = self.base.as_ref().map_or_else(|| Address::known(known), Base::whole);
-        let named = |keys: Vec<PublicKey>| match kid {
+        let named = |keys: Vec<PublishedKey>| match kid {
             Some(kid) => keys.into_iter().filter(|key| key.kid.as_deref() == Some(kid)).collect(),
             None => keys,
         };
-        let found = named(self.document(&address, public::of_set, now, None)?);
+        let found = named(self.document(&address, public_key::of_set, now, None)?);
         if !found.is_empty() {
             return Ok(found);
         }
-        match named(self.document(&address, public::of_set, now, Some(MINUTE))?) {
+        match named(self.document(&address, public_key::of_set, now, Some(MINUTE))?) {
             found if found.is_empty() => Err(KeyError::Unknown),
             found => Ok(found),
         }
@@ -147,9 +147,9 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError`]
-    pub fn newer_set(&self, known: &str, now: Millis) -> Result<Vec<PublicKey>, KeyError> {
+    pub fn newer_set(&self, known: &str, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
         let address = self.base.as_ref().map_or_else(|| Address::known(known), Base::whole);
-        self.document(&address, public::of_set, now, Some(MINUTE))
+        self.document(&address, public_key::of_set, now, Some(MINUTE))
     }
 
     /// Visits an address and says whether it answered 200.
@@ -168,7 +168,7 @@ impl KeyRing {
         read: Read,
         now: Millis,
         oldest: Option<Duration>,
-    ) -> Result<Vec<PublicKey>, KeyError> {
+    ) -> Result<Vec<PublishedKey>, KeyError> {
         let fetch = || {
             let document = fetch::fetch(address, self.time_limit)?;
             let keys = read(&document.body).map_err(|why| format!("{}: {why}", address.url))?;
@@ -184,7 +184,7 @@ impl KeyRing {
         fetch: &dyn Fn() -> Fetched,
         now: Millis,
         oldest: Option<Duration>,
-    ) -> Result<Vec<PublicKey>, KeyError> {
+    ) -> Result<Vec<PublishedKey>, KeyError> {
         let mut state = self.lock();
         while let Some(entry) = state.entries.get(address) {
             let is_young = |known: &&Known| is_within(known.since, oldest.unwrap_or(known.age).min(known.age), now);
@@ -259,7 +259,7 @@ struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    fn end(self, fetched: Fetched, now: Millis) -> Result<Vec<PublicKey>, KeyError> {
+    fn end(self, fetched: Fetched, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
         let known: Result<Known, String> = fetched.map(|(keys, age)| {
             let age = if keys.is_empty() { MINUTE } else { age.unwrap_or(USUAL_AGE).clamp(AGES.0, AGES.1) };
             Known { keys, since: now, age }
@@ -287,7 +287,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-fn is_valid(key: &PublicKey, now: Millis) -> bool {
+fn is_valid(key: &PublishedKey, now: Millis) -> bool {
     key.valid.is_none_or(|(from, until)| from <= now && now <= until)
 }
 

@@ -4,25 +4,29 @@
 //! event, or, on demand, one that looks right and must be refused. Where a scheme cannot carry what is asked
 //! for, that is an error and nothing else is sent in its place.
 
+mod code_schemes;
+mod json_edit;
+mod signature;
+mod test_delivery;
+
 use std::time::Duration;
 
-use super::age;
-use super::case::{Case, Own};
-use super::draft::Draft;
-use super::maker::{self, Maker};
-use super::remote;
+use self::signature::Maker;
+use self::test_delivery::Draft;
 use crate::config::Source;
 use crate::model::request::Request;
 use crate::providers::{Place, Proof, Scheme, Segment, Timestamp, TimestampPlace};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
+use crate::verify::context::{Case, Own};
+use crate::verify::timestamp;
 
 /// An event to be signed.
 #[derive(Debug, Clone, Default)]
-pub struct Unsigned {
-    /// What [`super::Verified`] shall say; empty leaves it to the body.
+pub struct TestEvent {
+    /// What [`super::VerifiedDelivery`] shall say; empty leaves it to the body.
     pub event_type: String,
-    /// What [`super::Verified`] shall say; unless given, what the body says, or else a fresh one.
+    /// What [`super::VerifiedDelivery`] shall say; unless given, what the body says, or else a fresh one.
     pub event_id: Option<String>,
     /// Sent as it is, save that a JSON object gets id and type where the source looks for them, and that what is no
     /// batch becomes one where the provider sends batches.
@@ -30,14 +34,14 @@ pub struct Unsigned {
     /// What the provider sends unless given.
     pub content_type: Option<String>,
     /// Whether it shall be a bad one.
-    pub forgery: Forgery,
+    pub forgery: Defect,
     /// The provider's private key in PEM (PKCS #8), for schemes that are checked with a public key.
     pub private_key: Option<Secret>,
 }
 
 /// What is wrong with a delivery on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Forgery {
+pub enum Defect {
     /// Nothing.
     #[default]
     None,
@@ -54,7 +58,7 @@ const BEYOND: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Says why the source's scheme cannot carry such a delivery, in words for a person.
-pub fn sign(source: &Source, event: &Unsigned, now: Millis) -> Result<Request, String> {
+pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, String> {
     let scheme = &*source.scheme;
     let own = Own::new(source);
     let sent_at = sent_at(source, event.forgery, now)?;
@@ -63,7 +67,7 @@ pub fn sign(source: &Source, event: &Unsigned, now: Millis) -> Result<Request, S
     draft.put_id(event.event_id.as_deref())?;
     add_headers(&mut draft, &own);
     if let Proof::Code(code) = scheme.proof {
-        remote::complete(&mut draft, code, source)?;
+        code_schemes::complete(&mut draft, code, source)?;
     }
     let segments = scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
     segments.flat_map(Segment::flat).for_each(|segment| add_signed(&mut draft, segment));
@@ -80,13 +84,13 @@ pub fn sign(source: &Source, event: &Unsigned, now: Millis) -> Result<Request, S
     Ok(draft.request)
 }
 
-fn sent_at(source: &Source, forgery: Forgery, now: Millis) -> Result<Millis, String> {
+fn sent_at(source: &Source, forgery: Defect, now: Millis) -> Result<Millis, String> {
     match (forgery, source.scheme.tolerance) {
-        (Forgery::Stale, None) => Err(format!(
+        (Defect::Stale, None) => Err(format!(
             "`{}` cannot have a stale delivery: its provider ({}) signs no timestamp, so age cannot be told",
             source.name, source.provider
         )),
-        (Forgery::Stale, Some(window)) => {
+        (Defect::Stale, Some(window)) => {
             let ago = i64::try_from((window + BEYOND).as_millis()).unwrap_or(i64::MAX);
             Ok(Millis(now.0.saturating_sub(ago)))
         }
@@ -120,13 +124,13 @@ fn add_signed(draft: &mut Draft<'_>, segment: &Segment) {
         Segment::FormJson(name, pointer) => Place::FormJson(name.clone(), pointer.clone()),
         _ => return,
     };
-    draft.put_if_absent(&place, &maker::fresh());
+    draft.put_if_absent(&place, &test_delivery::fresh());
 }
 
 fn add_timestamp(draft: &mut Draft<'_>, sent_at: Millis) -> String {
     let scheme: &Scheme = draft.scheme;
     let Some(Timestamp { place, unit }) = &scheme.timestamp else { return String::new() };
-    let text = age::write(sent_at, *unit);
+    let text = timestamp::write(sent_at, *unit);
     if let TimestampPlace::At(place) = place {
         draft.put_at(place, &text);
     }

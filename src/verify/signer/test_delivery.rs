@@ -11,19 +11,23 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::case::{Case, Own};
-use super::document::{json_of, with_member, wrapped};
-use super::form;
-use super::items;
-use super::maker::fresh;
-use super::names::{Content, Delivery, listed, wanted};
-use super::remote;
-use super::sign::Unsigned;
 use crate::model::request::{Headers, Request};
 use crate::providers::{Code, EventId, Place, Pointer, Proof, Scheme, Selector};
 use crate::support::time::Millis;
+use crate::verify::context::{Case, Own};
+use crate::verify::extract::batch;
+use crate::verify::extract::form;
+use crate::verify::extract::form::Content;
+use crate::verify::extract::{Delivery, listed, wanted};
+use crate::verify::signer::TestEvent;
+use crate::verify::signer::json_edit::{json_of, with_member, wrapped, wrapped_message};
 
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A text that nobody has seen before.
+pub(super) fn fresh() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
 
 /// A request without signature.
 pub(super) struct Draft<'a> {
@@ -32,7 +36,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(scheme: &'a Scheme, path: &str, event: &Unsigned, now: Millis) -> Result<Self, String> {
+    pub(super) fn new(scheme: &'a Scheme, path: &str, event: &TestEvent, now: Millis) -> Result<Self, String> {
         let is_form = event.content_type.is_none() && scheme.is_form();
         let content_type = if is_form { FORM } else { event.content_type.as_deref().unwrap_or("application/json") };
         let mut headers = Headers::default();
@@ -43,7 +47,7 @@ impl<'a> Draft<'a> {
                 form::replaced(b"", field, &STANDARD.encode(&event.body)).into_bytes()
             }
             (None, _) if is_form && event.body.starts_with(b"{") => Vec::new(),
-            _ if scheme.proof == Proof::Code(Code::AwsSns) => remote::wrapped(&event.body),
+            _ if scheme.proof == Proof::Code(Code::AwsSns) => wrapped_message(&event.body),
             _ => event.body.clone(),
         };
         let request = Request {
@@ -170,7 +174,7 @@ impl<'a> Draft<'a> {
         make: impl Fn(&Request, &[u8]) -> Result<String, String>,
     ) -> Result<(), String> {
         let batch = self.scheme.batch.as_ref().ok_or("there is no batch")?;
-        let items = items::split(batch, &self.request).map_err(|fault| fault.to_string())?.unwrap_or_default();
+        let items = batch::split(batch, &self.request).map_err(|fault| fault.to_string())?.unwrap_or_default();
         for (index, item) in items.iter().enumerate() {
             let value = make(&self.request, item)?;
             let steps: Vec<_> = batch.steps.iter().cloned().chain([index.to_string()]).collect();
@@ -231,7 +235,7 @@ impl<'a> Draft<'a> {
     fn delivered<T>(&self, read: impl Fn(&Delivery<'_>, Option<usize>) -> T) -> T {
         let wanted = wanted(self.scheme, &[]);
         let whole = Delivery::new(self.scheme, &self.request, &wanted, Sha256::digest(&self.request.body).into());
-        let items = self.scheme.batch.as_ref().and_then(|batch| items::split(batch, &self.request).ok().flatten());
+        let items = self.scheme.batch.as_ref().and_then(|batch| batch::split(batch, &self.request).ok().flatten());
         match items.as_ref().and_then(|items| items.first()) {
             Some(item) => read(&whole.item(item, Sha256::digest(item).into()), Some(0)),
             None => read(&whole, None),

@@ -10,13 +10,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::case::{Case, header, json};
-use super::claim::Claim;
-use super::form;
-use super::key::Pieces;
-use super::refusal::Why;
 use crate::model::request::Repeated;
 use crate::providers::{Place, Segment};
+use crate::verify::context::{Case, header, json};
+use crate::verify::error::SignatureError;
+use crate::verify::extract::form;
+use crate::verify::key::Pieces;
+use crate::verify::signature_header::Claim;
 
 /// What a template is filled in with beside the delivery itself.
 #[derive(Clone, Copy)]
@@ -28,13 +28,17 @@ pub(super) struct Filling<'a> {
 }
 
 /// The pieces of a template, in order.
-pub(super) fn pieces<'a>(case: &Case<'a>, content: &'a [Segment], filling: &Filling<'a>) -> Result<Pieces<'a>, Why> {
+pub(super) fn pieces<'a>(
+    case: &Case<'a>,
+    content: &'a [Segment],
+    filling: &Filling<'a>,
+) -> Result<Pieces<'a>, SignatureError> {
     let mut pieces = Vec::with_capacity(content.len());
     for segment in content {
         match segment {
             Segment::Optional(inner) => match self::pieces(case, inner, filling) {
                 Ok(found) => pieces.extend(found),
-                Err(Why::Missing(_)) => {}
+                Err(SignatureError::Missing(_)) => {}
                 Err(why) => return Err(why),
             },
             segment => pieces.push(piece(case, segment, filling)?),
@@ -43,7 +47,7 @@ pub(super) fn pieces<'a>(case: &Case<'a>, content: &'a [Segment], filling: &Fill
     Ok(pieces)
 }
 
-fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Result<Cow<'a, [u8]>, Why> {
+fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Result<Cow<'a, [u8]>, SignatureError> {
     let request = case.request;
     let text = |text: String| Ok(Cow::Owned(text.into_bytes()));
     match segment {
@@ -60,8 +64,8 @@ fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Re
         Segment::ApiKey => Ok(Cow::Borrowed(case.own.api_key.as_bytes())),
         Segment::Header(name) => match header(case.scheme, name, &request.headers) {
             Ok(Some(value)) => Ok(Cow::Borrowed(value)),
-            Ok(None) => Err(Why::Missing(Place::Header(name.clone()))),
-            Err(Repeated) => Err(Why::Repeated(Place::Header(name.clone()))),
+            Ok(None) => Err(SignatureError::Missing(Place::Header(name.clone()))),
+            Err(Repeated) => Err(SignatureError::Repeated(Place::Header(name.clone()))),
         },
         Segment::Query(name) => case.required(&Place::Query(name.clone())),
         Segment::Form(name) => case.required(&Place::Form(name.clone())),
@@ -72,7 +76,7 @@ fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Re
         Segment::Item(pointer) => Ok(case.item.and_then(|item| json(item, pointer)).unwrap_or_default()),
         Segment::Field(name) => match filling.claim.field(name) {
             Some(value) => Ok(Cow::Borrowed(value.as_bytes())),
-            None => Err(Why::NoField(case.scheme.signature.clone(), name.clone())),
+            None => Err(SignatureError::MissingField(case.scheme.signature.clone(), name.clone())),
         },
         Segment::BodySha256Hex => text(hex::encode(Sha256::digest(&request.body))),
         Segment::BodySha256Base64 => text(STANDARD.encode(Sha256::digest(&request.body))),
@@ -85,21 +89,21 @@ fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Re
 }
 
 /// The body's hash stands in the query, which is part of the address that is signed.
-fn url_with_body_hash<'a>(case: &Case<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, Why> {
+fn url_with_body_hash<'a>(case: &Case<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, SignatureError> {
     let place = Place::Query(name.to_owned());
     let written = case.required(&place)?;
     let is_body = hex::decode(&written).is_ok_and(|hash| *hash == *Sha256::digest(&case.request.body));
     if !is_body {
-        return Err(Why::Wrong(place));
+        return Err(SignatureError::NoMatch(place));
     }
     let separator = if url.contains('?') { '&' } else { '?' };
     Ok(Cow::Owned([format!("{url}{separator}{name}=").as_bytes(), &written].concat()))
 }
 
 /// Names and values of a form; of a body that is none, nothing may be left out.
-fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, Why> {
+fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, SignatureError> {
     let Some(mut pairs) = form::pairs(case.request) else {
-        return if case.request.body.is_empty() { Ok(Cow::default()) } else { Err(Why::NoForm) };
+        return if case.request.body.is_empty() { Ok(Cow::default()) } else { Err(SignatureError::NotAForm) };
     };
     if is_sorted {
         pairs.sort();
@@ -115,8 +119,9 @@ fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, Wh
     Ok(Cow::Owned(joined))
 }
 
-fn json_string<'a>(case: &Case<'a>) -> Result<Cow<'a, [u8]>, Why> {
-    let text = std::str::from_utf8(&case.request.body).map_err(|_| Why::Wrong(case.scheme.signature.clone()))?;
+fn json_string<'a>(case: &Case<'a>) -> Result<Cow<'a, [u8]>, SignatureError> {
+    let text =
+        std::str::from_utf8(&case.request.body).map_err(|_| SignatureError::NoMatch(case.scheme.signature.clone()))?;
     Ok(Cow::Owned(serde_json::Value::from(text).to_string().into_bytes()))
 }
 
@@ -156,9 +161,9 @@ fn push_escape(escaped: &mut String, c: char) {
 }
 
 /// The text of a template, for a claim to be compared with.
-pub(super) fn text(case: &Case<'_>, content: &[Segment], url: &str) -> Result<String, Why> {
+pub(super) fn text(case: &Case<'_>, content: &[Segment], url: &str) -> Result<String, SignatureError> {
     let claim = Claim::default();
     let filling = Filling { claim: &claim, timestamp: &[], url, secret: &[] };
     let bytes = pieces(case, content, &filling)?.concat();
-    String::from_utf8(bytes).map_err(|_| Why::Repeated(case.scheme.signature.clone()))
+    String::from_utf8(bytes).map_err(|_| SignatureError::Repeated(case.scheme.signature.clone()))
 }

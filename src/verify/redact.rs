@@ -9,16 +9,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::case::Case;
-use super::{Verifier, form, headers, items};
+use super::extract::{batch as items, form};
+use super::{Verifier, headers};
 use crate::model::refusal::{BODY_PLACE, KEPT_BODY};
 use crate::model::request::{LATIN1, Request};
 use crate::providers::{Place, Segment, Selector, TimestampPlace};
 use crate::support::secret::{DigestKey, MASK};
+use crate::verify::context::Case;
 
 /// A refused delivery without its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Masked {
+pub struct RedactedRequest {
     /// Path and query.
     pub target: String,
     /// One JSON object; a value is a list where a header came with values that differ.
@@ -42,13 +43,13 @@ fn stored(value: &[u8]) -> Value {
 impl Verifier {
     /// What may be kept of a request.
     #[must_use]
-    pub fn mask(&self, request: &Request, key: &DigestKey) -> Masked {
+    pub fn redact(&self, request: &Request, key: &DigestKey) -> RedactedRequest {
         let mut tokens = BTreeMap::new();
         let headers = self.mask_headers(request, key, &mut tokens);
         let target = self.mask_target(request, key, &mut tokens);
         let body = self.mask_body(request, key, &mut tokens);
         let tokens = Value::Object(tokens.into_iter().map(|(place, digest)| (place, Value::String(digest))).collect());
-        Masked { target, headers, tokens: tokens.to_string(), body: self.handshaker.masked(&body) }
+        RedactedRequest { target, headers, tokens: tokens.to_string(), body: self.handshaker.masked(&body) }
     }
 
     fn mask_headers(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {

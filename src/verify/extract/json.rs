@@ -8,25 +8,25 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::providers::Pointer;
-pub(super) use crate::support::json_paths::NotJson;
+pub(crate) use crate::support::json_paths::NotJson;
 use crate::support::json_paths::Places;
 
 /// The places that are wanted of a document.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     pointers: Vec<Pointer>,
     places: Places,
 }
 
 /// What stood at each wanted place.
 #[derive(Debug)]
-pub(super) struct Texts<'a, 'w> {
+pub(crate) struct Texts<'a, 'w> {
     wanted: &'w Wanted,
     slots: Vec<Option<Cow<'a, str>>>,
 }
 
 impl Wanted {
-    pub(super) fn new<'a>(pointers: impl Iterator<Item = &'a Pointer>) -> Self {
+    pub(crate) fn new<'a>(pointers: impl Iterator<Item = &'a Pointer>) -> Self {
         let mut wanted = Self::default();
         for pointer in pointers {
             if !wanted.pointers.contains(pointer) {
@@ -38,14 +38,14 @@ impl Wanted {
     }
 
     /// Reads a document.
-    pub(super) fn read<'a>(&self, document: &'a [u8]) -> Result<Texts<'a, '_>, NotJson> {
+    pub(crate) fn read<'a>(&self, document: &'a [u8]) -> Result<Texts<'a, '_>, NotJson> {
         let slots = self.places.read(document)?.into_iter().map(|raw| text_of(raw?)).collect();
         Ok(Texts { wanted: self, slots })
     }
 }
 
 /// The first key of an object that is none of these.
-pub(super) fn first_key(document: &[u8], except: &[String]) -> Result<Option<String>, NotJson> {
+pub(crate) fn first_key(document: &[u8], except: &[String]) -> Result<Option<String>, NotJson> {
     struct Keys<'e>(&'e [String]);
     impl<'a> Visitor<'a> for Keys<'_> {
         type Value = Option<String>;
@@ -75,7 +75,7 @@ pub(super) fn first_key(document: &[u8], except: &[String]) -> Result<Option<Str
 
 impl<'a> Texts<'a, '_> {
     /// What stood at a place; nothing where the place was not wanted.
-    pub(super) fn at(&self, pointer: &str) -> Option<&Cow<'a, str>> {
+    pub(crate) fn at(&self, pointer: &str) -> Option<&Cow<'a, str>> {
         let slot = self.wanted.pointers.iter().position(|wanted| wanted.as_str() == pointer)?;
         self.slots.get(slot)?.as_ref()
     }

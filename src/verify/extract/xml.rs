@@ -12,10 +12,10 @@ const MAX_DEPTH: usize = 64;
 
 /// The document is not XML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotXml;
+pub(crate) struct NotXml;
 
 /// The text of the first element at the path, its root among the steps.
-pub(super) fn text(document: &[u8], pointer: &Pointer) -> Result<Option<String>, NotXml> {
+pub(crate) fn text(document: &[u8], pointer: &Pointer) -> Result<Option<String>, NotXml> {
     let text = std::str::from_utf8(document).map_err(|_| NotXml)?;
     let mut reader = Reader::from_str(text);
     let mut path: Vec<String> = Vec::new();

@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::form;
-use super::json::Wanted;
-use super::refusal::{MAX_SIGNATURES, Why};
 use crate::config::Source;
 use crate::model::request::{Headers, Repeated, Request};
 use crate::providers::{Place, Pointer, Scheme};
+use crate::verify::error::{MAX_SIGNATURES, SignatureError};
+use crate::verify::extract::form;
+use crate::verify::extract::json::Wanted;
 
 /// Settings of the source that count.
 #[derive(Debug, Default)]
@@ -79,13 +79,13 @@ impl<'a> Case<'a> {
     }
 
     /// The value at a place that must have one.
-    pub(super) fn required(&self, place: &Place) -> Result<Cow<'a, [u8]>, Why> {
-        let found = self.value(place).map_err(|Repeated| Why::Repeated(place.clone()))?;
-        found.ok_or_else(|| Why::Missing(place.clone()))
+    pub(super) fn required(&self, place: &Place) -> Result<Cow<'a, [u8]>, SignatureError> {
+        let found = self.value(place).map_err(|Repeated| SignatureError::Repeated(place.clone()))?;
+        found.ok_or_else(|| SignatureError::Missing(place.clone()))
     }
 
     /// Every value that may hold signatures at a place, at least one.
-    pub(super) fn written(&self, place: &Place) -> Result<Vec<Cow<'a, [u8]>>, Why> {
+    pub(super) fn written(&self, place: &Place) -> Result<Vec<Cow<'a, [u8]>>, SignatureError> {
         let values: Vec<Cow<'a, [u8]>> = match place {
             Place::Header(name) if self.scheme.repeatable => {
                 let all = self.scheme.header_names(name).flat_map(|name| self.request.headers.all(name));
@@ -98,9 +98,9 @@ impl<'a> Case<'a> {
             place => return self.required(place).map(|value| vec![value]),
         };
         match values.len() {
-            0 => Err(Why::Missing(place.clone())),
+            0 => Err(SignatureError::Missing(place.clone())),
             1..=MAX_SIGNATURES => Ok(values),
-            _ => Err(Why::TooMany(place.clone())),
+            _ => Err(SignatureError::TooManySignatures(place.clone())),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A delivery that was found genuine: what the inbox stores.
 //!
-//! Only this room can build a [`Verified`], so that nothing else can ever be stored. It owns what it holds and
+//! Only this room can build a [`VerifiedDelivery`], so that nothing else can ever be stored. It owns what it holds and
 //! may cross threads. Bodies and headers never print.
 
 use std::fmt;
@@ -8,23 +8,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::handshake::Answer;
 use crate::support::time::Millis;
+use crate::verify::handshake::ProviderResponse;
 
 /// A genuine delivery with the events it carries.
 #[derive(Clone)]
-pub struct Verified {
+pub struct VerifiedDelivery {
     pub(super) source: Arc<str>,
     pub(super) received_at: Millis,
     pub(super) content_type: Option<String>,
     pub(super) headers_json: String,
-    pub(super) acknowledgement: Option<Answer>,
-    pub(super) items: Vec<Item>,
+    pub(super) acknowledgement: Option<ProviderResponse>,
+    pub(super) items: Vec<VerifiedEvent>,
 }
 
 /// One event of a delivery.
 #[derive(Clone)]
-pub struct Item {
+pub struct VerifiedEvent {
     /// 1 to 255 bytes without control characters.
     pub event_id: String,
     /// At most 255 bytes without control characters; empty where the provider names no type.
@@ -35,7 +35,7 @@ pub struct Item {
     pub sha256: [u8; 32],
 }
 
-impl Verified {
+impl VerifiedDelivery {
     /// One event, taken as genuine: for tests of what comes after.
     #[cfg(test)]
     pub(crate) fn of_test(source: &str, (event_id, event_type): (&str, &str), body: &str, received_at: Millis) -> Self {
@@ -48,7 +48,7 @@ impl Verified {
             content_type: None,
             headers_json: "{}".to_owned(),
             acknowledgement: None,
-            items: vec![Item { event_id, event_type, body, sha256 }],
+            items: vec![VerifiedEvent { event_id, event_type, body, sha256 }],
         }
     }
 
@@ -78,24 +78,27 @@ impl Verified {
 
     /// What the provider wants to hear once it is stored, where that is not hookbox's own answer.
     #[must_use]
-    pub fn acknowledgement(&self) -> Option<&Answer> {
+    pub fn acknowledgement(&self) -> Option<&ProviderResponse> {
         self.acknowledgement.as_ref()
     }
 
     /// The events, at least one, in the order of the body.
     #[must_use]
-    pub fn items(&self) -> &[Item] {
+    pub fn items(&self) -> &[VerifiedEvent] {
         &self.items
     }
 }
 
-impl fmt::Debug for Verified {
+impl fmt::Debug for VerifiedDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified").field("source", &self.source).field("items", &self.items).finish_non_exhaustive()
+        f.debug_struct("VerifiedDelivery")
+            .field("source", &self.source)
+            .field("items", &self.items)
+            .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Item {
+impl fmt::Debug for VerifiedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event_id, event_type, body, .. } = self;
         write!(f, "{event_id} ({event_type}, {} bytes)", body.len())

@@ -4,21 +4,20 @@
 //! certificates that are named stand on the provider's own hosts, so that only a source with a key of its own, or with
 //! `keys_url`, accepts what is made here.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::super::document::with_member;
-use super::super::draft::Draft;
-use super::super::maker::fresh;
-use super::{ebay, paypal, sns};
 use crate::config::Source;
 use crate::providers::{Algorithm, Code, Hash};
-use crate::verify::case::Case;
+use crate::verify::context::Case;
+use crate::verify::remote::{ebay, paypal, sns};
+use crate::verify::signer::json_edit::with_member;
+use crate::verify::signer::test_delivery::{Draft, fresh};
 
 const SNS: &str = "https://sns.us-east-1.amazonaws.com";
 const PAYPAL_CERTIFICATE: &str = "https://api.paypal.com/v1/notifications/certs/CERT-hookbox";
 
 /// Puts what the provider says beside its signature, where the draft does not say it yet.
-pub(in crate::verify) fn complete(draft: &mut Draft<'_>, code: Code, source: &Source) -> Result<(), String> {
+pub(super) fn complete(draft: &mut Draft<'_>, code: Code, source: &Source) -> Result<(), String> {
     match code {
         Code::Ebay => Ok(()),
         Code::PayPal => {
@@ -56,7 +55,7 @@ pub(in crate::verify) fn complete(draft: &mut Draft<'_>, code: Code, source: &So
 }
 
 /// What the provider signs of a delivery, and how.
-pub(in crate::verify) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>), String> {
+pub(super) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>), String> {
     match code {
         Code::Ebay => Ok((Algorithm::EcdsaP256Sha1, case.request.body.to_vec())),
         Code::PayPal => {
@@ -80,23 +79,9 @@ pub(in crate::verify) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorith
 }
 
 /// A signature as the provider writes it.
-pub(in crate::verify) fn written(code: Code, signature: &str) -> String {
+pub(super) fn written(code: Code, signature: &str) -> String {
     match code {
         Code::Ebay => ebay::written(signature),
         Code::AwsSns | Code::PayPal => signature.to_owned(),
-    }
-}
-
-/// A message that is published, as SNS wraps it; a body that is an SNS message already stays as it is.
-pub(in crate::verify) fn wrapped(body: &[u8]) -> Vec<u8> {
-    if body.is_empty() {
-        return b"{}".to_vec();
-    }
-    let is_wrapped = serde_json::from_slice::<Value>(body)
-        .is_ok_and(|whole| whole.get("Message").is_some() || whole.get("Type").is_some());
-    if is_wrapped {
-        body.to_vec()
-    } else {
-        json!({ "Message": String::from_utf8_lossy(body) }).to_string().into_bytes()
     }
 }

@@ -1,7 +1,7 @@
 //! Why a delivery was turned away, in plain words for the operator.
 //!
 //! The words name headers, fields and clocks, never a secret, a signature or what was expected. The caller hears
-//! none of it: the listener answers every [`Refusal::NotGenuine`] alike.
+//! none of it: the listener answers every [`VerifyError::NotGenuine`] alike.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use std::time::Duration;
 use crate::model::event::MAX_NAME_BYTES;
 use crate::providers::{Place, Setting};
 
-/// Why a delivery was turned away.
+/// SignatureError a delivery was turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum VerifyError {
     /// Nothing proves that the provider sent it, or not now: 401.
     #[error("not genuine: {0}")]
-    NotGenuine(#[from] Why),
+    NotGenuine(#[from] SignatureError),
     /// The provider sent it, but it cannot be told what it is: 400.
     #[error("genuine, but {0}")]
-    Malformed(#[from] Fault),
+    Malformed(#[from] ExtractError),
     /// A method by which this provider sends nothing: 405.
     #[error("neither a delivery nor the provider's handshake")]
-    Method,
+    MethodNotAllowed,
     /// A handshake that does not fit the source's settings: 403 or 404.
     #[error("{0}")]
-    Unexpected(Mismatch),
+    Handshake(HandshakeMismatch),
     /// It cannot be told now, since the provider's keys could not be fetched: 503.
     #[error("cannot be verified now: {0}")]
     Unavailable(String),
@@ -32,7 +32,7 @@ pub enum Refusal {
 /// How a handshake differs from what is configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a handshake whose {place} does not match `{}`", .setting.key())]
-pub struct Mismatch {
+pub struct HandshakeMismatch {
     /// The status that the provider expects then.
     pub status: u16,
     /// Where it differs.
@@ -43,7 +43,7 @@ pub struct Mismatch {
 
 /// What is wrong with the proof.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Why {
+pub enum SignatureError {
     /// The signature, the timestamp, or another signed value is absent or empty.
     #[error("the {0} is missing")]
     Missing(Place),
@@ -52,61 +52,61 @@ pub enum Why {
     Repeated(Place),
     /// The prefix that the scheme asks for is not there.
     #[error("the {0} does not begin with `{1}`")]
-    NoPrefix(Place, String),
+    MissingPrefix(Place, String),
     /// No item of the list is a signature.
     #[error("the {0} has no `{1}` among its fields")]
-    NoField(Place, String),
+    MissingField(Place, String),
     /// A field that may be there once is there more often.
     #[error("the {0} has the field `{1}` more than once")]
     RepeatedField(Place, String),
     /// Nobody sends that many.
     #[error("the {0} holds more than {MAX_SIGNATURES} signatures")]
-    TooMany(Place),
+    TooManySignatures(Place),
     /// No signature could be decoded.
     #[error("the {0} is not written as {1}")]
     Undecodable(Place, &'static str),
     /// A signature, but not one that any of the source's secrets makes of this delivery.
     #[error("the {0} matches none of the source's secrets")]
-    Wrong(Place),
+    NoMatch(Place),
     /// The body is no form, and the signature is over the fields of one.
     #[error("the body is not the form that the signature is over")]
-    NoForm,
+    NotAForm,
     /// A header that must say something else.
     #[error("the {0} is not `{1}`")]
-    WrongValue(Place, String),
+    UnexpectedValue(Place, String),
     /// Signed with a key of another name.
     #[error("the {0} names a key that is not the source's")]
-    ForeignKey(Place),
+    UnknownKeyId(Place),
     /// Signed in a way that the scheme does not allow.
     #[error("the {0} names an algorithm that this provider does not use")]
-    ForeignAlgorithm(Place),
+    AlgorithmNotAllowed(Place),
     /// A claim of the token says something else of the delivery.
     #[error("the token's claim `{0}` does not hold of this delivery")]
-    WrongClaim(String),
+    ClaimMismatch(String),
     /// Not what the provider sends at all.
     #[error("it is not {0}")]
-    NoMessage(&'static str),
+    NotAMessage(&'static str),
     /// About something that the source does not want.
     #[error("it is about a topic that is not among the source's `topics`")]
-    ForeignTopic,
+    TopicNotAllowed,
     /// An address that is not the provider's.
     #[error("{0} {1}")]
-    ForeignAddress(&'static str, String),
+    UrlNotAllowed(&'static str, String),
     /// A key that the provider does not have, or not now.
     #[error("the provider has no such key, or it is not valid now")]
     UnknownKey,
     /// The provider tells the secret itself, and has not yet.
     #[error("no secret is known yet; `hookbox learn` believes the provider's handshake for ten minutes")]
-    NothingLearned,
+    NotEnrolled,
     /// A handshake that would set a secret, and one is known.
     #[error("a handshake that would change the secret, and one is known already")]
-    SecretKnown,
+    AlreadyEnrolled,
     /// A handshake that would set a secret, and nobody asked for it.
     #[error("a handshake that would set the secret; `hookbox learn` believes it for ten minutes")]
-    NotLearning,
+    EnrollmentClosed,
     /// Signed, but no instant.
     #[error("the timestamp is not written as {0}")]
-    TimestampMalformed(&'static str),
+    MalformedTimestamp(&'static str),
     /// Signed, but longer ago than the window allows.
     #[error("signed {} ago, and at most {} are allowed: sent again by someone, or the clock here is ahead", Seconds(.age), Seconds(.allowed))]
     TooOld {
@@ -117,7 +117,7 @@ pub enum Why {
     },
     /// Signed further in the future than the window allows.
     #[error("signed {} in the future, and at most {} are allowed: the clock here is behind", Seconds(.ahead), Seconds(.allowed))]
-    TooNew {
+    InFuture {
         /// From now to the timestamp.
         ahead: Duration,
         /// The window.
@@ -130,7 +130,7 @@ pub(super) const MAX_SIGNATURES: usize = 16;
 
 /// What cannot be told about a genuine delivery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ExtractError {
     /// None of the places holds an id.
     #[error("no event id at {0}")]
     NoId(String),
@@ -151,10 +151,10 @@ pub enum Fault {
     TooLong(Name, usize),
     /// The id or type holds a control character.
     #[error("its {0} holds a control character")]
-    Control(Name),
+    ControlCharacter(Name),
     /// A form field or an array is not the JSON it should be, or holds too many events.
     #[error("its events cannot be told apart: {0}")]
-    NoBatch(&'static str),
+    InvalidBatch(&'static str),
     /// The provider's handshake lacks what is to be sent back.
     #[error("its handshake has nothing at {0} that could be sent back")]
     NoChallenge(String),
