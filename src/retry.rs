@@ -1,7 +1,6 @@
-//! What an attempt's ending means for its job: succeeded, again at a time, or dead. The retry policy.
+//! The retry policy: maps the exit of an attempt to what becomes of its job (succeeded, retry at a time, dead).
 //!
-//! Pure: the ending, the job's counters, the time and the jitter come in as arguments, the verdict goes out.
-//! The table in `handlers/README.md` says the same in words.
+//! Pure: time and jitter are arguments. A table in `handlers/README.md` documents the rules, and the tests compare it.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,250 +8,240 @@ use std::time::Duration;
 use crate::model::event::Ending;
 use crate::support::time::Millis;
 
-/// When a failed job runs again, and when it is dead.
+/// When a failed job is retried, and when it is dead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Failures after which the job is dead; at least 1.
     pub attempts: u32,
-    /// The pause after the first failure; it doubles with each further one.
+    /// The delay after the first failure. It doubles with each further one.
     pub initial: Duration,
-    /// The longest pause.
     pub max: Duration,
-    /// Share of the pause by which it varies, up and down: 0 to 1.
+    /// Fraction of the delay by which it varies in both directions: 0 to 1.
     pub jitter: f64,
-    /// AttemptExit statuses that mean: this event can never work.
+    /// Exit codes with which the event can never succeed.
     pub dead_exit_codes: Vec<i32>,
 }
 
-/// How the process ended.
+/// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptExit {
-    /// It exited by itself.
+    /// A command exited with this code.
     Exited(i32),
-    /// A signal that hookbox did not send ended it.
+    /// A signal that hookbox did not send ended the command.
     Signaled(i32),
-    /// A worker said that it has done the job.
+    /// A worker reported success.
     Completed,
-    /// A worker said that it has failed, or broke the protocol; or a URL could not be asked: why.
+    /// A worker reported failure or broke the protocol, or the URL was unreachable: the reason.
     Failed(String),
-    /// A worker ended while it had the job.
+    /// A worker process ended while it had the job.
     WorkerDied {
-        /// Its exit status, unless a signal ended it.
         code: Option<i32>,
-        /// The signal that ended it.
         signal: Option<i32>,
-        /// Whether it had answered any job before.
+        /// Whether this process had answered a job before.
         has_answered: bool,
     },
-    /// A URL answered with this status.
+    /// The URL answered with this status.
     HttpStatus(u16),
-    /// hookbox ended it at the time limit.
     TimedOut,
-    /// It could not be executed: why.
+    /// The command could not be executed: the reason.
     NotExecutable(String),
-    /// There was no memory, process or file descriptor to start it: why.
+    /// hookbox lacked memory, a process slot or a file descriptor: the reason.
     Starved(String),
-    /// hookbox ended it while shutting down.
+    /// hookbox ended the attempt because it shut down.
     Stopped,
-    /// A person skipped the job; hookbox ended it.
+    /// hookbox ended the attempt because the operator skipped the job.
     Skipped,
 }
 
-/// What the handler wrote into its result file.
+/// What the handler asked for, in its result file, its reply line or its response headers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HandlerDirectives {
-    /// `{"retry_after":"5m"}`
     pub retry_after: Option<Duration>,
-    /// `{"dead":"reason"}`
+    /// The reason why the event can never succeed.
     pub dead: Option<String>,
-    /// `{"note":"…"}`
     pub note: Option<String>,
-    /// `{"status":201}`: of the answer to the provider.
+    /// Status of the response to the provider.
     pub status: Option<u16>,
-    /// `{"content_type":"…"}`: likewise.
+    /// Content type of the response to the provider.
     pub content_type: Option<String>,
 }
 
-/// A job's counters before this ending.
+/// Counters since the operator's last retry or replay of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RetryCounters {
-    /// Counted failures since the last retry or replay by a person.
     pub failures: u32,
-    /// Times the handler asked for a later run, likewise.
+    /// How often the handler asked for a later run.
     pub deferrals: u32,
 }
 
-/// What becomes of the job.
+/// What becomes of the job. The counters are the new ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// Done.
     Succeeded,
-    /// Pending again.
     Retry {
-        /// When.
         at: Millis,
-        /// The counters from now on.
         counters: RetryCounters,
-        /// StopReason, for the job's row.
         reason: String,
     },
-    /// Set aside for a person.
     Dead {
-        /// The counters from now on.
         counters: RetryCounters,
-        /// StopReason.
         reason: String,
     },
-    /// A person has already said so.
+    /// The operator has already moved the job.
     Skipped,
 }
 
-/// The ending as the ledger keeps it, and what becomes of the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryDecision {
-    /// For `attempts.ending`.
-    pub ending: Ending,
-    /// For `jobs`.
+    /// For the attempt's row.
+    pub status: Ending,
+    /// For the job's row.
     pub outcome: JobOutcome,
 }
 
-/// Times a handler may ask for a later run before that counts as a failure.
+/// What a decision depends on besides the attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryContext<'a> {
+    pub policy: &'a RetryPolicy,
+    /// Before this attempt.
+    pub counters: RetryCounters,
+    pub now: Millis,
+    /// A random number from -1 to 1.
+    pub jitter: f64,
+}
+
+/// Deferrals after which a further one counts as a failure.
 pub const MAX_DEFERRALS: u32 = 100;
 
-/// Losses in a row after which a job is set aside as `poison`.
+/// Crashes of hookbox in a row after which the running job is dead as `poison`.
 pub const MAX_LOSSES: u32 = 3;
 
-/// How long a job waits when there was no memory, process or descriptor to start it.
-pub const STARVED_PAUSE: Duration = Duration::from_secs(1);
-const LOSS_PAUSE: Duration = Duration::from_secs(5);
+/// The delay after [`AttemptExit::Starved`].
+pub const STARVED_DELAY: Duration = Duration::from_secs(1);
+/// The delay after the first crash of hookbox.
+const LOSS_DELAY: Duration = Duration::from_secs(5);
 const MAX_DOUBLINGS: u32 = 65;
 
+impl AttemptExit {
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Exited(0) | Self::Completed | Self::HttpStatus(200..=299))
+    }
+}
+
 impl fmt::Display for AttemptExit {
-    /// In words, for the ledger and for people: `exit 1`, `signal 11 (SEGV)`, `time limit`.
+    /// For attempts, jobs and logs: `exit 1`, `signal 11 (SEGV)`, `timed out`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited(status) => write!(f, "exit {status}"),
+            Self::Exited(code) => write!(f, "exit {code}"),
             Self::Signaled(signal) => match signal_name(*signal) {
                 Some(name) => write!(f, "signal {signal} ({name})"),
                 None => write!(f, "signal {signal}"),
             },
-            Self::Completed => f.write_str("done"),
-            Self::Failed(why) => f.write_str(why),
+            Self::Completed => f.write_str("completed"),
+            Self::Failed(reason) => f.write_str(reason),
             Self::WorkerDied { signal: Some(signal), .. } => write!(f, "the worker died: {}", Self::Signaled(*signal)),
             Self::WorkerDied { code, .. } => write!(f, "the worker died: {}", Self::Exited(code.unwrap_or(-1))),
             Self::HttpStatus(status) => write!(f, "answered {status}"),
-            Self::TimedOut => f.write_str("time limit"),
-            Self::NotExecutable(why) => write!(f, "cannot be executed: {why}"),
-            Self::Starved(why) => write!(f, "could not be started: {why}"),
-            Self::Stopped => f.write_str("stopped while hookbox shut down"),
-            Self::Skipped => f.write_str("skipped by a person"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::NotExecutable(reason) => write!(f, "cannot be executed: {reason}"),
+            Self::Starved(reason) => write!(f, "could not be started: {reason}"),
+            Self::Stopped => f.write_str("stopped because hookbox shut down"),
+            Self::Skipped => f.write_str("skipped by the operator"),
         }
     }
 }
 
-/// What an attempt's ending means for its job.
-///
-/// `jitter` is a random number from -1 to 1. The rules in words: `handlers/README.md`.
-#[must_use]
-pub fn decide(
-    exit: &AttemptExit,
-    said: &HandlerDirectives,
-    counters: RetryCounters,
-    policy: &RetryPolicy,
-    now: Millis,
-    jitter: f64,
-) -> RetryDecision {
-    let uncounted = |at| JobOutcome::Retry { at, counters, reason: exit.to_string() };
-    let dead = |reason: &str| verdict(Ending::Dead, JobOutcome::Dead { counters, reason: reason.to_owned() });
-    match exit {
-        AttemptExit::Skipped => return verdict(Ending::Skipped, JobOutcome::Skipped),
-        AttemptExit::Stopped => return verdict(Ending::Stopped, uncounted(now)),
-        AttemptExit::NotExecutable(_) => return verdict(Ending::Broken, uncounted(now)),
-        AttemptExit::Starved(_) => return verdict(Ending::Starved, uncounted(now.after(STARVED_PAUSE))),
-        AttemptExit::Exited(_) | AttemptExit::Signaled(_) | AttemptExit::TimedOut => {}
-        AttemptExit::Completed
-        | AttemptExit::Failed(_)
-        | AttemptExit::WorkerDied { .. }
-        | AttemptExit::HttpStatus(_) => {}
+impl RetryPolicy {
+    /// The delay after a number of failures: `min(max, initial · 2^(failures-1))`, varied by the jitter (-1 to 1).
+    #[must_use]
+    pub fn backoff(&self, failures: u32, jitter: f64) -> Duration {
+        let delay = self.doubled(failures);
+        let share = self.jitter.clamp(0.0, 1.0) * jitter.clamp(-1.0, 1.0);
+        Duration::try_from_secs_f64(delay.as_secs_f64() * (1.0 + share)).unwrap_or(delay)
     }
-    if let Some(reason) = &said.dead {
+
+    /// The time from the first failure to the last attempt, without jitter: the longest outage that a job survives.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        let delays = self.attempts.saturating_sub(1);
+        let growing = (1..=delays.min(MAX_DOUBLINGS))
+            .fold(Duration::ZERO, |span, failures| span.saturating_add(self.doubled(failures)));
+        let level = self.doubled(MAX_DOUBLINGS).saturating_mul(delays.saturating_sub(MAX_DOUBLINGS));
+        growing.saturating_add(level)
+    }
+
+    /// The delay without jitter. It stops growing after 64 doublings: by then a nanosecond has become 584 years.
+    fn doubled(&self, failures: u32) -> Duration {
+        let doublings = failures.clamp(1, MAX_DOUBLINGS) - 1;
+        let delay = self.initial.as_secs_f64() * 2_f64.powi(doublings.cast_signed());
+        Duration::try_from_secs_f64(delay).map_or(self.max, |delay| delay.min(self.max))
+    }
+}
+
+/// Decides what the exit of an attempt means for its job. `handlers/README.md` documents the rules.
+#[must_use]
+pub fn decide(exit: &AttemptExit, directives: &HandlerDirectives, context: &RetryContext<'_>) -> RetryDecision {
+    let &RetryContext { policy, counters, now, .. } = context;
+    let decision = |status, outcome| RetryDecision { status, outcome };
+    let uncounted = |status, at| decision(status, JobOutcome::Retry { at, counters, reason: exit.to_string() });
+    let dead = |reason: &str| decision(Ending::Dead, JobOutcome::Dead { counters, reason: reason.to_owned() });
+    match exit {
+        AttemptExit::Skipped => return decision(Ending::Skipped, JobOutcome::Skipped),
+        AttemptExit::Stopped => return uncounted(Ending::Stopped, now),
+        AttemptExit::NotExecutable(_) => return uncounted(Ending::Broken, now),
+        AttemptExit::Starved(_) => return uncounted(Ending::Starved, now.after(STARVED_DELAY)),
+        _ => {}
+    }
+    if let Some(reason) = &directives.dead {
         return dead(reason);
     }
-    let failed = |reason| failure(reason, counters, policy, now, jitter);
-    match (exit, said.retry_after) {
-        (AttemptExit::Exited(0) | AttemptExit::Completed | AttemptExit::HttpStatus(200..=299), _) => {
-            verdict(Ending::Succeeded, JobOutcome::Succeeded)
-        }
-        (AttemptExit::Exited(status), _) if policy.dead_exit_codes.contains(status) => dead(&exit.to_string()),
+    let may_defer =
+        matches!(exit, AttemptExit::Exited(_) | AttemptExit::Failed(_) | AttemptExit::HttpStatus(429 | 503));
+    match (exit, directives.retry_after.filter(|_| may_defer)) {
+        (exit, _) if exit.is_success() => decision(Ending::Succeeded, JobOutcome::Succeeded),
+        (AttemptExit::Exited(code), _) if policy.dead_exit_codes.contains(code) => dead(&exit.to_string()),
         (AttemptExit::HttpStatus(410), _) => dead(&exit.to_string()),
-        (AttemptExit::Exited(_) | AttemptExit::Failed(_) | AttemptExit::HttpStatus(429 | 503), Some(pause))
-            if counters.deferrals < MAX_DEFERRALS =>
-        {
+        (_, Some(delay)) if counters.deferrals < MAX_DEFERRALS => {
             let counters = RetryCounters { deferrals: counters.deferrals + 1, ..counters };
-            let reason = format!("{exit}, the handler asked to be run again later");
-            verdict(Ending::Deferred, JobOutcome::Retry { at: now.after(pause), counters, reason })
+            let reason = format!("{exit}; the handler asked for a later retry");
+            decision(Ending::Deferred, JobOutcome::Retry { at: now.after(delay), counters, reason })
         }
-        (AttemptExit::Exited(_) | AttemptExit::Failed(_) | AttemptExit::HttpStatus(429 | 503), Some(_)) => {
-            let reason = format!("{exit}, the handler asked to be run again later for more than {MAX_DEFERRALS} times");
-            verdict(Ending::Failed, failed(reason))
+        (_, Some(_)) => {
+            let reason = format!("{exit}; the handler asked for a later retry more than {MAX_DEFERRALS} times");
+            decision(Ending::Failed, failure(reason, context))
         }
-        (AttemptExit::TimedOut, _) => verdict(Ending::Timeout, failed(exit.to_string())),
-        _ => verdict(Ending::Failed, failed(exit.to_string())),
+        (AttemptExit::TimedOut, _) => decision(Ending::Timeout, failure(exit.to_string(), context)),
+        _ => decision(Ending::Failed, failure(exit.to_string(), context)),
     }
 }
 
-/// What becomes of a job under which hookbox died. `losses` counts them in a row, this one included.
-#[must_use]
-pub fn after_loss(losses: u32, counters: RetryCounters, now: Millis) -> JobOutcome {
-    if losses >= MAX_LOSSES {
-        let reason = format!("poison: hookbox died {losses} times in a row while it ran");
-        return JobOutcome::Dead { counters, reason };
-    }
-    let reason = "hookbox died while it ran".to_owned();
-    JobOutcome::Retry { at: now.after(LOSS_PAUSE.saturating_mul(losses)), counters, reason }
-}
-
-/// The pause after the given number of failures: `min(max, initial · 2^(failures-1))`, give or take the jitter.
-#[must_use]
-pub fn backoff(policy: &RetryPolicy, failures: u32, jitter: f64) -> Duration {
-    let pause = doubled(policy, failures);
-    let share = policy.jitter.clamp(0.0, 1.0) * jitter.clamp(-1.0, 1.0);
-    Duration::try_from_secs_f64(pause.as_secs_f64() * (1.0 + share)).unwrap_or(pause)
-}
-
-/// From the first failure to the last attempt, without jitter: how long what the handler needs may be down.
-#[must_use]
-pub fn span(policy: &RetryPolicy) -> Duration {
-    let pauses = policy.attempts.saturating_sub(1);
-    let growing: Duration = (1..=pauses.min(MAX_DOUBLINGS))
-        .fold(Duration::ZERO, |span, failures| span.saturating_add(doubled(policy, failures)));
-    let level = doubled(policy, MAX_DOUBLINGS).saturating_mul(pauses.saturating_sub(MAX_DOUBLINGS));
-    growing.saturating_add(level)
-}
-
-/// The pause without jitter, which no longer grows after 64 doublings: a nanosecond would have become 584 years.
-fn doubled(policy: &RetryPolicy, failures: u32) -> Duration {
-    let doublings = failures.clamp(1, MAX_DOUBLINGS) - 1;
-    let pause = policy.initial.as_secs_f64() * 2_f64.powi(doublings.cast_signed());
-    Duration::try_from_secs_f64(pause).map_or(policy.max, |pause| pause.min(policy.max))
-}
-
-fn failure(reason: String, counters: RetryCounters, policy: &RetryPolicy, now: Millis, jitter: f64) -> JobOutcome {
-    let counters = RetryCounters { failures: counters.failures.saturating_add(1), ..counters };
-    match counters.failures {
+fn failure(reason: String, context: &RetryContext<'_>) -> JobOutcome {
+    let &RetryContext { policy, now, jitter, .. } = context;
+    let failures = context.counters.failures.saturating_add(1);
+    let counters = RetryCounters { failures, ..context.counters };
+    match failures {
         1 if policy.attempts <= 1 => JobOutcome::Dead { counters, reason: format!("failed: {reason}") },
         failures if failures >= policy.attempts => {
             JobOutcome::Dead { counters, reason: format!("failed {failures} times, the last: {reason}") }
         }
-        failures => JobOutcome::Retry { at: now.after(backoff(policy, failures, jitter)), counters, reason },
+        failures => JobOutcome::Retry { at: now.after(policy.backoff(failures, jitter)), counters, reason },
     }
 }
 
-fn verdict(ending: Ending, outcome: JobOutcome) -> RetryDecision {
-    RetryDecision { ending, outcome }
+/// Decides what becomes of a job that was running when hookbox crashed. `losses` counts the crashes in a row, this one
+/// included.
+#[must_use]
+pub fn after_loss(losses: u32, counters: RetryCounters, now: Millis) -> JobOutcome {
+    if losses >= MAX_LOSSES {
+        let reason = format!("poison: hookbox crashed {losses} times in a row while running it");
+        return JobOutcome::Dead { counters, reason };
+    }
+    let reason = "hookbox crashed while running it".to_owned();
+    JobOutcome::Retry { at: now.after(LOSS_DELAY.saturating_mul(losses)), counters, reason }
 }
 
-/// Of the signals that end a process by themselves (signal(7), the numbers of Linux).
+/// Signals whose default action ends the process (signal(7), Linux numbers).
 fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         1 => "HUP",
@@ -294,11 +283,15 @@ mod tests {
         }
     }
 
+    fn context(policy: &RetryPolicy, counters: RetryCounters) -> RetryContext<'_> {
+        RetryContext { policy, counters, now: NOW, jitter: 0.0 }
+    }
+
     fn again(seconds: i64, failures: u32, deferrals: u32) -> Option<(i64, RetryCounters)> {
         Some((NOW.0 + seconds * 1000, RetryCounters { failures, deferrals }))
     }
 
-    /// When it runs again and with which counters; `None` where it does not.
+    /// When the job is retried and with which counters; `None` if it is not.
     fn later(outcome: &JobOutcome) -> Option<(i64, RetryCounters)> {
         match outcome {
             JobOutcome::Retry { at, counters, .. } => Some((at.0, *counters)),
@@ -314,13 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn every_ending_means_one_thing_for_its_job() {
+    fn every_exit_maps_to_one_decision() {
         let silent = HandlerDirectives::default();
-        let later_please =
+        let deferred =
             HandlerDirectives { retry_after: Some(Duration::from_secs(300)), ..HandlerDirectives::default() };
         let never = HandlerDirectives {
             dead: Some("no such user".into()),
-            retry_after: later_please.retry_after,
+            retry_after: deferred.retry_after,
             ..HandlerDirectives::default()
         };
         let broken = AttemptExit::NotExecutable("gone".into());
@@ -333,83 +326,85 @@ mod tests {
         #[rustfmt::skip]
         let table: &[Row] = &[
             (AttemptExit::Exited(0),    &silent,       Ending::Succeeded, None,             ""),
-            (AttemptExit::Exited(0),    &later_please, Ending::Succeeded, None,             ""),
+            (AttemptExit::Exited(0),    &deferred, Ending::Succeeded, None,             ""),
             (AttemptExit::Exited(0),    &never,        Ending::Dead,      None,             "no such user"),
             (AttemptExit::Exited(65),   &silent,       Ending::Dead,      None,             "exit 65"),
-            (AttemptExit::Exited(65),   &later_please, Ending::Dead,      None,             "exit 65"),
+            (AttemptExit::Exited(65),   &deferred, Ending::Dead,      None,             "exit 65"),
             (AttemptExit::Exited(1),    &silent,       Ending::Failed,    counted,          "exit 1"),
-            (AttemptExit::Exited(1),    &later_please, Ending::Deferred,  again(300, 1, 3), "exit 1, the handler asked to be run again later"),
+            (AttemptExit::Exited(1),    &deferred, Ending::Deferred,  again(300, 1, 3), "exit 1; the handler asked for a later retry"),
             (AttemptExit::Exited(1),    &never,        Ending::Dead,      None,             "no such user"),
             (AttemptExit::Exited(127),  &silent,       Ending::Failed,    counted,          "exit 127"),
             (AttemptExit::Signaled(11),   &silent,       Ending::Failed,    counted,          "signal 11 (SEGV)"),
-            (AttemptExit::Signaled(40),   &later_please, Ending::Failed,    counted,          "signal 40"),
+            (AttemptExit::Signaled(40),   &deferred, Ending::Failed,    counted,          "signal 40"),
             (AttemptExit::Signaled(9),    &never,        Ending::Dead,      None,             "no such user"),
             (AttemptExit::Completed,         &silent,       Ending::Succeeded, None,             ""),
             (AttemptExit::Completed,         &never,        Ending::Dead,      None,             "no such user"),
             (said_no.clone(),    &silent,       Ending::Failed,    counted,          "no"),
-            (said_no.clone(),    &later_please, Ending::Deferred,  again(300, 1, 3), "no, the handler asked to be run again later"),
+            (said_no.clone(),    &deferred, Ending::Deferred,  again(300, 1, 3), "no; the handler asked for a later retry"),
             (said_no,            &never,        Ending::Dead,      None,             "no such user"),
             (died(Some(0), None), &silent,      Ending::Failed,    counted,          "the worker died: exit 0"),
             (died(Some(65), None), &silent,     Ending::Failed,    counted,          "the worker died: exit 65"),
-            (died(None, Some(9)), &later_please, Ending::Failed,   counted,          "the worker died: signal 9 (KILL)"),
+            (died(None, Some(9)), &deferred, Ending::Failed,   counted,          "the worker died: signal 9 (KILL)"),
             (AttemptExit::HttpStatus(200), &silent,      Ending::Succeeded, None,             ""),
-            (AttemptExit::HttpStatus(204), &later_please, Ending::Succeeded, None,            ""),
+            (AttemptExit::HttpStatus(204), &deferred, Ending::Succeeded, None,            ""),
             (AttemptExit::HttpStatus(302), &silent,      Ending::Failed,    counted,          "answered 302"),
-            (AttemptExit::HttpStatus(400), &later_please, Ending::Failed,   counted,          "answered 400"),
+            (AttemptExit::HttpStatus(400), &deferred, Ending::Failed,   counted,          "answered 400"),
             (AttemptExit::HttpStatus(410), &silent,      Ending::Dead,      None,             "answered 410"),
             (AttemptExit::HttpStatus(429), &silent,      Ending::Failed,    counted,          "answered 429"),
-            (AttemptExit::HttpStatus(429), &later_please, Ending::Deferred, again(300, 1, 3), "answered 429, the handler asked to be run again later"),
-            (AttemptExit::HttpStatus(503), &later_please, Ending::Deferred, again(300, 1, 3), "answered 503, the handler asked to be run again later"),
-            (AttemptExit::HttpStatus(500), &later_please, Ending::Failed,   counted,          "answered 500"),
-            (AttemptExit::TimedOut,     &silent,       Ending::Timeout,   counted,          "time limit"),
-            (AttemptExit::TimedOut,     &later_please, Ending::Timeout,   counted,          "time limit"),
+            (AttemptExit::HttpStatus(429), &deferred, Ending::Deferred, again(300, 1, 3), "answered 429; the handler asked for a later retry"),
+            (AttemptExit::HttpStatus(503), &deferred, Ending::Deferred, again(300, 1, 3), "answered 503; the handler asked for a later retry"),
+            (AttemptExit::HttpStatus(500), &deferred, Ending::Failed,   counted,          "answered 500"),
+            (AttemptExit::TimedOut,     &silent,       Ending::Timeout,   counted,          "timed out"),
+            (AttemptExit::TimedOut,     &deferred, Ending::Timeout,   counted,          "timed out"),
             (AttemptExit::TimedOut,     &never,        Ending::Dead,      None,             "no such user"),
             (broken.clone(),     &silent,       Ending::Broken,    kept(0),          "cannot be executed: gone"),
             (broken,             &never,        Ending::Broken,    kept(0),          "cannot be executed: gone"),
             (starved,            &silent,       Ending::Starved,   kept(1),          "could not be started: no memory"),
-            (AttemptExit::Stopped,      &silent,       Ending::Stopped,   kept(0),          "stopped while hookbox shut down"),
-            (AttemptExit::Stopped,      &never,        Ending::Stopped,   kept(0),          "stopped while hookbox shut down"),
+            (AttemptExit::Stopped,      &silent,       Ending::Stopped,   kept(0),          "stopped because hookbox shut down"),
+            (AttemptExit::Stopped,      &never,        Ending::Stopped,   kept(0),          "stopped because hookbox shut down"),
             (AttemptExit::Skipped,      &never,        Ending::Skipped,   None,             ""),
         ];
-        for (exit, said, ending, at, why) in table {
-            let RetryDecision { ending: got, outcome } = decide(exit, said, COUNTERS, &policy(), NOW, 0.0);
-            assert_eq!((got, later(&outcome), reason(&outcome)), (*ending, *at, *why), "{exit:?} {said:?}");
+        for (exit, directives, ending, at, why) in table {
+            let RetryDecision { status: got, outcome } = decide(exit, directives, &context(&policy(), COUNTERS));
+            assert_eq!((got, later(&outcome), reason(&outcome)), (*ending, *at, *why), "{exit:?} {directives:?}");
             let is_dead = matches!(outcome, JobOutcome::Dead { counters: COUNTERS, .. });
-            assert_eq!(is_dead, *ending == Ending::Dead, "{exit:?} {said:?}");
+            assert_eq!(is_dead, *ending == Ending::Dead, "{exit:?} {directives:?}");
         }
     }
 
     #[test]
-    fn the_last_failure_is_dead_and_says_how_often_it_failed() {
+    fn last_failure_is_dead_with_the_number_of_failures() {
         let decide = |exit: &AttemptExit, failures, attempts| {
             let counters = RetryCounters { failures, deferrals: 0 };
             let policy = RetryPolicy { attempts, ..policy() };
-            decide(exit, &HandlerDirectives::default(), counters, &policy, NOW, 0.0)
+            decide(exit, &HandlerDirectives::default(), &context(&policy, counters))
         };
         let last = decide(&AttemptExit::TimedOut, 2, 3);
-        assert_eq!(last.ending, Ending::Timeout);
+        assert_eq!(last.status, Ending::Timeout);
         let counters = RetryCounters { failures: 3, deferrals: 0 };
-        assert_eq!(last.outcome, JobOutcome::Dead { counters, reason: "failed 3 times, the last: time limit".into() });
+        assert_eq!(last.outcome, JobOutcome::Dead { counters, reason: "failed 3 times, the last: timed out".into() });
         assert_eq!(reason(&decide(&AttemptExit::Exited(2), 0, 1).outcome), "failed: exit 2");
         assert_eq!(reason(&decide(&AttemptExit::Exited(2), 9, 3).outcome), "failed 10 times, the last: exit 2");
         assert!(matches!(decide(&AttemptExit::Exited(2), u32::MAX, u32::MAX).outcome, JobOutcome::Dead { .. }));
     }
 
     #[test]
-    fn a_handler_may_ask_for_later_runs_a_hundred_times() {
-        let said = HandlerDirectives { retry_after: Some(Duration::from_secs(60)), ..HandlerDirectives::default() };
+    fn hundred_deferrals_are_uncounted() {
+        let directives =
+            HandlerDirectives { retry_after: Some(Duration::from_secs(60)), ..HandlerDirectives::default() };
         let asks = |deferrals| {
-            decide(&AttemptExit::Exited(75), &said, RetryCounters { failures: 0, deferrals }, &policy(), NOW, 0.0)
+            let counters = RetryCounters { failures: 0, deferrals };
+            decide(&AttemptExit::Exited(75), &directives, &context(&policy(), counters))
         };
-        assert_eq!(asks(99).ending, Ending::Deferred);
+        assert_eq!(asks(99).status, Ending::Deferred);
         assert_eq!(later(&asks(99).outcome), again(60, 0, 100));
-        assert_eq!(asks(100).ending, Ending::Failed);
+        assert_eq!(asks(100).status, Ending::Failed);
         assert_eq!(later(&asks(100).outcome), again(3, 1, 100));
         assert!(reason(&asks(100).outcome).ends_with("more than 100 times"));
     }
 
     #[test]
-    fn the_third_loss_in_a_row_is_poison() {
+    fn third_loss_in_a_row_is_poison() {
         assert_eq!(later(&after_loss(1, COUNTERS, NOW)), again(5, 1, 2));
         assert_eq!(later(&after_loss(2, COUNTERS, NOW)), again(10, 1, 2));
         let JobOutcome::Dead { counters: COUNTERS, reason } = after_loss(3, COUNTERS, NOW) else { panic!("not dead") };
@@ -417,8 +412,8 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest() {
-        let seconds = |failures| backoff(&policy(), failures, 0.0).as_secs();
+    fn backoff_doubles_up_to_the_maximum() {
+        let seconds = |failures| policy().backoff(failures, 0.0).as_secs();
         let first: Vec<u64> = (1..=15).map(seconds).collect();
         assert_eq!(first[..6], [3, 6, 12, 24, 48, 96]);
         assert_eq!(first[11..], [6144, 12288, 21600, 21600]);
@@ -427,8 +422,8 @@ mod tests {
     }
 
     #[test]
-    fn jitter_moves_a_pause_by_its_share_and_no_more() {
-        let pause = |jitter, by| backoff(&RetryPolicy { jitter, ..policy() }, 1, by).as_millis();
+    fn jitter_varies_the_delay_by_its_share() {
+        let pause = |jitter, by| RetryPolicy { jitter, ..policy() }.backoff(1, by).as_millis();
         assert_eq!([pause(0.1, -1.0), pause(0.1, 0.5), pause(0.1, 1.0)], [2700, 3150, 3300]);
         assert_eq!([pause(0.0, 1.0), pause(1.0, -1.0), pause(9.0, 9.0)], [3000, 0, 6000]);
         assert_eq!(pause(f64::NAN, f64::NAN), 3000);
@@ -437,20 +432,21 @@ mod tests {
     #[test]
     fn no_policy_overflows() {
         let endless = RetryPolicy { attempts: u32::MAX, initial: Duration::MAX, max: Duration::MAX, ..policy() };
-        assert_eq!(backoff(&endless, u32::MAX, 1.0), Duration::MAX);
-        assert_eq!(span(&endless), Duration::MAX);
+        assert_eq!(endless.backoff(u32::MAX, 1.0), Duration::MAX);
+        assert_eq!(endless.span(), Duration::MAX);
         let none = RetryPolicy { initial: Duration::ZERO, ..endless };
-        assert_eq!((backoff(&none, u32::MAX, 1.0), span(&none)), (Duration::ZERO, Duration::ZERO));
+        assert_eq!((none.backoff(u32::MAX, 1.0), none.span()), (Duration::ZERO, Duration::ZERO));
     }
 
     #[test]
-    fn the_default_retries_span_seventy_three_hours() {
-        let span = span(&RetryPolicy { attempts: 25, ..policy() });
+    fn default_policy_spans_73_hours() {
+        let span = RetryPolicy { attempts: 25, ..policy() }.span();
         assert_eq!(span.as_secs().div_ceil(3600), 73);
-        assert_eq!(super::span(&RetryPolicy { attempts: 1, ..policy() }), Duration::ZERO);
+        assert_eq!(RetryPolicy { attempts: 1, ..policy() }.span(), Duration::ZERO);
     }
-    /// The rows of `handlers/README.md` that say how an attempt ends: how, the ledger's word, what becomes of the job.
-    fn told(how: &str) -> Vec<[&'static str; 3]> {
+
+    /// Rows of a table in `handlers/README.md`: how the attempt ends, its status, what becomes of the job.
+    fn rows(how: &str) -> Vec<[&'static str; 3]> {
         let page = include_str!("../handlers/README.md");
         let table = page.split(&format!("| {how} | ending |")).nth(1).unwrap().lines().skip(2);
         let rows = table.take_while(|line| line.starts_with("| "));
@@ -459,17 +455,18 @@ mod tests {
     }
 
     #[test]
-    fn the_page_for_handlers_tells_every_ending_as_it_is() {
+    fn handlers_page_lists_every_exit_of_a_command() {
         let dead = HandlerDirectives { dead: Some("no such user".into()), ..HandlerDirectives::default() };
-        let later_please =
+        let deferred =
             HandlerDirectives { retry_after: Some(Duration::from_secs(300)), ..HandlerDirectives::default() };
         let silent = HandlerDirectives::default();
-        let decided = |exit, said: &HandlerDirectives| decide(&exit, said, COUNTERS, &policy(), NOW, 0.0).ending;
+        let decided =
+            |exit, directives: &HandlerDirectives| decide(&exit, directives, &context(&policy(), COUNTERS)).status;
         let expected = [
             ("status 0", decided(AttemptExit::Exited(0), &silent)),
             ("a status in `dead_exit_codes` (65", decided(AttemptExit::Exited(65), &silent)),
             ("`dead` in the result file", decided(AttemptExit::Exited(0), &dead)),
-            ("another status, with `retry_after`", decided(AttemptExit::Exited(1), &later_please)),
+            ("another status, with `retry_after`", decided(AttemptExit::Exited(1), &deferred)),
             ("another status", decided(AttemptExit::Exited(1), &silent)),
             ("a signal", decided(AttemptExit::Signaled(9), &silent)),
             ("the time limit", decided(AttemptExit::TimedOut, &silent)),
@@ -479,34 +476,35 @@ mod tests {
             ("hookbox or the machine died", Ending::Lost),
             ("you skipped it", decided(AttemptExit::Skipped, &silent)),
         ];
-        let told = told("how it ends");
-        assert_eq!(told.len(), expected.len());
-        for ([how, word, _], (start, ending)) in told.iter().zip(&expected) {
+        let rows = rows("how it ends");
+        assert_eq!(rows.len(), expected.len());
+        for ([how, word, _], (start, ending)) in rows.iter().zip(&expected) {
             assert!(how.starts_with(start), "{how}, not {start}");
             assert_eq!(*word, ending.as_str(), "{how}");
         }
-        assert!(Ending::ALL.iter().all(|ending| told.iter().any(|[_, word, _]| *word == ending.as_str())));
-        let of = |ending: Ending| told.iter().find(|[_, word, _]| *word == ending.as_str()).unwrap()[2];
+        assert!(Ending::ALL.iter().all(|ending| rows.iter().any(|[_, word, _]| *word == ending.as_str())));
+        let of = |ending: Ending| rows.iter().find(|[_, word, _]| *word == ending.as_str()).unwrap()[2];
         assert!(of(Ending::Deferred).contains(&format!("at most {MAX_DEFERRALS} times")));
         assert!(of(Ending::Lost).contains(&format!(
             "after {} seconds, then {}",
-            LOSS_PAUSE.as_secs(),
-            2 * LOSS_PAUSE.as_secs()
+            LOSS_DELAY.as_secs(),
+            2 * LOSS_DELAY.as_secs()
         )));
     }
 
     #[test]
-    fn the_page_for_handlers_tells_what_workers_and_urls_can_do() {
+    fn handlers_page_lists_every_exit_of_workers_and_urls() {
         let dead = HandlerDirectives { dead: Some("no such user".into()), ..HandlerDirectives::default() };
-        let later_please =
+        let deferred =
             HandlerDirectives { retry_after: Some(Duration::from_secs(300)), ..HandlerDirectives::default() };
         let silent = HandlerDirectives::default();
-        let decided = |exit, said: &HandlerDirectives| decide(&exit, said, COUNTERS, &policy(), NOW, 0.0).ending;
+        let decided =
+            |exit, directives: &HandlerDirectives| decide(&exit, directives, &context(&policy(), COUNTERS)).status;
         let failed = || AttemptExit::Failed("why".into());
         let workers = [
             ("`{\"id\":7,\"ok\":true}`", decided(AttemptExit::Completed, &silent)),
             ("`{\"id\":7,\"error\":", decided(failed(), &silent)),
-            ("`{\"id\":7,\"retry_after\":", decided(failed(), &later_please)),
+            ("`{\"id\":7,\"retry_after\":", decided(failed(), &deferred)),
             ("`{\"id\":7,\"dead\":", decided(failed(), &dead)),
             ("anything else", decided(failed(), &silent)),
             (
@@ -519,16 +517,16 @@ mod tests {
         let urls = [
             ("answers 200 to 299", decided(AttemptExit::HttpStatus(204), &silent)),
             ("answers 410", decided(AttemptExit::HttpStatus(410), &silent)),
-            ("answers 429 or 503 with Retry-After", decided(AttemptExit::HttpStatus(503), &later_please)),
+            ("answers 429 or 503 with Retry-After", decided(AttemptExit::HttpStatus(503), &deferred)),
             ("answers 429 or 503 without it", decided(AttemptExit::HttpStatus(429), &silent)),
             ("answers 300 to 399", decided(AttemptExit::HttpStatus(301), &silent)),
-            ("answers anything else", decided(AttemptExit::HttpStatus(500), &later_please)),
+            ("answers anything else", decided(AttemptExit::HttpStatus(500), &deferred)),
             ("cannot be reached", decided(failed(), &silent)),
             ("has not answered within the time limit", decided(AttemptExit::TimedOut, &silent)),
         ];
-        for (told, expected) in [(told("answer"), workers), (told("what the URL does"), urls)] {
-            assert_eq!(told.len(), expected.len());
-            for ([how, word, _], (start, ending)) in told.iter().zip(&expected) {
+        for (rows, expected) in [(rows("answer"), workers), (rows("what the URL does"), urls)] {
+            assert_eq!(rows.len(), expected.len());
+            for ([how, word, _], (start, ending)) in rows.iter().zip(&expected) {
                 assert!(how.starts_with(start), "{how}, not {start}");
                 assert_eq!(*word, ending.as_str(), "{how}");
             }

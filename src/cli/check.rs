@@ -21,7 +21,6 @@ use serde_json::Value;
 
 use crate::config::{self, Config, Durability, Handler, Mode, Problem, ReplayGuard, Source};
 use crate::providers::Algorithm;
-use crate::retry;
 use crate::routing::Routes;
 
 /// Characters; shorter ones of people's own making are found by trying.
@@ -220,7 +219,7 @@ fn handler_row(handler: &Handler) -> HandlerRow<'_> {
         concurrency: handler.concurrency,
         timeout_s: handler.timeout.as_secs_f64(),
         attempts: handler.policy.attempts,
-        retries_span_s: retry::span(&handler.policy).as_secs_f64(),
+        retries_span_s: handler.policy.span().as_secs_f64(),
         contained: Some(handler.containment.to_string()).filter(|told| !told.is_empty()),
         pacing: pacing::Pacing::of(handler),
     }

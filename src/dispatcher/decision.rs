@@ -5,7 +5,7 @@
 
 use crate::config;
 use crate::inbox::{Claimed, Finished, HandlerState, Spoken};
-use crate::retry::{self, AttemptExit, HandlerDirectives, JobOutcome};
+use crate::retry::{self, AttemptExit, HandlerDirectives, JobOutcome, RetryContext};
 use crate::runner::AttemptOutput;
 use crate::support::trace_context::Trace;
 
@@ -13,7 +13,8 @@ use crate::support::trace_context::Trace;
 pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: AttemptOutput) -> Finished {
     let AttemptOutput { exit, said, response, note, stdout, stderr, started_at, finished_at, trace } = ended;
     let jitter = fastrand::f64().mul_add(2.0, -1.0);
-    let verdict = retry::decide(&exit, &said, claimed.counters, &handler.policy, finished_at, jitter);
+    let context = RetryContext { policy: &handler.policy, counters: claimed.counters, now: finished_at, jitter };
+    let verdict = retry::decide(&exit, &said, &context);
     log_line(claimed, &exit, &verdict.outcome, trace.as_ref());
     let (exit_code, signal) = match exit {
         AttemptExit::Exited(code) => (Some(code), None),
@@ -27,7 +28,7 @@ pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: Atte
     };
     Finished {
         job: claimed.job,
-        ending: verdict.ending,
+        ending: verdict.status,
         outcome: verdict.outcome,
         started_at,
         finished_at,

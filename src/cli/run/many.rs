@@ -144,7 +144,7 @@ fn ran_now(ended: &AttemptOutput, verdict: &RetryDecision) -> Ran {
         _ => (None, None),
     };
     Ran {
-        ending: verdict.ending.as_str(),
+        ending: verdict.status.as_str(),
         exit_code,
         signal,
         note: ended.note.clone(),

@@ -101,7 +101,7 @@ fn one(stage: &Stage<'_>, event: &Event) -> Result<(), Failure> {
     }
     let took = span(ended.finished_at.since(began));
     remark(format!("`{name}` on #{} {}, after {took}", event.seq, would(&ended, &verdict)));
-    if verdict.ending == Ending::Succeeded { Ok(()) } else { Err(Failure::silent()) }
+    if verdict.status == Ending::Succeeded { Ok(()) } else { Err(Failure::silent()) }
 }
 
 /// What the ending would have meant for the job.

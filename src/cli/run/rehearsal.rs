@@ -15,7 +15,7 @@ use crate::config::Handler;
 use crate::inbox::desk::Desk;
 use crate::inbox::reader::{self, Event, Ledger};
 use crate::model::event::JobState;
-use crate::retry::{self, RetryCounters, RetryDecision};
+use crate::retry::{self, RetryContext, RetryCounters, RetryDecision};
 use crate::routing::Routes;
 use crate::runner::{
     self, AttemptInput, AttemptOutput, AttemptPurpose, CancelToken, HandlerResources, KILL_GRACE, StopReason,
@@ -119,7 +119,8 @@ impl Rehearsal {
         kept.join(now + KILL_GRACE, now + KILL_GRACE * 2);
         interrupt.watch(None);
         let (policy, now) = (&self.attempt.handler.policy, ended.finished_at);
-        let verdict = retry::decide(&ended.exit, &ended.said, self.counters, policy, now, 0.0);
+        let context = RetryContext { policy, counters: self.counters, now, jitter: 0.0 };
+        let verdict = retry::decide(&ended.exit, &ended.said, &context);
         self.folder.close().unwrap_or_else(|error| log::debug!("the scratch folder stays: {error}"));
         Ok((ended, verdict))
     }

@@ -15,7 +15,7 @@ use super::{Look, Shared, Trouble, Visitor, jobs};
 use crate::config::{Handler, Mode, Sequence};
 use crate::inbox::desk::Desk;
 use crate::inbox::reader::{self, HandlerNow, HandlerStatus};
-use crate::retry::{self, RetryPolicy};
+use crate::retry::RetryPolicy;
 
 /// Longest reason for a pause.
 const LONGEST_REASON: usize = 500;
@@ -210,12 +210,12 @@ fn settings(handler: &Handler) -> Markup {
 }
 
 fn retries(policy: &RetryPolicy) -> String {
-    let over = configured(retry::span(policy));
+    let over = configured(policy.span());
     match policy.attempts {
         0 | 1 => "1 attempt".to_owned(),
         2 => format!("2 attempts, with a pause of {over}"),
         attempts => {
-            let longest = configured(retry::backoff(policy, attempts - 1, 0.0));
+            let longest = configured(policy.backoff(attempts - 1, 0.0));
             format!("{attempts} attempts over {over}, with pauses from {} to {longest}", configured(policy.initial))
         }
     }
