@@ -16,14 +16,15 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::alerts::Alerts;
-use crate::config::{self, Config, Listen, ReplayGuard};
+use crate::config::{self, Config, ReplayGuard};
 use crate::dispatcher::{self, Dispatcher};
 use crate::inbox::Inbox;
 use crate::receiver::{Endpoints, Listener};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
 use crate::support::control::{Call, Caller};
-use crate::support::socket::{Handed, Purpose};
+use crate::support::net::socket::Listen;
+use crate::support::net::socket::{Handed, Purpose};
 use crate::support::systemd;
 use crate::web::{Admin, Reloads, Setup};
 

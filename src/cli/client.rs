@@ -13,7 +13,7 @@ use std::time::Duration;
 use ureq::http::{self, StatusCode};
 use ureq::tls::TlsConfig;
 
-use crate::config::Listen;
+use crate::support::net::socket::Listen;
 
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;

@@ -9,7 +9,8 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Admin, Listen, credential, settings};
+use super::{Admin, credential, settings};
+use crate::support::net::socket::Listen;
 use crate::support::secret::Secret;
 
 const SHORTEST_TOKEN: usize = 16;

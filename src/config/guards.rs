@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::item::Item;
 use super::problem::Problem;
 use super::section::Section;
+use crate::support::net::forwarded::{Networks, TrustedProxies};
 use crate::support::rate_limiter::Rate;
 
 /// Stands among `trusted_proxies` for whoever connects through a unix socket.
@@ -28,19 +29,6 @@ pub struct Guards {
     pub replay_guard: ReplayGuard,
 }
 
-/// IP networks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<IpNet>);
-
-/// Whose word counts on where a request came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proxies {
-    /// Those with an address.
-    pub networks: Networks,
-    /// Whether whoever connects through a unix socket is one.
-    pub unix: bool,
-}
-
 /// What makes an event known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplayGuard {
@@ -51,23 +39,14 @@ pub enum ReplayGuard {
     IdAndBody,
 }
 
-impl Networks {
-    /// Whether one of them holds the address.
-    #[must_use]
-    pub fn contain(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
-    }
-}
-
-pub(super) fn proxies(section: &Section<'_>) -> Proxies {
+pub(super) fn proxies(section: &Section<'_>) -> TrustedProxies {
     let expected = "a list of networks, e.g. [\"127.0.0.1\", \"10.0.0.0/8\"]";
     let one = |item: &Item<'_>| match item.text()? {
         UNIX => Ok(None),
         _ => network(item).map(Some),
     };
     let written = section.list("trusted_proxies", expected, one).unwrap_or_default();
-    Proxies { unix: written.contains(&None), networks: Networks(written.into_iter().flatten().collect()) }
+    TrustedProxies { unix: written.contains(&None), networks: Networks(written.into_iter().flatten().collect()) }
 }
 
 pub(super) fn guards(section: &Section<'_>) -> Guards {
@@ -116,25 +95,5 @@ fn replay_guard(item: &Item<'_>) -> Result<ReplayGuard, Problem> {
         "id" => Ok(ReplayGuard::Id),
         "id+body" => Ok(ReplayGuard::IdAndBody),
         other => Err(item.problem(format!("{other:?} is neither \"id\" nor \"id+body\""))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_the_same_in_either_notation() {
-        let networks = Networks(vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()]);
-        for (address, is_in) in [
-            ("192.0.2.7", true),
-            ("::ffff:192.0.2.7", true),
-            ("192.0.3.7", false),
-            ("2001:db8::1", true),
-            ("2001:db9::1", false),
-            ("::1", false),
-        ] {
-            assert_eq!(networks.contain(address.parse().unwrap()), is_in, "{address}");
-        }
     }
 }

@@ -9,8 +9,8 @@ use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
 use crate::providers::{Needs, Scheme};
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::secret::Secret;
-use crate::verify::published_keys::Base;
 
 const FORMS: &str = "= { env = \"…\" }, { file = \"…\" } or a string";
 const LONGEST_URL: usize = 2048;
@@ -26,7 +26,7 @@ pub(super) struct Keyring {
     pub(super) url: Option<String>,
     pub(super) topics: Vec<String>,
     pub(super) confirm_subscriptions: bool,
-    pub(super) keys_url: Option<Base>,
+    pub(super) keys_url: Option<KeysUrl>,
 }
 
 pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surroundings<'_>) -> Keyring {
@@ -143,8 +143,8 @@ fn topics(item: &Item<'_>) -> Result<Vec<String>, Problem> {
     }
 }
 
-fn keys_url(item: &Item<'_>) -> Result<Base, Problem> {
-    Base::parse(item.text()?)
+fn keys_url(item: &Item<'_>) -> Result<KeysUrl, Problem> {
+    KeysUrl::parse(item.text()?)
         .map_err(|message| item.problem(message).hint("e.g. keys_url = \"https://keys.example.com\""))
 }
 

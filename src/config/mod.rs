@@ -25,7 +25,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +32,7 @@ use std::time::Duration;
 pub use self::admin::HostName;
 pub use self::alerts::{Alerts, Channel};
 pub use self::containment::{Containment, Identity, Limits};
-pub use self::guards::{Guards, Networks, Proxies, ReplayGuard};
+pub use self::guards::{Guards, ReplayGuard};
 pub use self::keys::nearest;
 pub use self::mode::key as standard_webhooks_key;
 pub use self::outline::{Outline, addressed, outline, private_headers, source};
@@ -42,10 +41,12 @@ pub use self::read::read;
 pub use self::sequence::{Key, Keyed, Missing, Sequence};
 use crate::providers::Scheme;
 use crate::retry::RetryPolicy;
+use crate::support::net::forwarded::TrustedProxies;
+use crate::support::net::keys_url::KeysUrl;
+use crate::support::net::socket::Listen;
+use crate::support::net::tls;
 use crate::support::rate_limiter::Rate;
 use crate::support::secret::Secret;
-use crate::support::tls;
-use crate::verify::published_keys::Base;
 
 /// Everything, as read from one file.
 #[derive(Debug, Clone)]
@@ -70,25 +71,6 @@ pub struct Config {
     pub handlers: Vec<Arc<Handler>>,
 }
 
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// `"127.0.0.1:8080"`; port 0 takes a free one.
-    Tcp(SocketAddr),
-    /// `"unix:/run/hookbox.sock"`
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Listen {
-    /// As it is written in the configuration.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// `[server]`: the address that providers reach.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -101,7 +83,7 @@ pub struct Server {
     /// From the first byte of a request to its last, and from there to the answer.
     pub request_timeout: Duration,
     /// Whose word counts on where a request came from.
-    pub trusted_proxies: Proxies,
+    pub trusted_proxies: TrustedProxies,
     /// The certificate, where hookbox itself speaks HTTPS.
     pub tls: Option<tls::Files>,
 }
@@ -191,7 +173,7 @@ pub struct Source {
     /// Whether a subscription that asks for it is confirmed.
     pub confirm_subscriptions: bool,
     /// Where the provider's keys are fetched from in place of its own address.
-    pub keys_url: Option<Base>,
+    pub keys_url: Option<KeysUrl>,
     /// Longest body in bytes: the source's, else the provider's, else the server's.
     pub max_body: u64,
     /// Further conditions on its deliveries.

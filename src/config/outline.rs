@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::problem::ConfigErrors;
 use super::read::{Named, Surroundings, named, read_as};
 use super::section::Section;
-use super::{Admin, Handler, Keep, Listen, Source, admin, handler, keys, settings};
+use super::{Admin, Handler, Keep, Source, admin, handler, keys, settings};
+use crate::support::net::socket::Listen;
 
 /// Problems with these keep an outline from being drawn.
 const INBOX: [&str; 2] = ["inbox", "inbox.path"];

@@ -14,7 +14,8 @@ use super::item::{Item, Lines};
 use super::keys::{self, Keys};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
 use super::section::{Section, Sheet};
-use super::{Config, Listen, Source, admin, alerts, handler, respond, settings, source};
+use super::{Config, Source, admin, alerts, handler, respond, settings, source};
+use crate::support::net::socket::Listen;
 
 const LONGEST_NAME: usize = 64;
 

@@ -11,8 +11,9 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Dispatch, Durability, Inbox, Keep, Listen, Server, guards, keys};
-use crate::support::tls::{Certificate, Files};
+use super::{Dispatch, Durability, Inbox, Keep, Server, guards, keys};
+use crate::support::net::socket::Listen;
+use crate::support::net::tls::{Certificate, Files};
 
 /// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
 pub(super) const LONGEST_BODY: u64 = 512 << 20;

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use super::guards::{Guards, ReplayGuard};
 use super::keys::{self, Keys};
-use super::{Config, ConfigErrors, Durability, Listen, Mode, read, standard_webhooks_key};
+use super::{Config, ConfigErrors, Durability, Mode, read, standard_webhooks_key};
 use crate::providers::{Algorithm, Hash, Syntax};
+use crate::support::net::socket::Listen;
 use crate::support::rate_limiter::Rate;
 
 const SECRET: &str = "hunter2-hunter2";

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderValue;
 
-use crate::config::{Networks, Proxies, Server, Source};
+use crate::config::{Server, Source};
 use crate::metrics::{Metrics, SourceMeter};
-use crate::support::forwarded::{self, Client};
+use crate::support::net::forwarded::{self, Client};
+use crate::support::net::forwarded::{Networks, TrustedProxies};
 use crate::support::rate_limiter::RateLimiter;
 use crate::verify::Verifier;
 
@@ -21,7 +22,7 @@ use crate::verify::Verifier;
 pub struct Endpoints {
     by_path: HashMap<String, Arc<Endpoint>>,
     pub(super) request_timeout: Duration,
-    trusted_proxies: Proxies,
+    trusted_proxies: TrustedProxies,
 }
 
 /// One source as the listener sees it.

@@ -22,11 +22,12 @@ use actix_web::{App, HttpServer, web};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustls::ServerConfig;
 
-use crate::config::{self, Listen};
+use crate::config;
 use crate::inbox::Inbox;
 use crate::metrics::{NO_SOURCE, SourceMeter};
-use crate::support::socket::{Bound, Socket, SocketFile};
-use crate::support::tls::Certificate;
+use crate::support::net::socket::Listen;
+use crate::support::net::socket::{Bound, Socket, SocketFile};
+use crate::support::net::tls::Certificate;
 
 pub use endpoint::Endpoints;
 

@@ -24,9 +24,10 @@ use serde_json::json;
 
 use self::auth::{Guard, Visitor};
 pub use self::setup::Setup;
-use crate::config::{self, Listen};
+use crate::config;
 use crate::inbox::Inbox;
-use crate::support::socket::{Bound, Socket, SocketFile};
+use crate::support::net::socket::Listen;
+use crate::support::net::socket::{Bound, Socket, SocketFile};
 
 /// What came of reading the configuration again, for `hookbox reload`.
 #[derive(Debug, Default)]

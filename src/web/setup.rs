@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Handler, Proxies, Source};
+use crate::config::{Config, Handler, Source};
+use crate::support::net::forwarded::TrustedProxies;
 
 /// The configured sources and handlers.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Setup {
     /// The inbox's file.
     pub inbox: PathBuf,
     /// `server.trusted_proxies`
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// How long each source may be silent, where someone is told of it.
     pub silence: BTreeMap<Arc<str>, Duration>,
 }

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
+use crate::support::net::tls::{Certificate, Files};
 use crate::support::time::Millis;
-use crate::support::tls::{Certificate, Files};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Row {

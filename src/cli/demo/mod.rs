@@ -23,7 +23,7 @@ use crate::model::event::{Ending, EventState};
 use crate::providers;
 use crate::server::{self, App};
 use crate::support::control::{Call, Caller};
-use crate::support::socket::Handed;
+use crate::support::net::socket::Handed;
 use crate::support::time::Millis;
 use crate::verify::{self, TestEvent};
 

@@ -5,8 +5,7 @@
 
 use ureq::http::Uri;
 
-/// Longest address that is looked at.
-const LONGEST: usize = 2048;
+use crate::support::net::keys_url::{KeysUrl, parse};
 
 /// Which addresses are a provider's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +27,6 @@ pub enum Hosts {
     Sns,
 }
 
-/// `keys_url`: where keys are fetched from in place of the provider's own address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
-    text: String,
-    origin: String,
-    is_plain: bool,
-}
-
 /// An address that may be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -46,31 +37,6 @@ pub struct Address {
     pub(super) key: Option<String>,
 }
 
-impl Base {
-    /// Reads what was configured.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let uri = parse(text)?;
-        let is_plain = match uri.scheme_str() {
-            Some("https") => false,
-            Some("http") if is_loopback(uri.host().unwrap_or_default()) => true,
-            Some("http") => return Err("is http://, which is only allowed to this machine".to_owned()),
-            _ => return Err("does not begin with https://".to_owned()),
-        };
-        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let origin = format!("{}://{authority}", if is_plain { "http" } else { "https" });
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), origin, is_plain })
-    }
-
-    /// The address itself, of a set of keys.
-    #[must_use]
-    pub fn whole(&self) -> Address {
-        Address { url: self.text.clone(), is_plain: self.is_plain, key: None }
-    }
-}
-
 impl Address {
     /// An address that hookbox itself knows.
     #[must_use]
@@ -78,8 +44,14 @@ impl Address {
         Self { url: url.to_owned(), is_plain: false, key: None }
     }
 
+    /// The configured base itself, of a set of keys.
+    #[must_use]
+    pub fn of_base(base: &KeysUrl) -> Self {
+        Self { url: base.text.clone(), is_plain: base.is_plain, key: None }
+    }
+
     /// A path of a provider's API, or of the configured base's.
-    pub(super) fn of_api(origin: &str, path: &str, base: Option<&Base>) -> Self {
+    pub(super) fn of_api(origin: &str, path: &str, base: Option<&KeysUrl>) -> Self {
         let origin = base.map_or(origin, |base| base.text.as_str());
         Self { url: format!("{origin}{path}"), is_plain: base.is_some_and(|base| base.is_plain), key: None }
     }
@@ -88,7 +60,7 @@ impl Address {
     ///
     /// # Errors
     /// Says why it is not fetched.
-    pub fn pinned(written: &str, pin: Pin, base: Option<&Base>) -> Result<Self, String> {
+    pub fn pinned(written: &str, pin: Pin, base: Option<&KeysUrl>) -> Result<Self, String> {
         let uri = parse(written)?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let is_base = base.is_some_and(|base| {
@@ -104,18 +76,6 @@ impl Address {
             Some(base) => Self { url: format!("{}{path}", base.text), is_plain: base.is_plain, key: None },
             None => Self { url: written.to_owned(), is_plain: false, key: None },
         })
-    }
-}
-
-fn parse(text: &str) -> Result<Uri, String> {
-    if text.len() > LONGEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['\\', '#']) {
-        return Err("is no address".to_owned());
-    }
-    let uri: Uri = text.parse().map_err(|_| "is no address".to_owned())?;
-    match uri.authority() {
-        Some(authority) if authority.as_str().contains('@') => Err("holds a user".to_owned()),
-        Some(_) if uri.scheme().is_some() => Ok(uri),
-        _ => Err("names no host".to_owned()),
     }
 }
 
@@ -141,11 +101,6 @@ fn is_sns(host: &str) -> bool {
         .and_then(|rest| rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn")));
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     region.is_some_and(|region| region.len() >= 3 && region.chars().all(fits))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -202,24 +157,12 @@ mod tests {
 
     #[test]
     fn a_configured_base_takes_the_place_of_the_providers_host() {
-        let base = Base::parse("http://127.0.0.1:9/keys/").unwrap();
+        let base = KeysUrl::parse("http://127.0.0.1:9/keys/").unwrap();
         let moved = Address::pinned("https://sns.us-east-1.amazonaws.com/a.pem", SNS, Some(&base)).unwrap();
         assert_eq!(moved, Address { url: "http://127.0.0.1:9/keys/a.pem".to_owned(), is_plain: true, key: None });
         assert!(Address::pinned("https://evil.example/a.pem", SNS, Some(&base)).is_err());
         assert!(Address::pinned("http://127.0.0.1:9/a.pem", SNS, Some(&base)).is_ok());
         assert!(Address::pinned("http://127.0.0.1:99/a.pem", SNS, Some(&base)).is_err());
-        assert_eq!(base.whole().url, "http://127.0.0.1:9/keys");
-    }
-
-    #[test]
-    fn a_base_without_tls_must_be_this_machine() {
-        for text in ["https://auth.example/jwks", "http://localhost:1", "http://127.8.0.1", "http://[::1]:2/x"] {
-            assert!(Base::parse(text).is_ok(), "{text}");
-        }
-        for text in
-            ["http://auth.example", "http://127.0.0.1.evil.example", "ftp://localhost", "localhost", "", "https://a@b"]
-        {
-            assert!(Base::parse(text).is_err(), "{text}");
-        }
+        assert_eq!(Address::of_base(&base).url, "http://127.0.0.1:9/keys");
     }
 }

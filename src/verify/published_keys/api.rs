@@ -7,9 +7,10 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::allowed_hosts::{Address, Base};
+use super::allowed_hosts::Address;
 use super::jwks_cache::Fetched;
 use super::{ebay, plaid};
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
@@ -43,7 +44,7 @@ pub(super) struct Token {
 
 impl Api {
     /// Where a key is asked for; none for what cannot be a key's name.
-    pub(super) fn address(self, name: &str, base: Option<&Base>) -> Option<Address> {
+    pub(super) fn address(self, name: &str, base: Option<&KeysUrl>) -> Option<Address> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits);
         is_name.then(|| match self {
@@ -56,7 +57,7 @@ impl Api {
         self,
         address: &Address,
         credentials: &Credentials,
-        (token, base): (&Mutex<Option<Token>>, Option<&Base>),
+        (token, base): (&Mutex<Option<Token>>, Option<&KeysUrl>),
         (time_limit, now): (Duration, Millis),
     ) -> Fetched {
         match self {

@@ -10,11 +10,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::allowed_hosts::{Address, Base};
+use super::allowed_hosts::Address;
 use super::api::{Credentials, Token};
 use super::fetch::{self, Question};
 use super::jwks_cache::Fetched;
 use super::public_key;
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
@@ -36,14 +37,14 @@ struct Published {
     key: String,
 }
 
-pub(super) fn address(name: &str, base: Option<&Base>) -> Address {
+pub(super) fn address(name: &str, base: Option<&KeysUrl>) -> Address {
     Address::of_api(ORIGIN, &format!("/commerce/notification/v1/public_key/{name}"), base)
 }
 
 pub(super) fn fetch(
     address: &Address,
     credentials: &Credentials,
-    (kept, base): (&Mutex<Option<Token>>, Option<&Base>),
+    (kept, base): (&Mutex<Option<Token>>, Option<&KeysUrl>),
     (time_limit, now): (Duration, Millis),
 ) -> Fetched {
     let begun = Instant::now();
@@ -75,7 +76,7 @@ pub(super) fn fetch(
 
 fn grant(
     credentials: &Credentials,
-    base: Option<&Base>,
+    base: Option<&KeysUrl>,
     (time_limit, now): (Duration, Millis),
 ) -> Result<Token, String> {
     let address = Address::of_api(ORIGIN, "/identity/v1/oauth2/token", base);

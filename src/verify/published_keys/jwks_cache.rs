@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::allowed_hosts::{Address, Base};
+use super::allowed_hosts::Address;
 use super::api::{Api, Credentials, Token};
 use super::fetch;
 use super::public_key::{self, PublishedKey};
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 
 /// How long a document is used that does not say.
@@ -43,7 +44,7 @@ pub enum KeyError {
 /// The keys of one source.
 #[derive(Debug)]
 pub struct KeyRing {
-    base: Option<Base>,
+    base: Option<KeysUrl>,
     time_limit: Duration,
     state: Mutex<State>,
     fetched: Condvar,
@@ -82,17 +83,17 @@ pub(super) type Fetched = Result<(Vec<PublishedKey>, Option<Duration>), String>;
 impl KeyRing {
     /// An empty ring; `base` takes the place of the provider's own address.
     #[must_use]
-    pub fn new(base: Option<Base>) -> Self {
+    pub fn new(base: Option<KeysUrl>) -> Self {
         Self::with_time_limit(base, fetch::TIME_LIMIT)
     }
 
-    pub(super) fn with_time_limit(base: Option<Base>, time_limit: Duration) -> Self {
+    pub(super) fn with_time_limit(base: Option<KeysUrl>, time_limit: Duration) -> Self {
         Self { base, time_limit, state: Mutex::default(), fetched: Condvar::new(), token: Mutex::default() }
     }
 
     /// Where keys are fetched from in place of the provider's own address.
     #[must_use]
-    pub fn base(&self) -> Option<&Base> {
+    pub fn base(&self) -> Option<&KeysUrl> {
         self.base.as_ref()
     }
 
@@ -128,7 +129,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError`]
     pub fn set(&self, known: &str, kid: Option<&str>, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
-        let address = self.base.as_ref().map_or_else(|| Address::known(known), Base::whole);
+        let address = self.base.as_ref().map_or_else(|| Address::known(known), Address::of_base);
         let named = |keys: Vec<PublishedKey>| match kid {
             Some(kid) => keys.into_iter().filter(|key| key.kid.as_deref() == Some(kid)).collect(),
             None => keys,
@@ -148,7 +149,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError`]
     pub fn newer_set(&self, known: &str, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
-        let address = self.base.as_ref().map_or_else(|| Address::known(known), Base::whole);
+        let address = self.base.as_ref().map_or_else(|| Address::known(known), Address::of_base);
         self.document(&address, public_key::of_set, now, Some(MINUTE))
     }
 

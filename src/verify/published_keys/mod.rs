@@ -14,7 +14,7 @@ mod public_key;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use allowed_hosts::{Address, Base, Hosts, Pin};
+pub use allowed_hosts::{Address, Hosts, Pin};
 pub use api::{Api, Credentials};
 pub use jwks_cache::{KeyError, KeyRing};
 pub use public_key::{Kind, PublishedKey};

@@ -9,11 +9,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::allowed_hosts::{Address, Base};
+use super::allowed_hosts::Address;
 use super::api::Credentials;
 use super::fetch::{self, Question};
 use super::jwks_cache::Fetched;
 use super::public_key::{self, Jwk};
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
@@ -38,7 +39,7 @@ struct Failure {
     error_code: String,
 }
 
-pub(super) fn address(name: &str, base: Option<&Base>) -> Address {
+pub(super) fn address(name: &str, base: Option<&KeysUrl>) -> Address {
     let address = Address::of_api(ORIGIN, "/webhook_verification_key/get", base);
     Address { key: Some(name.to_owned()), ..address }
 }

@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 use super::Remote;
 use crate::model::request::Request;
 use crate::providers::Hash;
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 use crate::verify::error::{SignatureError, VerifyError};
-use crate::verify::published_keys::{Address, Base, Hosts, Pin};
+use crate::verify::published_keys::{Address, Hosts, Pin};
 
 const CERTIFICATES: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: ".pem" };
 const SUBSCRIPTIONS: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: "" };
@@ -101,7 +102,7 @@ fn canonical(message: &Message) -> Option<String> {
 }
 
 /// Where a subscription is confirmed.
-pub(super) fn subscribe_address(url: &str, base: Option<&Base>) -> Result<Address, VerifyError> {
+pub(super) fn subscribe_address(url: &str, base: Option<&KeysUrl>) -> Result<Address, VerifyError> {
     let foreign = |why| not_genuine(SignatureError::UrlNotAllowed("SubscribeURL", why));
     if !url.contains("Action=ConfirmSubscription&") {
         return Err(foreign("confirms no subscription".to_owned()));

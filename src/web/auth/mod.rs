@@ -33,7 +33,8 @@ use self::refusal::Refusal;
 pub(super) use self::refusal::told;
 use self::session::Sessions;
 use self::tries::Tries;
-use crate::config::{self, HostName, Proxies};
+use crate::config::{self, HostName};
+use crate::support::net::forwarded::TrustedProxies;
 use crate::support::secret::Secret;
 
 /// The form field that carries [`Visitor::csrf`].
@@ -63,11 +64,11 @@ struct Rules {
     hosts: Vec<HostName>,
     tokens: Vec<[u8; 32]>,
     /// Whose word counts on where a request came from, as at the providers' address.
-    proxies: Proxies,
+    proxies: TrustedProxies,
 }
 
 impl Rules {
-    fn new(settings: &config::Admin, proxies: Proxies) -> Self {
+    fn new(settings: &config::Admin, proxies: TrustedProxies) -> Self {
         let tokens = settings.tokens.iter().map(|token| digest(token.reveal())).collect();
         Self { hosts: settings.hosts.clone(), tokens, proxies }
     }
@@ -138,7 +139,7 @@ impl FromRequest for Visitor {
 impl Guard {
     /// # Errors
     /// When the system has no random bytes.
-    pub(super) fn new(settings: &config::Admin, proxies: Proxies) -> io::Result<Self> {
+    pub(super) fn new(settings: &config::Admin, proxies: TrustedProxies) -> io::Result<Self> {
         Ok(Self {
             rules: RwLock::new(Arc::new(Rules::new(settings, proxies))),
             sessions: Sessions::default(),
@@ -148,7 +149,7 @@ impl Guard {
     }
 
     /// Holds to other settings from now on. Other tokens end every session.
-    pub(super) fn reload(&self, settings: &config::Admin, proxies: Proxies) {
+    pub(super) fn reload(&self, settings: &config::Admin, proxies: TrustedProxies) {
         let (old, new) = (self.rules(), Arc::new(Rules::new(settings, proxies)));
         if old.tokens != new.tokens {
             self.sessions.end_all();

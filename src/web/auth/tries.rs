@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderValue;
 
-use crate::config::Proxies;
+use crate::support::net::forwarded::TrustedProxies;
 
 /// Wrong tokens within [`SPAN`], after which further ones are told to wait.
 pub(super) const MOST: u32 = 10;
@@ -53,10 +53,10 @@ impl Tries {
 }
 
 /// Whose tries are counted together: the client's, where a trusted proxy names it, else the peer's.
-pub(super) fn client_of(request: &HttpRequest, proxies: &Proxies) -> Client {
+pub(super) fn client_of(request: &HttpRequest, proxies: &TrustedProxies) -> Client {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let lines = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
-    crate::support::forwarded::client_of(peer, lines, proxies).address().or(peer)
+    crate::support::net::forwarded::client_of(peer, lines, proxies).address().or(peer)
 }
 
 fn client(address: Client) -> Client {

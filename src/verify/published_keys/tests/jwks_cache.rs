@@ -1,9 +1,10 @@
 //! Fetching, keeping and fetching again, against a provider on this machine.
 
 use super::provider::{Provider, RSA, certificate, jwk, rsa, set};
+use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 use crate::verify::published_keys::jwks_cache::{KeyError, KeyRing, MAX_ENTRIES, MAX_FETCHES};
-use crate::verify::published_keys::{Address, Base, Hosts, Kind, Pin};
+use crate::verify::published_keys::{Address, Hosts, Kind, Pin};
 use std::time::Duration;
 
 /// 2023-11-14T22:13:20Z
@@ -101,14 +102,14 @@ fn silence_oversize_redirects_and_nonsense_are_unavailable() {
     assert!(failure(&|provider| provider.now_answers("302 Found", "Location: /x\r\n", "")).contains("answered 302"));
     assert!(failure(&|provider| provider.now_answers("200 OK", "", "<html>")).contains("no set"));
     assert!(failure(&|provider| provider.now_answers("200 OK", "", r#"{"keys":[]}"#)).contains("no key"));
-    let nowhere = KeyRing::new(Some(Base::parse("http://127.0.0.1:1").unwrap()));
+    let nowhere = KeyRing::new(Some(KeysUrl::parse("http://127.0.0.1:1").unwrap()));
     unavailable(nowhere.set(URL, None, NOW));
 }
 
 #[test]
 fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
-    let base = Base::parse(&provider.url.replace("http://", "https://")).unwrap();
+    let base = KeysUrl::parse(&provider.url.replace("http://", "https://")).unwrap();
     unavailable(KeyRing::with_time_limit(Some(base), Duration::from_secs(2)).set(URL, Some("a"), NOW));
 
     let pair = rcgen::KeyPair::generate().unwrap();
@@ -124,7 +125,7 @@ fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
         let (mut stream, _) = listener.accept().unwrap();
         connection.complete_io(&mut stream).map(drop)
     });
-    let ring = KeyRing::with_time_limit(Some(Base::parse(&url).unwrap()), Duration::from_secs(2));
+    let ring = KeyRing::with_time_limit(Some(KeysUrl::parse(&url).unwrap()), Duration::from_secs(2));
     let why = unavailable(ring.set(URL, Some("a"), NOW));
     assert!(why.contains("certificate"), "{why}");
     assert!(served.join().unwrap().is_err());

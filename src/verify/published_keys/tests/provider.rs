@@ -15,7 +15,7 @@ use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 
-use crate::verify::published_keys::Base;
+use crate::support::net::keys_url::KeysUrl;
 
 /// Made once for all tests.
 pub(crate) static RSA: LazyLock<RsaPrivateKey> = LazyLock::new(rsa);
@@ -118,8 +118,8 @@ impl Provider {
         }
     }
 
-    pub(crate) fn base(&self) -> Base {
-        Base::parse(&self.url).unwrap()
+    pub(crate) fn base(&self) -> KeysUrl {
+        KeysUrl::parse(&self.url).unwrap()
     }
 
     pub(crate) fn now_answers(&self, status: &'static str, headers: &'static str, body: &str) {

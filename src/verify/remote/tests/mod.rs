@@ -445,7 +445,8 @@ fn a_set_that_each_user_hosts_is_asked_at_keys_url() {
     let body = r#"{"event":{"id":"e1","type":"user.create"}}"#;
     let row = crate::providers::Row { jwt_algorithms: vec!["RS256".to_owned()], ..find("fusionauth").unwrap().clone() };
     let scheme = Arc::new(Scheme::from_row(&row).unwrap());
-    let own = crate::verify::published_keys::Base::parse(&format!("{}/.well-known/jwks.json", provider.url)).unwrap();
+    let own =
+        crate::support::net::keys_url::KeysUrl::parse(&format!("{}/.well-known/jwks.json", provider.url)).unwrap();
     let fusionauth = Source { scheme, keys_url: Some(own), ..source("fusionauth", &provider) };
     let deliver = |kid: &str| {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

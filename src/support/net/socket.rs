@@ -3,8 +3,9 @@
 //! A configured address comes in, a bound socket goes out, or an error that names the setting. A unix socket that
 //! somebody still listens on is left alone. Where systemd hands sockets over (sd_listen_fds(3)), those are used.
 
+use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,10 +13,26 @@ use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 
-use crate::config::Listen;
-
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 2048;
+
+/// The address of a server, as in `listen`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `"127.0.0.1:8080"`. Port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// `"unix:/run/hookbox.sock"`
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 /// A bound socket that listens.
 #[derive(Debug)]

@@ -7,10 +7,31 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Proxies;
+use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED: &str = "forwarded";
+
+/// IP networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl Networks {
+    /// Compares IPv4-mapped IPv6 addresses as IPv4.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The peers whose X-Forwarded-For and Forwarded headers are believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    pub networks: Networks,
+    /// Whether peers that connect through a unix socket are trusted.
+    pub unix: bool,
+}
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +54,11 @@ pub enum Unclear {
 }
 
 /// Where a request came from, by its peer (`None` through a unix socket) and the lines of a header by its name.
-pub fn client_of<'a, Lines>(peer: Option<IpAddr>, lines: impl Fn(&'static str) -> Lines, proxies: &Proxies) -> Client
+pub fn client_of<'a, Lines>(
+    peer: Option<IpAddr>,
+    lines: impl Fn(&'static str) -> Lines,
+    proxies: &TrustedProxies,
+) -> Client
 where
     Lines: Iterator<Item = &'a [u8]>,
 {
@@ -153,17 +178,27 @@ impl fmt::Display for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
 
-    fn proxies(list: &str) -> Proxies {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("hookbox.toml");
-        let source = "[sources.s]\nprovider = 'github'\nsecret = 'x'\n";
-        std::fs::write(&file, format!("[server]\ntrusted_proxies = {list}\n{source}")).unwrap();
-        config::read(&file, &|_| None).unwrap().server.trusted_proxies
+    fn proxies(networks: &[&str], unix: bool) -> TrustedProxies {
+        TrustedProxies { networks: Networks(networks.iter().map(|text| text.parse().unwrap()).collect()), unix }
     }
 
-    fn client(peer: Option<IpAddr>, lines: &[&str], proxies: &Proxies) -> Client {
+    #[test]
+    fn networks_contain_addresses_in_either_notation() {
+        let networks = proxies(&["192.0.2.0/24", "2001:db8::/32"], false).networks;
+        for (address, is_in) in [
+            ("192.0.2.7", true),
+            ("::ffff:192.0.2.7", true),
+            ("192.0.3.7", false),
+            ("2001:db8::1", true),
+            ("2001:db9::1", false),
+            ("::1", false),
+        ] {
+            assert_eq!(networks.contain(address.parse().unwrap()), is_in, "{address}");
+        }
+    }
+
+    fn client(peer: Option<IpAddr>, lines: &[&str], proxies: &TrustedProxies) -> Client {
         let pairs: Vec<_> = lines.iter().map(|line| line.split_once(": ").unwrap()).collect();
         let of = |wanted: &'static str| {
             let named = pairs.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
@@ -173,7 +208,7 @@ mod tests {
     }
 
     fn found(peer: &str, lines: &[&str]) -> Client {
-        client(peer.parse().ok(), lines, &proxies("['10.0.0.0/8', '::1', 'unix:']"))
+        client(peer.parse().ok(), lines, &proxies(&["10.0.0.0/8", "::1/128"], true))
     }
 
     #[test]
@@ -226,8 +261,8 @@ mod tests {
         }
         let both = ["Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.2"];
         assert_eq!(found("10.0.0.1", &both), Client::Unclear(Unclear::Disagreement));
-        assert_eq!(client(None, &[], &proxies("['10.0.0.0/8']")), Client::Socket);
-        let all = proxies("['0.0.0.0/0']");
+        assert_eq!(client(None, &[], &proxies(&["10.0.0.0/8"], false)), Client::Socket);
+        let all = proxies(&["0.0.0.0/0"], false);
         let named = ["X-Forwarded-For: 198.51.100.1"];
         assert_eq!(client(None, &named, &all), Client::Socket, "a socket is trusted by name alone");
     }

@@ -1,0 +1,6 @@
+//! Network plumbing: listening sockets, TLS, the client behind proxies, and checked addresses.
+
+pub mod forwarded;
+pub mod keys_url;
+pub mod socket;
+pub mod tls;
