@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
 #[doc(hidden)]
 pub mod internals {
     pub use crate::config::{Guards, Source, source as read_source};
-    pub use crate::metrics::{Answered, COUNTED_STATES, HandlerNow, Metrics, NO_SOURCE, Now};
+    pub use crate::metrics::{Answered, COUNTED_STATES, GaugeValues, HandlerGauges, Metrics, NO_SOURCE};
     pub use crate::model::event::{Ending, JobState};
     pub use crate::model::request::{Headers, Request};
     pub use crate::providers::{Needs, Place, Row, Scheme, Selection, Texts, all, find, listed, sample};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::message::What;
 use crate::config;
-use crate::inbox::reader::Glance;
+use crate::inbox::reader::AlertSnapshot;
 
 /// From one message about a handler's dead jobs to the next.
 const DEAD_EVERY: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// One look.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
-    pub(super) glance: Glance,
+    pub(super) glance: AlertSnapshot,
     pub(super) is_disk_low: bool,
 }
 
@@ -96,7 +96,7 @@ impl Conditions {
         }
     }
 
-    fn broken(&mut self, glance: &Glance, news: &mut Vec<What>) {
+    fn broken(&mut self, glance: &AlertSnapshot, news: &mut Vec<What>) {
         for (handler, reason) in &glance.broken {
             if self.broken.insert(handler.clone()) {
                 news.push(What::Broken { handler: handler.clone(), reason: reason.clone() });
@@ -110,7 +110,7 @@ impl Conditions {
         }
     }
 
-    fn dead(&mut self, glance: &Glance, now: Instant, news: &mut Vec<What>) {
+    fn dead(&mut self, glance: &AlertSnapshot, now: Instant, news: &mut Vec<What>) {
         for (handler, count) in &glance.dead {
             let dead = self.dead.entry(handler.clone()).or_default();
             dead.untold += count.saturating_sub(dead.known);
@@ -132,7 +132,7 @@ impl Conditions {
     }
 
     /// What has come in since the last look; the first one only learns where the counts stand.
-    fn count(&mut self, glance: &Glance, now: Instant) {
+    fn count(&mut self, glance: &AlertSnapshot, now: Instant) {
         let mut counted = HashMap::new();
         for hour in &glance.hours {
             let key = (hour.source.clone(), hour.hour);

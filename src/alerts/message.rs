@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::inbox::reader::Dead;
+use crate::inbox::reader::DeadJob;
 use crate::support::time::Millis;
 
 /// Characters of a reason.
@@ -22,7 +22,7 @@ pub(super) enum What {
         handler: String,
         count: u64,
         all: u64,
-        last: Option<Dead>,
+        last: Option<DeadJob>,
     },
     /// None of its jobs is dead any more.
     NoneDead {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_alert_has_a_line_for_people_and_fields_for_programs() {
-        let last = Dead {
+        let last = DeadJob {
             source: "github".into(),
             event_id: "abc".into(),
             event_type: "push".into(),

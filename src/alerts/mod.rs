@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use crate::config;
-use crate::inbox::{Inbox, reader};
+use crate::inbox::Inbox;
 use crate::support::time::Millis;
 
 use condition::{Conditions, Seen};
@@ -104,7 +104,7 @@ struct Look {
 impl Look {
     fn new(settings: config::Alerts, inbox: &Inbox) -> Self {
         let now = Millis::now();
-        let heard = inbox.read(|connection| reader::last_heard(connection, now)).unwrap_or_else(|error| {
+        let heard = inbox.reader().and_then(|reader| reader.last_heard(now)).unwrap_or_else(|error| {
             log::warn!("when each source was last heard of could not be read: {error}");
             Vec::new()
         });
@@ -119,9 +119,9 @@ impl Look {
     /// What is dead already is no news, save those jobs that the last end of hookbox was the end of.
     fn learn(&mut self, inbox: &Inbox) {
         let lost: Vec<_> = inbox.lost().iter().map(|job| job.id).collect();
-        let dead = inbox.read(|connection| {
-            let news = reader::dead_among(connection, &lost)?;
-            Ok((reader::glance(connection, &[], Millis::now())?.dead, news))
+        let dead = inbox.reader().and_then(|reader| {
+            let news = reader.dead_among(&lost)?;
+            Ok((reader.alert_snapshot(&[], Millis::now())?.dead, news))
         });
         match dead {
             Ok((dead, news)) => self.conditions.know_dead(dead, &news),
@@ -136,7 +136,7 @@ impl Look {
     fn once(&mut self, inbox: &Inbox) {
         let now = Millis::now();
         let sources: Vec<&str> = self.settings.sources.iter().map(AsRef::as_ref).collect();
-        let glance = match inbox.read(|connection| reader::glance(connection, &sources, now)) {
+        let glance = match inbox.reader().and_then(|reader| reader.alert_snapshot(&sources, now)) {
             Ok(glance) => glance,
             // The next look is soon.
             Err(error) => return log::debug!("the inbox could not be looked at: {error}"),
@@ -144,7 +144,7 @@ impl Look {
         let seen = Seen { glance, is_disk_low: inbox.is_disk_low() };
         for mut what in self.conditions.update(&seen, &self.settings, Instant::now()) {
             if let What::Dead { handler, last, .. } = &mut what {
-                let newest = inbox.read(|connection| reader::newest_dead(connection, handler));
+                let newest = inbox.reader().and_then(|reader| reader.newest_dead(handler));
                 *last = newest.ok().flatten();
             }
             self.send(Alert::new(&what, now));

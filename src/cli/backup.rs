@@ -11,7 +11,7 @@ use super::Global;
 use super::failure::Failure;
 use super::progress::{self, Counter};
 use super::terminal::{count, shown};
-use crate::inbox::desk::{BackupError, Draft};
+use crate::inbox::operator::{BackupError, BackupFile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,12 +23,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let desk = global.desk()?;
-    let draft = Draft::new(&global.outline()?.inbox, &args.file, args.force)?;
-    let room = desk.room()?;
+    let file = global.inbox_file()?;
+    let draft = BackupFile::new(&global.outline()?.inbox, &args.file, args.force)?;
+    let room = file.room()?;
     let kib = |bytes: u64| usize::try_from(bytes / 1024).unwrap_or(usize::MAX);
     let mut counter = Counter::new(kib(room.bytes - room.free_bytes.min(room.bytes)));
-    draft.write(&desk, |bytes| counter.reach(kib(bytes)))?;
+    draft.write(&file, |bytes| counter.reach(kib(bytes)))?;
     let events = progress::waiting("checking the copy", || draft.check())?;
     let bytes = draft.bytes();
     draft.place()?;

@@ -9,14 +9,13 @@ use super::filter::{Arrival, job_state};
 use super::progress::{self, Counter};
 use super::terminal::{count, remark, shown};
 use crate::config::Outline;
-use crate::inbox::desk::{self, Desk};
-use crate::inbox::edit::{self, Change, Left, Plan, Wish};
-use crate::inbox::reader::{self, JobFilter, Page};
+use crate::inbox::operator::{self, BulkAction, BulkPlan, BulkRequest, InboxFile, SkipReason};
+use crate::inbox::reader::{JobFilter, Page};
 use crate::model::event::JobState;
 use crate::support::time::Millis;
 
 /// Held jobs of which it is told one by one what they wait for.
-const MOST_TOLD: Page = Page { before: None, limit: 20 };
+const MOST_TOLD: Page = Page { before: None, limit: 20, deadline: None };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
@@ -49,8 +48,8 @@ pub(super) struct Which {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) outline: Outline,
-    pub(super) desk: Desk,
-    pub(super) wish: Wish,
+    pub(super) file: InboxFile,
+    pub(super) wish: BulkRequest,
     pub(super) now: Millis,
 }
 
@@ -75,15 +74,15 @@ impl Which {
     }
 
     /// Opens the inbox and says what is wanted of it.
-    pub(super) fn ask(&self, change: Change, global: &Global) -> Result<Asked, Failure> {
+    pub(super) fn ask(&self, change: BulkAction, global: &Global) -> Result<Asked, Failure> {
         if self.is_unlimited() && !self.all {
             return Err(Failure::usage(format!("`{}` wants an EVENT, a filter, or --all", change.as_str()))
                 .hint("--dry-run tells how many jobs it would be"));
         }
         let outline = global.outline()?;
-        let desk = Desk::open(&outline.inbox)?;
-        self.check_names(&outline, &desk)?;
-        let events = event::find_all(&desk, &self.events)?;
+        let file = InboxFile::open(&outline.inbox)?;
+        self.check_names(&outline, &file)?;
+        let events = event::find_all(&file, &self.events)?;
         let filter = JobFilter {
             arrived: self.arrival.to_arrived(),
             states: self.state.clone(),
@@ -94,11 +93,11 @@ impl Which {
             finished_before: self.finished_before,
         };
         let revives = self.names_events() || self.state.contains(&JobState::Skipped);
-        Ok(Asked { outline, desk, wish: Wish { change, filter, revives }, now: Millis::now() })
+        Ok(Asked { outline, file, wish: BulkRequest { change, filter, revives }, now: Millis::now() })
     }
 
     /// A name that nobody knows is a slip: it would change nothing, and say so with status 0.
-    fn check_names(&self, outline: &Outline, desk: &Desk) -> Result<(), Failure> {
+    fn check_names(&self, outline: &Outline, file: &InboxFile) -> Result<(), Failure> {
         let unknown = |kind: &str, name: &str, mut known: Vec<String>, configured: &[String]| {
             known.extend(configured.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>());
             if known.iter().any(|known| known == name) {
@@ -108,27 +107,27 @@ impl Which {
                 .hint(format!("{kind}s: {}", shown(&known.join(", ")))))
         };
         if let Some(name) = self.arrival.source() {
-            unknown("source", name, desk.read(reader::sources)?, &outline.sources)?;
+            unknown("source", name, file.reader().sources()?, &outline.sources)?;
         }
         match self.handler() {
             Some(name) if !outline.handlers.iter().any(|known| known == name) => {
-                unknown("handler", name, desk.read(reader::handlers)?, &outline.handlers)
+                unknown("handler", name, file.reader().handlers()?, &outline.handlers)
             }
             _ => Ok(()),
         }
     }
 
     /// Carries a plan out, or tells what it would do, and says what became of it.
-    pub(super) fn carry_out(&self, mut asked: Asked, plan: &Plan) -> Result<(), Failure> {
+    pub(super) fn carry_out(&self, mut asked: Asked, plan: &BulkPlan) -> Result<(), Failure> {
         let change = asked.wish.change;
         let mut left = plan.left.clone();
         let (changed, made) = if self.dry_run {
             (plan.jobs.len(), plan.events.len())
         } else {
             let mut counter = Counter::new(plan.len());
-            let tally = asked.desk.change(plan, asked.now, |done| counter.reach(done))?;
+            let tally = asked.file.change(plan, asked.now, |done| counter.reach(done))?;
             if tally.overtaken > 0 {
-                *left.entry(Left::Overtaken).or_default() += tally.overtaken;
+                *left.entry(SkipReason::Overtaken).or_default() += tally.overtaken;
             }
             (tally.changed, tally.made)
         };
@@ -136,20 +135,25 @@ impl Which {
         for (why, jobs) in &left {
             remark(format!("{} left: {}", count(*jobs, "job"), because(change, *why)));
         }
-        if self.names_events() && left.contains_key(&Left::Held) {
+        if self.names_events() && left.contains_key(&SkipReason::Held) {
             asked.tell_what_holds()?;
         }
         if changed + made == 0 {
             return self.explain_nothing(change, left.into_keys());
         }
-        if change != Change::Skip && !self.dry_run && matches!(desk::served_by(&asked.outline.inbox), Ok(None)) {
+        if change != BulkAction::Skip && !self.dry_run && matches!(operator::served_by(&asked.outline.inbox), Ok(None))
+        {
             remark("hookbox is not serving this inbox; the jobs run when it does");
         }
         Ok(())
     }
 
     /// With EVENT, changing nothing is a failure, unless it was so already.
-    fn explain_nothing(&self, change: Change, mut left: impl ExactSizeIterator<Item = Left>) -> Result<(), Failure> {
+    fn explain_nothing(
+        &self,
+        change: BulkAction,
+        mut left: impl ExactSizeIterator<Item = SkipReason>,
+    ) -> Result<(), Failure> {
         if !self.names_events() {
             return Ok(());
         }
@@ -158,8 +162,11 @@ impl Which {
             let failure = Failure::failed(format!("no event of these has {what}"));
             return Err(failure.hint("`hookbox replay EVENT --handler NAME` makes one"));
         }
-        let is_so_already = |left: Left| {
-            matches!((change, left), (Change::Retry, Left::Due | Left::Held) | (Change::Skip, Left::Skipped))
+        let is_so_already = |left: SkipReason| {
+            matches!(
+                (change, left),
+                (BulkAction::Retry, SkipReason::Due | SkipReason::Held) | (BulkAction::Skip, SkipReason::Skipped)
+            )
         };
         if left.all(is_so_already) { Ok(()) } else { Err(Failure::silent()) }
     }
@@ -167,15 +174,15 @@ impl Which {
 
 impl Asked {
     /// Reads which jobs it is about.
-    pub(super) fn plan(&self) -> Result<Plan, Failure> {
-        let read = || self.desk.read(|connection| edit::plan(connection, &self.wish, self.now));
+    pub(super) fn plan(&self) -> Result<BulkPlan, Failure> {
+        let read = || self.file.reader().plan_bulk_update(&self.wish, self.now, None);
         Ok(progress::waiting("searching", read)?)
     }
 
     /// Which job each one that is held waits for.
     fn tell_what_holds(&self) -> Result<(), Failure> {
         let filter = JobFilter { states: vec![JobState::Pending], ..self.wish.filter.clone() };
-        let jobs = self.desk.read(|connection| reader::jobs(connection, &filter, MOST_TOLD))?;
+        let jobs = self.file.reader().jobs(&filter, MOST_TOLD)?.rows;
         for job in jobs {
             let (Some(first), Some(value)) = (job.behind, &job.order_key) else { continue };
             let (seq, handler) = (job.event_seq, shown(&job.handler));
@@ -190,12 +197,12 @@ fn println(line: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
-fn summary(change: Change, changed: usize, made: usize, is_dry: bool) -> String {
+fn summary(change: BulkAction, changed: usize, made: usize, is_dry: bool) -> String {
     let did = match (change, is_dry) {
         (_, true) => format!("would {}", change.as_str()),
-        (Change::Retry, false) => "retried".to_owned(),
-        (Change::Replay, false) => "replayed".to_owned(),
-        (Change::Skip, false) => "skipped".to_owned(),
+        (BulkAction::Retry, false) => "retried".to_owned(),
+        (BulkAction::Replay, false) => "replayed".to_owned(),
+        (BulkAction::Skip, false) => "skipped".to_owned(),
     };
     match made {
         0 => format!("{did} {}", count(changed, "job")),
@@ -206,25 +213,27 @@ fn summary(change: Change, changed: usize, made: usize, is_dry: bool) -> String 
     }
 }
 
-fn because(change: Change, left: Left) -> &'static str {
+fn because(change: BulkAction, left: SkipReason) -> &'static str {
     match (change, left) {
-        (Change::Retry, Left::Succeeded) => "succeeded; `hookbox replay` runs them once more",
-        (Change::Retry, Left::Skipped) => "skipped; they come back by EVENT or with `--state skipped`",
-        (Change::Retry, Left::Running) => "running; `hookbox skip` ends them",
-        (Change::Replay, Left::Dead | Left::Skipped) => "they have not succeeded; `hookbox retry` runs them again",
-        (Change::Skip, Left::Skipped) => "skipped already",
-        (Change::Skip, Left::Succeeded) => "succeeded; there is nothing to skip",
-        (_, Left::Succeeded) => "succeeded",
-        (_, Left::Dead) => "dead",
-        (_, Left::Pending) => "pending; they run anyway",
-        (_, Left::Running) => "running",
-        (_, Left::Due) => "due already",
-        (_, Left::Held) => "held behind another job of the same value; they run in their turn",
-        (_, Left::Ending) => {
+        (BulkAction::Retry, SkipReason::Succeeded) => "succeeded; `hookbox replay` runs them once more",
+        (BulkAction::Retry, SkipReason::Skipped) => "skipped; they come back by EVENT or with `--state skipped`",
+        (BulkAction::Retry, SkipReason::Running) => "running; `hookbox skip` ends them",
+        (BulkAction::Replay, SkipReason::Dead | SkipReason::Skipped) => {
+            "they have not succeeded; `hookbox retry` runs them again"
+        }
+        (BulkAction::Skip, SkipReason::Skipped) => "skipped already",
+        (BulkAction::Skip, SkipReason::Succeeded) => "succeeded; there is nothing to skip",
+        (_, SkipReason::Succeeded) => "succeeded",
+        (_, SkipReason::Dead) => "dead",
+        (_, SkipReason::Pending) => "pending; they run anyway",
+        (_, SkipReason::Running) => "running",
+        (_, SkipReason::Due) => "due already",
+        (_, SkipReason::Held) => "held behind another job of the same value; they run in their turn",
+        (_, SkipReason::Ending) => {
             "skipped, and their last attempt is still ending; try again in a moment (if hookbox was killed: once it serves again)"
         }
-        (_, Left::Pruned) => "the body of the event is no longer kept",
-        (_, Left::Overtaken) => "something else happened to them in the meantime",
+        (_, SkipReason::Pruned) => "the body of the event is no longer kept",
+        (_, SkipReason::Overtaken) => "something else happened to them in the meantime",
     }
 }
 
@@ -234,9 +243,9 @@ mod tests {
 
     #[test]
     fn a_summary_says_what_was_done_and_what_would_be() {
-        assert_eq!(summary(Change::Retry, 1, 0, false), "retried 1 job");
-        assert_eq!(summary(Change::Skip, 1200, 0, true), "would skip 1,200 jobs");
-        assert_eq!(summary(Change::Replay, 0, 2, false), "replayed 0 jobs, made 2 new jobs");
-        assert_eq!(summary(Change::Replay, 3, 1, true), "would replay 3 jobs, make 1 new job");
+        assert_eq!(summary(BulkAction::Retry, 1, 0, false), "retried 1 job");
+        assert_eq!(summary(BulkAction::Skip, 1200, 0, true), "would skip 1,200 jobs");
+        assert_eq!(summary(BulkAction::Replay, 0, 2, false), "replayed 0 jobs, made 2 new jobs");
+        assert_eq!(summary(BulkAction::Replay, 3, 1, true), "would replay 3 jobs, make 1 new job");
     }
 }

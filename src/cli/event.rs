@@ -4,21 +4,21 @@
 
 use super::failure::Failure;
 use super::terminal::{instant, shown};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Event, Found};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{Event, LookupResult};
 
 /// Most candidates that are listed.
 const LISTED: usize = 10;
 
 /// Finds the one event that is meant.
-pub(super) fn find(desk: &Desk, wanted: &str) -> Result<Event, Failure> {
-    match desk.read(|connection| reader::find(connection, wanted))? {
-        Found::One(event) => Ok(*event),
-        Found::Several(events) => {
+pub(super) fn find(file: &InboxFile, wanted: &str) -> Result<Event, Failure> {
+    match file.reader().lookup(wanted)? {
+        LookupResult::One(event) => Ok(*event),
+        LookupResult::Several(events) => {
             let several = Failure::usage(format!("`{}` can be any of {} events", shown(wanted), events.len()));
             Err(events.iter().take(LISTED).fold(several, |failure, event| failure.hint(candidate(event))))
         }
-        Found::Pruned(keys) => {
+        LookupResult::PrunedEvent(keys) => {
             let told = keys.iter().map(|key| {
                 format!("{}/{}, received {}", shown(&key.source), shown(&key.event_id), instant(key.received_at))
             });
@@ -26,16 +26,16 @@ pub(super) fn find(desk: &Desk, wanted: &str) -> Result<Event, Failure> {
             Err(Failure::failed(format!("the event has been pruned, only its key is left: {told}"))
                 .hint("keys outlive events, so that a late duplicate is still known"))
         }
-        Found::Nothing => Err(Failure::failed(format!("there is no event `{}`", shown(wanted)))
+        LookupResult::Nothing => Err(Failure::failed(format!("there is no event `{}`", shown(wanted)))
             .hint("`hookbox events` lists them; EVENT is an event id, SOURCE/ID or '#SEQ'")),
     }
 }
 
 /// Finds all that are meant, in order and each once.
-pub(super) fn find_all(desk: &Desk, wanted: &[String]) -> Result<Vec<Event>, Failure> {
+pub(super) fn find_all(file: &InboxFile, wanted: &[String]) -> Result<Vec<Event>, Failure> {
     let mut events: Vec<Event> = Vec::new();
     for wanted in wanted {
-        let event = find(desk, wanted)?;
+        let event = find(file, wanted)?;
         if events.iter().all(|known| known.seq != event.seq) {
             events.push(event);
         }

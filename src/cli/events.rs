@@ -12,8 +12,8 @@ use super::list::{self, Array};
 use super::table::{Rows, state, text};
 use super::terminal::{instant, remark};
 use super::{Global, event, show};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Event, EventFilter};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{Event, EventFilter};
 use crate::model::event::EventState;
 
 #[derive(Debug, clap::Args)]
@@ -51,17 +51,17 @@ struct List {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let desk = global.desk()?;
+    let file = global.inbox_file()?;
     match &args.one {
-        Some(One::Show(args)) => show::run(args, &desk),
-        Some(One::Body { event }) => body(&desk, event),
-        None => list(&args.list, &desk),
+        Some(One::Show(args)) => show::run(args, &file),
+        Some(One::Body { event }) => body(&file, event),
+        None => list(&args.list, &file),
     }
 }
 
-fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
-    let filter = EventFilter { arrived: args.arrival.to_arrived(), states: args.state.clone() };
-    let read = |page| desk.read(|connection| reader::events(connection, &filter, page)).map_err(Failure::from);
+fn list(args: &List, file: &InboxFile) -> Result<(), Failure> {
+    let filter = EventFilter { arrived: args.arrival.to_arrived(), states: args.state.clone(), body_text: None };
+    let read = |page| Ok(file.reader().events(&filter, page)?.rows);
     let seq = |event: &Event| event.seq;
     if args.json {
         let mut array = Array::new();
@@ -84,7 +84,7 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
         Ok(())
     })?;
     if rows.is_empty() {
-        remark(nothing(args, desk)?);
+        remark(nothing(args, file)?);
         return Ok(());
     }
     rows.print()?;
@@ -92,8 +92,8 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
     Ok(())
 }
 
-fn nothing(args: &List, desk: &Desk) -> Result<String, Failure> {
-    if let Some(blame) = unknown_name(desk, args.arrival.source(), None)? {
+fn nothing(args: &List, file: &InboxFile) -> Result<String, Failure> {
+    if let Some(blame) = unknown_name(file, args.arrival.source(), None)? {
         return Ok(format!("no events: {blame}"));
     }
     Ok(if args.arrival.is_empty() && args.state.is_empty() {
@@ -103,9 +103,9 @@ fn nothing(args: &List, desk: &Desk) -> Result<String, Failure> {
     })
 }
 
-fn body(desk: &Desk, wanted: &str) -> Result<(), Failure> {
-    let event = event::find(desk, wanted)?;
-    let Some(body) = desk.read(|connection| reader::body(connection, event.seq))? else {
+fn body(file: &InboxFile, wanted: &str) -> Result<(), Failure> {
+    let event = event::find(file, wanted)?;
+    let Some(body) = file.reader().body(event.seq)? else {
         return Err(Failure::failed(format!("the body of #{} is no longer kept", event.seq)));
     };
     let mut out = io::stdout().lock();

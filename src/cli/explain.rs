@@ -17,8 +17,8 @@ use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::config::{self, Outline, Source};
 use crate::diagnose::{self, Explanation};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Kept};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::StoredRefusal;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,16 +42,16 @@ struct Explained<'a> {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let outline = global.outline()?;
-    let desk = Desk::open(&outline.inbox)?;
-    let key = desk.read(reader::token_key)?;
-    let kept: Vec<Kept> = args.ids.iter().map(|id| find(&desk, *id)).collect::<Result<_, _>>()?;
-    let taught = |source| learn::taught(source, &desk);
+    let file = InboxFile::open(&outline.inbox)?;
+    let key = file.reader().token_key()?;
+    let kept: Vec<StoredRefusal> = args.ids.iter().map(|id| find(&file, *id)).collect::<Result<_, _>>()?;
+    let taught = |source| learn::taught(source, &file);
     let sources = sources(&outline, global).into_iter().map(taught).collect::<Result<Vec<_>, _>>()?;
-    let explain = |Kept { refused, .. }: &Kept| diagnose::explain(refused, &sources, key.as_ref());
+    let explain = |StoredRefusal { refused, .. }: &StoredRefusal| diagnose::explain(refused, &sources, key.as_ref());
     let explained = progress::waiting("trying", || kept.iter().map(explain).collect::<Vec<_>>());
     if args.json {
         let mut array = Array::new();
-        for (Kept { row, .. }, explanation) in kept.iter().zip(explained) {
+        for (StoredRefusal { row, .. }, explanation) in kept.iter().zip(explained) {
             array.push(&Explained {
                 id: row.id,
                 source: &row.source,
@@ -80,7 +80,7 @@ fn sources(outline: &Outline, global: &Global) -> Vec<Arc<Source>> {
     outline.sources.iter().filter_map(read).collect()
 }
 
-fn print(Kept { row, .. }: &Kept, explanation: &Explanation) -> Result<(), Failure> {
+fn print(StoredRefusal { row, .. }: &StoredRefusal, explanation: &Explanation) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "refusal {} of `{}`: {}, {}", row.id, shown(&row.source), row.status, shown(&row.reason))?;
     for finding in &explanation.findings {

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use crate::config::ConfigErrors;
 use crate::inbox::OpenError;
-use crate::inbox::desk::DeskError;
+use crate::inbox::operator::InboxFileError;
+use crate::inbox::reader::ReadError;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -68,8 +69,14 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
-impl From<DeskError> for Failure {
-    fn from(error: DeskError) -> Self {
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        InboxFileError::from(error).into()
+    }
+}
+
+impl From<InboxFileError> for Failure {
+    fn from(error: InboxFileError) -> Self {
         let message = error.to_string();
         let failure = if error.is_wrong_file() { Self::usage(message) } else { Self::failed(message) };
         match error.hint() {
@@ -137,10 +144,10 @@ mod tests {
 
     #[test]
     fn a_wrong_file_is_a_matter_of_configuration() {
-        let missing = DeskError::Missing("/x/hookbox.db".into());
+        let missing = InboxFileError::Missing("/x/hookbox.db".into());
         assert!(Failure::from(missing).text.contains("\nhint: `hookbox serve`"));
-        assert_eq!(Failure::from(DeskError::Foreign("x".into())).status, 2);
-        assert_eq!(Failure::from(DeskError::Busy("x".into())).status, 1);
+        assert_eq!(Failure::from(InboxFileError::Foreign("x".into())).status, 2);
+        assert_eq!(Failure::from(InboxFileError::Busy("x".into())).status, 1);
         assert_eq!(Failure::from(anyhow::Error::from(OpenError::Foreign { path: "x".into() })).status, 2);
         assert_eq!(Failure::from(anyhow::anyhow!("no").context("wrapped")).text, "error: wrapped: no");
     }

@@ -8,8 +8,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::failure::Failure;
 use super::terminal::{count, remark, shown};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Arrived};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::ArrivalFilter;
 use crate::model::event::{EventState, JobState};
 use crate::support::time::Millis;
 
@@ -40,8 +40,8 @@ impl Arrival {
         self.source.as_deref()
     }
 
-    pub(super) fn to_arrived(&self) -> Arrived {
-        Arrived {
+    pub(super) fn to_arrived(&self) -> ArrivalFilter {
+        ArrivalFilter {
             source: self.source.clone(),
             event_type: self.event_type.clone(),
             since: self.since,
@@ -94,18 +94,18 @@ pub(super) fn instant(text: &str) -> Result<Millis, String> {
 
 /// Why nothing was found, if a name is to blame: the inbox has no such source or handler.
 pub(super) fn unknown_name(
-    desk: &Desk,
+    file: &InboxFile,
     source: Option<&str>,
     handler: Option<&str>,
 ) -> Result<Option<String>, Failure> {
     if let Some(name) = source {
-        let known = desk.read(reader::sources)?;
+        let known = file.reader().sources()?;
         if !known.iter().any(|known| known == name) {
             return Ok(Some(blame("source", name, &known)));
         }
     }
     if let Some(name) = handler {
-        let known = desk.read(reader::handlers)?;
+        let known = file.reader().handlers()?;
         if !known.iter().any(|known| known == name) {
             return Ok(Some(blame("handler", name, &known)));
         }

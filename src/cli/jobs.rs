@@ -10,8 +10,8 @@ use super::filter::{Arrival, Limit, job_state, unknown_name};
 use super::list::{self, Array};
 use super::table::{Rows, number, state, text};
 use super::terminal::{relative, remark};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Job, JobFilter};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{Job, JobFilter};
 use crate::model::event::JobState;
 use crate::support::time::Millis;
 
@@ -39,8 +39,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let desk = global.desk()?;
-    let event = args.event.as_ref().map(|event| super::event::find(&desk, event)).transpose()?;
+    let file = global.inbox_file()?;
+    let event = args.event.as_ref().map(|event| super::event::find(&file, event)).transpose()?;
     let filter = JobFilter {
         jobs: None,
         finished_before: None,
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         reason: args.reason.clone(),
         events: event.map(|event| vec![event.seq]),
     };
-    let read = |page| desk.read(|connection| reader::jobs(connection, &filter, page)).map_err(Failure::from);
+    let read = |page| Ok(file.reader().jobs(&filter, page)?.rows);
     let id = |job: &Job| job.id;
     if args.json {
         let mut array = Array::new();
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Ok(())
     })?;
     if rows.is_empty() {
-        remark(nothing(args, &desk)?);
+        remark(nothing(args, &file)?);
         return Ok(());
     }
     rows.print()?;
@@ -98,8 +98,8 @@ pub(super) fn when(job: &Job, now: Millis) -> String {
     }
 }
 
-fn nothing(args: &Args, desk: &Desk) -> Result<String, Failure> {
-    Ok(match unknown_name(desk, args.arrival.source(), args.handler.as_deref())? {
+fn nothing(args: &Args, file: &InboxFile) -> Result<String, Failure> {
+    Ok(match unknown_name(file, args.arrival.source(), args.handler.as_deref())? {
         Some(blame) => format!("no jobs: {blame}"),
         None => "no jobs that match".to_owned(),
     })

@@ -13,8 +13,8 @@ use super::progress;
 use super::terminal::{instant, relative, remark, shown};
 use super::variable;
 use crate::config::{self, Source};
-use crate::inbox::desk::{self, Desk};
-use crate::inbox::{Standing, WINDOW, standing};
+use crate::inbox::operator::{self, InboxFile};
+use crate::inbox::{Standing, WINDOW};
 use crate::support::time::Millis;
 
 /// How often `--wait` looks.
@@ -44,30 +44,30 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             .hint(format!("sources: {}", shown(&outline.sources.join(", "))))
     })?;
     check(&source)?;
-    let mut desk = Desk::open(&outline.inbox)?;
+    let mut file = InboxFile::open(&outline.inbox)?;
     if args.show {
-        return show(&desk, &source);
+        return show(&file, &source);
     }
     let now = Millis::now();
     let until = Millis(now.0.saturating_add(i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX)));
-    if !desk.open_window(&source.name, until, args.forget)? {
-        return Err(known(&desk, &source, now)?);
+    if !file.open_window(&source.name, until, args.forget)? {
+        return Err(known(&file, &source, now)?);
     }
     let line = format!("the next handshake of `{}` is believed until {}", source.name, instant(until));
     writeln!(io::stdout(), "{line}")?;
-    if matches!(desk::served_by(&outline.inbox), Ok(None)) {
+    if matches!(operator::served_by(&outline.inbox), Ok(None)) {
         remark("hookbox is not serving this inbox; start it within that time");
     }
-    if args.wait { wait(&desk, &source, until) } else { Ok(()) }
+    if args.wait { wait(&file, &source, until) } else { Ok(()) }
 }
 
 /// The source with the secret that it has learned, where it is taught one.
-pub(super) fn taught(source: Arc<Source>, desk: &Desk) -> Result<Arc<Source>, Failure> {
+pub(super) fn taught(source: Arc<Source>, file: &InboxFile) -> Result<Arc<Source>, Failure> {
     let is_taught = source.scheme.handshake.is_some_and(|handshake| handshake.teaches);
     if !is_taught || !source.secrets.is_empty() {
         return Ok(source);
     }
-    match desk.read(|connection| standing(connection, &source.name))? {
+    match file.reader().enrollment(&source.name)? {
         Some(Standing::Known(secret, _)) => Ok(Arc::new(Source { secrets: vec![secret], ..Source::clone(&source) })),
         _ => Ok(source),
     }
@@ -86,8 +86,8 @@ fn check(source: &Arc<Source>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn known(desk: &Desk, source: &Source, now: Millis) -> Result<Failure, Failure> {
-    let since = match desk.read(|connection| standing(connection, &source.name))? {
+fn known(file: &InboxFile, source: &Source, now: Millis) -> Result<Failure, Failure> {
+    let since = match file.reader().enrollment(&source.name)? {
         Some(Standing::Known(_, at)) => format!(", learned {}", relative(at, now)),
         _ => String::new(),
     };
@@ -95,15 +95,15 @@ fn known(desk: &Desk, source: &Source, now: Millis) -> Result<Failure, Failure> 
     Ok(failure.hint("--forget forgets it and believes the next handshake"))
 }
 
-fn show(desk: &Desk, source: &Source) -> Result<(), Failure> {
-    match desk.read(|connection| standing(connection, &source.name))? {
+fn show(file: &InboxFile, source: &Source) -> Result<(), Failure> {
+    match file.reader().enrollment(&source.name)? {
         Some(Standing::Known(secret, _)) => Ok(writeln!(io::stdout(), "{}", secret.reveal())?),
         _ => Err(Failure::failed(format!("no secret of `{}` has been learned", source.name))),
     }
 }
 
-fn wait(desk: &Desk, source: &Source, until: Millis) -> Result<(), Failure> {
-    let look = || desk.read(|connection| standing(connection, &source.name));
+fn wait(file: &InboxFile, source: &Source, until: Millis) -> Result<(), Failure> {
+    let look = || file.reader().enrollment(&source.name);
     let learned = progress::waiting("waiting for the provider's handshake", || {
         loop {
             match look() {

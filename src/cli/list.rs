@@ -24,7 +24,7 @@ pub(super) fn walk<T>(
     let mut left = limit;
     let mut before = None;
     loop {
-        let page = Page { before, limit: left.saturating_add(1).min(PAGE) };
+        let page = Page { before, limit: left.saturating_add(1).min(PAGE), deadline: None };
         let rows = progress::waiting("searching", || read(page))?;
         for row in &rows {
             if left == 0 {

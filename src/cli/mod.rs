@@ -47,7 +47,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
 use crate::config::{self, Outline};
-use crate::inbox::desk::Desk;
+use crate::inbox::operator::InboxFile;
 use crate::support::logging;
 use failure::Failure;
 
@@ -214,8 +214,8 @@ impl Global {
     }
 
     /// The inbox that the configuration names.
-    fn desk(&self) -> Result<Desk, Failure> {
-        Ok(Desk::open(&self.outline()?.inbox)?)
+    fn inbox_file(&self) -> Result<InboxFile, Failure> {
+        Ok(InboxFile::open(&self.outline()?.inbox)?)
     }
 }
 

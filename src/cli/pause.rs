@@ -12,8 +12,8 @@ use super::failure::Failure;
 use super::list::Array;
 use super::terminal::{remark, shown};
 use crate::config::{self, Outline};
-use crate::inbox::desk::{self, Desk};
-use crate::inbox::{HandlerState, Paused, reader};
+use crate::inbox::operator::{self, InboxFile};
+use crate::inbox::{HandlerState, Paused};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -61,13 +61,13 @@ struct Row<'a> {
 }
 
 pub(super) fn pause(args: &PauseArgs, global: &Global) -> Result<(), Failure> {
-    let (outline, mut desk) = open(global)?;
-    let names = args.which.names(&outline, &desk, false)?;
+    let (outline, mut file) = open(global)?;
+    let names = args.which.names(&outline, &file, false)?;
     let reason = args.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     let now = Millis::now();
     let mut done = Vec::new();
     for name in names {
-        done.push((desk.pause(&name, reason, now)?, name));
+        done.push((file.pause(&name, reason, now)?, name));
     }
     tell(&done, args.json, |name, paused| match paused.has_changed {
         true => format!("paused {name}; what runs of it goes on to its end"),
@@ -76,15 +76,15 @@ pub(super) fn pause(args: &PauseArgs, global: &Global) -> Result<(), Failure> {
 }
 
 pub(super) fn resume(args: &ResumeArgs, global: &Global) -> Result<(), Failure> {
-    let (outline, mut desk) = open(global)?;
-    let names = args.which.names(&outline, &desk, true)?;
+    let (outline, mut file) = open(global)?;
+    let names = args.which.names(&outline, &file, true)?;
     let now = Millis::now();
     let mut done = Vec::new();
     for name in names {
-        done.push((desk.resume(&name, now)?, name));
+        done.push((file.resume(&name, now)?, name));
     }
     tell(&done, args.json, resumed)?;
-    if matches!(desk::served_by(&outline.inbox), Ok(None)) {
+    if matches!(operator::served_by(&outline.inbox), Ok(None)) {
         remark("hookbox is not serving this inbox; handlers run when it does");
     }
     Ok(())
@@ -103,10 +103,10 @@ fn is_broken(paused: &Paused) -> bool {
     paused.state.as_ref().is_some_and(|state| state.paused_by.as_deref() == Some("hookbox"))
 }
 
-fn open(global: &Global) -> Result<(Outline, Desk), Failure> {
+fn open(global: &Global) -> Result<(Outline, InboxFile), Failure> {
     let outline = global.outline()?;
-    let desk = Desk::open(&outline.inbox)?;
-    Ok((outline, desk))
+    let file = InboxFile::open(&outline.inbox)?;
+    Ok((outline, file))
 }
 
 fn tell(done: &[(Paused, String)], json: bool, line: fn(&str, &Paused) -> String) -> Result<(), Failure> {
@@ -138,9 +138,10 @@ fn row<'a>(handler: &'a str, changed: bool, state: Option<&'a HandlerState>) -> 
 
 impl Which {
     /// The handlers that are meant, each once. With `--all`, `further` adds those that only the inbox knows as paused.
-    fn names(&self, outline: &Outline, desk: &Desk, further: bool) -> Result<Vec<String>, Failure> {
-        let paused: Vec<String> = desk
-            .read(reader::pauses)?
+    fn names(&self, outline: &Outline, file: &InboxFile, further: bool) -> Result<Vec<String>, Failure> {
+        let paused: Vec<String> = file
+            .reader()
+            .handler_states()?
             .into_iter()
             .filter(|state| state.paused_by.is_some())
             .map(|state| state.name.to_string())
@@ -156,7 +157,7 @@ impl Which {
         let mut known = outline.handlers.clone();
         if self.handlers.iter().any(|name| !known.contains(name)) {
             known.extend(paused);
-            known.extend(desk.read(reader::handlers)?);
+            known.extend(file.reader().handlers()?);
             known.sort();
             known.dedup();
         }

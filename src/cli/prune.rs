@@ -10,7 +10,7 @@ use super::Global;
 use super::failure::Failure;
 use super::progress::{self, Counter};
 use super::terminal::{count, remark};
-use crate::inbox::desk::{Desk, Pruned, Room};
+use crate::inbox::operator::{DiskUsage, InboxFile, Pruned};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -24,24 +24,24 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let outline = global.outline()?;
     let wrong = || Failure::usage("[inbox] is not as it should be, so nothing is forgotten");
     let keep = outline.keep.ok_or_else(|| wrong().hint("`hookbox check` says what is wrong"))?;
-    let mut desk = Desk::open(&outline.inbox)?;
+    let mut file = InboxFile::open(&outline.inbox)?;
     let now = Millis::now();
-    let due = progress::waiting("looking for what is too old", || desk.too_old(&keep, now))?;
+    let due = progress::waiting("looking for what is too old", || file.too_old(&keep, now))?;
     let mut out = io::stdout().lock();
     if args.dry_run {
         writeln!(out, "would forget {}", told(&due))?;
         tell_of_the_dead(&due, true);
         return Ok(out.flush()?);
     }
-    let before = desk.room()?;
+    let before = file.room()?;
     let total = |pruned: &Pruned| pruned.events + pruned.payloads + pruned.keys;
     let mut counter = Counter::new(total(&due));
-    let pruned = desk.prune(&keep, now, |pruned| counter.reach(total(pruned)))?;
+    let pruned = file.prune(&keep, now, |pruned| counter.reach(total(pruned)))?;
     drop(counter);
-    progress::waiting("giving back free pages", || desk.give_back())?;
+    progress::waiting("giving back free pages", || file.give_back())?;
     writeln!(out, "forgot {}", told(&pruned))?;
     tell_of_the_dead(&pruned, false);
-    tell_of_room(before, desk.room()?);
+    tell_of_room(before, file.room()?);
     Ok(out.flush()?)
 }
 
@@ -58,7 +58,7 @@ fn tell_of_the_dead(pruned: &Pruned, is_dry: bool) {
     }
 }
 
-fn tell_of_room(before: Room, after: Room) {
+fn tell_of_room(before: DiskUsage, after: DiskUsage) {
     if after.bytes < before.bytes {
         remark(format!("the file shrinks by {}", ByteSize(before.bytes - after.bytes)));
     }

@@ -15,8 +15,8 @@ use super::list::{self, Array};
 use super::show::print_headers;
 use super::table::{Rows, text};
 use super::terminal::{instant, relative, remark, shown};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Arrived, Kept, Refusal};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{ArrivalFilter, RefusalSummary, StoredRefusal};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -66,17 +66,17 @@ struct List {
 #[derive(Debug, Serialize)]
 struct Detail<'a> {
     #[serde(flatten)]
-    row: &'a Refusal,
+    row: &'a RefusalSummary,
     headers: Option<Box<RawValue>>,
     body: String,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let desk = global.desk()?;
+    let file = global.inbox_file()?;
     match &args.one {
-        Some(One::Show { ids, json }) => show(&desk, ids, *json),
-        Some(One::Body { id }) => body(&desk, *id),
-        None => list(&args.list, &desk),
+        Some(One::Show { ids, json }) => show(&file, ids, *json),
+        Some(One::Body { id }) => body(&file, *id),
+        None => list(&args.list, &file),
     }
 }
 
@@ -86,17 +86,17 @@ pub(super) fn id(text: &str) -> Result<i64, String> {
 }
 
 /// The refusal of this id.
-pub(super) fn find(desk: &Desk, id: i64) -> Result<Kept, Failure> {
-    desk.read(|connection| reader::refusal(connection, id))?.ok_or_else(|| {
+pub(super) fn find(file: &InboxFile, id: i64) -> Result<StoredRefusal, Failure> {
+    file.reader().refusal(id)?.ok_or_else(|| {
         Failure::failed(format!("there is no refusal {id}"))
             .hint("`hookbox refusals` lists those that are kept: the newest 1,000, at most ten a second of each source")
     })
 }
 
-fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
-    let arrived = Arrived { source: args.source.clone(), since: args.since, ..Arrived::default() };
-    let read = |page| desk.read(|connection| reader::refusals(connection, &arrived, page)).map_err(Failure::from);
-    let key = |refusal: &Refusal| refusal.id;
+fn list(args: &List, file: &InboxFile) -> Result<(), Failure> {
+    let arrived = ArrivalFilter { source: args.source.clone(), since: args.since, ..ArrivalFilter::default() };
+    let read = |page| file.reader().refusals(&arrived, page).map_err(Failure::from);
+    let key = |refusal: &RefusalSummary| refusal.id;
     if args.json {
         let mut array = Array::new();
         let is_cut = list::walk(args.limit, read, key, |refusal| array.push(refusal))?;
@@ -118,7 +118,7 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
         Ok(())
     })?;
     if rows.is_empty() {
-        let blame = unknown_name(desk, args.source.as_deref(), None)?;
+        let blame = unknown_name(file, args.source.as_deref(), None)?;
         remark(blame.map_or("no refusals".to_owned(), |blame| format!("no refusals: {blame}")));
         return Ok(());
     }
@@ -128,25 +128,25 @@ fn list(args: &List, desk: &Desk) -> Result<(), Failure> {
     Ok(())
 }
 
-fn told(refusal: &Refusal) -> String {
+fn told(refusal: &RefusalSummary) -> String {
     match refusal.taken_at {
         Some(taken_at) => format!("{} (taken in {})", refusal.reason, instant(taken_at)),
         None => refusal.reason.clone(),
     }
 }
 
-fn show(desk: &Desk, ids: &[i64], is_json: bool) -> Result<(), Failure> {
-    let kept: Vec<Kept> = ids.iter().map(|id| find(desk, *id)).collect::<Result<_, _>>()?;
+fn show(file: &InboxFile, ids: &[i64], is_json: bool) -> Result<(), Failure> {
+    let kept: Vec<StoredRefusal> = ids.iter().map(|id| find(file, *id)).collect::<Result<_, _>>()?;
     if is_json {
         let mut array = Array::new();
-        for Kept { row, refused } in &kept {
+        for StoredRefusal { row, refused } in &kept {
             let headers = RawValue::from_string(refused.headers.clone()).ok();
             array.push(&Detail { row, headers, body: String::from_utf8_lossy(&refused.body).into_owned() })?;
         }
         return array.end();
     }
     let mut out = io::stdout().lock();
-    for Kept { row, refused } in &kept {
+    for StoredRefusal { row, refused } in &kept {
         writeln!(out, "refusal {}: {}, {}", row.id, row.status, shown(&told(row)))?;
         writeln!(out, "  source      {}", shown(&row.source))?;
         writeln!(out, "  from        {}", shown(row.remote.as_deref().unwrap_or("unknown")))?;
@@ -167,8 +167,8 @@ fn show(desk: &Desk, ids: &[i64], is_json: bool) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn body(desk: &Desk, id: i64) -> Result<(), Failure> {
-    let kept = find(desk, id)?;
+fn body(file: &InboxFile, id: i64) -> Result<(), Failure> {
+    let kept = find(file, id)?;
     if !kept.refused.is_whole() {
         remark(format!("{} bytes came, the first {} are kept", kept.refused.body_bytes, kept.refused.body.len()));
     }

@@ -19,7 +19,7 @@ use super::health;
 use super::progress;
 use super::terminal::shown_lines;
 use crate::config::Admin;
-use crate::inbox::{desk, lock_path};
+use crate::inbox::{lock_path, operator};
 
 /// How long the new configuration may take to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
 /// The process that serves the inbox.
 fn serving(inbox: &Path) -> Result<Pid, Failure> {
     let unreadable = |error: io::Error| Failure::failed(format!("{}: {error}", lock_path(inbox).display()));
-    let Some(pid) = desk::served_by(inbox).map_err(unreadable)? else {
+    let Some(pid) = operator::served_by(inbox).map_err(unreadable)? else {
         return Err(Failure::failed(format!("nobody serves {}", inbox.display()))
             .hint("`hookbox serve` does, and reads the configuration when it starts"));
     };

@@ -7,7 +7,7 @@ use super::Global;
 use super::change::{Asked, Which};
 use super::failure::Failure;
 use super::progress;
-use crate::inbox::edit::{self, Change, Missing, Plan};
+use crate::inbox::operator::{BulkAction, BulkPlan, MissingJobs};
 use crate::routing::Routes;
 
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let which = &args.which;
-    let asked = which.ask(Change::Replay, global)?;
+    let asked = which.ask(BulkAction::Replay, global)?;
     let mut plan = asked.plan()?;
     match which.handler() {
         Some(name) if which.takes_events_without_job() && asked.outline.handlers.iter().any(|known| known == name) => {
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// Adds the events that the handler takes, or all of those that were named.
-fn catch_up(plan: &mut Plan, asked: &Asked, name: &str, are_named: bool) -> Result<(), Failure> {
+fn catch_up(plan: &mut BulkPlan, asked: &Asked, name: &str, are_named: bool) -> Result<(), Failure> {
     let broken = || {
         Failure::usage(format!("what handler `{name}` takes is not clear: there is something wrong with its section"))
             .hint("`hookbox check` says what; events can also be named one by one")
@@ -40,11 +40,11 @@ fn catch_up(plan: &mut Plan, asked: &Asked, name: &str, are_named: bool) -> Resu
         if !are_named {
             return Err(broken());
         }
-        let missing = Missing { handler: name, reads_payload: false, takes: &|_, _, _| true, key: &|_, _| None };
+        let missing = MissingJobs { handler: name, reads_payload: false, takes: &|_, _, _| true, key: &|_, _| None };
         return add(plan, asked, &missing);
     };
     let routes = Routes::new(std::slice::from_ref(handler)).map_err(|_| broken())?;
-    let missing = Missing {
+    let missing = MissingJobs {
         handler: name,
         reads_payload: handler.keyed.is_some() || !handler.takes.conditions.is_empty(),
         takes: &|source, event_type, body| are_named || !routes.matching(source, event_type, body).is_empty(),
@@ -53,7 +53,7 @@ fn catch_up(plan: &mut Plan, asked: &Asked, name: &str, are_named: bool) -> Resu
     add(plan, asked, &missing)
 }
 
-fn add(plan: &mut Plan, asked: &Asked, missing: &Missing<'_>) -> Result<(), Failure> {
-    let read = || asked.desk.read(|connection| edit::plan_missing(connection, plan, &asked.wish.filter, missing));
+fn add(plan: &mut BulkPlan, asked: &Asked, missing: &MissingJobs<'_>) -> Result<(), Failure> {
+    let read = || asked.file.reader().add_missing_jobs(plan, &asked.wish.filter, missing);
     Ok(progress::waiting("searching", read)?)
 }

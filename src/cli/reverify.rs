@@ -14,8 +14,8 @@ use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::config::{self, Source};
 use crate::diagnose::{self, Standing};
-use crate::inbox::desk::{self, Desk};
-use crate::inbox::reader::{self, Kept};
+use crate::inbox::operator::{self, InboxFile};
+use crate::inbox::reader::StoredRefusal;
 use crate::routing::Routes;
 use crate::support::secret::DigestKey;
 use crate::verify::VerifiedDelivery;
@@ -33,14 +33,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let config = config::read(&global.config, &variable)?;
     let routes = Routes::new(&config.handlers).map_err(|error| Failure::usage(error.to_string()))?;
-    let mut desk = Desk::open(&config.inbox.path)?;
-    let key = desk.read(reader::token_key)?;
-    let taught = |source: &Arc<Source>| learn::taught(Arc::clone(source), &desk);
+    let mut file = InboxFile::open(&config.inbox.path)?;
+    let key = file.reader().token_key()?;
+    let taught = |source: &Arc<Source>| learn::taught(Arc::clone(source), &file);
     let sources = config.sources.iter().map(taught).collect::<Result<Vec<_>, _>>()?;
     let mut is_all = true;
     let mut is_any = false;
     for id in &args.ids {
-        let kept = find(&desk, *id)?;
+        let kept = find(&file, *id)?;
         let told = match judge(&kept, &sources, key.as_ref()) {
             Err(why) => {
                 is_all = false;
@@ -50,12 +50,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             Ok(Some(_)) if args.dry_run => "would be taken in".to_owned(),
             Ok(Some((verified, source))) => {
                 is_any = true;
-                take_in(&mut desk, *id, verified, (&routes, &source))?
+                take_in(&mut file, *id, verified, (&routes, &source))?
             }
         };
         writeln!(io::stdout(), "refusal {id}: {}", shown(&told))?;
     }
-    if is_any && matches!(desk::served_by(&config.inbox.path), Ok(None)) {
+    if is_any && matches!(operator::served_by(&config.inbox.path), Ok(None)) {
         remark("hookbox is not serving this inbox; the jobs run when it does");
     }
     if is_all { Ok(()) } else { Err(Failure::silent()) }
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 /// What would be stored of it; nothing where it is stored already.
 fn judge(
-    kept: &Kept,
+    kept: &StoredRefusal,
     sources: &[Arc<Source>],
     key: Option<&DigestKey>,
 ) -> Result<Option<(VerifiedDelivery, Arc<Source>)>, String> {
@@ -82,13 +82,13 @@ fn judge(
 }
 
 fn take_in(
-    desk: &mut Desk,
+    file: &mut InboxFile,
     id: i64,
     verified: VerifiedDelivery,
     (routes, source): (&Routes, &Source),
 ) -> Result<String, Failure> {
     let names: Vec<_> = verified.items().iter().map(|item| item.event_id.clone()).collect();
-    let Some(receipt) = desk.take_in(id, verified, routes, source.guards.replay_guard)? else {
+    let Some(receipt) = file.take_in(id, verified, routes, source.guards.replay_guard)? else {
         return Ok("was taken in meanwhile".to_owned());
     };
     let events = format!("{}/{}", source.name, names.join(", "));

@@ -15,7 +15,7 @@ use super::learn;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::config::{self, Outline, Source};
-use crate::inbox::desk::Desk;
+use crate::inbox::operator::InboxFile;
 use crate::model::request::Request;
 use crate::providers::{self, Material, Row, Scheme};
 use crate::support::secret::{MASK, Secret};
@@ -90,8 +90,8 @@ fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>
     let outline = if args.url.is_some() { global.outline()? } else { global.addressed()? };
     let source = config::source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
-    let source = match Desk::open(&outline.inbox) {
-        Ok(desk) => learn::taught(source, &desk)?,
+    let source = match InboxFile::open(&outline.inbox) {
+        Ok(file) => learn::taught(source, &file)?,
         Err(_) => source,
     };
     let server = match &args.url {

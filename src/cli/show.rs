@@ -8,8 +8,8 @@ use super::event;
 use super::failure::Failure;
 use super::list::Array;
 use super::terminal::{count, grouped, instant, relative, shown, shown_lines, span};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Attempt, Detail, Job};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{Attempt, EventDetail, Job};
 use crate::model::request::stored_headers;
 use crate::runner::{OUTPUT_HEAD_BYTES, OUTPUT_KEPT_BYTES};
 use crate::support::time::Millis;
@@ -27,11 +27,11 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, desk: &Desk) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, file: &InboxFile) -> Result<(), Failure> {
     let mut details = Vec::new();
-    for event in event::find_all(desk, &args.events)? {
+    for event in event::find_all(file, &args.events)? {
         // Pruned since it was found: nothing is left to show.
-        details.extend(desk.read(|connection| reader::detail(connection, event.seq))?);
+        details.extend(file.reader().event_detail(event.seq)?);
     }
     if args.json {
         let mut array = Array::new();
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, desk: &Desk) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn print(out: &mut impl Write, detail: &Detail, now: Millis) -> io::Result<()> {
+fn print(out: &mut impl Write, detail: &EventDetail, now: Millis) -> io::Result<()> {
     let event = &detail.event;
     let content_type = detail.content_type.as_deref().unwrap_or("no content type");
     let received = format!("{}, {}", event.received_at.to_rfc3339(), relative(event.received_at, now));

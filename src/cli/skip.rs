@@ -5,7 +5,7 @@
 use super::Global;
 use super::change::Which;
 use super::failure::Failure;
-use crate::inbox::edit::Change;
+use crate::inbox::operator::BulkAction;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,7 +14,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let asked = args.which.ask(Change::Skip, global)?;
+    let asked = args.which.ask(BulkAction::Skip, global)?;
     let plan = asked.plan()?;
     args.which.carry_out(asked, &plan)
 }

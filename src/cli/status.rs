@@ -15,8 +15,8 @@ use super::progress;
 use super::table::{Rows, number, text};
 use super::terminal::{relative, shown};
 use crate::config::Outline;
-use crate::inbox::desk::{self, Desk, Room};
-use crate::inbox::reader::{self, HandlerStatus, SourceStatus};
+use crate::inbox::operator::{self, DiskUsage, InboxFile};
+use crate::inbox::reader::{self, HandlerStats, SourceStats};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -47,14 +47,14 @@ struct Space {
 }
 
 impl Space {
-    fn of(inbox: &Path, room: Room) -> Self {
+    fn of(inbox: &Path, room: DiskUsage) -> Self {
         let mut wal = inbox.as_os_str().to_owned();
         wal.push("-wal");
         Self {
             database_bytes: room.bytes,
             free_in_database_bytes: room.free_bytes,
             wal_bytes: std::fs::metadata(Path::new(&wal)).map_or(0, |file| file.len()),
-            disk_free_bytes: desk::free_disk(inbox),
+            disk_free_bytes: operator::free_disk(inbox),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Space {
 #[derive(Debug, Serialize)]
 struct SourceRow {
     #[serde(flatten)]
-    known: Known<SourceStatus>,
+    known: Known<SourceStats>,
     accepted_this_hour: i64,
 }
 
@@ -71,7 +71,7 @@ struct SourceRow {
 #[derive(Debug, Serialize)]
 struct HandlerRow {
     #[serde(flatten)]
-    known: Known<HandlerStatus>,
+    known: Known<HandlerStats>,
     mode: Option<&'static str>,
 }
 
@@ -85,9 +85,9 @@ struct Known<T> {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let outline = global.outline()?;
-    let desk = Desk::open(&outline.inbox)?;
+    let file = InboxFile::open(&outline.inbox)?;
     let now = Millis::now();
-    let report = progress::waiting("counting", || report(&outline, &desk, now))?;
+    let report = progress::waiting("counting", || report(&outline, &file, now))?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
@@ -112,41 +112,41 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn report(outline: &Outline, desk: &Desk, now: Millis) -> Result<Report, Failure> {
-    let mut sources = desk.read(|connection| reader::last_deliveries(connection, now))?;
+fn report(outline: &Outline, file: &InboxFile, now: Millis) -> Result<Report, Failure> {
+    let mut sources = file.reader().source_stats(now)?;
     for name in &outline.sources {
         if !sources.iter().any(|source| source.source == *name) {
-            sources.push(SourceStatus { source: name.clone(), ..SourceStatus::default() });
+            sources.push(SourceStats { source: name.clone(), ..SourceStats::default() });
         }
     }
     let names: Vec<_> = sources.iter().map(|source| source.source.clone()).collect();
-    let days = desk.read(|connection| reader::days(connection, &names, now))?;
-    let known_source = |row: SourceStatus| {
+    let days = file.reader().hourly_counts(&names, now)?;
+    let known_source = |row: SourceStats| {
         let day = days.iter().find(|day| day.source == row.source);
         let hour = day.map_or(0, |day| day.hours[reader::HOURS - 1].accepted);
         SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
     };
-    let handlers = exact(desk.read(reader::handler_counts)?, &outline.handlers);
-    let known_handler = |row: HandlerStatus| {
+    let handlers = exact(file.reader().handler_stats()?, &outline.handlers);
+    let known_handler = |row: HandlerStats| {
         let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
         let mode = sound.map(|handler| handler.mode.as_str());
         HandlerRow { known: Known { configured: outline.handlers.contains(&row.handler), row }, mode }
     };
     Ok(Report {
         inbox: outline.inbox.display().to_string(),
-        served_by: desk::served_by(&outline.inbox).unwrap_or_default(),
-        room: Space::of(&outline.inbox, desk.room()?),
+        served_by: operator::served_by(&outline.inbox).unwrap_or_default(),
+        room: Space::of(&outline.inbox, file.room()?),
         sources: sources.into_iter().map(known_source).collect(),
         handlers: handlers.into_iter().map(known_handler).collect(),
     })
 }
 
 /// Those of the configuration in its order, then others that have jobs or are paused.
-fn exact(mut known: Vec<HandlerStatus>, configured: &[String]) -> Vec<HandlerStatus> {
+fn exact(mut known: Vec<HandlerStats>, configured: &[String]) -> Vec<HandlerStats> {
     let mut rows = Vec::new();
     for name in configured {
         let at = known.iter().position(|row| row.handler == *name);
-        let absent = || HandlerStatus { handler: name.clone(), ..HandlerStatus::default() };
+        let absent = || HandlerStats { handler: name.clone(), ..HandlerStats::default() };
         rows.push(at.map_or_else(absent, |at| known.remove(at)));
     }
     rows.append(&mut known);
@@ -194,7 +194,7 @@ fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
     rows
 }
 
-fn paused(handler: &HandlerStatus, now: Millis) -> String {
+fn paused(handler: &HandlerStats, now: Millis) -> String {
     if !handler.paused {
         return String::new();
     }
@@ -215,7 +215,7 @@ fn paused(handler: &HandlerStatus, now: Millis) -> String {
 }
 
 fn what_to_do(report: &Report) -> Vec<&'static str> {
-    let some = |wanted: fn(&Known<HandlerStatus>) -> bool| report.handlers.iter().any(|handler| wanted(&handler.known));
+    let some = |wanted: fn(&Known<HandlerStats>) -> bool| report.handlers.iter().any(|handler| wanted(&handler.known));
     let mut lines = Vec::new();
     if some(|handler| handler.row.dead > 0) {
         lines.push(

@@ -15,8 +15,8 @@ use super::Global;
 use super::failure::Failure;
 use super::filter::event_state;
 use super::terminal::{instant, shown, span};
-use crate::inbox::desk::{Desk, DeskError};
-use crate::inbox::reader::{self, Arrived, Line, Marks};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{ArrivalFilter, TailLine};
 use crate::model::event::EventState;
 
 /// Between two looks.
@@ -42,23 +42,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let desk = global.desk()?;
-    check_source(args.source.as_deref(), &desk, global)?;
+    let file = global.inbox_file()?;
+    check_source(args.source.as_deref(), &file, global)?;
     let is_over = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, is_over.clone())?;
     }
-    let arrived = Arrived { source: args.source.clone(), event_type: args.event_type.clone(), ..Arrived::default() };
-    let mut marks = desk.read(|connection| Marks::before_last(connection, args.lines))?;
+    let arrived =
+        ArrivalFilter { source: args.source.clone(), event_type: args.event_type.clone(), ..ArrivalFilter::default() };
+    let mut marks = file.reader().tail_cursor(args.lines)?;
     let mut out = io::stdout().lock();
     while !is_over.load(Ordering::Relaxed) {
-        let lines = match desk.read(|connection| reader::follow(connection, &arrived, &mut marks)) {
+        let lines = match file.reader().tail(&arrived, &mut marks) {
             Ok(lines) => lines,
-            Err(DeskError::Busy(_)) => Vec::new(),
+            Err(error) if error.is_busy() => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let is_wanted =
-            |line: &&Line| args.state.is_empty() || args.state.iter().any(|state| line.state() == Some(state.as_str()));
+        let is_wanted = |line: &&TailLine| {
+            args.state.is_empty() || args.state.iter().any(|state| line.state() == Some(state.as_str()))
+        };
         for line in lines.iter().filter(is_wanted) {
             if args.json {
                 writeln!(out, "{}", serde_json::to_string(line)?)?;
@@ -75,9 +77,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// Nothing would ever be told of a source that nobody knows.
-fn check_source(source: Option<&str>, desk: &Desk, global: &Global) -> Result<(), Failure> {
+fn check_source(source: Option<&str>, file: &InboxFile, global: &Global) -> Result<(), Failure> {
     let Some(name) = source else { return Ok(()) };
-    let mut known = desk.read(reader::sources)?;
+    let mut known = file.reader().sources()?;
     known.extend(global.outline()?.sources);
     known.sort();
     known.dedup();
@@ -88,19 +90,19 @@ fn check_source(source: Option<&str>, desk: &Desk, global: &Global) -> Result<()
     Err(failure.hint(format!("sources: {}", shown(&known.join(", ")))))
 }
 
-fn told(line: &Line) -> String {
+fn told(line: &TailLine) -> String {
     match line {
-        Line::Event { at, seq, source, event_type, event_id, state } => {
+        TailLine::Event { at, seq, source, event_type, event_id, state } => {
             let [source, event_type, event_id] = [source, event_type, event_id].map(|text| shown(text));
             format!("{}  #{seq}  {source}  {event_type}  {event_id}  {state}", instant(*at))
         }
-        Line::Attempt { at, seq, handler, attempt, ending, took_ms, state, reason, .. } => {
+        TailLine::Attempt { at, seq, handler, attempt, ending, took_ms, state, reason, .. } => {
             let took = span(Duration::from_millis(took_ms.unsigned_abs()));
             let reason = reason.as_ref().map(|reason| format!(": {}", shown(reason))).unwrap_or_default();
             let handler = shown(handler);
             format!("{}  #{seq}  {handler}  attempt {attempt} {ending} after {took}, {state}{reason}", instant(*at))
         }
-        Line::Refusal { at, id, source, status, reason } => {
+        TailLine::Refusal { at, id, source, status, reason } => {
             format!(
                 "{}  {}  refused with {status}: {} (`hookbox explain {id}`)",
                 instant(*at),

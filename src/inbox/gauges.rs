@@ -12,7 +12,7 @@ use rusqlite::{Connection, Result};
 
 use super::watch::free_disk;
 use super::{Inbox, reader};
-use crate::metrics::{COUNTED_STATES, HandlerNow, Metrics, Now};
+use crate::metrics::{COUNTED_STATES, GaugeValues, HandlerGauges, Metrics};
 use crate::model::event::JobState;
 use crate::support::time::Millis;
 
@@ -22,7 +22,7 @@ const SHARE: u32 = 20;
 /// The last count.
 #[derive(Debug)]
 pub(super) struct Counted {
-    handlers: Vec<HandlerNow>,
+    handlers: Vec<HandlerGauges>,
     again_at: Instant,
 }
 
@@ -35,10 +35,10 @@ impl Inbox {
 
     /// How things stand, for [`Metrics::text`]. What cannot be read now is left out.
     #[must_use]
-    pub fn gauges(&self) -> Now {
+    pub fn gauges(&self) -> GaugeValues {
         let length = |path: &Path| std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
         let path = self.shared.with_settings(|settings| settings.path.clone());
-        Now {
+        GaugeValues {
             handlers: self.counted(),
             queue: self.commands.len(),
             disk_free: free_disk(&path),
@@ -48,14 +48,14 @@ impl Inbox {
         }
     }
 
-    fn counted(&self) -> Vec<HandlerNow> {
+    fn counted(&self) -> Vec<HandlerGauges> {
         let mut counted = self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let began = Instant::now();
         if let Some(last) = counted.as_ref().filter(|last| began < last.again_at) {
             return last.handlers.clone();
         }
         let names = self.routes().handlers();
-        match self.read(|connection| count(connection, &names, Millis::now())) {
+        match self.reader().and_then(|reader| reader.run(|connection| count(connection, &names, Millis::now()))) {
             Ok(handlers) => {
                 let again_at = Instant::now() + began.elapsed() * SHARE;
                 counted.insert(Counted { handlers, again_at }).handlers.clone()
@@ -68,8 +68,8 @@ impl Inbox {
     }
 }
 
-fn count(connection: &Connection, names: &[Arc<str>], now: Millis) -> Result<Vec<HandlerNow>> {
-    let mut handlers: BTreeMap<Arc<str>, HandlerNow> =
+fn count(connection: &Connection, names: &[Arc<str>], now: Millis) -> Result<Vec<HandlerGauges>> {
+    let mut handlers: BTreeMap<Arc<str>, HandlerGauges> =
         names.iter().map(|name| (name.clone(), handler(name.clone()))).collect();
     for (place, state) in COUNTED_STATES.into_iter().enumerate() {
         for condition in conditions(state) {
@@ -113,8 +113,8 @@ fn conditions(state: JobState) -> &'static [&'static str] {
     }
 }
 
-fn handler(name: Arc<str>) -> HandlerNow {
-    HandlerNow { name, jobs: [0; COUNTED_STATES.len()], oldest_pending: Option::<Duration>::None, is_paused: false }
+fn handler(name: Arc<str>) -> HandlerGauges {
+    HandlerGauges { name, jobs: [0; COUNTED_STATES.len()], oldest_pending: Option::<Duration>::None, is_paused: false }
 }
 
 #[cfg(test)]

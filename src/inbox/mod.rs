@@ -2,11 +2,10 @@
 //!
 //! [`Inbox`] is what `serve` holds: [`Inbox::accept`] takes what verification has let through and answers when it is
 //! synced; [`Inbox::turn`] writes what has ended and claims what is due. Both go to one writer thread, which commits
-//! whatever waits in one transaction (`writer`). Reads have a pool of their own. [`desk`] is the door for people: the
-//! same file, whether or not it is served.
+//! whatever waits in one transaction (`writer`). Reads go through a [`reader::Reader`] on connections of
+//! their own. [`operator`] opens the same file from another process, whether or not it is served.
 
-pub mod desk;
-pub mod edit;
+pub mod operator;
 pub mod reader;
 
 mod accept;
@@ -21,10 +20,8 @@ mod finish;
 mod gauges;
 mod jump;
 mod lesson;
-mod look;
 mod meta;
 mod pause;
-mod pool;
 mod prune;
 mod recover;
 mod rekey;
@@ -63,7 +60,7 @@ pub use accept::{Accepted, Receipt};
 pub use answers::{Awaited, Spoken};
 pub use failure::{InboxError, NotStored};
 pub use file::{OpenError, lock_path};
-pub use lesson::{Learned, Standing, WINDOW, standing};
+pub use lesson::{Learned, Standing, WINDOW};
 pub use pause::Paused;
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Turn, Turned, Wanted};
 
@@ -83,7 +80,7 @@ pub struct Inbox {
     commands: Sender<Command>,
     wakes: Receiver<()>,
     shared: Arc<Shared>,
-    readers: pool::Pool,
+    readers: reader::ReadPool,
     writer: JoinHandle<()>,
     lost: Vec<JobRef>,
     _lock: file::InstanceLock,
@@ -127,7 +124,7 @@ impl Inbox {
             .name("writer".into())
             .spawn(move || writer.run(&queue))
             .map_err(|error| OpenError::Access { path: settings.path.clone(), error })?;
-        let readers = pool::open(&settings.path);
+        let readers = reader::ReadPool::new(&settings.path);
         Ok(Self { commands, wakes, shared, readers, writer, lost, _lock: lock })
     }
 

@@ -4,10 +4,12 @@
 
 mod model;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
+
+use super::reader::Reader;
 
 /// A database file in a folder of its own, and a connection that writes to it.
 pub(super) struct Sample {
@@ -51,6 +53,10 @@ impl Sample {
                               CASE ?2 WHEN 'running' THEN NULL ELSE 'failed' END, 1, CAST('oh' AS BLOB), 2)";
         self.connection.execute(insert, params![id, state]).unwrap();
         id
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader::of_file(&self.connection, Path::new("hookbox.db"))
     }
 
     pub(super) fn run(&self, sql: &str) {

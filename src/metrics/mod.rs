@@ -78,9 +78,9 @@ struct Gauges {
 
 /// How things stand when somebody asks.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Now {
+pub struct GaugeValues {
     /// Every handler that is configured, has open jobs or is paused.
-    pub handlers: Vec<HandlerNow>,
+    pub handlers: Vec<HandlerGauges>,
     /// Commands that wait for the writer.
     pub queue: usize,
     /// Bytes free on the inbox's disk, where the system tells.
@@ -95,7 +95,7 @@ pub struct Now {
 
 /// One handler.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HandlerNow {
+pub struct HandlerGauges {
     /// NAME of `[handlers.NAME]`.
     pub name: Arc<str>,
     /// Jobs in each of [`COUNTED_STATES`].
@@ -220,7 +220,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric cannot be written, which none of ours refuses.
-    pub fn text(&self, now: &Now) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, now: &GaugeValues) -> Result<String, std::fmt::Error> {
         // Held to the end, or two who ask at once would see each other's half.
         let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.set(now);
@@ -231,7 +231,7 @@ impl Metrics {
 }
 
 impl Gauges {
-    fn set(&self, now: &Now) {
+    fn set(&self, now: &GaugeValues) {
         self.jobs.clear();
         self.oldest_pending.clear();
         self.paused.clear();

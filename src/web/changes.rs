@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::inbox::Inbox;
-use crate::inbox::desk::{Desk, DeskError};
-use crate::inbox::edit::{Change, Left, Plan, Tally};
+use crate::inbox::operator::{BulkAction, BulkPlan, BulkResult, SkipReason};
+use crate::inbox::operator::{InboxFile, InboxFileError};
 use crate::support::time::Millis;
 
 /// Up to so many jobs are changed while their request waits.
@@ -42,7 +42,7 @@ pub(super) struct Progress {
     /// When it began, in unix milliseconds; no two begin at once.
     pub(super) id: i64,
     #[serde(serialize_with = "verb")]
-    pub(super) change: Change,
+    pub(super) change: BulkAction,
     pub(super) state: State,
     /// It runs, and a person wants it to end.
     #[serde(skip)]
@@ -64,7 +64,7 @@ pub(super) struct Progress {
 /// What came of asking for a change.
 pub(super) enum Begun {
     /// It was small, and is made.
-    Made(Tally),
+    Made(BulkResult),
     /// It is under way.
     UnderWay(Progress),
     /// So many are that it was not begun.
@@ -98,10 +98,10 @@ impl Changes {
     pub(super) fn begin(
         &self,
         inbox: &Arc<Inbox>,
-        mut desk: Desk,
-        plan: Plan,
+        mut desk: InboxFile,
+        plan: BulkPlan,
         now: Millis,
-    ) -> Result<Begun, DeskError> {
+    ) -> Result<Begun, InboxFileError> {
         if plan.len() <= AT_ONCE {
             return desk.change(&plan, now, |_| ()).map(Begun::Made);
         }
@@ -137,7 +137,7 @@ impl Changes {
         Some(one.now())
     }
 
-    fn note(&self, plan: &Plan, now: Millis) -> Option<Arc<One>> {
+    fn note(&self, plan: &BulkPlan, now: Millis) -> Option<Arc<One>> {
         let mut list = self.list();
         if list.iter().filter(|one| one.now().state == State::Running).count() >= MOST {
             return None;
@@ -179,7 +179,7 @@ impl One {
         progress
     }
 
-    fn carry_out(&self, inbox: &Inbox, mut desk: Desk, plan: &Plan, now: Millis) {
+    fn carry_out(&self, inbox: &Inbox, mut desk: InboxFile, plan: &BulkPlan, now: Millis) {
         let result = desk.change_while(plan, now, |tally| {
             self.reach(tally);
             inbox.note_change();
@@ -213,11 +213,11 @@ impl One {
         inbox.note_change();
     }
 
-    fn reach(&self, tally: Tally) {
+    fn reach(&self, tally: BulkResult) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         (progress.done, progress.changed, progress.made) = (tally.looked_at(), tally.changed, tally.made);
         if tally.overtaken > 0 {
-            progress.left.insert(Left::Overtaken.as_str(), tally.overtaken);
+            progress.left.insert(SkipReason::Overtaken.as_str(), tally.overtaken);
         }
     }
 
@@ -228,18 +228,18 @@ impl One {
 }
 
 /// Reasons as they are written.
-pub(super) fn words(left: &BTreeMap<Left, usize>) -> BTreeMap<&'static str, usize> {
+pub(super) fn words(left: &BTreeMap<SkipReason, usize>) -> BTreeMap<&'static str, usize> {
     left.iter().map(|(why, jobs)| (why.as_str(), *jobs)).collect()
 }
 
 /// What was replayed and has succeeded again would be taken for what is still to be replayed.
-fn hint(change: Change, began: Millis) -> String {
+fn hint(change: BulkAction, began: Millis) -> String {
     match change {
-        Change::Replay => format!(" with `--finished-before {}`", began.to_rfc3339()),
-        Change::Retry | Change::Skip => String::new(),
+        BulkAction::Replay => format!(" with `--finished-before {}`", began.to_rfc3339()),
+        BulkAction::Retry | BulkAction::Skip => String::new(),
     }
 }
 
-fn verb<S: serde::Serializer>(change: &Change, to: S) -> Result<S::Ok, S::Error> {
+fn verb<S: serde::Serializer>(change: &BulkAction, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(change.as_str())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::hookbox::internals::{Answered, COUNTED_STATES, HandlerNow, Metrics, NO_SOURCE, Now};
+use ::hookbox::internals::{Answered, COUNTED_STATES, GaugeValues, HandlerGauges, Metrics, NO_SOURCE};
 use ::hookbox::internals::{Ending, JobState};
 
 use crate::support::delivery::Delivery;
@@ -218,8 +218,8 @@ fn whole() -> Scrape {
     let source = metrics.source("NAME".into());
     Answered::ALL.iter().for_each(|how| source.answered(*how));
     Ending::ALL.iter().for_each(|ending| metrics.attempt(&"NAME".into(), *ending, Duration::ZERO));
-    let handler = HandlerNow { name: "NAME".into(), jobs: [0; 3], oldest_pending: None, is_paused: false };
-    Scrape::parse(&metrics.text(&Now { handlers: vec![handler], ..Now::default() }).unwrap())
+    let handler = HandlerGauges { name: "NAME".into(), jobs: [0; 3], oldest_pending: None, is_paused: false };
+    Scrape::parse(&metrics.text(&GaugeValues { handlers: vec![handler], ..GaugeValues::default() }).unwrap())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Channel;
-use crate::inbox::reader::glance::HourOf;
+use crate::inbox::reader::HourlyCount;
 
 struct Watch {
     conditions: Conditions,
@@ -32,7 +32,7 @@ impl Watch {
     }
 
     fn hour(&mut self, genuine: u64, refused: u64) {
-        self.seen.glance.hours = vec![HourOf { source: "s".to_owned(), hour: 0, genuine, refused }];
+        self.seen.glance.hours = vec![HourlyCount { source: "s".to_owned(), hour: 0, genuine, refused }];
     }
 }
 

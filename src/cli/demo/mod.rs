@@ -17,8 +17,8 @@ use super::failure::Failure;
 use super::table::{Rows, state, text};
 use super::variable;
 use crate::config::{self, Config, Source};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, EventFilter, Ledger, Page};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{EventFilter, JobDetail, Page};
 use crate::model::event::{Ending, EventState};
 use crate::providers;
 use crate::server::{self, App};
@@ -86,9 +86,9 @@ fn play(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
     }
     writeln!(io::stdout(), "Deliveries, signed as the providers sign them:\n")?;
     rows.print()?;
-    let desk = Desk::open(&config.inbox.path)?;
-    wait_until_quiet(&desk)?;
-    surprises.extend(print_events(&desk)?);
+    let file = InboxFile::open(&config.inbox.path)?;
+    wait_until_quiet(&file)?;
+    surprises.extend(print_events(&file)?);
     Ok(surprises)
 }
 
@@ -112,10 +112,10 @@ fn source(config: &Config, name: &str) -> Result<Arc<Source>, Failure> {
     found.ok_or_else(|| Failure::failed(format!("the demo has no source `{name}`")))
 }
 
-fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
+fn wait_until_quiet(file: &InboxFile) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
     let open = EventFilter { states: vec![EventState::Pending, EventState::Running], ..EventFilter::default() };
-    while !desk.read(|inbox| reader::events(inbox, &open, Page { before: None, limit: 1 }))?.is_empty() {
+    while !file.reader().events(&open, Page { before: None, limit: 1, deadline: None })?.rows.is_empty() {
         if Instant::now() > deadline {
             return Err(Failure::failed(format!("the handlers did not finish within {} s", PATIENCE.as_secs())));
         }
@@ -125,14 +125,13 @@ fn wait_until_quiet(desk: &Desk) -> Result<(), Failure> {
 }
 
 /// Prints what became of every event; returns what should not have.
-fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
+fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
     let mut ran = Vec::new();
     let mut rows = Rows::new(&["event", "handler", "attempts", "state", "what happened", "last line of output"]);
-    let events =
-        desk.read(|inbox| reader::events(inbox, &EventFilter::default(), Page { before: None, limit: 100 }))?;
+    let events = file.reader().events(&EventFilter::default(), Page { before: None, limit: 100, deadline: None })?.rows;
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
-        let jobs = desk.read(|inbox| reader::detail(inbox, event.seq))?.map(|detail| detail.jobs).unwrap_or_default();
+        let jobs = file.reader().event_detail(event.seq)?.map(|detail| detail.jobs).unwrap_or_default();
         if jobs.is_empty() {
             rows.add_cells([
                 text(&name),
@@ -143,7 +142,7 @@ fn print_events(desk: &Desk) -> Result<Vec<String>, Failure> {
                 text(""),
             ]);
         }
-        for Ledger { job, attempts } in jobs {
+        for JobDetail { job, attempts } in jobs {
             let endings: Vec<_> = attempts.iter().filter_map(|attempt| attempt.ending).map(Ending::as_str).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);

@@ -16,7 +16,7 @@ use super::super::progress::{self, Counter};
 use super::super::table::{Rows, text};
 use super::super::terminal::{count, remark};
 use super::rehearsal::{Interrupt, Rehearsal, Stage};
-use crate::inbox::reader::{self, Attempt, Event, EventFilter, Page};
+use crate::inbox::reader::{Attempt, Event, EventFilter, Page};
 use crate::model::event::Ending;
 use crate::retry::{AttemptExit, RetryDecision};
 use crate::runner::AttemptOutput;
@@ -87,16 +87,16 @@ pub(super) fn run(stage: &Stage<'_>, arrival: &Arrival, last: u32, (yes, json): 
 
 /// The newest events that the handler takes and whose bodies are kept, newest first.
 fn choose(stage: &Stage<'_>, arrival: &Arrival, last: u32) -> Result<Vec<Event>, Failure> {
-    let filter = EventFilter { arrived: arrival.to_arrived(), states: Vec::new() };
+    let filter = EventFilter { arrived: arrival.to_arrived(), ..EventFilter::default() };
     let mut chosen = Vec::new();
     let mut before = None;
     loop {
-        let page = Page { before, limit: PAGE };
-        let events = stage.desk.read(|connection| reader::events(connection, &filter, page))?;
+        let page = Page { before, limit: PAGE, deadline: None };
+        let events = stage.file.reader().events(&filter, page)?.rows;
         before = events.last().map(|event| event.seq);
         let is_end = events.len() < PAGE as usize;
         for event in events {
-            let has_body = |event: &Event| stage.desk.read(|connection| reader::body_start(connection, event.seq, 0));
+            let has_body = |event: &Event| stage.file.reader().body_start(event.seq, 0);
             if stage.takes(&event)? && has_body(&event)?.is_some() {
                 chosen.push(event);
             }

@@ -16,7 +16,7 @@ use super::pause::unknown;
 use super::terminal::{remark, shown, span};
 use super::{Global, variable};
 use crate::config::{self, Handler, Mode, Outline};
-use crate::inbox::desk::Desk;
+use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::Event;
 use crate::model::event::Ending;
 use crate::retry::{AttemptExit, JobOutcome, RetryDecision};
@@ -49,13 +49,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let outline = global.outline()?;
-    let desk = Desk::open(&outline.inbox)?;
+    let file = InboxFile::open(&outline.inbox)?;
     let handler = find(&args.handler, &outline)?;
     let routes = Routes::new(std::slice::from_ref(&handler)).map_err(|error| Failure::usage(error.to_string()))?;
     let private = |source: &str| config::private_headers(&global.config, &variable, source);
-    let stage = Stage { desk: &desk, handler: &handler, routes: &routes, private: &private };
+    let stage = Stage { file: &file, handler: &handler, routes: &routes, private: &private };
     match (&args.event, args.last) {
-        (Some(wanted), _) if args.arrival.is_empty() && !args.json => one(&stage, &event::find(&desk, wanted)?),
+        (Some(wanted), _) if args.arrival.is_empty() && !args.json => one(&stage, &event::find(&file, wanted)?),
         (None, Some(last)) => many::run(&stage, &args.arrival, last, (args.yes, args.json)),
         (None, None) => Err(Failure::usage("`run` wants an EVENT, or --last N").hint("`hookbox events` lists them")),
         _ => Err(Failure::usage("filters and --json are for `--last`").hint("leave them out, or EVENT")),

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::super::failure::Failure;
 use crate::config::Handler;
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Event, Ledger};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{Event, JobDetail};
 use crate::model::event::JobState;
 use crate::retry::{self, RetryContext, RetryCounters, RetryDecision};
 use crate::routing::Routes;
@@ -25,7 +25,7 @@ use crate::support::control::Caller;
 
 /// A handler, and where its events come from.
 pub(super) struct Stage<'a> {
-    pub(super) desk: &'a Desk,
+    pub(super) file: &'a InboxFile,
     pub(super) handler: &'a Arc<Handler>,
     /// Of this handler alone.
     pub(super) routes: &'a Routes,
@@ -38,7 +38,7 @@ pub(super) struct Rehearsal {
     attempt: AttemptInput,
     counters: RetryCounters,
     /// What the ledger has of this event and handler.
-    pub(super) ledger: Option<Ledger>,
+    pub(super) ledger: Option<JobDetail>,
     folder: TempDir,
 }
 
@@ -54,7 +54,7 @@ impl Stage<'_> {
     pub(super) fn takes(&self, event: &Event) -> Result<bool, Failure> {
         let body = match self.handler.takes.conditions.is_empty() {
             true => None,
-            false => self.desk.read(|connection| reader::body(connection, event.seq))?,
+            false => self.file.reader().body(event.seq)?,
         };
         let matching = self.routes.matching(&event.source, &event.event_type, &body.unwrap_or_default());
         Ok(!matching.is_empty())
@@ -62,8 +62,8 @@ impl Stage<'_> {
 
     /// `None` when the event's body is gone.
     pub(super) fn prepare(&self, event: &Event) -> Result<Option<Rehearsal>, Failure> {
-        let detail = self.desk.read(|connection| reader::detail(connection, event.seq))?;
-        let body = self.desk.read(|connection| reader::body(connection, event.seq))?;
+        let detail = self.file.reader().event_detail(event.seq)?;
+        let body = self.file.reader().body(event.seq)?;
         let (Some(detail), Some(body)) = (detail, body) else { return Ok(None) };
         let Some(headers) = detail.headers else { return Ok(None) };
         let ledger = detail.jobs.into_iter().find(|ledger| *ledger.job.handler == *self.handler.name);

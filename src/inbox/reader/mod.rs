@@ -1,187 +1,233 @@
-//! What people ask the inbox: lists, one event or refusal with everything, its body.
+//! The read interface of the inbox: [`Reader`], with one method per question and typed rows as answers.
 //!
-//! Every function takes an open connection and reads in one short statement, newest first, with a limit: a
-//! reader that stays open would keep the write-ahead log from shrinking. Nothing here changes anything.
+//! The modules above use nothing else to read, so that a second database can be added here without changing them. Each
+//! method runs short statements with a limit: a long read would keep the write-ahead log from shrinking.
 
-mod filter;
-mod find;
-mod follow;
-pub(crate) mod glance;
-mod now;
+mod alert_snapshot;
+mod connection;
+mod events;
+mod overview;
+mod paged_list;
 mod refusals;
 mod rows;
-mod seek;
-mod status;
-mod walk;
+mod seq_at_time;
+mod stats;
+mod tail;
+mod where_clause;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
-use serde_json::value::RawValue;
+use std::path::Path;
+use std::time::Instant;
 
-pub use filter::{Arrived, EventFilter, JobFilter, Page};
-pub(super) use filter::{Conditions, one_of, text};
-pub use find::{Found, find};
-pub use follow::{Line, Marks, follow};
-pub use glance::{Dead, Glance, dead_among, glance, last_heard, newest_dead};
-pub(super) use now::pending_times;
-pub use now::{COUNTED, Day, HOURS, HandlerNow, Hour, days, dead_jobs, handlers_now, last_deliveries, newest};
-pub use refusals::{Kept, Refusal, refusal, refusals, token_key};
-pub use rows::{Attempt, Detail, Event, Job, Ledger};
-pub use status::{HandlerStatus, SourceStatus, handler_counts, handlers, pauses, sources};
-pub use walk::{Reach, SEARCHED_BODY, Walk, walk_events, walk_jobs};
+use rusqlite::Connection;
 
-use crate::model::event::EventState;
+use super::lesson;
+use super::operator::{self, BulkPlan, BulkRequest, MissingJobs};
+use super::turn::{self, HandlerState};
+use crate::support::secret::DigestKey;
+use crate::support::time::Millis;
 
-/// The overall state of `events e`, as the view `inbox` has it.
-const STATE: &str = "coalesce((SELECT CASE min(CASE s.state WHEN 'running' THEN 1 WHEN 'dead' THEN 2 WHEN 'pending' THEN 3 \
-     WHEN 'succeeded' THEN 4 ELSE 5 END) WHEN 1 THEN 'running' WHEN 2 THEN 'dead' WHEN 3 THEN 'pending' \
-     WHEN 4 THEN 'succeeded' WHEN 5 THEN 'skipped' END FROM jobs s WHERE s.event_seq = e.seq), 'unmatched')";
+#[cfg(test)]
+pub(crate) use alert_snapshot::HourlyCount;
+pub use alert_snapshot::{AlertSnapshot, DeadJob};
+use connection::Handle;
+pub use connection::ReadError;
+pub(super) use connection::ReadPool;
+pub use events::LookupResult;
+pub(super) use overview::pending_times;
+pub use overview::{COUNTED, HOURS, HandlerOverview, HourCounts, SourceDay};
+pub use paged_list::{PagedList, SEARCHED_BODY};
+pub use refusals::{RefusalSummary, StoredRefusal};
+pub use rows::{Attempt, Event, EventDetail, Job, JobDetail};
+pub use stats::{HandlerStats, SourceStats};
+pub use tail::{TailCursor, TailLine};
+pub use where_clause::{ArrivalFilter, EventFilter, JobFilter, Page};
+pub(super) use where_clause::{WhereClause, one_of, text};
 
-/// Events that pass a filter, newest first.
-///
-/// # Errors
-/// What SQLite says.
-pub fn events(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Vec<Event>> {
-    let mut conditions = Conditions::default();
-    if let Some(before) = page.before {
-        conditions.and("e.seq < ?", [Value::Integer(before)]);
+type Result<T> = std::result::Result<T, ReadError>;
+
+/// Reads from an inbox, served by this process or opened as a file. Keep it for one request, not longer.
+pub struct Reader<'a> {
+    connection: Handle<'a>,
+    path: &'a Path,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn pooled(pool: &'a ReadPool) -> Result<Self> {
+        Ok(Self { connection: pool.get()?, path: pool.path() })
     }
-    conditions.arrived(&filter.arrived);
-    if !filter.states.is_empty() {
-        if let [state] = filter.states[..] {
-            narrow(&mut conditions, state);
-        }
-        let words = filter.states.iter().map(|state| text(state.as_str()));
-        conditions.and(&one_of(STATE, filter.states.len()), words);
+
+    pub(super) fn of_file(connection: &'a Connection, path: &'a Path) -> Self {
+        Self { connection: Handle::Borrowed(connection), path }
     }
-    let sql = format!(
-        "SELECT {}, {STATE} AS state FROM events e {} ORDER BY e.seq DESC LIMIT {}",
-        Event::COLUMNS,
-        conditions.sql(),
-        page.limit
-    );
-    connection.prepare(&sql)?.query_map(params_from_iter(conditions.values), Event::read)?.collect()
-}
 
-/// Leads SQLite to the few events of a rare state by way of their jobs, where an index knows them.
-fn narrow(conditions: &mut Conditions, state: EventState) {
-    let sql = match state {
-        EventState::Running => "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'running')",
-        EventState::Dead => "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'dead')",
-        EventState::Pending => {
-            "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 \
-             UNION ALL SELECT event_seq FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 \
-             UNION ALL SELECT event_seq FROM jobs WHERE state = 'pending' AND held > 0)"
-        }
-        EventState::Skipped => "e.seq IN (SELECT event_seq FROM jobs WHERE state = 'skipped')",
-        EventState::Unmatched => "NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = e.seq)",
-        EventState::Succeeded => return,
-    };
-    conditions.and(sql, []);
-}
-
-/// Jobs that pass a filter, newest first.
-///
-/// # Errors
-/// What SQLite says.
-pub fn jobs(connection: &Connection, filter: &JobFilter, page: Page) -> Result<Vec<Job>> {
-    let mut conditions = Conditions::default();
-    if let Some(before) = page.before {
-        conditions.and("j.id < ?", [Value::Integer(before)]);
+    /// Runs a query of this module's own.
+    pub(super) fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        query(&self.connection).map_err(|error| ReadError::new(self.path, &error))
     }
-    conditions.job(filter);
-    let sql = format!(
-        "SELECT {} FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq {} ORDER BY j.id DESC LIMIT {}",
-        Job::COLUMNS,
-        conditions.sql(),
-        page.limit
-    );
-    connection.prepare(&sql)?.query_map(params_from_iter(conditions.values), Job::read)?.collect()
 }
 
-/// One event with its headers, jobs and attempts.
-///
-/// # Errors
-/// What SQLite says.
-pub fn detail(connection: &Connection, seq: i64) -> Result<Option<Detail>> {
-    let Some(event) = event(connection, seq)? else { return Ok(None) };
-    let payload = connection
-        .prepare_cached("SELECT content_type, headers FROM payloads WHERE event_seq = ?")?
-        .query_row([seq], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
-        .optional()?;
-    let (content_type, headers) = payload.map_or((None, None), |(content_type, headers)| (content_type, Some(headers)));
-    let sql = format!(
-        "SELECT {} FROM jobs j JOIN events e ON e.seq = j.event_seq WHERE j.event_seq = ? ORDER BY j.id",
-        Job::COLUMNS
-    );
-    let jobs = connection.prepare(&sql)?.query_map([seq], Job::read)?.collect::<Result<Vec<_>>>()?;
-    let jobs = jobs.into_iter().map(|job| Ok(Ledger { attempts: attempts(connection, job.id)?, job }));
-    let headers = headers.and_then(|headers| RawValue::from_string(headers).ok());
-    Ok(Some(Detail { event, content_type, headers, jobs: jobs.collect::<Result<_>>()? }))
-}
-
-/// The attempts of one job, in order.
-///
-/// # Errors
-/// What SQLite says.
-pub fn attempts(connection: &Connection, job_id: i64) -> Result<Vec<Attempt>> {
-    let sql = format!("SELECT {} FROM attempts a WHERE a.job_id = ? ORDER BY a.number", Attempt::COLUMNS);
-    connection.prepare_cached(&sql)?.query_map([job_id], Attempt::read)?.collect()
-}
-
-/// The exact bytes received; `None` when there is no such event or its payload is gone.
-///
-/// # Errors
-/// What SQLite says.
-pub fn body(connection: &Connection, seq: i64) -> Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT body FROM payloads WHERE event_seq = ?")?
-        .query_row([seq], |row| row.get(0))
-        .optional()
-}
-
-/// The first bytes of a body, and how long it is; `None` when its payload is gone.
-///
-/// # Errors
-/// What SQLite says.
-pub fn body_start(connection: &Connection, seq: i64, limit: usize) -> Result<Option<(Vec<u8>, usize)>> {
-    let sql = "SELECT length(body) FROM payloads WHERE event_seq = ?";
-    let Some(length) = connection.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()? else {
-        return Ok(None);
-    };
-    let mut start = vec![0; limit.min(length)];
-    let body = connection.blob_open("main", "payloads", "body", seq, true)?;
-    body.read_at_exact(&mut start, 0)?;
-    Ok(Some((start, length)))
-}
-
-/// Events of which the id begins so, the newest of each source first; at most so many of each.
-///
-/// # Errors
-/// What SQLite says.
-pub fn by_id(connection: &Connection, prefix: &str, limit: u32) -> Result<Vec<Event>> {
-    let sql = format!(
-        "SELECT {}, {STATE} AS state FROM events e WHERE e.source = ?1 AND e.event_id >= ?2 \
-         AND e.event_id < ?2 || char(1114111) ORDER BY e.event_id LIMIT {limit}",
-        Event::COLUMNS
-    );
-    let mut found = Vec::new();
-    for source in sources(connection)? {
-        let mut statement = connection.prepare_cached(&sql)?;
-        let events = statement.query_map([source.as_str(), prefix], Event::read)?;
-        found.extend(events.collect::<Result<Vec<_>>>()?);
+/// Events.
+impl Reader<'_> {
+    /// Lists events, newest first.
+    pub fn events(&self, filter: &EventFilter, page: Page) -> Result<PagedList<Event>> {
+        self.run(|connection| paged_list::events(connection, filter, page))
     }
-    found.sort_by_key(|event| std::cmp::Reverse(event.seq));
-    Ok(found)
+
+    /// The event with this `seq`.
+    pub fn event(&self, seq: i64) -> Result<Option<Event>> {
+        self.run(|connection| events::event(connection, seq))
+    }
+
+    /// The event with its headers, jobs and attempts.
+    pub fn event_detail(&self, seq: i64) -> Result<Option<EventDetail>> {
+        self.run(|connection| events::event_detail(connection, seq))
+    }
+
+    /// Finds the event that a user named by its id, as `source/id` or as `#seq`.
+    pub fn lookup(&self, text: &str) -> Result<LookupResult> {
+        self.run(|connection| events::lookup(connection, text))
+    }
+
+    /// Events whose id starts with `prefix`, newest first, at most `limit` per source.
+    pub fn events_by_id_prefix(&self, prefix: &str, limit: u32) -> Result<Vec<Event>> {
+        self.run(|connection| events::events_by_id_prefix(connection, prefix, limit))
+    }
+
+    /// The body as received; `None` if it is no longer stored.
+    pub fn body(&self, seq: i64) -> Result<Option<Vec<u8>>> {
+        self.run(|connection| events::body(connection, seq))
+    }
+
+    /// The first `limit` bytes of the body and its full length; `None` if it is no longer stored.
+    pub fn body_start(&self, seq: i64, limit: usize) -> Result<Option<(Vec<u8>, usize)>> {
+        self.run(|connection| events::body_start(connection, seq, limit))
+    }
+
+    /// The newest event's `seq`; `None` if the inbox is empty.
+    pub fn newest_seq(&self) -> Result<Option<i64>> {
+        self.run(overview::newest_seq)
+    }
+
+    /// A cursor that starts `lines` events before the newest.
+    pub fn tail_cursor(&self, lines: u32) -> Result<TailCursor> {
+        self.run(|connection| TailCursor::before_last(connection, lines))
+    }
+
+    /// Events, finished attempts and refusals since `cursor`, which moves on unless the read fails.
+    pub fn tail(&self, filter: &ArrivalFilter, cursor: &mut TailCursor) -> Result<Vec<TailLine>> {
+        self.run(|connection| tail::tail(connection, filter, cursor))
+    }
 }
 
-/// One event by its `seq`.
-///
-/// # Errors
-/// What SQLite says.
-pub fn event(connection: &Connection, seq: i64) -> Result<Option<Event>> {
-    let sql = format!("SELECT {}, {STATE} AS state FROM events e WHERE e.seq = ?", Event::COLUMNS);
-    connection.prepare_cached(&sql)?.query_row([seq], Event::read).optional()
+/// Jobs.
+impl Reader<'_> {
+    /// Lists jobs, newest first.
+    pub fn jobs(&self, filter: &JobFilter, page: Page) -> Result<PagedList<Job>> {
+        self.run(|connection| paged_list::jobs(connection, filter, page))
+    }
+
+    /// The job with its attempts.
+    pub fn job(&self, id: i64) -> Result<Option<JobDetail>> {
+        self.run(|connection| events::job_detail(connection, id))
+    }
+
+    /// Counts dead jobs, up to `limit`.
+    pub fn count_dead_jobs(&self, limit: i64) -> Result<i64> {
+        self.run(|connection| overview::count_dead_jobs(connection, limit))
+    }
+
+    /// Finds the jobs that a bulk update would change, and why it would skip the others. A search that reaches the
+    /// deadline returns a plan that is not complete.
+    pub fn plan_bulk_update(&self, request: &BulkRequest, now: Millis, deadline: Option<Instant>) -> Result<BulkPlan> {
+        self.run(|connection| operator::plan(connection, request, now, deadline))
+    }
+
+    /// Adds to a plan the events that match its filter and have no job for the handler.
+    pub fn add_missing_jobs(&self, plan: &mut BulkPlan, filter: &JobFilter, missing: &MissingJobs<'_>) -> Result<()> {
+        self.run(|connection| operator::plan_missing(connection, plan, filter, missing))
+    }
+}
+
+/// Refusals.
+impl Reader<'_> {
+    /// Lists refusals, newest first. They have no type, so the filter's type is ignored.
+    pub fn refusals(&self, filter: &ArrivalFilter, page: Page) -> Result<Vec<RefusalSummary>> {
+        self.run(|connection| refusals::refusals(connection, filter, page))
+    }
+
+    /// The refusal with everything that was stored of the delivery.
+    pub fn refusal(&self, id: i64) -> Result<Option<StoredRefusal>> {
+        self.run(|connection| refusals::refusal(connection, id))
+    }
+
+    /// The key with which tokens in refusals were digested; `None` before the inbox is first served.
+    pub fn token_key(&self) -> Result<Option<DigestKey>> {
+        self.run(super::meta::token_key)
+    }
+}
+
+/// Sources, handlers and statistics.
+impl Reader<'_> {
+    /// Names of the sources that have events, sorted.
+    pub fn sources(&self) -> Result<Vec<String>> {
+        self.run(stats::sources)
+    }
+
+    /// Names of the handlers that have jobs, sorted.
+    pub fn handlers(&self) -> Result<Vec<String>> {
+        self.run(stats::handlers)
+    }
+
+    /// The last delivery of each source and its counts of the last 24 hours.
+    pub fn source_stats(&self, now: Millis) -> Result<Vec<SourceStats>> {
+        self.run(|connection| stats::deliveries(connection, now))
+    }
+
+    /// Hourly counts of the last day for the named sources and for others that received something.
+    pub fn hourly_counts(&self, names: &[String], now: Millis) -> Result<Vec<SourceDay>> {
+        self.run(|connection| overview::hourly_counts(connection, names, now))
+    }
+
+    /// Exact counts for every handler with jobs or a pause. Reads all jobs.
+    pub fn handler_stats(&self) -> Result<Vec<HandlerStats>> {
+        self.run(stats::handler_stats)
+    }
+
+    /// Open jobs and the last failure of the named handlers and of others with open jobs or a pause. Counts stop at a
+    /// limit, so that the read is fast however many jobs are stored.
+    pub fn handler_overview(&self, names: &[String]) -> Result<Vec<HandlerOverview>> {
+        self.run(|connection| overview::handler_overview(connection, names))
+    }
+
+    /// Pauses and probes of all handlers that were ever paused.
+    pub fn handler_states(&self) -> Result<Vec<HandlerState>> {
+        self.run(turn::handler_states)
+    }
+
+    /// Whether the source's secret was learned in a handshake, or a handshake is awaited.
+    pub fn enrollment(&self, source: &str) -> Result<Option<super::Standing>> {
+        self.run(|connection| lesson::standing(connection, source))
+    }
+
+    /// What the alerts check twice a second.
+    pub fn alert_snapshot(&self, sources: &[&str], now: Millis) -> Result<AlertSnapshot> {
+        self.run(|connection| alert_snapshot::alert_snapshot(connection, sources, now))
+    }
+
+    /// When each source last received a delivery. Where only the hour is known, its end.
+    pub fn last_heard(&self, now: Millis) -> Result<Vec<(String, Millis)>> {
+        self.run(|connection| alert_snapshot::last_heard(connection, now))
+    }
+
+    /// The newest dead job of a handler.
+    pub fn newest_dead(&self, handler: &str) -> Result<Option<DeadJob>> {
+        self.run(|connection| alert_snapshot::newest_dead(connection, handler))
+    }
+
+    /// The handlers of those among `jobs` that are dead, once per job.
+    pub fn dead_among(&self, jobs: &[i64]) -> Result<Vec<String>> {
+        self.run(|connection| alert_snapshot::dead_among(connection, jobs))
+    }
 }
 
 #[cfg(test)]

@@ -7,15 +7,13 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
 use serde::Serialize;
 
-use super::{Arrived, Conditions, Page};
-use crate::inbox::meta;
+use super::where_clause::{ArrivalFilter, Page, WhereClause};
 use crate::model::refusal::Refused;
-use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 
 /// A row of `refusals`, without headers and body.
 #[derive(Debug, Clone, Serialize)]
-pub struct Refusal {
+pub struct RefusalSummary {
     /// Counted up; the ring keeps the newest thousand.
     pub id: i64,
     /// NAME of `[sources.NAME]`.
@@ -40,9 +38,9 @@ pub struct Refusal {
 
 /// A refusal as it was kept.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct StoredRefusal {
     /// The row.
-    pub row: Refusal,
+    pub row: RefusalSummary,
     /// The delivery.
     pub refused: Refused,
 }
@@ -50,7 +48,7 @@ pub struct Kept {
 const COLUMNS: &str =
     "e.id, e.source, e.received_at, e.status, e.reason, e.remote, e.method, e.target, e.body_bytes, e.taken_at";
 
-impl Refusal {
+impl RefusalSummary {
     fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             id: row.get("id")?,
@@ -68,28 +66,22 @@ impl Refusal {
 }
 
 /// Refusals that pass a filter, newest first; the filter's type does not count, they have none.
-///
-/// # Errors
-/// What SQLite says.
-pub fn refusals(connection: &Connection, arrived: &Arrived, page: Page) -> Result<Vec<Refusal>> {
-    let mut conditions = Conditions::default();
+pub(super) fn refusals(connection: &Connection, arrived: &ArrivalFilter, page: Page) -> Result<Vec<RefusalSummary>> {
+    let mut conditions = WhereClause::default();
     if let Some(before) = page.before {
         conditions.and("e.id < ?", [Value::Integer(before)]);
     }
-    conditions.arrived(&Arrived { event_type: None, ..arrived.clone() });
+    conditions.arrived(&ArrivalFilter { event_type: None, ..arrived.clone() });
     let (conditions, values) = (conditions.sql().to_owned(), conditions.values);
     let sql = format!("SELECT {COLUMNS} FROM refusals e {conditions} ORDER BY e.id DESC LIMIT {}", page.limit);
-    connection.prepare(&sql)?.query_map(params_from_iter(values), Refusal::read)?.collect()
+    connection.prepare(&sql)?.query_map(params_from_iter(values), RefusalSummary::read)?.collect()
 }
 
 /// One refusal with everything that was kept of it.
-///
-/// # Errors
-/// What SQLite says.
-pub fn refusal(connection: &Connection, id: i64) -> Result<Option<Kept>> {
+pub(super) fn refusal(connection: &Connection, id: i64) -> Result<Option<StoredRefusal>> {
     let sql = format!("SELECT {COLUMNS}, e.headers, e.tokens, e.body FROM refusals e WHERE e.id = ?");
     let read = |row: &Row<'_>| {
-        let refusal = Refusal::read(row)?;
+        let refusal = RefusalSummary::read(row)?;
         let refused = Refused {
             source: refusal.source.clone(),
             received_at: refusal.received_at,
@@ -103,15 +95,7 @@ pub fn refusal(connection: &Connection, id: i64) -> Result<Option<Kept>> {
             body: row.get("body")?,
             body_bytes: u64::try_from(refusal.body_bytes).unwrap_or(0),
         };
-        Ok(Kept { row: refusal, refused })
+        Ok(StoredRefusal { row: refusal, refused })
     };
     connection.prepare(&sql)?.query_row([id], read).optional()
-}
-
-/// With what tokens were digested; `None` in an inbox that was never served.
-///
-/// # Errors
-/// What SQLite says.
-pub fn token_key(connection: &Connection) -> Result<Option<DigestKey>> {
-    meta::token_key(connection)
 }

@@ -196,7 +196,7 @@ impl Attempt {
 
 /// One event with everything but its body.
 #[derive(Debug, Serialize)]
-pub struct Detail {
+pub struct EventDetail {
     /// The event.
     #[serde(flatten)]
     pub event: Event,
@@ -205,12 +205,12 @@ pub struct Detail {
     /// One JSON object; `None` when the payload is gone.
     pub headers: Option<Box<RawValue>>,
     /// Its jobs, in the order in which they were made.
-    pub jobs: Vec<Ledger>,
+    pub jobs: Vec<JobDetail>,
 }
 
 /// One job with all its attempts.
 #[derive(Debug, Serialize)]
-pub struct Ledger {
+pub struct JobDetail {
     /// The job.
     #[serde(flatten)]
     pub job: Job,

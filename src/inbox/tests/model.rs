@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use crate::config::{self, Handler, Keep, Sequence};
 use crate::inbox::accept::Routed;
 use crate::inbox::answers::Board;
-use crate::inbox::edit::{self, Change, Wish};
+use crate::inbox::operator::{self, BulkAction, BulkRequest};
 use crate::inbox::prune::{Ages, Place, step};
 use crate::inbox::reader::JobFilter;
 use crate::inbox::tally::Counts;
@@ -38,7 +38,7 @@ enum Step {
     End { which: Index, how: How, delay: i64 },
     TakeBack(Index),
     EndLate(Index),
-    Person { change: Change, which: Index },
+    Person { change: BulkAction, which: Index },
     Crash { unbegun: u8 },
     Prune,
     Wait(i64),
@@ -60,7 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(How::Succeeds), 3 => Just(How::Fails), 1 => Just(How::TimesOut), 1 => Just(How::Snoozes),
         1 => Just(How::Dies), 1 => Just(How::Stops)
     ];
-    let change = prop_oneof![Just(Change::Retry), Just(Change::Replay), Just(Change::Skip)];
+    let change = prop_oneof![Just(BulkAction::Retry), Just(BulkAction::Replay), Just(BulkAction::Skip)];
     let step = prop_oneof![
         6 => (0..3_usize, key).prop_map(|(handler, key)| Step::Receive { handler, key }),
         1 => any::<Index>().prop_map(Step::Duplicate),
@@ -385,23 +385,23 @@ impl Both {
         turn.carry_out(&self.connection, &Board::default(), now, false).unwrap().stale
     }
 
-    fn person(&mut self, change: Change, which: usize) {
+    fn person(&mut self, change: BulkAction, which: usize) {
         let now = self.now;
         let filter = JobFilter { events: Some(vec![self.jobs[which].seq]), ..JobFilter::default() };
-        let wish = Wish { change, filter, revives: true };
-        let plan = edit::plan(&self.connection, &wish, Millis(now)).unwrap();
+        let wish = BulkRequest { change, filter, revives: true };
+        let plan = operator::plan(&self.connection, &wish, Millis(now), None).unwrap();
         for chunk in plan.chunks(10) {
-            edit::apply(&self.connection, &chunk, Millis(now)).unwrap();
+            operator::apply(&self.connection, &chunk, Millis(now)).unwrap();
         }
         let is_ending = self.under_way.iter().any(|attempt| attempt.seq == self.jobs[which].seq);
         let job = &mut self.jobs[which];
         let is_fresh = job.run_at <= now && job.failures + job.deferrals + job.lost == 0;
         let may_run = job.has_payload && !is_ending;
         match (change, job.state) {
-            (Change::Skip, "pending" | "running" | "dead") => job.becomes("skipped", now),
-            (Change::Retry, "pending") if !is_fresh && may_run => job.runs_afresh(now),
-            (Change::Retry, "dead" | "skipped") if may_run => job.runs_afresh(now),
-            (Change::Replay, "succeeded") if may_run => {
+            (BulkAction::Skip, "pending" | "running" | "dead") => job.becomes("skipped", now),
+            (BulkAction::Retry, "pending") if !is_fresh && may_run => job.runs_afresh(now),
+            (BulkAction::Retry, "dead" | "skipped") if may_run => job.runs_afresh(now),
+            (BulkAction::Replay, "succeeded") if may_run => {
                 job.runs_afresh(now);
                 job.replays += 1;
             }
@@ -547,7 +547,7 @@ fn a_job_that_is_skipped_while_it_runs_holds_its_value_until_its_attempt_has_end
                 &|both| both.claim(handler, 3),
                 &|both| both.now += MAX,
                 &|both| both.claim(handler, 3),
-                &|both| both.person(Change::Skip, 0),
+                &|both| both.person(BulkAction::Skip, 0),
                 &|both| both.receive(handler, Some(0)),
                 &|both| both.claim(handler, 3),
             ];

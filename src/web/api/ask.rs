@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use super::Fault;
-use crate::inbox::reader::{Arrived, EventFilter, JobFilter};
+use crate::inbox::reader::{ArrivalFilter, EventFilter, JobFilter};
 use crate::model::event::{EventState, JobState, UnknownWord};
 use crate::support::time::Millis;
 use crate::web::dashboard;
@@ -107,7 +107,9 @@ pub(super) struct Pause {
 impl Events {
     pub(super) fn filter(&self) -> Result<EventFilter, Fault> {
         let states = words::<EventState>(self.state.iter().flat_map(|states| states.split(',')))?;
-        Ok(EventFilter { arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?, states })
+        let body_text = self.text.clone().filter(|text| !text.is_empty());
+        let arrived = arrived((&self.source, &self.event_type), (&self.since, &self.until))?;
+        Ok(EventFilter { arrived, states, body_text })
     }
 
     pub(super) fn limit(&self) -> Result<u32, Fault> {
@@ -134,7 +136,7 @@ impl Jobs {
 }
 
 impl Refusals {
-    pub(super) fn filter(&self) -> Result<Arrived, Fault> {
+    pub(super) fn filter(&self) -> Result<ArrivalFilter, Fault> {
         arrived((&self.source, &None), (&self.since, &self.until))
     }
 
@@ -233,8 +235,8 @@ fn whole_numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<i64>>,
 fn arrived(
     (source, event_type): (&Option<String>, &Option<String>),
     (since, until): (&Option<String>, &Option<String>),
-) -> Result<Arrived, Fault> {
-    Ok(Arrived {
+) -> Result<ArrivalFilter, Fault> {
+    Ok(ArrivalFilter {
         source: source.clone(),
         event_type: glob("type", event_type)?,
         since: instant("since", since)?,

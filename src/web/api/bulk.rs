@@ -11,9 +11,8 @@ use serde::Serialize;
 
 use super::ask::Which;
 use super::{Fault, NAMES, Room};
-use crate::inbox::desk::Desk;
-use crate::inbox::edit::{self, Change, Left, Missing, Plan, Wish};
-use crate::inbox::reader;
+use crate::inbox::operator::InboxFile;
+use crate::inbox::operator::{BulkAction, BulkPlan, BulkRequest, MissingJobs, SkipReason};
 use crate::model::event::JobState;
 use crate::routing::Routes;
 use crate::web::changes::{Begun, Progress, words};
@@ -48,13 +47,13 @@ impl Answer {
     }
 }
 
-pub(super) fn change(room: &Room, which: &Which, change: Change) -> Result<Answer, Fault> {
+pub(super) fn change(room: &Room, which: &Which, change: BulkAction) -> Result<Answer, Fault> {
     let filter = which.filter()?;
     check_named(room, which)?;
     let revives = which.events.is_some() || filter.states.contains(&JobState::Skipped);
-    let wish = Wish { change, filter, revives };
-    let mut plan = room.inbox.read(|connection| edit::plan(connection, &wish, room.now))?;
-    if change == Change::Replay {
+    let wish = BulkRequest { change, filter, revives };
+    let mut plan = room.inbox.reader()?.plan_bulk_update(&wish, room.now, None)?;
+    if change == BulkAction::Replay {
         catch_up(room, which, &wish, &mut plan)?;
     }
     let mut left = plan.left.clone();
@@ -62,11 +61,11 @@ pub(super) fn change(room: &Room, which: &Which, change: Change) -> Result<Answe
         let (changed, made) = (plan.jobs.len(), plan.events.len());
         return Ok(Answer::Made(Changed { dry_run: true, changed, made, left: words(&left) }));
     }
-    let desk = Desk::open(&room.setup.inbox)?;
+    let desk = InboxFile::open(&room.setup.inbox)?;
     match room.changes.begin(&room.inbox, desk, plan, room.now)? {
         Begun::Made(tally) => {
             if tally.overtaken > 0 {
-                *left.entry(Left::Overtaken).or_default() += tally.overtaken;
+                *left.entry(SkipReason::Overtaken).or_default() += tally.overtaken;
             }
             let left = words(&left);
             Ok(Answer::Made(Changed { dry_run: false, changed: tally.changed, made: tally.made, left }))
@@ -89,18 +88,18 @@ pub(super) fn found(id: &str, progress: Option<Progress>) -> Result<Progress, Fa
 fn check_named(room: &Room, which: &Which) -> Result<(), Fault> {
     if let Some(name) = &which.source
         && !room.setup.sources.iter().any(|source| *source.name == **name)
-        && !room.inbox.read(reader::sources)?.contains(name)
+        && !room.inbox.reader()?.sources()?.contains(name)
     {
         return Err(Fault::Unknown(format!("there is no source {name:?}"), NAMES));
     }
     if let Some(name) = &which.handler
         && !room.setup.handler_names().contains(name)
-        && !room.inbox.read(reader::handlers)?.contains(name)
+        && !room.inbox.reader()?.handlers()?.contains(name)
     {
         return Err(Fault::Unknown(format!("there is no handler {name:?}"), NAMES));
     }
     for seq in which.events.iter().flatten() {
-        if room.inbox.read(|connection| reader::event(connection, *seq))?.is_none() {
+        if room.inbox.reader()?.event(*seq)?.is_none() {
             return Err(Fault::Missing(format!("there is no event {seq}")));
         }
     }
@@ -108,18 +107,18 @@ fn check_named(room: &Room, which: &Which) -> Result<(), Fault> {
 }
 
 /// Events without a job for the handler get one: those that were named, else those that it takes.
-fn catch_up(room: &Room, which: &Which, wish: &Wish, plan: &mut Plan) -> Result<(), Fault> {
+fn catch_up(room: &Room, which: &Which, wish: &BulkRequest, plan: &mut BulkPlan) -> Result<(), Fault> {
     let Some(name) = which.handler.as_deref().filter(|_| which.state.is_empty() && which.reason.is_none()) else {
         return Ok(());
     };
     let Some(handler) = room.setup.handlers.iter().find(|handler| *handler.name == *name) else { return Ok(()) };
     let routes = Routes::new(std::slice::from_ref(handler)).map_err(|error| Fault::Asked(error.to_string()))?;
     let is_named = which.events.is_some();
-    let missing = Missing {
+    let missing = MissingJobs {
         handler: name,
         reads_payload: handler.keyed.is_some() || !handler.takes.conditions.is_empty(),
         takes: &|source, event_type, body| is_named || !routes.matching(source, event_type, body).is_empty(),
         key: &|headers, body| routes.key_for(name, headers, body),
     };
-    Ok(room.inbox.read(|connection| edit::plan_missing(connection, plan, &wish.filter, &missing))?)
+    Ok(room.inbox.reader()?.add_missing_jobs(plan, &wish.filter, &missing)?)
 }

@@ -9,8 +9,7 @@ use super::ask::Pause;
 use super::{Fault, NAMES, Room, lists};
 use crate::diagnose::{self, Standing};
 use crate::inbox::Paused;
-use crate::inbox::desk::Desk;
-use crate::inbox::reader;
+use crate::inbox::operator::InboxFile;
 use crate::routing::Routes;
 use crate::support::time::Millis;
 use crate::web::dashboard;
@@ -45,14 +44,14 @@ pub(super) fn pause(room: &Room, name: &str, pause: &Pause) -> Result<PauseRow, 
     let reason: Option<String> =
         pause.reason.as_ref().map(|reason| reason.trim().chars().take(LONGEST_REASON).collect());
     let reason = reason.as_deref().filter(|reason| !reason.is_empty());
-    let paused = Desk::open(&room.setup.inbox)?.pause(name, reason, room.now)?;
+    let paused = InboxFile::open(&room.setup.inbox)?.pause(name, reason, room.now)?;
     room.inbox.note_change();
     Ok(row(name, paused))
 }
 
 pub(super) fn resume(room: &Room, name: &str) -> Result<PauseRow, Fault> {
     check_name(room, name)?;
-    let resumed = Desk::open(&room.setup.inbox)?.resume(name, room.now)?;
+    let resumed = InboxFile::open(&room.setup.inbox)?.resume(name, room.now)?;
     room.inbox.note_change();
     Ok(row(name, resumed))
 }
@@ -60,7 +59,7 @@ pub(super) fn resume(room: &Room, name: &str) -> Result<PauseRow, Fault> {
 /// A name that nobody knows is a slip, and would stay in the inbox.
 fn check_name(room: &Room, name: &str) -> Result<(), Fault> {
     let names = room.setup.handler_names();
-    let known = room.inbox.read(|connection| reader::handlers_now(connection, &names))?;
+    let known = room.inbox.reader()?.handler_overview(&names)?;
     let is_known = known.iter().any(|one| one.status.handler == name);
     if is_known { Ok(()) } else { Err(Fault::Unknown(format!("there is no handler {name:?}"), NAMES)) }
 }
@@ -91,7 +90,7 @@ pub(super) fn reverify(room: &Room, id: i64) -> Result<Reverified, Fault> {
         Standing::Refused(why) => return left(why),
     };
     let routes = Routes::new(&room.setup.handlers).map_err(|error| Fault::Asked(error.to_string()))?;
-    let receipt = Desk::open(&room.setup.inbox)?.take_in(id, *verified, &routes, source.guards.replay_guard)?;
+    let receipt = InboxFile::open(&room.setup.inbox)?.take_in(id, *verified, &routes, source.guards.replay_guard)?;
     match receipt {
         Some(receipt) => Ok(Reverified { id, taken: true, events: receipt.events(), reason: None }),
         None => left("it was taken in before".to_owned()),

@@ -11,7 +11,7 @@ use super::ask::{Events, Jobs, Refusals};
 use super::{Fault, Room};
 use crate::config::Source;
 use crate::diagnose::{self, Explanation};
-use crate::inbox::reader::{self, Detail, Event, Job, JobFilter, Kept, Ledger, Page, Reach, Refusal, Walk};
+use crate::inbox::reader::{Event, EventDetail, Job, JobDetail, Page, PagedList, RefusalSummary, StoredRefusal};
 use crate::support::secret::DigestKey;
 use crate::web::dashboard;
 
@@ -29,7 +29,7 @@ pub(super) struct List<T> {
 #[derive(Debug, Serialize)]
 pub(super) struct RefusalDetail {
     #[serde(flatten)]
-    row: Refusal,
+    row: RefusalSummary,
     headers: Option<Box<RawValue>>,
     body: String,
 }
@@ -44,8 +44,8 @@ pub(super) struct Explained {
     explanation: Explanation,
 }
 
-impl<T> From<Walk<T>> for List<T> {
-    fn from(walk: Walk<T>) -> Self {
+impl<T> From<PagedList<T>> for List<T> {
+    fn from(walk: PagedList<T>) -> Self {
         Self { rows: walk.rows, next: walk.next, cut_short: walk.is_cut_short, looked_at: walk.looked_at }
     }
 }
@@ -53,7 +53,7 @@ impl<T> From<Walk<T>> for List<T> {
 pub(super) fn events(room: &Room, asked: &Events) -> Result<List<Event>, Fault> {
     let (filter, limit) = (asked.filter()?, asked.limit()?);
     if let Some(prefix) = &asked.id {
-        let mut rows = room.inbox.read(|connection| reader::by_id(connection, prefix, limit))?;
+        let mut rows = room.inbox.reader()?.events_by_id_prefix(prefix, limit)?;
         let arrived = &filter.arrived;
         rows.retain(|event| {
             (filter.states.is_empty() || filter.states.contains(&event.state))
@@ -67,43 +67,35 @@ pub(super) fn events(room: &Room, asked: &Events) -> Result<List<Event>, Fault> 
         let looked_at = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         return Ok(List { rows, next: None, cut_short: false, looked_at });
     }
-    let text = asked.text.as_deref().filter(|text| !text.is_empty());
-    let reach = Reach { before: asked.before, limit, until: Room::until() };
-    Ok(room.inbox.read(|connection| reader::walk_events(connection, &filter, text, reach))?.into())
+    let reach = Page { before: asked.before, limit, deadline: Some(Room::until()) };
+    Ok(room.inbox.reader()?.events(&filter, reach)?.into())
 }
 
-pub(super) fn event(room: &Room, seq: i64) -> Result<Detail, Fault> {
-    let found = room.inbox.read(|connection| reader::detail(connection, seq))?;
+pub(super) fn event(room: &Room, seq: i64) -> Result<EventDetail, Fault> {
+    let found = room.inbox.reader()?.event_detail(seq)?;
     found.ok_or_else(|| Fault::Missing(format!("there is no event {seq}")))
 }
 
 pub(super) fn body(room: &Room, seq: i64) -> Result<Vec<u8>, Fault> {
-    let found = room.inbox.read(|connection| reader::body(connection, seq))?;
+    let found = room.inbox.reader()?.body(seq)?;
     found.ok_or_else(|| Fault::Missing(format!("there is no body of an event {seq}")))
 }
 
 pub(super) fn jobs(room: &Room, asked: &Jobs) -> Result<List<Job>, Fault> {
     let filter = asked.filter()?;
-    let reach = Reach { before: asked.before, limit: asked.limit()?, until: Room::until() };
-    Ok(room.inbox.read(|connection| reader::walk_jobs(connection, &filter, reach))?.into())
+    let reach = Page { before: asked.before, limit: asked.limit()?, deadline: Some(Room::until()) };
+    Ok(room.inbox.reader()?.jobs(&filter, reach)?.into())
 }
 
-pub(super) fn job(room: &Room, id: i64) -> Result<Ledger, Fault> {
-    // The newest that is not newer than it is itself, if it is there.
-    let reach = Reach { before: Some(id.saturating_add(1)), limit: 1, until: Room::until() };
-    let found = room.inbox.read(|connection| {
-        let newest = reader::walk_jobs(connection, &JobFilter::default(), reach)?.rows.into_iter().next();
-        let Some(job) = newest.filter(|job| job.id == id) else { return Ok(None) };
-        Ok(Some(Ledger { attempts: reader::attempts(connection, id)?, job }))
-    })?;
-    found.ok_or_else(|| Fault::Missing(format!("there is no job {id}")))
+pub(super) fn job(room: &Room, id: i64) -> Result<JobDetail, Fault> {
+    room.inbox.reader()?.job(id)?.ok_or_else(|| Fault::Missing(format!("there is no job {id}")))
 }
 
-pub(super) fn refusals(room: &Room, asked: &Refusals) -> Result<List<Refusal>, Fault> {
+pub(super) fn refusals(room: &Room, asked: &Refusals) -> Result<List<RefusalSummary>, Fault> {
     let (filter, limit) = (asked.filter()?, asked.limit()?);
     // One more than fits tells whether there is a next page.
-    let wanted = Page { before: asked.before, limit: limit + 1 };
-    let mut rows = room.inbox.read(|connection| reader::refusals(connection, &filter, wanted))?;
+    let wanted = Page { before: asked.before, limit: limit + 1, deadline: None };
+    let mut rows = room.inbox.reader()?.refusals(&filter, wanted)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > limit;
     rows.truncate(limit);
@@ -113,13 +105,13 @@ pub(super) fn refusals(room: &Room, asked: &Refusals) -> Result<List<Refusal>, F
 }
 
 pub(super) fn refusal(room: &Room, id: i64) -> Result<RefusalDetail, Fault> {
-    let (Kept { row, refused }, _) = kept(room, id)?;
+    let (StoredRefusal { row, refused }, _) = kept(room, id)?;
     let body = String::from_utf8_lossy(&refused.body).into_owned();
     Ok(RefusalDetail { row, headers: RawValue::from_string(refused.headers).ok(), body })
 }
 
 pub(super) fn explanation(room: &Room, id: i64) -> Result<Explained, Fault> {
-    let (Kept { row, refused }, key) = kept(room, id)?;
+    let (StoredRefusal { row, refused }, key) = kept(room, id)?;
     let sources: Vec<Arc<Source>> =
         room.setup.sources.iter().map(|source| dashboard::taught(&room.inbox, source)).collect();
     let explanation = diagnose::explain(&refused, &sources, key.as_ref());
@@ -127,9 +119,9 @@ pub(super) fn explanation(room: &Room, id: i64) -> Result<Explained, Fault> {
 }
 
 /// A refusal, and what its tokens were digested with.
-pub(super) fn kept(room: &Room, id: i64) -> Result<(Kept, Option<DigestKey>), Fault> {
-    let (kept, key) =
-        room.inbox.read(|connection| Ok((reader::refusal(connection, id)?, reader::token_key(connection)?)))?;
+pub(super) fn kept(room: &Room, id: i64) -> Result<(StoredRefusal, Option<DigestKey>), Fault> {
+    let reader = room.inbox.reader()?;
+    let (kept, key) = (reader.refusal(id)?, reader.token_key()?);
     let missing = || Fault::Missing(format!("there is no refusal {id}; the newest thousand are kept"));
     Ok((kept.ok_or_else(missing)?, key))
 }

@@ -25,8 +25,9 @@ use self::ask::{Events, Jobs, Refusals, Sent, ask, told};
 use super::Shared;
 use super::changes::{self, Changes};
 use super::setup::Setup;
-use crate::inbox::desk::DeskError;
-use crate::inbox::edit::Change;
+use crate::inbox::operator::BulkAction;
+use crate::inbox::operator::InboxFileError;
+use crate::inbox::reader::ReadError;
 use crate::inbox::{Inbox, InboxError};
 use crate::support::time::Millis;
 
@@ -111,7 +112,13 @@ enum Fault {
     #[error("the inbox cannot be read now: {0}")]
     Inbox(#[from] InboxError),
     #[error("{0}")]
-    Desk(#[from] DeskError),
+    InboxFile(#[from] InboxFileError),
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        Self::Inbox(error.into())
+    }
 }
 
 impl Fault {
@@ -123,7 +130,9 @@ impl Fault {
             Self::Long => (StatusCode::PAYLOAD_TOO_LARGE, "name fewer events at a time, or filter"),
             Self::Busy => (StatusCode::CONFLICT, "wait for one of them, or stop it: /api/v1/changes lists them"),
             Self::Inbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment; /readyz tells how it stands"),
-            Self::Desk(error) => (StatusCode::SERVICE_UNAVAILABLE, error.hint().unwrap_or("try again in a moment")),
+            Self::InboxFile(error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.hint().unwrap_or("try again in a moment"))
+            }
         };
         HttpResponse::build(status).json(json!({ "error": self.to_string(), "hint": hint }))
     }
@@ -238,15 +247,15 @@ async fn job(room: Room, id: Path<String>) -> HttpResponse {
 }
 
 async fn retry(room: Room, body: Sent) -> HttpResponse {
-    with(move || bulk::change(&room, &told(&body.0)?, Change::Retry), bulk::Answer::answer).await
+    with(move || bulk::change(&room, &told(&body.0)?, BulkAction::Retry), bulk::Answer::answer).await
 }
 
 async fn replay(room: Room, body: Sent) -> HttpResponse {
-    with(move || bulk::change(&room, &told(&body.0)?, Change::Replay), bulk::Answer::answer).await
+    with(move || bulk::change(&room, &told(&body.0)?, BulkAction::Replay), bulk::Answer::answer).await
 }
 
 async fn skip(room: Room, body: Sent) -> HttpResponse {
-    with(move || bulk::change(&room, &told(&body.0)?, Change::Skip), bulk::Answer::answer).await
+    with(move || bulk::change(&room, &told(&body.0)?, BulkAction::Skip), bulk::Answer::answer).await
 }
 
 async fn changes(room: Room) -> HttpResponse {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Fault, Room};
 use crate::config::{Handler, Source};
-use crate::inbox::reader::{self, HOURS, HandlerNow, Job};
+use crate::inbox::reader::{HOURS, HandlerOverview, Job};
 use crate::support::time::Millis;
 
 const HOUR: i64 = 3_600_000;
@@ -83,7 +83,7 @@ pub(super) fn status(room: &Room) -> Result<Status, Fault> {
 }
 
 pub(super) fn sources(room: &Room) -> Result<Vec<SourceRow>, Fault> {
-    let known = room.inbox.read(|connection| reader::last_deliveries(connection, room.now))?;
+    let known = room.inbox.reader()?.source_stats(room.now)?;
     let configured = &room.setup.sources;
     let row = |name: &str, source: Option<&Source>| {
         let status = known.iter().find(|status| status.source == name).cloned().unwrap_or_default();
@@ -106,7 +106,7 @@ pub(super) fn sources(room: &Room) -> Result<Vec<SourceRow>, Fault> {
 }
 
 pub(super) fn hours(room: &Room) -> Result<Vec<HourRow>, Fault> {
-    let days = room.inbox.read(|connection| reader::days(connection, &room.setup.source_names(), room.now))?;
+    let days = room.inbox.reader()?.hourly_counts(&room.setup.source_names(), room.now)?;
     let rows = days.into_iter().flat_map(|day| {
         let starts = (0..HOURS).map(move |index| Millis(day.since.0 + HOUR * i64::try_from(index).unwrap_or(0)));
         starts.zip(day.hours).map(move |(hour, counts)| HourRow {
@@ -122,12 +122,12 @@ pub(super) fn hours(room: &Room) -> Result<Vec<HourRow>, Fault> {
 
 pub(super) fn handlers(room: &Room) -> Result<Vec<HandlerRow>, Fault> {
     let names = room.setup.handler_names();
-    let now = room.inbox.read(|connection| reader::handlers_now(connection, &names))?;
+    let now = room.inbox.reader()?.handler_overview(&names)?;
     let configured = |name: &str| room.setup.handlers.iter().find(|handler| *handler.name == *name);
     Ok(now.into_iter().map(|one| handler(configured(&one.status.handler).map(AsRef::as_ref), one)).collect())
 }
 
-fn handler(configured: Option<&Handler>, HandlerNow { status, last_failure, .. }: HandlerNow) -> HandlerRow {
+fn handler(configured: Option<&Handler>, HandlerOverview { status, last_failure, .. }: HandlerOverview) -> HandlerRow {
     HandlerRow {
         handler: status.handler,
         configured: configured.is_some(),

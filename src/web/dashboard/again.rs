@@ -6,7 +6,7 @@
 
 use maud::{Markup, html};
 
-use crate::inbox::reader::{Detail, Event};
+use crate::inbox::reader::{Event, EventDetail};
 use crate::model::request::stored_headers;
 use crate::support::secret::MASK;
 
@@ -26,7 +26,7 @@ const OF_THE_WAY: [&str; 12] = [
     "x-forwarded-proto",
 ];
 
-pub(super) fn section(detail: &Detail) -> Markup {
+pub(super) fn section(detail: &EventDetail) -> Markup {
     let headers = detail.headers.as_ref().map(|headers| stored_headers(headers.get())).unwrap_or_default();
     let lines = [
         ("again-send", "To a hookbox, signed afresh", send(&detail.event)),
@@ -56,7 +56,7 @@ fn send(event: &Event) -> String {
     format!("hookbox events body '#{}' | hookbox send {} --data -{event_type}{id}", event.seq, quoted(&event.source))
 }
 
-fn run(detail: &Detail) -> String {
+fn run(detail: &EventDetail) -> String {
     let handler = detail.jobs.first().map_or_else(|| "HANDLER".to_owned(), |ledger| quoted(&ledger.job.handler));
     format!("hookbox run {handler} '#{}'", detail.event.seq)
 }

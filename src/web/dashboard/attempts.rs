@@ -8,14 +8,14 @@ use maud::{Markup, html};
 use super::event::{Which, button, can};
 use super::words::{badge, duration, grouped, shown, shown_lines, size, when};
 use super::{Look, change, jobs};
-use crate::inbox::reader::{Attempt, Ledger};
+use crate::inbox::reader::{Attempt, JobDetail};
 
 /// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
 const HEAD_BYTES: usize = 4 * 1024;
 /// Attempts shown of one job, the newest.
 const SHOWN: usize = 40;
 
-pub(super) fn job(look: &Look, ledger: &Ledger) -> Markup {
+pub(super) fn job(look: &Look, ledger: &JobDetail) -> Markup {
     let job = &ledger.job;
     let title = format!("job-{}-title", job.id);
     html! {

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::query::Asked;
 use super::{Look, Shared, Trouble, Visitor, confirm, progress};
-use crate::inbox::desk::Desk;
-use crate::inbox::edit::{self, Change, Missing, Plan, Wish};
-use crate::inbox::reader::{self, JobFilter};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::operator::{BulkAction, BulkPlan, BulkRequest, MissingJobs};
+use crate::inbox::reader::JobFilter;
 use crate::model::event::JobState;
 use crate::web::changes::Begun;
 
@@ -24,7 +24,7 @@ pub(super) struct Verb {
     pub(super) label: &'static str,
     /// What it does, to be said before it is done.
     pub(super) means: &'static str,
-    pub(super) change: Change,
+    pub(super) change: BulkAction,
     states: &'static [JobState],
 }
 
@@ -46,21 +46,21 @@ pub(super) const VERBS: [Verb; 3] = [
         word: "retry",
         label: "Retry",
         means: "They run again now; failures start again at 0, attempt numbers go on.",
-        change: Change::Retry,
+        change: BulkAction::Retry,
         states: &[JobState::Dead, JobState::Skipped, JobState::Pending],
     },
     Verb {
         word: "replay",
         label: "Replay",
         means: "They have succeeded and run once more, under a new idempotency key: what they did is done again.",
-        change: Change::Replay,
+        change: BulkAction::Replay,
         states: &[JobState::Succeeded],
     },
     Verb {
         word: "skip",
         label: "Skip",
         means: "They will not run; a running attempt is ended. A retry brings them back.",
-        change: Change::Skip,
+        change: BulkAction::Skip,
         states: &[JobState::Pending, JobState::Running, JobState::Dead],
     },
 ];
@@ -190,13 +190,13 @@ async fn run(shared: Data<Shared>, visitor: Visitor, asked: Form<Asked>) -> Http
 }
 
 /// All jobs that pass the filter. Without a state or an event it would be more than is on any screen.
-pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<Wish, Trouble> {
+pub(super) fn wish(verb: Verb, asked: &Asked) -> Result<BulkRequest, Trouble> {
     let filter = asked.jobs()?;
     if filter.states.is_empty() && filter.events.is_none() && filter.jobs.is_none() {
         return Err(Trouble::Asked(format!("Choose a state first: which jobs to {} is not said.", verb.word)));
     }
     let revives = filter.states.contains(&JobState::Skipped) || filter.events.is_some() || filter.jobs.is_some();
-    Ok(Wish { change: verb.change, filter, revives })
+    Ok(BulkRequest { change: verb.change, filter, revives })
 }
 
 /// Which event is to be given to which handler; both are there.
@@ -208,7 +208,7 @@ pub(super) fn event_and_handler<'a>(look: &Look, asked: &'a Asked) -> Result<(i6
     if !look.setup.handler_names().contains(&asked.handler) {
         return Err(Trouble::Missing(format!("There is no handler {}.", asked.handler)));
     }
-    let event = look.inbox.read(|connection| reader::event(connection, seq))?;
+    let event = look.inbox.reader()?.event(seq)?;
     event.map(|_| (seq, &*asked.handler)).ok_or_else(|| Trouble::Missing(format!("There is no event #{seq}.")))
 }
 
@@ -216,20 +216,17 @@ pub(super) fn event_and_handler<'a>(look: &Look, asked: &'a Asked) -> Result<(i6
 fn make_job(look: &Look, seq: i64, handler: &str) -> Result<usize, Trouble> {
     let filter = JobFilter { handler: Some(handler.to_owned()), events: Some(vec![seq]), ..JobFilter::default() };
     let key = |headers: &str, body: &[u8]| look.inbox.key_for(handler, headers, body);
-    let missing = Missing { handler, reads_payload: true, takes: &|_, _, _| true, key: &key };
-    let mut desk = Desk::open(&look.setup.inbox)?;
-    let wish = Wish { change: Change::Replay, filter, revives: false };
-    let plan = desk.read(|connection| {
-        let mut plan = edit::plan(connection, &wish, look.now)?;
-        plan.jobs.clear();
-        edit::plan_missing(connection, &mut plan, &wish.filter, &missing)?;
-        Ok(plan)
-    })?;
+    let missing = MissingJobs { handler, reads_payload: true, takes: &|_, _, _| true, key: &key };
+    let mut desk = InboxFile::open(&look.setup.inbox)?;
+    let wish = BulkRequest { change: BulkAction::Replay, filter, revives: false };
+    let mut plan = desk.reader().plan_bulk_update(&wish, look.now, None)?;
+    plan.jobs.clear();
+    desk.reader().add_missing_jobs(&mut plan, &wish.filter, &missing)?;
     Ok(desk.change(&plan, look.now, |_| ())?.made)
 }
 
-fn plan(look: &Look, wish: &Wish) -> Result<(Desk, Plan), Trouble> {
-    let desk = Desk::open(&look.setup.inbox)?;
-    let plan = desk.read(|connection| edit::plan(connection, wish, look.now))?;
+fn plan(look: &Look, wish: &BulkRequest) -> Result<(InboxFile, BulkPlan), Trouble> {
+    let desk = InboxFile::open(&look.setup.inbox)?;
+    let plan = desk.reader().plan_bulk_update(wish, look.now, None)?;
     Ok((desk, plan))
 }

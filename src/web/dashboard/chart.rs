@@ -6,7 +6,7 @@
 use maud::{Markup, html};
 
 use super::words::{grouped, instant};
-use crate::inbox::reader::{Day, Hour};
+use crate::inbox::reader::{HourCounts, SourceDay};
 use crate::support::time::Millis;
 
 const HOUR: i64 = 3_600_000;
@@ -16,7 +16,7 @@ const STEP: i64 = 12;
 const BAR: i64 = 9;
 
 /// The picture with its table; `number` tells charts on one page apart.
-pub(super) fn day(day: &Day, number: usize) -> Markup {
+pub(super) fn day(day: &SourceDay, number: usize) -> Markup {
     let most = day.hours.iter().map(|hour| hour.accepted + hour.duplicate + hour.refused).max().unwrap_or(0).max(1);
     let (title, about) = (format!("chart-{number}-title"), format!("chart-{number}-about"));
     html! {
@@ -34,14 +34,14 @@ pub(super) fn day(day: &Day, number: usize) -> Markup {
 }
 
 /// The same as numbers, newest first.
-pub(super) fn table(day: &Day) -> Markup {
+pub(super) fn table(day: &SourceDay) -> Markup {
     html! {
         details.numbers {
             summary { "Numbers by hour" }
             table.plain {
                 caption.visually-hidden { "Deliveries to " (super::words::shown(&day.source)) " by hour, UTC" }
                 thead { tr {
-                    th scope="col" { "Hour" }
+                    th scope="col" { "HourCounts" }
                     th.number scope="col" { "Accepted" }
                     th.number scope="col" { "Duplicate" }
                     th.number scope="col" { "Refused" }
@@ -61,12 +61,12 @@ pub(super) fn table(day: &Day) -> Markup {
     }
 }
 
-fn most_of(day: &Day) -> i64 {
+fn most_of(day: &SourceDay) -> i64 {
     day.hours.iter().map(|hour| hour.accepted + hour.duplicate + hour.refused).max().unwrap_or(0)
 }
 
-fn sentence(day: &Day) -> String {
-    let Hour { accepted, duplicate, refused } = day.total();
+fn sentence(day: &SourceDay) -> String {
+    let HourCounts { accepted, duplicate, refused } = day.total();
     format!(
         "{} accepted, {} duplicate, {} refused; at most {} deliveries in one hour.",
         grouped(accepted),
@@ -76,7 +76,7 @@ fn sentence(day: &Day) -> String {
     )
 }
 
-fn bar(index: i64, hour: &Hour, most: i64, since: Millis) -> Markup {
+fn bar(index: i64, hour: &HourCounts, most: i64, since: Millis) -> Markup {
     let parts = [("accepted", hour.accepted), ("duplicate", hour.duplicate), ("refused", hour.refused)];
     let mut y = HEIGHT;
     let rects: Vec<_> = parts
@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn a_day_is_told_in_a_picture_and_in_words() {
-        let mut hours = [Hour::default(); 24];
-        hours[23] = Hour { accepted: 100, duplicate: 1, refused: 0 };
-        let one = Day { source: "a<b".into(), since: Millis(0), hours };
+        let mut hours = [HourCounts::default(); 24];
+        hours[23] = HourCounts { accepted: 100, duplicate: 1, refused: 0 };
+        let one = SourceDay { source: "a<b".into(), since: Millis(0), hours };
         let page = day(&one, 3).into_string();
         assert!(page.contains("a&lt;b") && !page.contains("a<b"));
         assert!(page.contains("100 accepted, 1 duplicate, 0 refused; at most 101 deliveries in one hour."));

@@ -12,40 +12,40 @@ use super::frame::{Did, Frame, Tab, csrf};
 use super::query::Asked;
 use super::words::{count, shown};
 use super::{Look, Trouble};
-use crate::inbox::edit::{self, Change, Left, Plan};
-use crate::inbox::reader::{self, JobFilter, Reach};
+use crate::inbox::operator::{BulkAction, BulkPlan, SkipReason};
+use crate::inbox::reader::{JobFilter, Page};
 
 pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Trouble> {
     let wish = wish(verb, asked)?;
     let until: Option<Instant> = if asked.n == "all" { None } else { Some(Look::until()) };
-    let (plan, is_whole) = look.inbox.read(|connection| edit::plan_until(connection, &wish, look.now, until))?;
+    let plan = look.inbox.reader()?.plan_bulk_update(&wish, look.now, until)?;
     let filter = asked.filter();
-    let title = format!("{} {}?", verb.label, number(&plan, is_whole));
+    let title = format!("{} {}?", verb.label, number(&plan));
     let back = back(asked)?;
     let main = html! {
         (crumbs(&back, verb.label))
         h1 { (title) }
         p.lead { (verb.means) }
-        @if verb.change != Change::Skip { (waiting(&paused_among(look, asked)?)) }
+        @if verb.change != BulkAction::Skip { (waiting(&paused_among(look, asked)?)) }
         (which(&filter))
         @if !plan.left.is_empty() {
             h2 { "Left as they are" }
             ul.plain-list { @for (why, jobs) in &plan.left { li { (count(*jobs, "job")) ": " (because(*why)) } } }
         }
-        @if !is_whole {
+        @if !plan.is_complete {
             p.reach { "Counting took too long and was ended: it is at least this many. "
                 a href=(Asked { n: "all".into(), ..filter.clone() }.link(&format!("/jobs/{}", verb.word))) { "Count all of them" } }
         }
         form.confirm method="post" action={ "/jobs/" (verb.word) } {
             (csrf(look))
             @for (name, value) in filter.pairs() { input type="hidden" name=(name) value=(value); }
-            @match plan.jobs.iter().max().filter(|_| is_whole) {
+            @match plan.jobs.iter().max().filter(|_| plan.is_complete) {
                 Some(newest) => {
                     input type="hidden" name="newest" value=(newest);
                     input type="hidden" name="count" value=(plan.len());
-                    button.primary type="submit" { (verb.label) " " (number(&plan, is_whole)) }
+                    button.primary type="submit" { (verb.label) " " (number(&plan)) }
                 }
-                None => @if is_whole { p.muted { "There is nothing to " (verb.word) "." } },
+                None => @if plan.is_complete { p.muted { "There is nothing to " (verb.word) "." } },
             }
             a.button href=(back.0) { "Cancel" }
         }
@@ -78,7 +78,7 @@ pub(super) fn run(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
 
 /// The handlers that start no jobs: this one, or any.
 fn paused(look: &Look, handler: &str) -> Result<Vec<String>, Trouble> {
-    let all = look.inbox.read(reader::pauses)?;
+    let all = look.inbox.reader()?.handler_states()?;
     let is_wanted = |name: &str| handler.is_empty() || handler == name;
     let paused = all.iter().filter(|one| one.paused_by.is_some() && is_wanted(&one.name));
     Ok(paused.map(|one| one.name.to_string()).collect())
@@ -90,8 +90,8 @@ fn paused_among(look: &Look, asked: &Asked) -> Result<Vec<String>, Trouble> {
     let mut found = Vec::new();
     for name in paused(look, &asked.handler)? {
         let filter = JobFilter { handler: Some(name.clone()), ..asked.jobs()? };
-        let reach = Reach { before: None, limit: 1, until };
-        let walk = look.inbox.read(|connection| reader::walk_jobs(connection, &filter, reach))?;
+        let reach = Page { before: None, limit: 1, deadline: Some(until) };
+        let walk = look.inbox.reader()?.jobs(&filter, reach)?;
         if !walk.rows.is_empty() {
             found.push(name);
         }
@@ -131,22 +131,22 @@ pub(super) fn which(filter: &Asked) -> Markup {
     }
 }
 
-fn number(plan: &Plan, is_whole: bool) -> String {
+fn number(plan: &BulkPlan) -> String {
     let number = count(plan.len(), "job");
-    if is_whole { number } else { format!("at least {number}") }
+    if plan.is_complete { number } else { format!("at least {number}") }
 }
 
-fn because(left: Left) -> &'static str {
+fn because(left: SkipReason) -> &'static str {
     match left {
-        Left::Succeeded => "succeeded",
-        Left::Dead => "dead; a retry runs them again",
-        Left::Pending => "pending; they run anyway",
-        Left::Due => "due already",
-        Left::Held => "held behind another job of the same value",
-        Left::Running => "running; skip ends them",
-        Left::Skipped => "skipped already",
-        Left::Ending => "their last attempt is still ending",
-        Left::Pruned => "the body of the event is no longer kept",
-        Left::Overtaken => "something else happened to them meanwhile",
+        SkipReason::Succeeded => "succeeded",
+        SkipReason::Dead => "dead; a retry runs them again",
+        SkipReason::Pending => "pending; they run anyway",
+        SkipReason::Due => "due already",
+        SkipReason::Held => "held behind another job of the same value",
+        SkipReason::Running => "running; skip ends them",
+        SkipReason::Skipped => "skipped already",
+        SkipReason::Ending => "their last attempt is still ending",
+        SkipReason::Pruned => "the body of the event is no longer kept",
+        SkipReason::Overtaken => "something else happened to them meanwhile",
     }
 }

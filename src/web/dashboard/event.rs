@@ -10,7 +10,7 @@ use super::frame::{Did, Frame, Tab};
 use super::query::Asked;
 use super::words::{badge, event_type, grouped, shown, size, when};
 use super::{Look, Shared, Trouble, Visitor, again, attempts, body, change};
-use crate::inbox::reader::{self, Detail, Job, Ledger};
+use crate::inbox::reader::{EventDetail, Job, JobDetail};
 use crate::model::event::JobState;
 use crate::model::request::stored_headers;
 
@@ -27,18 +27,16 @@ async fn one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, asked: Quer
 async fn download(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>) -> HttpResponse {
     let seq = seq.into_inner();
     let read = move |look: &Look| {
-        let body = look.inbox.read(|connection| reader::body(connection, seq))?;
+        let body = look.inbox.reader()?.body(seq)?;
         body.ok_or_else(|| Trouble::Missing(format!("The body of event #{seq} is not kept.")))
     };
     super::with(shared, visitor, read, move |body| super::saved(body, &format!("event-{seq}.body"))).await
 }
 
 fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
-    let found = look.inbox.read(|connection| {
-        let detail = reader::detail(connection, seq)?;
-        Ok((detail, reader::body_start(connection, seq, body::limit(asked))?))
-    })?;
-    let (Some(detail), start) = found else { return Err(Trouble::Missing(format!("There is no event #{seq}."))) };
+    let reader = look.inbox.reader()?;
+    let detail = reader.event_detail(seq)?.ok_or_else(|| Trouble::Missing(format!("There is no event #{seq}.")))?;
+    let start = reader.body_start(seq, body::limit(asked))?;
     let event = &detail.event;
     let title = format!("{} #{}", event_type(&event.event_type), event.seq);
     let start = start.as_ref().map(|(start, length)| (start.as_slice(), *length));
@@ -75,7 +73,7 @@ fn page(look: &Look, seq: i64, asked: &Asked) -> Result<Markup, Trouble> {
 }
 
 /// The buttons that can do something to a job of this event.
-fn actions(look: &Look, detail: &Detail) -> Markup {
+fn actions(look: &Look, detail: &EventDetail) -> Markup {
     let jobs: Vec<&Job> = detail.jobs.iter().map(|ledger| &ledger.job).collect();
     let has_payload = detail.headers.is_some();
     html! {
@@ -121,8 +119,8 @@ pub(super) fn button(look: &Look, verb: change::Verb, which: &Which<'_>, class: 
 }
 
 /// Jobs that need a person first.
-fn by_need(detail: &Detail) -> Vec<&Ledger> {
-    let mut jobs: Vec<&Ledger> = detail.jobs.iter().collect();
+fn by_need(detail: &EventDetail) -> Vec<&JobDetail> {
+    let mut jobs: Vec<&JobDetail> = detail.jobs.iter().collect();
     jobs.sort_by_key(|ledger| match ledger.job.state {
         JobState::Dead => 0,
         JobState::Pending | JobState::Running if ledger.job.failures > 0 => 1,
@@ -134,7 +132,7 @@ fn by_need(detail: &Detail) -> Vec<&Ledger> {
 }
 
 /// Handlers that have no job for this event.
-fn run_another(look: &Look, detail: &Detail) -> Markup {
+fn run_another(look: &Look, detail: &EventDetail) -> Markup {
     let has_job = |name: &String| detail.jobs.iter().any(|ledger| ledger.job.handler == *name);
     let others: Vec<_> = look.setup.handler_names().into_iter().filter(|name| !has_job(name)).collect();
     html! {
@@ -160,7 +158,7 @@ fn main_or_not(verb: change::Verb, jobs: &[&Job]) -> &'static str {
     if is_main { "primary" } else { "" }
 }
 
-fn facts(detail: &Detail) -> Markup {
+fn facts(detail: &EventDetail) -> Markup {
     let event = &detail.event;
     html! {
         dl.facts {
@@ -172,7 +170,7 @@ fn facts(detail: &Detail) -> Markup {
     }
 }
 
-fn headers(detail: &Detail) -> Markup {
+fn headers(detail: &EventDetail) -> Markup {
     html! {
         section aria-labelledby="headers" {
             h2 #headers { "Headers" }

@@ -10,7 +10,7 @@ use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{badge, event_type, shown, size, when};
 use super::{Look, Trouble};
-use crate::inbox::reader::{self, Event, Reach, SEARCHED_BODY, Walk};
+use crate::inbox::reader::{Event, Page, PagedList, SEARCHED_BODY};
 use crate::model::event::EventState;
 
 const PATH: &str = "/events";
@@ -55,19 +55,18 @@ fn jobs_of(asked: &Asked) -> String {
     Asked { state, ..asked.filter() }.link("/jobs")
 }
 
-fn walk(look: &Look, asked: &Asked) -> Result<Walk<Event>, Trouble> {
+fn walk(look: &Look, asked: &Asked) -> Result<PagedList<Event>, Trouble> {
     let (filter, before) = (asked.events()?, asked.before()?);
-    let text = Some(asked.text.trim()).filter(|text| !text.is_empty());
-    let reach = Reach { before, limit: ROWS, until: Look::until() };
-    Ok(look.inbox.read(|connection| reader::walk_events(connection, &filter, text, reach))?)
+    let reach = Page { before, limit: ROWS, deadline: Some(Look::until()) };
+    Ok(look.inbox.reader()?.events(&filter, reach)?)
 }
 
 /// Events by their id, or how it begins; the rest of the filter still holds.
-fn by_id(look: &Look, asked: &Asked) -> Result<Walk<Event>, Trouble> {
+fn by_id(look: &Look, asked: &Asked) -> Result<PagedList<Event>, Trouble> {
     let (filter, id) = (asked.events()?, asked.id.trim());
     let rows = match id.strip_prefix('#').map(str::parse) {
-        Some(Ok(seq)) => look.inbox.read(|connection| reader::event(connection, seq))?.into_iter().collect(),
-        _ => look.inbox.read(|connection| reader::by_id(connection, id, ROWS))?,
+        Some(Ok(seq)) => look.inbox.reader()?.event(seq)?.into_iter().collect(),
+        _ => look.inbox.reader()?.events_by_id_prefix(id, ROWS)?,
     };
     let passes = |event: &Event| {
         let arrived = &filter.arrived;
@@ -78,7 +77,7 @@ fn by_id(look: &Look, asked: &Asked) -> Result<Walk<Event>, Trouble> {
     };
     let rows: Vec<_> = rows.into_iter().filter(passes).take(ROWS as usize).collect();
     let looked_at = rows.len() as u64;
-    Ok(Walk { rows, next: None, is_cut_short: false, looked_at })
+    Ok(PagedList { rows, next: None, is_cut_short: false, looked_at })
 }
 
 fn table(look: &Look, events: &[Event]) -> Markup {

@@ -8,7 +8,6 @@ use subtle::ConstantTimeEq as _;
 use super::query::Asked;
 use super::words::{count, grouped, shown};
 use super::{Look, Trouble, assets};
-use crate::inbox::reader;
 
 /// Where in the dashboard a page is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +81,7 @@ impl Did {
 impl Frame<'_> {
     /// The whole document.
     pub(super) fn around(&self, look: &Look, main: &Markup) -> Markup {
-        let dead = look.inbox.read(|connection| reader::dead_jobs(connection, DEAD_SHOWN + 1)).unwrap_or_default();
+        let dead = look.inbox.reader().and_then(|reader| reader.count_dead_jobs(DEAD_SHOWN + 1)).unwrap_or_default();
         let style = format!("/assets/hookbox.css?{}", assets::VERSION);
         let script = format!("/assets/hookbox.js?{}", assets::VERSION);
         html! {

@@ -13,8 +13,8 @@ use super::query::{Asked, encoded};
 use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown};
 use super::{Look, Shared, Trouble, Visitor, jobs};
 use crate::config::{Handler, Mode, Sequence};
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, HandlerNow, HandlerStatus};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{HandlerOverview, HandlerStats};
 use crate::retry::RetryPolicy;
 
 /// Longest reason for a pause.
@@ -43,7 +43,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
         check_name(look, &name)?;
         let reason: String = reason.reason.trim().chars().take(LONGEST_REASON).collect();
         let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
-        Desk::open(&look.setup.inbox)?.pause(&name, reason, look.now)?;
+        InboxFile::open(&look.setup.inbox)?.pause(&name, reason, look.now)?;
         look.inbox.note_change();
         Ok(on_card(look, "pause", &name))
     })
@@ -53,7 +53,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
 async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
         check_name(look, &name)?;
-        let resumed = Desk::open(&look.setup.inbox)?.resume(&name, look.now)?;
+        let resumed = InboxFile::open(&look.setup.inbox)?.resume(&name, look.now)?;
         look.inbox.note_change();
         let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
         Ok(on_card(look, did, &name))
@@ -68,14 +68,14 @@ fn on_card(look: &Look, verb: &str, name: &str) -> String {
 
 /// A name that nobody knows is a slip, and would stay in the inbox.
 fn check_name(look: &Look, name: &str) -> Result<(), Trouble> {
-    let known = look.inbox.read(|connection| reader::handlers_now(connection, &look.setup.handler_names()))?;
+    let known = look.inbox.reader()?.handler_overview(&look.setup.handler_names())?;
     let is_known = known.iter().any(|one| one.status.handler == name);
     if is_known { Ok(()) } else { Err(Trouble::Missing(format!("There is no handler {name}."))) }
 }
 
 fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
     let names = look.setup.handler_names();
-    let now = look.inbox.read(|connection| reader::handlers_now(connection, &names))?;
+    let now = look.inbox.reader()?.handler_overview(&names)?;
     let configured = |name: &str| look.setup.handlers.iter().find(|handler| *handler.name == *name);
     let main = html! {
         h1 { "Handlers" }
@@ -87,7 +87,7 @@ fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
 }
 
 /// How a handler stands, in a word and a shape.
-pub(super) fn state(status: &HandlerStatus, is_known: bool) -> Markup {
+pub(super) fn state(status: &HandlerStats, is_known: bool) -> Markup {
     html! {
         @if status.paused && status.paused_by.as_deref() == Some("hookbox") { (badge("broken")) }
         @else if status.paused { (badge("paused")) }
@@ -103,7 +103,7 @@ pub(super) fn failing_link(handler: &str) -> String {
     format!("/jobs?state=pending&handler={}&reason=*", encoded(handler))
 }
 
-fn card(look: &Look, one: &HandlerNow, configured: Option<&Handler>) -> Markup {
+fn card(look: &Look, one: &HandlerOverview, configured: Option<&Handler>) -> Markup {
     let status = &one.status;
     let title = format!("handler-{}", status.handler);
     let link = encoded(&status.handler);
@@ -139,7 +139,7 @@ fn card(look: &Look, one: &HandlerNow, configured: Option<&Handler>) -> Markup {
     }
 }
 
-fn buttons(look: &Look, status: &HandlerStatus) -> Markup {
+fn buttons(look: &Look, status: &HandlerStats) -> Markup {
     let (name, field) = (encoded(&status.handler), format!("reason-{}", status.handler));
     let is_broken = status.paused_by.as_deref() == Some("hookbox");
     html! {
@@ -161,7 +161,7 @@ fn buttons(look: &Look, status: &HandlerStatus) -> Markup {
     }
 }
 
-fn paused(look: &Look, status: &HandlerStatus) -> Markup {
+fn paused(look: &Look, status: &HandlerStats) -> Markup {
     html! {
         @if status.paused {
             p.notice.warn {

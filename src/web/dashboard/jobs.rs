@@ -10,15 +10,15 @@ use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{ago, badge, event_type, shown, when};
 use super::{Look, Trouble, change, event};
-use crate::inbox::reader::{self, Job, Reach};
+use crate::inbox::reader::{Job, Page};
 use crate::model::event::JobState;
 
 pub(super) const PATH: &str = "/jobs";
 
 pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
     let (filter, before) = (asked.jobs()?, asked.before()?);
-    let reach = Reach { before, limit: ROWS, until: Look::until() };
-    let walk = look.inbox.read(|connection| reader::walk_jobs(connection, &filter, reach))?;
+    let reach = Page { before, limit: ROWS, deadline: Some(Look::until()) };
+    let walk = look.inbox.reader()?.jobs(&filter, reach)?;
     let reached = Reached {
         rows: walk.rows.len(),
         next: walk.next,

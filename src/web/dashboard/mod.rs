@@ -42,7 +42,8 @@ use super::Shared;
 use super::auth::Visitor;
 use super::changes::{self, Changes};
 use super::setup::Setup;
-use crate::inbox::desk::DeskError;
+use crate::inbox::operator::InboxFileError;
+use crate::inbox::reader::ReadError;
 use crate::inbox::{Inbox, InboxError};
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
@@ -107,7 +108,13 @@ pub(super) enum Trouble {
     #[error("the inbox cannot be read now: {0}")]
     Inbox(#[from] InboxError),
     #[error("{0}")]
-    Desk(#[from] DeskError),
+    InboxFile(#[from] InboxFileError),
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        Self::Inbox(error.into())
+    }
 }
 
 impl Trouble {
@@ -116,7 +123,7 @@ impl Trouble {
             Self::Nowhere | Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Asked(_) => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::CONFLICT,
-            Self::Inbox(_) | Self::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Inbox(_) | Self::InboxFile(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -127,7 +134,7 @@ impl Trouble {
             Self::Asked(_) => "Go back and change the filter.",
             Self::Busy => "Wait for one of them, or stop it: the page of jobs shows them.",
             Self::Inbox(_) => "Load the page again in a moment; /readyz tells whether deliveries are taken in.",
-            Self::Desk(error) => error.hint().unwrap_or("Load the page again in a moment."),
+            Self::InboxFile(error) => error.hint().unwrap_or("Load the page again in a moment."),
         }
     }
 }

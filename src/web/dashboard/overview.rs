@@ -7,14 +7,13 @@ use maud::{Markup, html};
 use super::frame::{self, Tab};
 use super::words::{ago, badge, counted, event_type, grouped, shown};
 use super::{Look, Trouble, chart, handlers};
-use crate::inbox::reader::{self, Day, HandlerNow, HandlerStatus};
+use crate::inbox::reader::{HandlerOverview, HandlerStats, SourceDay};
 
 pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
     let (sources, names) = (look.setup.source_names(), look.setup.handler_names());
-    let (days, now, newest) = look.inbox.read(|connection| {
-        let days = reader::days(connection, &sources, look.now)?;
-        Ok((days, reader::handlers_now(connection, &names)?, reader::newest(connection)?))
-    })?;
+    let reader = look.inbox.reader()?;
+    let days = reader.hourly_counts(&sources, look.now)?;
+    let (now, newest) = (reader.handler_overview(&names)?, reader.newest_seq()?);
     let main = html! {
         h1 { "Overview" }
         (readiness(look))
@@ -66,8 +65,8 @@ fn first_event(look: &Look) -> Markup {
     }
 }
 
-fn numbers(look: &Look, now: &[HandlerNow]) -> Markup {
-    let sum = |number: fn(&HandlerNow) -> i64| now.iter().map(number).sum::<i64>();
+fn numbers(look: &Look, now: &[HandlerOverview]) -> Markup {
+    let sum = |number: fn(&HandlerOverview) -> i64| now.iter().map(number).sum::<i64>();
     let (dead, pending, running) =
         (sum(|one| one.status.dead), sum(|one| one.status.pending), sum(|one| one.status.running));
     let oldest = now.iter().filter_map(|one| one.status.oldest_pending_at).min();
@@ -92,7 +91,7 @@ fn tile(label: &str, number: &str, href: &str, class: &str) -> Markup {
     html! { li class={ "tile " (class) } { a href=(href) { span.tile-label { (label) } span.tile-number { (number) } } } }
 }
 
-fn handler_table(look: &Look, now: &[HandlerNow]) -> Markup {
+fn handler_table(look: &Look, now: &[HandlerOverview]) -> Markup {
     html! {
         table.list role="table" {
             caption.visually-hidden { "Handlers and their jobs" }
@@ -110,7 +109,7 @@ fn handler_table(look: &Look, now: &[HandlerNow]) -> Markup {
     }
 }
 
-fn handler_row(look: &Look, one: &HandlerNow) -> Markup {
+fn handler_row(look: &Look, one: &HandlerOverview) -> Markup {
     let status = &one.status;
     let jobs = |state: &str| format!("/jobs?state={state}&handler={}", super::query::encoded(&status.handler));
     let is_known = look.setup.handlers.iter().any(|handler| *handler.name == status.handler);
@@ -134,7 +133,7 @@ fn handler_row(look: &Look, one: &HandlerNow) -> Markup {
 }
 
 /// Jobs that have failed and are tried again: those with a reason.
-fn failing(status: &HandlerStatus) -> Markup {
+fn failing(status: &HandlerStats) -> Markup {
     number_link(status.failing, &handlers::failing_link(&status.handler), "warn")
 }
 
@@ -142,7 +141,7 @@ fn number_link(number: i64, href: &str, class: &str) -> Markup {
     html! { @if number > 0 { a class=(class) href=(href) { (counted(number)) } } @else { span.zero { "0" } } }
 }
 
-fn last_failure(look: &Look, one: &HandlerNow) -> Markup {
+fn last_failure(look: &Look, one: &HandlerOverview) -> Markup {
     html! {
         @match &one.last_failure {
             Some(job) => {
@@ -165,7 +164,7 @@ fn legend() -> Markup {
     }
 }
 
-fn source_card(day: &Day, number: usize) -> Markup {
+fn source_card(day: &SourceDay, number: usize) -> Markup {
     let total = day.total();
     let link = super::query::encoded(&day.source);
     html! {

@@ -11,7 +11,7 @@ use super::frame::{Frame, Tab, csrf};
 use super::query::Asked;
 use super::words::{badge, count, grouped, shown, span, when};
 use super::{Look, Trouble};
-use crate::inbox::edit::Change;
+use crate::inbox::operator::BulkAction;
 use crate::support::time::Millis;
 use crate::web::changes::{Progress, State};
 
@@ -139,7 +139,7 @@ fn time_left(now: Millis, progress: &Progress) -> Option<std::time::Duration> {
 /// The page that asks about what is left. What was replayed and has succeeded since is not asked about.
 fn rest(verb: Verb, began: i64, filter: &Asked) -> String {
     let mut filter = filter.clone();
-    if verb.change == Change::Replay && filter.finished_before.is_empty() {
+    if verb.change == BulkAction::Replay && filter.finished_before.is_empty() {
         filter.finished_before = Millis(began).to_rfc3339();
     }
     filter.link(&format!("/jobs/{}", verb.word))

@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::Trouble;
-use crate::inbox::reader::{Arrived, EventFilter, JobFilter};
+use crate::inbox::reader::{ArrivalFilter, EventFilter, JobFilter};
 use crate::model::event::{EventState, JobState};
 use crate::support::time::Millis;
 
@@ -58,8 +58,8 @@ impl Asked {
         number("before", &self.before)
     }
 
-    pub(super) fn arrived(&self) -> Result<Arrived, Trouble> {
-        Ok(Arrived {
+    pub(super) fn arrived(&self) -> Result<ArrivalFilter, Trouble> {
+        Ok(ArrivalFilter {
             source: some(&self.source),
             event_type: some(&self.event_type),
             since: instant("since", &self.since)?,
@@ -68,7 +68,11 @@ impl Asked {
     }
 
     pub(super) fn events(&self) -> Result<EventFilter, Trouble> {
-        Ok(EventFilter { arrived: self.arrived()?, states: states::<EventState>(&self.state)? })
+        Ok(EventFilter {
+            arrived: self.arrived()?,
+            states: states::<EventState>(&self.state)?,
+            body_text: some(self.text.trim()),
+        })
     }
 
     pub(super) fn jobs(&self) -> Result<JobFilter, Trouble> {

@@ -15,8 +15,8 @@ use super::{Look, Trouble, body};
 use crate::config::Source;
 use crate::diagnose::{self, Explanation, Standing};
 use crate::inbox::Inbox;
-use crate::inbox::desk::Desk;
-use crate::inbox::reader::{self, Kept};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::StoredRefusal;
 use crate::routing::Routes;
 use crate::support::secret::DigestKey;
 
@@ -65,15 +65,15 @@ pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
         return Ok(format!("/refusals/{id}?did=left"));
     };
     let routes = Routes::new(&look.setup.handlers).map_err(|error| Trouble::Asked(error.to_string()))?;
-    let mut desk = Desk::open(&look.setup.inbox)?;
+    let mut desk = InboxFile::open(&look.setup.inbox)?;
     let receipt = desk.take_in(id, *verified, &routes, source.guards.replay_guard)?;
     let events = receipt.map_or(0, |receipt| receipt.events()).try_into().unwrap_or(usize::MAX);
     Ok(look.told(Asked::default(), "reverify", events).link(&format!("/refusals/{id}")))
 }
 
-fn read(look: &Look, id: i64) -> Result<(Kept, Option<DigestKey>), Trouble> {
-    let (kept, key) =
-        look.inbox.read(|connection| Ok((reader::refusal(connection, id)?, reader::token_key(connection)?)))?;
+fn read(look: &Look, id: i64) -> Result<(StoredRefusal, Option<DigestKey>), Trouble> {
+    let reader = look.inbox.reader()?;
+    let (kept, key) = (reader.refusal(id)?, reader.token_key()?);
     let missing = || Trouble::Missing(format!("There is no refusal {id}; only the newest thousand are kept."));
     Ok((kept.ok_or_else(missing)?, key))
 }
@@ -88,7 +88,7 @@ pub(in crate::web) fn taught(inbox: &Inbox, source: &Arc<Source>) -> Arc<Source>
 }
 
 /// Why it stays out.
-fn still(look: &Look, kept: &Kept, key: Option<&DigestKey>) -> String {
+fn still(look: &Look, kept: &StoredRefusal, key: Option<&DigestKey>) -> String {
     let Some(source) = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source) else {
         return "Left: its source is no longer in the configuration.".to_owned();
     };
@@ -99,7 +99,7 @@ fn still(look: &Look, kept: &Kept, key: Option<&DigestKey>) -> String {
     }
 }
 
-fn judge_again(look: &Look, kept: &Kept) -> Markup {
+fn judge_again(look: &Look, kept: &StoredRefusal) -> Markup {
     html! {
         @match kept.row.taken_at {
             Some(at) => p.notice { "Taken in as an event " (when(at, look.now)) "." },
@@ -128,7 +128,7 @@ fn findings(explanation: &Explanation) -> Markup {
 }
 
 /// The body as it was kept: cut where it was long, with its tokens masked.
-fn body(kept: &Kept, asked: &Asked) -> Markup {
+fn body(kept: &StoredRefusal, asked: &Asked) -> Markup {
     let refused = &kept.refused;
     let start = refused.body.get(..body::limit(asked)).unwrap_or(&refused.body);
     let is_kept = !start.is_empty() || refused.body_bytes == 0;

@@ -11,7 +11,7 @@ use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{shown, size, when};
 use super::{Look, Shared, Trouble, Visitor, refusal};
-use crate::inbox::reader::{self, Page, Refusal};
+use crate::inbox::reader::{Page, RefusalSummary};
 
 const PATH: &str = "/refusals";
 
@@ -44,8 +44,8 @@ async fn reverify(shared: Data<Shared>, visitor: Visitor, id: Path<i64>) -> Http
 fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
     let (arrived, before) = (asked.arrived()?, asked.before()?);
     // One more than fits tells whether there is a next page.
-    let wanted = Page { before, limit: ROWS + 1 };
-    let mut rows = look.inbox.read(|connection| reader::refusals(connection, &arrived, wanted))?;
+    let wanted = Page { before, limit: ROWS + 1, deadline: None };
+    let mut rows = look.inbox.reader()?.refusals(&arrived, wanted)?;
     let has_more = rows.len() > ROWS as usize;
     rows.truncate(ROWS as usize);
     let next = rows.last().filter(|_| has_more).map(|last| last.id);
@@ -61,7 +61,7 @@ fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
     Ok(Frame { title: "Refusals", tab: Tab::Refusals, is_live: true, did: None }.around(look, &main))
 }
 
-fn table(look: &Look, rows: &[Refusal]) -> Markup {
+fn table(look: &Look, rows: &[RefusalSummary]) -> Markup {
     html! {
         table.list role="table" {
             caption.visually-hidden { "Refusals, newest first" }
@@ -78,7 +78,7 @@ fn table(look: &Look, rows: &[Refusal]) -> Markup {
     }
 }
 
-fn row(look: &Look, one: &Refusal) -> Markup {
+fn row(look: &Look, one: &RefusalSummary) -> Markup {
     html! {
         tr role="row" data-key={ "r-" (one.id) } {
             th.lead-cell role="rowheader" scope="row" {

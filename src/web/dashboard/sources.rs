@@ -8,14 +8,14 @@ use super::frame::{self, Tab};
 use super::words::{count, grouped, shown, size, span, when};
 use super::{Look, Trouble};
 use crate::config::{ReplayGuard, Source};
-use crate::inbox::reader::{self, SourceStatus};
+use crate::inbox::reader::SourceStats;
 use crate::providers;
 
 /// Where the configuration does not say how long a source may be silent: seconds.
 const A_DAY: u64 = 86_400;
 
 pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
-    let last = look.inbox.read(|connection| reader::last_deliveries(connection, look.now))?;
+    let last = look.inbox.reader()?.source_stats(look.now)?;
     let of = |name: &str| last.iter().find(|status| status.source == name);
     let main = html! {
         h1 { "Sources" }
@@ -29,7 +29,7 @@ pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
     frame::page(look, Tab::Sources, "Sources", &main)
 }
 
-fn card(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
+fn card(look: &Look, source: &Source, status: Option<&SourceStats>) -> Markup {
     let row = providers::find(&source.provider);
     let link = super::query::encoded(&source.name);
     html! {
@@ -58,7 +58,7 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
     }
 }
 
-fn last_delivery(look: &Look, source: &Source, status: Option<&SourceStatus>) -> Markup {
+fn last_delivery(look: &Look, source: &Source, status: Option<&SourceStats>) -> Markup {
     let silence = look.setup.silence.get(&source.name).map_or(A_DAY, |span| span.as_secs());
     html! {
         @match status.and_then(|status| Some((status, status.last_at?, status.latest_at()?))) {

@@ -4,25 +4,27 @@
 
 use super::*;
 use crate::inbox::tests::Sample;
-use crate::model::event::JobState;
+use crate::model::event::{EventState, JobState};
 use crate::support::time::Millis;
 
-const ALL: Page = Page { before: None, limit: 100 };
+const ALL: Page = Page { before: None, limit: 100, deadline: None };
 
 fn seqs(sample: &Sample, filter: &EventFilter) -> Vec<i64> {
-    events(&sample.connection, filter, ALL).unwrap().iter().map(|event| event.seq).collect()
+    sample.reader().events(filter, ALL).unwrap().rows.iter().map(|event| event.seq).collect()
 }
 
 fn job_ids(sample: &Sample, filter: &JobFilter) -> Vec<i64> {
-    jobs(&sample.connection, filter, ALL).unwrap().iter().map(|job| job.id).collect()
+    sample.reader().jobs(filter, ALL).unwrap().rows.iter().map(|job| job.id).collect()
 }
 
 fn found(sample: &Sample, wanted: &str) -> String {
-    match find(&sample.connection, wanted).unwrap() {
-        Found::One(event) => format!("#{}", event.seq),
-        Found::Several(events) => format!("several: {:?}", events.iter().map(|event| event.seq).collect::<Vec<_>>()),
-        Found::Pruned(keys) => format!("pruned: {}/{}", keys[0].source, keys[0].event_id),
-        Found::Nothing => "nothing".to_owned(),
+    match sample.reader().lookup(wanted).unwrap() {
+        LookupResult::One(event) => format!("#{}", event.seq),
+        LookupResult::Several(events) => {
+            format!("several: {:?}", events.iter().map(|event| event.seq).collect::<Vec<_>>())
+        }
+        LookupResult::PrunedEvent(keys) => format!("pruned: {}/{}", keys[0].source, keys[0].event_id),
+        LookupResult::Nothing => "nothing".to_owned(),
     }
 }
 
@@ -41,7 +43,7 @@ fn the_state_of_an_event_is_the_one_the_view_shows_for_every_pair_of_job_states(
             expected.push(*EventState::ALL.iter().find(|state| holds(state)).unwrap());
         }
     }
-    let mut listed = events(&sample.connection, &EventFilter::default(), ALL).unwrap();
+    let mut listed = sample.reader().events(&EventFilter::default(), ALL).unwrap().rows;
     listed.reverse();
     assert_eq!(listed.iter().map(|event| event.state).collect::<Vec<_>>(), expected);
     for event in &listed {
@@ -62,10 +64,10 @@ fn filters_narrow_by_source_type_and_time() {
     sample.event("github", "a", "push", 1000);
     sample.event("github", "b", "pull_request.opened", 2000);
     sample.event("stripe", "c", "pushed", 3000);
-    let with = |change: &dyn Fn(&mut Arrived)| {
-        let mut arrived = Arrived::default();
+    let with = |change: &dyn Fn(&mut ArrivalFilter)| {
+        let mut arrived = ArrivalFilter::default();
         change(&mut arrived);
-        let listed = seqs(&sample, &EventFilter { arrived: arrived.clone(), states: vec![] });
+        let listed = seqs(&sample, &EventFilter { arrived: arrived.clone(), ..EventFilter::default() });
         let seqs_of_jobs = job_ids(&sample, &JobFilter { arrived, ..JobFilter::default() });
         assert_eq!(listed, seqs_of_jobs);
         listed
@@ -115,8 +117,9 @@ fn pages_follow_one_another_without_gap_or_overlap() {
     }
     let (mut before, mut seen) = (None, Vec::new());
     loop {
-        let page = events(&sample.connection, &EventFilter::default(), Page { before, limit: 3 }).unwrap();
-        let jobs = jobs(&sample.connection, &JobFilter::default(), Page { before, limit: 3 }).unwrap();
+        let page =
+            sample.reader().events(&EventFilter::default(), Page { before, limit: 3, deadline: None }).unwrap().rows;
+        let jobs = sample.reader().jobs(&JobFilter::default(), Page { before, limit: 3, deadline: None }).unwrap().rows;
         assert_eq!(page.len(), jobs.len());
         let Some(last) = page.last() else { break };
         before = Some(last.seq);
@@ -161,7 +164,7 @@ fn one_event_comes_with_headers_jobs_attempts_and_its_exact_bytes() {
     let seq = sample.event("github", "a", "push", 1000);
     sample.job(seq, "deploy", "dead");
     sample.run("UPDATE payloads SET body = x'00ff0a'");
-    let shown = serde_json::to_value(detail(&sample.connection, seq).unwrap().unwrap()).unwrap();
+    let shown = serde_json::to_value(sample.reader().event_detail(seq).unwrap().unwrap()).unwrap();
     assert_eq!(shown["type"], "push");
     assert_eq!(shown["state"], "dead");
     assert_eq!(shown["body_sha256"], "0".repeat(64));
@@ -169,12 +172,12 @@ fn one_event_comes_with_headers_jobs_attempts_and_its_exact_bytes() {
     assert_eq!(shown["jobs"][0]["handler"], "deploy");
     assert_eq!(shown["jobs"][0]["attempts"][0]["ending"], "failed");
     assert_eq!(shown["jobs"][0]["attempts"][0]["stderr"], "oh");
-    assert_eq!(body(&sample.connection, seq).unwrap().unwrap(), [0x00, 0xff, 0x0a]);
+    assert_eq!(sample.reader().body(seq).unwrap().unwrap(), [0x00, 0xff, 0x0a]);
     sample.run("DELETE FROM payloads");
-    let shown = serde_json::to_value(detail(&sample.connection, seq).unwrap().unwrap()).unwrap();
+    let shown = serde_json::to_value(sample.reader().event_detail(seq).unwrap().unwrap()).unwrap();
     assert!(shown["headers"].is_null());
-    assert_eq!(body(&sample.connection, seq).unwrap(), None);
-    assert!(detail(&sample.connection, 99).unwrap().is_none());
+    assert_eq!(sample.reader().body(seq).unwrap(), None);
+    assert!(sample.reader().event_detail(99).unwrap().is_none());
 }
 
 #[test]
@@ -193,11 +196,11 @@ fn serialised_keys_are_the_columns_of_the_tables() {
             "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info('{table}') ORDER BY name)"
         ))
     };
-    let event = &events(&sample.connection, &EventFilter::default(), ALL).unwrap()[0];
+    let event = &sample.reader().events(&EventFilter::default(), ALL).unwrap().rows[0];
     assert_eq!(keys(serde_json::to_value(event).unwrap(), &["state"]), columns("events"));
-    let job = &jobs(&sample.connection, &JobFilter::default(), ALL).unwrap()[0];
+    let job = &sample.reader().jobs(&JobFilter::default(), ALL).unwrap().rows[0];
     assert_eq!(keys(serde_json::to_value(job).unwrap(), &["source", "event_id", "type", "behind"]), columns("jobs"));
-    let attempt = &attempts(&sample.connection, job.id).unwrap()[0];
+    let attempt = &sample.reader().job(job.id).unwrap().unwrap().attempts[0];
     assert_eq!(keys(serde_json::to_value(attempt).unwrap(), &[]), columns("attempts"));
 }
 
@@ -217,8 +220,8 @@ fn status_sums_the_last_day_and_counts_jobs_by_handler() {
     sample.job(seq, "deploy", "dead");
     sample.job(seq, "mail", "pending");
     sample.run("INSERT INTO handlers (name, paused, paused_by, reason, paused_at) VALUES ('idle', 1, 'hookbox', 'no such file', 5)");
-    let sources = last_deliveries(&sample.connection, now).unwrap();
-    let counted = handler_counts(&sample.connection).unwrap();
+    let sources = sample.reader().source_stats(now).unwrap();
+    let counted = sample.reader().handler_stats().unwrap();
     let sums = |name: &str| {
         let source = sources.iter().find(|source| source.source == name).unwrap();
         (source.last_at.map(|at| at.0), source.accepted, source.duplicate, source.refused)
@@ -230,7 +233,7 @@ fn status_sums_the_last_day_and_counts_jobs_by_handler() {
     assert_eq!((deploy.dead, deploy.pending, deploy.paused), (1, 0, false));
     assert_eq!((mail.pending, mail.oldest_pending_at, mail.next_run_at), (1, Some(Millis(900)), Some(Millis(1000))));
     assert_eq!((idle.paused_by.as_deref(), idle.reason.as_deref()), (Some("hookbox"), Some("no such file")));
-    assert_eq!(handlers(&sample.connection).unwrap(), ["deploy", "mail"]);
+    assert_eq!(sample.reader().handlers().unwrap(), ["deploy", "mail"]);
 }
 
 #[test]
@@ -254,7 +257,7 @@ fn the_last_delivery_of_a_source_is_told_exactly_however_many_of_others_came_sin
         8 * HOUR,
         9 * HOUR,
     ));
-    let sources = last_deliveries(&sample.connection, Millis(10 * HOUR)).unwrap();
+    let sources = sample.reader().source_stats(Millis(10 * HOUR)).unwrap();
     let last: Vec<_> =
         sources.iter().map(|one| (&*one.source, one.last_at.unwrap().0, one.latest_at().unwrap().0)).collect();
     let exactly = |source, at: i64| (source, at, at);
@@ -263,5 +266,5 @@ fn the_last_delivery_of_a_source_is_told_exactly_however_many_of_others_came_sin
     assert_eq!(last, [hour, exactly("busy", busy), exactly("many", many), exactly("rare", rare)]);
 }
 
-mod now;
-mod walk;
+mod overview;
+mod paged_list;

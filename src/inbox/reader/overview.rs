@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use super::status::{HOUR, read_pauses};
-use super::{HandlerStatus, Job, SourceStatus};
+use super::rows::Job;
+use super::stats::{HOUR, HandlerStats, read_pauses};
 use crate::support::time::Millis;
 
 /// Jobs are counted up to here, per handler and state.
@@ -20,7 +20,7 @@ pub const HOURS: usize = 24;
 
 /// What came in for a source in one hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Hour {
+pub struct HourCounts {
     /// New events.
     pub accepted: i64,
     /// Deliveries of events that were there.
@@ -31,20 +31,20 @@ pub struct Hour {
 
 /// The last day of one source: 24 hours, the newest last.
 #[derive(Debug, Clone)]
-pub struct Day {
+pub struct SourceDay {
     /// NAME of `[sources.NAME]`.
     pub source: String,
     /// Start of the first hour.
     pub since: Millis,
     /// In order.
-    pub hours: [Hour; HOURS],
+    pub hours: [HourCounts; HOURS],
 }
 
-impl Day {
+impl SourceDay {
     /// All hours together.
     #[must_use]
-    pub fn total(&self) -> Hour {
-        self.hours.iter().fold(Hour::default(), |sum, hour| Hour {
+    pub fn total(&self) -> HourCounts {
+        self.hours.iter().fold(HourCounts::default(), |sum, hour| HourCounts {
             accepted: sum.accepted + hour.accepted,
             duplicate: sum.duplicate + hour.duplicate,
             refused: sum.refused + hour.refused,
@@ -54,10 +54,10 @@ impl Day {
 
 /// Jobs of one handler, and what failed last.
 #[derive(Debug, Clone)]
-pub struct HandlerNow {
+pub struct HandlerOverview {
     /// As in `status`; `succeeded` and `skipped` are not counted, `failing` among the thousand that are due last, the others
     /// up to [`COUNTED`].
-    pub status: HandlerStatus,
+    pub status: HandlerStats,
     /// The newest dead job, else one that waits for another try.
     pub last_failure: Option<Job>,
     /// When the newest attempt of that one ended.
@@ -65,54 +65,40 @@ pub struct HandlerNow {
 }
 
 /// The last day of every source that has a name here or has received something in that time.
-///
-/// # Errors
-/// What SQLite says.
-pub fn days(connection: &Connection, names: &[String], now: Millis) -> Result<Vec<Day>> {
+pub(super) fn hourly_counts(connection: &Connection, names: &[String], now: Millis) -> Result<Vec<SourceDay>> {
     let since = (now.0 / HOUR + 1) * HOUR - HOUR * i64::try_from(HOURS).unwrap_or(0);
-    let known: BTreeSet<String> = super::status::distinct(connection, "hours", "source")?.into_iter().collect();
+    let known: BTreeSet<String> = super::stats::distinct(connection, "hours", "source")?.into_iter().collect();
     let others = known.into_iter().filter(|name| !names.contains(name));
     let mut days = Vec::new();
     for (index, source) in names.iter().cloned().chain(others).enumerate() {
         let day = day(connection, source, since)?;
-        if index < names.len() || day.total() != Hour::default() {
+        if index < names.len() || day.total() != HourCounts::default() {
             days.push(day);
         }
     }
     Ok(days)
 }
 
-fn day(connection: &Connection, source: String, since: i64) -> Result<Day> {
-    let mut hours = [Hour::default(); HOURS];
+fn day(connection: &Connection, source: String, since: i64) -> Result<SourceDay> {
+    let mut hours = [HourCounts::default(); HOURS];
     let sql = "SELECT (hour - ?2) / ?3, accepted, duplicate, refused FROM hours WHERE source = ?1 AND hour >= ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((&source, since, HOUR))?;
     while let Some(row) = rows.next()? {
         let place = row.get::<_, i64>(0).map(usize::try_from)?;
         if let Some(hour) = place.ok().and_then(|place| hours.get_mut(place)) {
-            *hour = Hour { accepted: row.get(1)?, duplicate: row.get(2)?, refused: row.get(3)? };
+            *hour = HourCounts { accepted: row.get(1)?, duplicate: row.get(2)?, refused: row.get(3)? };
         }
     }
-    Ok(Day { source, since: Millis(since), hours })
-}
-
-/// When each source last received something genuine.
-///
-/// # Errors
-/// What SQLite says.
-pub fn last_deliveries(connection: &Connection, now: Millis) -> Result<Vec<SourceStatus>> {
-    super::status::deliveries(connection, now)
+    Ok(SourceDay { source, since: Millis(since), hours })
 }
 
 /// Every handler that has a name here, or has jobs that are not done, or is paused.
-///
-/// # Errors
-/// What SQLite says.
-pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<HandlerNow>> {
+pub(super) fn handler_overview(connection: &Connection, names: &[String]) -> Result<Vec<HandlerOverview>> {
     let mut known = BTreeMap::new();
     read_pauses(connection, &mut known)?;
     for name in names.iter().cloned().chain(with_open_jobs(connection)?) {
-        known.entry(name).or_insert_with(HandlerStatus::default);
+        known.entry(name).or_insert_with(HandlerStats::default);
     }
     let dead = dead(connection)?;
     let mut handlers = Vec::new();
@@ -120,7 +106,7 @@ pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<Han
         let (dead, newest_dead) = dead.get(&name).copied().unwrap_or_default();
         let (oldest_pending_at, next_run_at) = pending_times(connection, &name)?;
         let (pending, held) = pending(connection, &name)?;
-        let status = HandlerStatus {
+        let status = HandlerStats {
             pending,
             held,
             failing: if pending > 0 { count_failing(connection, &name)? } else { 0 },
@@ -136,9 +122,9 @@ pub fn handlers_now(connection: &Connection, names: &[String]) -> Result<Vec<Han
             None => failing(connection, &status.handler)?,
         };
         let last_failed_at = last_failure.as_ref().map(|job| last_end(connection, job.id)).transpose()?.flatten();
-        handlers.push(HandlerNow { status, last_failure, last_failed_at });
+        handlers.push(HandlerOverview { status, last_failure, last_failed_at });
     }
-    let place = |handler: &HandlerNow| names.iter().position(|name| *name == handler.status.handler);
+    let place = |handler: &HandlerOverview| names.iter().position(|name| *name == handler.status.handler);
     handlers.sort_by_key(|handler| place(handler).unwrap_or(usize::MAX));
     Ok(handlers)
 }
@@ -259,18 +245,12 @@ fn last_end(connection: &Connection, job: i64) -> Result<Option<Millis>> {
 }
 
 /// Dead jobs, counted up to a limit.
-///
-/// # Errors
-/// What SQLite says.
-pub fn dead_jobs(connection: &Connection, limit: i64) -> Result<i64> {
+pub(super) fn count_dead_jobs(connection: &Connection, limit: i64) -> Result<i64> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'dead' LIMIT ?)";
     connection.prepare_cached(sql)?.query_row([limit], |row| row.get(0))
 }
 
 /// The newest event's `seq`; `None` in an inbox without events.
-///
-/// # Errors
-/// What SQLite says.
-pub fn newest(connection: &Connection) -> Result<Option<i64>> {
+pub(super) fn newest_seq(connection: &Connection) -> Result<Option<i64>> {
     connection.prepare_cached("SELECT max(seq) FROM events")?.query_row([], |row| row.get(0))
 }

@@ -1,6 +1,6 @@
 //! A copy of the inbox as it stands at one moment, taken while it is served.
 //!
-//! Written beside its place as a [`Draft`], checked, synced, and only then put there by a rename: whatever is killed
+//! Written beside its place as a [`BackupFile`], checked, synced, and only then put there by a rename: whatever is killed
 //! and whenever, what lies under the name of the copy is whole. The copy holds no free pages.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{Desk, DeskError, READING, immutable, served_by};
+use super::{InboxFile, InboxFileError, READING, immutable, served_by};
 
 /// Between two looks at how far the copy is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -38,11 +38,11 @@ pub enum BackupError {
     #[error("{}: {cause}", path.display())]
     Access { path: PathBuf, cause: io::Error },
     #[error("{}: the copy could not be written: {cause}", path.display())]
-    Sqlite { path: PathBuf, cause: rusqlite::Error },
+    Sqlite { path: PathBuf, cause: String },
     #[error("{}: the copy is not sound: {finding}", path.display())]
     Unsound { path: PathBuf, finding: String },
     #[error(transparent)]
-    Inbox(#[from] DeskError),
+    Inbox(#[from] InboxFileError),
 }
 
 impl BackupError {
@@ -72,7 +72,7 @@ impl BackupError {
 
 /// A copy that is not in its place yet. Dropped, it is removed.
 #[derive(Debug)]
-pub struct Draft {
+pub struct BackupFile {
     path: PathBuf,
     /// Where it is written: beside its place.
     draft: PathBuf,
@@ -82,7 +82,7 @@ pub struct Draft {
     is_placed: bool,
 }
 
-impl Draft {
+impl BackupFile {
     /// Claims the place of a copy, without writing anything under its name.
     ///
     /// # Errors
@@ -117,18 +117,18 @@ impl Draft {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn write(&self, desk: &Desk, progress: impl FnMut(u64) + Send) -> Result<(), BackupError> {
+    pub fn write(&self, inbox: &InboxFile, progress: impl FnMut(u64) + Send) -> Result<(), BackupError> {
         let (done, waits) = mpsc::channel::<()>();
         let written = thread::scope(|scope| {
             scope.spawn(move || self.watch(&waits, progress));
-            let written = desk
+            let written = inbox
                 .reading
                 .execute("VACUUM INTO ?", [self.draft.to_string_lossy()])
                 .and_then(|_| make_giving(&self.draft));
             drop(done);
             written
         });
-        written.map_err(|cause| BackupError::Sqlite { path: self.path.clone(), cause })
+        written.map_err(|cause| BackupError::Sqlite { path: self.path.clone(), cause: cause.to_string() })
     }
 
     fn watch(&self, waits: &mpsc::Receiver<()>, mut progress: impl FnMut(u64)) {
@@ -153,12 +153,12 @@ impl Draft {
             let copy = Connection::open_with_flags(immutable(&self.draft), READING | OpenFlags::SQLITE_OPEN_URI)?;
             let finding: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
             let events = copy.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
-            Ok((finding, events))
+            Ok::<_, rusqlite::Error>((finding, events))
         };
         match check() {
-            Ok((finding, events)) if finding == "ok" => Ok(events),
+            Ok::<_, rusqlite::Error>((finding, events)) if finding == "ok" => Ok(events),
             Ok((finding, _)) => Err(BackupError::Unsound { path: path(), finding }),
-            Err(cause) => Err(BackupError::Sqlite { path: path(), cause }),
+            Err(cause) => Err(BackupError::Sqlite { path: path(), cause: cause.to_string() }),
         }
     }
 
@@ -183,7 +183,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for BackupFile {
     fn drop(&mut self) {
         if !self.is_placed
             && let Err(error) = fs::remove_file(&self.draft)

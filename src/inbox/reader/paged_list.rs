@@ -9,7 +9,10 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params_from_iter};
 
-use super::{Conditions, Event, EventFilter, Job, JobFilter, STATE, seek, text};
+use super::events::STATE;
+use super::rows::{Event, Job};
+use super::seq_at_time;
+use super::where_clause::{EventFilter, JobFilter, Page, WhereClause, text};
 use crate::model::event::{EventState, JobState};
 
 /// Bodies up to this long are searched; no page waits for longer ones.
@@ -27,23 +30,12 @@ const FEW: u32 = 2000;
 /// Likewise those of the one handler that is asked for: its part of the indices is read in some 50 ms.
 const FEW_OF_HANDLER: u32 = 200_000;
 
-/// How far to look.
-#[derive(Debug, Clone, Copy)]
-pub struct Reach {
-    /// Only rows older than this `seq` or `id`: where the page before ended.
-    pub before: Option<i64>,
-    /// At most so many rows.
-    pub limit: u32,
-    /// No further stretch is begun after this.
-    pub until: Instant,
-}
-
 /// A page of a list.
 #[derive(Debug)]
-pub struct Walk<T> {
+pub struct PagedList<T> {
     /// Newest first.
     pub rows: Vec<T>,
-    /// Where the next page begins ([`Reach::before`]); `None` when there is nothing older.
+    /// Where the next page begins ([`Page::before`]); `None` when there is nothing older.
     pub next: Option<i64>,
     /// Whether the time was over before the page was full.
     pub is_cut_short: bool,
@@ -52,24 +44,16 @@ pub struct Walk<T> {
 }
 
 /// Events that pass a filter and, where one is given, hold a text in their bodies: byte for byte.
-///
-/// # Errors
-/// What SQLite says.
-pub fn walk_events(
-    connection: &Connection,
-    filter: &EventFilter,
-    body_text: Option<&str>,
-    reach: Reach,
-) -> Result<Walk<Event>> {
-    let mut conditions = Conditions::default();
+pub(super) fn events(connection: &Connection, filter: &EventFilter, page: Page) -> Result<PagedList<Event>> {
+    let mut conditions = WhereClause::default();
     conditions.arrived(&filter.arrived);
     if !filter.states.is_empty() {
         let states: Vec<_> = filter.states.iter().map(|state| format!("'{state}'")).collect();
         conditions.and(&format!("{STATE} IN ({})", states.join(", ")), []);
     }
-    if let Some(body_text) = body_text {
+    if let Some(body_text) = &filter.body_text {
         let held = "EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = e.seq AND instr(p.body, ?) > 0)";
-        conditions.and(&format!("e.body_bytes <= {SEARCHED_BODY} AND {held}"), [Value::Blob(body_text.into())]);
+        conditions.and(&format!("e.body_bytes <= {SEARCHED_BODY} AND {held}"), [Value::Blob(body_text.clone().into())]);
     }
     let candidates = match filter.states[..] {
         [EventState::Dead] => of_few("DISTINCT event_seq", JobState::Dead, None),
@@ -86,23 +70,20 @@ pub fn walk_events(
         ),
         key: "e.seq",
         conditions,
-        longest: match body_text {
+        longest: match filter.body_text {
             Some(_) => BODIES,
             None if filter.states.is_empty() => LONGEST,
             None => LONGEST_BY_STATE,
         },
-        from: filter.arrived.since.map(|since| seek::first_since(connection, since)).transpose()?,
+        from: filter.arrived.since.map(|since| seq_at_time::first_since(connection, since)).transpose()?,
     };
-    let end = filter.arrived.until.map(|until| seek::end_of(connection, until)).transpose()?;
-    list.walk(connection, Reach { before: earlier(reach.before, end), ..reach }, Event::read, |event| event.seq)
+    let end = filter.arrived.until.map(|until| seq_at_time::end_of(connection, until)).transpose()?;
+    list.walk(connection, Page { before: earlier(page.before, end), ..page }, Event::read, |event| event.seq)
 }
 
 /// Jobs that pass a filter.
-///
-/// # Errors
-/// What SQLite says.
-pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> Result<Walk<Job>> {
-    let mut conditions = Conditions::default();
+pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: Page) -> Result<PagedList<Job>> {
+    let mut conditions = WhereClause::default();
     conditions.job(filter);
     let handler = filter.handler.as_deref();
     let candidates = match filter.states[..] {
@@ -130,7 +111,7 @@ pub fn walk_jobs(connection: &Connection, filter: &JobFilter, reach: Reach) -> R
         longest: LONGEST,
         from: None,
     };
-    list.walk(connection, reach, Job::read, |job| job.id)
+    list.walk(connection, page, Job::read, |job| job.id)
 }
 
 /// What is to be walked.
@@ -142,7 +123,7 @@ struct List<'a> {
     /// The rows of a `stretch`, up to its conditions.
     sql: String,
     key: &'static str,
-    conditions: Conditions,
+    conditions: WhereClause,
     longest: u32,
     /// Nothing older than this key can pass.
     from: Option<i64>,
@@ -152,13 +133,13 @@ impl List<'_> {
     fn walk<T>(
         &self,
         connection: &Connection,
-        reach: Reach,
+        page: Page,
         read: fn(&rusqlite::Row<'_>) -> Result<T>,
         key_of: fn(&T) -> i64,
-    ) -> Result<Walk<T>> {
-        let limit = usize::try_from(reach.limit).unwrap_or(usize::MAX);
-        let mut walk = Walk { rows: Vec::new(), next: reach.before, is_cut_short: false, looked_at: 0 };
-        let (mut before, mut size) = (reach.before.unwrap_or(i64::MAX), FIRST.min(self.longest));
+    ) -> Result<PagedList<T>> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let mut walk = PagedList { rows: Vec::new(), next: page.before, is_cut_short: false, looked_at: 0 };
+        let (mut before, mut size) = (page.before.unwrap_or(i64::MAX), FIRST.min(self.longest));
         loop {
             let (lowest, count) = self.stretch(connection, before, size)?;
             let Some(lowest) = lowest else {
@@ -178,7 +159,7 @@ impl List<'_> {
                 return Ok(walk);
             }
             (before, walk.next) = (lowest, Some(lowest));
-            if Instant::now() >= reach.until {
+            if page.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 walk.is_cut_short = true;
                 return Ok(walk);
             }
@@ -224,7 +205,7 @@ impl List<'_> {
     }
 }
 
-/// Of jobs in a state that has an index of its own. Left to itself, SQLite would rather walk all jobs in order.
+/// Of jobs in a state that has an index of its own. SkipReason to itself, SQLite would rather walk all jobs in order.
 fn of_few(column: &str, state: JobState, handler: Option<&str>) -> String {
     format!("SELECT {column} AS at FROM jobs INDEXED BY jobs_{state} WHERE state = '{state}'{}", narrowed(handler))
 }

@@ -2,10 +2,11 @@
 //!
 //! Every change is planned and applied as the command line does it.
 
-use super::*;
-use crate::inbox::desk::Desk;
+use crate::inbox::operator::*;
+use crate::inbox::reader::JobFilter;
 use crate::inbox::tests::Sample;
 use crate::model::event::JobState;
+use crate::support::time::Millis;
 
 const NOW: Millis = Millis(5000);
 
@@ -19,18 +20,18 @@ fn one_of_each() -> Sample {
     sample
 }
 
-fn carry_out(sample: &Sample, wish: &Wish) -> (Plan, Tally) {
-    let mut desk = Desk::open(&sample.path()).unwrap();
-    let plan = desk.read(|connection| plan(connection, wish, NOW)).unwrap();
-    let tally = desk.change(&plan, NOW, |_| ()).unwrap();
+fn carry_out(sample: &Sample, wish: &BulkRequest) -> (BulkPlan, BulkResult) {
+    let mut file = InboxFile::open(&sample.path()).unwrap();
+    let plan = file.reader().plan_bulk_update(wish, NOW, None).unwrap();
+    let tally = file.change(&plan, NOW, |_| ()).unwrap();
     (plan, tally)
 }
 
-fn wish(change: Change) -> Wish {
-    Wish { change, filter: JobFilter::default(), revives: false }
+fn wish(change: BulkAction) -> BulkRequest {
+    BulkRequest { change, filter: JobFilter::default(), revives: false }
 }
 
-fn left(plan: &Plan) -> Vec<(Left, usize)> {
+fn left(plan: &BulkPlan) -> Vec<(SkipReason, usize)> {
     plan.left.clone().into_iter().collect()
 }
 
@@ -41,9 +42,9 @@ fn states(sample: &Sample) -> String {
 #[test]
 fn retry_takes_what_has_not_succeeded_and_failures_start_again_at_0() {
     let sample = one_of_each();
-    let (plan, tally) = carry_out(&sample, &wish(Change::Retry));
-    assert_eq!(tally, Tally { changed: 2, made: 0, overtaken: 0 });
-    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Running, 1), (Left::Skipped, 1)]);
+    let (plan, tally) = carry_out(&sample, &wish(BulkAction::Retry));
+    assert_eq!(tally, BulkResult { changed: 2, made: 0, overtaken: 0 });
+    assert_eq!(left(&plan), [(SkipReason::Succeeded, 1), (SkipReason::Running, 1), (SkipReason::Skipped, 1)]);
     assert_eq!(states(&sample), "pending,running,succeeded,pending,skipped");
     let row = "SELECT run_at, attempt, failures, deferrals, lost, replays, reason, finished_at FROM jobs WHERE id = 4";
     assert_eq!(sample.line(row), "5000|1|0|0|0|0||");
@@ -52,8 +53,8 @@ fn retry_takes_what_has_not_succeeded_and_failures_start_again_at_0() {
 #[test]
 fn retry_revives_a_skipped_job_only_where_a_person_pointed_at_it() {
     let sample = one_of_each();
-    let (plan, _) = carry_out(&sample, &Wish { revives: true, ..wish(Change::Retry) });
-    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Running, 1)]);
+    let (plan, _) = carry_out(&sample, &BulkRequest { revives: true, ..wish(BulkAction::Retry) });
+    assert_eq!(left(&plan), [(SkipReason::Succeeded, 1), (SkipReason::Running, 1)]);
     assert_eq!(states(&sample), "pending,running,succeeded,pending,pending");
 }
 
@@ -63,29 +64,32 @@ fn retry_leaves_a_job_that_is_due_and_has_nothing_to_forget() {
     let seq = sample.event("s", "a", "t", 1);
     sample.job(seq, "deploy", "pending");
     sample.run("UPDATE jobs SET failures = 0, lost = 0");
-    assert_eq!(left(&carry_out(&sample, &wish(Change::Retry)).0), [(Left::Due, 1)]);
+    assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Due, 1)]);
     sample.run("UPDATE jobs SET held = 1, order_key = 'a'");
-    assert_eq!(left(&carry_out(&sample, &wish(Change::Retry)).0), [(Left::Held, 1)]);
+    assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Held, 1)]);
     sample.run("UPDATE jobs SET held = 0, run_at = 5001");
-    assert_eq!(carry_out(&sample, &wish(Change::Retry)).1.changed, 1);
+    assert_eq!(carry_out(&sample, &wish(BulkAction::Retry)).1.changed, 1);
     assert_eq!(sample.line("SELECT run_at FROM jobs"), "5000");
 }
 
 #[test]
 fn replay_takes_what_has_succeeded_and_counts() {
     let sample = one_of_each();
-    let (plan, tally) = carry_out(&sample, &wish(Change::Replay));
+    let (plan, tally) = carry_out(&sample, &wish(BulkAction::Replay));
     assert_eq!(tally.changed, 1);
-    assert_eq!(left(&plan), [(Left::Dead, 1), (Left::Pending, 1), (Left::Running, 1), (Left::Skipped, 1)]);
+    assert_eq!(
+        left(&plan),
+        [(SkipReason::Dead, 1), (SkipReason::Pending, 1), (SkipReason::Running, 1), (SkipReason::Skipped, 1)]
+    );
     assert_eq!(sample.line("SELECT state, replays, attempt, run_at FROM jobs WHERE id = 3"), "pending|1|1|5000");
 }
 
 #[test]
 fn skip_takes_what_has_not_ended_well_and_leaves_the_running_attempt_to_serve() {
     let sample = one_of_each();
-    let (plan, tally) = carry_out(&sample, &wish(Change::Skip));
+    let (plan, tally) = carry_out(&sample, &wish(BulkAction::Skip));
     assert_eq!(tally.changed, 3);
-    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Skipped, 1)]);
+    assert_eq!(left(&plan), [(SkipReason::Succeeded, 1), (SkipReason::Skipped, 1)]);
     assert_eq!(states(&sample), "skipped,skipped,succeeded,skipped,skipped");
     assert_eq!(sample.line("SELECT reason, finished_at FROM jobs WHERE id = 2"), "by operator|5000");
     assert_eq!(sample.line("SELECT count(*) FROM attempts WHERE finished_at IS NULL"), "1");
@@ -94,9 +98,9 @@ fn skip_takes_what_has_not_ended_well_and_leaves_the_running_attempt_to_serve() 
 #[test]
 fn a_skipped_job_waits_for_its_attempt_to_end_before_it_runs_again() {
     let sample = one_of_each();
-    carry_out(&sample, &wish(Change::Skip));
-    let (plan, tally) = carry_out(&sample, &Wish { revives: true, ..wish(Change::Retry) });
-    assert_eq!(left(&plan), [(Left::Succeeded, 1), (Left::Ending, 1)]);
+    carry_out(&sample, &wish(BulkAction::Skip));
+    let (plan, tally) = carry_out(&sample, &BulkRequest { revives: true, ..wish(BulkAction::Retry) });
+    assert_eq!(left(&plan), [(SkipReason::Succeeded, 1), (SkipReason::Ending, 1)]);
     assert_eq!(tally.changed, 3);
     assert_eq!(sample.line("SELECT state FROM jobs WHERE id = 2"), "skipped");
 }
@@ -105,18 +109,18 @@ fn a_skipped_job_waits_for_its_attempt_to_end_before_it_runs_again() {
 fn a_job_whose_payload_is_gone_does_not_run_again() {
     let sample = one_of_each();
     sample.run("DELETE FROM payloads");
-    let (plan, _) = carry_out(&sample, &wish(Change::Replay));
-    assert_eq!(plan.left[&Left::Pruned], 1);
+    let (plan, _) = carry_out(&sample, &wish(BulkAction::Replay));
+    assert_eq!(plan.left[&SkipReason::Pruned], 1);
     assert!(plan.len() == 0);
 }
 
 #[test]
 fn what_happened_between_plan_and_change_is_told_and_left() {
     let sample = one_of_each();
-    let mut desk = Desk::open(&sample.path()).unwrap();
-    let plan = desk.read(|connection| plan(connection, &wish(Change::Retry), NOW)).unwrap();
+    let mut file = InboxFile::open(&sample.path()).unwrap();
+    let plan = file.reader().plan_bulk_update(&wish(BulkAction::Retry), NOW, None).unwrap();
     sample.run("UPDATE jobs SET state = 'running' WHERE id = 1; DELETE FROM jobs WHERE id = 4");
-    assert_eq!(desk.change(&plan, NOW, |_| ()).unwrap(), Tally { changed: 0, made: 0, overtaken: 2 });
+    assert_eq!(file.change(&plan, NOW, |_| ()).unwrap(), BulkResult { changed: 0, made: 0, overtaken: 2 });
     assert_eq!(sample.line("SELECT state FROM jobs WHERE id = 1"), "running");
 }
 
@@ -134,16 +138,16 @@ fn replay_makes_a_job_for_a_handler_that_had_none() {
         event_type == "push"
     };
     let filter = JobFilter { handler: Some("mail".into()), ..JobFilter::default() };
-    let mut desk = Desk::open(&sample.path()).unwrap();
-    let wish = Wish { filter: filter.clone(), ..wish(Change::Replay) };
-    let mut planned = desk.read(|connection| plan(connection, &wish, NOW)).unwrap();
+    let mut file = InboxFile::open(&sample.path()).unwrap();
+    let wish = BulkRequest { filter: filter.clone(), ..wish(BulkAction::Replay) };
+    let mut planned = file.reader().plan_bulk_update(&wish, NOW, None).unwrap();
     sample.run("INSERT INTO payloads SELECT 5, '{}', NULL, CAST('{}' AS BLOB)");
-    let missing = Missing { handler: "mail", reads_payload: true, takes: &takes, key: &|_, _| None };
-    desk.read(|connection| plan_missing(connection, &mut planned, &filter, &missing)).unwrap();
+    let missing = MissingJobs { handler: "mail", reads_payload: true, takes: &takes, key: &|_, _| None };
+    file.reader().add_missing_jobs(&mut planned, &filter, &missing).unwrap();
     sample.run("DELETE FROM payloads WHERE event_seq = 5");
     let seqs: Vec<_> = planned.events.iter().map(|job| job.event_seq).collect();
     assert_eq!((planned.jobs.len(), seqs), (1, vec![1, 4, 5]));
-    assert_eq!(desk.change(&planned, NOW, |_| ()).unwrap(), Tally { changed: 1, made: 2, overtaken: 1 });
+    assert_eq!(file.change(&planned, NOW, |_| ()).unwrap(), BulkResult { changed: 1, made: 2, overtaken: 1 });
     assert_eq!(
         sample.line("SELECT group_concat(event_seq) FROM jobs WHERE handler = 'mail' AND state = 'pending'"),
         "2,1,4"
@@ -165,10 +169,10 @@ fn large_plans_are_carried_out_in_chunks() {
          INSERT INTO jobs (event_seq, handler, state, run_at, created_at, finished_at)
          SELECT seq, 'deploy', 'dead', 1, 1, 1 FROM events;",
     );
-    let mut desk = Desk::open(&sample.path()).unwrap();
-    let plan = desk.read(|connection| plan(connection, &wish(Change::Retry), NOW)).unwrap();
+    let mut file = InboxFile::open(&sample.path()).unwrap();
+    let plan = file.reader().plan_bulk_update(&wish(BulkAction::Retry), NOW, None).unwrap();
     let mut steps = Vec::new();
-    assert_eq!(desk.change(&plan, NOW, |done| steps.push(done)).unwrap().changed, 600);
+    assert_eq!(file.change(&plan, NOW, |done| steps.push(done)).unwrap().changed, 600);
     assert_eq!(steps, [250, 500, 600]);
     assert_eq!(sample.line("SELECT count(*) FROM jobs WHERE state = 'pending'"), "600");
 }

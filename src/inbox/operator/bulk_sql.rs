@@ -3,7 +3,7 @@
 //! Fragments over `jobs j` come out: the reason why a job is left, and the assignments of an UPDATE. Both take the time as
 //! `?1`. Who may run next of its value is left to `sequence`. The words for changes and reasons are here too.
 
-use super::{Change, Left};
+use super::{BulkAction, SkipReason};
 
 /// An attempt that outlives its job for a moment must end before the job may run again.
 const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = j.event_seq) THEN 'pruned'
@@ -13,31 +13,31 @@ const AFRESH: &str =
 /// Which job of its value comes first is judged anew by who serves the inbox (`sequence`).
 const MARKED: &str = "held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
 
-/// NULL where `jobs j` is to be changed, else why it is left, for `Left::from_word`. Retry takes the time as `?1`.
-pub(super) fn left_because(change: Change, revives: bool) -> String {
+/// NULL where `jobs j` is to be changed, else why it is left, for `SkipReason::from_word`. Retry takes the time as `?1`.
+pub(super) fn left_because(change: BulkAction, revives: bool) -> String {
     match change {
-        Change::Retry => format!(
+        BulkAction::Retry => format!(
             "CASE WHEN j.state IN ('succeeded', 'running'{}) THEN j.state
              WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0
              THEN CASE j.held WHEN 1 THEN 'held' ELSE 'due' END
              {UNLESS_RUNNABLE} END",
             if revives { "" } else { ", 'skipped'" }
         ),
-        Change::Replay => format!("CASE WHEN j.state <> 'succeeded' THEN j.state {UNLESS_RUNNABLE} END"),
-        Change::Skip => "CASE WHEN j.state IN ('succeeded', 'skipped') THEN j.state END".to_owned(),
+        BulkAction::Replay => format!("CASE WHEN j.state <> 'succeeded' THEN j.state {UNLESS_RUNNABLE} END"),
+        BulkAction::Skip => "CASE WHEN j.state IN ('succeeded', 'skipped') THEN j.state END".to_owned(),
     }
 }
 
 /// What is set in a job's row, with the time as `?1`.
-pub(super) fn becomes(change: Change) -> String {
+pub(super) fn becomes(change: BulkAction) -> String {
     match change {
-        Change::Retry => format!("{AFRESH}, {MARKED}"),
-        Change::Replay => format!("{AFRESH}, replays = replays + 1, {MARKED}"),
-        Change::Skip => format!("state = 'skipped', reason = 'by operator', finished_at = ?1, {MARKED}"),
+        BulkAction::Retry => format!("{AFRESH}, {MARKED}"),
+        BulkAction::Replay => format!("{AFRESH}, replays = replays + 1, {MARKED}"),
+        BulkAction::Skip => format!("state = 'skipped', reason = 'by operator', finished_at = ?1, {MARKED}"),
     }
 }
 
-impl Change {
+impl BulkAction {
     /// The verb.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -49,7 +49,7 @@ impl Change {
     }
 }
 
-impl Left {
+impl SkipReason {
     /// The reason in a word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -7,8 +7,8 @@ use super::*;
 /// More than these pending jobs lead nobody to their events.
 const FEW_PENDING: i64 = 2000;
 
-fn reach(before: Option<i64>, limit: u32) -> Reach {
-    Reach { before, limit, until: Instant::now() + Duration::from_secs(60) }
+fn page(before: Option<i64>, limit: u32) -> Page {
+    Page { before, limit, deadline: Some(Instant::now() + Duration::from_secs(60)) }
 }
 
 /// Every state twice over two handlers, one event without a job, over two sources.
@@ -28,7 +28,7 @@ fn mixed() -> Sample {
 }
 
 /// All pages of a walk, in one list.
-fn all<T>(mut page: impl FnMut(Option<i64>) -> Walk<T>) -> Vec<T> {
+fn all<T>(mut page: impl FnMut(Option<i64>) -> PagedList<T>) -> Vec<T> {
     let (mut before, mut rows) = (None, Vec::new());
     loop {
         let walk = page(before);
@@ -41,28 +41,47 @@ fn all<T>(mut page: impl FnMut(Option<i64>) -> Walk<T>) -> Vec<T> {
 }
 
 #[test]
-fn a_walk_finds_what_the_list_finds_page_by_page() {
+fn pages_hold_every_row_that_passes_the_filter() {
     let sample = mixed();
+    let every_event = sample.reader().events(&EventFilter::default(), page(None, 1000)).unwrap().rows;
+    let every_job = sample.reader().jobs(&JobFilter::default(), page(None, 1000)).unwrap().rows;
     let times = [None, Some(Millis(100_000_000))];
     for states in EventState::ALL.iter().map(|state| vec![*state]).chain([vec![], EventState::ALL[..2].to_vec()]) {
         for (source, since, until) in [(None, 0, 0), (Some("a"), 0, 1), (None, 1, 0), (None, 0, 1), (Some("b"), 1, 0)] {
-            let arrived = Arrived {
+            let arrived = ArrivalFilter {
                 source: source.map(str::to_owned),
                 since: times[since],
                 until: times[until],
-                ..Arrived::default()
+                ..ArrivalFilter::default()
             };
-            let filter = EventFilter { arrived, states: states.clone() };
-            let walked = all(|before| walk_events(&sample.connection, &filter, None, reach(before, 2)).unwrap());
-            assert_eq!(walked.iter().map(|event| event.seq).collect::<Vec<_>>(), seqs(&sample, &filter), "{filter:?}");
+            let filter = EventFilter { arrived, states: states.clone(), ..EventFilter::default() };
+            let found = all(|before| sample.reader().events(&filter, page(before, 2)).unwrap());
+            let expected = every_event.iter().filter(|event| {
+                source.is_none_or(|source| source == event.source)
+                    && times[since].is_none_or(|since| event.received_at >= since)
+                    && times[until].is_none_or(|until| event.received_at < until)
+                    && (states.is_empty() || states.contains(&event.state))
+            });
+            let expected: Vec<_> = expected.map(|event| event.seq).collect();
+            assert_eq!(found.iter().map(|event| event.seq).collect::<Vec<_>>(), expected, "{filter:?}");
         }
     }
     for states in JobState::ALL.iter().map(|state| vec![*state]).chain([vec![], JobState::ALL[..3].to_vec()]) {
         for (handler, events) in [(None, None), (Some("one"), None), (None, Some(vec![3]))] {
-            let handler = handler.map(str::to_owned);
-            let filter = JobFilter { states: states.clone(), handler, events, ..JobFilter::default() };
-            let walked = all(|before| walk_jobs(&sample.connection, &filter, reach(before, 2)).unwrap());
-            assert_eq!(walked.iter().map(|job| job.id).collect::<Vec<_>>(), job_ids(&sample, &filter), "{filter:?}");
+            let filter = JobFilter {
+                states: states.clone(),
+                handler: handler.map(str::to_owned),
+                events: events.clone(),
+                ..JobFilter::default()
+            };
+            let found = all(|before| sample.reader().jobs(&filter, page(before, 2)).unwrap());
+            let expected = every_job.iter().filter(|job| {
+                handler.is_none_or(|handler| handler == job.handler)
+                    && events.as_ref().is_none_or(|events| events.contains(&job.event_seq))
+                    && (states.is_empty() || states.contains(&job.state))
+            });
+            let expected: Vec<_> = expected.map(|job| job.id).collect();
+            assert_eq!(found.iter().map(|job| job.id).collect::<Vec<_>>(), expected, "{filter:?}");
         }
     }
 }
@@ -73,12 +92,11 @@ fn a_walk_ends_with_its_time_and_tells_where_to_go_on() {
     for number in 0..600 {
         sample.event("s", &number.to_string(), if number == 0 { "rare" } else { "t" }, 1);
     }
-    let arrived = Arrived { event_type: Some("rare".into()), ..Arrived::default() };
-    let filter = EventFilter { arrived, states: vec![] };
-    let first =
-        walk_events(&sample.connection, &filter, None, Reach { until: Instant::now(), ..reach(None, 10) }).unwrap();
+    let arrived = ArrivalFilter { event_type: Some("rare".into()), ..ArrivalFilter::default() };
+    let filter = EventFilter { arrived, ..EventFilter::default() };
+    let first = sample.reader().events(&filter, Page { deadline: Some(Instant::now()), ..page(None, 10) }).unwrap();
     assert_eq!((first.rows.len(), first.is_cut_short, first.looked_at, first.next), (0, true, 256, Some(345)));
-    let second = walk_events(&sample.connection, &filter, None, reach(first.next, 10)).unwrap();
+    let second = sample.reader().events(&filter, page(first.next, 10)).unwrap();
     assert_eq!((second.rows.len(), second.is_cut_short, second.looked_at, second.next), (1, false, 344, None));
 }
 
@@ -101,9 +119,9 @@ fn a_page_of_one_handlers_open_jobs_is_had_at_once_though_many_of_another_are_ne
     sample.run("COMMIT");
     for (state, ids) in [(JobState::Pending, 1..=30), (JobState::Dead, 31..=60)] {
         let filter = JobFilter { states: vec![state], handler: Some("old".into()), ..JobFilter::default() };
-        let hurried = |before| Reach { until: Instant::now(), ..reach(before, 20) };
-        let first = walk_jobs(&sample.connection, &filter, hurried(None)).unwrap();
-        let second = walk_jobs(&sample.connection, &filter, hurried(first.next)).unwrap();
+        let hurried = |before| Page { deadline: Some(Instant::now()), ..page(before, 20) };
+        let first = sample.reader().jobs(&filter, hurried(None)).unwrap();
+        let second = sample.reader().jobs(&filter, hurried(first.next)).unwrap();
         assert_eq!((first.is_cut_short, second.is_cut_short, second.next), (false, false, None), "{state}");
         let found: Vec<_> = first.rows.iter().chain(&second.rows).map(|job| job.id).collect();
         assert_eq!(found, ids.rev().collect::<Vec<i64>>(), "{state}");
@@ -119,7 +137,10 @@ fn a_text_is_found_in_bodies_byte_for_byte() {
         sample.connection.execute(update, (seq, body)).unwrap();
     }
     let found = |text: &str| -> Vec<String> {
-        let walk = walk_events(&sample.connection, &EventFilter::default(), Some(text), reach(None, 10)).unwrap();
+        let walk = sample
+            .reader()
+            .events(&EventFilter { body_text: Some(text.to_owned()), ..EventFilter::default() }, page(None, 10))
+            .unwrap();
         walk.rows.into_iter().map(|event| event.event_id).collect()
     };
     assert_eq!(found("Grüße"), ["a"]);
@@ -135,7 +156,7 @@ fn events_are_found_by_how_their_id_begins() {
         sample.event(source, id, "t", 1);
     }
     let found = |prefix: &str, limit| -> Vec<String> {
-        by_id(&sample.connection, prefix, limit).unwrap().into_iter().map(|event| event.event_id).collect()
+        sample.reader().events_by_id_prefix(prefix, limit).unwrap().into_iter().map(|event| event.event_id).collect()
     };
     assert_eq!(found("evt_1", 9), ["evt_12", "evt_1"]);
     assert_eq!(found("evt_", 1), ["evt_12", "evt_1"]);
@@ -146,8 +167,8 @@ fn events_are_found_by_how_their_id_begins() {
 fn the_start_of_a_body_is_read_and_its_length_is_told() {
     let sample = Sample::new();
     let seq = sample.event("s", "a", "t", 1);
-    assert_eq!(body_start(&sample.connection, seq, 1).unwrap(), Some((b"{".to_vec(), 2)));
-    assert_eq!(body_start(&sample.connection, seq, 9).unwrap(), Some((b"{}".to_vec(), 2)));
+    assert_eq!(sample.reader().body_start(seq, 1).unwrap(), Some((b"{".to_vec(), 2)));
+    assert_eq!(sample.reader().body_start(seq, 9).unwrap(), Some((b"{}".to_vec(), 2)));
     sample.run("DELETE FROM payloads");
-    assert_eq!(body_start(&sample.connection, seq, 9).unwrap(), None);
+    assert_eq!(sample.reader().body_start(seq, 9).unwrap(), None);
 }

@@ -4,7 +4,7 @@
 
 use rusqlite::TransactionBehavior;
 
-use super::{Desk, DeskError};
+use super::{InboxFile, InboxFileError};
 use crate::config::ReplayGuard;
 use crate::inbox::Receipt;
 use crate::inbox::accept::Routed;
@@ -13,7 +13,7 @@ use crate::routing::Routes;
 use crate::support::time::Millis;
 use crate::verify::VerifiedDelivery;
 
-impl Desk {
+impl InboxFile {
     /// Stores what verification has let through and marks the refusal as taken, in one transaction; answers when it is
     /// synced. `None` when it was taken already, or has left the ring.
     ///
@@ -25,9 +25,9 @@ impl Desk {
         verified: VerifiedDelivery,
         routes: &Routes,
         replay_guard: ReplayGuard,
-    ) -> Result<Option<Receipt>, DeskError> {
+    ) -> Result<Option<Receipt>, InboxFileError> {
         let path = self.path.clone();
-        let failed = |cause| DeskError::from_sqlite(&path, cause);
+        let failed = |cause| InboxFileError::from_sqlite(&path, cause);
         let routed = Routed::new(verified, routes, replay_guard == ReplayGuard::IdAndBody);
         let connection = self.writer()?;
         let mut store = || {

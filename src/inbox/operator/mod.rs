@@ -3,9 +3,11 @@
 //! Never creates a file, never touches one that is not an inbox, never upgrades one. Reading needs no right to
 //! write; changes wait a few seconds for the writer of `serve`, and leave it room between two chunks.
 
+mod accept_refusal;
 mod backup;
-mod prune;
-mod take_in;
+mod bulk_sql;
+mod bulk_update;
+mod retention;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -16,15 +18,17 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::edit::{self, Plan, Tally};
 use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
 use super::lesson;
 use super::pause::{self, Paused};
 pub use super::prune::Pruned;
+use super::reader::{ReadError, Reader};
 pub use super::watch::free_disk;
 use crate::support::time::Millis;
-pub use backup::{BackupError, Draft};
-pub use prune::Room;
+pub use backup::{BackupError, BackupFile};
+pub use bulk_update::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
+pub(super) use bulk_update::{apply, plan, plan_missing};
+pub use retention::DiskUsage;
 
 /// Jobs changed in one transaction: the writer of `serve` waits for as many.
 pub const CHUNK: usize = 250;
@@ -33,7 +37,7 @@ const BREATH: Duration = Duration::from_millis(20);
 
 /// Why the inbox cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum InboxFileError {
     #[error("{}: there is no inbox", .0.display())]
     Missing(PathBuf),
     #[error("{}: this file is not a hookbox inbox", .0.display())]
@@ -47,12 +51,12 @@ pub enum DeskError {
     #[error("{}: another process has been writing to the inbox for {} s", .0.display(), BUSY_TIMEOUT.as_secs())]
     Busy(PathBuf),
     #[error("{}: the inbox cannot be written: {cause}", path.display())]
-    ReadOnly { path: PathBuf, cause: rusqlite::Error },
+    ReadOnly { path: PathBuf, cause: String },
     #[error("{}: {cause}", path.display())]
-    Sqlite { path: PathBuf, cause: rusqlite::Error },
+    Sqlite { path: PathBuf, cause: String },
 }
 
-impl DeskError {
+impl InboxFileError {
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -76,11 +80,13 @@ impl DeskError {
         matches!(self, Self::Missing(_) | Self::Foreign(_) | Self::Version { .. })
     }
 
-    /// Gives what SQLite says about a file its meaning.
-    #[must_use]
-    pub fn from_sqlite(path: &Path, cause: rusqlite::Error) -> Self {
+    fn from_sqlite(path: &Path, cause: rusqlite::Error) -> Self {
+        Self::new(path, cause.sqlite_error_code(), cause.to_string())
+    }
+
+    fn new(path: &Path, code: Option<ErrorCode>, cause: String) -> Self {
         let path = path.to_owned();
-        match cause.sqlite_error_code() {
+        match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(path),
             Some(ErrorCode::NotADatabase) => Self::Foreign(path),
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, cause },
@@ -89,49 +95,58 @@ impl DeskError {
     }
 }
 
+impl From<ReadError> for InboxFileError {
+    fn from(error: ReadError) -> Self {
+        Self::new(&error.path, error.code, error.message)
+    }
+}
+
 /// An open inbox.
 #[derive(Debug)]
-pub struct Desk {
+pub struct InboxFile {
     path: PathBuf,
     reading: Connection,
     writing: Option<Connection>,
 }
 
-impl Desk {
+impl InboxFile {
     /// Opens the file for reading.
     ///
     /// # Errors
     /// No such file, not an inbox, another version, or what SQLite says.
-    pub fn open(path: &Path) -> Result<Self, DeskError> {
+    pub fn open(path: &Path) -> Result<Self, InboxFileError> {
         check_file(path)?;
         let reading = match Connection::open_with_flags(path, READING).and_then(check_readable) {
             Err(error) if cannot_make_wal_index(&error) => {
                 if has_wal(path) {
-                    return Err(DeskError::Stranded(path.to_owned()));
+                    return Err(InboxFileError::Stranded(path.to_owned()));
                 }
                 Connection::open_with_flags(immutable(path), READING | OpenFlags::SQLITE_OPEN_URI)
                     .and_then(check_readable)
             }
             opened => opened,
         };
-        let reading = reading.map_err(|cause| DeskError::from_sqlite(path, cause))?;
+        let reading = reading.map_err(|cause| InboxFileError::from_sqlite(path, cause))?;
         check_identity(&reading, path)?;
         Ok(Self { path: path.to_owned(), reading, writing: None })
     }
 
-    /// Runs a query of [`super::view`] or [`edit::plan`].
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DeskError> {
-        query(&self.reading).map_err(|cause| DeskError::from_sqlite(&self.path, cause))
+    /// Reads from the file.
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::of_file(&self.reading, &self.path)
     }
 
     /// Carries out a plan in chunks, calling `progress` with the jobs looked at so far after each.
     ///
     /// # Errors
     /// What SQLite says. Chunks before that stay changed.
-    pub fn change(&mut self, plan: &Plan, now: Millis, mut progress: impl FnMut(usize)) -> Result<Tally, DeskError> {
+    pub fn change(
+        &mut self,
+        plan: &BulkPlan,
+        now: Millis,
+        mut progress: impl FnMut(usize),
+    ) -> Result<BulkResult, InboxFileError> {
         self.change_while(plan, now, |tally| {
             progress(tally.looked_at());
             true
@@ -144,20 +159,20 @@ impl Desk {
     /// What SQLite says. Chunks before that stay changed.
     pub fn change_while(
         &mut self,
-        plan: &Plan,
+        plan: &BulkPlan,
         now: Millis,
-        mut goes_on: impl FnMut(Tally) -> bool,
-    ) -> Result<Tally, DeskError> {
+        mut goes_on: impl FnMut(BulkResult) -> bool,
+    ) -> Result<BulkResult, InboxFileError> {
         let path = self.path.clone();
-        let failed = |cause| DeskError::from_sqlite(&path, cause);
+        let failed = |cause| InboxFileError::from_sqlite(&path, cause);
         let connection = self.writer()?;
-        let mut tally = Tally::default();
+        let mut tally = BulkResult::default();
         for chunk in plan.chunks(CHUNK) {
             if tally.looked_at() > 0 {
                 thread::sleep(BREATH);
             }
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            let changed = edit::apply(&transaction, &chunk, now).map_err(failed)?;
+            let changed = apply(&transaction, &chunk, now).map_err(failed)?;
             transaction.commit().map_err(failed)?;
             tally.add(changed);
             if !goes_on(tally) {
@@ -171,41 +186,41 @@ impl Desk {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, DeskError> {
+    pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, InboxFileError> {
         let path = self.path.clone();
         let opened = lesson::open(self.writer()?, source, until, forget);
-        opened.map_err(|cause| DeskError::from_sqlite(&path, cause))
+        opened.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
     }
 
     /// Pauses a handler, at once; who serves the inbox notices within a second.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, DeskError> {
+    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, InboxFileError> {
         let path = self.path.clone();
         let paused = pause::pause(self.writer()?, handler, reason, now);
-        paused.map_err(|cause| DeskError::from_sqlite(&path, cause))
+        paused.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
     }
 
     /// Resumes a handler; a broken one is tried at once.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, DeskError> {
+    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, InboxFileError> {
         let path = self.path.clone();
         let resumed = pause::resume(self.writer()?, handler, now);
-        resumed.map_err(|cause| DeskError::from_sqlite(&path, cause))
+        resumed.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
     }
 
-    fn writer(&mut self) -> Result<&mut Connection, DeskError> {
+    fn writer(&mut self) -> Result<&mut Connection, InboxFileError> {
         let path = &self.path;
         let opened = match self.writing.take() {
             Some(connection) => connection,
             None => open_for_writing(path).map_err(|cause| match cause.sqlite_error_code() {
                 Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                    DeskError::ReadOnly { path: path.clone(), cause }
+                    InboxFileError::ReadOnly { path: path.clone(), cause: cause.to_string() }
                 }
-                _ => DeskError::from_sqlite(path, cause),
+                _ => InboxFileError::from_sqlite(path, cause),
             })?,
         };
         check_identity(&opened, path)?;
@@ -241,12 +256,12 @@ fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Only looks: a descriptor of the file, once closed, would take SQLite's locks with it.
-fn check_file(path: &Path) -> Result<(), DeskError> {
-    let unreadable = |cause| DeskError::Unreadable { path: path.to_owned(), cause };
+fn check_file(path: &Path) -> Result<(), InboxFileError> {
+    let unreadable = |cause| InboxFileError::Unreadable { path: path.to_owned(), cause };
     match fs::metadata(path) {
         Ok(file) if file.is_file() => {}
-        Ok(_) => return Err(DeskError::Foreign(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DeskError::Missing(path.to_owned())),
+        Ok(_) => return Err(InboxFileError::Foreign(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(InboxFileError::Missing(path.to_owned())),
         Err(error) => return Err(unreadable(error)),
     }
     rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| unreadable(error.into()))
@@ -259,17 +274,17 @@ fn check_readable(connection: Connection) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn check_identity(connection: &Connection, path: &Path) -> Result<(), DeskError> {
+fn check_identity(connection: &Connection, path: &Path) -> Result<(), InboxFileError> {
     let pragma = |name| {
         let value = connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        value.map_err(|cause| DeskError::from_sqlite(path, cause))
+        value.map_err(|cause| InboxFileError::from_sqlite(path, cause))
     };
     if pragma("application_id")? != APPLICATION_ID {
-        return Err(DeskError::Foreign(path.to_owned()));
+        return Err(InboxFileError::Foreign(path.to_owned()));
     }
     match pragma("user_version")? {
         SCHEMA_VERSION => Ok(()),
-        found => Err(DeskError::Version { path: path.to_owned(), found }),
+        found => Err(InboxFileError::Version { path: path.to_owned(), found }),
     }
 }
 

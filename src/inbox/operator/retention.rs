@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::{BREATH, Desk, DeskError};
+use super::{BREATH, InboxFile, InboxFileError};
 use crate::config::Keep;
 use crate::inbox::ballast::Ballast;
 use crate::inbox::prune::{self, Ages, Place, Pruned};
@@ -23,7 +23,7 @@ const PAGES: i64 = 512;
 
 /// What a file takes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct DiskUsage {
     /// Bytes of the whole file.
     pub bytes: u64,
     /// Bytes in it that hold nothing, and are used for what comes next.
@@ -32,27 +32,34 @@ pub struct Room {
     pub gives_back: bool,
 }
 
-impl Desk {
+impl InboxFile {
     /// What would be forgotten now.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn too_old(&self, keep: &Keep, now: Millis) -> Result<Pruned, DeskError> {
+    pub fn too_old(&self, keep: &Keep, now: Millis) -> Result<Pruned, InboxFileError> {
         let ages = Ages::new(keep, now);
-        self.read(|connection| {
-            let (mut place, mut pruned) = (Place::default(), Pruned::default());
-            while place != Place::End {
-                pruned.add(prune::step(connection, &ages, &mut place, true)?);
-            }
-            Ok(pruned)
-        })
+        self.reader()
+            .run(|connection| {
+                let (mut place, mut pruned) = (Place::default(), Pruned::default());
+                while place != Place::End {
+                    pruned.add(prune::step(connection, &ages, &mut place, true)?);
+                }
+                Ok(pruned)
+            })
+            .map_err(InboxFileError::from)
     }
 
     /// Forgets it, calling `progress` with what is done after each step.
     ///
     /// # Errors
     /// What SQLite says. What was forgotten before that stays forgotten.
-    pub fn prune(&mut self, keep: &Keep, now: Millis, mut progress: impl FnMut(&Pruned)) -> Result<Pruned, DeskError> {
+    pub fn prune(
+        &mut self,
+        keep: &Keep,
+        now: Millis,
+        mut progress: impl FnMut(&Pruned),
+    ) -> Result<Pruned, InboxFileError> {
         let ages = Ages::new(keep, now);
         let (mut place, mut pruned) = (Place::default(), Pruned::default());
         while place != Place::End {
@@ -75,7 +82,7 @@ impl Desk {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn give_back(&mut self) -> Result<(), DeskError> {
+    pub fn give_back(&mut self) -> Result<(), InboxFileError> {
         while self.in_transaction(upkeep::excess)? > 0 {
             self.in_transaction(|connection| upkeep::give_back(connection, PAGES))?;
         }
@@ -86,15 +93,15 @@ impl Desk {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn room(&self) -> Result<Room, DeskError> {
-        self.read(room)
+    pub fn room(&self) -> Result<DiskUsage, InboxFileError> {
+        Ok(self.reader().run(room)?)
     }
 
-    fn in_transaction<T>(&mut self, work: impl FnMut(&Connection) -> rusqlite::Result<T>) -> Result<T, DeskError> {
+    fn in_transaction<T>(&mut self, work: impl FnMut(&Connection) -> rusqlite::Result<T>) -> Result<T, InboxFileError> {
         let path = self.path.clone();
         let mut work = work;
-        let mut once = |desk: &mut Self| -> Result<rusqlite::Result<T>, DeskError> {
-            let connection = desk.writer()?;
+        let mut once = |file: &mut Self| -> Result<rusqlite::Result<T>, InboxFileError> {
+            let connection = file.writer()?;
             Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
                 let result = work(&transaction)?;
                 transaction.commit().map(|()| result)
@@ -106,14 +113,14 @@ impl Desk {
             result = once(self)?;
         }
         thread::sleep(BREATH);
-        result.map_err(|cause| DeskError::from_sqlite(&path, cause))
+        result.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
     }
 }
 
-fn room(connection: &Connection) -> rusqlite::Result<Room> {
+fn room(connection: &Connection) -> rusqlite::Result<DiskUsage> {
     let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, u64>(0));
     let page = read("PRAGMA page_size")?;
-    Ok(Room {
+    Ok(DiskUsage {
         bytes: read("PRAGMA page_count")? * page,
         free_bytes: read("PRAGMA freelist_count")? * page,
         gives_back: read("PRAGMA auto_vacuum")? != 0,

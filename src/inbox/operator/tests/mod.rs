@@ -4,11 +4,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+mod bulk_update;
+
 use super::*;
 use crate::inbox::tests::Sample;
 
 fn refusal(path: &Path) -> String {
-    Desk::open(path).unwrap_err().to_string()
+    InboxFile::open(path).unwrap_err().to_string()
 }
 
 #[test]
@@ -40,7 +42,7 @@ fn another_version_is_refused_with_what_to_do() {
     let sample = Sample::new();
     for (version, hint) in [(SCHEMA_VERSION + 1, "newer"), (SCHEMA_VERSION - 1, "serve")] {
         sample.run(&format!("PRAGMA user_version = {version}"));
-        let error = Desk::open(&sample.path()).unwrap_err();
+        let error = InboxFile::open(&sample.path()).unwrap_err();
         assert!(error.is_wrong_file());
         assert!(error.to_string().contains(&format!("has version {version}")), "{error}");
         assert!(error.hint().unwrap().contains(hint));
@@ -51,18 +53,17 @@ fn another_version_is_refused_with_what_to_do() {
 fn a_writer_that_does_not_let_go_is_told() {
     let sample = Sample::new();
     let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
-    assert!(DeskError::from_sqlite(&sample.path(), error).to_string().contains("for 5 s"));
+    assert!(InboxFileError::from_sqlite(&sample.path(), error).to_string().contains("for 5 s"));
 }
 
 #[test]
 fn what_another_process_wrote_is_seen_at_once() {
     let sample = Sample::new();
-    let desk = Desk::open(&sample.path()).unwrap();
-    let count =
-        || desk.read(|connection| connection.query_row("SELECT count(*) FROM events", [], |row| row.get::<_, i64>(0)));
-    assert_eq!(count().unwrap(), 0);
+    let file = InboxFile::open(&sample.path()).unwrap();
+    let newest = || file.reader().newest_seq();
+    assert_eq!(newest().unwrap(), None);
     sample.event("s", "a", "t", 1);
-    assert_eq!(count().unwrap(), 1);
+    assert_eq!(newest().unwrap(), Some(1));
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn an_inbox_on_a_read_only_place_is_taken_as_it_is() {
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o400)).unwrap();
     let connection = Connection::open_with_flags(immutable(&copy), READING | OpenFlags::SQLITE_OPEN_URI).unwrap();
     assert_eq!(connection.query_row("SELECT event_id FROM events", [], |row| row.get::<_, String>(0)).unwrap(), "a");
-    assert!(Desk::open(&copy).is_ok());
+    assert!(InboxFile::open(&copy).is_ok());
 }
 
 #[test]

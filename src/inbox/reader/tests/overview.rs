@@ -1,7 +1,7 @@
 //! The first look: hours in their places, jobs counted per handler, the failure that came last.
 
 use super::*;
-use crate::inbox::reader::now::pending_times;
+use crate::inbox::reader::overview::pending_times;
 
 const HOUR: i64 = 3_600_000;
 const NOW: Millis = Millis(1000 * HOUR + 5);
@@ -13,12 +13,12 @@ fn a_day_has_24_hours_and_the_newest_is_the_last() {
         let insert = "INSERT INTO hours VALUES (?, ?, ?, 3, 5)";
         sample.connection.execute(insert, (source, hour * HOUR, accepted)).unwrap();
     }
-    let days = days(&sample.connection, &["quiet".to_owned(), "a".to_owned()], NOW).unwrap();
+    let days = sample.reader().hourly_counts(&["quiet".to_owned(), "a".to_owned()], NOW).unwrap();
     assert_eq!(days.iter().map(|day| day.source.as_str()).collect::<Vec<_>>(), ["quiet", "a", "gone"]);
-    assert_eq!(days[0].total(), Hour::default());
+    assert_eq!(days[0].total(), HourCounts::default());
     assert_eq!(days[1].since, Millis(977 * HOUR));
     assert_eq!((days[1].hours[0].accepted, days[1].hours[23].accepted), (2, 1));
-    assert_eq!(days[1].total(), Hour { accepted: 3, duplicate: 6, refused: 10 });
+    assert_eq!(days[1].total(), HourCounts { accepted: 3, duplicate: 6, refused: 10 });
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn jobs_are_counted_per_handler_and_the_last_failure_is_told() {
         "UPDATE jobs SET lost = 0 WHERE id <> 1; UPDATE jobs SET created_at = 700, run_at = 50 WHERE id = 2;
          INSERT INTO handlers (name, paused, paused_by, reason, paused_at) VALUES ('held', 1, 'operator', 'why', 5)",
     );
-    let handlers = handlers_now(&sample.connection, &["idle".to_owned(), "deploy".to_owned()]).unwrap();
+    let handlers = sample.reader().handler_overview(&["idle".to_owned(), "deploy".to_owned()]).unwrap();
     let names: Vec<_> = handlers.iter().map(|handler| handler.status.handler.as_str()).collect();
     assert_eq!(names, ["idle", "deploy", "gone", "held"]);
     let deploy = &handlers[1].status;
@@ -58,10 +58,10 @@ fn the_oldest_pending_job_is_told_though_it_waits_for_another_of_its_value() {
         "UPDATE jobs SET lost = 0, failures = 0, created_at = 1000 + id, held = 1, order_key = printf('%05d', 9000 - id);
          UPDATE jobs SET held = 0, order_key = 'free', failures = 2 WHERE id = 1200",
     );
-    let mail = &handlers_now(&sample.connection, &["mail".to_owned()]).unwrap()[0].status;
+    let mail = &sample.reader().handler_overview(&["mail".to_owned()]).unwrap()[0].status;
     assert_eq!(mail.oldest_pending_at, Some(Millis(1001)));
     assert_eq!((mail.pending, mail.held, mail.failing), (1_200, 1_199, 1));
-    let exact = &handler_counts(&sample.connection).unwrap()[0];
+    let exact = &sample.reader().handler_stats().unwrap()[0];
     assert_eq!(exact.oldest_pending_at, mail.oldest_pending_at);
     assert_eq!((exact.pending, exact.held, exact.failing), (1_200, 1_199, 1));
     sample.run("UPDATE jobs SET held = 2 WHERE id = 1");

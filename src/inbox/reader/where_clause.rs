@@ -1,6 +1,8 @@
 //! Which events or jobs a person means: filters, and the conditions they become.
 //!
-//! Conditions are built from what was asked and from nothing else; every value is bound, never written into SQL.
+//! WhereClause are built from what was asked and from nothing else; every value is bound, never written into SQL.
+
+use std::time::Instant;
 
 use rusqlite::types::Value;
 
@@ -9,7 +11,7 @@ use crate::support::time::Millis;
 
 /// Which events, by how they arrived.
 #[derive(Debug, Clone, Default)]
-pub struct Arrived {
+pub struct ArrivalFilter {
     /// Exactly this source.
     pub source: Option<String>,
     /// This type and all below it (`push`, `pull_request` for `pull_request.opened`), or a glob with `*`, `?`, `[…]`.
@@ -24,16 +26,18 @@ pub struct Arrived {
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     /// How they arrived.
-    pub arrived: Arrived,
+    pub arrived: ArrivalFilter,
     /// In one of these states; empty is any.
     pub states: Vec<EventState>,
+    /// Bytes that the body contains; only bodies up to [`super::SEARCHED_BODY`] are searched.
+    pub body_text: Option<String>,
 }
 
 /// Which jobs to list or change.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     /// How their events arrived.
-    pub arrived: Arrived,
+    pub arrived: ArrivalFilter,
     /// In one of these states; empty is any.
     pub states: Vec<JobState>,
     /// Exactly this handler.
@@ -55,16 +59,18 @@ pub struct Page {
     pub before: Option<i64>,
     /// At most this many.
     pub limit: u32,
+    /// The search stops at the first opportunity after this.
+    pub deadline: Option<Instant>,
 }
 
-/// Conditions joined by AND, with their values.
+/// WhereClause joined by AND, with their values.
 #[derive(Debug, Default)]
-pub(in crate::inbox) struct Conditions {
+pub(in crate::inbox) struct WhereClause {
     sql: String,
     pub(in crate::inbox) values: Vec<Value>,
 }
 
-impl Conditions {
+impl WhereClause {
     /// `WHERE …`, or nothing at all.
     pub(in crate::inbox) fn sql(&self) -> &str {
         &self.sql
@@ -78,8 +84,8 @@ impl Conditions {
         self.values.extend(values);
     }
 
-    /// Conditions on `events e`.
-    pub(in crate::inbox) fn arrived(&mut self, arrived: &Arrived) {
+    /// WhereClause on `events e`.
+    pub(in crate::inbox) fn arrived(&mut self, arrived: &ArrivalFilter) {
         if let Some(source) = &arrived.source {
             // The index on source would have its rows sorted by arrival first; newest first ends at the limit.
             self.and("+e.source = ?", [text(source)]);
@@ -99,7 +105,7 @@ impl Conditions {
         }
     }
 
-    /// Conditions on `jobs j` and `events e`.
+    /// WhereClause on `jobs j` and `events e`.
     pub(in crate::inbox) fn job(&mut self, filter: &JobFilter) {
         if let Some(ids) = &filter.jobs {
             self.and(&one_of("j.id", ids.len()), ids.iter().copied().map(Value::Integer));

@@ -1,26 +1,26 @@
 //! What may want a person, read in a moment however much is stored: dead jobs, pauses, deliveries of the last hours.
 //!
-//! For whoever looks again and again. Dead jobs are counted in their index, the other tables are small.
+//! For whoever looks again and again. DeadJob jobs are counted in their index, the other tables are small.
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use super::status::{HOUR, deliveries};
+use super::stats::{HOUR, deliveries};
 use crate::support::time::Millis;
 
 /// What one look finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Glance {
+pub struct AlertSnapshot {
     /// Handlers with dead jobs, and how many.
     pub dead: Vec<(String, u64)>,
     /// Handlers that hookbox has paused, and why.
     pub broken: Vec<(String, String)>,
     /// This hour and the last one, per source.
-    pub hours: Vec<HourOf>,
+    pub hours: Vec<HourlyCount>,
 }
 
 /// One hour of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HourOf {
+pub struct HourlyCount {
     /// NAME of `[sources.NAME]`.
     pub source: String,
     /// Its start.
@@ -33,7 +33,7 @@ pub struct HourOf {
 
 /// A job that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dead {
+pub struct DeadJob {
     /// `events.source`
     pub source: String,
     /// `events.event_id`
@@ -45,10 +45,7 @@ pub struct Dead {
 }
 
 /// One look.
-///
-/// # Errors
-/// What SQLite says.
-pub fn glance(connection: &Connection, sources: &[&str], now: Millis) -> Result<Glance> {
+pub(super) fn alert_snapshot(connection: &Connection, sources: &[&str], now: Millis) -> Result<AlertSnapshot> {
     let dead = connection
         .prepare_cached(
             "SELECT handler, count(*) FROM jobs INDEXED BY jobs_dead WHERE state = 'dead' GROUP BY handler",
@@ -65,28 +62,22 @@ pub fn glance(connection: &Connection, sources: &[&str], now: Millis) -> Result<
         .prepare_cached("SELECT hour, accepted + duplicate, refused FROM hours WHERE source = ?1 AND hour >= ?2")?;
     for &source in sources {
         let rows = statement.query_map((source, since), |row| {
-            Ok(HourOf { source: source.to_owned(), hour: row.get(0)?, genuine: row.get(1)?, refused: row.get(2)? })
+            Ok(HourlyCount { source: source.to_owned(), hour: row.get(0)?, genuine: row.get(1)?, refused: row.get(2)? })
         })?;
         hours.extend(rows.collect::<Result<Vec<_>>>()?);
     }
-    Ok(Glance { dead, broken, hours })
+    Ok(AlertSnapshot { dead, broken, hours })
 }
 
 /// When each source was last heard of: exact where that is known, else the end of the hour, so that no silence is
 /// told that may not be one.
-///
-/// # Errors
-/// What SQLite says.
-pub fn last_heard(connection: &Connection, now: Millis) -> Result<Vec<(String, Millis)>> {
+pub(super) fn last_heard(connection: &Connection, now: Millis) -> Result<Vec<(String, Millis)>> {
     let sources = deliveries(connection, now)?.into_iter();
     Ok(sources.filter_map(|source| source.latest_at().map(|at| (source.source, at))).collect())
 }
 
 /// The newest dead job of a handler.
-///
-/// # Errors
-/// What SQLite says.
-pub fn newest_dead(connection: &Connection, handler: &str) -> Result<Option<Dead>> {
+pub(super) fn newest_dead(connection: &Connection, handler: &str) -> Result<Option<DeadJob>> {
     connection
         .prepare_cached(
             "SELECT e.source, e.event_id, e.type, coalesce(j.reason, '')
@@ -94,16 +85,13 @@ pub fn newest_dead(connection: &Connection, handler: &str) -> Result<Option<Dead
              WHERE j.state = 'dead' AND j.handler = ? ORDER BY j.event_seq DESC LIMIT 1",
         )?
         .query_row([handler], |row| {
-            Ok(Dead { source: row.get(0)?, event_id: row.get(1)?, event_type: row.get(2)?, reason: row.get(3)? })
+            Ok(DeadJob { source: row.get(0)?, event_id: row.get(1)?, event_type: row.get(2)?, reason: row.get(3)? })
         })
         .optional()
 }
 
 /// The handlers of those jobs that are dead, one for each.
-///
-/// # Errors
-/// What SQLite says.
-pub fn dead_among(connection: &Connection, jobs: &[i64]) -> Result<Vec<String>> {
+pub(super) fn dead_among(connection: &Connection, jobs: &[i64]) -> Result<Vec<String>> {
     let mut find = connection.prepare_cached("SELECT handler FROM jobs WHERE id = ? AND state = 'dead'")?;
     let mut dead = Vec::new();
     for id in jobs {

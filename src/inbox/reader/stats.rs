@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Result};
 use serde::Serialize;
 
-use super::seek;
-use crate::inbox::turn::{HandlerState, handler_states};
+use super::seq_at_time;
 use crate::model::event::JobState;
 use crate::support::time::Millis;
 
@@ -22,7 +21,7 @@ const LONGEST: u32 = 100_000;
 
 /// What came in for one source over the last 24 hours, by full hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct SourceStatus {
+pub struct SourceStats {
     /// NAME of `[sources.NAME]`.
     pub source: String,
     /// When the last new event came; the start of the hour where only the hour of a later delivery is known.
@@ -37,7 +36,7 @@ pub struct SourceStatus {
     pub refused: i64,
 }
 
-impl SourceStatus {
+impl SourceStats {
     /// The latest instant at which the last delivery can have come.
     #[must_use]
     pub fn latest_at(&self) -> Option<Millis> {
@@ -47,7 +46,7 @@ impl SourceStatus {
 
 /// Where the jobs of one handler stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct HandlerStatus {
+pub struct HandlerStats {
     /// NAME of `[handlers.NAME]`.
     pub handler: String,
     /// Waiting for their time or for a free worker.
@@ -83,32 +82,13 @@ pub struct HandlerStatus {
 }
 
 /// Names of all sources that have events, by name.
-///
-/// # Errors
-/// What SQLite says.
-pub fn sources(connection: &Connection) -> Result<Vec<String>> {
+pub(super) fn sources(connection: &Connection) -> Result<Vec<String>> {
     distinct(connection, "events", "source")
 }
 
-/// Names of all sources that have keys of pruned events.
-pub(super) fn key_sources(connection: &Connection) -> Result<Vec<String>> {
-    distinct(connection, "keys", "source")
-}
-
 /// Names of all handlers that have jobs, by name.
-///
-/// # Errors
-/// What SQLite says.
-pub fn handlers(connection: &Connection) -> Result<Vec<String>> {
+pub(super) fn handlers(connection: &Connection) -> Result<Vec<String>> {
     connection.prepare("SELECT DISTINCT handler FROM jobs ORDER BY handler")?.query_map([], |row| row.get(0))?.collect()
-}
-
-/// What is known of the handlers beyond the configuration: pauses of today and of the past.
-///
-/// # Errors
-/// What SQLite says.
-pub fn pauses(connection: &Connection) -> Result<Vec<HandlerState>> {
-    handler_states(connection)
 }
 
 /// The values of a column that leads an index: hops from one to the next instead of reading all rows.
@@ -124,7 +104,7 @@ pub(super) fn distinct(connection: &Connection, table: &str, column: &str) -> Re
     connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
-pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<SourceStatus>> {
+pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<SourceStats>> {
     let since = (now.0 / HOUR - 23) * HOUR;
     let mut statement = connection.prepare(
         "SELECT source,
@@ -136,7 +116,7 @@ pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<Sou
     )?;
     let mut sources = statement
         .query_map([since], |row| {
-            Ok(SourceStatus {
+            Ok(SourceStats {
                 source: row.get(0)?,
                 last_at: row.get::<_, Option<i64>>(1)?.map(Millis),
                 last_at_is_hour: false,
@@ -176,7 +156,7 @@ fn last_event(connection: &Connection, source: &str, hour: Millis) -> Result<Opt
     if count < FEW {
         return Ok(last.map(Millis));
     }
-    let [from, end] = [hour, Millis(hour.0.saturating_add(HOUR))].map(|at| seek::place_of(connection, at));
+    let [from, end] = [hour, Millis(hour.0.saturating_add(HOUR))].map(|at| seq_at_time::place_of(connection, at));
     connection
         .prepare_cached(
             "SELECT received_at FROM (SELECT source, received_at FROM events WHERE seq >= ? AND seq < ?
@@ -187,11 +167,8 @@ fn last_event(connection: &Connection, source: &str, hour: Millis) -> Result<Opt
 }
 
 /// Every handler that has jobs or is paused, by name, with exact counts: reads all jobs.
-///
-/// # Errors
-/// What SQLite says.
-pub fn handler_counts(connection: &Connection) -> Result<Vec<HandlerStatus>> {
-    let mut handlers = BTreeMap::<String, HandlerStatus>::new();
+pub(super) fn handler_stats(connection: &Connection) -> Result<Vec<HandlerStats>> {
+    let mut handlers = BTreeMap::<String, HandlerStats>::new();
     let mut statement = connection.prepare(
         "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0), sum(held > 0)
                   FROM jobs GROUP BY handler, state",
@@ -219,10 +196,10 @@ pub fn handler_counts(connection: &Connection) -> Result<Vec<HandlerStatus>> {
         }
     }
     read_pauses(connection, &mut handlers)?;
-    Ok(handlers.into_iter().map(|(name, status)| HandlerStatus { handler: name, ..status }).collect())
+    Ok(handlers.into_iter().map(|(name, status)| HandlerStats { handler: name, ..status }).collect())
 }
 
-pub(super) fn read_pauses(connection: &Connection, handlers: &mut BTreeMap<String, HandlerStatus>) -> Result<()> {
+pub(super) fn read_pauses(connection: &Connection, handlers: &mut BTreeMap<String, HandlerStats>) -> Result<()> {
     let mut statement = connection
         .prepare("SELECT name, paused_by, reason, paused_at, probes, probe_at FROM handlers WHERE paused = 1")?;
     let mut rows = statement.query([])?;

@@ -1,13 +1,14 @@
 //! What is new since the last look: events, attempts that have ended, refusals, for whoever follows along.
 //!
-//! Marks go in and move on; lines come out in the order in which they are to be read. Each look is a few short reads by
+//! TailCursor go in and move on; lines come out in the order in which they are to be read. Each look is a few short reads by
 //! key, however much is stored.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
 use serde::Serialize;
 
-use super::{Arrived, Conditions, STATE};
+use super::events::STATE;
+use super::where_clause::{ArrivalFilter, WhereClause};
 use crate::support::time::Millis;
 
 /// Lines of one kind at one look.
@@ -15,7 +16,7 @@ const MOST: u32 = 1_000;
 
 /// How far has been read.
 #[derive(Debug, Clone, Default)]
-pub struct Marks {
+pub struct TailCursor {
     seq: i64,
     refusal: i64,
     attempt: i64,
@@ -26,7 +27,7 @@ pub struct Marks {
 /// One line.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Line {
+pub enum TailLine {
     /// An event has come.
     Event {
         /// When.
@@ -84,7 +85,7 @@ pub enum Line {
     },
 }
 
-impl Line {
+impl TailLine {
     /// The state of the event or job; none of a refusal.
     #[must_use]
     pub fn state(&self) -> Option<&str> {
@@ -95,12 +96,12 @@ impl Line {
     }
 }
 
-impl Marks {
+impl TailCursor {
     /// Behind everything but the last `lines` events.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn before_last(connection: &Connection, lines: u32) -> Result<Self> {
+    pub(super) fn before_last(connection: &Connection, lines: u32) -> Result<Self> {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let nth = "SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?";
         let seq = connection.query_row(nth, [lines], |row| row.get(0)).optional()?;
@@ -115,10 +116,7 @@ impl Marks {
 }
 
 /// What is new of this source and type; the marks move on.
-///
-/// # Errors
-/// What SQLite says; the marks stay.
-pub fn follow(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Result<Vec<Line>> {
+pub(super) fn tail(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let mut next = marks.clone();
     let mut lines = events(connection, arrived, &mut next)?;
     lines.extend(attempts(connection, arrived, &mut next)?);
@@ -129,9 +127,9 @@ pub fn follow(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> 
     Ok(lines)
 }
 
-fn events(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Result<Vec<Line>> {
+fn events(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let newest: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.and("e.seq > ?", [Value::Integer(marks.seq)]);
     conditions.and("e.seq <= ?", [Value::Integer(newest)]);
     conditions.arrived(arrived);
@@ -143,7 +141,7 @@ fn events(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Resu
         .prepare_cached(&sql)?
         .query_map(params_from_iter(conditions.values), |row| {
             marks.seq = row.get(1)?;
-            Ok(Line::Event {
+            Ok(TailLine::Event {
                 at: Millis(row.get(0)?),
                 seq: row.get(1)?,
                 source: row.get(2)?,
@@ -159,7 +157,7 @@ fn events(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Resu
     Ok(lines)
 }
 
-fn attempts(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Result<Vec<Line>> {
+fn attempts(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let started = "SELECT rowid FROM attempts WHERE rowid > ? ORDER BY rowid LIMIT ?";
     let started: Vec<i64> = connection
         .prepare_cached(started)?
@@ -167,7 +165,7 @@ fn attempts(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Re
         .collect::<Result<_>>()?;
     marks.attempt = started.last().copied().unwrap_or(marks.attempt);
     marks.open.extend(started);
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.and("a.rowid = ?", [Value::Integer(0)]);
     conditions.arrived(arrived);
     let sql = format!(
@@ -193,8 +191,8 @@ fn attempts(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Re
     Ok(lines)
 }
 
-fn attempt(row: &rusqlite::Row<'_>) -> Result<Line> {
-    Ok(Line::Attempt {
+fn attempt(row: &rusqlite::Row<'_>) -> Result<TailLine> {
+    Ok(TailLine::Attempt {
         at: Millis(row.get(0)?),
         seq: row.get(1)?,
         source: row.get(2)?,
@@ -209,14 +207,14 @@ fn attempt(row: &rusqlite::Row<'_>) -> Result<Line> {
     })
 }
 
-fn refusals(connection: &Connection, arrived: &Arrived, marks: &mut Marks) -> Result<Vec<Line>> {
+fn refusals(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let sql = "SELECT received_at, id, source, status, reason FROM refusals
                WHERE id > ?1 AND (?2 IS NULL OR source = ?2) ORDER BY id LIMIT ?3";
     connection
         .prepare_cached(sql)?
         .query_map((marks.refusal, &arrived.source, MOST), |row| {
             marks.refusal = row.get(1)?;
-            Ok(Line::Refusal {
+            Ok(TailLine::Refusal {
                 at: Millis(row.get(0)?),
                 id: row.get(1)?,
                 source: row.get(2)?,

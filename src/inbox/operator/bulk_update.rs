@@ -4,8 +4,6 @@
 //! then, so a plan is also the answer to `--dry-run` and to a confirmation. [`apply`] carries out one chunk in the
 //! transaction it is given and judges each job again, since the dispatcher works on the same rows.
 
-mod rows;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
@@ -13,13 +11,13 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
-use self::rows::{becomes, left_because};
-use super::reader::{Conditions, JobFilter, one_of, text};
+use super::bulk_sql::{becomes, left_because};
+use crate::inbox::reader::{JobFilter, WhereClause, one_of, text};
 use crate::support::time::Millis;
 
 /// What is to become of the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum BulkAction {
     /// Dead, skipped and waiting jobs run now; failures start again at 0, attempt numbers go on.
     Retry,
     /// Succeeded jobs run once more.
@@ -30,7 +28,7 @@ pub enum Change {
 
 /// Why a job is left as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Left {
+pub enum SkipReason {
     /// It has succeeded.
     Succeeded,
     /// It is dead.
@@ -55,9 +53,9 @@ pub enum Left {
 
 /// What a person wants.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct BulkRequest {
     /// What is to become of the jobs.
-    pub change: Change,
+    pub change: BulkAction,
     /// Which jobs.
     pub filter: JobFilter,
     /// Whether retry takes jobs that were skipped: only where a person pointed at them.
@@ -65,7 +63,7 @@ pub struct Wish {
 }
 
 /// Which events get a job for a handler that has none for them yet.
-pub struct Missing<'a> {
+pub struct MissingJobs<'a> {
     /// The handler.
     pub handler: &'a str,
     /// Whether `takes` or `key` looks at the body or the headers.
@@ -76,7 +74,7 @@ pub struct Missing<'a> {
     pub key: &'a dyn Fn(&str, &[u8]) -> Option<String>,
 }
 
-impl fmt::Debug for Missing<'_> {
+impl fmt::Debug for MissingJobs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Missing").field("handler", &self.handler).finish_non_exhaustive()
     }
@@ -84,8 +82,8 @@ impl fmt::Debug for Missing<'_> {
 
 /// What a change would do.
 #[derive(Debug, Clone)]
-pub struct Plan {
-    change: Change,
+pub struct BulkPlan {
+    change: BulkAction,
     revives: bool,
     handler: String,
     /// Jobs to change.
@@ -93,7 +91,9 @@ pub struct Plan {
     /// Events to make a job for.
     pub events: Vec<NewJob>,
     /// How many jobs are left, and why.
-    pub left: BTreeMap<Left, usize>,
+    pub left: BTreeMap<SkipReason, usize>,
+    /// False if the search for jobs reached its deadline.
+    pub is_complete: bool,
 }
 
 /// A job to be made.
@@ -108,14 +108,14 @@ pub struct NewJob {
 /// A part of a plan, small enough for one transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunk<'a> {
-    plan: &'a Plan,
+    plan: &'a BulkPlan,
     jobs: &'a [i64],
     events: &'a [NewJob],
 }
 
 /// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct BulkResult {
     /// Jobs changed.
     pub changed: usize,
     /// Jobs made.
@@ -124,22 +124,16 @@ pub struct Tally {
     pub overtaken: usize,
 }
 
-/// Which jobs a wish is about, without changing any.
-///
-/// # Errors
-/// What SQLite says.
-pub fn plan(connection: &Connection, wish: &Wish, now: Millis) -> Result<Plan> {
-    plan_until(connection, wish, now, None).map(|(plan, _)| plan)
-}
-
-/// Likewise, but no longer than `until`; and whether that was long enough for all of them.
-///
-/// # Errors
-/// What SQLite says.
-pub fn plan_until(connection: &Connection, wish: &Wish, now: Millis, until: Option<Instant>) -> Result<(Plan, bool)> {
-    let mut conditions = Conditions::default();
+/// Finds the jobs of a request without changing any, until the deadline.
+pub(in crate::inbox) fn plan(
+    connection: &Connection,
+    wish: &BulkRequest,
+    now: Millis,
+    deadline: Option<Instant>,
+) -> Result<BulkPlan> {
+    let mut conditions = WhereClause::default();
     conditions.job(&wish.filter);
-    if wish.change == Change::Retry {
+    if wish.change == BulkAction::Retry {
         conditions.values.insert(0, Value::Integer(now.0));
     }
     let sql = format!(
@@ -148,31 +142,40 @@ pub fn plan_until(connection: &Connection, wish: &Wish, now: Millis, until: Opti
         conditions.sql()
     );
     let (change, revives) = (wish.change, wish.revives);
-    let mut plan =
-        Plan { change, revives, handler: String::new(), jobs: vec![], events: vec![], left: BTreeMap::new() };
+    let mut plan = BulkPlan {
+        change,
+        revives,
+        handler: String::new(),
+        jobs: vec![],
+        events: vec![],
+        left: BTreeMap::new(),
+        is_complete: true,
+    };
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(conditions.values))?;
     while let Some(row) = rows.next()? {
         match row.get_ref(1)?.as_str_or_null()? {
             None => plan.jobs.push(row.get(0)?),
-            Some(word) => *plan.left.entry(Left::from_word(word)).or_default() += 1,
+            Some(word) => *plan.left.entry(SkipReason::from_word(word)).or_default() += 1,
         }
-        if until.is_some_and(|until| Instant::now() >= until) {
-            plan.jobs.sort_unstable();
-            return Ok((plan, false));
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            plan.is_complete = false;
+            break;
         }
     }
     // Sorted here, since to sort it SQLite would walk all jobs for a few.
     plan.jobs.sort_unstable();
-    Ok((plan, true))
+    Ok(plan)
 }
 
 /// Adds to a plan the events among those it is about that have no job for a handler.
-///
-/// # Errors
-/// What SQLite says.
-pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter, missing: &Missing<'_>) -> Result<()> {
-    let mut conditions = Conditions::default();
+pub(in crate::inbox) fn plan_missing(
+    connection: &Connection,
+    plan: &mut BulkPlan,
+    filter: &JobFilter,
+    missing: &MissingJobs<'_>,
+) -> Result<()> {
+    let mut conditions = WhereClause::default();
     conditions.arrived(&filter.arrived);
     if let Some(seqs) = &filter.events {
         conditions.and(&one_of("e.seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
@@ -192,7 +195,7 @@ pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter
             continue;
         }
         if row.get(3)? {
-            *plan.left.entry(Left::Pruned).or_default() += 1;
+            *plan.left.entry(SkipReason::Pruned).or_default() += 1;
         } else {
             let order_key = (missing.key)(row.get_ref(5)?.as_str_or_null()?.unwrap_or("{}"), body);
             plan.events.push(NewJob { event_seq: row.get(0)?, order_key });
@@ -203,12 +206,9 @@ pub fn plan_missing(connection: &Connection, plan: &mut Plan, filter: &JobFilter
 }
 
 /// Carries out one chunk. The caller holds a transaction that was begun for writing.
-///
-/// # Errors
-/// What SQLite says; the caller rolls back.
-pub fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result<Tally> {
+pub(in crate::inbox) fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result<BulkResult> {
     let plan = chunk.plan;
-    let mut tally = Tally::default();
+    let mut tally = BulkResult::default();
     let mut update = transaction.prepare_cached(&format!(
         "UPDATE jobs AS j SET {} WHERE j.id = ?2 AND {} IS NULL",
         becomes(plan.change),
@@ -230,10 +230,10 @@ pub fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result
     Ok(tally)
 }
 
-impl Plan {
+impl BulkPlan {
     /// What is to become of the jobs.
     #[must_use]
-    pub fn change(&self) -> Change {
+    pub fn change(&self) -> BulkAction {
         self.change
     }
 
@@ -250,7 +250,7 @@ impl Plan {
     }
 }
 
-impl Tally {
+impl BulkResult {
     /// Jobs that were come to, whatever was done.
     #[must_use]
     pub fn looked_at(&self) -> usize {
@@ -265,7 +265,7 @@ impl Tally {
     }
 }
 
-impl Left {
+impl SkipReason {
     fn from_word(word: &str) -> Self {
         match word {
             "succeeded" => Self::Succeeded,
@@ -281,6 +281,3 @@ impl Left {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,157 @@
+//! Read-only connections to the database file and the error of a failed read.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::Reader;
+use crate::inbox::turn::{self, HandlerState, Payload};
+use crate::inbox::{Inbox, InboxError};
+
+/// How long a read waits for a lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of a served inbox.
+const CONNECTIONS: u32 = 4;
+
+/// A read that failed. It changed nothing and can be repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ReadError {
+    pub(in crate::inbox) path: PathBuf,
+    /// SQLite's code, where SQLite gave one.
+    pub(in crate::inbox) code: Option<ErrorCode>,
+    pub(in crate::inbox) message: String,
+}
+
+impl ReadError {
+    pub(super) fn new(path: &Path, error: &rusqlite::Error) -> Self {
+        Self { path: path.to_owned(), code: error.sqlite_error_code(), message: error.to_string() }
+    }
+
+    /// Whether another process kept the database locked for the whole timeout.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+}
+
+/// A connection of a served inbox, or the one of an [`crate::inbox::operator::InboxFile`].
+pub(super) enum Handle<'a> {
+    Pooled(r2d2::PooledConnection<ReadOnly>),
+    Borrowed(&'a Connection),
+}
+
+impl std::ops::Deref for Handle<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Borrowed(connection) => connection,
+        }
+    }
+}
+
+/// Connections for reading, opened when first needed, so that no read waits for the writer.
+#[derive(Debug)]
+pub(in crate::inbox) struct ReadPool {
+    pool: r2d2::Pool<ReadOnly>,
+    path: PathBuf,
+}
+
+impl ReadPool {
+    pub(in crate::inbox) fn new(path: &Path) -> Self {
+        let pool = r2d2::Pool::builder()
+            .max_size(CONNECTIONS)
+            .min_idle(Some(0))
+            .test_on_check_out(false)
+            .connection_timeout(BUSY_TIMEOUT)
+            .build_unchecked(ReadOnly(path.to_owned()));
+        Self { pool, path: path.to_owned() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn get(&self) -> Result<Handle<'_>, ReadError> {
+        let failed = |error: r2d2::Error| ReadError { path: self.path.clone(), code: None, message: error.to_string() };
+        self.pool.get().map(Handle::Pooled).map_err(failed)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ReadOnly(PathBuf);
+
+impl r2d2::ManageConnection for ReadOnly {
+    type Connection = Connection;
+    type Error = rusqlite::Error;
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.0, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch("PRAGMA cache_size = -512;")?;
+        Ok(connection)
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        connection.execute_batch("SELECT 1")
+    }
+
+    fn has_broken(&self, _connection: &mut Connection) -> bool {
+        false
+    }
+}
+
+impl Inbox {
+    /// Takes a connection from the pool; it goes back when the reader is dropped.
+    ///
+    /// # Errors
+    /// All connections stay in use for 5 s, or none can be opened.
+    pub fn reader(&self) -> Result<Reader<'_>, ReadError> {
+        Reader::pooled(&self.readers)
+    }
+
+    /// The headers, content type and body of an event; `None` if they are no longer stored.
+    ///
+    /// # Errors
+    /// [`InboxError::Passing`]: try again later.
+    pub fn payload(&self, event_seq: i64) -> Result<Option<Payload>, InboxError> {
+        Ok(self.reader()?.run(|connection| turn::payload(connection, event_seq))?)
+    }
+
+    /// Pauses and probes of all handlers that were ever paused.
+    ///
+    /// # Errors
+    /// [`InboxError::Passing`]: try again later.
+    pub fn handler_states(&self) -> Result<Vec<HandlerState>, InboxError> {
+        Ok(self.reader()?.handler_states()?)
+    }
+
+    /// Whether deliveries are refused because the disk is low on space.
+    #[must_use]
+    pub fn is_disk_low(&self) -> bool {
+        self.shared.disk_low.load(Ordering::Relaxed)
+    }
+
+    /// A number that rises with every commit: immediately with those of this process, within a second with others.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.shared.changes.load(Ordering::Relaxed)
+    }
+
+    /// Tells the dispatcher that another connection of this process has changed jobs.
+    pub fn note_change(&self) {
+        self.shared.changed_outside.store(true, Ordering::Relaxed);
+        self.shared.changes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl From<ReadError> for InboxError {
+    fn from(error: ReadError) -> Self {
+        Self::Passing(error.message)
+    }
+}
