@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
 /// What benches, fuzz targets and table tests use of the library. Not an API: it changes without notice.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::config::{Guards, Source, source as read_source};
+    pub use crate::config::{Admission, Source, read_source};
     pub use crate::metrics::{Answered, COUNTED_STATES, GaugeValues, HandlerGauges, Metrics, NO_SOURCE};
     pub use crate::model::event::{Ending, JobState};
     pub use crate::model::request::{Headers, Request};

@@ -22,9 +22,9 @@ use crate::inbox::Inbox;
 use crate::receiver::{Endpoints, Listener};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
-use crate::support::control::{Call, Caller};
+use crate::support::control::{ControlHandle, ControlMessage};
 use crate::support::net::socket::Listen;
-use crate::support::net::socket::{Handed, Purpose};
+use crate::support::net::socket::{InheritedSockets, SocketRole};
 use crate::support::systemd;
 use crate::web::{Admin, Reloads, Setup};
 
@@ -57,7 +57,7 @@ impl App {
     ///
     /// # Errors
     /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
-    pub fn start(config: Config, mut handed: Handed, caller: &Caller) -> anyhow::Result<Self> {
+    pub fn start(config: Config, mut handed: InheritedSockets, caller: &ControlHandle) -> anyhow::Result<Self> {
         let routes = Routes::new(&config.handlers)?;
         let never_begun = || runner::never_begun(&results_folder(&config));
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone(), &never_begun)?);
@@ -70,8 +70,8 @@ impl App {
         let kept_back = OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(attempts).unwrap_or(0);
         let connections = raise_descriptor_limit().saturating_sub(kept_back);
         // Addresses first: where one is taken, no handler has run yet.
-        let hooks = handed.take_or_bind(Purpose::Hooks, &config.server.listen)?;
-        let operator = handed.take_or_bind(Purpose::Admin, &config.admin.listen)?;
+        let hooks = handed.take_or_bind(SocketRole::Hooks, &config.server.listen)?;
+        let operator = handed.take_or_bind(SocketRole::Admin, &config.admin.listen)?;
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
         let admin = Admin::start(&config.admin, Setup::new(&config), operator, inbox.clone(), reloads.clone())?;
         let orphans = OrphanReaper::adopt().context("the reaper of orphans could not be started")?;
@@ -97,18 +97,21 @@ impl App {
     ///
     /// # Errors
     /// What hookbox could not go on without.
-    pub fn run(mut self, calls: &Receiver<Call>, read_again: ReadAgain<'_>) -> anyhow::Result<()> {
+    pub fn run(mut self, calls: &Receiver<ControlMessage>, read_again: ReadAgain<'_>) -> anyhow::Result<()> {
         let interval = systemd::watchdog_interval().unwrap_or(Duration::MAX);
         systemd::ready();
         loop {
             systemd::alive();
             match calls.recv_timeout(interval) {
-                Ok(Call::Reload) => self.reload(read_again),
-                Ok(Call::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                Ok(ControlMessage::Reload) => self.reload(read_again),
+                Ok(ControlMessage::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.stop();
-                    return calls.try_iter().find_map(Call::failure).map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
+                    return calls
+                        .try_iter()
+                        .find_map(ControlMessage::failure)
+                        .map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
                 }
-                Ok(Call::Failed(why)) => {
+                Ok(ControlMessage::Failed(why)) => {
                     self.stop();
                     anyhow::bail!(why);
                 }
@@ -173,7 +176,7 @@ impl App {
 ///
 /// # Errors
 /// When the system does not let us listen.
-pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
+pub fn hear_signals(caller: ControlHandle) -> std::io::Result<JoinHandle<()>> {
     // Hearing CHLD ends its being ignored, as some supervisors start us: no exit status could be had then.
     signal_hook::flag::register(SIGCHLD, Arc::default())?;
     // And nobody need be woken by it. Threads that are started later take this along, handlers do not.
@@ -181,7 +184,7 @@ pub fn hear_signals(caller: Caller) -> std::io::Result<JoinHandle<()>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            caller.call(if signal == SIGHUP { Call::Reload } else { Call::Stop });
+            caller.send(if signal == SIGHUP { ControlMessage::Reload } else { ControlMessage::Stop });
         }
     })
 }
@@ -212,9 +215,9 @@ fn raise_descriptor_limit() -> u64 {
 pub fn serve(file: &Path) -> anyhow::Result<()> {
     let environment = |name: &str| std::env::var(name).ok();
     let config = config::read(file, &environment)?;
-    let (caller, calls) = Caller::new();
+    let (caller, calls) = ControlHandle::new();
     hear_signals(caller.clone())?;
-    let app = App::start(config, Handed::from_environment(), &caller)?;
+    let app = App::start(config, InheritedSockets::from_environment(), &caller)?;
     log::info!("hooks on {}", app.hooks_url());
     log::info!("admin on {}", app.admin_url());
     log::info!("ready");
@@ -230,7 +233,7 @@ fn url_of(address: &Listen) -> String {
 
 /// The sources whose bodies are remembered.
 fn guarded(config: &Config) -> Vec<Arc<str>> {
-    let is_guarded = |source: &&Arc<config::Source>| source.guards.replay_guard == ReplayGuard::IdAndBody;
+    let is_guarded = |source: &&Arc<config::Source>| source.admission.replay_guard == ReplayGuard::IdAndBody;
     config.sources.iter().filter(is_guarded).map(|source| source.name.clone()).collect()
 }
 

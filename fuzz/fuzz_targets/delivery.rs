@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use hookbox::internals::Millis;
-use hookbox::internals::{Guards, Source};
+use hookbox::internals::{Admission, Source};
 use hookbox::internals::{self, Place, Scheme};
 use hookbox::internals::{Headers, Request};
 use hookbox::internals::Secret;
@@ -40,7 +40,7 @@ static SOURCES: LazyLock<Vec<(Verifier, Arc<Scheme>)>> = LazyLock::new(|| {
                 confirm_subscriptions: false,
                 keys_url: None,
                 max_body: 1 << 20,
-                guards: Guards::default(),
+                admission: Admission::default(),
             };
             let verifier = Verifier::new(&source);
             (!verifier.may_block()).then_some((verifier, scheme))

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use hookbox::internals::Millis;
-use hookbox::internals::{Guards, Source};
+use hookbox::internals::{Admission, Source};
 use hookbox::internals::{Row, Scheme, Selection, Texts};
 use hookbox::internals::Request;
 use hookbox::internals::Secret;
@@ -52,7 +52,7 @@ fuzz_target!(|noise: &[u8]| {
         confirm_subscriptions: false,
         keys_url: None,
         max_body: 1 << 20,
-        guards: Guards::default(),
+        admission: Admission::default(),
     };
     let event = TestEvent { body: body.to_vec(), ..TestEvent::default() };
     let Ok(request) = sign(&source, &event, NOW) else { return };

@@ -77,7 +77,7 @@ impl Conditions {
     }
 
     /// What has begun and what is over since the last look.
-    pub(super) fn update(&mut self, seen: &Seen, settings: &config::Alerts, now: Instant) -> Vec<What> {
+    pub(super) fn update(&mut self, seen: &Seen, settings: &config::AlertsConfig, now: Instant) -> Vec<What> {
         let mut news = Vec::new();
         self.disk(seen.is_disk_low, &mut news);
         self.broken(&seen.glance, &mut news);
@@ -150,7 +150,7 @@ impl Conditions {
         self.counted = counted;
     }
 
-    fn refusals(&mut self, settings: &config::Alerts, now: Instant, news: &mut Vec<What>) {
+    fn refusals(&mut self, settings: &config::AlertsConfig, now: Instant, news: &mut Vec<What>) {
         for (source, refusals) in &mut self.refusals {
             while refusals.front().is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW) {
                 refusals.pop_front();
@@ -166,7 +166,7 @@ impl Conditions {
         self.refusals.retain(|_, refusals| !refusals.is_empty());
     }
 
-    fn silence(&mut self, settings: &config::Alerts, now: Instant, news: &mut Vec<What>) {
+    fn silence(&mut self, settings: &config::AlertsConfig, now: Instant, news: &mut Vec<What>) {
         for (source, span) in &settings.silence {
             let silent = self.silent_for(source, now);
             let is_silent = silent >= *span && now.duration_since(self.started) >= GRACE.min(*span);

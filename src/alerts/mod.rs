@@ -31,7 +31,7 @@ const QUEUE: usize = 256;
 /// The threads that look and send.
 #[derive(Debug)]
 pub struct Alerts {
-    orders: Sender<Option<config::Alerts>>,
+    orders: Sender<Option<config::AlertsConfig>>,
     thread: JoinHandle<()>,
 }
 
@@ -40,7 +40,7 @@ impl Alerts {
     ///
     /// # Errors
     /// When a thread cannot be made.
-    pub fn start(settings: Option<config::Alerts>, inbox: Arc<Inbox>) -> std::io::Result<Self> {
+    pub fn start(settings: Option<config::AlertsConfig>, inbox: Arc<Inbox>) -> std::io::Result<Self> {
         let (orders, incoming) = crossbeam_channel::unbounded();
         // Here, so that what was dead before is known before any handler runs.
         let look = settings.map(|settings| Look::new(settings, &inbox));
@@ -49,7 +49,7 @@ impl Alerts {
     }
 
     /// From now on these hold. What is known of the inbox stays known.
-    pub fn reload(&self, settings: Option<config::Alerts>) {
+    pub fn reload(&self, settings: Option<config::AlertsConfig>) {
         if self.orders.send(settings).is_err() {
             log::error!("alerts have ended early");
         }
@@ -68,11 +68,11 @@ impl Alerts {
 ///
 /// # Errors
 /// Why it did not.
-pub fn test(channel: &config::Channel) -> Result<(), String> {
+pub fn test(channel: &config::AlertChannel) -> Result<(), String> {
     send::once(channel, &Alert::new(&What::Test, Millis::now()), &AtomicBool::new(false))
 }
 
-fn watch(mut look: Option<Look>, inbox: &Inbox, orders: &Receiver<Option<config::Alerts>>) {
+fn watch(mut look: Option<Look>, inbox: &Inbox, orders: &Receiver<Option<config::AlertsConfig>>) {
     loop {
         let wait = if look.is_some() { LOOK_EVERY } else { Duration::from_secs(3600) };
         match orders.recv_timeout(wait) {
@@ -95,14 +95,14 @@ fn watch(mut look: Option<Look>, inbox: &Inbox, orders: &Receiver<Option<config:
 }
 
 struct Look {
-    settings: config::Alerts,
+    settings: config::AlertsConfig,
     conditions: Conditions,
     courier: Courier,
-    queue: Sender<(config::Channel, Alert)>,
+    queue: Sender<(config::AlertChannel, Alert)>,
 }
 
 impl Look {
-    fn new(settings: config::Alerts, inbox: &Inbox) -> Self {
+    fn new(settings: config::AlertsConfig, inbox: &Inbox) -> Self {
         let now = Millis::now();
         let heard = inbox.reader().and_then(|reader| reader.last_heard(now)).unwrap_or_else(|error| {
             log::warn!("when each source was last heard of could not be read: {error}");
@@ -129,7 +129,7 @@ impl Look {
         }
     }
 
-    fn change(&mut self, settings: config::Alerts) {
+    fn change(&mut self, settings: config::AlertsConfig) {
         self.settings = settings;
     }
 

@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::message::Alert;
-use crate::config::Channel;
+use crate::config::AlertChannel;
 use crate::runner::{self, NotifierCommand};
 
 /// Between one try and the next.
@@ -31,7 +31,7 @@ pub(super) struct Courier {
 
 impl Courier {
     /// Sends what comes until nothing more can.
-    pub(super) fn start(waiting: Receiver<(Channel, Alert)>) -> Self {
+    pub(super) fn start(waiting: Receiver<(AlertChannel, Alert)>) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let ending = is_over.clone();
         let thread = thread::Builder::new().name("courier".into()).spawn(move || {
@@ -58,7 +58,7 @@ impl Courier {
     }
 }
 
-fn send(channel: &Channel, alert: &Alert, is_over: &AtomicBool) {
+fn send(channel: &AlertChannel, alert: &Alert, is_over: &AtomicBool) {
     let mut pauses = PAUSES.into_iter();
     loop {
         match (once(channel, alert, is_over), pauses.next()) {
@@ -74,15 +74,15 @@ fn send(channel: &Channel, alert: &Alert, is_over: &AtomicBool) {
 }
 
 /// One try.
-pub(super) fn once(channel: &Channel, alert: &Alert, is_over: &AtomicBool) -> Result<(), String> {
+pub(super) fn once(channel: &AlertChannel, alert: &Alert, is_over: &AtomicBool) -> Result<(), String> {
     match channel {
-        Channel::Command { command, cwd, env } => {
+        AlertChannel::Command { command, cwd, env } => {
             let state = if alert.is_over { "over" } else { "begun" };
             let variables = [("HOOKBOX_ALERT", alert.kind), ("HOOKBOX_ALERT_STATE", state)];
             let words = alert.json.as_bytes();
             runner::run_notifier(&NotifierCommand { command, cwd, env, variables: &variables, words }, LIMIT, is_over)
         }
-        Channel::Url(url) => post(url.reveal(), alert),
+        AlertChannel::Url(url) => post(url.reveal(), alert),
     }
 }
 

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::filter::{Arrival, job_state};
 use super::progress::{self, Counter};
 use super::terminal::{count, remark, shown};
-use crate::config::Outline;
+use crate::config::ConfigSummary;
 use crate::inbox::operator::{self, BulkAction, BulkPlan, BulkRequest, InboxFile, SkipReason};
 use crate::inbox::reader::{JobFilter, Page};
 use crate::model::event::JobState;
@@ -47,7 +47,7 @@ pub(super) struct Which {
 /// An open inbox and what is wanted of it.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) outline: Outline,
+    pub(super) outline: ConfigSummary,
     pub(super) file: InboxFile,
     pub(super) wish: BulkRequest,
     pub(super) now: Millis,
@@ -97,7 +97,7 @@ impl Which {
     }
 
     /// A name that nobody knows is a slip: it would change nothing, and say so with status 0.
-    fn check_names(&self, outline: &Outline, file: &InboxFile) -> Result<(), Failure> {
+    fn check_names(&self, outline: &ConfigSummary, file: &InboxFile) -> Result<(), Failure> {
         let unknown = |kind: &str, name: &str, mut known: Vec<String>, configured: &[String]| {
             known.extend(configured.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>());
             if known.iter().any(|known| known == name) {

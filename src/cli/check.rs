@@ -190,7 +190,7 @@ fn source_row(source: &Source) -> SourceRow<'_> {
         secrets: source.secrets.len(),
         tolerance_s: source.scheme.tolerance.map(|span| span.as_secs()),
         max_body: source.max_body,
-        replay_guard: match source.guards.replay_guard {
+        replay_guard: match source.admission.replay_guard {
             ReplayGuard::Id => "id",
             ReplayGuard::IdAndBody => "id+body",
         },
@@ -202,15 +202,15 @@ fn source_row(source: &Source) -> SourceRow<'_> {
 }
 
 fn handler_row(handler: &Handler) -> HandlerRow<'_> {
-    let conditions = handler.takes.conditions.iter();
+    let conditions = handler.filter.conditions.iter();
     let http = match &handler.mode {
         Mode::Http(http) => Some(http),
         Mode::Command | Mode::Worker { .. } => None,
     };
     HandlerRow {
         name: &handler.name,
-        sources: handler.takes.sources.as_deref(),
-        events: &handler.takes.events,
+        sources: handler.filter.sources.as_deref(),
+        events: &handler.filter.events,
         conditions: conditions.map(|(pointer, values)| (pointer.as_str(), values.as_slice())).collect(),
         mode: handler.mode.as_str(),
         command: &handler.command,
@@ -220,7 +220,7 @@ fn handler_row(handler: &Handler) -> HandlerRow<'_> {
         timeout_s: handler.timeout.as_secs_f64(),
         attempts: handler.policy.attempts,
         retries_span_s: handler.policy.span().as_secs_f64(),
-        contained: Some(handler.containment.to_string()).filter(|told| !told.is_empty()),
+        contained: Some(handler.process.to_string()).filter(|told| !told.is_empty()),
         pacing: pacing::Pacing::of(handler),
     }
 }
@@ -255,7 +255,7 @@ fn matching(routes: &Routes, source: &Source, event_type: &str, body: &[u8]) -> 
 fn unconditional(config: &Config) -> Vec<Arc<Handler>> {
     let strip = |handler: &Arc<Handler>| {
         let mut handler = Handler::clone(handler);
-        handler.takes.conditions.clear();
+        handler.filter.conditions.clear();
         Arc::new(handler)
     };
     config.handlers.iter().map(strip).collect()
@@ -264,11 +264,11 @@ fn unconditional(config: &Config) -> Vec<Arc<Handler>> {
 /// One row for every type that a handler of this source names, and one for all others.
 fn runs_of<'a>(source: &'a Source, config: &'a Config, routes: &Routes) -> Vec<RunRow<'a>> {
     let mut types: Vec<&str> = Vec::new();
-    let reaches = |handler: &&Arc<Handler>| match &handler.takes.sources {
+    let reaches = |handler: &&Arc<Handler>| match &handler.filter.sources {
         Some(names) => names.iter().any(|name| **name == *source.name),
         None => true,
     };
-    for glob in config.handlers.iter().filter(reaches).flat_map(|handler| &handler.takes.events) {
+    for glob in config.handlers.iter().filter(reaches).flat_map(|handler| &handler.filter.events) {
         let name = glob.strip_prefix('!').unwrap_or(glob);
         if !name.contains(['[', '{', '\\']) && name != "*" && !types.contains(&name) {
             types.push(name);

@@ -15,7 +15,7 @@ use super::progress;
 use super::refusals::{find, id};
 use super::terminal::{remark, shown};
 use super::{Global, variable};
-use crate::config::{self, Outline, Source};
+use crate::config::{self, ConfigSummary, Source};
 use crate::diagnose::{self, Explanation};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::StoredRefusal;
@@ -69,8 +69,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// Every source that can be read; the others are told.
-fn sources(outline: &Outline, global: &Global) -> Vec<Arc<Source>> {
-    let read = |name: &String| match config::source(&global.config, &variable, name) {
+fn sources(outline: &ConfigSummary, global: &Global) -> Vec<Arc<Source>> {
+    let read = |name: &String| match config::read_source(&global.config, &variable, name) {
         Ok(source) => source,
         Err(errors) => {
             remark(format!("{errors}\nthe secrets of `{}` are not tried", shown(name)));

@@ -12,7 +12,7 @@ use super::Global;
 use super::client::{Answer, Message, Server};
 use super::failure::Failure;
 use super::terminal::shown;
-use crate::config::Admin;
+use crate::config::AdminConfig;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -53,7 +53,7 @@ fn at(url: &str, target: &str) -> Result<Answer, Failure> {
 }
 
 /// What a probe is answered.
-pub(super) fn ask(admin: &Admin, target: &str) -> Result<Answer, Failure> {
+pub(super) fn ask(admin: &AdminConfig, target: &str) -> Result<Answer, Failure> {
     let bearer = admin.tokens.first().map(|token| format!("Bearer {}", token.reveal()));
     let headers = bearer.iter().map(|bearer| ("Authorization", bearer.as_bytes())).collect();
     let message = Message { method: "GET", target, headers, body: b"" };

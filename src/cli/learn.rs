@@ -38,7 +38,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let outline = global.outline()?;
-    let source = config::source(&global.config, &variable, &args.source)?;
+    let source = config::read_source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| {
         Failure::usage(format!("there is no source `{}` in the configuration", shown(&args.source)))
             .hint(format!("sources: {}", shown(&outline.sources.join(", "))))

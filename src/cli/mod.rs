@@ -46,7 +46,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
-use crate::config::{self, Outline};
+use crate::config::{self, ConfigSummary};
 use crate::inbox::operator::InboxFile;
 use crate::support::logging;
 use failure::Failure;
@@ -204,13 +204,13 @@ impl From<LogFormat> for logging::Format {
 
 impl Global {
     /// Where the inbox and the addresses are, for those who ask there.
-    fn addressed(&self) -> Result<Outline, Failure> {
-        Ok(config::addressed(&self.config, &variable)?)
+    fn addressed(&self) -> Result<ConfigSummary, Failure> {
+        Ok(config::read_summary_with_addresses(&self.config, &variable)?)
     }
 
     /// Where the inbox is, and what there is.
-    fn outline(&self) -> Result<Outline, Failure> {
-        Ok(config::outline(&self.config, &variable)?)
+    fn outline(&self) -> Result<ConfigSummary, Failure> {
+        Ok(config::read_summary(&self.config, &variable)?)
     }
 
     /// The inbox that the configuration names.

@@ -11,7 +11,7 @@ use super::Global;
 use super::failure::Failure;
 use super::list::Array;
 use super::terminal::{remark, shown};
-use crate::config::{self, Outline};
+use crate::config::{self, ConfigSummary};
 use crate::inbox::operator::{self, InboxFile};
 use crate::inbox::{HandlerState, Paused};
 use crate::support::time::Millis;
@@ -103,7 +103,7 @@ fn is_broken(paused: &Paused) -> bool {
     paused.state.as_ref().is_some_and(|state| state.paused_by.as_deref() == Some("hookbox"))
 }
 
-fn open(global: &Global) -> Result<(Outline, InboxFile), Failure> {
+fn open(global: &Global) -> Result<(ConfigSummary, InboxFile), Failure> {
     let outline = global.outline()?;
     let file = InboxFile::open(&outline.inbox)?;
     Ok((outline, file))
@@ -138,7 +138,7 @@ fn row<'a>(handler: &'a str, changed: bool, state: Option<&'a HandlerState>) -> 
 
 impl Which {
     /// The handlers that are meant, each once. With `--all`, `further` adds those that only the inbox knows as paused.
-    fn names(&self, outline: &Outline, file: &InboxFile, further: bool) -> Result<Vec<String>, Failure> {
+    fn names(&self, outline: &ConfigSummary, file: &InboxFile, further: bool) -> Result<Vec<String>, Failure> {
         let paused: Vec<String> = file
             .reader()
             .handler_states()?

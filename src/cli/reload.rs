@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::health;
 use super::progress;
 use super::terminal::shown_lines;
-use crate::config::Admin;
+use crate::config::AdminConfig;
 use crate::inbox::{lock_path, operator};
 
 /// How long the new configuration may take to be read.
@@ -72,13 +72,13 @@ fn holds(pid: i32, file: &Path) -> bool {
 }
 
 /// How often the configuration was read again, and what came of the last time.
-fn reloads(admin: &Admin) -> Option<(u64, String)> {
+fn reloads(admin: &AdminConfig) -> Option<(u64, String)> {
     let answer: Value = serde_json::from_slice(&health::ask(admin, "/healthz").ok()?.body).ok()?;
     let last = answer.get("last_reload").and_then(Value::as_str).unwrap_or_default();
     Some((answer.get("reloads")?.as_u64()?, last.to_owned()))
 }
 
-fn outcome(admin: &Admin, before: u64) -> Option<String> {
+fn outcome(admin: &AdminConfig, before: u64) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match reloads(admin) {

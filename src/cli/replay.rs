@@ -36,7 +36,7 @@ fn catch_up(plan: &mut BulkPlan, asked: &Asked, name: &str, are_named: bool) -> 
             .hint("`hookbox check` says what; events can also be named one by one")
     };
     let sound = asked.outline.sound_handlers.iter().find(|handler| &*handler.name == name);
-    let Some(handler) = sound.filter(|handler| !are_named || handler.keyed.is_some()) else {
+    let Some(handler) = sound.filter(|handler| !are_named || handler.ordering.is_some()) else {
         if !are_named {
             return Err(broken());
         }
@@ -46,7 +46,7 @@ fn catch_up(plan: &mut BulkPlan, asked: &Asked, name: &str, are_named: bool) -> 
     let routes = Routes::new(std::slice::from_ref(handler)).map_err(|_| broken())?;
     let missing = MissingJobs {
         handler: name,
-        reads_payload: handler.keyed.is_some() || !handler.takes.conditions.is_empty(),
+        reads_payload: handler.ordering.is_some() || !handler.filter.conditions.is_empty(),
         takes: &|source, event_type, body| are_named || !routes.matching(source, event_type, body).is_empty(),
         key: &|headers, body| routes.key_for(name, headers, body),
     };

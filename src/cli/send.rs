@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::learn;
 use super::terminal::{remark, shown};
 use super::{Global, variable};
-use crate::config::{self, Outline, Source};
+use crate::config::{self, ConfigSummary, Source};
 use crate::inbox::operator::InboxFile;
 use crate::model::request::Request;
 use crate::providers::{self, Material, Row, Scheme};
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 /// The source as configured, and the server that takes its deliveries.
 fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>), Failure> {
     let outline = if args.url.is_some() { global.outline()? } else { global.addressed()? };
-    let source = config::source(&global.config, &variable, &args.source)?;
+    let source = config::read_source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
     let source = match InboxFile::open(&outline.inbox) {
         Ok(file) => learn::taught(source, &file)?,
@@ -128,7 +128,7 @@ type Printable = (Arc<Source>, Option<Secret>);
 /// The source as configured, or else the provider's row; secrets that are not at hand are made up, nobody checks them.
 fn printable(args: &Args, global: &Global) -> Result<Printable, Failure> {
     let environment = |name: &str| variable(name).or_else(|| Some(made_up()));
-    let configured = config::source(&global.config, &environment, &args.source);
+    let configured = config::read_source(&global.config, &environment, &args.source);
     match (configured, providers::find(&args.source)) {
         (Ok(Some(source)), _) => Ok((source, None)),
         (_, Some(row)) => throw_away(&args.source, row),
@@ -137,7 +137,7 @@ fn printable(args: &Args, global: &Global) -> Result<Printable, Failure> {
     }
 }
 
-fn unknown(name: &str, outline: &Outline) -> Failure {
+fn unknown(name: &str, outline: &ConfigSummary) -> Failure {
     Failure::usage(format!("there is no source `{}` in the configuration", shown(name)))
         .hint(format!("sources: {}", shown(&outline.sources.join(", "))))
 }
@@ -174,8 +174,8 @@ fn throw_away(name: &str, row: &Row) -> Result<Printable, Failure> {
         keys_url: None,
         url: needs.url.then(|| format!("https://example.com/hooks/{name}")),
         max_body: MAX_BODY,
-        guards: config::Guards::default(),
-        says: Vec::new(),
+        admission: config::Admission::default(),
+        scheme_summary: Vec::new(),
         scheme: Arc::new(scheme),
     };
     Ok((Arc::new(source), private))

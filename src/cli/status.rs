@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::progress;
 use super::table::{Rows, number, text};
 use super::terminal::{relative, shown};
-use crate::config::Outline;
+use crate::config::ConfigSummary;
 use crate::inbox::operator::{self, DiskUsage, InboxFile};
 use crate::inbox::reader::{self, HandlerStats, SourceStats};
 use crate::support::time::Millis;
@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn report(outline: &Outline, file: &InboxFile, now: Millis) -> Result<Report, Failure> {
+fn report(outline: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Report, Failure> {
     let mut sources = file.reader().source_stats(now)?;
     for name in &outline.sources {
         if !sources.iter().any(|source| source.source == *name) {

@@ -9,7 +9,7 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Admin, credential, settings};
+use super::{AdminConfig, credential, settings};
 use crate::support::net::socket::Listen;
 use crate::support::secret::Secret;
 
@@ -27,7 +27,7 @@ pub struct HostName {
     pub port: Option<u16>,
 }
 
-pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>) -> Admin {
+pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>) -> AdminConfig {
     let listen = section.take("listen", |item| settings::listen(item, around));
     if let Some(Listen::Tcp(address)) = &listen
         && !address.ip().to_canonical().is_loopback()
@@ -43,7 +43,7 @@ pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>) -> Admin {
         );
     }
     let names = "a list of names, e.g. [\"hooks.example.com\"]";
-    Admin {
+    AdminConfig {
         listen: listen.unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081)))),
         hosts: section.list("hosts", names, host_name).unwrap_or_default(),
         tokens: tokens(section, around),

@@ -22,9 +22,9 @@ const NEVER: &str = "never";
 
 /// `[alerts]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alerts {
+pub struct AlertsConfig {
     /// How someone is told.
-    pub channel: Channel,
+    pub channel: AlertChannel,
     /// Names of all sources.
     pub sources: Vec<Arc<str>>,
     /// Refusals of one source within a minute that are too many.
@@ -35,7 +35,7 @@ pub struct Alerts {
 
 /// How someone is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Channel {
+pub enum AlertChannel {
     /// A program that gets the alert as JSON on stdin.
     Command {
         /// argv
@@ -49,7 +49,7 @@ pub enum Channel {
     Url(Secret),
 }
 
-pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>, sources: &Named<'_>) -> Option<Alerts> {
+pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>, sources: &Named<'_>) -> Option<AlertsConfig> {
     let channel = channel(section, around);
     let most = section.whole("refusals_per_minute", 1..=1_000_000_000).map_or(60, i64::unsigned_abs);
     let silence = silence(section, sources);
@@ -63,23 +63,23 @@ pub(super) fn read(section: &Section<'_>, around: &Surroundings<'_>, sources: &N
         section.problems().add(problem.hint("name a `command` or a `url` in [alerts]"));
     }
     let names = sources.iter().map(|(name, _)| Arc::from(*name)).collect();
-    Some(Alerts { channel: channel?, sources: names, refusals_per_minute: most, silence })
+    Some(AlertsConfig { channel: channel?, sources: names, refusals_per_minute: most, silence })
 }
 
 const NO_EFFECT: &str = "has no effect: [alerts] names nobody to tell";
 
-fn channel(section: &Section<'_>, around: &Surroundings<'_>) -> Option<Channel> {
+fn channel(section: &Section<'_>, around: &Surroundings<'_>) -> Option<AlertChannel> {
     let env = section.list("env", "a list of names, e.g. [\"CHAT_TOKEN\"]", handler::variable).unwrap_or_default();
     let url = section.item("url").and_then(|item| address(&item, section, around));
     if !section.has("command") {
-        return url.map(Channel::Url);
+        return url.map(AlertChannel::Url);
     }
     if section.has("url") {
         section.problems().add(section.problem("url", "stands beside `command`").hint("name one of them"));
     }
     let cwd = around.folder.to_owned();
     let command = handler::command(section, around, &cwd)?;
-    Some(Channel::Command { command, cwd, env })
+    Some(AlertChannel::Command { command, cwd, env })
 }
 
 fn address(item: &Item<'_>, section: &Section<'_>, around: &Surroundings<'_>) -> Option<Secret> {

@@ -23,18 +23,18 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What the processes of a handler are held to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Containment {
+pub struct ProcessSettings {
     /// Whom they run as; `None` is hookbox's own user.
-    pub identity: Option<Identity>,
+    pub run_as: Option<RunAs>,
     /// Bits that new files do not get; `None` is as hookbox was started.
     pub umask: Option<u32>,
     /// What each of them may use.
-    pub limits: Limits,
+    pub limits: ResourceLimits,
 }
 
 /// A user as the system knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct RunAs {
     /// Its name, where `user` is configured and the system has one.
     pub name: Option<String>,
     /// Its home, likewise.
@@ -47,9 +47,9 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// Limits of one process; `None` is as hookbox was started.
+/// ResourceLimits of one process; `None` is as hookbox was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct ResourceLimits {
     /// Bytes of memory that it may write to (`RLIMIT_DATA`).
     pub memory: Option<u64>,
     /// Seconds of processor time (`RLIMIT_CPU`).
@@ -59,13 +59,13 @@ pub struct Limits {
 }
 
 /// `cwd` is where the handler will run.
-pub(super) fn read(section: &Section<'_>, cwd: &Path) -> Containment {
+pub(super) fn read(section: &Section<'_>, cwd: &Path) -> ProcessSettings {
     let limits = section.section("limits", &keys::LIMITS);
     let whole_seconds = |span: Duration| span.as_secs() + u64::from(span.subsec_nanos() > 0);
-    Containment {
-        identity: identity(section, cwd),
+    ProcessSettings {
+        run_as: identity(section, cwd),
         umask: section.take("umask", umask),
-        limits: Limits {
+        limits: ResourceLimits {
             memory: limits.size("memory", LEAST_MEMORY..=MOST_MEMORY),
             cpu_time: limits.duration("cpu_time", SECOND..=MONTH).map(whole_seconds),
             open_files: limits.whole("open_files", 8..=1 << 20).map(i64::unsigned_abs),
@@ -79,7 +79,7 @@ fn umask(item: &Item<'_>) -> Result<u32, Problem> {
     mask.ok_or_else(|| item.problem(format!("{text:?} is not a mask in octal")).hint("e.g. umask = \"027\""))
 }
 
-fn identity(section: &Section<'_>, cwd: &Path) -> Option<Identity> {
+fn identity(section: &Section<'_>, cwd: &Path) -> Option<RunAs> {
     let user = section.take("user", user);
     let group = section.take("group", group);
     let key = if section.has("user") { "user" } else { "group" };
@@ -102,7 +102,7 @@ fn identity(section: &Section<'_>, cwd: &Path) -> Option<Identity> {
         }
         None => vec![gid],
     };
-    let identity = Identity {
+    let identity = RunAs {
         name: user.as_ref().map(|user| user.name.clone()).filter(|name| !name.is_empty()),
         home: user.as_ref().map(|user| user.dir.clone()).filter(|home| !home.as_os_str().is_empty()),
         uid: user.as_ref().map_or(Uid::effective(), |user| user.uid).as_raw(),
@@ -161,12 +161,12 @@ fn known<T>(item: &Item<'_>, found: nix::Result<Option<T>>, what: &str) -> Resul
     }
 }
 
-impl fmt::Display for Containment {
+impl fmt::Display for ProcessSettings {
     /// As `check` tells it; empty where nothing is configured.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Limits { memory, cpu_time, open_files } = self.limits;
+        let ResourceLimits { memory, cpu_time, open_files } = self.limits;
         let told = [
-            self.identity.as_ref().map(|identity| format!("as {identity}")),
+            self.run_as.as_ref().map(|identity| format!("as {identity}")),
             self.umask.map(|mask| format!("umask {mask:03o}")),
             memory.map(|bytes| format!("memory {}", ByteSize(bytes))),
             cpu_time.map(|seconds| format!("cpu time {}", humantime::format_duration(Duration::from_secs(seconds)))),
@@ -176,7 +176,7 @@ impl fmt::Display for Containment {
     }
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for RunAs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{name} (uid {}, gid {})", self.uid, self.gid),
@@ -185,7 +185,7 @@ impl fmt::Display for Identity {
     }
 }
 
-impl Identity {
+impl RunAs {
     /// The first folder on the way to `path` that it may not enter; access lists are not looked at.
     #[must_use]
     pub fn locked_out_of(&self, path: &Path) -> Option<PathBuf> {

@@ -20,7 +20,7 @@ const MOST: u32 = 1_000_000;
 
 /// Further conditions on the deliveries of one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Guards {
+pub struct Admission {
     /// Where deliveries may come from; `None` is anywhere.
     pub allow_ips: Option<Networks>,
     /// How many genuine deliveries are let through.
@@ -49,14 +49,14 @@ pub(super) fn proxies(section: &Section<'_>) -> TrustedProxies {
     TrustedProxies { unix: written.contains(&None), networks: Networks(written.into_iter().flatten().collect()) }
 }
 
-pub(super) fn guards(section: &Section<'_>) -> Guards {
+pub(super) fn guards(section: &Section<'_>) -> Admission {
     let expected = "a list of networks, e.g. [\"192.0.2.0/24\"]";
     let allowed = section.list("allow_ips", expected, network);
     if allowed.as_ref().is_some_and(Vec::is_empty) {
         let problem = section.problem("allow_ips", "names no address, so nothing could arrive");
         section.problems().add(problem.hint("leave it out to let every address in"));
     }
-    Guards {
+    Admission {
         allow_ips: allowed.map(Networks),
         rate_limit: section.take("rate_limit", rate),
         replay_guard: section.take("replay_guard", replay_guard).unwrap_or_default(),

@@ -21,7 +21,7 @@ use super::program;
 use super::read::Surroundings;
 use super::respond;
 use super::section::Section;
-use super::{Handler, Mode, Takes, guards, sequence};
+use super::{Handler, HandlerFilter, Mode, guards, sequence};
 use crate::retry::RetryPolicy;
 
 const INSTANT: Duration = Duration::from_millis(1);
@@ -35,7 +35,6 @@ pub(super) fn read(
     around: &Surroundings<'_>,
     sources: &[(&str, Section<'_>)],
 ) -> Option<Handler> {
-    let takes = takes(section, sources);
     let cwd = section.take("cwd", |item| folder(item, around)).unwrap_or_else(|| around.folder.to_owned());
     let mode = mode::read(section, around);
     let command = match &mode {
@@ -47,22 +46,22 @@ pub(super) fn read(
     let concurrency = section.whole("concurrency", 1..=1024).and_then(|count| count.try_into().ok());
     Some(Handler {
         name: Arc::from(name),
-        takes,
+        filter: takes(section, sources),
         cwd,
         env: section.list("env", "a list of names, e.g. [\"DATABASE_URL\"]", variable).unwrap_or_default(),
         timeout: section.duration("timeout", SPANS).unwrap_or(Duration::from_secs(5 * 60)),
         concurrency: concurrency.unwrap_or(4),
-        keyed: sequence::keyed(section),
+        ordering: sequence::keyed(section),
         rate_limit: section.take("rate_limit", guards::rate),
         policy: policy(section),
         respond: respond::read(section),
-        containment,
+        process: containment,
         command: command?,
         mode: mode?,
     })
 }
 
-fn takes(section: &Section<'_>, known: &[(&str, Section<'_>)]) -> Takes {
+fn takes(section: &Section<'_>, known: &[(&str, Section<'_>)]) -> HandlerFilter {
     let source = |item: &Item<'_>| match item.text()? {
         name if known.iter().any(|(known, _)| *known == name) => Ok(name.to_owned()),
         name => {
@@ -83,7 +82,7 @@ fn takes(section: &Section<'_>, known: &[(&str, Section<'_>)]) -> Takes {
     }
     let conditions = section.take("where", |item| Section::open(item, section.sheet()));
     let condition = |(pointer, item): (&str, Item<'_>)| section.problems().keep(condition(pointer, &item));
-    Takes {
+    HandlerFilter {
         sources,
         events: events.unwrap_or_else(|| vec!["*".to_owned()]),
         conditions: conditions.map(|all| all.entries().into_iter().filter_map(condition).collect()).unwrap_or_default(),

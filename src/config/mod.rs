@@ -30,15 +30,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::admin::HostName;
-pub use self::alerts::{Alerts, Channel};
-pub use self::containment::{Containment, Identity, Limits};
-pub use self::guards::{Guards, ReplayGuard};
+pub use self::alerts::{AlertChannel, AlertsConfig};
+pub use self::containment::{ProcessSettings, ResourceLimits, RunAs};
+pub use self::guards::{Admission, ReplayGuard};
 pub use self::keys::nearest;
 pub use self::mode::key as standard_webhooks_key;
-pub use self::outline::{Outline, addressed, outline, private_headers, source};
+pub use self::outline::{ConfigSummary, read_private_headers, read_source, read_summary, read_summary_with_addresses};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::read::read;
-pub use self::sequence::{Key, Keyed, Missing, Sequence};
+pub use self::sequence::{MissingKey, OrderingKey, OrderingMode, OrderingRule};
 use crate::providers::Scheme;
 use crate::retry::RetryPolicy;
 use crate::support::net::forwarded::TrustedProxies;
@@ -56,15 +56,15 @@ pub struct Config {
     /// Its folder, absolute: what relative paths are relative to, and where handlers run.
     pub folder: PathBuf,
     /// `[server]`
-    pub server: Server,
+    pub server: ServerConfig,
     /// `[admin]`
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// `[inbox]`
-    pub inbox: Inbox,
+    pub inbox: InboxConfig,
     /// `[dispatch]`
-    pub dispatch: Dispatch,
+    pub dispatch: DispatchConfig,
     /// `[alerts]`, where there is someone to tell.
-    pub alerts: Option<Alerts>,
+    pub alerts: Option<AlertsConfig>,
     /// `[sources.NAME]`, in the order of the file.
     pub sources: Vec<Arc<Source>>,
     /// `[handlers.NAME]`, in the order of the file.
@@ -73,7 +73,7 @@ pub struct Config {
 
 /// `[server]`: the address that providers reach.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct ServerConfig {
     /// Where to listen.
     pub listen: Listen,
     /// Longest body in bytes, where neither the source nor its provider says otherwise.
@@ -85,12 +85,12 @@ pub struct Server {
     /// Whose word counts on where a request came from.
     pub trusted_proxies: TrustedProxies,
     /// The certificate, where hookbox itself speaks HTTPS.
-    pub tls: Option<tls::Files>,
+    pub tls: Option<tls::TlsFiles>,
 }
 
 /// `[admin]`: dashboard, API, metrics and probes.
 #[derive(Debug, Clone)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Where to listen.
     pub listen: Listen,
     /// Names answered beside addresses and `localhost`.
@@ -110,7 +110,7 @@ pub enum Durability {
 
 /// `[inbox]`
 #[derive(Debug, Clone)]
-pub struct Inbox {
+pub struct InboxConfig {
     /// The database file, absolute.
     pub path: PathBuf,
     /// What a 200 means.
@@ -120,12 +120,12 @@ pub struct Inbox {
     /// Free bytes on the inbox's disk below which new events get 503.
     pub min_free_disk: u64,
     /// What is forgotten, and when.
-    pub keep: Keep,
+    pub keep: Retention,
 }
 
 /// How long things are kept; at most `events` for payloads, at least that for keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
+pub struct Retention {
     /// Bodies and output, from the end of the event's last job.
     pub payloads: Duration,
     /// Rows of events, jobs and attempts, likewise.
@@ -136,7 +136,7 @@ pub struct Keep {
 
 /// `[dispatch]`
 #[derive(Debug, Clone)]
-pub struct Dispatch {
+pub struct DispatchConfig {
     /// Worker threads, and so attempts at once, over all handlers.
     pub workers: usize,
     /// How long running handlers may go on after TERM.
@@ -153,7 +153,7 @@ pub struct Source {
     /// Where deliveries arrive: `/hooks/NAME` unless configured.
     pub path: String,
     /// How the provider signs, in words by their label, with the source's own settings already put in.
-    pub says: Vec<(&'static str, String)>,
+    pub scheme_summary: Vec<(&'static str, String)>,
     /// Likewise, as it is carried out; and where its id and type are.
     pub scheme: Arc<Scheme>,
     /// Newest first; at least one, unless the scheme takes a public key.
@@ -177,7 +177,7 @@ pub struct Source {
     /// Longest body in bytes: the source's, else the provider's, else the server's.
     pub max_body: u64,
     /// Further conditions on its deliveries.
-    pub guards: Guards,
+    pub admission: Admission,
 }
 
 /// How a handler is run.
@@ -191,7 +191,7 @@ pub enum Mode {
         max_jobs: Option<u64>,
     },
     /// A request per attempt.
-    Http(Box<Http>),
+    Http(Box<HttpTarget>),
 }
 
 impl Mode {
@@ -208,7 +208,7 @@ impl Mode {
 
 /// Where and how a handler with `mode = "http"` gets its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
+pub struct HttpTarget {
     /// `http://…` or `https://…`, without a password or a fragment.
     pub url: String,
     /// Secrets of Standard Webhooks, newest first; each signs. None leaves requests unsigned.
@@ -221,7 +221,7 @@ pub struct Http {
     pub connect_timeout: Duration,
 }
 
-impl Http {
+impl HttpTarget {
     /// The address without its query, which may hold a token.
     #[must_use]
     pub fn shown(&self) -> &str {
@@ -235,7 +235,7 @@ pub struct Handler {
     /// NAME
     pub name: Arc<str>,
     /// Which events it takes.
-    pub takes: Takes,
+    pub filter: HandlerFilter,
     /// How it is run.
     pub mode: Mode,
     /// argv; the first is the program: absolute where it was written with a slash, else a name to find in PATH.
@@ -250,7 +250,7 @@ pub struct Handler {
     /// Attempts at once.
     pub concurrency: usize,
     /// Which of its jobs belong together; `None` where none do.
-    pub keyed: Option<Keyed>,
+    pub ordering: Option<OrderingRule>,
     /// How many attempts start.
     pub rate_limit: Option<Rate>,
     /// What an ending means for the job.
@@ -258,12 +258,12 @@ pub struct Handler {
     /// Where it answers the provider in its own words: how long the provider waits.
     pub respond: Option<Duration>,
     /// What its processes may do and use.
-    pub containment: Containment,
+    pub process: ProcessSettings,
 }
 
 /// Which events a handler takes: all conditions must hold.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Takes {
+pub struct HandlerFilter {
     /// Names of sources; `None` is all.
     pub sources: Option<Vec<String>>,
     /// Globs over the type, as written; a leading `!` excludes.

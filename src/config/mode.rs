@@ -16,7 +16,7 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Http, Mode};
+use super::{HttpTarget, Mode};
 use crate::support::secret::Secret;
 
 /// What only some modes have: the key, and those modes.
@@ -74,13 +74,13 @@ fn mode<'a>(item: &Item<'a>) -> Result<&'a str, Problem> {
     Err(problem.hint("the modes are \"command\", \"worker\" and \"http\""))
 }
 
-fn http(section: &Section<'_>, around: &Surroundings<'_>) -> Option<Http> {
+fn http(section: &Section<'_>, around: &Surroundings<'_>) -> Option<HttpTarget> {
     let secrets = section.item("secret").map(|item| secrets(&item, section, around)).unwrap_or_default();
     let headers = section.take("headers", |item| headers(item, section, around)).unwrap_or_default();
     let authorities = section.take("ca_file", |item| authorities(item, around)).unwrap_or_default();
     let patience = section.duration("connect_timeout", SPANS).unwrap_or(Duration::from_secs(10));
     let url = section.take("url", url)?;
-    Some(Http { url, secrets, headers, authorities, connect_timeout: patience })
+    Some(HttpTarget { url, secrets, headers, authorities, connect_timeout: patience })
 }
 
 fn url(item: &Item<'_>) -> Result<String, Problem> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::problem::ConfigErrors;
 use super::read::{Named, Surroundings, named, read_as};
 use super::section::Section;
-use super::{Admin, Handler, Keep, Source, admin, handler, keys, settings};
+use super::{AdminConfig, Handler, Retention, Source, admin, handler, keys, settings};
 use crate::support::net::socket::Listen;
 
 /// Problems with these keep an outline from being drawn.
@@ -19,17 +19,17 @@ const ADDRESSES: [&str; 4] = ["server", "server.listen", "admin", "admin.listen"
 
 /// A configuration's addresses and names.
 #[derive(Debug, Clone)]
-pub struct Outline {
+pub struct ConfigSummary {
     /// The database file, absolute.
     pub inbox: PathBuf,
     /// How long things are kept; `None` where that is not written as it should be.
-    pub keep: Option<Keep>,
+    pub keep: Option<Retention>,
     /// Where providers deliver.
     pub server: Listen,
     /// Whether hookbox itself speaks HTTPS there.
     pub speaks_tls: bool,
     /// Where probes are answered; its tokens are those that can be read here.
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// Names of all sources, in the order of the file.
     pub sources: Vec<String>,
     /// Names of all handlers, in the order of the file.
@@ -39,19 +39,22 @@ pub struct Outline {
 }
 
 /// Reads no secret but the operator's own. `environment` looks up variables, for the programs of handlers. Its
-/// addresses may be wrong: [`addressed`] vouches for them.
+/// addresses may be wrong: [`read_summary_with_addresses`] vouches for them.
 ///
 /// # Errors
 /// The file cannot be read or is not TOML, or what is wrong with its inbox.
-pub fn outline(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Outline, ConfigErrors> {
+pub fn read_summary(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<ConfigSummary, ConfigErrors> {
     read_as(file, environment, draw, |problem| problem.is_one_of(&INBOX))
 }
 
 /// The outline, with addresses that are right.
 ///
 /// # Errors
-/// Those of [`outline()`], and what is wrong with the addresses.
-pub fn addressed(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Outline, ConfigErrors> {
+/// Those of [`read_summary`], and what is wrong with the addresses.
+pub fn read_summary_with_addresses(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<ConfigSummary, ConfigErrors> {
     read_as(file, environment, draw, |problem| problem.is_one_of(&INBOX) || problem.is_one_of(&ADDRESSES))
 }
 
@@ -59,7 +62,7 @@ pub fn addressed(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> R
 ///
 /// # Errors
 /// The file cannot be read or is not TOML, or what is wrong with that source.
-pub fn source(
+pub fn read_source(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
     name: &str,
@@ -77,7 +80,7 @@ pub fn source(
 /// Lower-case names of headers that handlers must not see of a source, however the file stands; none where there is no
 /// such source.
 #[must_use]
-pub fn private_headers(file: &Path, environment: &dyn Fn(&str) -> Option<String>, name: &str) -> Vec<String> {
+pub fn read_private_headers(file: &Path, environment: &dyn Fn(&str) -> Option<String>, name: &str) -> Vec<String> {
     let take = |root: &Section<'_>, around: &Surroundings<'_>| {
         let server = settings::server(&root.section("server", &keys::SERVER), around);
         let sources = named(root, "sources", &keys::SOURCE);
@@ -88,7 +91,7 @@ pub fn private_headers(file: &Path, environment: &dyn Fn(&str) -> Option<String>
     read_as(file, environment, take, |_| false).ok().flatten().unwrap_or_default()
 }
 
-fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
+fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> ConfigSummary {
     let sources = named(root, "sources", &keys::SOURCE);
     let handlers = named(root, "handlers", &keys::HANDLER);
     let sound = |(name, section): &(&str, Section<'_>)| {
@@ -98,7 +101,7 @@ fn draw(root: &Section<'_>, around: &Surroundings<'_>) -> Outline {
     let server = settings::server(&root.section("server", &keys::SERVER), around);
     let names = |sections: &Named<'_>| sections.iter().map(|(name, _)| (*name).to_owned()).collect();
     let inbox = settings::inbox(&root.section("inbox", &keys::INBOX), around);
-    Outline {
+    ConfigSummary {
         inbox: inbox.path,
         keep: (!root.problems().concern("inbox")).then_some(inbox.keep),
         server: server.listen,
@@ -121,11 +124,11 @@ mod tests {
         let toml = "[dispatch]\nworkers = 0\n[sources.a]\nprovider = 'github'\nsecret = 's'\n\
                     [sources.b]\nprovider = 'github'\nsecret = { env = 'NOT_SET' }\n";
         std::fs::write(&file, toml).unwrap();
-        let read = |name| source(&file, &|_| None, name);
+        let read = |name| read_source(&file, &|_| None, name);
         assert_eq!(read("a").unwrap().unwrap().path, "/hooks/a");
         assert!(read("b").unwrap_err().to_string().contains("NOT_SET"));
         assert!(read("c").unwrap().is_none());
-        assert!(source(&file, &|_| Some("set".into()), "b").unwrap().is_some());
+        assert!(read_source(&file, &|_| Some("set".into()), "b").unwrap().is_some());
     }
 
     #[test]
@@ -134,18 +137,18 @@ mod tests {
         let file = folder.path().join("hookbox.toml");
         let read = |toml| {
             std::fs::write(&file, toml).unwrap();
-            addressed(&file, &|_| None)
+            read_summary_with_addresses(&file, &|_| None)
         };
         assert!(read("[admin]\nlisten = 'here'").unwrap_err().to_string().contains("`admin.listen`"));
         let exposed = read("[admin]\nlisten = '0.0.0.0:9000'").unwrap();
         assert_eq!(exposed.admin.listen.to_string(), "0.0.0.0:9000", "without a token it is still where it is");
     }
 
-    fn drawn(toml: &str) -> Result<Outline, String> {
+    fn drawn(toml: &str) -> Result<ConfigSummary, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hookbox.toml");
         std::fs::write(&file, toml).unwrap();
-        outline(&file, &|_| None).map_err(|errors| errors.to_string().replace(folder.path().to_str().unwrap(), ""))
+        read_summary(&file, &|_| None).map_err(|errors| errors.to_string().replace(folder.path().to_str().unwrap(), ""))
     }
 
     #[test]
@@ -174,6 +177,8 @@ mod tests {
         assert!(drawn("inbox = 7").unwrap_err().contains("`inbox`"));
         assert!(drawn("[admin]\nlisten = 'here'").unwrap().inbox.ends_with("hookbox.db"));
         assert!(drawn("[").is_err());
-        assert!(outline(Path::new("/not/there.toml"), &|_| None).unwrap_err().to_string().contains("hookbox init"));
+        assert!(
+            read_summary(Path::new("/not/there.toml"), &|_| None).unwrap_err().to_string().contains("hookbox init")
+        );
     }
 }

@@ -157,13 +157,13 @@ fn check_paths(root: &Section<'_>, sources: &[(&str, Section<'_>)]) {
 /// A source without event types sends the empty one, which few globs match.
 fn check_reach(config: &Config, handlers: &[(&str, Section<'_>)]) {
     for handler in &config.handlers {
-        let takes_from = |source: &&Arc<Source>| match &handler.takes.sources {
+        let takes_from = |source: &&Arc<Source>| match &handler.filter.sources {
             Some(names) => names.iter().any(|name| **name == *source.name),
             None => true,
         };
         let mut sources = config.sources.iter().filter(takes_from).peekable();
         let is_untyped = sources.peek().is_some() && sources.all(|source| source.scheme.event_type.tries.is_empty());
-        let mut wanted = handler.takes.events.iter().filter(|glob| !glob.starts_with('!')).peekable();
+        let mut wanted = handler.filter.events.iter().filter(|glob| !glob.starts_with('!')).peekable();
         let matches_empty = |glob: &String| glob.bytes().all(|byte| byte == b'*');
         if !is_untyped || wanted.peek().is_none() || wanted.any(matches_empty) {
             continue;

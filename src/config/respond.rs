@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::section::Section;
-use super::{Config, Handler, Source, Takes};
+use super::{Config, Handler, HandlerFilter, Source};
 
 /// Unless configured: Slack and Discord wait for three seconds.
 const TIMEOUT: Duration = Duration::from_millis(2500);
@@ -49,7 +49,7 @@ pub(super) fn check(config: &Config, handlers: &[(&str, Section<'_>)]) {
         }
         let shared = |other: &&&Arc<Handler>| {
             let share = |source: &Arc<Source>| takes_from(handler, source) && takes_from(other, source);
-            config.sources.iter().any(share) && may_share_an_event(&handler.takes, &other.takes)
+            config.sources.iter().any(share) && may_share_an_event(&handler.filter, &other.filter)
         };
         if let Some(other) = responders[..index].iter().find(shared) {
             let message = format!("`{}` answers the provider too, for the same events", other.name);
@@ -61,11 +61,11 @@ pub(super) fn check(config: &Config, handlers: &[(&str, Section<'_>)]) {
 }
 
 fn takes_from(handler: &Handler, source: &Source) -> bool {
-    handler.takes.sources.as_ref().is_none_or(|names| names.iter().any(|name| **name == *source.name))
+    handler.filter.sources.as_ref().is_none_or(|names| names.iter().any(|name| **name == *source.name))
 }
 
 /// Whether there may be an event that both take; in doubt, yes.
-fn may_share_an_event(one: &Takes, other: &Takes) -> bool {
+fn may_share_an_event(one: &HandlerFilter, other: &HandlerFilter) -> bool {
     let told_apart = one.conditions.iter().any(|(pointer, values)| {
         let theirs = other.conditions.iter().filter(|(theirs, _)| theirs == pointer);
         theirs.into_iter().any(|(_, theirs)| !theirs.iter().any(|value| values.contains(value)))

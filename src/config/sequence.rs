@@ -17,18 +17,18 @@ const PLACES: &str = "write a JSON pointer such as \"/data/object/customer\", or
 
 /// Jobs of a handler that have the same value belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keyed {
+pub struct OrderingRule {
     /// Where the value is.
-    pub key: Key,
+    pub key: OrderingKey,
     /// What becomes of jobs without one.
-    pub missing: Missing,
+    pub missing: MissingKey,
     /// How they belong together.
-    pub sequence: Sequence,
+    pub mode: OrderingMode,
 }
 
 /// Where a value is in a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
+pub enum OrderingKey {
     /// A JSON pointer into the body.
     Pointer(String),
     /// A header, by its name.
@@ -37,7 +37,7 @@ pub enum Key {
 
 /// What becomes of jobs that have no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Missing {
+pub enum MissingKey {
     /// Each is on its own.
     #[default]
     Alone,
@@ -47,11 +47,11 @@ pub enum Missing {
 
 /// How jobs that have the same value belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sequence {
+pub enum OrderingMode {
     /// One at a time, in the order of their events.
-    Ordered,
+    InOrder,
     /// The newest runs in place of all.
-    Burst {
+    Coalesce {
         /// How long no other may have come.
         quiet: Duration,
         /// The longest wait of the oldest; at least `quiet`.
@@ -59,7 +59,7 @@ pub enum Sequence {
     },
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for OrderingKey {
     /// As it is written in the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,18 +69,18 @@ impl fmt::Display for Key {
     }
 }
 
-impl fmt::Display for Keyed {
+impl fmt::Display for OrderingRule {
     /// What two rules have in common when the same jobs belong together in the same way, but for the spans.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sequence = match self.sequence {
-            Sequence::Ordered => "order_by",
-            Sequence::Burst { .. } => "coalesce",
+        let mode = match self.mode {
+            OrderingMode::InOrder => "order_by",
+            OrderingMode::Coalesce { .. } => "coalesce",
         };
-        write!(f, "{sequence} {}, {}", self.key, self.missing)
+        write!(f, "{mode} {}, {}", self.key, self.missing)
     }
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingKey {
     /// As it is written in the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -90,7 +90,7 @@ impl fmt::Display for Missing {
     }
 }
 
-pub(super) fn keyed(section: &Section<'_>) -> Option<Keyed> {
+pub(super) fn keyed(section: &Section<'_>) -> Option<OrderingRule> {
     let (ordered, burst) = (ordered(section), burst(section));
     if section.has("order_by") && section.has("coalesce") {
         let problem = section.problem("coalesce", "cannot be together with `order_by`");
@@ -105,20 +105,20 @@ pub(super) fn keyed(section: &Section<'_>) -> Option<Keyed> {
 }
 
 /// A place alone, or a table with it.
-fn ordered(section: &Section<'_>) -> Option<Keyed> {
+fn ordered(section: &Section<'_>) -> Option<OrderingRule> {
     let item = section.item("order_by")?;
     let (key, missing) = match item.value.as_table() {
         Some(_) => parts(&section.section("order_by", &keys::ORDER_BY)),
-        None if item.value.is_str() => (section.problems().keep(key(&item)), Missing::default()),
+        None if item.value.is_str() => (section.problems().keep(key(&item)), MissingKey::default()),
         None => {
             section.problems().add(item.unexpected("a place or a table").hint(PLACES));
             return None;
         }
     };
-    Some(Keyed { key: key?, missing, sequence: Sequence::Ordered })
+    Some(OrderingRule { key: key?, missing, mode: OrderingMode::InOrder })
 }
 
-fn burst(section: &Section<'_>) -> Option<Keyed> {
+fn burst(section: &Section<'_>) -> Option<OrderingRule> {
     let item = section.item("coalesce")?;
     if item.value.as_table().is_none() {
         section.problems().add(item.unexpected("a table").hint("coalesce = { key = \"/repository/full_name\" }"));
@@ -133,31 +133,31 @@ fn burst(section: &Section<'_>) -> Option<Keyed> {
         let message = format!("`quiet` ({shown_quiet}) is longer than `max` ({shown_max})");
         coalesce.problems().add(coalesce.problem("quiet", message));
     }
-    Some(Keyed { key: key?, missing, sequence: Sequence::Burst { quiet, max } })
+    Some(OrderingRule { key: key?, missing, mode: OrderingMode::Coalesce { quiet, max } })
 }
 
-fn parts(section: &Section<'_>) -> (Option<Key>, Missing) {
+fn parts(section: &Section<'_>) -> (Option<OrderingKey>, MissingKey) {
     let missing = section.take("missing", |item| match item.text()? {
-        "alone" => Ok(Missing::Alone),
-        "together" => Ok(Missing::Together),
+        "alone" => Ok(MissingKey::Alone),
+        "together" => Ok(MissingKey::Together),
         other => Err(item.problem(format!("{other:?} is neither \"alone\" nor \"together\""))),
     });
     let written = section.required("key", PLACES);
     (written.and_then(|item| section.problems().keep(key(&item))), missing.unwrap_or_default())
 }
 
-fn key(item: &Item<'_>) -> Result<Key, Problem> {
+fn key(item: &Item<'_>) -> Result<OrderingKey, Problem> {
     let written = item.text()?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if let Some(name) = written.strip_prefix("header:") {
         return match !name.is_empty() && name.bytes().all(is_token) {
-            true => Ok(Key::Header(name.to_owned())),
+            true => Ok(OrderingKey::Header(name.to_owned())),
             false => Err(item.problem(format!("{name:?} is not the name of a header")).hint(PLACES)),
         };
     }
     let escapes = written.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     match written.starts_with('/') && escapes {
-        true => Ok(Key::Pointer(written.to_owned())),
+        true => Ok(OrderingKey::Pointer(written.to_owned())),
         false => Err(item.problem(format!("{written:?} is not a JSON pointer")).hint(PLACES)),
     }
 }

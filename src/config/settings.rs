@@ -11,9 +11,9 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Dispatch, Durability, Inbox, Keep, Server, guards, keys};
+use super::{DispatchConfig, Durability, InboxConfig, Retention, ServerConfig, guards, keys};
 use crate::support::net::socket::Listen;
-use crate::support::net::tls::{Certificate, Files};
+use crate::support::net::tls::{Certificate, TlsFiles};
 
 /// The longest body that can be configured: SQLite's limit on a row is a little below 1 GB.
 pub(super) const LONGEST_BODY: u64 = 512 << 20;
@@ -24,8 +24,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server {
-    Server {
+pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> ServerConfig {
+    ServerConfig {
         listen: section
             .take("listen", |item| listen(item, around))
             .unwrap_or(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))),
@@ -37,8 +37,8 @@ pub(super) fn server(section: &Section<'_>, around: &Surroundings<'_>) -> Server
     }
 }
 
-/// Files that can be served as they are now.
-fn tls(section: &Section<'_>, around: &Surroundings<'_>) -> Option<Files> {
+/// TlsFiles that can be served as they are now.
+fn tls(section: &Section<'_>, around: &Surroundings<'_>) -> Option<TlsFiles> {
     if !section.has("tls") {
         return None;
     }
@@ -54,7 +54,7 @@ fn tls(section: &Section<'_>, around: &Surroundings<'_>) -> Option<Files> {
         section.take(key, |item| Ok(around.locate(item.system_text()?)))
     };
     let (cert, key) = (file("cert"), file("key"));
-    let files = Files { cert: cert?, key: key? };
+    let files = TlsFiles { cert: cert?, key: key? };
     if let Err(error) = Certificate::read(&files) {
         let hint = "both files are PEM; `cert` holds the whole chain, the server's own certificate first";
         section.problems().add(section.problem("cert", error.to_string()).hint(hint));
@@ -62,7 +62,7 @@ fn tls(section: &Section<'_>, around: &Surroundings<'_>) -> Option<Files> {
     Some(files)
 }
 
-pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
+pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> InboxConfig {
     let durability = |item: &Item<'_>| match item.text()? {
         "full" => Ok(Durability::Full),
         "normal" => Ok(Durability::Normal),
@@ -72,7 +72,7 @@ pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
         text if text.ends_with('/') => Err(item.problem(format!("{text:?} is a folder, not a file"))),
         text => Ok(text),
     });
-    Inbox {
+    InboxConfig {
         path: without_links(around.locate(path.unwrap_or("hookbox.db"))),
         durability: section.take("durability", durability).unwrap_or(Durability::Full),
         max_pending: section.whole("max_pending", 1..=1_000_000_000).map_or(1_000_000, i64::unsigned_abs),
@@ -82,7 +82,7 @@ pub(super) fn inbox(section: &Section<'_>, around: &Surroundings<'_>) -> Inbox {
 }
 
 /// What is left out gives way to what is written.
-fn keep(section: &Section<'_>) -> Keep {
+fn keep(section: &Section<'_>) -> Retention {
     let span = |key| section.duration(key, SECOND..=CENTURY);
     let [payloads, events, keys] = ["keep_payloads", "keep_events", "keep_keys"].map(span);
     let kept = events.unwrap_or_else(|| (DAY * 90).max(payloads.unwrap_or_default()).min(keys.unwrap_or(CENTURY)));
@@ -99,7 +99,7 @@ fn keep(section: &Section<'_>) -> Keep {
             section.problems().add(problem.hint(hint));
         }
     }
-    Keep {
+    Retention {
         payloads: payloads.unwrap_or((DAY * 30).min(kept)),
         events: kept,
         keys: keys.unwrap_or((DAY * 180).max(kept)),
@@ -112,8 +112,8 @@ fn without_links(path: PathBuf) -> PathBuf {
     path.canonicalize().ok().or_else(by_folder).unwrap_or(path)
 }
 
-pub(super) fn dispatch(section: &Section<'_>) -> Dispatch {
-    Dispatch {
+pub(super) fn dispatch(section: &Section<'_>) -> DispatchConfig {
+    DispatchConfig {
         workers: section.whole("workers", 1..=1024).and_then(|count| count.try_into().ok()).unwrap_or(16),
         shutdown_grace: section.duration("shutdown_grace", Duration::ZERO..=HOUR).unwrap_or(Duration::from_secs(8)),
     }

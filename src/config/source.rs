@@ -11,14 +11,19 @@ use super::keys::{self, nearest};
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use super::{Server, Source, guards, keyring, settings};
+use super::{ServerConfig, Source, guards, keyring, settings};
 use crate::providers::{self, CUSTOM, Row, RowError, Scheme, Selection};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Keys of a source that take the place of the same key of its row.
 const OVERRIDES: [&str; 3] = ["event_id", "event_type", "tolerance"];
 
-pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>, server: &Server) -> Option<Source> {
+pub(super) fn read(
+    name: &str,
+    section: &Section<'_>,
+    around: &Surroundings<'_>,
+    server: &ServerConfig,
+) -> Option<Source> {
     let hint = "a name from `hookbox providers`, or \"custom\" with a [sources.NAME.verify] table";
     let provider = section.required("provider", hint).and_then(|item| section.problems().keep(item.text()));
     let row = provider.and_then(|provider| row(provider, section));
@@ -48,9 +53,9 @@ pub(super) fn read(name: &str, section: &Section<'_>, around: &Surroundings<'_>,
         confirm_subscriptions: keyring.confirm_subscriptions,
         keys_url: keyring.keys_url,
         max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
-        says: providers::describe(&row?),
+        scheme_summary: providers::describe(&row?),
         scheme: Arc::new(scheme),
-        guards,
+        admission: guards,
     })
 }
 

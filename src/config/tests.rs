@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::guards::{Guards, ReplayGuard};
+use super::guards::{Admission, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Mode, read, standard_webhooks_key};
 use crate::providers::{Algorithm, Hash, Syntax};
@@ -89,8 +89,8 @@ fn a_minimal_file_gets_every_default() {
 
     let handler = &config.handlers[0];
     assert_eq!(handler.command, [folder.path().join("run.sh").display().to_string()]);
-    assert_eq!((&handler.takes.sources, &handler.takes.events[..]), (&None, &["*".to_owned()][..]));
-    assert!(handler.takes.conditions.is_empty() && handler.env.is_empty());
+    assert_eq!((&handler.filter.sources, &handler.filter.events[..]), (&None, &["*".to_owned()][..]));
+    assert!(handler.filter.conditions.is_empty() && handler.env.is_empty());
     assert_eq!((handler.timeout, handler.concurrency), (Duration::from_secs(300), 4));
     assert_eq!(handler.cwd, folder.path());
     let policy = &handler.policy;
@@ -175,26 +175,26 @@ command = ["./run.sh"]
     let [shop, app] = &config.sources[..] else { panic!("two sources") };
     assert_eq!((shop.path.as_str(), shop.max_body, app.max_body), ("/stripe/in", 2 << 20, 1 << 20));
     assert_eq!(shop.secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [SECRET, SECRET, "third"]);
-    assert!(shop.guards.allow_ips.as_ref().unwrap().contain("192.0.2.255".parse().unwrap()));
-    assert_eq!(shop.guards.rate_limit, Some(Rate { count: 90, per: Duration::from_secs(60) }));
-    assert_eq!((shop.guards.replay_guard, &app.guards), (ReplayGuard::IdAndBody, &Guards::default()));
+    assert!(shop.admission.allow_ips.as_ref().unwrap().contain("192.0.2.255".parse().unwrap()));
+    assert_eq!(shop.admission.rate_limit, Some(Rate { count: 90, per: Duration::from_secs(60) }));
+    assert_eq!((shop.admission.replay_guard, &app.admission), (ReplayGuard::IdAndBody, &Admission::default()));
     assert_eq!(shop.scheme.tolerance, Some(Duration::from_secs(600)));
     assert_eq!((shop.scheme.event_id.tries.len(), shop.scheme.event_type.tries.len()), (2, 1));
 
     let names: Vec<_> = config.handlers.iter().map(|handler| &*handler.name).collect();
     assert_eq!(names, ["b", "a"], "in the order of the file");
     let handler = &config.handlers[0];
-    assert_eq!(handler.takes.sources.as_deref(), Some(&["shop".to_owned()][..]));
-    assert_eq!(handler.takes.events, ["charge.*", "!charge.failed"]);
-    let conditions = serde_json::to_string(&handler.takes.conditions).unwrap();
+    assert_eq!(handler.filter.sources.as_deref(), Some(&["shop".to_owned()][..]));
+    assert_eq!(handler.filter.events, ["charge.*", "!charge.failed"]);
+    let conditions = serde_json::to_string(&handler.filter.conditions).unwrap();
     assert_eq!(conditions, r#"[["/ref",["main"]],["/n",[1,2.5,true]]]"#);
     assert_eq!(handler.command, ["sh", "-c", "true"]);
     assert_eq!((handler.cwd.as_path(), &handler.env[..]), (Path::new("/tmp"), &["DATABASE_URL".to_owned()][..]));
     assert_eq!((handler.policy.attempts, &handler.policy.dead_exit_codes[..]), (1, &[2, 3][..]));
     assert_eq!(handler.policy.jitter, 0.0);
-    let limits = crate::config::Limits { memory: Some(1 << 30), cpu_time: Some(2), open_files: Some(256) };
-    assert_eq!(handler.containment, crate::config::Containment { identity: None, umask: Some(0o027), limits });
-    assert_eq!(config.handlers[1].containment, crate::config::Containment::default());
+    let limits = crate::config::ResourceLimits { memory: Some(1 << 30), cpu_time: Some(2), open_files: Some(256) };
+    assert_eq!(handler.process, crate::config::ProcessSettings { run_as: None, umask: Some(0o027), limits });
+    assert_eq!(config.handlers[1].process, crate::config::ProcessSettings::default());
 }
 
 #[test]
@@ -763,17 +763,17 @@ fn order_by_and_coalesce_are_read_or_say_what_is_wrong() {
     };
     let keyed = |rest: &str| {
         let config = folder.read(&handler(rest)).unwrap();
-        config.handlers[0].keyed.as_ref().map(|keyed| format!("{keyed}; {:?}", keyed.sequence))
+        config.handlers[0].ordering.as_ref().map(|keyed| format!("{keyed}; {:?}", keyed.mode))
     };
     for (written, expected) in [
         ("", None),
-        ("order_by = '/a/b'", Some("order_by /a/b, alone; Ordered")),
+        ("order_by = '/a/b'", Some("order_by /a/b, alone; InOrder")),
         (
             "order_by = { key = 'header:X-Shop', missing = 'together' }",
-            Some("order_by header:X-Shop, together; Ordered"),
+            Some("order_by header:X-Shop, together; InOrder"),
         ),
-        ("coalesce = { key = '/a' }", Some("coalesce /a, alone; Burst { quiet: 5s, max: 60s }")),
-        ("coalesce = { key = '/a', quiet = '2m' }", Some("coalesce /a, alone; Burst { quiet: 120s, max: 120s }")),
+        ("coalesce = { key = '/a' }", Some("coalesce /a, alone; Coalesce { quiet: 5s, max: 60s }")),
+        ("coalesce = { key = '/a', quiet = '2m' }", Some("coalesce /a, alone; Coalesce { quiet: 120s, max: 120s }")),
     ] {
         assert_eq!(keyed(written).as_deref(), expected, "{written}");
     }

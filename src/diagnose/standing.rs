@@ -33,7 +33,7 @@ pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Sta
     if !is_whole(refused, &request) {
         return Standing::Left(incomplete(refused));
     }
-    if let Some(allowed) = &source.guards.allow_ips {
+    if let Some(allowed) = &source.admission.allow_ips {
         let address = refused.remote.as_deref().and_then(|remote| remote.parse::<IpAddr>().ok());
         if !address.is_some_and(|address| allowed.contain(address)) {
             return Standing::Refused("its address is not in the source's `allow_ips`".to_owned());

@@ -1,7 +1,7 @@
 //! One refusal per cause: made by signing as the provider does, then spoiling what the cause is about.
 
 use super::*;
-use crate::config::Guards;
+use crate::config::Admission;
 use crate::model::request::Request;
 use crate::providers::{self, Scheme};
 use crate::support::secret::Secret;
@@ -18,7 +18,7 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         name: name.into(),
         provider: provider.to_owned(),
         path: format!("/hooks/{name}"),
-        says: vec![],
+        scheme_summary: vec![],
         scheme: scheme.into(),
         secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
         max_body: 1 << 20,
@@ -30,7 +30,7 @@ fn source(name: &str, provider: &str, secrets: &[&str]) -> Source {
         confirm_subscriptions: false,
         keys_url: None,
         url: None,
-        guards: Guards::default(),
+        admission: Admission::default(),
     }
 }
 

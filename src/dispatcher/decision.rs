@@ -7,7 +7,7 @@ use crate::config;
 use crate::inbox::{Claimed, Finished, HandlerState, Spoken};
 use crate::retry::{self, AttemptExit, HandlerDirectives, JobOutcome, RetryContext};
 use crate::runner::AttemptOutput;
-use crate::support::trace_context::Trace;
+use crate::support::trace_context::TraceContext;
 
 /// Decides what the ending means, with fresh jitter.
 pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: AttemptOutput) -> Finished {
@@ -62,7 +62,7 @@ pub(super) fn log_hand(state: &HandlerState) {
     }
 }
 
-fn log_line(claimed: &Claimed, exit: &AttemptExit, outcome: &JobOutcome, trace: Option<&Trace>) {
+fn log_line(claimed: &Claimed, exit: &AttemptExit, outcome: &JobOutcome, trace: Option<&TraceContext>) {
     let Claimed { job, handler, source, event_id, .. } = claimed;
     let trace = trace.map(|trace| format!(", trace {}", trace.id())).unwrap_or_default();
     let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler}{trace})", job.id, job.attempt);

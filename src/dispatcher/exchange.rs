@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::scheduler::Scheduler;
 use crate::dispatcher::clock_step::Clocks;
 use crate::inbox::{InboxError, Turn, Turned};
-use crate::support::control::Call;
+use crate::support::control::ControlMessage;
 use crate::support::time::Millis;
 
 impl Scheduler {
@@ -106,7 +106,7 @@ impl Scheduler {
             }
             InboxError::Final(why) => {
                 self.is_inbox_lost = true;
-                self.caller.call(Call::Failed(format!("the dispatcher has lost the inbox: {why}")));
+                self.caller.send(ControlMessage::Failed(format!("the dispatcher has lost the inbox: {why}")));
                 false
             }
         }

@@ -23,7 +23,7 @@ use crossbeam_channel::Sender;
 
 use crate::config;
 use crate::inbox::Inbox;
-use crate::support::control::Caller;
+use crate::support::control::ControlHandle;
 
 use scheduler::{Order, Scheduler};
 
@@ -31,7 +31,7 @@ use scheduler::{Order, Scheduler};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `[dispatch]`
-    pub dispatch: config::Dispatch,
+    pub dispatch: config::DispatchConfig,
     /// `[handlers.NAME]`
     pub handlers: Vec<Arc<config::Handler>>,
     /// Per source, the lower-case names of headers that handlers must not see.
@@ -52,7 +52,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// When the folder for result files or the thread cannot be made.
-    pub fn start(settings: Settings, inbox: Arc<Inbox>, caller: Caller) -> std::io::Result<Self> {
+    pub fn start(settings: Settings, inbox: Arc<Inbox>, caller: ControlHandle) -> std::io::Result<Self> {
         let (orders, incoming) = crossbeam_channel::unbounded();
         let scheduler = Scheduler::new(settings, inbox, caller)?;
         let thread = std::thread::Builder::new().name("scheduler".into()).spawn(move || scheduler.run(&incoming))?;

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, select};
 use crate::config;
 use crate::inbox::{Claimed, Finished, Inbox, JobRef};
 use crate::runner::{self, CancelToken, StopReason};
-use crate::support::control::Caller;
+use crate::support::control::ControlHandle;
 use crate::support::time::Millis;
 
 use super::Settings;
@@ -52,7 +52,7 @@ pub(super) struct Running {
 pub(super) struct Scheduler {
     pub(super) settings: Settings,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) caller: Caller,
+    pub(super) caller: ControlHandle,
     pub(super) lanes: Lanes,
     pub(super) running: HashMap<i64, Running>,
     pub(super) workers: Workers,
@@ -76,7 +76,7 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: Caller) -> std::io::Result<Self> {
+    pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: ControlHandle) -> std::io::Result<Self> {
         let lost: Vec<_> = inbox.lost().iter().map(|job| (job.id, job.attempt)).collect();
         let ended = runner::kill_orphans(&settings.results, &lost);
         if ended > 0 {

@@ -63,7 +63,7 @@ impl Lane {
     }
 
     fn wants(&self, slots: usize) -> Wanted {
-        let sequence = self.handler.keyed.as_ref().map(|keyed| keyed.sequence);
+        let sequence = self.handler.ordering.as_ref().map(|keyed| keyed.mode);
         Wanted { handler: self.handler.name.clone(), slots, sequence }
     }
 }

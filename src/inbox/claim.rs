@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row};
 
 use super::sequence::{self, Judge};
 use super::turn::{Claimed, JobRef, Turn, Turned, Wanted};
-use crate::config::Sequence;
+use crate::config::OrderingMode;
 use crate::retry::RetryCounters;
 use crate::support::time::Millis;
 
@@ -83,7 +83,7 @@ impl Claiming<'_> {
         jobs.extend(self.due(DUE, wanted, places - jobs.len())?);
         for job in &jobs {
             start(self.connection, job, self.now)?;
-            if matches!(wanted.sequence, Some(Sequence::Burst { .. })) {
+            if matches!(wanted.sequence, Some(OrderingMode::Coalesce { .. })) {
                 self.turned.coalesced += sequence::skip_older(self.connection, job.job.id, self.now)?;
             }
         }

@@ -51,7 +51,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use crate::config;
 use crate::model::refusal::Refused;
 use crate::routing::Routes;
-use crate::support::control::Caller;
+use crate::support::control::ControlHandle;
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 use crate::verify::VerifiedDelivery;
@@ -93,9 +93,9 @@ impl Inbox {
     /// # Errors
     /// [`OpenError`]; the file is untouched then.
     pub fn open(
-        settings: &config::Inbox,
+        settings: &config::InboxConfig,
         routes: Routes,
-        caller: Caller,
+        caller: ControlHandle,
         never_begun: &dyn Fn() -> Vec<(i64, u32)>,
     ) -> Result<Self, OpenError> {
         let lock = file::lock(&settings.path)?;
@@ -234,7 +234,7 @@ impl Inbox {
     ///
     /// # Errors
     /// When the writer is gone.
-    pub fn set_limits(&self, settings: &config::Inbox) -> Result<(), InboxError> {
+    pub fn set_limits(&self, settings: &config::InboxConfig) -> Result<(), InboxError> {
         *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
         let gone = |_| InboxError::Final("the inbox is closed".into());
         self.commands.send(Command::Durability(settings.durability)).map_err(gone)

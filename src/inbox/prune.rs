@@ -7,7 +7,7 @@
 use rusqlite::{Connection, Result, params};
 
 use super::sequence;
-use crate::config::Keep;
+use crate::config::Retention;
 use crate::support::time::Millis;
 
 /// Rows looked at in one go.
@@ -63,7 +63,7 @@ struct Aged {
 
 impl Ages {
     /// What `keep` means now.
-    pub(super) fn new(keep: &Keep, now: Millis) -> Self {
+    pub(super) fn new(keep: &Retention, now: Millis) -> Self {
         let before = |span: std::time::Duration| {
             Millis(now.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
         };

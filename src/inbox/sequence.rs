@@ -8,7 +8,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::turn::JobRef;
-use crate::config::Sequence;
+use crate::config::OrderingMode;
 use crate::routing::Draft;
 use crate::support::time::Millis;
 
@@ -20,7 +20,7 @@ pub(super) struct Judge<'a> {
     pub(super) connection: &'a Connection,
     pub(super) handler: &'a str,
     /// `None`: they do not, so whatever an older configuration held is let go.
-    pub(super) sequence: Option<Sequence>,
+    pub(super) sequence: Option<OrderingMode>,
     /// Attempts under way: one holds its value, even when a person has skipped its job.
     pub(super) running: &'a [JobRef],
 }
@@ -123,7 +123,7 @@ impl Judge<'_> {
     }
 
     /// Makes first of a value what is to be, while nothing of it is under way.
-    fn choose(&self, key: &str, sequence: Sequence) -> rusqlite::Result<()> {
+    fn choose(&self, key: &str, sequence: OrderingMode) -> rusqlite::Result<()> {
         let holder = self.holder(key)?;
         if holder.is_some_and(|(_, is_running)| is_running) {
             return Ok(());
@@ -137,11 +137,11 @@ impl Judge<'_> {
         }
         let run_at = match sequence {
             // As it was made: neither a retry nor a person has given it a time of its own.
-            Sequence::Burst { quiet, max } if first.run_at == first.created_at => {
+            OrderingMode::Coalesce { quiet, max } if first.run_at == first.created_at => {
                 let oldest = self.oldest_of_burst(key)?.unwrap_or(first.created_at);
                 Millis(first.created_at).after(quiet).min(Millis(oldest).after(max)).0
             }
-            Sequence::Ordered | Sequence::Burst { .. } => first.run_at,
+            OrderingMode::InOrder | OrderingMode::Coalesce { .. } => first.run_at,
         };
         let sql = "UPDATE jobs SET held = 0, run_at = ?2 WHERE id = ?1";
         self.connection.prepare_cached(sql)?.execute((first.id, run_at)).map(drop)
@@ -157,8 +157,8 @@ impl Judge<'_> {
     }
 
     /// The pending job that is to be first: the oldest, in a burst the newest.
-    fn first(&self, key: &str, sequence: Sequence) -> rusqlite::Result<Option<First>> {
-        let order = if sequence == Sequence::Ordered { "ASC" } else { "DESC" };
+    fn first(&self, key: &str, sequence: OrderingMode) -> rusqlite::Result<Option<First>> {
+        let order = if sequence == OrderingMode::InOrder { "ASC" } else { "DESC" };
         let sql = format!(
             "SELECT id, run_at, created_at FROM jobs WHERE handler = ?1 AND order_key = ?2 AND order_key IS NOT NULL
              AND state IN ('pending', 'running') AND state = 'pending' ORDER BY event_seq {order} LIMIT 1"
@@ -209,7 +209,7 @@ mod tests {
         let connection = crowd();
         let draft = Draft { handler: "h".into(), order_key: Some("k7".into()), is_burst: false };
         let mut longest = Duration::ZERO;
-        for sequence in [Sequence::Ordered, Sequence::Burst { quiet: Duration::ZERO, max: Duration::ZERO }] {
+        for sequence in [OrderingMode::InOrder, OrderingMode::Coalesce { quiet: Duration::ZERO, max: Duration::ZERO }] {
             let wanted = vec![Wanted { handler: "h".into(), slots: 16, sequence: Some(sequence) }];
             let turn = Turn { places: 16, wanted, may_claim_suspect: true, ..Turn::default() };
             for _ in 0..20 {

@@ -19,7 +19,7 @@ use crate::support::secret::DigestKey;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) routes: RwLock<Arc<Routes>>,
-    pub(super) settings: RwLock<config::Inbox>,
+    pub(super) settings: RwLock<config::InboxConfig>,
     pub(super) ring: Ring,
     pub(super) token_key: DigestKey,
     /// Sources whose bodies are remembered.
@@ -39,7 +39,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settings: &config::Inbox, routes: Routes, token_key: DigestKey, lessons: Lessons) -> Self {
+    pub(super) fn new(settings: &config::InboxConfig, routes: Routes, token_key: DigestKey, lessons: Lessons) -> Self {
         Self {
             routes: RwLock::new(Arc::new(routes)),
             settings: RwLock::new(settings.clone()),
@@ -59,7 +59,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn with_settings<T>(&self, look: impl FnOnce(&config::Inbox) -> T) -> T {
+    pub(super) fn with_settings<T>(&self, look: impl FnOnce(&config::InboxConfig) -> T) -> T {
         look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

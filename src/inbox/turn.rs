@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::answers::{Board, Spoken};
 use super::{claim, jump, urgent};
-use crate::config::Sequence;
+use crate::config::OrderingMode;
 use crate::model::event::Ending;
 use crate::retry::{JobOutcome, RetryCounters};
 use crate::support::time::Millis;
@@ -57,7 +57,7 @@ pub struct Wanted {
     /// Jobs to claim at most.
     pub slots: usize,
     /// How its jobs with the same value belong together; `None` where they do not.
-    pub sequence: Option<Sequence>,
+    pub sequence: Option<OrderingMode>,
 }
 
 /// An attempt that has ended, as the ledger will keep it.

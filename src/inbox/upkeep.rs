@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Result};
 
 use super::prune::{self, Ages, Place, Pruned};
-use crate::config::Keep;
+use crate::config::Retention;
 use crate::support::time::Millis;
 
 /// How long one step may take before its commit.
@@ -58,7 +58,7 @@ impl Upkeep {
     }
 
     /// One step, committed.
-    pub(super) fn step(&mut self, connection: &Connection, keep: &Keep) -> Result<()> {
+    pub(super) fn step(&mut self, connection: &Connection, keep: &Retention) -> Result<()> {
         let began = Instant::now();
         self.next_at = began + PAUSE;
         let place = self.place.clone();
@@ -83,7 +83,7 @@ impl Upkeep {
         Ok(())
     }
 
-    fn forget(&mut self, connection: &Connection, keep: &Keep) -> Result<Pruned> {
+    fn forget(&mut self, connection: &Connection, keep: &Retention) -> Result<Pruned> {
         let (began, ages) = (Instant::now(), Ages::new(keep, Millis::now()));
         let mut pruned = Pruned::default();
         while self.place != Place::End {
@@ -96,7 +96,7 @@ impl Upkeep {
     }
 
     /// The place to start from is the first one again.
-    fn end_pass(&mut self, keep: &Keep) -> Duration {
+    fn end_pass(&mut self, keep: &Retention) -> Duration {
         let Pruned { events, payloads, dead, keys } = std::mem::take(&mut self.pruned);
         if events + payloads + keys > 0 {
             log::info!("{events} events, {payloads} bodies and {keys} keys were too old and are forgotten");

@@ -23,7 +23,7 @@ use super::upkeep::Upkeep;
 use super::wal::Wal;
 use super::watch::Watch;
 use super::{NotStored, Shared, verdict};
-use crate::support::control::{Call, Caller};
+use crate::support::control::{ControlHandle, ControlMessage};
 use crate::support::time::Millis;
 
 /// Commands in one transaction.
@@ -45,7 +45,7 @@ pub(super) struct Writer {
     upkeep: Upkeep,
     syncing: Syncing,
     wal: Wal,
-    caller: Caller,
+    caller: ControlHandle,
     next_tick: Instant,
     /// Commands in the last commit, and how long it took.
     last_batch: usize,
@@ -60,7 +60,7 @@ impl Writer {
         mut wal: Wal,
         shared: Arc<Shared>,
         wake: Sender<()>,
-        caller: Caller,
+        caller: ControlHandle,
     ) -> rusqlite::Result<Self> {
         wal.take_over(&connection)?;
         match wal.settle(&connection) {
@@ -276,7 +276,7 @@ impl Writer {
             NotStored::Failing(_) if verdict::is_io_error(error) => {
                 log::error!("the inbox could not be written and synced, hookbox ends: {error}");
                 self.shared.failed.store(true, Ordering::Relaxed);
-                self.caller.call(Call::Failed(format!("the inbox could not be written and synced: {error}")));
+                self.caller.send(ControlMessage::Failed(format!("the inbox could not be written and synced: {error}")));
             }
             NotStored::DiskLow => {
                 self.watch.disk_is_full();

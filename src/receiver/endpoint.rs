@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderValue;
 
-use crate::config::{Server, Source};
+use crate::config::{ServerConfig, Source};
 use crate::metrics::{Metrics, SourceMeter};
-use crate::support::net::forwarded::{self, Client};
+use crate::support::net::forwarded::{self, ClientAddress};
 use crate::support::net::forwarded::{Networks, TrustedProxies};
 use crate::support::rate_limiter::RateLimiter;
 use crate::verify::Verifier;
@@ -39,14 +39,14 @@ pub(super) struct Endpoint {
 
 impl Endpoints {
     /// Where a request came from.
-    pub(super) fn client_of(&self, http: &HttpRequest) -> Client {
+    pub(super) fn client_of(&self, http: &HttpRequest) -> ClientAddress {
         let lines = |name| http.headers().get_all(name).map(HeaderValue::as_bytes);
-        forwarded::client_of(http.peer_addr().map(|peer| peer.ip()), lines, &self.trusted_proxies)
+        forwarded::client_address(http.peer_addr().map(|peer| peer.ip()), lines, &self.trusted_proxies)
     }
 
     /// One endpoint per source.
     #[must_use]
-    pub fn new(server: &Server, sources: &[Arc<Source>], metrics: &Arc<Metrics>) -> Self {
+    pub fn new(server: &ServerConfig, sources: &[Arc<Source>], metrics: &Arc<Metrics>) -> Self {
         let endpoint = |source: &Arc<Source>| {
             let verifier = Verifier::new(source);
             let endpoint = Endpoint {
@@ -55,9 +55,9 @@ impl Endpoints {
                 max_body: source.max_body,
                 methods: verifier.methods(),
                 verifier,
-                allow_ips: source.guards.allow_ips.clone(),
+                allow_ips: source.admission.allow_ips.clone(),
                 rate_limiter: source
-                    .guards
+                    .admission
                     .rate_limit
                     .map(|rate| Mutex::new(RateLimiter::bursty(rate, Instant::now()))),
             };

@@ -13,7 +13,7 @@ use crate::inbox::{Accepted, Awaited, Learned};
 use crate::model::request::Request;
 use crate::model::response::Response;
 use crate::support::time::Millis;
-use crate::support::trace_context::Trace;
+use crate::support::trace_context::TraceContext;
 use crate::verify::{
     SecretEnrollment, SignatureError, SubscriptionConfirmation, VerifiedDelivery, VerifiedRequest, VerifyError,
 };
@@ -148,7 +148,7 @@ fn log_trace(request: &Request, endpoint: &Endpoint) {
         return;
     }
     let fields = request.headers.iter().filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)));
-    if let Some(trace) = Trace::of(fields) {
+    if let Some(trace) = TraceContext::from_headers(fields) {
         log::debug!("{}: a genuine delivery of trace {}", endpoint.source, trace.id());
     }
 }

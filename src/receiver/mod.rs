@@ -26,7 +26,7 @@ use crate::config;
 use crate::inbox::Inbox;
 use crate::metrics::{NO_SOURCE, SourceMeter};
 use crate::support::net::socket::Listen;
-use crate::support::net::socket::{Bound, Socket, SocketFile};
+use crate::support::net::socket::{BoundSocket, Socket, SocketFile};
 use crate::support::net::tls::Certificate;
 
 pub use endpoint::Endpoints;
@@ -77,8 +77,8 @@ impl Listener {
     /// # Errors
     /// When the threads cannot be started, or the certificate cannot be served.
     pub fn start(
-        server: &config::Server,
-        bound: Bound,
+        server: &config::ServerConfig,
+        bound: BoundSocket,
         endpoints: Endpoints,
         inbox: Arc<Inbox>,
         connections: u64,
@@ -91,7 +91,7 @@ impl Listener {
             inbox,
             is_draining: AtomicBool::new(false),
         });
-        let Bound { socket, file } = bound;
+        let BoundSocket { socket, file } = bound;
         let address = socket.address()?;
         let certificate = server.tls.as_ref().map(Certificate::read).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
@@ -129,7 +129,7 @@ impl Listener {
     ///
     /// # Errors
     /// Why the certificate cannot be served.
-    pub fn try_certificate(&self, server: &config::Server) -> io::Result<()> {
+    pub fn try_certificate(&self, server: &config::ServerConfig) -> io::Result<()> {
         match (&self.certificate, &server.tls) {
             (Some(certificate), Some(files)) => certificate.replace(files),
             _ => Ok(()),
@@ -137,7 +137,7 @@ impl Listener {
     }
 
     /// From now on deliveries are judged by these.
-    pub fn reload(&self, server: &config::Server, endpoints: Endpoints) {
+    pub fn reload(&self, server: &config::ServerConfig, endpoints: Endpoints) {
         self.shared.in_flight.set_limit(server.max_in_flight);
         *self.shared.endpoints.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoints);
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Key, Keyed, Missing};
+use crate::config::{MissingKey, OrderingKey, OrderingRule};
 use crate::support::secret::MASK;
 
 /// Bytes of a value that are kept as they are; of a longer one its digest stands for it.
@@ -17,15 +17,19 @@ const LONGEST: usize = 200;
 const TOGETHER: &str = "";
 
 /// The value of one event. `in_body` is asked only where the value is in the body; `headers` are one JSON object.
-pub(super) fn value<'a>(keyed: &Keyed, headers: &str, in_body: impl FnOnce() -> Option<&'a Value>) -> Option<String> {
+pub(super) fn value<'a>(
+    keyed: &OrderingRule,
+    headers: &str,
+    in_body: impl FnOnce() -> Option<&'a Value>,
+) -> Option<String> {
     let found = match &keyed.key {
-        Key::Pointer(_) => in_body().and_then(text),
-        Key::Header(name) => header(headers, name).map(Cow::Owned),
+        OrderingKey::Pointer(_) => in_body().and_then(text),
+        OrderingKey::Header(name) => header(headers, name).map(Cow::Owned),
     };
     match (found.filter(|text| !text.is_empty()), keyed.missing) {
         (Some(text), _) => Some(bounded(&text)),
-        (None, Missing::Together) => Some(TOGETHER.to_owned()),
-        (None, Missing::Alone) => None,
+        (None, MissingKey::Together) => Some(TOGETHER.to_owned()),
+        (None, MissingKey::Alone) => None,
     }
 }
 
@@ -57,17 +61,17 @@ fn bounded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Sequence;
+    use crate::config::OrderingMode;
 
-    fn keyed(key: Key, missing: Missing) -> Keyed {
-        Keyed { key, missing, sequence: Sequence::Ordered }
+    fn keyed(key: OrderingKey, missing: MissingKey) -> OrderingRule {
+        OrderingRule { key, missing, mode: OrderingMode::InOrder }
     }
 
     #[test]
     fn texts_numbers_and_booleans_are_values_and_the_rest_is_none() {
         let at = |json: &str| {
             let body: Value = serde_json::from_str(json).unwrap();
-            value(&keyed(Key::Pointer("/a/b".into()), Missing::Alone), "{}", || body.pointer("/a/b"))
+            value(&keyed(OrderingKey::Pointer("/a/b".into()), MissingKey::Alone), "{}", || body.pointer("/a/b"))
         };
         for (json, expected) in [
             (r#"{"a":{"b":"cus_1"}}"#, Some("cus_1")),
@@ -97,14 +101,14 @@ mod tests {
     #[test]
     fn a_header_is_found_in_any_case_and_a_masked_one_is_no_value() {
         let headers = r#"{"X-Shop":"a, b","X-Token":"***"}"#;
-        let at = |name: &str| value(&keyed(Key::Header(name.into()), Missing::Alone), headers, || None);
+        let at = |name: &str| value(&keyed(OrderingKey::Header(name.into()), MissingKey::Alone), headers, || None);
         assert_eq!(at("x-shop").as_deref(), Some("a, b"));
         assert_eq!((at("X-Token"), at("X-Other")), (None, None));
     }
 
     #[test]
     fn those_without_a_value_belong_together_where_they_shall() {
-        let together = keyed(Key::Pointer("/k".into()), Missing::Together);
+        let together = keyed(OrderingKey::Pointer("/k".into()), MissingKey::Together);
         assert_eq!(value(&together, "{}", || None).as_deref(), Some(""));
     }
 }

@@ -13,16 +13,16 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 
-use crate::config::{Handler, Key, Keyed, Sequence};
+use crate::config::{Handler, OrderingKey, OrderingMode, OrderingRule};
 use crate::providers::Pointer;
-use crate::support::json_paths::Places;
+use crate::support::json_paths::JsonPaths;
 
 /// The routing table of one configuration.
 #[derive(Debug, Default)]
 pub struct Routes {
     routes: Vec<Route>,
     /// Where in the bodies all of them look.
-    places: Places,
+    places: JsonPaths,
 }
 
 /// The handler that answers the provider.
@@ -42,7 +42,7 @@ struct Route {
     types: TypeGlobs,
     /// Number of a place, and the values that may stand there.
     conditions: Vec<(usize, Vec<Value>)>,
-    keyed: Option<Keyed>,
+    keyed: Option<OrderingRule>,
     /// Number of the place of its key, where that is in the body.
     key_at: Option<usize>,
 }
@@ -77,25 +77,25 @@ impl Routes {
     /// # Errors
     /// A glob that does not compile: which one, and why. The configuration has checked them before.
     pub fn new(handlers: &[Arc<Handler>]) -> Result<Self, globset::Error> {
-        let mut places = Places::default();
+        let mut places = JsonPaths::default();
         let mut number = |pointer: &str| Pointer::parse(pointer).ok().map(|pointer| places.add(pointer.steps()));
         let mut route = |handler: &Arc<Handler>| {
-            let conditions = handler.takes.conditions.iter();
+            let conditions = handler.filter.conditions.iter();
             // A place that cannot be is nowhere.
             let conditions =
                 conditions.map(|(pointer, values)| (number(pointer).unwrap_or(usize::MAX), values.clone()));
             let conditions = conditions.collect();
-            let key_at = match handler.keyed.as_ref().map(|keyed| &keyed.key) {
-                Some(Key::Pointer(pointer)) => number(pointer),
+            let key_at = match handler.ordering.as_ref().map(|keyed| &keyed.key) {
+                Some(OrderingKey::Pointer(pointer)) => number(pointer),
                 _ => None,
             };
             Ok(Route {
                 handler: handler.name.clone(),
                 respond: handler.respond,
-                sources: handler.takes.sources.clone(),
-                types: TypeGlobs::new(&handler.takes.events)?,
+                sources: handler.filter.sources.clone(),
+                types: TypeGlobs::new(&handler.filter.events)?,
                 conditions,
-                keyed: handler.keyed.clone(),
+                keyed: handler.ordering.clone(),
                 key_at,
             })
         };
@@ -123,7 +123,7 @@ impl Routes {
         let draft = |route: &Route| Draft {
             handler: route.handler.clone(),
             order_key: route.key(event.headers, &document),
-            is_burst: route.keyed.as_ref().is_some_and(|keyed| matches!(keyed.sequence, Sequence::Burst { .. })),
+            is_burst: route.keyed.as_ref().is_some_and(|keyed| matches!(keyed.mode, OrderingMode::Coalesce { .. })),
         };
         self.taking(event.source, event.event_type, &document).map(draft).collect()
     }
@@ -157,12 +157,12 @@ impl Routes {
 /// A body that is looked through when the first value in it is asked for.
 struct Document<'a> {
     body: &'a [u8],
-    places: &'a Places,
+    places: &'a JsonPaths,
     found: OnceCell<Vec<Option<Value>>>,
 }
 
 impl<'a> Document<'a> {
-    fn new(body: &'a [u8], places: &'a Places) -> Self {
+    fn new(body: &'a [u8], places: &'a JsonPaths) -> Self {
         Self { body, places, found: OnceCell::new() }
     }
 

@@ -12,7 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{AttemptInput, AttemptPurpose, idempotency_key};
-use crate::config::{Handler, Identity};
+use crate::config::{Handler, RunAs};
 
 /// Handed through from hookbox's own environment, where set.
 pub(super) const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -90,7 +90,7 @@ fn dry_run(purpose: AttemptPurpose) -> Option<(String, OsString)> {
 fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
     let mut environment = Environment::with_capacity(INHERITED.len() + TOLD.len() + handler.env.len());
     let named = handler.env.iter().map(String::as_str).filter(|name| !is_listed(name));
-    let identity = handler.containment.identity.as_ref();
+    let identity = handler.process.run_as.as_ref();
     for name in INHERITED.into_iter().chain(named).filter(|name| identity.is_none() || !OF_USER.contains(name)) {
         let default = || (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
         if let Some(value) = own(name).or_else(default) {
@@ -102,7 +102,7 @@ fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> 
 }
 
 /// What a program believes of the user it runs as.
-fn of_user(identity: &Identity) -> Environment {
+fn of_user(identity: &RunAs) -> Environment {
     let home = identity.home.as_ref().map_or_else(|| OsString::from("/"), |home| home.clone().into());
     let name = identity.name.iter().flat_map(|name| [("USER", name), ("LOGNAME", name)]);
     let name = name.map(|(variable, name)| (variable.to_owned(), OsString::from(name)));

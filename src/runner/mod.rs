@@ -45,12 +45,12 @@ pub use resources::HandlerResources;
 pub use result_file::remove_result_files;
 pub use worker::parse_worker_reply;
 
-use crate::config::{self, Limits, Mode};
+use crate::config::{self, Mode, ResourceLimits};
 use crate::model::request::stored_headers;
 use crate::model::response::Response;
 use crate::retry::{AttemptExit, HandlerDirectives};
 use crate::support::time::Millis;
-use crate::support::trace_context::Trace;
+use crate::support::trace_context::TraceContext;
 
 /// From TERM to KILL, at the time limit and when a person skips the job.
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
@@ -90,14 +90,14 @@ pub struct AttemptInput {
 
 impl AttemptInput {
     /// The trace that the delivery belongs to, if its sender said so.
-    fn trace(&self) -> Option<Trace> {
+    fn trace(&self) -> Option<TraceContext> {
         const FIELD: &[u8] = b"traceparent";
         // Most have none, and each attempt asks.
         if !self.headers.as_bytes().windows(FIELD.len()).any(|part| part.eq_ignore_ascii_case(FIELD)) {
             return None;
         }
         let fields = stored_headers(&self.headers);
-        Trace::of(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        TraceContext::from_headers(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 }
 
@@ -133,7 +133,7 @@ pub struct AttemptOutput {
     /// When it was gone.
     pub finished_at: Millis,
     /// The trace that it belongs to.
-    pub trace: Option<Trace>,
+    pub trace: Option<TraceContext>,
 }
 
 impl AttemptOutput {
@@ -241,7 +241,7 @@ fn finish(attempt: &AttemptInput, process: Process<'_>, result: ResultFile, canc
 
 fn start(attempt: &AttemptInput) -> Result<(Process<'_>, ResultFile), AttemptExit> {
     let job = (attempt.job_id, attempt.number);
-    let identity = attempt.handler.containment.identity.as_ref();
+    let identity = attempt.handler.process.run_as.as_ref();
     let result = ResultFile::new(&attempt.results, job, identity).map_err(|error| {
         AttemptExit::Starved(format!("no place for its result file in {}: {error}", attempt.results.display()))
     })?;
@@ -256,24 +256,24 @@ fn notes(attempt: &AttemptInput, watched: &Watched, said: &HandlerDirectives, tr
     let counts = matches!(watched.exit, AttemptExit::Exited(status) if status != 0);
     let ignored = (said.retry_after.is_some() && !counts)
         .then(|| "result file: `retry_after` counts only with an exit status other than 0; ignored".to_owned());
-    let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
+    let limit = limit_reached(&attempt.handler.process.limits, &watched.exit);
     let own = watched.note.clone().into_iter().chain(limit);
     said.note.iter().cloned().chain(own).chain(troubles).chain(ignored).collect()
 }
 
 /// What a signal says about the limits that the handler is held to.
-fn limit_reached(limits: &Limits, exit: &AttemptExit) -> Option<String> {
+fn limit_reached(limits: &ResourceLimits, exit: &AttemptExit) -> Option<String> {
     let AttemptExit::Signaled(signal) = *exit else { return None };
     let is = |wanted: Signal| signal == wanted.as_raw();
     let crashes = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::TRAP, Signal::ILL];
     match limits {
-        Limits { cpu_time: Some(seconds), .. } if is(Signal::XCPU) => {
+        ResourceLimits { cpu_time: Some(seconds), .. } if is(Signal::XCPU) => {
             Some(format!("it reached limits.cpu_time, {seconds} s"))
         }
-        Limits { cpu_time: Some(seconds), .. } if is(Signal::KILL) => {
+        ResourceLimits { cpu_time: Some(seconds), .. } if is(Signal::KILL) => {
             Some(format!("not killed by hookbox; it may have reached limits.cpu_time, {seconds} s"))
         }
-        Limits { memory: Some(bytes), .. } if crashes.into_iter().any(is) => {
+        ResourceLimits { memory: Some(bytes), .. } if crashes.into_iter().any(is) => {
             Some(format!("it may have reached limits.memory, {}", bytesize::ByteSize(*bytes)))
         }
         _ => None,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Map, Value};
 
-use crate::config::Identity;
+use crate::config::RunAs;
 use crate::retry::HandlerDirectives;
 
 /// Longest result file.
@@ -37,7 +37,7 @@ pub(super) struct ResultFile {
 impl ResultFile {
     /// Chooses the path and makes sure that nothing is there yet. For a user of the handler's own it lies in a folder of
     /// that user, beside the one given.
-    pub(super) fn new(folder: &Path, job: (i64, u32), user: Option<&Identity>) -> io::Result<Self> {
+    pub(super) fn new(folder: &Path, job: (i64, u32), user: Option<&RunAs>) -> io::Result<Self> {
         let path = match user {
             None => folder.join(Self::name_of(job.0, job.1)),
             Some(user) => folder_of(folder, user)?.join(Self::name_of(job.0, job.1)),
@@ -81,7 +81,7 @@ impl ResultFile {
 }
 
 /// `FOLDER-UID`, which only that user may read or write.
-fn folder_of(folder: &Path, user: &Identity) -> io::Result<PathBuf> {
+fn folder_of(folder: &Path, user: &RunAs) -> io::Result<PathBuf> {
     let mut name = folder.as_os_str().to_owned();
     name.push(format!("-{}", user.uid));
     let own = PathBuf::from(name);

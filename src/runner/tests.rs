@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::output::TAIL;
 use super::*;
-use crate::config::Takes;
+use crate::config::HandlerFilter;
 use crate::retry::RetryPolicy;
 
 /// An attempt and the folder it runs in.
@@ -101,18 +101,18 @@ pub(super) fn attempt(command: &[&str]) -> Try {
     };
     let handler = config::Handler {
         name: "deploy".into(),
-        takes: Takes { sources: None, events: vec!["*".to_owned()], conditions: Vec::new() },
+        filter: HandlerFilter { sources: None, events: vec!["*".to_owned()], conditions: Vec::new() },
         mode: config::Mode::Command,
         command: command.iter().copied().map(String::from).collect(),
         cwd: folder.path().to_owned(),
         env: Vec::new(),
         timeout: Duration::from_secs(60),
-        keyed: None,
+        ordering: None,
         rate_limit: None,
         concurrency: 4,
         policy,
         respond: None,
-        containment: config::Containment::default(),
+        process: config::ProcessSettings::default(),
     };
     let attempt = AttemptInput {
         handler: Arc::new(handler),
@@ -277,7 +277,7 @@ fn every_handler_leads_a_session_with_default_signals() {
 fn a_folder_and_a_umask_of_a_handlers_own_are_no_other_threads() {
     let before = std::env::current_dir().unwrap();
     let mut tried = shell("umask; pwd -P; > made; stat -c %a made");
-    tried.handler_mut().containment.umask = Some(0o027);
+    tried.handler_mut().process.umask = Some(0o027);
     let folder = tried.folder.path().canonicalize().unwrap();
     assert_eq!(text(&tried.run().stdout), format!("0027\n{}\n640", folder.display()));
     assert_eq!(std::env::current_dir().unwrap(), before);

@@ -1,13 +1,13 @@
 //! How a running hookbox is told to end or to read its configuration again.
 //!
-//! Signals, and rooms that can no longer do their job, send a [`Call`]; the one who waits for calls is `app`.
+//! Signals, and rooms that can no longer do their job, send a [`ControlMessage`]; the one who waits for calls is `app`.
 //! The channel is an argument everywhere, so that tests bring their own.
 
 use crossbeam_channel::{Receiver, Sender};
 
 /// What a running hookbox is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
+pub enum ControlMessage {
     /// End in order, with status 0.
     Stop,
     /// Read the configuration again.
@@ -16,7 +16,7 @@ pub enum Call {
     Failed(String),
 }
 
-impl Call {
+impl ControlMessage {
     /// What has failed.
     #[must_use]
     pub fn failure(self) -> Option<String> {
@@ -29,19 +29,19 @@ impl Call {
 
 /// The calling end; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Caller(Sender<Call>);
+pub struct ControlHandle(Sender<ControlMessage>);
 
-impl Caller {
+impl ControlHandle {
     /// A calling end, and the end that waits.
     #[must_use]
-    pub fn new() -> (Self, Receiver<Call>) {
+    pub fn new() -> (Self, Receiver<ControlMessage>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
         (Self(sender), receiver)
     }
 
     /// Sends the call. When nobody waits any more, hookbox is ending already.
-    pub fn call(&self, call: Call) {
-        if self.0.send(call).is_err() {
+    pub fn send(&self, message: ControlMessage) {
+        if self.0.send(message).is_err() {
             log::debug!("nobody waits for calls any more");
         }
     }

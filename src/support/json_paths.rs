@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// The places that are wanted of documents.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct JsonPaths {
     count: usize,
     root: Node,
 }
@@ -24,9 +24,9 @@ struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotJson;
 
-impl Places {
+impl JsonPaths {
     /// Wants the place that these steps lead to, at least one; they are not escaped. Its number among what
-    /// [`Places::read`] finds.
+    /// [`JsonPaths::read`] finds.
     pub fn add(&mut self, steps: &[String]) -> usize {
         let slot = self.root.add(steps, self.count);
         self.count = self.count.max(slot + 1);

@@ -8,17 +8,17 @@ const MAX_STATE_BYTES: usize = 512;
 
 /// A trace that goes through hookbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trace {
+pub struct TraceContext {
     /// `traceparent` as received: `00-TRACE-PARENT-FLAGS`, in lower-case hex.
     pub parent: String,
     /// `tracestate` as received.
     pub state: Option<String>,
 }
 
-impl Trace {
+impl TraceContext {
     /// From the two headers; `None` without a `traceparent` that holds.
     #[must_use]
-    pub fn read(parent: &str, state: Option<&str>) -> Option<Self> {
+    pub fn parse(parent: &str, state: Option<&str>) -> Option<Self> {
         let parent = parent.trim();
         let fields: Vec<&str> = parent.split('-').collect();
         let [version, trace, span, flags, rest @ ..] = &fields[..] else { return None };
@@ -40,7 +40,7 @@ impl Trace {
 
     /// From headers by name and value; of several `traceparent` none counts.
     #[must_use]
-    pub fn of<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+    pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let (mut parents, mut state) = (Vec::new(), None);
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("traceparent") {
@@ -50,7 +50,7 @@ impl Trace {
             }
         }
         match parents[..] {
-            [parent] => Self::read(parent, state),
+            [parent] => Self::parse(parent, state),
             _ => None,
         }
     }
@@ -70,19 +70,19 @@ mod tests {
 
     #[test]
     fn a_trace_is_taken_as_it_was_written() {
-        let trace = Trace::read(PARENT, Some("congo=t61rcWkgMzE")).unwrap();
+        let trace = TraceContext::parse(PARENT, Some("congo=t61rcWkgMzE")).unwrap();
         assert_eq!((trace.parent.as_str(), trace.state.as_deref()), (PARENT, Some("congo=t61rcWkgMzE")));
         assert_eq!(trace.id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more";
-        assert_eq!(Trace::read(later, None).unwrap().parent, later);
+        assert_eq!(TraceContext::parse(later, None).unwrap().parent, later);
     }
 
     #[test]
     fn of_several_none_counts() {
         let headers = [("Host", "a"), ("TraceParent", PARENT), ("tracestate", "a=b")];
-        assert_eq!(Trace::of(headers.into_iter()).unwrap().state.as_deref(), Some("a=b"));
-        assert_eq!(Trace::of(headers.into_iter().chain(headers)), None);
-        assert_eq!(Trace::of(std::iter::empty()), None);
+        assert_eq!(TraceContext::from_headers(headers.into_iter()).unwrap().state.as_deref(), Some("a=b"));
+        assert_eq!(TraceContext::from_headers(headers.into_iter().chain(headers)), None);
+        assert_eq!(TraceContext::from_headers(std::iter::empty()), None);
     }
 
     #[test]
@@ -98,10 +98,10 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0\n",
         ] {
-            assert_eq!(Trace::read(parent, None), None, "{parent:?}");
+            assert_eq!(TraceContext::parse(parent, None), None, "{parent:?}");
         }
         for state in ["", " ", "a=\u{1}", &"x".repeat(MAX_STATE_BYTES + 1)] {
-            assert_eq!(Trace::read(PARENT, Some(state)).unwrap().state, None, "{state:?}");
+            assert_eq!(TraceContext::parse(PARENT, Some(state)).unwrap().state, None, "{state:?}");
         }
     }
 }

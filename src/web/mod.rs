@@ -27,7 +27,7 @@ pub use self::setup::Setup;
 use crate::config;
 use crate::inbox::Inbox;
 use crate::support::net::socket::Listen;
-use crate::support::net::socket::{Bound, Socket, SocketFile};
+use crate::support::net::socket::{BoundSocket, Socket, SocketFile};
 
 /// What came of reading the configuration again, for `hookbox reload`.
 #[derive(Debug, Default)]
@@ -73,9 +73,9 @@ impl Admin {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(
-        settings: &config::Admin,
+        settings: &config::AdminConfig,
         setup: Setup,
-        bound: Bound,
+        bound: BoundSocket,
         inbox: Arc<Inbox>,
         reloads: Arc<Reloads>,
     ) -> io::Result<Self> {
@@ -84,7 +84,7 @@ impl Admin {
         let shared =
             Data::new(Shared { inbox, reloads, setup, changes: Arc::default(), live: live::Streams::default() });
         let rooms = Rooms { shared: shared.clone(), guard: guard.clone() };
-        let Bound { socket, file } = bound;
+        let BoundSocket { socket, file } = bound;
         let address = socket.address()?;
         if settings.tokens.is_empty() && is_reachable(&address) {
             let hint = "hint: set `admin.token`, or have systemd listen on a loopback address or a unix socket";
@@ -114,7 +114,7 @@ impl Admin {
     }
 
     /// Holds to other names and tokens from now on, and tells of other sources and handlers; the address stays.
-    pub fn reload(&self, settings: &config::Admin, setup: Setup) {
+    pub fn reload(&self, settings: &config::AdminConfig, setup: Setup) {
         self.guard.reload(settings, setup.proxies.clone());
         *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
     }

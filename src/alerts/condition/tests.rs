@@ -1,12 +1,12 @@
 //! Every condition begins once and ends once, whatever is seen in between; a flood is a trickle of messages.
 
 use super::*;
-use crate::config::Channel;
+use crate::config::AlertChannel;
 use crate::inbox::reader::HourlyCount;
 
 struct Watch {
     conditions: Conditions,
-    settings: config::Alerts,
+    settings: config::AlertsConfig,
     start: Instant,
     seen: Seen,
 }
@@ -15,8 +15,8 @@ impl Watch {
     fn new(silence: &[(&str, u64)]) -> Self {
         let start = Instant::now();
         let silence = silence.iter().map(|(name, seconds)| ((*name).into(), Duration::from_secs(*seconds))).collect();
-        let channel = Channel::Url(crate::support::secret::Secret::new("http://x"));
-        let settings = config::Alerts { channel, sources: vec!["s".into()], refusals_per_minute: 10, silence };
+        let channel = AlertChannel::Url(crate::support::secret::Secret::new("http://x"));
+        let settings = config::AlertsConfig { channel, sources: vec!["s".into()], refusals_per_minute: 10, silence };
         let conditions = Conditions::new(HashMap::from([("old".to_owned(), Duration::from_secs(3600))]), start);
         Self { conditions, settings, start, seen: Seen::default() }
     }

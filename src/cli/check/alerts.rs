@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::alerts;
-use crate::config::{self, Channel, Config};
+use crate::config::{self, AlertChannel, Config};
 
 /// `[alerts]`, as far as it may be shown.
 #[derive(Debug, Serialize)]
@@ -23,10 +23,10 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn of(alerts: &'a config::Alerts) -> Self {
+    pub(super) fn of(alerts: &'a config::AlertsConfig) -> Self {
         let command = match &alerts.channel {
-            Channel::Command { command, .. } => Some(command.as_slice()),
-            Channel::Url(_) => None,
+            AlertChannel::Command { command, .. } => Some(command.as_slice()),
+            AlertChannel::Url(_) => None,
         };
         let silence_s = alerts.silence.iter().map(|(source, span)| (source.as_ref(), span.as_secs())).collect();
         Self { command, refusals_per_minute: alerts.refusals_per_minute, silence_s }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::tables::spoken;
-use crate::config::{Handler, Missing, Mode, Sequence};
+use crate::config::{Handler, MissingKey, Mode, OrderingMode};
 
 /// How jobs of one handler wait for each other, and how many start.
 #[derive(Debug, Serialize)]
@@ -29,12 +29,12 @@ struct Coalesce {
 
 impl Pacing {
     pub(super) fn of(handler: &Handler) -> Self {
-        let keyed = handler.keyed.as_ref();
+        let keyed = handler.ordering.as_ref();
         let key = keyed.map(|keyed| keyed.key.to_string());
-        let (order_by, coalesce) = match keyed.map(|keyed| keyed.sequence) {
+        let (order_by, coalesce) = match keyed.map(|keyed| keyed.mode) {
             None => (None, None),
-            Some(Sequence::Ordered) => (key, None),
-            Some(Sequence::Burst { quiet, max }) => {
+            Some(OrderingMode::InOrder) => (key, None),
+            Some(OrderingMode::Coalesce { quiet, max }) => {
                 let [quiet_s, max_s] = [quiet, max].map(|span| span.as_secs_f64());
                 (None, key.map(|key| Coalesce { key, quiet_s, max_s }))
             }
@@ -59,20 +59,20 @@ pub(super) fn sentences(handler: &Handler) -> Vec<String> {
         let within = spoken(timeout);
         told.push(format!("{name}: {words} is the answer to the provider, if it succeeds within {within}."));
     }
-    if let Some(keyed) = &handler.keyed {
+    if let Some(keyed) = &handler.ordering {
         let key = &keyed.key;
-        told.push(match (keyed.sequence, keyed.missing) {
-            (Sequence::Ordered, Missing::Alone) => format!(
+        told.push(match (keyed.mode, keyed.missing) {
+            (OrderingMode::InOrder, MissingKey::Alone) => format!(
                 "{name}: events with the same {key} run one at a time, as they arrived; those without it in no order."
             ),
-            (Sequence::Ordered, Missing::Together) => format!(
+            (OrderingMode::InOrder, MissingKey::Together) => format!(
                 "{name}: events with the same {key} run one at a time, as they arrived; those without it likewise."
             ),
-            (Sequence::Burst { quiet, max }, missing) => {
+            (OrderingMode::Coalesce { quiet, max }, missing) => {
                 let [quiet, max] = [quiet, max].map(spoken);
                 let others = match missing {
-                    Missing::Alone => "each one without it runs",
-                    Missing::Together => "those without it likewise",
+                    MissingKey::Alone => "each one without it runs",
+                    MissingKey::Together => "those without it likewise",
                 };
                 format!(
                     "{name}: of events with the same {key} only the newest runs, once none has come for {quiet}, at most \

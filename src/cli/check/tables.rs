@@ -126,7 +126,8 @@ pub(super) fn conditioned(name: &str, config: &Config) -> String {
         let values: Vec<_> = values.iter().map(ToString::to_string).collect();
         format!("{pointer} is {}", values.join(" or "))
     };
-    let conditions: Vec<_> = handler.into_iter().flat_map(|handler| &handler.takes.conditions).map(condition).collect();
+    let conditions: Vec<_> =
+        handler.into_iter().flat_map(|handler| &handler.filter.conditions).map(condition).collect();
     if conditions.is_empty() { name.to_owned() } else { format!("{name} (where {})", conditions.join(" and ")) }
 }
 

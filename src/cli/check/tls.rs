@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::support::net::tls::{Certificate, Files};
+use crate::support::net::tls::{Certificate, TlsFiles};
 use crate::support::time::Millis;
 
 #[derive(Debug, Serialize)]
@@ -18,8 +18,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(files: &Files) -> Self {
-        // Files that have changed since the configuration was read are told of by the next check.
+    pub(super) fn of(files: &TlsFiles) -> Self {
+        // TlsFiles that have changed since the configuration was read are told of by the next check.
         let certificate = Certificate::read(files).ok();
         let certificate = certificate.as_ref();
         Self {

@@ -22,8 +22,8 @@ use crate::inbox::reader::{EventFilter, JobDetail, Page};
 use crate::model::event::{Ending, EventState};
 use crate::providers;
 use crate::server::{self, App};
-use crate::support::control::{Call, Caller};
-use crate::support::net::socket::Handed;
+use crate::support::control::{ControlHandle, ControlMessage};
+use crate::support::net::socket::InheritedSockets;
 use crate::support::time::Millis;
 use crate::verify::{self, TestEvent};
 
@@ -51,10 +51,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (folder, file) =
         written.map_err(|error| Failure::failed(format!("no scratch folder could be made: {error}")))?;
     let config = config::read(&file, &variable)?;
-    let (caller, calls) = Caller::new();
+    let (caller, calls) = ControlHandle::new();
     let deaf = |error| Failure::failed(format!("signals cannot be heard: {error}"));
     server::hear_signals(caller.clone()).map_err(deaf)?;
-    let app = App::start(config.clone(), Handed::none(), &caller)?;
+    let app = App::start(config.clone(), InheritedSockets::none(), &caller)?;
     let mut out = io::stdout();
     writeln!(out, "hookbox demo: a scratch inbox, which goes when it ends, in {}", folder.path().display())?;
     writeln!(out, "  deliveries to  {}", app.hooks_url())?;
@@ -164,7 +164,7 @@ fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
     Ok(script::surprises(&ran))
 }
 
-fn serve_on(app: App, calls: &Receiver<Call>, file: &Path) -> Result<(), Failure> {
+fn serve_on(app: App, calls: &Receiver<ControlMessage>, file: &Path) -> Result<(), Failure> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let (file_shown, url) = (file.display(), app.hooks_url());
     let mut out = io::stdout();

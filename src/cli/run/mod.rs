@@ -15,7 +15,7 @@ use super::filter::Arrival;
 use super::pause::unknown;
 use super::terminal::{remark, shown, span};
 use super::{Global, variable};
-use crate::config::{self, Handler, Mode, Outline};
+use crate::config::{self, ConfigSummary, Handler, Mode};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::Event;
 use crate::model::event::Ending;
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let file = InboxFile::open(&outline.inbox)?;
     let handler = find(&args.handler, &outline)?;
     let routes = Routes::new(std::slice::from_ref(&handler)).map_err(|error| Failure::usage(error.to_string()))?;
-    let private = |source: &str| config::private_headers(&global.config, &variable, source);
+    let private = |source: &str| config::read_private_headers(&global.config, &variable, source);
     let stage = Stage { file: &file, handler: &handler, routes: &routes, private: &private };
     match (&args.event, args.last) {
         (Some(wanted), _) if args.arrival.is_empty() && !args.json => one(&stage, &event::find(&file, wanted)?),
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
 }
 
-fn find(name: &str, outline: &Outline) -> Result<Arc<Handler>, Failure> {
+fn find(name: &str, outline: &ConfigSummary) -> Result<Arc<Handler>, Failure> {
     if !outline.handlers.iter().any(|known| known == name) {
         return Err(unknown(name, &outline.handlers));
     }

@@ -21,7 +21,7 @@ use crate::runner::{
     self, AttemptInput, AttemptOutput, AttemptPurpose, CancelToken, HandlerResources, KILL_GRACE, StopReason,
 };
 use crate::server;
-use crate::support::control::Caller;
+use crate::support::control::ControlHandle;
 
 /// A handler, and where its events come from.
 pub(super) struct Stage<'a> {
@@ -52,7 +52,7 @@ pub(super) struct Interrupt {
 impl Stage<'_> {
     /// Whether the handler takes an event by its configuration; without its body where that is gone.
     pub(super) fn takes(&self, event: &Event) -> Result<bool, Failure> {
-        let body = match self.handler.takes.conditions.is_empty() {
+        let body = match self.handler.filter.conditions.is_empty() {
             true => None,
             false => self.file.reader().body(event.seq)?,
         };
@@ -129,7 +129,7 @@ impl Rehearsal {
 impl Interrupt {
     /// From now on signals are heard here.
     pub(super) fn listen() -> Result<Self, Failure> {
-        let (caller, calls) = Caller::new();
+        let (caller, calls) = ControlHandle::new();
         server::hear_signals(caller).map_err(|error| Failure::failed(format!("signals cannot be heard: {error}")))?;
         let interrupt = Self::default();
         let heard = interrupt.clone();

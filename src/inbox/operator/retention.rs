@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{BREATH, InboxFile, InboxFileError};
-use crate::config::Keep;
+use crate::config::Retention;
 use crate::inbox::ballast::Ballast;
 use crate::inbox::prune::{self, Ages, Place, Pruned};
 use crate::inbox::upkeep;
@@ -37,7 +37,7 @@ impl InboxFile {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn too_old(&self, keep: &Keep, now: Millis) -> Result<Pruned, InboxFileError> {
+    pub fn too_old(&self, keep: &Retention, now: Millis) -> Result<Pruned, InboxFileError> {
         let ages = Ages::new(keep, now);
         self.reader()
             .run(|connection| {
@@ -56,7 +56,7 @@ impl InboxFile {
     /// What SQLite says. What was forgotten before that stays forgotten.
     pub fn prune(
         &mut self,
-        keep: &Keep,
+        keep: &Retention,
         now: Millis,
         mut progress: impl FnMut(&Pruned),
     ) -> Result<Pruned, InboxFileError> {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rusqlite::Connection;
 
-use crate::config::{self, Handler, Keep, Sequence};
+use crate::config::{self, Handler, OrderingMode, Retention};
 use crate::inbox::accept::Routed;
 use crate::inbox::answers::Board;
 use crate::inbox::operator::{self, BulkAction, BulkRequest};
@@ -219,7 +219,7 @@ impl Both {
             wanted: vec![Wanted {
                 handler: HANDLERS[handler].into(),
                 slots: places,
-                sequence: self.handlers[handler].keyed.as_ref().map(|keyed| keyed.sequence),
+                sequence: self.handlers[handler].ordering.as_ref().map(|keyed| keyed.mode),
             }],
             running: self.under_way.iter().map(|attempt| attempt.job).collect(),
             may_claim_suspect: !self.under_way.iter().any(|attempt| attempt.is_suspect),
@@ -446,7 +446,7 @@ impl Both {
 
     fn prune(&mut self) {
         let span = |millis: i64| Duration::from_millis(millis.unsigned_abs());
-        let keep = Keep { payloads: span(KEPT / 2), events: span(KEPT), keys: span(100 * KEPT) };
+        let keep = Retention { payloads: span(KEPT / 2), events: span(KEPT), keys: span(100 * KEPT) };
         let (ages, mut place) = (Ages::new(&keep, Millis(self.now)), Place::Start);
         while place != Place::End {
             step(&self.connection, &ages, &mut place, false).unwrap();
@@ -519,9 +519,9 @@ fn walk(handlers: &[Arc<Handler>], steps: &[Step]) {
 #[test]
 fn the_inbox_does_what_the_model_does() {
     let handlers = handlers();
-    let spans = handlers[2].keyed.as_ref().map(|keyed| keyed.sequence);
+    let spans = handlers[2].ordering.as_ref().map(|keyed| keyed.mode);
     let [quiet, max] = [QUIET, MAX].map(|millis| Duration::from_millis(millis.unsigned_abs()));
-    assert_eq!(spans, Some(Sequence::Burst { quiet, max }));
+    assert_eq!(spans, Some(OrderingMode::Coalesce { quiet, max }));
     let rounds: u32 = std::env::var("HOOKBOX_TORTURE_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150 * rounds));
     runner

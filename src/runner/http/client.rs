@@ -11,7 +11,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 use super::transport::{NoResolver, Tcp, UnderWay};
-use crate::config::{self, Http, Mode};
+use crate::config::{self, HttpTarget, Mode};
 
 /// How long a connection that nobody uses is kept.
 const KEPT_FOR: Duration = Duration::from_secs(30);
@@ -105,7 +105,7 @@ impl State {
 }
 
 /// Those of the platform and of `ca_file`; of a machine that has none, those that browsers come with.
-fn roots(http: &Http) -> RootCerts {
+fn roots(http: &HttpTarget) -> RootCerts {
     let platform = rustls_native_certs::load_native_certs();
     for error in &platform.errors {
         log::debug!("certificates of the platform: {error}");

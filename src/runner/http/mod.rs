@@ -13,7 +13,7 @@ use ureq::{Body, Error, Timeout};
 
 use super::cancel::{CancelToken, StopReason};
 use super::{AttemptInput, Run};
-use crate::config::Http;
+use crate::config::HttpTarget;
 use crate::retry::AttemptExit;
 use crate::support::time::Millis;
 
@@ -22,7 +22,7 @@ pub(super) use client::Clients;
 use request::Headers;
 
 /// Sends the event and reads the answer.
-pub(super) fn run(clients: &Clients, attempt: &AttemptInput, http: &Http, cancel: &CancelToken) -> Run {
+pub(super) fn run(clients: &Clients, attempt: &AttemptInput, http: &HttpTarget, cancel: &CancelToken) -> Run {
     let client = clients.take();
     let headers = request::headers(attempt, http, Millis::now());
     let mut sent = send(&client, attempt, http, &headers, (cancel, false));
@@ -48,7 +48,7 @@ pub(super) fn run(clients: &Clients, attempt: &AttemptInput, http: &Http, cancel
 fn send(
     client: &Client,
     attempt: &AttemptInput,
-    http: &Http,
+    http: &HttpTarget,
     headers: &Headers,
     (cancel, wants_fresh): (&CancelToken, bool),
 ) -> Result<Response<Body>, Error> {
@@ -65,7 +65,7 @@ fn send(
     Ok(response)
 }
 
-fn failed(error: &Error, attempt: &AttemptInput, http: &Http) -> Run {
+fn failed(error: &Error, attempt: &AttemptInput, http: &HttpTarget) -> Run {
     let limit = humantime::format_duration(http.connect_timeout);
     let exit = match error {
         Error::Timeout(Timeout::Connect | Timeout::Resolve) if http.connect_timeout < attempt.handler.timeout => {

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use ureq::http::{HeaderName, HeaderValue};
 
 use super::super::{AttemptInput, AttemptPurpose, idempotency_key};
-use crate::config::{Http, standard_webhooks_key};
+use crate::config::{HttpTarget, standard_webhooks_key};
 use crate::support::time::Millis;
 
 /// Names and values, and what had to be left out.
@@ -31,7 +31,7 @@ impl Headers {
 }
 
 /// All headers of a request that is sent now.
-pub(super) fn headers(attempt: &AttemptInput, http: &Http, now: Millis) -> Headers {
+pub(super) fn headers(attempt: &AttemptInput, http: &HttpTarget, now: Millis) -> Headers {
     let mut headers = Headers::default();
     let id = idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays);
     headers.push("Content-Type", attempt.content_type.as_deref().unwrap_or("application/octet-stream"));
@@ -91,7 +91,7 @@ mod tests {
         tried.event_type = "a\nb".to_owned();
         tried.event_id = "é".to_owned();
         let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MDEyMzQ1Njc4OWFiY2RlZg=="].map(Secret::new).to_vec();
-        let http = Http {
+        let http = HttpTarget {
             url: "http://a".to_owned(),
             secrets,
             headers: vec![("X-Api-Key".to_owned(), Secret::new("k"))],

@@ -15,7 +15,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit, umask};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Containment, Limits};
+use crate::config::{ProcessSettings, ResourceLimits};
 
 /// The first argument that makes hookbox a launcher.
 const WORD: &str = "--launch-handler";
@@ -43,9 +43,13 @@ pub(in crate::runner) struct Trouble {
 }
 
 /// The arguments of a launcher: its own, then where to run, what, and the handler's own from its name on.
-pub(in crate::runner) fn arguments(containment: &Containment, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
-    let Limits { memory, cpu_time, open_files } = containment.limits;
-    let identity = containment.identity.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
+pub(in crate::runner) fn arguments(
+    containment: &ProcessSettings,
+    cwd: &Path,
+    file: &Path,
+) -> io::Result<Vec<OsString>> {
+    let ResourceLimits { memory, cpu_time, open_files } = containment.limits;
+    let identity = containment.run_as.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
     let plan = Plan { umask: containment.umask, memory, cpu_time, open_files, identity };
     let plan = serde_json::to_string(&plan)?;
     Ok(vec!["hookbox".into(), WORD.into(), plan.into(), cwd.into(), file.into()])

@@ -22,7 +22,7 @@ use super::cwd::{Stood, stand_on};
 use super::launcher::{self, c_string};
 use super::process_tree::Tree;
 use super::{inherited_fds, program, reaper};
-use crate::config::{self, Limits};
+use crate::config::{self, ResourceLimits};
 use crate::retry::AttemptExit;
 use crate::runner::environment::Environment;
 
@@ -63,9 +63,9 @@ pub(in crate::runner) fn spawn<'a>(
     input.feed();
 
     let start = Start { streams: [stdin, child_stdout, child_stderr], environment: c_environment(environment) };
-    let containment = &handler.containment;
+    let containment = &handler.process;
     let direct = || start.run(&file, handler.command.iter());
-    let needs_launcher = containment.identity.is_some() || containment.limits != Limits::default();
+    let needs_launcher = containment.run_as.is_some() || containment.limits != ResourceLimits::default();
     let stood = if needs_launcher { Stood::NotPossible } else { stand_on(&handler.cwd, containment.umask, direct) };
     let pid = match stood {
         Stood::Done(started) => started.map_err(refused)?,
@@ -98,7 +98,7 @@ impl Start {
     fn by_launcher(&self, handler: &config::Handler, file: &Path) -> Result<Pid, AttemptExit> {
         let refused = |error: io::Error| program::explain(&error, file, &handler.cwd);
         let (status, child_status) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| refused(error.into()))?;
-        let own = launcher::arguments(&handler.containment, &handler.cwd, file).map_err(refused)?;
+        let own = launcher::arguments(&handler.process, &handler.cwd, file).map_err(refused)?;
         let arguments = own.into_iter().chain(handler.command.iter().map(Into::into)).map(c_string);
         let arguments: Vec<CString> = arguments.collect::<io::Result<_>>().map_err(refused)?;
         let pid = self.posix_spawn(c"/proc/self/exe", &arguments, Some(&child_status)).map_err(refused)?;

@@ -100,7 +100,7 @@ fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &AttemptInput, cancel
     let patience = if matches!(heard, Heard::AttemptOutput | Heard::NotTaken(_)) { KILL_GRACE } else { Duration::ZERO };
     let watched = copy.end(patience, cancel);
     pool.left(!matches!(heard, Heard::Cancelled));
-    let limit = limit_reached(&attempt.handler.containment.limits, &watched.exit);
+    let limit = limit_reached(&attempt.handler.process.limits, &watched.exit);
     let exit = match (heard, watched.exit) {
         (_, exit @ (AttemptExit::Stopped | AttemptExit::Skipped)) => exit,
         (Heard::TimedOut, _) => AttemptExit::TimedOut,

@@ -35,18 +35,18 @@ pub struct TrustedProxies {
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
+pub enum ClientAddress {
     /// At this address.
     At(IpAddr),
     /// Through a unix socket, which has no address.
     Socket,
     /// A trusted proxy said something that is no address.
-    Unclear(Unclear),
+    Unclear(UnclearReason),
 }
 
 /// Why it cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unclear {
+pub enum UnclearReason {
     /// The header that names none.
     NoAddress(&'static str),
     /// Two headers name different ones.
@@ -54,18 +54,18 @@ pub enum Unclear {
 }
 
 /// Where a request came from, by its peer (`None` through a unix socket) and the lines of a header by its name.
-pub fn client_of<'a, Lines>(
+pub fn client_address<'a, Lines>(
     peer: Option<IpAddr>,
     lines: impl Fn(&'static str) -> Lines,
     proxies: &TrustedProxies,
-) -> Client
+) -> ClientAddress
 where
     Lines: Iterator<Item = &'a [u8]>,
 {
     let is_trusted = |address: IpAddr| proxies.networks.contain(address);
     let itself = match peer {
-        Some(peer) => Client::At(peer.to_canonical()),
-        None => Client::Socket,
+        Some(peer) => ClientAddress::At(peer.to_canonical()),
+        None => ClientAddress::Socket,
     };
     if !peer.map_or(proxies.unix, is_trusted) {
         return itself;
@@ -78,8 +78,8 @@ where
     let mut named = [(X_FORWARDED_FOR, list), (FORWARDED, elements)].into_iter().filter_map(|(name, hops)| {
         let mut client = None;
         for hop in hops.into_iter().rev().filter(|hop| *hop != Hop::Nothing) {
-            let Hop::At(hop) = hop else { return Some(Client::Unclear(Unclear::NoAddress(name))) };
-            client = Some(Client::At(hop));
+            let Hop::At(hop) = hop else { return Some(ClientAddress::Unclear(UnclearReason::NoAddress(name))) };
+            client = Some(ClientAddress::At(hop));
             if !is_trusted(hop) {
                 break;
             }
@@ -88,7 +88,7 @@ where
     });
     match (named.next(), named.next()) {
         (None, _) => itself,
-        (Some(one), Some(other)) if one != other => Client::Unclear(Unclear::Disagreement),
+        (Some(one), Some(other)) if one != other => ClientAddress::Unclear(UnclearReason::Disagreement),
         (Some(one), _) => one,
     }
 }
@@ -146,7 +146,7 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     parts.map(str::trim)
 }
 
-impl Client {
+impl ClientAddress {
     /// The address, where there is one.
     #[must_use]
     pub fn address(self) -> Option<IpAddr> {
@@ -157,15 +157,15 @@ impl Client {
     }
 }
 
-impl fmt::Display for Client {
+impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(address) => write!(f, "the client's address {address}"),
             Self::Socket => f.write_str("a client of a unix socket has no address, and"),
-            Self::Unclear(Unclear::NoAddress(name)) => {
+            Self::Unclear(UnclearReason::NoAddress(name)) => {
                 write!(f, "a trusted proxy names no address in {name}, so where the client is cannot be told; it")
             }
-            Self::Unclear(Unclear::Disagreement) => {
+            Self::Unclear(UnclearReason::Disagreement) => {
                 write!(
                     f,
                     "{X_FORWARDED_FOR} and {FORWARDED} name different clients (let the proxy remove the one it does not write); neither"
@@ -198,16 +198,16 @@ mod tests {
         }
     }
 
-    fn client(peer: Option<IpAddr>, lines: &[&str], proxies: &TrustedProxies) -> Client {
+    fn client(peer: Option<IpAddr>, lines: &[&str], proxies: &TrustedProxies) -> ClientAddress {
         let pairs: Vec<_> = lines.iter().map(|line| line.split_once(": ").unwrap()).collect();
         let of = |wanted: &'static str| {
             let named = pairs.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
             named.map(|(_, value)| value.as_bytes()).collect::<Vec<_>>().into_iter()
         };
-        client_of(peer, of, proxies)
+        client_address(peer, of, proxies)
     }
 
-    fn found(peer: &str, lines: &[&str]) -> Client {
+    fn found(peer: &str, lines: &[&str]) -> ClientAddress {
         client(peer.parse().ok(), lines, &proxies(&["10.0.0.0/8", "::1/128"], true))
     }
 
@@ -232,21 +232,21 @@ mod tests {
             ("::1", &["Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
             ("socket", &["X-Forwarded-For: 198.51.100.1"], "198.51.100.1"),
         ] {
-            assert_eq!(found(peer, lines), Client::At(expected.parse().unwrap()), "{peer} {lines:?}");
+            assert_eq!(found(peer, lines), ClientAddress::At(expected.parse().unwrap()), "{peer} {lines:?}");
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn no_header_makes_a_client_of_an_address_that_the_proxy_did_not_see(text in "[ -~]{0,40}", quoted in "[a-z=\";\\\\,]{0,20}") {
+        fn no_header_makes_a_client_address_an_address_that_the_proxy_did_not_see(text in "[ -~]{0,40}", quoted in "[a-z=\";\\\\,]{0,20}") {
             let seen = "198.51.100.1".parse().unwrap();
             for line in [format!("X-Forwarded-For: {text}, 198.51.100.1"), format!("Forwarded: for=198.51.100.1;by=\"{}\"", text.replace(['"', '\\'], ""))] {
-                proptest::prop_assert_eq!(found("10.0.0.1", &[&line]), Client::At(seen), "{}", line);
+                proptest::prop_assert_eq!(found("10.0.0.1", &[&line]), ClientAddress::At(seen), "{}", line);
             }
             for name in ["X-Forwarded-For", "Forwarded"] {
                 let line = format!("{name}: for={quoted}{text}");
                 let client = found("10.0.0.1", &[&line]);
-                proptest::prop_assert!(!matches!(client, Client::Socket), "{}", line);
+                proptest::prop_assert!(!matches!(client, ClientAddress::Socket), "{}", line);
             }
         }
     }
@@ -254,16 +254,24 @@ mod tests {
     #[test]
     fn what_cannot_be_told_is_not_guessed_at() {
         for line in ["X-Forwarded-For: 198.51.100.1, unknown", "X-Forwarded-For: example.org", "X-Forwarded-For: 1.2"] {
-            assert_eq!(found("10.0.0.1", &[line]), Client::Unclear(Unclear::NoAddress(X_FORWARDED_FOR)), "{line}");
+            assert_eq!(
+                found("10.0.0.1", &[line]),
+                ClientAddress::Unclear(UnclearReason::NoAddress(X_FORWARDED_FOR)),
+                "{line}"
+            );
         }
         for line in ["Forwarded: for=_hidden", "Forwarded: proto=https", "Forwarded: for=\"198.51.100.1"] {
-            assert_eq!(found("10.0.0.1", &[line]), Client::Unclear(Unclear::NoAddress(FORWARDED)), "{line}");
+            assert_eq!(
+                found("10.0.0.1", &[line]),
+                ClientAddress::Unclear(UnclearReason::NoAddress(FORWARDED)),
+                "{line}"
+            );
         }
         let both = ["Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.2"];
-        assert_eq!(found("10.0.0.1", &both), Client::Unclear(Unclear::Disagreement));
-        assert_eq!(client(None, &[], &proxies(&["10.0.0.0/8"], false)), Client::Socket);
+        assert_eq!(found("10.0.0.1", &both), ClientAddress::Unclear(UnclearReason::Disagreement));
+        assert_eq!(client(None, &[], &proxies(&["10.0.0.0/8"], false)), ClientAddress::Socket);
         let all = proxies(&["0.0.0.0/0"], false);
         let named = ["X-Forwarded-For: 198.51.100.1"];
-        assert_eq!(client(None, &named, &all), Client::Socket, "a socket is trusted by name alone");
+        assert_eq!(client(None, &named, &all), ClientAddress::Socket, "a socket is trusted by name alone");
     }
 }

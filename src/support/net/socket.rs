@@ -45,14 +45,14 @@ pub enum Socket {
 
 /// Which of hookbox's addresses a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum SocketRole {
     /// `server.listen`
     Hooks,
     /// `admin.listen`
     Admin,
 }
 
-impl Purpose {
+impl SocketRole {
     /// The setting that names the address.
     fn key(self) -> &'static str {
         match self {
@@ -70,18 +70,18 @@ impl Purpose {
 }
 
 /// Sockets that are bound already, handed over by systemd.
-pub struct Handed {
+pub struct InheritedSockets {
     sockets: ListenFd,
     names: Vec<String>,
 }
 
-impl std::fmt::Debug for Handed {
+impl std::fmt::Debug for InheritedSockets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handed").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("InheritedSockets").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
-impl Handed {
+impl InheritedSockets {
     /// None: whoever starts hookbox in the same process, such as a demonstration.
     #[must_use]
     pub fn none() -> Self {
@@ -99,17 +99,17 @@ impl Handed {
     ///
     /// # Errors
     /// When the address cannot be had, or what was handed over is no listening socket.
-    pub fn take_or_bind(&mut self, purpose: Purpose, listen: &Listen) -> io::Result<Bound> {
+    pub fn take_or_bind(&mut self, purpose: SocketRole, listen: &Listen) -> io::Result<BoundSocket> {
         let name = |index: usize| self.names.get(index).map_or("", String::as_str);
         let found = (0..self.sockets.len()).find(|index| purpose.is_meant(name(*index)));
-        let Some(index) = found else { return Socket::bind(listen, purpose.key()).map(Bound::ours) };
+        let Some(index) = found else { return Socket::bind(listen, purpose.key()).map(BoundSocket::ours) };
         let socket = self.take(index).map_err(|error| {
             let hint = "hint: hookbox takes stream sockets, over TCP or in the file system (ListenStream=)";
             io::Error::other(format!("the socket that systemd handed over cannot be used: {error}\n{hint}"))
         })?;
-        let Some(socket) = socket else { return Socket::bind(listen, purpose.key()).map(Bound::ours) };
+        let Some(socket) = socket else { return Socket::bind(listen, purpose.key()).map(BoundSocket::ours) };
         log::info!("systemd handed over a socket, used in place of `{}`", purpose.key());
-        Ok(Bound { socket, file: None })
+        Ok(BoundSocket { socket, file: None })
     }
 
     fn take(&mut self, index: usize) -> io::Result<Option<Socket>> {
@@ -123,14 +123,14 @@ impl Handed {
 
 /// A socket, and the file that goes when it is closed.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     /// The socket.
     pub socket: Socket,
     /// Its file, where hookbox made it.
     pub file: Option<SocketFile>,
 }
 
-impl Bound {
+impl BoundSocket {
     fn ours(socket: Socket) -> Self {
         let file = match &socket {
             Socket::Tcp(_) => None,
@@ -211,7 +211,7 @@ mod tests {
         let refused = Socket::bind(&listen, "server.listen").unwrap_err().to_string();
         assert!(refused.contains("`server.listen`") && refused.contains("hookbox.sock"), "{refused}");
         drop(first);
-        let bound = Handed::none().take_or_bind(Purpose::Hooks, &listen).unwrap();
+        let bound = InheritedSockets::none().take_or_bind(SocketRole::Hooks, &listen).unwrap();
         bound.file.unwrap().remove();
         assert!(!folder.path().join("hookbox.sock").exists());
     }
@@ -219,15 +219,15 @@ mod tests {
     #[test]
     fn a_handed_socket_is_known_by_its_name() {
         for (name, purpose) in [
-            ("", Purpose::Hooks),
-            ("hooks", Purpose::Hooks),
-            ("hookbox.socket", Purpose::Hooks),
-            ("admin", Purpose::Admin),
-            ("hookbox-admin.socket", Purpose::Admin),
+            ("", SocketRole::Hooks),
+            ("hooks", SocketRole::Hooks),
+            ("hookbox.socket", SocketRole::Hooks),
+            ("admin", SocketRole::Admin),
+            ("hookbox-admin.socket", SocketRole::Admin),
         ] {
             assert!(purpose.is_meant(name), "{name}");
             assert_eq!(
-                [Purpose::Hooks, Purpose::Admin].iter().filter(|other| other.is_meant(name)).count(),
+                [SocketRole::Hooks, SocketRole::Admin].iter().filter(|other| other.is_meant(name)).count(),
                 1,
                 "{name}"
             );

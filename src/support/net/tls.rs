@@ -29,7 +29,7 @@ const RENEW_WITHIN: Duration = Duration::from_hours(14 * 24);
 
 /// Where a certificate and its key are; both files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
+pub struct TlsFiles {
     /// The certificate chain, the server's own first.
     pub cert: PathBuf,
     /// Its private key.
@@ -42,7 +42,7 @@ pub struct Certificate(Arc<Mutex<Served>>);
 
 #[derive(Debug)]
 struct Served {
-    files: Files,
+    files: TlsFiles,
     key: Arc<CertifiedKey>,
     seen: Seen,
     looked_at: Instant,
@@ -58,7 +58,7 @@ impl Certificate {
     ///
     /// # Errors
     /// Which file cannot be read, or does not fit the other.
-    pub fn read(files: &Files) -> io::Result<Self> {
+    pub fn read(files: &TlsFiles) -> io::Result<Self> {
         let seen = seen(files);
         let key = load(files)?;
         let (looked_at, expiry) = (Instant::now(), Gauge::default());
@@ -90,7 +90,7 @@ impl Certificate {
     ///
     /// # Errors
     /// As for [`Certificate::read`].
-    pub fn replace(&self, files: &Files) -> io::Result<()> {
+    pub fn replace(&self, files: &TlsFiles) -> io::Result<()> {
         let (seen, key) = (seen(files), load(files)?);
         let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let expiry = served.expiry.clone();
@@ -178,14 +178,14 @@ fn validity(key: &CertifiedKey) -> Option<(Millis, Millis)> {
     Some((at(valid.not_before)?, at(valid.not_after)?))
 }
 
-fn seen(files: &Files) -> Seen {
+fn seen(files: &TlsFiles) -> Seen {
     [&files.cert, &files.key].map(|path| {
         let file = fs::metadata(path).ok()?;
         Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
     })
 }
 
-fn load(files: &Files) -> io::Result<Arc<CertifiedKey>> {
+fn load(files: &TlsFiles) -> io::Result<Arc<CertifiedKey>> {
     let chain = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failed(&files.cert, &error))?;
@@ -220,9 +220,9 @@ mod tests {
             Self { folder: tempfile::tempdir().unwrap() }
         }
 
-        fn paths(&self) -> Files {
+        fn paths(&self) -> TlsFiles {
             let path = |name: &str| self.folder.path().join(name);
-            Files { cert: path("cert.pem"), key: path("key.pem") }
+            TlsFiles { cert: path("cert.pem"), key: path("key.pem") }
         }
 
         /// Puts a fresh certificate in place, or only its half.

@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::providers::Pointer;
+use crate::support::json_paths::JsonPaths;
 pub(crate) use crate::support::json_paths::NotJson;
-use crate::support::json_paths::Places;
 
 /// The places that are wanted of a document.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     pointers: Vec<Pointer>,
-    places: Places,
+    places: JsonPaths,
 }
 
 /// What stood at each wanted place.

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::Guards;
+use crate::config::Admission;
 use crate::providers::{Row, find};
 use crate::support::secret::Secret;
 
@@ -30,7 +30,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         name: "here".into(),
         provider: "custom".to_owned(),
         path: "/hooks/here".to_owned(),
-        says: vec![],
+        scheme_summary: vec![],
         scheme: Arc::new(Scheme::from_row(row).unwrap()),
         secrets: secrets.iter().map(|text| Secret::new(*text)).collect(),
         public_keys: Vec::new(),
@@ -42,7 +42,7 @@ fn source(row: &Row, secrets: &[&str]) -> Source {
         confirm_subscriptions: false,
         keys_url: None,
         max_body: 1 << 20,
-        guards: Guards::default(),
+        admission: Admission::default(),
     }
 }
 

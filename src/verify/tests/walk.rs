@@ -110,9 +110,9 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
         keys_url: None,
         url: needs.url.then(|| "https://example.com/hooks/here?a=1".to_owned()),
         max_body: 1 << 20,
-        says: vec![],
+        scheme_summary: vec![],
         scheme: Arc::new(scheme),
-        guards: crate::config::Guards::default(),
+        admission: crate::config::Admission::default(),
     }
 }
 

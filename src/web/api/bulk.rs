@@ -116,7 +116,7 @@ fn catch_up(room: &Room, which: &Which, wish: &BulkRequest, plan: &mut BulkPlan)
     let is_named = which.events.is_some();
     let missing = MissingJobs {
         handler: name,
-        reads_payload: handler.keyed.is_some() || !handler.takes.conditions.is_empty(),
+        reads_payload: handler.ordering.is_some() || !handler.filter.conditions.is_empty(),
         takes: &|source, event_type, body| is_named || !routes.matching(source, event_type, body).is_empty(),
         key: &|headers, body| routes.key_for(name, headers, body),
     };

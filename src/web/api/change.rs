@@ -90,7 +90,7 @@ pub(super) fn reverify(room: &Room, id: i64) -> Result<Reverified, Fault> {
         Standing::Refused(why) => return left(why),
     };
     let routes = Routes::new(&room.setup.handlers).map_err(|error| Fault::Asked(error.to_string()))?;
-    let receipt = InboxFile::open(&room.setup.inbox)?.take_in(id, *verified, &routes, source.guards.replay_guard)?;
+    let receipt = InboxFile::open(&room.setup.inbox)?.take_in(id, *verified, &routes, source.admission.replay_guard)?;
     match receipt {
         Some(receipt) => Ok(Reverified { id, taken: true, events: receipt.events(), reason: None }),
         None => left("it was taken in before".to_owned()),

@@ -68,7 +68,7 @@ struct Rules {
 }
 
 impl Rules {
-    fn new(settings: &config::Admin, proxies: TrustedProxies) -> Self {
+    fn new(settings: &config::AdminConfig, proxies: TrustedProxies) -> Self {
         let tokens = settings.tokens.iter().map(|token| digest(token.reveal())).collect();
         Self { hosts: settings.hosts.clone(), tokens, proxies }
     }
@@ -139,7 +139,7 @@ impl FromRequest for Visitor {
 impl Guard {
     /// # Errors
     /// When the system has no random bytes.
-    pub(super) fn new(settings: &config::Admin, proxies: TrustedProxies) -> io::Result<Self> {
+    pub(super) fn new(settings: &config::AdminConfig, proxies: TrustedProxies) -> io::Result<Self> {
         Ok(Self {
             rules: RwLock::new(Arc::new(Rules::new(settings, proxies))),
             sessions: Sessions::default(),
@@ -149,7 +149,7 @@ impl Guard {
     }
 
     /// Holds to other settings from now on. Other tokens end every session.
-    pub(super) fn reload(&self, settings: &config::Admin, proxies: TrustedProxies) {
+    pub(super) fn reload(&self, settings: &config::AdminConfig, proxies: TrustedProxies) {
         let (old, new) = (self.rules(), Arc::new(Rules::new(settings, proxies)));
         if old.tokens != new.tokens {
             self.sessions.end_all();

@@ -56,7 +56,7 @@ impl Tries {
 pub(super) fn client_of(request: &HttpRequest, proxies: &TrustedProxies) -> Client {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let lines = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
-    crate::support::net::forwarded::client_of(peer, lines, proxies).address().or(peer)
+    crate::support::net::forwarded::client_address(peer, lines, proxies).address().or(peer)
 }
 
 fn client(address: Client) -> Client {

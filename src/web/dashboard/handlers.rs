@@ -12,7 +12,7 @@ use super::frame::{Did, Frame, Tab, csrf};
 use super::query::{Asked, encoded};
 use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown};
 use super::{Look, Shared, Trouble, Visitor, jobs};
-use crate::config::{Handler, Mode, Sequence};
+use crate::config::{Handler, Mode, OrderingMode};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::{HandlerOverview, HandlerStats};
 use crate::retry::RetryPolicy;
@@ -187,12 +187,12 @@ fn settings(handler: &Handler) -> Markup {
             }
         }
         dt { "Takes" } dd { (takes(handler)) }
-        @if let Some(keyed) = &handler.keyed {
-            dt { @if keyed.sequence == Sequence::Ordered { "Order" } @else { "Bursts" } }
+        @if let Some(keyed) = &handler.ordering {
+            dt { @if keyed.mode == OrderingMode::InOrder { "Order" } @else { "Bursts" } }
             dd {
-                @match keyed.sequence {
-                    Sequence::Ordered => "one at a time, in order, for each value of ",
-                    Sequence::Burst { quiet, max } => { "the newest runs once " (configured(quiet)) " were quiet, after " (configured(max)) " at the latest, for each value of " }
+                @match keyed.mode {
+                    OrderingMode::InOrder => "one at a time, in order, for each value of ",
+                    OrderingMode::Coalesce { quiet, max } => { "the newest runs once " (configured(quiet)) " were quiet, after " (configured(max)) " at the latest, for each value of " }
                 }
                 code { (shown(&keyed.key.to_string())) }
             }
@@ -227,7 +227,7 @@ fn without_query(url: &str) -> &str {
 }
 
 fn takes(handler: &Handler) -> Markup {
-    let takes = &handler.takes;
+    let takes = &handler.filter;
     html! {
         @for (index, glob) in takes.events.iter().enumerate() { @if index > 0 { ", " } code { (shown(glob)) } }
         " from " @match &takes.sources { Some(names) => (shown(&names.join(", "))), None => "every source" }

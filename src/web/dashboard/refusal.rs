@@ -66,7 +66,7 @@ pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
     };
     let routes = Routes::new(&look.setup.handlers).map_err(|error| Trouble::Asked(error.to_string()))?;
     let mut desk = InboxFile::open(&look.setup.inbox)?;
-    let receipt = desk.take_in(id, *verified, &routes, source.guards.replay_guard)?;
+    let receipt = desk.take_in(id, *verified, &routes, source.admission.replay_guard)?;
     let events = receipt.map_or(0, |receipt| receipt.events()).try_into().unwrap_or(usize::MAX);
     Ok(look.told(Asked::default(), "reverify", events).link(&format!("/refusals/{id}")))
 }

@@ -52,7 +52,7 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStats>) -> Markup {
                 (guards(source))
             }
             details { summary { "How it signs" }
-                dl.facts { @for (label, text) in &source.says { dt { (label) } dd { (shown(text)) } } }
+                dl.facts { @for (label, text) in &source.scheme_summary { dt { (label) } dd { (shown(text)) } } }
             }
         }
     }
@@ -84,7 +84,7 @@ fn keys(source: &Source) -> String {
 }
 
 fn guards(source: &Source) -> Markup {
-    let guards = &source.guards;
+    let guards = &source.admission;
     html! {
         dt { "Limits" }
         dd {

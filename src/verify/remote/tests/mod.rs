@@ -30,7 +30,7 @@ fn source(name: &str, provider: &Provider) -> Source {
         name: "here".into(),
         provider: name.to_owned(),
         path: "/hooks/here".to_owned(),
-        says: vec![],
+        scheme_summary: vec![],
         scheme: Arc::new(Scheme::from_row(find(name).unwrap()).unwrap()),
         secrets: Vec::new(),
         public_keys: Vec::new(),
@@ -42,7 +42,7 @@ fn source(name: &str, provider: &Provider) -> Source {
         confirm_subscriptions: true,
         keys_url: Some(provider.base()),
         max_body: 1 << 20,
-        guards: crate::config::Guards::default(),
+        admission: crate::config::Admission::default(),
     }
 }
 
