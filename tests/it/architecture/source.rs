@@ -1,4 +1,4 @@
-//! Rust source read just far enough to hold rules about it: comments, strings and tests told apart from code.
+//! A reader of Rust source that separates code from comments, strings and tests, as far as the house rules need.
 
 use std::fs;
 use std::path::Path;
@@ -8,25 +8,30 @@ use std::path::Path;
 pub struct Source {
     /// Relative to `src/`, with slashes: `inbox/writer.rs`.
     pub path: String,
-    /// Every line as it stands.
+    /// The file as it is.
     pub text: String,
-    /// The same length; comments, strings and tests are blanks.
+    /// The same length, with blanks in place of comments, strings and tests.
     pub code: String,
-    /// The same length; only what stands in strings, outside tests.
+    /// The same length, with blanks in place of everything but string literals outside tests.
     pub strings: String,
-    /// The same length; only comments that are not documentation, outside tests.
+    /// The same length, with blanks in place of everything but plain comments outside tests.
     pub comments: String,
 }
 
-/// A function with a body: name, first line, number of lines.
+/// A function with a body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Function {
     pub name: String,
+    /// Byte offset of `fn`.
+    pub place: usize,
+    /// From 1.
     pub line: usize,
     pub lines: usize,
+    /// From `fn` to the opening brace.
+    pub signature: String,
 }
 
-/// Every file of the program, in the order of their paths.
+/// Every file of `src/`, sorted by path.
 pub fn every_file() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut files) = (vec![root.clone()], Vec::new());
@@ -59,9 +64,32 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), code, strings, comments }
     }
 
-    /// `inbox` of `inbox/writer.rs` and of `inbox.rs`.
-    pub fn room(&self) -> &str {
+    /// The top-level module: `inbox` of `inbox/writer.rs` and of `inbox.rs`.
+    pub fn module(&self) -> &str {
         self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    /// Whether the whole file is tests.
+    pub fn is_tests(&self) -> bool {
+        is_tests(&self.path)
+    }
+
+    /// Names of the structs, enums, traits and type aliases that the file declares. Associated types do not count.
+    pub fn types_declared(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for keyword in ["struct", "enum", "trait", "union", "type"] {
+            for place in self.places_of(keyword) {
+                let line_start = self.code[..place].rfind('\n').map_or(0, |at| at + 1);
+                let before = &self.code[line_start..place];
+                let is_associated = keyword == "type" && before.starts_with(' ');
+                let is_declared = before.trim().is_empty() || before.trim_start().starts_with("pub");
+                let name = name_at(self.code[place + keyword.len()..].trim_start());
+                if is_declared && !is_associated && name.starts_with(char::is_uppercase) {
+                    names.push(name);
+                }
+            }
+        }
+        names
     }
 
     /// How many lines there are that are not tests.
@@ -74,12 +102,12 @@ impl Source {
         written - tests.iter().map(|&(start, end)| self.text[start..end].lines().count()).sum::<usize>()
     }
 
-    /// The line, from 1, of a place in the text.
+    /// The line, from 1, of a byte offset.
     pub fn line_of(&self, place: usize) -> usize {
         self.code[..place].matches('\n').count() + 1
     }
 
-    /// Places where this stands in code, and no letter before or behind it.
+    /// Byte offsets of `words` in code, as whole words.
     pub fn places_of(&self, words: &str) -> Vec<usize> {
         let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         let bytes = self.code.as_bytes();
@@ -92,8 +120,8 @@ impl Source {
         self.code.match_indices(words).map(|(place, _)| place).filter(is_word).collect()
     }
 
-    /// Names behind every `crate::`, those in braces included.
-    pub fn rooms_used(&self) -> Vec<(String, usize)> {
+    /// Top-level modules named after `crate::`, in braces included, with their lines.
+    pub fn modules_used(&self) -> Vec<(String, usize)> {
         let mut used = Vec::new();
         for place in self.places_of("crate::") {
             let rest = &self.code[place + "crate::".len()..];
@@ -118,10 +146,60 @@ impl Source {
             }
             let end = end_of_block(self.code.as_bytes(), body);
             let line = self.line_of(place);
-            functions.push(Function { name, line, lines: self.line_of(end) - line + 1 });
+            let signature = self.code[place..body].to_owned();
+            functions.push(Function { name, place, line, lines: self.line_of(end) - line + 1, signature });
         }
         functions
     }
+}
+
+impl Function {
+    /// How many parameters it takes, without `self`.
+    pub fn parameters(&self) -> usize {
+        let generic = self.signature.find('<').filter(|at| *at < self.signature.find('(').unwrap_or(0));
+        let list = match generic {
+            Some(at) => {
+                let end = end_of_generics(&self.signature[at..]) + at;
+                &self.signature[end..]
+            }
+            None => &self.signature[..],
+        };
+        let Some(start) = list.find('(') else { return 0 };
+        let (mut depth, mut parts, mut part) = (0_i32, Vec::new(), String::new());
+        let mut before = ' ';
+        for letter in list[start..].chars() {
+            match letter {
+                '(' | '<' | '[' => depth += 1,
+                '>' if before == '-' => {}
+                ')' | '>' | ']' => depth -= 1,
+                ',' if depth == 1 => parts.push(std::mem::take(&mut part)),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+            part.push(letter);
+            before = letter;
+        }
+        parts.push(part);
+        let is_receiver = |part: &String| part.split(':').next().is_some_and(|name| name.trim_end().ends_with("self"));
+        parts.iter().filter(|part| !part.trim_matches(['(', ',', ' ', '\n']).is_empty() && !is_receiver(part)).count()
+    }
+}
+
+fn end_of_generics(text: &str) -> usize {
+    let (mut depth, mut before) = (0, ' ');
+    for (place, letter) in text.char_indices() {
+        match letter {
+            '<' => depth += 1,
+            '>' if before == '-' => {}
+            '>' if depth == 1 => return place + 1,
+            '>' => depth -= 1,
+            _ => {}
+        }
+        before = letter;
+    }
+    0
 }
 
 /// Whether a whole file is tests, by its name.
@@ -152,7 +230,7 @@ fn first_names(group: &str) -> Vec<String> {
     names
 }
 
-/// Where `#[cfg(test)]` items begin and end.
+/// Byte ranges of `#[cfg(test)]` items.
 fn tests_in(code: &[u8]) -> Vec<(usize, usize)> {
     let (marker, mut found, mut from) = (b"#[cfg(test)]", Vec::new(), 0);
     while let Some(at) = code[from..].windows(marker.len()).position(|window| window == marker) {
@@ -169,7 +247,7 @@ fn tests_in(code: &[u8]) -> Vec<(usize, usize)> {
     found
 }
 
-/// The place of the brace that closes the one at `opening`.
+/// The offset of the brace that closes the one at `opening`.
 fn end_of_block(code: &[u8], opening: usize) -> usize {
     let mut depth = 0;
     for (place, byte) in code.iter().enumerate().skip(opening) {
@@ -187,7 +265,7 @@ fn blank(bytes: &mut [u8]) {
     bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
 }
 
-/// Code, strings and plain comments, each as long as the text, with blanks for the rest.
+/// Code, strings and plain comments, each as long as the text, with blanks in place of the rest.
 fn apart(text: &str) -> [Vec<u8>; 3] {
     let bytes = text.as_bytes();
     let mut parts = [(); 3].map(|()| {
@@ -210,7 +288,7 @@ const CODE: Option<usize> = Some(0);
 const STRING: Option<usize> = Some(1);
 const COMMENT: Option<usize> = Some(2);
 
-/// What begins at this place, and where it ends.
+/// The kind of token that begins at this offset, and where it ends. Documentation has no kind.
 fn piece(bytes: &[u8], place: usize) -> (Option<usize>, usize) {
     let rest = &bytes[place..];
     let before = place.checked_sub(1).map_or(b' ', |before| bytes[before]);
@@ -250,7 +328,7 @@ fn quoted(rest: &[u8], quote: u8) -> usize {
     (place + 1).min(rest.len())
 }
 
-/// The length of `'x'`; nothing for a lifetime.
+/// The length of `'x'`; `None` for a lifetime.
 fn letter_and_quote(rest: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(&rest[1..rest.len().min(8)])
         .unwrap_or_else(|error| std::str::from_utf8(&rest[1..=error.valid_up_to()]).unwrap_or_default());
