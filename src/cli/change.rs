@@ -10,8 +10,8 @@ use super::progress::{self, Counter};
 use super::terminal::{count, remark, shown};
 use crate::config::ConfigSummary;
 use crate::inbox::operator::{self, BulkAction, BulkPlan, BulkRequest, InboxFile, SkipReason};
-use crate::inbox::reader::{JobFilter, Page};
 use crate::model::event::JobState;
+use crate::model::filter::{JobFilter, Page};
 use crate::support::time::Millis;
 
 /// Held jobs of which it is told one by one what they wait for.
@@ -84,7 +84,7 @@ impl Which {
         self.check_names(&outline, &file)?;
         let events = event::find_all(&file, &self.events)?;
         let filter = JobFilter {
-            arrived: self.arrival.to_arrived(),
+            arrival: self.arrival.to_filter(),
             states: self.state.clone(),
             handler: self.handler.clone(),
             reason: self.reason.clone(),

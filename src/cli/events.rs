@@ -13,8 +13,9 @@ use super::table::{Rows, state, text};
 use super::terminal::{instant, remark};
 use super::{Global, event, show};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::{Event, EventFilter};
+use crate::inbox::reader::Event;
 use crate::model::event::EventState;
+use crate::model::filter::EventFilter;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -60,7 +61,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn list(args: &List, file: &InboxFile) -> Result<(), Failure> {
-    let filter = EventFilter { arrived: args.arrival.to_arrived(), states: args.state.clone(), body_text: None };
+    let filter = EventFilter { arrival: args.arrival.to_filter(), states: args.state.clone(), body_text: None };
     let read = |page| Ok(file.reader().events(&filter, page)?.rows);
     let seq = |event: &Event| event.seq;
     if args.json {

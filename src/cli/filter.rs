@@ -9,11 +9,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::failure::Failure;
 use super::terminal::{count, remark, shown};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::ArrivalFilter;
 use crate::model::event::{EventState, JobState};
+use crate::model::filter::{ArrivalFilter, FilterError, parse_instant};
 use crate::support::time::Millis;
 
-/// Which events, by how they arrived.
+/// Which events, by how they arrival.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Arrival {
     /// Events of this source
@@ -40,7 +40,7 @@ impl Arrival {
         self.source.as_deref()
     }
 
-    pub(super) fn to_arrived(&self) -> ArrivalFilter {
+    pub(super) fn to_filter(&self) -> ArrivalFilter {
         ArrivalFilter {
             source: self.source.clone(),
             event_type: self.event_type.clone(),
@@ -79,17 +79,9 @@ pub(super) fn event_state() -> impl TypedValueParser<Value = EventState> {
         .try_map(|word| EventState::from_str(&word))
 }
 
-/// RFC 3339, a date (its beginning in UTC), or a span before now.
-pub(super) fn instant(text: &str) -> Result<Millis, String> {
-    if let Ok(span) = humantime::parse_duration(text) {
-        let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        return Ok(Millis(Millis::now().0.saturating_sub(span)));
-    }
-    let full = if text.len() == "2026-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    match full.parse::<jiff::Timestamp>() {
-        Ok(instant) => Ok(Millis(instant.as_millisecond())),
-        Err(_) => Err("neither an instant such as 2026-01-31T12:00:00Z nor a span such as 2h or 7d".to_owned()),
-    }
+/// Reads a time.
+pub(super) fn instant(text: &str) -> Result<Millis, FilterError> {
+    parse_instant(text, Millis::now())
 }
 
 /// Why nothing was found, if a name is to blame: the inbox has no such source or handler.
@@ -116,21 +108,4 @@ pub(super) fn unknown_name(
 fn blame(kind: &str, name: &str, known: &[String]) -> String {
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     format!("the inbox holds nothing for a {kind} `{}`; {kind}s in it: {}", shown(name), shown(&known))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instants_are_read_in_every_form() {
-        assert_eq!(instant("2026-01-31T12:00:00Z"), Ok(Millis(1_769_860_800_000)));
-        assert_eq!(instant("2026-01-31T13:00:00.007+01:00"), Ok(Millis(1_769_860_800_007)));
-        assert_eq!(instant("2026-01-31"), Ok(Millis(1_769_817_600_000)));
-        let ago = Millis::now().since(instant("2h 30m").unwrap()).as_secs();
-        assert!((9000..9010).contains(&ago), "{ago}");
-        for wrong in ["", "yesterday", "2026-13-01", "2026-01-31T12:00:00", "-2h", "12"] {
-            assert!(instant(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -11,8 +11,9 @@ use super::list::{self, Array};
 use super::table::{Rows, number, state, text};
 use super::terminal::{relative, remark};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::{Job, JobFilter};
+use crate::inbox::reader::Job;
 use crate::model::event::JobState;
+use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let filter = JobFilter {
         jobs: None,
         finished_before: None,
-        arrived: args.arrival.to_arrived(),
+        arrival: args.arrival.to_filter(),
         states: args.state.clone(),
         handler: args.handler.clone(),
         reason: args.reason.clone(),

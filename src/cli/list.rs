@@ -2,6 +2,7 @@
 //!
 //! Each page is a short read of its own. What arrives in between is newer than every page, so nothing comes twice.
 
+use crate::model::filter::Page;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
@@ -9,7 +10,6 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::filter::Limit;
 use super::progress;
-use crate::inbox::reader::Page;
 
 /// Rows read at once.
 const PAGE: u32 = 1_000;

@@ -16,7 +16,8 @@ use super::show::print_headers;
 use super::table::{Rows, text};
 use super::terminal::{instant, relative, remark, shown};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::{ArrivalFilter, RefusalSummary, StoredRefusal};
+use crate::inbox::reader::{RefusalSummary, StoredRefusal};
+use crate::model::filter::ArrivalFilter;
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -94,8 +95,8 @@ pub(super) fn find(file: &InboxFile, id: i64) -> Result<StoredRefusal, Failure> 
 }
 
 fn list(args: &List, file: &InboxFile) -> Result<(), Failure> {
-    let arrived = ArrivalFilter { source: args.source.clone(), since: args.since, ..ArrivalFilter::default() };
-    let read = |page| file.reader().refusals(&arrived, page).map_err(Failure::from);
+    let arrival = ArrivalFilter { source: args.source.clone(), since: args.since, ..ArrivalFilter::default() };
+    let read = |page| file.reader().refusals(&arrival, page).map_err(Failure::from);
     let key = |refusal: &RefusalSummary| refusal.id;
     if args.json {
         let mut array = Array::new();

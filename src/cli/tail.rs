@@ -16,8 +16,9 @@ use super::failure::Failure;
 use super::filter::event_state;
 use super::terminal::{instant, shown, span};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::{ArrivalFilter, TailLine};
+use crate::inbox::reader::TailLine;
 use crate::model::event::EventState;
+use crate::model::filter::ArrivalFilter;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -48,12 +49,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, is_over.clone())?;
     }
-    let arrived =
+    let arrival =
         ArrivalFilter { source: args.source.clone(), event_type: args.event_type.clone(), ..ArrivalFilter::default() };
     let mut marks = file.reader().tail_cursor(args.lines)?;
     let mut out = io::stdout().lock();
     while !is_over.load(Ordering::Relaxed) {
-        let lines = match file.reader().tail(&arrived, &mut marks) {
+        let lines = match file.reader().tail(&arrival, &mut marks) {
             Ok(lines) => lines,
             Err(error) if error.is_busy() => Vec::new(),
             Err(error) => return Err(error.into()),

@@ -2,6 +2,7 @@
 //! rejected deliveries.
 
 pub mod event;
+pub mod filter;
 pub mod refusal;
 pub mod request;
 pub mod response;

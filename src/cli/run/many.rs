@@ -16,8 +16,9 @@ use super::super::progress::{self, Counter};
 use super::super::table::{Rows, text};
 use super::super::terminal::{count, remark};
 use super::rehearsal::{Interrupt, Rehearsal, Stage};
-use crate::inbox::reader::{Attempt, Event, EventFilter, Page};
+use crate::inbox::reader::{Attempt, Event};
 use crate::model::event::Ending;
+use crate::model::filter::{EventFilter, Page};
 use crate::retry::{AttemptExit, RetryDecision};
 use crate::runner::AttemptOutput;
 
@@ -87,7 +88,7 @@ pub(super) fn run(stage: &Stage<'_>, arrival: &Arrival, last: u32, (yes, json): 
 
 /// The newest events that the handler takes and whose bodies are kept, newest first.
 fn choose(stage: &Stage<'_>, arrival: &Arrival, last: u32) -> Result<Vec<Event>, Failure> {
-    let filter = EventFilter { arrived: arrival.to_arrived(), ..EventFilter::default() };
+    let filter = EventFilter { arrival: arrival.to_filter(), ..EventFilter::default() };
     let mut chosen = Vec::new();
     let mut before = None;
     loop {

@@ -12,7 +12,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
 use super::bulk_sql::{becomes, left_because};
-use crate::inbox::reader::{JobFilter, WhereClause, one_of, text};
+use crate::inbox::reader::{WhereClause, one_of, text};
+use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
 
 /// What is to become of the jobs.
@@ -176,7 +177,7 @@ pub(in crate::inbox) fn plan_missing(
     missing: &MissingJobs<'_>,
 ) -> Result<()> {
     let mut conditions = WhereClause::default();
-    conditions.arrived(&filter.arrived);
+    conditions.arrival(&filter.arrival);
     if let Some(seqs) = &filter.events {
         conditions.and(&one_of("e.seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
     }

@@ -23,6 +23,7 @@ use rusqlite::Connection;
 use super::lesson;
 use super::operator::{self, BulkPlan, BulkRequest, MissingJobs};
 use super::turn::{self, HandlerState};
+use crate::model::filter::{ArrivalFilter, EventFilter, JobFilter, Page};
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 
@@ -40,7 +41,6 @@ pub use refusals::{RefusalSummary, StoredRefusal};
 pub use rows::{Attempt, Event, EventDetail, Job, JobDetail};
 pub use stats::{HandlerStats, SourceStats};
 pub use tail::{TailCursor, TailLine};
-pub use where_clause::{ArrivalFilter, EventFilter, JobFilter, Page};
 pub(super) use where_clause::{WhereClause, one_of, text};
 
 type Result<T> = std::result::Result<T, ReadError>;

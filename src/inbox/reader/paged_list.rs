@@ -12,8 +12,9 @@ use rusqlite::{Connection, Result, params_from_iter};
 use super::events::STATE;
 use super::rows::{Event, Job};
 use super::seq_at_time;
-use super::where_clause::{EventFilter, JobFilter, Page, WhereClause, text};
+use super::where_clause::{WhereClause, text};
 use crate::model::event::{EventState, JobState};
+use crate::model::filter::{EventFilter, JobFilter, Page};
 
 /// Bodies up to this long are searched; no page waits for longer ones.
 pub const SEARCHED_BODY: i64 = 256 * 1024;
@@ -46,7 +47,7 @@ pub struct PagedList<T> {
 /// Events that pass a filter and, where one is given, hold a text in their bodies: byte for byte.
 pub(super) fn events(connection: &Connection, filter: &EventFilter, page: Page) -> Result<PagedList<Event>> {
     let mut conditions = WhereClause::default();
-    conditions.arrived(&filter.arrived);
+    conditions.arrival(&filter.arrival);
     if !filter.states.is_empty() {
         let states: Vec<_> = filter.states.iter().map(|state| format!("'{state}'")).collect();
         conditions.and(&format!("{STATE} IN ({})", states.join(", ")), []);
@@ -75,9 +76,9 @@ pub(super) fn events(connection: &Connection, filter: &EventFilter, page: Page) 
             None if filter.states.is_empty() => LONGEST,
             None => LONGEST_BY_STATE,
         },
-        from: filter.arrived.since.map(|since| seq_at_time::first_since(connection, since)).transpose()?,
+        from: filter.arrival.since.map(|since| seq_at_time::first_since(connection, since)).transpose()?,
     };
-    let end = filter.arrived.until.map(|until| seq_at_time::end_of(connection, until)).transpose()?;
+    let end = filter.arrival.until.map(|until| seq_at_time::end_of(connection, until)).transpose()?;
     list.walk(connection, Page { before: earlier(page.before, end), ..page }, Event::read, |event| event.seq)
 }
 

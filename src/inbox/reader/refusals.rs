@@ -7,7 +7,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
 use serde::Serialize;
 
-use super::where_clause::{ArrivalFilter, Page, WhereClause};
+use super::where_clause::WhereClause;
+use crate::model::filter::{ArrivalFilter, Page};
 use crate::model::refusal::Refused;
 use crate::support::time::Millis;
 
@@ -66,12 +67,12 @@ impl RefusalSummary {
 }
 
 /// Refusals that pass a filter, newest first; the filter's type does not count, they have none.
-pub(super) fn refusals(connection: &Connection, arrived: &ArrivalFilter, page: Page) -> Result<Vec<RefusalSummary>> {
+pub(super) fn refusals(connection: &Connection, arrival: &ArrivalFilter, page: Page) -> Result<Vec<RefusalSummary>> {
     let mut conditions = WhereClause::default();
     if let Some(before) = page.before {
         conditions.and("e.id < ?", [Value::Integer(before)]);
     }
-    conditions.arrived(&ArrivalFilter { event_type: None, ..arrived.clone() });
+    conditions.arrival(&ArrivalFilter { event_type: None, ..arrival.clone() });
     let (conditions, values) = (conditions.sql().to_owned(), conditions.values);
     let sql = format!("SELECT {COLUMNS} FROM refusals e {conditions} ORDER BY e.id DESC LIMIT {}", page.limit);
     connection.prepare(&sql)?.query_map(params_from_iter(values), RefusalSummary::read)?.collect()

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
 use serde::Serialize;
 
 use super::events::STATE;
-use super::where_clause::{ArrivalFilter, WhereClause};
+use super::where_clause::WhereClause;
+use crate::model::filter::ArrivalFilter;
 use crate::support::time::Millis;
 
 /// Lines of one kind at one look.
@@ -116,23 +117,23 @@ impl TailCursor {
 }
 
 /// What is new of this source and type; the marks move on.
-pub(super) fn tail(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
+pub(super) fn tail(connection: &Connection, arrival: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let mut next = marks.clone();
-    let mut lines = events(connection, arrived, &mut next)?;
-    lines.extend(attempts(connection, arrived, &mut next)?);
-    if arrived.event_type.is_none() {
-        lines.extend(refusals(connection, arrived, &mut next)?);
+    let mut lines = events(connection, arrival, &mut next)?;
+    lines.extend(attempts(connection, arrival, &mut next)?);
+    if arrival.event_type.is_none() {
+        lines.extend(refusals(connection, arrival, &mut next)?);
     }
     *marks = next;
     Ok(lines)
 }
 
-fn events(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
+fn events(connection: &Connection, arrival: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let newest: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
     let mut conditions = WhereClause::default();
     conditions.and("e.seq > ?", [Value::Integer(marks.seq)]);
     conditions.and("e.seq <= ?", [Value::Integer(newest)]);
-    conditions.arrived(arrived);
+    conditions.arrival(arrival);
     let sql = format!(
         "SELECT e.received_at, e.seq, e.source, e.type, e.event_id, {STATE} FROM events e {} ORDER BY e.seq LIMIT {MOST}",
         conditions.sql()
@@ -157,7 +158,7 @@ fn events(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCurs
     Ok(lines)
 }
 
-fn attempts(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
+fn attempts(connection: &Connection, arrival: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let started = "SELECT rowid FROM attempts WHERE rowid > ? ORDER BY rowid LIMIT ?";
     let started: Vec<i64> = connection
         .prepare_cached(started)?
@@ -167,7 +168,7 @@ fn attempts(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCu
     marks.open.extend(started);
     let mut conditions = WhereClause::default();
     conditions.and("a.rowid = ?", [Value::Integer(0)]);
-    conditions.arrived(arrived);
+    conditions.arrival(arrival);
     let sql = format!(
         "SELECT a.finished_at, e.seq, e.source, e.type, e.event_id, j.handler, a.number, a.ending,
                 a.finished_at - a.started_at, j.state, j.reason
@@ -207,12 +208,12 @@ fn attempt(row: &rusqlite::Row<'_>) -> Result<TailLine> {
     })
 }
 
-fn refusals(connection: &Connection, arrived: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
+fn refusals(connection: &Connection, arrival: &ArrivalFilter, marks: &mut TailCursor) -> Result<Vec<TailLine>> {
     let sql = "SELECT received_at, id, source, status, reason FROM refusals
                WHERE id > ?1 AND (?2 IS NULL OR source = ?2) ORDER BY id LIMIT ?3";
     connection
         .prepare_cached(sql)?
-        .query_map((marks.refusal, &arrived.source, MOST), |row| {
+        .query_map((marks.refusal, &arrival.source, MOST), |row| {
             marks.refusal = row.get(1)?;
             Ok(TailLine::Refusal {
                 at: Millis(row.get(0)?),

@@ -2,68 +2,11 @@
 //!
 //! WhereClause are built from what was asked and from nothing else; every value is bound, never written into SQL.
 
-use std::time::Instant;
-
 use rusqlite::types::Value;
 
-use crate::model::event::{EventState, JobState};
-use crate::support::time::Millis;
+use crate::model::filter::{ArrivalFilter, JobFilter};
 
-/// Which events, by how they arrived.
-#[derive(Debug, Clone, Default)]
-pub struct ArrivalFilter {
-    /// Exactly this source.
-    pub source: Option<String>,
-    /// This type and all below it (`push`, `pull_request` for `pull_request.opened`), or a glob with `*`, `?`, `[…]`.
-    pub event_type: Option<String>,
-    /// Received at this instant or later.
-    pub since: Option<Millis>,
-    /// Received before this instant.
-    pub until: Option<Millis>,
-}
-
-/// Which events to list.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    /// How they arrived.
-    pub arrived: ArrivalFilter,
-    /// In one of these states; empty is any.
-    pub states: Vec<EventState>,
-    /// Bytes that the body contains; only bodies up to [`super::SEARCHED_BODY`] are searched.
-    pub body_text: Option<String>,
-}
-
-/// Which jobs to list or change.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// How their events arrived.
-    pub arrived: ArrivalFilter,
-    /// In one of these states; empty is any.
-    pub states: Vec<JobState>,
-    /// Exactly this handler.
-    pub handler: Option<String>,
-    /// This reason, or a glob.
-    pub reason: Option<String>,
-    /// Only jobs of these events (`seq`).
-    pub events: Option<Vec<i64>>,
-    /// Only these jobs (`id`).
-    pub jobs: Option<Vec<i64>>,
-    /// Not those that have finished at this instant or later.
-    pub finished_before: Option<Millis>,
-}
-
-/// A stretch of a list, newest first.
-#[derive(Debug, Clone, Copy)]
-pub struct Page {
-    /// Only rows older than this `seq` or `id`: the last one of the page before.
-    pub before: Option<i64>,
-    /// At most this many.
-    pub limit: u32,
-    /// The search stops at the first opportunity after this.
-    pub deadline: Option<Instant>,
-}
-
-/// WhereClause joined by AND, with their values.
+/// Conditions joined by AND, with their values.
 #[derive(Debug, Default)]
 pub(in crate::inbox) struct WhereClause {
     sql: String,
@@ -85,22 +28,22 @@ impl WhereClause {
     }
 
     /// WhereClause on `events e`.
-    pub(in crate::inbox) fn arrived(&mut self, arrived: &ArrivalFilter) {
-        if let Some(source) = &arrived.source {
+    pub(in crate::inbox) fn arrival(&mut self, arrival: &ArrivalFilter) {
+        if let Some(source) = &arrival.source {
             // The index on source would have its rows sorted by arrival first; newest first ends at the limit.
             self.and("+e.source = ?", [text(source)]);
         }
-        if let Some(pattern) = &arrived.event_type {
+        if let Some(pattern) = &arrival.event_type {
             if is_glob(pattern) {
                 self.and("e.type GLOB ?", [text(pattern)]);
             } else {
                 self.and("e.type = ? OR e.type GLOB ? || '.*'", [text(pattern), text(pattern)]);
             }
         }
-        if let Some(since) = arrived.since {
+        if let Some(since) = arrival.since {
             self.and("e.received_at >= ?", [Value::Integer(since.0)]);
         }
-        if let Some(until) = arrived.until {
+        if let Some(until) = arrival.until {
             self.and("e.received_at < ?", [Value::Integer(until.0)]);
         }
     }
@@ -113,7 +56,7 @@ impl WhereClause {
         if let Some(seqs) = &filter.events {
             self.and(&one_of("j.event_seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
         }
-        if let Some(since) = filter.arrived.since {
+        if let Some(since) = filter.arrival.since {
             // Only spares looking at older jobs; the clock may have jumped, so the instant itself is compared as well.
             let first = "j.event_seq >= (SELECT seq FROM events WHERE received_at >= ? ORDER BY seq LIMIT 1)";
             self.and(first, [Value::Integer(since.0)]);
@@ -133,7 +76,7 @@ impl WhereClause {
         if let Some(instant) = filter.finished_before {
             self.and("j.finished_at IS NULL OR j.finished_at < ?", [Value::Integer(instant.0)]);
         }
-        self.arrived(&filter.arrived);
+        self.arrival(&filter.arrival);
     }
 }
 

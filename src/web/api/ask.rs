@@ -14,19 +14,13 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use super::Fault;
-use crate::inbox::reader::{ArrivalFilter, EventFilter, JobFilter};
-use crate::model::event::{EventState, JobState, UnknownWord};
+use crate::model::filter::{self, ArrivalFilter, ArrivalText, EventFilter, JobFilter};
 use crate::support::time::Millis;
-use crate::web::dashboard;
 
 const LIMIT: u32 = 50;
 const MOST: u32 = 1000;
 /// Numbers of queries.
 const NUMBERS: [&str; 3] = ["limit", "before", "event"];
-/// Bytes of a glob. SQLite takes longer ones, up to a limit of its own.
-const LONGEST_GLOB: usize = 1000;
-/// Events that can be named one by one.
-const MOST_EVENTS: usize = 1000;
 
 /// `GET /events`
 #[derive(Debug, Default, Deserialize)]
@@ -106,10 +100,9 @@ pub(super) struct Pause {
 
 impl Events {
     pub(super) fn filter(&self) -> Result<EventFilter, Fault> {
-        let states = words::<EventState>(self.state.iter().flat_map(|states| states.split(',')))?;
         let body_text = self.text.clone().filter(|text| !text.is_empty());
-        let arrived = arrived((&self.source, &self.event_type), (&self.since, &self.until))?;
-        Ok(EventFilter { arrived, states, body_text })
+        let arrival = arrival(&self.source, &self.event_type, &self.since, &self.until)?;
+        Ok(EventFilter { arrival, states: filter::states(self.state.as_deref())?, body_text })
     }
 
     pub(super) fn limit(&self) -> Result<u32, Fault> {
@@ -120,13 +113,13 @@ impl Events {
 impl Jobs {
     pub(super) fn filter(&self) -> Result<JobFilter, Fault> {
         Ok(JobFilter {
-            arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?,
-            states: words::<JobState>(self.state.iter().flat_map(|states| states.split(',')))?,
+            arrival: arrival(&self.source, &self.event_type, &self.since, &self.until)?,
+            states: filter::states(self.state.as_deref())?,
             handler: self.handler.clone(),
-            reason: glob("reason", &self.reason)?,
+            reason: filter::pattern("reason", self.reason.as_deref())?,
             events: self.event.map(|seq| vec![seq]),
             jobs: None,
-            finished_before: instant("finished_before", &self.finished_before)?,
+            finished_before: filter::instant("finished_before", self.finished_before.as_deref(), Millis::now())?,
         })
     }
 
@@ -137,7 +130,7 @@ impl Jobs {
 
 impl Refusals {
     pub(super) fn filter(&self) -> Result<ArrivalFilter, Fault> {
-        arrived((&self.source, &None), (&self.since, &self.until))
+        arrival(&self.source, &None, &self.since, &self.until)
     }
 
     pub(super) fn limit(&self) -> Result<u32, Fault> {
@@ -153,17 +146,15 @@ impl Which {
         if !is_narrow && !self.all {
             return Err(Fault::Asked("which jobs is not said: name a filter, `events`, or `all`".to_owned()));
         }
-        if self.events.as_ref().is_some_and(|events| events.len() > MOST_EVENTS) {
-            return Err(Fault::Asked(format!("`events` names more than {MOST_EVENTS}")));
-        }
+        filter::check_ids("events", self.events.as_deref().unwrap_or_default())?;
         Ok(JobFilter {
-            arrived: arrived((&self.source, &self.event_type), (&self.since, &self.until))?,
-            states: words::<JobState>(self.state.iter().map(String::as_str))?,
+            arrival: arrival(&self.source, &self.event_type, &self.since, &self.until)?,
+            states: filter::states((!self.state.is_empty()).then(|| self.state.join(",")).as_deref())?,
             handler: self.handler.clone(),
-            reason: glob("reason", &self.reason)?,
+            reason: filter::pattern("reason", self.reason.as_deref())?,
             events: self.events.clone(),
             jobs: None,
-            finished_before: instant("finished_before", &self.finished_before)?,
+            finished_before: filter::instant("finished_before", self.finished_before.as_deref(), Millis::now())?,
         })
     }
 }
@@ -232,36 +223,19 @@ fn whole_numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<i64>>,
     seqs.collect::<Result<_, _>>().map(Some)
 }
 
-fn arrived(
-    (source, event_type): (&Option<String>, &Option<String>),
-    (since, until): (&Option<String>, &Option<String>),
+fn arrival(
+    source: &Option<String>,
+    event_type: &Option<String>,
+    since: &Option<String>,
+    until: &Option<String>,
 ) -> Result<ArrivalFilter, Fault> {
-    Ok(ArrivalFilter {
-        source: source.clone(),
-        event_type: glob("type", event_type)?,
-        since: instant("since", since)?,
-        until: instant("until", until)?,
-    })
-}
-
-fn glob(name: &str, text: &Option<String>) -> Result<Option<String>, Fault> {
-    match text {
-        Some(text) if text.len() > LONGEST_GLOB => {
-            Err(Fault::Asked(format!("`{name}` has more than {LONGEST_GLOB} bytes")))
-        }
-        text => Ok(text.clone()),
-    }
-}
-
-fn instant(name: &str, text: &Option<String>) -> Result<Option<Millis>, Fault> {
-    let Some(text) = text else { return Ok(None) };
-    let wrong =
-        || Fault::Asked(format!("`{name}` is neither an instant such as 2026-01-31T12:00:00Z nor a span such as 2h"));
-    dashboard::instant(name, text).ok().flatten().map(Some).ok_or_else(wrong)
-}
-
-fn words<'a, T: std::str::FromStr<Err = UnknownWord>>(words: impl Iterator<Item = &'a str>) -> Result<Vec<T>, Fault> {
-    words.map(|word| word.parse().map_err(|unknown: UnknownWord| Fault::Asked(format!("`state`: {unknown}")))).collect()
+    let text = ArrivalText {
+        source: source.as_deref(),
+        event_type: event_type.as_deref(),
+        since: since.as_deref(),
+        until: until.as_deref(),
+    };
+    Ok(text.parse(Millis::now())?)
 }
 
 fn limit(limit: Option<u32>) -> Result<u32, Fault> {

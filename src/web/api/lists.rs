@@ -11,7 +11,8 @@ use super::ask::{Events, Jobs, Refusals};
 use super::{Fault, Room};
 use crate::config::Source;
 use crate::diagnose::{self, Explanation};
-use crate::inbox::reader::{Event, EventDetail, Job, JobDetail, Page, PagedList, RefusalSummary, StoredRefusal};
+use crate::inbox::reader::{Event, EventDetail, Job, JobDetail, PagedList, RefusalSummary, StoredRefusal};
+use crate::model::filter::Page;
 use crate::support::secret::DigestKey;
 use crate::web::dashboard;
 
@@ -54,13 +55,13 @@ pub(super) fn events(room: &Room, asked: &Events) -> Result<List<Event>, Fault> 
     let (filter, limit) = (asked.filter()?, asked.limit()?);
     if let Some(prefix) = &asked.id {
         let mut rows = room.inbox.reader()?.events_by_id_prefix(prefix, limit)?;
-        let arrived = &filter.arrived;
+        let arrival = &filter.arrival;
         rows.retain(|event| {
             (filter.states.is_empty() || filter.states.contains(&event.state))
-                && arrived.source.as_ref().is_none_or(|source| *source == event.source)
-                && arrived.event_type.as_ref().is_none_or(|event_type| *event_type == event.event_type)
-                && arrived.since.is_none_or(|since| event.received_at >= since)
-                && arrived.until.is_none_or(|until| event.received_at < until)
+                && arrival.source.as_ref().is_none_or(|source| *source == event.source)
+                && arrival.event_type.as_ref().is_none_or(|event_type| *event_type == event.event_type)
+                && arrival.since.is_none_or(|since| event.received_at >= since)
+                && arrival.until.is_none_or(|until| event.received_at < until)
                 && asked.before.is_none_or(|before| event.seq < before)
         });
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

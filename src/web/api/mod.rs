@@ -29,6 +29,7 @@ use crate::inbox::operator::BulkAction;
 use crate::inbox::operator::InboxFileError;
 use crate::inbox::reader::ReadError;
 use crate::inbox::{Inbox, InboxError};
+use crate::model::filter::FilterError;
 use crate::support::time::Millis;
 
 /// How long a list is looked through before it says how far it came.
@@ -113,6 +114,12 @@ enum Fault {
     Inbox(#[from] InboxError),
     #[error("{0}")]
     InboxFile(#[from] InboxFileError),
+}
+
+impl From<FilterError> for Fault {
+    fn from(error: FilterError) -> Self {
+        Self::Asked(error.to_string())
+    }
 }
 
 impl From<ReadError> for Fault {

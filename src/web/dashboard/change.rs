@@ -12,8 +12,8 @@ use super::query::Asked;
 use super::{Look, Shared, Trouble, Visitor, confirm, progress};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::operator::{BulkAction, BulkPlan, BulkRequest, MissingJobs};
-use crate::inbox::reader::JobFilter;
 use crate::model::event::JobState;
+use crate::model::filter::JobFilter;
 use crate::web::changes::Begun;
 
 /// Something that can be done to jobs.

@@ -13,7 +13,7 @@ use super::query::Asked;
 use super::words::{count, shown};
 use super::{Look, Trouble};
 use crate::inbox::operator::{BulkAction, BulkPlan, SkipReason};
-use crate::inbox::reader::{JobFilter, Page};
+use crate::model::filter::{JobFilter, Page};
 
 pub(super) fn page(look: &Look, verb: Verb, asked: &Asked) -> Result<Markup, Trouble> {
     let wish = wish(verb, asked)?;

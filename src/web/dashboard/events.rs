@@ -10,8 +10,9 @@ use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{badge, event_type, shown, size, when};
 use super::{Look, Trouble};
-use crate::inbox::reader::{Event, Page, PagedList, SEARCHED_BODY};
+use crate::inbox::reader::{Event, PagedList, SEARCHED_BODY};
 use crate::model::event::EventState;
+use crate::model::filter::Page;
 
 const PATH: &str = "/events";
 
@@ -69,10 +70,10 @@ fn by_id(look: &Look, asked: &Asked) -> Result<PagedList<Event>, Trouble> {
         _ => look.inbox.reader()?.events_by_id_prefix(id, ROWS)?,
     };
     let passes = |event: &Event| {
-        let arrived = &filter.arrived;
-        arrived.source.as_ref().is_none_or(|source| *source == event.source)
-            && arrived.since.is_none_or(|since| event.received_at >= since)
-            && arrived.until.is_none_or(|until| event.received_at < until)
+        let arrival = &filter.arrival;
+        arrival.source.as_ref().is_none_or(|source| *source == event.source)
+            && arrival.since.is_none_or(|since| event.received_at >= since)
+            && arrival.until.is_none_or(|until| event.received_at < until)
             && (filter.states.is_empty() || filter.states.contains(&event.state))
     };
     let rows: Vec<_> = rows.into_iter().filter(passes).take(ROWS as usize).collect();

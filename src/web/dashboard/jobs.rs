@@ -10,8 +10,9 @@ use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{ago, badge, event_type, shown, when};
 use super::{Look, Trouble, change, event};
-use crate::inbox::reader::{Job, Page};
+use crate::inbox::reader::Job;
 use crate::model::event::JobState;
+use crate::model::filter::Page;
 
 pub(super) const PATH: &str = "/jobs";
 

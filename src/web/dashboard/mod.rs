@@ -36,7 +36,6 @@ use sha2::{Digest as _, Sha256};
 
 use self::frame::{Frame, Tab};
 use self::query::Asked;
-pub(super) use self::query::instant;
 pub(super) use self::refusal::taught;
 use super::Shared;
 use super::auth::Visitor;
@@ -45,6 +44,7 @@ use super::setup::Setup;
 use crate::inbox::operator::InboxFileError;
 use crate::inbox::reader::ReadError;
 use crate::inbox::{Inbox, InboxError};
+use crate::model::filter::FilterError;
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 
@@ -109,6 +109,12 @@ pub(super) enum Trouble {
     Inbox(#[from] InboxError),
     #[error("{0}")]
     InboxFile(#[from] InboxFileError),
+}
+
+impl From<FilterError> for Trouble {
+    fn from(error: FilterError) -> Self {
+        Self::Asked(error.to_string())
+    }
 }
 
 impl From<ReadError> for Trouble {

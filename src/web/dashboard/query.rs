@@ -3,19 +3,12 @@
 //! A query string goes in, a filter of the inbox comes out; what cannot be meant is told instead of left out, since a
 //! filter that is dropped would show, and change, too much.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::Trouble;
-use crate::inbox::reader::{ArrivalFilter, EventFilter, JobFilter};
-use crate::model::event::{EventState, JobState};
+use crate::model::filter::{self, ArrivalFilter, ArrivalText, EventFilter, JobFilter};
 use crate::support::time::Millis;
-
-/// Jobs that can be picked out one by one.
-const MOST_JOBS: usize = 1000;
 
 /// Everything that a list can be filtered by. Empty is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -58,32 +51,30 @@ impl Asked {
         number("before", &self.before)
     }
 
-    pub(super) fn arrived(&self) -> Result<ArrivalFilter, Trouble> {
-        Ok(ArrivalFilter {
+    pub(super) fn arrival(&self) -> Result<ArrivalFilter, Trouble> {
+        let text = ArrivalText {
             source: some(&self.source),
             event_type: some(&self.event_type),
-            since: instant("since", &self.since)?,
-            until: instant("until", &self.until)?,
-        })
+            since: some(&self.since),
+            until: some(&self.until),
+        };
+        Ok(text.parse(Millis::now())?)
     }
 
     pub(super) fn events(&self) -> Result<EventFilter, Trouble> {
-        Ok(EventFilter {
-            arrived: self.arrived()?,
-            states: states::<EventState>(&self.state)?,
-            body_text: some(self.text.trim()),
-        })
+        let body_text = some(&self.text).map(str::to_owned);
+        Ok(EventFilter { arrival: self.arrival()?, states: filter::states(some(&self.state))?, body_text })
     }
 
     pub(super) fn jobs(&self) -> Result<JobFilter, Trouble> {
         Ok(JobFilter {
-            arrived: self.arrived()?,
-            states: states::<JobState>(&self.state)?,
-            handler: some(&self.handler),
-            reason: some(&self.reason),
-            events: number("event", &self.event)?.map(|seq| vec![seq]),
-            jobs: numbers(&self.jobs)?,
-            finished_before: instant("finished_before", &self.finished_before)?,
+            arrival: self.arrival()?,
+            states: filter::states(some(&self.state))?,
+            handler: some(&self.handler).map(str::to_owned),
+            reason: filter::pattern("reason", some(&self.reason))?,
+            events: self.seq()?.map(|seq| vec![seq]),
+            jobs: some(&self.jobs).map(|jobs| filter::ids("jobs", jobs)).transpose()?,
+            finished_before: filter::instant("finished_before", some(&self.finished_before), Millis::now())?,
         })
     }
 
@@ -148,54 +139,12 @@ pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-fn some(text: &str) -> Option<String> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn states<T: std::str::FromStr<Err = crate::model::event::UnknownWord>>(text: &str) -> Result<Vec<T>, Trouble> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    words
-        .map(|word| {
-            word.parse().map_err(|unknown: crate::model::event::UnknownWord| Trouble::Asked(unknown.to_string()))
-        })
-        .collect()
+fn some(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 fn number(name: &str, text: &str) -> Result<Option<i64>, Trouble> {
-    let Some(text) = some(text) else { return Ok(None) };
-    text.trim_start_matches('#')
-        .parse()
-        .map(Some)
-        .map_err(|_| Trouble::Asked(format!("`{name}` is not a number: {text}")))
-}
-
-/// Ids between commas, as a selection writes them.
-fn numbers(text: &str) -> Result<Option<Vec<i64>>, Trouble> {
-    let Some(text) = some(text) else { return Ok(None) };
-    let ids: Result<Vec<i64>, _> = text.split(',').map(|id| id.trim().parse()).collect();
-    match ids {
-        Ok(ids) if ids.len() <= MOST_JOBS => Ok(Some(ids)),
-        Ok(_) => Err(Trouble::Asked(format!("`jobs` names more than {MOST_JOBS}; a filter takes more"))),
-        Err(_) => Err(Trouble::Asked("`jobs` are not numbers between commas".to_owned())),
-    }
-}
-
-/// RFC 3339, or without a zone (as forms send it) UTC, or a span such as `2h` before now.
-pub(in crate::web) fn instant(name: &str, text: &str) -> Result<Option<Millis>, Trouble> {
-    let Some(text) = some(text) else { return Ok(None) };
-    if let Ok(span) = humantime::parse_duration(&text) {
-        let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        return Ok(Some(Millis(Millis::now().0.saturating_sub(span))));
-    }
-    let stamp = text.parse::<Timestamp>().ok().or_else(|| {
-        let civil = text.parse::<DateTime>().ok()?;
-        civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    });
-    let wrong = || {
-        Trouble::Asked(format!("`{name}` is neither an instant such as 2026-01-31T12:00 nor a span such as 2h: {text}"))
-    };
-    stamp.map(|stamp| Some(Millis(stamp.as_millisecond()))).ok_or_else(wrong)
+    Ok(some(text).map(|text| filter::id(name, text)).transpose()?)
 }
 
 #[cfg(test)]
@@ -225,12 +174,5 @@ mod tests {
         assert!(with(&|asked| asked.event = "x".into()).is_err());
         assert!(with(&|asked| asked.since = "yesterday".into()).is_err());
         assert!(Asked { before: "x".into(), ..Asked::default() }.before().is_err());
-        for (text, expected) in
-            [("2026-01-31T12:00:00Z", 0), ("2026-01-31T12:00", 0), ("2026-01-31T13:00:01+01:00", 1000)]
-        {
-            assert_eq!(instant("since", text).unwrap(), Some(Millis(1_769_860_800_000 + expected)), "{text}");
-        }
-        let ago = Millis::now().since(instant("since", "2h").unwrap().unwrap()).as_secs();
-        assert!((7200..7210).contains(&ago));
     }
 }

@@ -11,7 +11,8 @@ use super::list::{self, ROWS, Reached};
 use super::query::Asked;
 use super::words::{shown, size, when};
 use super::{Look, Shared, Trouble, Visitor, refusal};
-use crate::inbox::reader::{Page, RefusalSummary};
+use crate::inbox::reader::RefusalSummary;
+use crate::model::filter::Page;
 
 const PATH: &str = "/refusals";
 
@@ -42,10 +43,10 @@ async fn reverify(shared: Data<Shared>, visitor: Visitor, id: Path<i64>) -> Http
 }
 
 fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
-    let (arrived, before) = (asked.arrived()?, asked.before()?);
+    let (arrival, before) = (asked.arrival()?, asked.before()?);
     // One more than fits tells whether there is a next page.
     let wanted = Page { before, limit: ROWS + 1, deadline: None };
-    let mut rows = look.inbox.reader()?.refusals(&arrived, wanted)?;
+    let mut rows = look.inbox.reader()?.refusals(&arrival, wanted)?;
     let has_more = rows.len() > ROWS as usize;
     rows.truncate(ROWS as usize);
     let next = rows.last().filter(|_| has_more).map(|last| last.id);

@@ -3,9 +3,9 @@
 //! Every change is planned and applied as the command line does it.
 
 use crate::inbox::operator::*;
-use crate::inbox::reader::JobFilter;
 use crate::inbox::tests::Sample;
 use crate::model::event::JobState;
+use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
 
 const NOW: Millis = Millis(5000);

@@ -65,10 +65,10 @@ fn filters_narrow_by_source_type_and_time() {
     sample.event("github", "b", "pull_request.opened", 2000);
     sample.event("stripe", "c", "pushed", 3000);
     let with = |change: &dyn Fn(&mut ArrivalFilter)| {
-        let mut arrived = ArrivalFilter::default();
-        change(&mut arrived);
-        let listed = seqs(&sample, &EventFilter { arrived: arrived.clone(), ..EventFilter::default() });
-        let seqs_of_jobs = job_ids(&sample, &JobFilter { arrived, ..JobFilter::default() });
+        let mut arrival = ArrivalFilter::default();
+        change(&mut arrival);
+        let listed = seqs(&sample, &EventFilter { arrival: arrival.clone(), ..EventFilter::default() });
+        let seqs_of_jobs = job_ids(&sample, &JobFilter { arrival, ..JobFilter::default() });
         assert_eq!(listed, seqs_of_jobs);
         listed
     };
@@ -76,13 +76,13 @@ fn filters_narrow_by_source_type_and_time() {
         sample.job(seq, "deploy", "dead");
     }
     assert_eq!(with(&|_| ()), [3, 2, 1]);
-    assert_eq!(with(&|arrived| arrived.source = Some("github".into())), [2, 1]);
-    assert_eq!(with(&|arrived| arrived.event_type = Some("push".into())), [1]);
-    assert_eq!(with(&|arrived| arrived.event_type = Some("pull_request".into())), [2]);
-    assert_eq!(with(&|arrived| arrived.event_type = Some("pu*e?".into())), [3, 2]);
-    assert_eq!(with(&|arrived| arrived.since = Some(Millis(2000))), [3, 2]);
-    assert_eq!(with(&|arrived| arrived.until = Some(Millis(2000))), [1]);
-    assert_eq!(with(&|arrived| arrived.since = Some(Millis(9000))), [] as [i64; 0]);
+    assert_eq!(with(&|arrival| arrival.source = Some("github".into())), [2, 1]);
+    assert_eq!(with(&|arrival| arrival.event_type = Some("push".into())), [1]);
+    assert_eq!(with(&|arrival| arrival.event_type = Some("pull_request".into())), [2]);
+    assert_eq!(with(&|arrival| arrival.event_type = Some("pu*e?".into())), [3, 2]);
+    assert_eq!(with(&|arrival| arrival.since = Some(Millis(2000))), [3, 2]);
+    assert_eq!(with(&|arrival| arrival.until = Some(Millis(2000))), [1]);
+    assert_eq!(with(&|arrival| arrival.since = Some(Millis(9000))), [] as [i64; 0]);
 }
 
 #[test]

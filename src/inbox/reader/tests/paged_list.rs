@@ -48,13 +48,13 @@ fn pages_hold_every_row_that_passes_the_filter() {
     let times = [None, Some(Millis(100_000_000))];
     for states in EventState::ALL.iter().map(|state| vec![*state]).chain([vec![], EventState::ALL[..2].to_vec()]) {
         for (source, since, until) in [(None, 0, 0), (Some("a"), 0, 1), (None, 1, 0), (None, 0, 1), (Some("b"), 1, 0)] {
-            let arrived = ArrivalFilter {
+            let arrival = ArrivalFilter {
                 source: source.map(str::to_owned),
                 since: times[since],
                 until: times[until],
                 ..ArrivalFilter::default()
             };
-            let filter = EventFilter { arrived, states: states.clone(), ..EventFilter::default() };
+            let filter = EventFilter { arrival, states: states.clone(), ..EventFilter::default() };
             let found = all(|before| sample.reader().events(&filter, page(before, 2)).unwrap());
             let expected = every_event.iter().filter(|event| {
                 source.is_none_or(|source| source == event.source)
@@ -92,8 +92,8 @@ fn a_walk_ends_with_its_time_and_tells_where_to_go_on() {
     for number in 0..600 {
         sample.event("s", &number.to_string(), if number == 0 { "rare" } else { "t" }, 1);
     }
-    let arrived = ArrivalFilter { event_type: Some("rare".into()), ..ArrivalFilter::default() };
-    let filter = EventFilter { arrived, ..EventFilter::default() };
+    let arrival = ArrivalFilter { event_type: Some("rare".into()), ..ArrivalFilter::default() };
+    let filter = EventFilter { arrival, ..EventFilter::default() };
     let first = sample.reader().events(&filter, Page { deadline: Some(Instant::now()), ..page(None, 10) }).unwrap();
     assert_eq!((first.rows.len(), first.is_cut_short, first.looked_at, first.next), (0, true, 256, Some(345)));
     let second = sample.reader().events(&filter, page(first.next, 10)).unwrap();
