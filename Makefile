@@ -1,7 +1,7 @@
 # `make check` is what runs on every change.
 
 CARGO ?= cargo
-# Most of a test's time is waiting for processes and disks, so more of them run at once than there are cores.
+# Tests mostly wait for processes and disks, so more of them run at once than there are cores.
 TEST_THREADS ?= 8
 
 .PHONY: check format-check format lint doc test build bench torture deb
@@ -20,25 +20,24 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-# Last, so that its summary is the last word.
+# Runs every test even when one fails. There are no documentation tests.
 test:
 	scripts/install-test-needs
-	$(CARGO) test --locked --doc
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --lib --bins --test it
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --no-fail-fast --lib --test it
 
 build:
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --profile dist
 
-# A Debian package, with unit, man pages and completions; needs `cargo install cargo-deb`.
+# A Debian package with units, man pages and completions. Needs `cargo install cargo-deb`.
 deb:
 	scripts/package-deb
 
-# Acknowledgements and attempts per second beside what bounds them, nanoseconds per check beside one written by hand, and
-# how soon pages are there with a million events.
+# Acknowledgements and attempts per second next to what bounds them, verification next to a hand-written check, and the
+# time of dashboard pages over a million events.
 bench:
 	$(CARGO) bench --locked
 
-# Every fault of docs/evidence.md, many more times than every run has it, and a table of what was lost: nothing.
+# The faults of docs/evidence.md, many more times than `make test` injects them, and a table of what was lost.
 TORTURE_ROUNDS ?= 100
 torture:
 	scripts/install-test-needs

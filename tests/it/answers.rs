@@ -1,7 +1,7 @@
 //! What a provider is answered: the status table of the way in, and that a 200 means stored as it came.
 
 use crate::support::delivery::{Delivery, PROVIDERS, TIMED};
-use crate::support::torture::tell_of;
+use crate::support::torture::report_count;
 use crate::support::wire::{Reply, Wire};
 use crate::support::{Hookbox, github};
 
@@ -279,7 +279,7 @@ fn sixty_four_clients_with_one_id_make_one_event_and_one_job() {
     assert_eq!((accepted, duplicate), (1, 63), "{statuses:?}");
     assert_eq!(hookbox.inbox.number("SELECT deliveries FROM events"), 64);
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs"), 1);
-    tell_of(5, "64 clients send one id at once", 63, 1);
+    report_count(5, "64 clients send one id at once", 63, 1);
 }
 
 #[test]

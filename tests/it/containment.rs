@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use crate::support::script::{sh, succeeds};
-use crate::support::torture::{rounds, tell_of};
+use crate::support::torture::{rounds, report_count};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 /// From TERM to KILL, as handlers/README.md has it.
@@ -54,7 +54,7 @@ fn a_time_limit_ends_the_whole_tree_whatever_it_does_to_escape() {
     assert!(took < Duration::from_secs(3) + GRACE + LENIENCE, "the worker was free after {took:?}");
     assert_eq!(hookbox.attempts(&event), ["timeout"]);
     until_within(LENIENCE, "nothing to be left", || left_of(&hookbox).is_empty().then_some(()));
-    tell_of(8, "a time limit on 200 processes that ignore TERM and escape", 1, 2);
+    report_count(8, "a time limit on 200 processes that ignore TERM and escape", 1, 2);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn after_kill_9_no_job_ever_runs_twice_at_once() {
     let overlap = fs::read_to_string(hookbox.folder().join("records/overlap")).unwrap_or_default();
     assert_eq!(overlap, "");
     until_within(LENIENCE, "nothing to be left", || left_of(&hookbox).is_empty().then_some(()));
-    tell_of(7, "kill -9 while eight handlers sleep: none is there twice", rounds, 8 * rounds);
+    report_count(7, "kill -9 while eight handlers sleep: none is there twice", rounds, 8 * rounds);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_bad_handler_is_bounded() {
     );
     let expected = [b"head".to_vec(), zeros(16 * 1024 - 8), b"tail".to_vec()].concat();
     assert!(kept == [(expected, (1 << 30) + 8)], "the head or the tail is not exact");
-    tell_of(9, "1 GiB of output, 10 MiB of input not read, a held stdout", 4, 6);
+    report_count(9, "1 GiB of output, 10 MiB of input not read, a held stdout", 4, 6);
 }
 
 #[test]

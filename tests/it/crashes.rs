@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::clients::Clients;
 use crate::support::delivery::Delivery;
 use crate::support::script::{sh, waits_for};
-use crate::support::torture::{rounds, tell};
+use crate::support::torture::{rounds, report};
 use crate::support::{Event, Hookbox, Running, github, until, until_within};
 
 #[test]
@@ -42,8 +42,8 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
     assert_explained(&hookbox, "work");
     assert!(hookbox.stop().success());
     clients.assert_kept(&hookbox.inbox);
-    tell(1, "kill -9 under load, at random", rounds, &clients);
-    tell(6, "the same with handlers that fail: every run explained", rounds, &clients);
+    report(1, "kill -9 under load, at random", rounds, &clients);
+    report(6, "the same with handlers that fail: every run explained", rounds, &clients);
 }
 
 #[test]

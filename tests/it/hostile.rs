@@ -1,7 +1,7 @@
 //! Requests that nobody sensible sends: refused or closed, nothing stored that was not signed, and hookbox lives on.
 
 use crate::support::delivery::{Delivery, PROVIDERS};
-use crate::support::torture::{is_long, tell_of};
+use crate::support::torture::{is_long, report_count};
 use crate::support::wire::Wire;
 use crate::support::{Hookbox, github};
 
@@ -50,7 +50,7 @@ fn requests_changed_at_random_never_get_in() {
     assert!(signed.iter().all(|body| genuine.contains(body)), "a changed body was stored");
     assert_eq!(hookbox.probe("/readyz").status, 200);
     hookbox.deliver(github::push());
-    tell_of(18, "a signed request, changed at random", requests, stored.len() + 1);
+    report_count(18, "a signed request, changed at random", requests, stored.len() + 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What hookbox promises, seen from outside: the built binary, real requests, real processes, one file per promise.
+//! Black-box tests: the built binary, real requests and real processes.
 //!
-//! Every test has its own folder, inbox and ports, so all run at once. `support` holds the one builder; nothing here
-//! waits for luck: tests wait for a state that the inbox or the log shows, or meet a handler at a fifo.
+//! Every test has its own folder, inbox and ports, so all run in parallel. `support` has the one builder. Tests wait for a
+//! state that the inbox or the log shows, or for a handler at a FIFO, never for a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 

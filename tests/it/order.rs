@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{Script, fails, sh, succeeds, waits_for};
-use crate::support::torture::{is_long, rounds, tell_of};
+use crate::support::torture::{is_long, rounds, report_count};
 use crate::support::{Event, Hookbox, Running, github, until, until_within};
 
 const BY_CUSTOMER: &str = "order_by = \"/data/customer\"";
@@ -323,5 +323,5 @@ fn order_is_kept_through_failures_and_kills() {
         assert_eq!(&done, ids, "{key}");
     }
     hookbox.inbox.assert_sound();
-    tell_of(10, "kill -9 under load, a tenth failing, keys in order", kills, events);
+    report_count(10, "kill -9 under load, a tenth failing, keys in order", kills, events);
 }

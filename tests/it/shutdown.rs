@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::script::{sh, succeeds, waits_for};
-use crate::support::torture::{rounds, tell_of};
+use crate::support::torture::{rounds, report_count};
 use crate::support::wire::Wire;
 use crate::support::{Event, Hookbox, Running, github, until};
 
@@ -96,7 +96,7 @@ fn under_load_every_200_is_stored_and_no_answer_is_torn() {
             hookbox.start_again();
         }
     }
-    tell_of(15, "SIGTERM under keep-alive load", rounds, count());
+    report_count(15, "SIGTERM under keep-alive load", rounds, count());
 }
 
 #[test]

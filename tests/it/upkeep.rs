@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::support::running::{Done, finish};
 use crate::support::script::{exits, sh, succeeds, waits_for};
-use crate::support::torture::tell_of;
+use crate::support::torture::report_count;
 use crate::support::{BINARY, Hookbox, Running, github, until};
 
 /// Dates everything that has ended back by so many days.
@@ -274,7 +274,7 @@ fn a_backup_that_is_killed_leaves_no_half_copy() {
     assert!(absent >= 5 && whole >= 1 && survived, "{absent} times absent, {whole} times whole");
     hookbox.ok(&["backup", "copy.db"]);
     assert_eq!(assert_whole(&copy), 50);
-    tell_of(14, "kill -9 at the Nth write, sync or rename of a backup", absent + whole, 50);
+    report_count(14, "kill -9 at the Nth write, sync or rename of a backup", absent + whole, 50);
 }
 
 fn killed_at(hookbox: &Running, call: &str, nth: u32) -> Done {

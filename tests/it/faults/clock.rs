@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::crashes::assert_explained;
 use crate::support::clients::Clients;
 use crate::support::script::{exits, succeeds, waits_for};
-use crate::support::torture::{rounds, tell};
+use crate::support::torture::{rounds, report};
 use crate::support::{Event, Hookbox, Running, github, until};
 
 const DAY: i64 = 86_400;
@@ -93,7 +93,7 @@ fn a_clock_that_jumps_by_a_day_starts_no_storm_and_loses_nothing() {
     assert_explained(&hookbox, "quick");
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
-    tell(12, "the clock jumps by a day or two, forth and back", jumps.len() * rounds, &clients);
+    report(12, "the clock jumps by a day or two, forth and back", jumps.len() * rounds, &clients);
 }
 
 /// By the clock as it is now.

@@ -9,7 +9,7 @@ use crate::support::clients::Clients;
 use crate::support::inbox::Inbox;
 use crate::support::running::finish;
 use crate::support::strace::{SYNCS, calls, injecting};
-use crate::support::torture::{rounds, tell};
+use crate::support::torture::{rounds, report};
 use crate::support::{Hookbox, Running, github, until};
 
 /// A file system of its own, which only hookbox sees, in `disk` of its folder.
@@ -140,7 +140,7 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
     let known = small.texts(known);
     assert!(clients.acknowledged().iter().all(|id| known.contains(id)), "acknowledged and gone");
     assert_eq!(small.texts("PRAGMA integrity_check; PRAGMA foreign_key_check"), ["ok"]);
-    tell(4, "the disk is full", 1, &clients);
+    report(4, "the disk is full", 1, &clients);
 }
 
 /// Where a file system finds out only at the sync that there is no room. Nothing may be built on what that was to write.
@@ -190,7 +190,7 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
     assert!(clients.acknowledged().iter().all(|id| stored.contains(id)), "acknowledged and gone");
     assert_eq!(small.texts("PRAGMA integrity_check; PRAGMA foreign_key_check"), ["ok"]);
     assert!(hookbox.stop().success());
-    tell(3, "a sync fails for want of space (ENOSPC)", 1, &clients);
+    report(3, "a sync fails for want of space (ENOSPC)", 1, &clients);
 }
 
 /// Sends one: it is stored, or turned away with a time to come again, which is returned.

@@ -7,7 +7,7 @@ use crate::crashes::assert_explained;
 use crate::support::clients::Clients;
 use crate::support::script::succeeds;
 use crate::support::strace::{SYNCS, injecting};
-use crate::support::torture::{is_long, tell, tell_of};
+use crate::support::torture::{is_long, report, report_count};
 use crate::support::{Hookbox, Running, until, until_within};
 
 /// The log is cut and removed at the end, and the file takes the pages in.
@@ -53,7 +53,7 @@ fn an_inbox_in_use_survives_a_kill_at_any_system_call() {
     clients.assert_kept(&hookbox.inbox);
     assert_explained(&hookbox, "work");
     assert!(kills >= 7, "{kills} kills");
-    tell(1, "kill -9 at the Nth write, sync or cut of an inbox in use", kills, &clients);
+    report(1, "kill -9 at the Nth write, sync or cut of an inbox in use", kills, &clients);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn an_inbox_that_is_being_made_survives_a_kill_at_any_system_call() {
         }
     }
     assert!(kills >= 7 && acknowledged > 0, "{kills} kills, {acknowledged} acknowledged");
-    tell_of(1, "kill -9 at the Nth write, sync or cut of a new inbox", kills, acknowledged);
+    report_count(1, "kill -9 at the Nth write, sync or cut of a new inbox", kills, acknowledged);
 }
 
 /// Starts it, has it take in a few dozen events, and stops it; whether it was killed on the way.

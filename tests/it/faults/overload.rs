@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::support::clients::Clients;
 use crate::support::delivery::Delivery;
 use crate::support::strace::{SYNCS, injecting};
-use crate::support::torture::{is_long, tell};
+use crate::support::torture::{is_long, report};
 use crate::support::wire::Wire;
 use crate::support::{Hookbox, Running, github, until_within};
 
@@ -68,7 +68,7 @@ fn a_disk_that_is_too_slow_is_told_with_503_and_memory_stays_bounded() {
     assert!(grown < GROWTH + GROWTH_EACH * requests, "it has grown by {grown} bytes");
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
-    tell(11, "every sync takes long, more requests than can wait", turned_away, &clients);
+    report(11, "every sync takes long, more requests than can wait", turned_away, &clients);
 }
 
 /// Half of a head, half of a body, nothing at all; and somebody else delivers meanwhile.
@@ -98,7 +98,7 @@ fn thousands_who_only_hold_on_keep_nobody_out_and_are_let_go() {
     assert_eq!(clients.send(&hookbox, &github::push()), Some(200));
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
-    tell(11, "clients that send half a request and hold on", held_on, &clients);
+    report(11, "clients that send half a request and hold on", held_on, &clients);
 }
 
 fn large() -> Delivery {

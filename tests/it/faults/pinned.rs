@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::clients::Clients;
-use crate::support::torture::{rounds, tell};
+use crate::support::torture::{rounds, report};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 /// Beyond this it is told, and below that it shrinks.
@@ -39,7 +39,7 @@ fn a_reader_that_stays_is_told_of_and_the_log_shrinks_when_it_has_gone() {
     assert_eq!(told, 1, "it is said once");
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
-    tell(13, "another process holds a read transaction", rounds, &clients);
+    report(13, "another process holds a read transaction", rounds, &clients);
 }
 
 fn metric(hookbox: &Running, name: &str) -> u64 {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::support::clients::Clients;
 use crate::support::disk::{Call, Disk, What, recorded, recording};
 use crate::support::script::succeeds;
-use crate::support::torture::{rounds, tell};
+use crate::support::torture::{rounds, report};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 /// How many images are made of a record.
@@ -28,7 +28,7 @@ fn what_was_acknowledged_survives_a_power_failure() {
         assert_eq!(seen.lost, 0, "acknowledged and gone");
         assert!(seen.most > 50, "{seen:?}");
         assert_served(&calls, &clients, &mut random(round));
-        tell(2, "power failure, anything unsynced lost, torn or reordered", seen.images, &clients);
+        report(2, "power failure, anything unsynced lost, torn or reordered", seen.images, &clients);
     }
 }
 
@@ -69,7 +69,7 @@ fn what_follows_a_failed_sync_survives_a_power_failure_too() {
     assert!(calls.iter().any(|call| matches!(call.what, What::Sync(_, false))));
     let seen = power_failures(&calls, &clients, &mut random(2));
     assert_eq!(seen.lost, 0, "acknowledged and gone");
-    tell(2, "power failure after a failed sync", seen.images, &clients);
+    report(2, "power failure after a failed sync", seen.images, &clients);
 }
 
 fn random(round: usize) -> fastrand::Rng {

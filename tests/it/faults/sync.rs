@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::support::clients::Clients;
 use crate::support::script::succeeds;
 use crate::support::strace::{SYNCS, calls, injecting};
-use crate::support::torture::{rounds, tell};
+use crate::support::torture::{rounds, report};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 fn hookbox() -> Hookbox {
@@ -52,7 +52,7 @@ fn a_sync_of_the_log_that_fails_is_never_acknowledged_nor_tried_again() {
     assert!(unanswered > 0);
     clients.unclear().iter().for_each(|delivery| assert_eq!(clients.send(&hookbox, delivery), Some(200)));
     clients.assert_kept(&hookbox.inbox);
-    tell(3, "a sync of the log fails (EIO)", rounds, &clients);
+    report(3, "a sync of the log fails (EIO)", rounds, &clients);
 }
 
 /// Nor does a duplicate: it is acknowledged once the original is durable.
@@ -85,7 +85,7 @@ fn a_whole_batch_whose_sync_fails_gets_no_200() {
     hookbox.start_again();
     clients.assert_kept(&hookbox.inbox);
     assert_eq!(clients.acknowledged().len(), 4);
-    tell(5, "the sync of an original and its duplicates fails", 1, &clients);
+    report(5, "the sync of an original and its duplicates fails", 1, &clients);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_fold_into_the_file_whose_sync_fails_loses_nothing_of_what_was_acknowledged(
         clients.assert_kept(&hookbox.inbox);
     }
     assert!(clients.acknowledged().len() > 10);
-    tell(3, "a sync fails while the log is folded in (EIO)", rounds, &clients);
+    report(3, "a sync fails while the log is folded in (EIO)", rounds, &clients);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_last_fold_whose_sync_fails_is_told_and_loses_nothing() {
         hookbox.start_again();
         clients.assert_kept(&hookbox.inbox);
     }
-    tell(3, "a sync fails while hookbox stops (EIO)", rounds, &clients);
+    report(3, "a sync fails while hookbox stops (EIO)", rounds, &clients);
 }
 
 /// Deliveries that wait for the writer, besides the one that it has begun with.

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::support::strace::{SYNCS, injecting};
-use crate::support::torture::{is_long, tell_of};
+use crate::support::torture::{is_long, report_count};
 use crate::support::{Hookbox, github};
 
 /// The first version that was ever released, and rows of it.
@@ -60,7 +60,7 @@ fn an_upgrade_that_is_killed_leaves_the_old_version_or_the_new_one() {
         }
     }
     assert!(kills >= 6 && seen.contains(&1) && seen.contains(&newest), "{kills} kills, {seen:?}");
-    tell_of(14, "kill -9 at the Nth write, sync or cut of an upgrade", kills, 200 * kills);
+    report_count(14, "kill -9 at the Nth write, sync or cut of an upgrade", kills, 200 * kills);
 }
 
 fn version_of(inbox: &Path) -> i64 {

@@ -1,6 +1,6 @@
-//! A real Chromium, driven by the WebDriver protocol through Debian's chromedriver: open, find, click, type, look.
+//! Chromium driven through chromedriver's WebDriver protocol: JSON over HTTP, so no further crate is needed.
 //!
-//! Plain JSON over HTTP, so that no further crate is needed. Whatever a page logs as an error is a failure at the end.
+//! Errors that a page logs fail the test at its end.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use super::running::Running;
 use super::wait::until;
 
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// Private use characters that WebDriver takes for keys.
+/// Private use characters that WebDriver interprets as keys.
 pub const TAB: &str = "\u{E004}";
 pub const ENTER: &str = "\u{E007}";
 
@@ -24,12 +24,12 @@ pub struct Browser {
     site: String,
 }
 
-/// Something on the page.
+/// An element of the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element(String);
 
 impl Browser {
-    /// A window of its own, as wide as this.
+    /// Opens a window of this width in pixels.
     pub fn open(hookbox: &Running, width: u32) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -44,7 +44,7 @@ impl Browser {
                 line.rsplit_once("started successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok()
             })
             .expect("chromedriver says its port");
-        // Read on, or a full pipe would stop it.
+        // Keep reading: a full pipe would block chromedriver.
         std::thread::spawn(move || lines.for_each(drop));
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(60)))
@@ -54,7 +54,7 @@ impl Browser {
         let mut browser =
             Self { driver, agent, session: format!("http://127.0.0.1:{port}/session"), site: String::new() };
         let chrome = json!({ "args": [
-            // Containers let no one make the namespaces that a sandbox needs; only pages of ours are opened.
+            // Containers forbid the namespaces of the sandbox; the browser opens only pages of hookbox.
             "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
             "--no-first-run", "--disable-background-networking", format!("--window-size={width},900"),
         ]});
@@ -64,7 +64,7 @@ impl Browser {
         let session = browser.call("POST", "", &wanted);
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().expect("a session"));
         browser.site = format!("http://{}", hookbox.admin());
-        // A headless window is never narrower than 500 px, so the page itself is told.
+        // A headless window is at least 500 px wide, so the page's metrics are overridden.
         let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
         let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
         browser.call("POST", "/goog/cdp/execute", &command);
@@ -90,23 +90,23 @@ impl Browser {
         (reply.status().as_u16(), answer["value"].clone())
     }
 
-    /// Goes to a page of the dashboard.
+    /// Opens a page of the dashboard.
     pub fn go(&self, path: &str) {
         self.call("POST", "/url", &json!({ "url": format!("{}{path}", self.site) }));
     }
 
-    /// Where it is, without the site.
+    /// The path of the current page.
     pub fn path(&self) -> String {
         let url = self.call("GET", "/url", &Value::Null);
         url.as_str().unwrap().strip_prefix(&self.site).expect("still on the dashboard").to_owned()
     }
 
-    /// What a function's body returns.
+    /// Runs the body of a JavaScript function and returns its result.
     pub fn run(&self, script: &str) -> Value {
         self.call("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Waits for the first element that a CSS selector finds.
+    /// Waits for the first element that matches a CSS selector.
     pub fn find(&self, selector: &str) -> Element {
         self.wait_for("css selector", selector)
     }
@@ -127,31 +127,31 @@ impl Browser {
         self.call("POST", &format!("/element/{}/click", element.0), &json!({}));
     }
 
-    /// The text of the first element that a selector finds, as a person sees it; empty while there is none.
+    /// The visible text of the first element that matches a selector; empty if there is none.
     pub fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({})?.innerText ?? ''", json!(selector));
         self.run(&script).as_str().unwrap().to_owned()
     }
 
-    /// Waits until the text of the first such element is this.
+    /// Waits until the first matching element has this text.
     pub fn wait_for_text(&self, selector: &str, text: &str) {
         until(&format!("{selector} to be {text:?}"), || (self.text(selector).trim() == text).then_some(()));
     }
 
-    /// Presses a key, wherever the focus is.
+    /// Presses a key in the focused element.
     pub fn press(&self, key: &str) {
         let keys = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let actions = json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }] });
         self.call("POST", "/actions", &actions);
     }
 
-    /// What has the focus: its text, or its name.
+    /// The text or name of the focused element.
     pub fn focused(&self) -> String {
         let script = "const e = document.activeElement; return (e.innerText || e.name || e.tagName).trim()";
         self.run(script).as_str().unwrap().to_owned()
     }
 
-    /// Errors that pages have logged since this was last asked, those of a broken policy among them.
+    /// Errors logged by pages since the last call, violations of the content security policy included.
     pub fn errors(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
         let lines = log.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE");
@@ -162,7 +162,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Only to tell more of a failure.
+            // Prints more about a failure.
             let script = json!({ "script": "return location + ' ' + document.body.innerText", "args": [] }).to_string();
             let sent = self.agent.post(&format!("{}/execute/sync", self.session)).send(script);
             let shown = sent.ok().and_then(|mut reply| reply.body_mut().read_to_string().ok());

@@ -1,4 +1,4 @@
-//! Clients that keep a ledger outside the database: the id before it is sent, and when its 200 came.
+//! Clients that record, outside the database, each id before it is sent and the time of its 200.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,25 +12,24 @@ use super::running::Running;
 use super::wire::Wire;
 use super::{github, running};
 
-/// What the clients know.
 #[derive(Debug, Default)]
 pub struct Clients {
-    /// Microseconds since 1970 at which the 200 had come, by id.
+    /// Microseconds since 1970 at which the 200 arrived, by id.
     ledger: Mutex<BTreeMap<String, Option<u64>>>,
 }
 
 impl Clients {
-    /// Before a delivery is sent.
+    /// Records an id before it is sent.
     pub fn note(&self, id: &str) {
         self.ledger.lock().unwrap().entry(id.to_owned()).or_default();
     }
 
-    /// Its 200 has come.
+    /// Records its 200.
     pub fn acknowledge(&self, id: &str) {
         self.ledger.lock().unwrap().insert(id.to_owned(), Some(now()));
     }
 
-    /// Sends one; its status, or `None` without an answer.
+    /// Sends a delivery; returns its status, or `None` without a response.
     pub fn send(&self, hookbox: &Running, delivery: &Delivery) -> Option<u16> {
         self.note(&delivery.id);
         let status = hookbox.try_send(delivery).ok()?.status;
@@ -40,12 +39,12 @@ impl Clients {
         Some(status)
     }
 
-    /// Sends new events over four connections until the work is done.
+    /// Sends new events over four connections while `work` runs.
     pub fn under_load<T>(&self, address: SocketAddr, work: impl FnOnce() -> T) -> T {
         self.under_load_of(github::push, address, work)
     }
 
-    /// Likewise, with such deliveries.
+    /// Sends deliveries made by `make` over four connections while `work` runs.
     pub fn under_load_of<T>(
         &self,
         make: impl Fn() -> Delivery + Sync,
@@ -83,34 +82,34 @@ impl Clients {
         Ok(())
     }
 
-    /// Ids that were acknowledged.
+    /// Acknowledged ids.
     pub fn acknowledged(&self) -> BTreeSet<String> {
         self.acknowledged_before(u64::MAX)
     }
 
-    /// Likewise, those whose 200 had come before this moment, in microseconds since 1970.
+    /// Ids whose 200 arrived before this time, in microseconds since 1970.
     pub fn acknowledged_before(&self, moment: u64) -> BTreeSet<String> {
         let ledger = self.ledger.lock().unwrap();
         let is_in_time = |at: &Option<u64>| at.is_some_and(|at| at < moment);
         ledger.iter().filter(|(_, at)| is_in_time(at)).map(|(id, _)| id.clone()).collect()
     }
 
-    /// What was sent and never acknowledged, as the provider would send it again.
+    /// Deliveries that were sent and never acknowledged, as the provider would resend them.
     pub fn unclear(&self) -> Vec<Delivery> {
         let ledger = self.ledger.lock().unwrap();
         ledger.iter().filter(|(_, at)| at.is_none()).map(|(id, _)| github::push().with_id(id)).collect()
     }
 
-    /// Ids that were acknowledged and are not in the inbox.
+    /// Acknowledged ids that are not in the inbox.
     pub fn missing(&self, inbox: &Inbox) -> BTreeSet<String> {
         let stored: BTreeSet<String> = inbox.texts("SELECT event_id FROM events").into_iter().collect();
         self.acknowledged().difference(&stored).cloned().collect()
     }
 
-    /// Every acknowledged id has a row, no id has two, and the file is whole.
+    /// Panics unless every acknowledged id has exactly one row and the file is intact.
     pub fn assert_kept(&self, inbox: &Inbox) {
         inbox.assert_sound();
-        assert_eq!(self.missing(inbox), BTreeSet::new(), "acknowledged and gone");
+        assert_eq!(self.missing(inbox), BTreeSet::new(), "acknowledged and lost");
         assert_eq!(inbox.number("SELECT count(*) - count(DISTINCT source || '/' || event_id) FROM events"), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Deliveries signed as the providers sign them, written from their documentation and without hookbox's own code.
+//! Deliveries signed as providers sign them, written from their documentation without hookbox's own code.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The providers that most people use, and `own`, a `custom` source of ours.
+/// The most used providers, and `own`, a `custom` source.
 pub const PROVIDERS: &[&str] = &["github", "stripe", "standard-webhooks", "svix", "shopify", "slack", "gitlab", "own"];
 
 /// Providers whose signature covers a timestamp.
 pub const TIMED: &[&str] = &["stripe", "standard-webhooks", "svix", "slack", "own"];
 
-/// What is about to be sent; signed when it is rendered, so that every part can still be changed.
+/// A delivery to send. It is signed when rendered, so every part can be changed before.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub provider: &'static str,
@@ -38,7 +38,7 @@ pub struct Rendered {
     pub body: Vec<u8>,
 }
 
-/// Deliveries of GitHub, which most tests use.
+/// GitHub deliveries, which most tests use.
 pub mod github {
     use super::Delivery;
 
@@ -115,31 +115,31 @@ impl Delivery {
         self
     }
 
-    /// A header besides those of the provider.
+    /// Adds a header to those of the provider.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.more.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Leaves out a header that the provider would send.
+    /// Omits a header that the provider would send.
     pub fn without_header(mut self, name: &str) -> Self {
         self.without.push(name.to_owned());
         self
     }
 
-    /// Signed that many seconds ago; negative is in the future.
+    /// Signs it this many seconds ago; negative values are in the future.
     pub fn aged(mut self, seconds: i64) -> Self {
         self.age = seconds;
         self
     }
 
-    /// Signed with a secret that nobody configured.
+    /// Signs it with a secret that is not configured.
     pub fn forged(mut self) -> Self {
         self.forged = true;
         self
     }
 
-    /// The body as it will be sent.
+    /// The body that is sent.
     pub fn body(&self) -> Vec<u8> {
         if let Some(body) = &self.body {
             return body.clone();
@@ -224,7 +224,7 @@ fn standard_webhooks(provider: &str, secret: &str, [id, at]: [&str; 2], body: &[
     names.into_iter().zip(values).collect()
 }
 
-/// HMAC-SHA256 over the parts, one behind the other.
+/// HMAC-SHA256 over the concatenated parts.
 pub fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     for part in parts {
@@ -234,7 +234,7 @@ pub fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn the_tests_sign_as_github_documents_it() {
+fn signatures_match_githubs_documentation() {
     // docs.github.com, "Validating webhook deliveries": the published test values.
     let signature = hex::encode(hmac(b"It's a Secret to Everybody", &[b"Hello, ", b"World!"]));
     assert_eq!(signature, "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");

@@ -1,8 +1,8 @@
-//! What a disk holds when the power fails: what was synced, and of the rest any part, torn at its sectors, in any order.
+//! A model of a disk after a power failure: synced data is there, and any part of the rest, in any order, torn at sectors.
 //!
-//! Read from a record of the calls that hookbox made. A file's name is on the disk once its folder was synced after it
-//! was made. What a failed sync was to write stays in doubt whatever is synced later, until it is written again: the
-//! system takes it for written.
+//! It is built from a recording of hookbox's system calls. A file's name is durable once its folder was synced after the
+//! file's creation. Data of a failed sync stays uncertain, even after later syncs, until it is written again: the kernel
+//! considers it clean.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,15 +10,15 @@ use std::path::Path;
 use super::running::Running;
 use super::strace::traced;
 
-/// The calls from which a [`Disk`] is read.
+/// The system calls from which a [`Disk`] is built.
 const CALLS: &str = "pwrite64,write,fsync,fdatasync,ftruncate,openat,unlink,rename";
-/// The files of an inbox; the index of the log is never read after a restart of the machine.
+/// The files of an inbox. The `-shm` file is not read after a reboot.
 const FILES: [&str; 3] = ["hookbox.db", "hookbox.db-wal", "hookbox.db-journal"];
 
-/// One call that a file or the folder has seen.
+/// One system call on a file or the folder.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// When it began, in microseconds since 1970.
+    /// When it started, in microseconds since 1970.
     pub began_at: u64,
     pub what: What,
 }
@@ -39,12 +39,12 @@ impl Call {
     }
 }
 
-/// A command for [`Running::under`] that records; further options are strace's own.
+/// A recording command for [`Running::under`], with further options of strace.
 pub fn recording(hookbox: &Running, more: &[&str]) -> Vec<String> {
     traced(hookbox.folder(), CALLS, &[&["--seccomp-bpf", "-ttt", "-xx", "-s", "65536"], more].concat())
 }
 
-/// What the last start, which has ended, did with its inbox.
+/// System calls of the last, finished start on its inbox.
 pub fn recorded(hookbox: &Running) -> Vec<Call> {
     let text = std::fs::read(hookbox.folder().join("strace")).unwrap();
     let folder = hookbox.folder().to_str().unwrap().as_bytes();
@@ -113,7 +113,7 @@ fn what(call: &[u8], folder: &[u8]) -> Option<What> {
     }
 }
 
-/// strace fills short calls up with spaces.
+/// strace pads short calls with spaces.
 fn ending(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (before, result) = rsplit(rest, b"= ")?;
     Some((before.trim_ascii_end().strip_suffix(b")")?, result))
@@ -145,14 +145,14 @@ fn moment(text: &[u8]) -> u64 {
     u64::try_from(number(&digits)).unwrap()
 }
 
-/// What became of a change to a file.
+/// The durability of a change to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// On the disk.
+    /// Durable.
     Synced,
-    /// Not yet.
+    /// Not synced.
     Waits,
-    /// Its sync has failed.
+    /// Its sync failed.
     InDoubt,
 }
 
@@ -168,12 +168,12 @@ struct Content {
     changes: Vec<(Change, Fate)>,
 }
 
-/// A folder with an inbox, as far as calls have been taken in.
+/// The state of an inbox's folder after the calls applied so far.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     contents: Vec<Content>,
     names: BTreeMap<String, usize>,
-    /// States of the names since the folder was synced; the first is on the disk.
+    /// States of the directory since its last sync; the first is durable.
     earlier: Vec<BTreeMap<String, usize>>,
 }
 
@@ -213,7 +213,7 @@ impl Disk {
         self.content(name).changes.push((change, Fate::Waits));
     }
 
-    /// Writes what is found after the power has failed now, as chance has it.
+    /// Writes one random outcome of a power failure at this point.
     pub fn fail(&self, to: &Path, random: &mut fastrand::Rng) {
         let cut = random.usize(..=self.earlier.len());
         let names = self.earlier.get(cut).unwrap_or(&self.names);
@@ -224,7 +224,7 @@ impl Disk {
 }
 
 impl Content {
-    /// Runs of synced changes are there; of each run of others, every sector is as it was at some moment.
+    /// Synced changes are there. Of unsynced ones, every sector has one of its states.
     fn found(&self, random: &mut fastrand::Rng) -> Vec<u8> {
         let mut found = self.base.clone();
         for run in self.changes.chunk_by(|(_, a), (_, b)| (*a == Fate::Synced) == (*b == Fate::Synced)) {
@@ -264,7 +264,7 @@ impl Change {
         }
     }
 
-    /// Sector by sector, where it has reached the disk.
+    /// Applies the sectors that reached the disk.
     fn apply(&self, to: &mut Vec<u8>, has_reached: impl Fn(usize) -> bool, sector: usize) {
         let (from, until) = match self {
             Self::Write(at, data) => (*at, at + data.len()),
@@ -291,7 +291,7 @@ impl Change {
 }
 
 #[test]
-fn what_was_synced_is_found_and_what_was_not_may_be_torn() {
+fn synced_data_survives_and_unsynced_data_may_be_torn() {
     let mut disk = Disk::default();
     let write = |letter: u8| What::Write("f".to_owned(), 0, vec![letter; 2048]);
     for what in [What::Make("f".to_owned()), write(b'a'), What::Sync("f".to_owned(), true), write(b'b')] {
@@ -306,7 +306,7 @@ fn what_was_synced_is_found_and_what_was_not_may_be_torn() {
         std::fs::read(&file).ok()
     };
     let unsynced: Vec<_> = (0..100).map(|_| found(&disk)).collect();
-    assert!(unsynced.contains(&None), "its name may not be there");
+    assert!(unsynced.contains(&None), "its name may be missing");
     disk.take_in(&What::SyncFolder);
     let torn: Vec<Vec<u8>> = (0..100).map(|_| found(&disk).unwrap()).collect();
     let is =

@@ -1,4 +1,4 @@
-//! An application behind hookbox: a small server on loopback that keeps what it is sent and answers as a test says.
+//! An application behind hookbox: a small loopback server that records requests and responds as a test defines.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -9,13 +9,13 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::wait::until;
 
-/// One request.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// The connection it came on, counted from 1.
+    /// Number of its connection, from 1.
     pub connection: usize,
 }
 
@@ -31,22 +31,22 @@ impl<T: Read + Write> Talk for T {}
 
 type Answer = dyn Fn(&Asked, &mut dyn Talk) -> bool + Send + Sync;
 
-/// The server. It lives as long as the test process.
+/// The server. It runs until the test process exits.
 pub struct Endpoint {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     connections: Arc<AtomicUsize>,
-    /// Its own authority, in PEM; empty without TLS.
+    /// The certificate of its authority as PEM; empty without TLS.
     pub authority: String,
 }
 
 impl Endpoint {
-    /// Answers each request with what the closure writes; the connection goes on if it says so.
+    /// Responds to each request with what the closure writes, and keeps the connection if it returns true.
     pub fn new(answer: impl Fn(&Asked, &mut dyn Talk) -> bool + Send + Sync + 'static) -> Self {
         Self::start(None, String::new(), Arc::new(answer))
     }
 
-    /// Likewise over TLS, with a certificate for `localhost` of an authority that nobody knows.
+    /// Serves over TLS with a certificate for `localhost` from an unknown authority.
     pub fn with_tls(answer: impl Fn(&Asked, &mut dyn Talk) -> bool + Send + Sync + 'static) -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -100,7 +100,7 @@ impl Endpoint {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Waits for so many requests.
+    /// Waits for this many requests.
     pub fn wait_for(&self, count: usize) -> Vec<Asked> {
         until(&format!("{count} requests"), || Some(self.asked()).filter(|asked| asked.len() >= count))
     }
@@ -148,7 +148,7 @@ fn request(stream: &mut impl Talk, unread: &mut Vec<u8>) -> Option<Asked> {
     Some(Asked { line, headers, body: unread.drain(..length).collect(), connection: 0 })
 }
 
-/// A whole answer.
+/// Writes a complete response.
 pub fn answer(stream: &mut dyn Talk, status: &str, headers: &str, body: &str) -> bool {
     let text = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all(text.as_bytes()).is_ok()

@@ -1,4 +1,4 @@
-//! The one builder: a folder with a configuration and scripts, from which the real binary is started.
+//! The test builder: a folder with a configuration and scripts, in which the real binary is started.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,13 +11,13 @@ use super::delivery::{PROVIDERS, secret_of};
 use super::running::{Done, Running, finish};
 use super::script::Script;
 
-/// Five attempts within moments.
+/// Five attempts without noticeable delay.
 const QUICK_RETRY: &str = r#"retry = { attempts = 5, initial = "10ms", max = "50ms", jitter = 0.0 }"#;
 
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_hookbox");
 
-/// What a test says about its hookbox; whatever it does not say is as small and quiet as can be.
+/// The settings of one hookbox under test. Defaults are minimal.
 #[must_use]
 pub struct Hookbox {
     pub(super) folder: TempDir,
@@ -76,7 +76,7 @@ impl Hookbox {
         self
     }
 
-    /// A source, in place of the one of that name.
+    /// Adds a source, replacing one of the same name.
     pub fn source(mut self, name: &str, lines: &str) -> Self {
         self.sources.retain(|(other, _)| other != name);
         self.sources.push((name.to_owned(), lines.to_owned()));
@@ -89,12 +89,12 @@ impl Hookbox {
         self.source(provider, &lines)
     }
 
-    /// A handler for all events of all sources, retried five times within moments.
+    /// Adds a handler for all events of all sources, with five quick attempts.
     pub fn handler(self, name: &str, script: Script) -> Self {
         self.handler_with(name, "", script)
     }
 
-    /// A handler with settings of its own.
+    /// Adds a handler with further settings.
     #[expect(clippy::needless_pass_by_value, reason = "scripts are written where they are handed over")]
     pub fn handler_with(mut self, name: &str, lines: &str, script: Script) -> Self {
         self.handlers.push((name.to_owned(), handler_lines(name, lines)));
@@ -102,49 +102,49 @@ impl Hookbox {
         self
     }
 
-    /// A handler without a script: all of its lines.
+    /// Adds a handler without a script, from all its lines.
     pub fn handler_section(mut self, name: &str, lines: &str) -> Self {
         let retry = if lines.contains("retry") { "" } else { QUICK_RETRY };
         self.handlers.push((name.to_owned(), format!("{lines}\n{retry}")));
         self
     }
 
-    /// The whole configuration, instead of all of the above.
+    /// Replaces the generated configuration.
     pub fn configured(mut self, text: &str) -> Self {
         self.raw = Some(text.to_owned());
         self
     }
 
-    /// A variable in the environment of hookbox.
+    /// Sets an environment variable of hookbox.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A further argument of `serve`.
+    /// Adds an argument to `serve`.
     pub fn option(mut self, option: &str) -> Self {
         self.options.push(option.to_owned());
         self
     }
 
-    /// A warning or error that will be logged; it must come, and none that was not announced may.
+    /// Requires a warning or error in the log. Unannounced ones fail the test.
     pub fn expect_warning(mut self, part: &'static str) -> Self {
         self.expected.push(part);
         self
     }
 
-    /// Attempts that fail, each of which is a warning or an error.
+    /// Requires failing attempts, which are logged as warnings or errors.
     pub fn expect_failures(self) -> Self {
         self.expect_warning(" attempt ")
     }
 
-    /// A warning or error that may be logged or not, as chance will have it.
+    /// Permits a warning or error that depends on timing.
     pub fn allow_warning(mut self, part: &'static str) -> Self {
         self.allowed.push(part);
         self
     }
 
-    /// Where everything lies.
+    /// The folder with configuration, inbox and handlers.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -156,19 +156,19 @@ impl Hookbox {
         file
     }
 
-    /// Serves, and waits until it is ready.
+    /// Starts `serve` and waits until it is ready.
     pub fn start(self) -> Running {
         let mut running = Running::prepare(self);
         running.start_again();
         running
     }
 
-    /// Ready to be started, by a test that has something to say about how.
+    /// Returns it without starting it, for tests that change how it starts.
     pub fn prepare(self) -> Running {
         Running::prepare(self)
     }
 
-    /// Runs `serve` where it is expected to give up by itself.
+    /// Runs `serve`, which is expected to exit.
     pub fn refuse_to_start(&self) -> Done {
         self.write();
         finish(self.command().arg("serve").stdin(Stdio::null()))
@@ -179,7 +179,7 @@ impl Hookbox {
         finish(self.command().args(arguments).stdin(Stdio::null()))
     }
 
-    /// hookbox with this configuration and an environment that holds nothing else.
+    /// hookbox with this configuration and an otherwise empty environment.
     pub fn command(&self) -> Command {
         self.command_under(&[])
     }
@@ -227,7 +227,7 @@ fn verify_heading(source: &str) -> String {
     format!("[sources.{source}.verify]")
 }
 
-/// The lines of a provider's source. `own` is a scheme of ours, in the user's own table.
+/// The lines of a provider's source. `own` is a custom scheme in a `verify` table.
 fn source_of(provider: &str) -> String {
     let secret = secret_of(provider);
     if provider != "own" {
@@ -258,7 +258,7 @@ pub fn handler_lines(name: &str, lines: &str) -> String {
     text
 }
 
-/// Writes a handler's script, executable, in one step.
+/// Writes a handler's executable script atomically.
 pub fn install(folder: &Path, name: &str, script: &Script) {
     let (file, draft) = (folder.join("handlers").join(name), folder.join("handlers").join(format!(".{name}")));
     fs::write(&draft, script.text()).unwrap();

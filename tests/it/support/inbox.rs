@@ -1,17 +1,17 @@
-//! The inbox file as it stands, read as any other program would: SQLite, read-only, the tables of `schema.sql`.
+//! Reads of the inbox file as any other program would do them: SQLite, read-only, the tables of `schema.sql`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Params, Row};
 
-/// The file of one hookbox.
+/// The inbox file of one hookbox.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     pub file: PathBuf,
 }
 
-/// A row of `attempts`, with what a test asks about it.
+/// A row of `attempts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     pub number: i64,
@@ -24,7 +24,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// `exit 1`, `signal 9`, or how else it ended: `timeout`, `lost`, `running`.
+    /// `exit 1`, `signal 9`, or another status: `timeout`, `lost`, `running`.
     pub fn summary(&self) -> String {
         match (self.ending.as_deref(), self.exit_code, self.signal) {
             (None, ..) => "running".to_owned(),
@@ -64,7 +64,7 @@ pub struct Refusal {
 }
 
 impl Inbox {
-    /// What is kept of refused deliveries, oldest first.
+    /// Stored refusals, oldest first.
     pub fn refusals(&self) -> Vec<Refusal> {
         let sql = "SELECT id, source, status, reason, remote, headers, body, body_bytes FROM refusals ORDER BY id";
         self.rows(sql, [], |row| {
@@ -81,7 +81,7 @@ impl Inbox {
         })
     }
 
-    /// Every row that a query gives.
+    /// All rows of a query.
     pub fn rows<T>(&self, sql: &str, values: impl Params, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         connection.busy_timeout(Duration::from_secs(20)).unwrap();
@@ -94,12 +94,12 @@ impl Inbox {
         self.rows(sql, [], |row| row.get(0))[0]
     }
 
-    /// One column of texts.
+    /// A text column.
     pub fn texts(&self, sql: &str) -> Vec<String> {
         self.rows(sql, [], |row| row.get(0))
     }
 
-    /// A connection that writes, as another program's would.
+    /// A writing connection, as another program would open it.
     pub fn writer(&self) -> Connection {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
         connection.busy_timeout(Duration::from_secs(20)).unwrap();
@@ -137,7 +137,7 @@ impl Inbox {
         })
     }
 
-    /// A job's ledger.
+    /// A job's attempts.
     pub fn attempts(&self, job: i64) -> Vec<Attempt> {
         let sql = "SELECT number, started_at, finished_at, ending, exit_code, signal, note \
                    FROM attempts WHERE job_id = ? ORDER BY number";
@@ -160,10 +160,10 @@ impl Inbox {
         self.rows(sql, [source, id], |row| row.get(0)).pop().expect("the event is stored")
     }
 
-    /// Panics unless SQLite finds the file whole and every reference leads somewhere.
+    /// Panics unless the integrity check and the foreign key check pass.
     pub fn assert_sound(&self) {
         assert_eq!(self.texts("PRAGMA integrity_check"), ["ok"]);
         let broken = self.rows("PRAGMA foreign_key_check", [], |row| row.get::<_, String>(0));
-        assert!(broken.is_empty(), "references that lead nowhere, in {broken:?}");
+        assert!(broken.is_empty(), "dangling references in {broken:?}");
     }
 }

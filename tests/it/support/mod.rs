@@ -1,4 +1,4 @@
-//! The one builder and what it needs: scripts as handlers, signed deliveries, a bare HTTP client, the inbox as it stands.
+//! The test builder and its parts: handler scripts, signed deliveries, a raw HTTP client, reads of the inbox file.
 
 pub mod browser;
 pub mod clients;

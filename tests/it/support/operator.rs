@@ -1,10 +1,10 @@
-//! Requests to the operator's address, as a browser, a script or a page of somebody else's would send them.
+//! Requests to the admin address, as a browser, a script or a foreign page would send them.
 
 use super::running::Running;
 use super::wire::{Reply, Wire};
 
 impl Running {
-    /// Any request; `Host` is the address itself unless the headers say another.
+    /// Sends any request. `Host` defaults to the address.
     pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let mut head = format!("{method} {target} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| *name == "Host") {
@@ -19,12 +19,12 @@ impl Running {
         wire.reply().unwrap()
     }
 
-    /// GET with these headers.
+    /// Sends a GET with these headers.
     pub fn look(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
         self.ask("GET", target, headers, "")
     }
 
-    /// A form, sent as a browser sends one from a page of ours.
+    /// Submits a form as a browser does from a page of the dashboard.
     pub fn submit(&self, target: &str, headers: &[(&str, &str)], fields: &str) -> Reply {
         let origin = format!("http://{}", self.admin());
         let own = [("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")];

@@ -1,4 +1,4 @@
-//! A hookbox that serves: deliver to it, look into its inbox, meet its handlers, stop it, kill it, start it again.
+//! A running hookbox: deliver to it, read its inbox, release its handlers, stop, kill and restart it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,14 +21,14 @@ use super::script::Script;
 use super::wait::{until, until_within};
 use super::wire::{Reply, Wire};
 
-/// A stored event, as a test names it.
+/// The source and id of a stored event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     pub source: String,
     pub id: String,
 }
 
-/// A process that has ended.
+/// The result of a process that has exited.
 #[derive(Debug)]
 pub struct Done {
     pub status: Option<i32>,
@@ -36,7 +36,7 @@ pub struct Done {
     pub stderr: String,
 }
 
-/// One hookbox with its folder. Dropped, it is killed, and its log must have been quiet.
+/// One hookbox with its folder. When dropped, it is killed and its log is checked for unannounced warnings.
 pub struct Running {
     setup: Hookbox,
     wrapper: Vec<String>,
@@ -57,21 +57,21 @@ impl Running {
         Self { setup, wrapper, child: None, log, readers, hooks: None, admin: None, inbox }
     }
 
-    /// From the next start on it is started by this command, which its own is added to, and which becomes it.
+    /// Prefixes the command of later starts, such as strace's, which must exec it.
     pub fn under(&mut self, wrapper: &[String]) {
         self.wrapper = wrapper.to_vec();
     }
 
-    /// Serves once more, after `stop` or `kill`.
+    /// Restarts it after `stop` or `kill`.
     pub fn start_again(&mut self) {
         if let Err(status) = self.try_to_start() {
-            panic!("hookbox ended with {status} instead of getting ready");
+            panic!("hookbox exited with {status} before it was ready");
         }
     }
 
-    /// Likewise where it may end before it is ready; then how it ended.
+    /// Restarts it; returns the exit status if it exits before it is ready.
     pub fn try_to_start(&mut self) -> Result<(), ExitStatus> {
-        assert!(self.child.is_none(), "it is still running");
+        assert!(self.child.is_none(), "hookbox is still running");
         let before = self.log().len();
         let mut command = self.setup.command_under(&self.wrapper);
         command.arg("serve").args(&self.setup.options);
@@ -105,7 +105,7 @@ impl Running {
         })
     }
 
-    /// Every line that hookbox has written so far, over all its starts.
+    /// Every line that hookbox has logged, over all its starts.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
@@ -115,17 +115,17 @@ impl Running {
         until(&format!("{part:?} in the log"), || self.log().into_iter().find(|line| line.contains(part)))
     }
 
-    /// Where providers deliver.
+    /// The address for deliveries.
     pub fn hooks(&self) -> SocketAddr {
         self.hooks.expect("the address of the hooks was printed")
     }
 
-    /// Where probes ask.
+    /// The admin address.
     pub fn admin(&self) -> SocketAddr {
         self.admin.expect("the address of the admin server was printed")
     }
 
-    /// Its folder: configuration, inbox, handlers, what they recorded.
+    /// Its folder: configuration, inbox, handlers and their records.
     pub fn folder(&self) -> &Path {
         self.setup.folder.path()
     }
@@ -135,14 +135,14 @@ impl Running {
         self.child.as_ref().expect("it is running").id()
     }
 
-    // ---- in ----
+    // ---- deliveries and requests ----
 
-    /// Sends a delivery; whatever the answer.
+    /// Sends a delivery and returns the response.
     pub fn send(&self, delivery: &Delivery) -> Reply {
         self.try_send(delivery).expect("an answer")
     }
 
-    /// Likewise, when there may be none.
+    /// Sends a delivery that may get no response.
     pub fn try_send(&self, delivery: &Delivery) -> std::io::Result<Reply> {
         let request = delivery.render();
         Wire::open(self.hooks())?.exchange("POST", &request.path, &request.headers, &request.body)
@@ -168,19 +168,19 @@ impl Running {
         wire.reply().unwrap()
     }
 
-    // ---- what became of it ----
+    // ---- results ----
 
-    /// Waits until so many refusals are kept, and returns them, oldest first.
+    /// Waits for this many stored refusals and returns them, oldest first.
     pub fn rows_of_refusals(&self, count: usize) -> Vec<Refusal> {
         until(&format!("{count} refusals"), || Some(self.inbox.refusals()).filter(|rows| rows.len() == count))
     }
 
-    /// Waits until an event is in this overall state.
+    /// Waits until an event has this overall state.
     pub fn wait_for(&self, event: &Event, state: &str) {
         self.wait_long_for(20, event, state);
     }
 
-    /// Likewise, where hookbox itself takes its time.
+    /// Waits with a deadline of its own.
     pub fn wait_long_for(&self, seconds: u64, event: &Event, state: &str) {
         let mut last = None;
         until_within(Duration::from_secs(seconds), &format!("{event:?} to be {state}"), || {
@@ -205,23 +205,23 @@ impl Running {
         jobs.iter().find(|job| job.handler == handler).cloned().unwrap_or_else(|| panic!("no such job: {jobs:?}"))
     }
 
-    /// The ledger of an event's only job.
+    /// The attempts of an event's only job.
     pub fn ledger(&self, event: &Event) -> Vec<Attempt> {
         self.inbox.attempts(self.job(event).id)
     }
 
-    /// How its attempts ended: `exit 1`, `signal 9`, `timeout`, …
+    /// How its attempts ended: `exit 1`, `signal 9`, `timeout`.
     pub fn attempts(&self, event: &Event) -> Vec<String> {
         self.ledger(event).iter().map(Attempt::summary).collect()
     }
 
-    /// Lines `EVENT_ID ATTEMPT`, one for each time that a handler has started.
+    /// Lines `EVENT_ID ATTEMPT`, one per start of a handler.
     pub fn starts(&self, handler: &str) -> Vec<String> {
         let text = fs::read_to_string(self.folder().join("ledger").join(handler)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// What `records()` kept of an attempt: exact stdin, and the environment as lines.
+    /// The record that `records()` wrote of an attempt: exact stdin, and the environment as lines.
     pub fn record(&self, handler: &str, event: &Event, attempt: u32) -> (Vec<u8>, Vec<String>) {
         let stem = format!("{handler}.{}.{attempt}", event.id);
         let records = self.folder().join("records");
@@ -230,7 +230,7 @@ impl Running {
         (stdin, environment.lines().map(str::to_owned).collect())
     }
 
-    /// Waits until a handler stands at its gate, and lets it pass.
+    /// Waits until a handler blocks at its gate, and releases it.
     pub fn open_gate(&self, gate: &str) {
         let file = self.folder().join("gates").join(gate);
         let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
@@ -240,19 +240,19 @@ impl Running {
         fifo.write_all(b"go\n").unwrap();
     }
 
-    /// Writes a handler's script anew.
+    /// Replaces a handler's script.
     pub fn install(&self, handler: &str, script: &Script) {
         install(self.folder(), handler, script);
     }
 
     // ---- the process ----
 
-    /// Runs another verb on the same configuration, while this serves.
+    /// Runs another verb on the same configuration, while hookbox serves.
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Done {
         self.setup.run(arguments)
     }
 
-    /// Likewise, as it is started itself.
+    /// Runs another verb under the wrapper of `serve`.
     pub fn run_under<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Done {
         finish(self.setup.command_under(&self.wrapper).args(arguments).stdin(Stdio::null()))
     }
@@ -262,20 +262,20 @@ impl Running {
         self.setup.command()
     }
 
-    /// Runs another verb, which must end with 0; returns what it printed.
+    /// Runs another verb, which must exit with 0; returns its output.
     pub fn ok<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(&self, arguments: &[S]) -> String {
         let done = self.run(arguments);
         assert_eq!(done.status, Some(0), "{arguments:?}: {}{}", done.stdout, done.stderr);
         done.stdout
     }
 
-    /// Likewise with `--json`.
+    /// Runs another verb with `--json` and parses its output.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let printed = self.ok(&[arguments, &["--json"]].concat());
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {printed}"))
     }
 
-    /// The configuration file, changed.
+    /// Changes the configuration file.
     pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
         let file = self.folder().join("hookbox.toml");
         fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
@@ -285,12 +285,12 @@ impl Running {
         kill_process(pid(self.id()), signal).unwrap();
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has exited.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().expect("it was started").try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it is running");
         let status = until("hookbox to end", || child.try_wait().unwrap());
@@ -298,22 +298,22 @@ impl Running {
         status
     }
 
-    /// TERM, as systemd and containers stop it.
+    /// Sends SIGTERM, as systemd and containers do.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait_for_end()
     }
 
-    /// `kill -9`. Its handlers live on, if they do.
+    /// `kill -9`. Its handlers may survive.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it is running");
         child.kill().unwrap();
         child.wait().unwrap();
-        // A handler that lives on may hold the pipes open: the readers are left to themselves.
+        // A surviving handler may hold the pipes open, so the reader threads are not joined.
         self.readers.clear();
     }
 
-    /// Ends what handlers have left behind.
+    /// Kills processes that handlers left behind.
     pub fn kill_handlers(&self) {
         let Ok(here) = self.folder().canonicalize() else { return };
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -1,6 +1,6 @@
-//! Handlers as small sh scripts. They run in the test's folder, so paths in them are relative to it.
+//! Handlers as small sh scripts. They run in the test's folder.
 
-/// A script's lines. Every start first writes a line `EVENT_ID ATTEMPT` to `ledger/HANDLER`.
+/// A script's lines. Every start first appends `EVENT_ID ATTEMPT` to `ledger/HANDLER`.
 #[derive(Debug, Clone)]
 pub struct Script(Vec<String>);
 
@@ -9,27 +9,27 @@ pub fn sh(lines: &str) -> Script {
     Script(vec![lines.to_owned()])
 }
 
-/// Ends with status 0.
+/// Exits with 0.
 pub fn succeeds() -> Script {
     exits(0)
 }
 
-/// Ends with this status.
+/// Exits with this status.
 pub fn exits(status: i32) -> Script {
     sh(&format!("exit {status}"))
 }
 
-/// Fails that often, then does what follows: `fails(2).then_succeeds()`.
+/// Fails this many times, then runs what follows: `fails(2).then_succeeds()`.
 pub fn fails(times: u32) -> Script {
     sh(&format!("if [ \"$HOOKBOX_ATTEMPT\" -le {times} ]; then echo \"not yet\" >&2; exit 1; fi"))
 }
 
-/// Writes this into the result file.
+/// Writes the result file.
 pub fn says(json: &str) -> Script {
     sh(&format!("cat > \"$HOOKBOX_RESULT\" <<'END'\n{json}\nEND"))
 }
 
-/// Keeps the exact stdin in `records/HANDLER.EVENT_ID.ATTEMPT.stdin`, and the environment beside it in `….env`.
+/// Records the exact stdin in `records/HANDLER.EVENT_ID.ATTEMPT.stdin`, and the environment in `.env`.
 pub fn records() -> Script {
     sh(concat!(
         "to=\"records/$HOOKBOX_HANDLER.$HOOKBOX_EVENT_ID.$HOOKBOX_ATTEMPT\"\n",
@@ -38,7 +38,7 @@ pub fn records() -> Script {
     ))
 }
 
-/// Waits at a fifo until the test lets it pass. The name may hold variables.
+/// Blocks at a FIFO until the test releases it. The name may contain variables.
 pub fn waits_for(gate: &str) -> Script {
     sh(&format!(
         "gate=\"gates/{gate}\"\n[ -p \"$gate\" ] || mkfifo \"$gate\" 2>/dev/null\nread -r word < \"$gate\"\n: passed"
@@ -46,7 +46,7 @@ pub fn waits_for(gate: &str) -> Script {
 }
 
 impl Script {
-    /// And then that.
+    /// Appends another script.
     pub fn then(mut self, next: Script) -> Self {
         self.0.extend(next.0);
         self
@@ -60,7 +60,7 @@ impl Script {
         self.then(exits(status))
     }
 
-    /// The whole file.
+    /// The script file.
     pub fn text(&self) -> String {
         let ledger = "echo \"$HOOKBOX_EVENT_ID $HOOKBOX_ATTEMPT\" >> \"ledger/$HOOKBOX_HANDLER\"";
         format!("#!/bin/sh\n{ledger}\n{}\n", self.0.join("\n"))

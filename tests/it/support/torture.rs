@@ -1,26 +1,26 @@
-//! The short form of a promise's fault on every run, the long one in `make torture`, and the table that it prints.
+//! Fault injection in a short form for every run and a long one for `make torture`, and the table that it prints.
 
 use std::io::Write as _;
 
 use super::clients::Clients;
 
-/// How often a fault is made: a few times on every run; `make torture` says how often else.
+/// How often to inject a fault: `few` times, or as `make torture` sets it.
 pub fn rounds(few: usize) -> usize {
     std::env::var("HOOKBOX_TORTURE_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
 }
 
-/// Whether this is the long form.
+/// Whether `make torture` runs.
 pub fn is_long() -> bool {
     std::env::var_os("HOOKBOX_TORTURE_ROUNDS").is_some()
 }
 
-/// A line of the table, from a test that has found nothing lost.
-pub fn tell(row: u32, fault: &str, injected: usize, clients: &Clients) {
-    tell_of(row, fault, injected, clients.acknowledged().len());
+/// Adds a row to the table, from a test that found nothing lost.
+pub fn report(row: u32, fault: &str, injected: usize, clients: &Clients) {
+    report_count(row, fault, injected, clients.acknowledged().len());
 }
 
-/// Likewise, with the number of events that had been acknowledged.
-pub fn tell_of(row: u32, fault: &str, injected: usize, acknowledged: usize) {
+/// Adds a row with the number of acknowledged events.
+pub fn report_count(row: u32, fault: &str, injected: usize, acknowledged: usize) {
     assert!(injected > 0, "row {row}: {fault}: nothing was injected");
     if let Some(file) = std::env::var_os("HOOKBOX_TORTURE_TABLE") {
         let mut table = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// Far beyond what anything here takes, so that a slow machine is not a failure.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// Only catches a hang; far longer than anything takes on a slow machine.
+const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Asks again and again until there is an answer.
+/// Polls until there is a result.
 pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     until_within(DEADLINE, what, ask)
 }
 
-/// Likewise, with a deadline of its own.
+/// Polls with another deadline.
 pub fn until_within<T>(deadline: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {

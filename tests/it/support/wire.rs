@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, so that a test can be slow, rude or half-finished.
+//! HTTP/1.1 written by hand, so that a test can be slow, malformed or incomplete.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ pub struct Wire {
     unread: Vec<u8>,
 }
 
-/// One complete answer.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
@@ -21,7 +21,7 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// An address for those who must name it beforehand: below the ports that the system gives to whoever asks for any.
+/// A free address for tests that must configure it beforehand, below the ephemeral port range.
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 500).unwrap() * 20;
@@ -31,7 +31,7 @@ pub fn free_address() -> SocketAddr {
 }
 
 impl Reply {
-    /// The value of a header, if it came.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -62,7 +62,7 @@ impl Wire {
         self.stream.write_all(bytes)
     }
 
-    /// Sends the head of a request, without the empty line if `open_end`.
+    /// Sends the head of a request.
     pub fn write_head(&mut self, method: &str, target: &str, headers: &[(String, String)]) -> io::Result<()> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: hookbox.test\r\n");
         for (name, value) in headers {
@@ -72,7 +72,7 @@ impl Wire {
         self.write(head.as_bytes())
     }
 
-    /// Sends one whole request with a Content-Length, and reads the answer.
+    /// Sends a complete request with a Content-Length, and reads the response.
     pub fn exchange(
         &mut self,
         method: &str,
@@ -87,24 +87,24 @@ impl Wire {
         self.reply()
     }
 
-    /// Sends a request up to this many bytes of its body, and returns once the server has taken it up.
+    /// Sends a request up to this many bytes of its body, and returns once the server has accepted its head.
     pub fn begin(address: SocketAddr, request: &Rendered, bytes: usize) -> io::Result<Self> {
         let mut wire = Self::open(address)?;
         let mut headers = request.headers.clone();
         headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
         headers.push(("Expect".to_owned(), "100-continue".to_owned()));
         wire.write_head("POST", &request.path, &headers)?;
-        assert_eq!(wire.reply()?.status, 100, "the server was expected to take up the request");
+        assert_eq!(wire.reply()?.status, 100, "the server should accept the head of the request");
         wire.write(&request.body[..bytes])?;
         Ok(wire)
     }
 
-    /// Reads the head of an answer to HEAD, which has no body whatever its headers say; returns the status.
+    /// Reads the response to HEAD, which has no body despite its headers; returns the status.
     pub fn status_alone(&mut self) -> io::Result<u16> {
         Ok(self.read_head()?.0)
     }
 
-    /// Reads one answer; an error if the connection ends before it is complete.
+    /// Reads one response. Returns an error if the connection ends before it is complete.
     pub fn reply(&mut self) -> io::Result<Reply> {
         let (status, headers) = self.read_head()?;
         let mut reply = Reply { status, headers, body: Vec::new() };
@@ -116,7 +116,7 @@ impl Wire {
         Ok(reply)
     }
 
-    /// Reads on until this has come; whether it has.
+    /// Reads until these words arrive. Returns false if the connection ends first.
     pub fn read_until(&mut self, words: &str) -> bool {
         while !String::from_utf8_lossy(&self.unread).contains(words) {
             if self.read_more().is_err() {
@@ -126,7 +126,7 @@ impl Wire {
         true
     }
 
-    /// Reads on until the other side ends the connection; whether it does.
+    /// Reads until the peer closes the connection. Returns false on a timeout.
     pub fn read_to_end(&mut self) -> bool {
         loop {
             match self.read_more() {
@@ -136,17 +136,17 @@ impl Wire {
         }
     }
 
-    /// How many bytes of an answer are there that nobody has read.
+    /// Bytes received and not yet consumed.
     pub fn unread(&self) -> usize {
         self.unread.len()
     }
 
-    /// Says that nothing more will come.
+    /// Closes the sending direction.
     pub fn end_of_request(&self) {
         self.stream.shutdown(Shutdown::Write).ok();
     }
 
-    /// Ends the connection in both directions.
+    /// Closes the connection in both directions.
     pub fn close(&self) {
         self.stream.shutdown(Shutdown::Both).ok();
     }
