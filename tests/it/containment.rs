@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use crate::support::script::{sh, succeeds};
-use crate::support::torture::{rounds, report_count};
+use crate::support::torture::{report_count, rounds};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 /// From TERM to KILL, as handlers/README.md has it.

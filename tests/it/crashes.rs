@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::clients::Clients;
 use crate::support::delivery::Delivery;
 use crate::support::script::{sh, waits_for};
-use crate::support::torture::{rounds, report};
+use crate::support::torture::{report, rounds};
 use crate::support::{Event, Hookbox, Running, github, until, until_within};
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{Script, fails, sh, succeeds, waits_for};
-use crate::support::torture::{is_long, rounds, report_count};
+use crate::support::torture::{is_long, report_count, rounds};
 use crate::support::{Event, Hookbox, Running, github, until, until_within};
 
 const BY_CUSTOMER: &str = "order_by = \"/data/customer\"";

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::script::{sh, succeeds, waits_for};
-use crate::support::torture::{rounds, report_count};
+use crate::support::torture::{report_count, rounds};
 use crate::support::wire::Wire;
 use crate::support::{Event, Hookbox, Running, github, until};
 

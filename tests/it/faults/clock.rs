@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::crashes::assert_explained;
 use crate::support::clients::Clients;
 use crate::support::script::{exits, succeeds, waits_for};
-use crate::support::torture::{rounds, report};
+use crate::support::torture::{report, rounds};
 use crate::support::{Event, Hookbox, Running, github, until};
 
 const DAY: i64 = 86_400;

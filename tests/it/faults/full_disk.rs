@@ -9,7 +9,7 @@ use crate::support::clients::Clients;
 use crate::support::inbox::Inbox;
 use crate::support::running::finish;
 use crate::support::strace::{SYNCS, calls, injecting};
-use crate::support::torture::{rounds, report};
+use crate::support::torture::{report, rounds};
 use crate::support::{Hookbox, Running, github, until};
 
 /// A file system of its own, which only hookbox sees, in `disk` of its folder.

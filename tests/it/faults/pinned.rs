@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::clients::Clients;
-use crate::support::torture::{rounds, report};
+use crate::support::torture::{report, rounds};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 /// Beyond this it is told, and below that it shrinks.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::support::clients::Clients;
 use crate::support::disk::{Call, Disk, What, recorded, recording};
 use crate::support::script::succeeds;
-use crate::support::torture::{rounds, report};
+use crate::support::torture::{report, rounds};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 /// How many images are made of a record.

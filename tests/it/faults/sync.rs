@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::support::clients::Clients;
 use crate::support::script::succeeds;
 use crate::support::strace::{SYNCS, calls, injecting};
-use crate::support::torture::{rounds, report};
+use crate::support::torture::{report, rounds};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
 fn hookbox() -> Hookbox {
