@@ -76,8 +76,9 @@ pub fn main() -> ExitCode {
 #[doc(hidden)]
 pub mod internals {
     pub use crate::config::{Admission, Source, read_source};
+    pub use crate::inbox::upgrade_with;
     pub use crate::metrics::{Answered, COUNTED_STATES, GaugeValues, HandlerGauges, Metrics, NO_SOURCE};
-    pub use crate::model::event::{Ending, JobState};
+    pub use crate::model::event::{AttemptStatus, JobState};
     pub use crate::model::request::{Headers, Request};
     pub use crate::providers::{Needs, Place, Row, Scheme, Selection, Texts, all, find, listed, sample};
     pub use crate::retry::AttemptExit;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::support::time::Millis;
 
 /// When a failed job is retried, and when it is dead.
@@ -94,7 +94,7 @@ pub enum JobOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryDecision {
     /// For the attempt's row.
-    pub status: Ending,
+    pub status: AttemptStatus,
     /// For the job's row.
     pub outcome: JobOutcome,
 }
@@ -185,12 +185,12 @@ pub fn decide(exit: &AttemptExit, directives: &HandlerDirectives, context: &Retr
     let &RetryContext { policy, counters, now, .. } = context;
     let decision = |status, outcome| RetryDecision { status, outcome };
     let uncounted = |status, at| decision(status, JobOutcome::Retry { at, counters, reason: exit.to_string() });
-    let dead = |reason: &str| decision(Ending::Dead, JobOutcome::Dead { counters, reason: reason.to_owned() });
+    let dead = |reason: &str| decision(AttemptStatus::Dead, JobOutcome::Dead { counters, reason: reason.to_owned() });
     match exit {
-        AttemptExit::Skipped => return decision(Ending::Skipped, JobOutcome::Skipped),
-        AttemptExit::Stopped => return uncounted(Ending::Stopped, now),
-        AttemptExit::NotExecutable(_) => return uncounted(Ending::Broken, now),
-        AttemptExit::Starved(_) => return uncounted(Ending::Starved, now.after(STARVED_DELAY)),
+        AttemptExit::Skipped => return decision(AttemptStatus::Skipped, JobOutcome::Skipped),
+        AttemptExit::Stopped => return uncounted(AttemptStatus::Stopped, now),
+        AttemptExit::NotExecutable(_) => return uncounted(AttemptStatus::Broken, now),
+        AttemptExit::Starved(_) => return uncounted(AttemptStatus::Starved, now.after(STARVED_DELAY)),
         _ => {}
     }
     if let Some(reason) = &directives.dead {
@@ -199,20 +199,20 @@ pub fn decide(exit: &AttemptExit, directives: &HandlerDirectives, context: &Retr
     let may_defer =
         matches!(exit, AttemptExit::Exited(_) | AttemptExit::Failed(_) | AttemptExit::HttpStatus(429 | 503));
     match (exit, directives.retry_after.filter(|_| may_defer)) {
-        (exit, _) if exit.is_success() => decision(Ending::Succeeded, JobOutcome::Succeeded),
+        (exit, _) if exit.is_success() => decision(AttemptStatus::Succeeded, JobOutcome::Succeeded),
         (AttemptExit::Exited(code), _) if policy.dead_exit_codes.contains(code) => dead(&exit.to_string()),
         (AttemptExit::HttpStatus(410), _) => dead(&exit.to_string()),
         (_, Some(delay)) if counters.deferrals < MAX_DEFERRALS => {
             let counters = RetryCounters { deferrals: counters.deferrals + 1, ..counters };
             let reason = format!("{exit}; the handler asked for a later retry");
-            decision(Ending::Deferred, JobOutcome::Retry { at: now.after(delay), counters, reason })
+            decision(AttemptStatus::Deferred, JobOutcome::Retry { at: now.after(delay), counters, reason })
         }
         (_, Some(_)) => {
             let reason = format!("{exit}; the handler asked for a later retry more than {MAX_DEFERRALS} times");
-            decision(Ending::Failed, failure(reason, context))
+            decision(AttemptStatus::Failed, failure(reason, context))
         }
-        (AttemptExit::TimedOut, _) => decision(Ending::Timeout, failure(exit.to_string(), context)),
-        _ => decision(Ending::Failed, failure(exit.to_string(), context)),
+        (AttemptExit::TimedOut, _) => decision(AttemptStatus::Timeout, failure(exit.to_string(), context)),
+        _ => decision(AttemptStatus::Failed, failure(exit.to_string(), context)),
     }
 }
 
@@ -322,53 +322,53 @@ mod tests {
         let died = |code, signal| AttemptExit::WorkerDied { code, signal, has_answered: true };
         let kept = |seconds| again(seconds, 1, 2);
         let counted = again(6, 2, 2);
-        type Row<'a> = (AttemptExit, &'a HandlerDirectives, Ending, Option<(i64, RetryCounters)>, &'a str);
+        type Row<'a> = (AttemptExit, &'a HandlerDirectives, AttemptStatus, Option<(i64, RetryCounters)>, &'a str);
         #[rustfmt::skip]
         let table: &[Row] = &[
-            (AttemptExit::Exited(0),    &silent,       Ending::Succeeded, None,             ""),
-            (AttemptExit::Exited(0),    &deferred, Ending::Succeeded, None,             ""),
-            (AttemptExit::Exited(0),    &never,        Ending::Dead,      None,             "no such user"),
-            (AttemptExit::Exited(65),   &silent,       Ending::Dead,      None,             "exit 65"),
-            (AttemptExit::Exited(65),   &deferred, Ending::Dead,      None,             "exit 65"),
-            (AttemptExit::Exited(1),    &silent,       Ending::Failed,    counted,          "exit 1"),
-            (AttemptExit::Exited(1),    &deferred, Ending::Deferred,  again(300, 1, 3), "exit 1; the handler asked for a later retry"),
-            (AttemptExit::Exited(1),    &never,        Ending::Dead,      None,             "no such user"),
-            (AttemptExit::Exited(127),  &silent,       Ending::Failed,    counted,          "exit 127"),
-            (AttemptExit::Signaled(11),   &silent,       Ending::Failed,    counted,          "signal 11 (SEGV)"),
-            (AttemptExit::Signaled(40),   &deferred, Ending::Failed,    counted,          "signal 40"),
-            (AttemptExit::Signaled(9),    &never,        Ending::Dead,      None,             "no such user"),
-            (AttemptExit::Completed,         &silent,       Ending::Succeeded, None,             ""),
-            (AttemptExit::Completed,         &never,        Ending::Dead,      None,             "no such user"),
-            (said_no.clone(),    &silent,       Ending::Failed,    counted,          "no"),
-            (said_no.clone(),    &deferred, Ending::Deferred,  again(300, 1, 3), "no; the handler asked for a later retry"),
-            (said_no,            &never,        Ending::Dead,      None,             "no such user"),
-            (died(Some(0), None), &silent,      Ending::Failed,    counted,          "the worker died: exit 0"),
-            (died(Some(65), None), &silent,     Ending::Failed,    counted,          "the worker died: exit 65"),
-            (died(None, Some(9)), &deferred, Ending::Failed,   counted,          "the worker died: signal 9 (KILL)"),
-            (AttemptExit::HttpStatus(200), &silent,      Ending::Succeeded, None,             ""),
-            (AttemptExit::HttpStatus(204), &deferred, Ending::Succeeded, None,            ""),
-            (AttemptExit::HttpStatus(302), &silent,      Ending::Failed,    counted,          "answered 302"),
-            (AttemptExit::HttpStatus(400), &deferred, Ending::Failed,   counted,          "answered 400"),
-            (AttemptExit::HttpStatus(410), &silent,      Ending::Dead,      None,             "answered 410"),
-            (AttemptExit::HttpStatus(429), &silent,      Ending::Failed,    counted,          "answered 429"),
-            (AttemptExit::HttpStatus(429), &deferred, Ending::Deferred, again(300, 1, 3), "answered 429; the handler asked for a later retry"),
-            (AttemptExit::HttpStatus(503), &deferred, Ending::Deferred, again(300, 1, 3), "answered 503; the handler asked for a later retry"),
-            (AttemptExit::HttpStatus(500), &deferred, Ending::Failed,   counted,          "answered 500"),
-            (AttemptExit::TimedOut,     &silent,       Ending::Timeout,   counted,          "timed out"),
-            (AttemptExit::TimedOut,     &deferred, Ending::Timeout,   counted,          "timed out"),
-            (AttemptExit::TimedOut,     &never,        Ending::Dead,      None,             "no such user"),
-            (broken.clone(),     &silent,       Ending::Broken,    kept(0),          "cannot be executed: gone"),
-            (broken,             &never,        Ending::Broken,    kept(0),          "cannot be executed: gone"),
-            (starved,            &silent,       Ending::Starved,   kept(1),          "could not be started: no memory"),
-            (AttemptExit::Stopped,      &silent,       Ending::Stopped,   kept(0),          "stopped because hookbox shut down"),
-            (AttemptExit::Stopped,      &never,        Ending::Stopped,   kept(0),          "stopped because hookbox shut down"),
-            (AttemptExit::Skipped,      &never,        Ending::Skipped,   None,             ""),
+            (AttemptExit::Exited(0),    &silent,       AttemptStatus::Succeeded, None,             ""),
+            (AttemptExit::Exited(0),    &deferred, AttemptStatus::Succeeded, None,             ""),
+            (AttemptExit::Exited(0),    &never,        AttemptStatus::Dead,      None,             "no such user"),
+            (AttemptExit::Exited(65),   &silent,       AttemptStatus::Dead,      None,             "exit 65"),
+            (AttemptExit::Exited(65),   &deferred, AttemptStatus::Dead,      None,             "exit 65"),
+            (AttemptExit::Exited(1),    &silent,       AttemptStatus::Failed,    counted,          "exit 1"),
+            (AttemptExit::Exited(1),    &deferred, AttemptStatus::Deferred,  again(300, 1, 3), "exit 1; the handler asked for a later retry"),
+            (AttemptExit::Exited(1),    &never,        AttemptStatus::Dead,      None,             "no such user"),
+            (AttemptExit::Exited(127),  &silent,       AttemptStatus::Failed,    counted,          "exit 127"),
+            (AttemptExit::Signaled(11),   &silent,       AttemptStatus::Failed,    counted,          "signal 11 (SEGV)"),
+            (AttemptExit::Signaled(40),   &deferred, AttemptStatus::Failed,    counted,          "signal 40"),
+            (AttemptExit::Signaled(9),    &never,        AttemptStatus::Dead,      None,             "no such user"),
+            (AttemptExit::Completed,         &silent,       AttemptStatus::Succeeded, None,             ""),
+            (AttemptExit::Completed,         &never,        AttemptStatus::Dead,      None,             "no such user"),
+            (said_no.clone(),    &silent,       AttemptStatus::Failed,    counted,          "no"),
+            (said_no.clone(),    &deferred, AttemptStatus::Deferred,  again(300, 1, 3), "no; the handler asked for a later retry"),
+            (said_no,            &never,        AttemptStatus::Dead,      None,             "no such user"),
+            (died(Some(0), None), &silent,      AttemptStatus::Failed,    counted,          "the worker died: exit 0"),
+            (died(Some(65), None), &silent,     AttemptStatus::Failed,    counted,          "the worker died: exit 65"),
+            (died(None, Some(9)), &deferred, AttemptStatus::Failed,   counted,          "the worker died: signal 9 (KILL)"),
+            (AttemptExit::HttpStatus(200), &silent,      AttemptStatus::Succeeded, None,             ""),
+            (AttemptExit::HttpStatus(204), &deferred, AttemptStatus::Succeeded, None,            ""),
+            (AttemptExit::HttpStatus(302), &silent,      AttemptStatus::Failed,    counted,          "answered 302"),
+            (AttemptExit::HttpStatus(400), &deferred, AttemptStatus::Failed,   counted,          "answered 400"),
+            (AttemptExit::HttpStatus(410), &silent,      AttemptStatus::Dead,      None,             "answered 410"),
+            (AttemptExit::HttpStatus(429), &silent,      AttemptStatus::Failed,    counted,          "answered 429"),
+            (AttemptExit::HttpStatus(429), &deferred, AttemptStatus::Deferred, again(300, 1, 3), "answered 429; the handler asked for a later retry"),
+            (AttemptExit::HttpStatus(503), &deferred, AttemptStatus::Deferred, again(300, 1, 3), "answered 503; the handler asked for a later retry"),
+            (AttemptExit::HttpStatus(500), &deferred, AttemptStatus::Failed,   counted,          "answered 500"),
+            (AttemptExit::TimedOut,     &silent,       AttemptStatus::Timeout,   counted,          "timed out"),
+            (AttemptExit::TimedOut,     &deferred, AttemptStatus::Timeout,   counted,          "timed out"),
+            (AttemptExit::TimedOut,     &never,        AttemptStatus::Dead,      None,             "no such user"),
+            (broken.clone(),     &silent,       AttemptStatus::Broken,    kept(0),          "cannot be executed: gone"),
+            (broken,             &never,        AttemptStatus::Broken,    kept(0),          "cannot be executed: gone"),
+            (starved,            &silent,       AttemptStatus::Starved,   kept(1),          "could not be started: no memory"),
+            (AttemptExit::Stopped,      &silent,       AttemptStatus::Stopped,   kept(0),          "stopped because hookbox shut down"),
+            (AttemptExit::Stopped,      &never,        AttemptStatus::Stopped,   kept(0),          "stopped because hookbox shut down"),
+            (AttemptExit::Skipped,      &never,        AttemptStatus::Skipped,   None,             ""),
         ];
         for (exit, directives, ending, at, why) in table {
             let RetryDecision { status: got, outcome } = decide(exit, directives, &context(&policy(), COUNTERS));
             assert_eq!((got, later(&outcome), reason(&outcome)), (*ending, *at, *why), "{exit:?} {directives:?}");
             let is_dead = matches!(outcome, JobOutcome::Dead { counters: COUNTERS, .. });
-            assert_eq!(is_dead, *ending == Ending::Dead, "{exit:?} {directives:?}");
+            assert_eq!(is_dead, *ending == AttemptStatus::Dead, "{exit:?} {directives:?}");
         }
     }
 
@@ -380,7 +380,7 @@ mod tests {
             decide(exit, &HandlerDirectives::default(), &context(&policy, counters))
         };
         let last = decide(&AttemptExit::TimedOut, 2, 3);
-        assert_eq!(last.status, Ending::Timeout);
+        assert_eq!(last.status, AttemptStatus::Timeout);
         let counters = RetryCounters { failures: 3, deferrals: 0 };
         assert_eq!(last.outcome, JobOutcome::Dead { counters, reason: "failed 3 times, the last: timed out".into() });
         assert_eq!(reason(&decide(&AttemptExit::Exited(2), 0, 1).outcome), "failed: exit 2");
@@ -396,9 +396,9 @@ mod tests {
             let counters = RetryCounters { failures: 0, deferrals };
             decide(&AttemptExit::Exited(75), &directives, &context(&policy(), counters))
         };
-        assert_eq!(asks(99).status, Ending::Deferred);
+        assert_eq!(asks(99).status, AttemptStatus::Deferred);
         assert_eq!(later(&asks(99).outcome), again(60, 0, 100));
-        assert_eq!(asks(100).status, Ending::Failed);
+        assert_eq!(asks(100).status, AttemptStatus::Failed);
         assert_eq!(later(&asks(100).outcome), again(3, 1, 100));
         assert!(reason(&asks(100).outcome).ends_with("more than 100 times"));
     }
@@ -473,7 +473,7 @@ mod tests {
             ("it cannot be executed", decided(AttemptExit::NotExecutable(String::new()), &silent)),
             ("no memory, process or descriptor", decided(AttemptExit::Starved(String::new()), &silent)),
             ("hookbox stopped it", decided(AttemptExit::Stopped, &silent)),
-            ("hookbox or the machine died", Ending::Lost),
+            ("hookbox or the machine died", AttemptStatus::Lost),
             ("you skipped it", decided(AttemptExit::Skipped, &silent)),
         ];
         let rows = rows("how it ends");
@@ -482,10 +482,10 @@ mod tests {
             assert!(how.starts_with(start), "{how}, not {start}");
             assert_eq!(*word, ending.as_str(), "{how}");
         }
-        assert!(Ending::ALL.iter().all(|ending| rows.iter().any(|[_, word, _]| *word == ending.as_str())));
-        let of = |ending: Ending| rows.iter().find(|[_, word, _]| *word == ending.as_str()).unwrap()[2];
-        assert!(of(Ending::Deferred).contains(&format!("at most {MAX_DEFERRALS} times")));
-        assert!(of(Ending::Lost).contains(&format!(
+        assert!(AttemptStatus::ALL.iter().all(|ending| rows.iter().any(|[_, word, _]| *word == ending.as_str())));
+        let of = |ending: AttemptStatus| rows.iter().find(|[_, word, _]| *word == ending.as_str()).unwrap()[2];
+        assert!(of(AttemptStatus::Deferred).contains(&format!("at most {MAX_DEFERRALS} times")));
+        assert!(of(AttemptStatus::Lost).contains(&format!(
             "after {} seconds, then {}",
             LOSS_DELAY.as_secs(),
             2 * LOSS_DELAY.as_secs()

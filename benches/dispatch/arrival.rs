@@ -33,7 +33,7 @@ pub(crate) fn measure(backlog: &Drain<'_>, (arriving, connections): (usize, usiz
     let ended = now_ms();
     assert!(outcome.count() >= most, "{} of {most} were acknowledged", outcome.count());
     let mut endings = inbox
-        .prepare("SELECT count(*) FROM attempts WHERE ending = 'succeeded' AND finished_at >= ?1 AND finished_at < ?2")
+        .prepare("SELECT count(*) FROM attempts WHERE status = 'succeeded' AND finished_at >= ?1 AND finished_at < ?2")
         .expect("a query");
     let mut count = |from, to| endings.query_row([from, to], |row| row.get::<_, i64>(0)).expect("the ledger reads");
     let steps = (0..(ended - began) / STEP).map(|step| began + step * STEP);

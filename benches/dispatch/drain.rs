@@ -102,7 +102,7 @@ impl Serving {
 
 pub(crate) fn succeeded(inbox: &Connection) -> usize {
     inbox
-        .query_row("SELECT count(*) FROM attempts WHERE ending = 'succeeded'", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM attempts WHERE status = 'succeeded'", [], |row| row.get(0))
         .expect("the ledger reads")
 }
 

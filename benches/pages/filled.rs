@@ -59,10 +59,10 @@ pub(crate) fn fill(path: &Path, events: u64) {
                     iif(n % {DEAD}, NULL, 'exit status 1'), {at}, 1, iif(n % {DEAD}, 0, 1), {at}, {at} + 50 FROM numbers"
         ),
         format!(
-            "INSERT INTO attempts (job_id, number, started_at, finished_at, ending, exit_code, stdout, stderr, stdout_bytes, stderr_bytes) {numbers}
+            "INSERT INTO attempts (job_id, number, started_at, finished_at, status, exit_code, stdout, stderr, stdout_bytes, stderr_bytes) {numbers}
              SELECT n, 1, {at}, {at} + 50, iif(n % {DEAD}, 'succeeded', 'dead'), iif(n % {DEAD}, 0, 1), x'6f6b', x'', 2, 0 FROM numbers"
         ),
-                    "INSERT INTO hours (source, hour, accepted) SELECT source, received_at / 3600000 * 3600000, count(*) FROM events GROUP BY 1, 2".to_owned(),
+                    "INSERT INTO hourly_counts (source, hour, accepted) SELECT source, received_at / 3600000 * 3600000, count(*) FROM events GROUP BY 1, 2".to_owned(),
         "INSERT INTO handlers (name, paused, paused_by, reason, paused_at) VALUES ('deploy', 1, 'operator', 'measured', 0)".to_owned(),
         "COMMIT".to_owned(),
     ];

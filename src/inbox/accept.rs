@@ -128,7 +128,7 @@ impl Routed {
     pub(super) fn is_known(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let mut known = connection.prepare_cached(
             "SELECT 1 FROM events WHERE source = ?1 AND event_id = ?2
-             UNION ALL SELECT 1 FROM keys WHERE source = ?1 AND event_id = ?2",
+             UNION ALL SELECT 1 FROM seen_ids WHERE source = ?1 AND event_id = ?2",
         )?;
         for item in self.verified.items() {
             if !known.exists((self.verified.source().as_ref(), &item.event_id))? {
@@ -210,7 +210,7 @@ fn count_duplicate(connection: &Connection, source: &str, item: &VerifiedEvent) 
 fn is_pruned(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<bool> {
     let first: Option<Vec<u8>> = connection
         .prepare_cached(
-            "UPDATE keys SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256",
+            "UPDATE seen_ids SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256",
         )?
         .query_row((source, &item.event_id), |row| row.get(0))
         .optional()?;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -18,6 +18,7 @@ use crate::model::event::JobState;
 use crate::model::response::Response;
 use crate::retry::JobOutcome;
 use crate::routing::Responder;
+use crate::support::locks;
 use crate::support::time::Millis;
 
 /// Requests that may wait for an answer; more are answered plainly.
@@ -153,7 +154,7 @@ impl Board {
 
     /// Without those whose requests have been answered otherwise.
     fn live(&self) -> MutexGuard<'_, HashMap<i64, Vec<Waiter>>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = locks::lock(&self.waiting);
         waiting.retain(|_, waiters| {
             waiters.retain(|waiter| !waiter.answer.is_closed());
             !waiters.is_empty()
@@ -206,7 +207,7 @@ pub(super) fn seek(
         .prepare_cached(
             "SELECT e.seq, j.state, j.run_at, a.status, a.content_type, a.body FROM events e
              LEFT JOIN jobs j ON j.event_seq = e.seq AND j.handler = ?3
-             LEFT JOIN answers a ON a.event_seq = e.seq
+             LEFT JOIN replies a ON a.event_seq = e.seq
              WHERE e.source = ?1 AND e.event_id = ?2",
         )?
         .query_row((source, event_id, responder.handler.as_ref()), read)
@@ -218,7 +219,7 @@ pub(super) fn seek(
 pub(super) fn keep(connection: &Connection, event_seq: i64, response: &Response) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO answers (event_seq, status, content_type, body)
+            "INSERT OR IGNORE INTO replies (event_seq, status, content_type, body)
              SELECT seq, ?2, ?3, ?4 FROM events WHERE seq = ?1",
         )?
         .execute((event_seq, response.status(), response.named_content_type(), response.body()))

@@ -4,11 +4,12 @@
 //! Only such sources write here. When a source gets the guard, what it had stored without is filled in, so that the
 //! guard knows everything the inbox knows.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{Inbox, InboxError, file, meta};
+use crate::support::locks;
 use crate::verify::VerifiedEvent;
 
 /// Events looked at in one transaction.
@@ -21,7 +22,7 @@ impl Inbox {
     /// When what was stored before cannot be gone through.
     pub fn guard_bodies(&self, sources: &[Arc<str>]) -> Result<(), InboxError> {
         let before = self.guarded();
-        let set = |guarded| *self.shared.guarded.write().unwrap_or_else(PoisonError::into_inner) = guarded;
+        let set = |guarded| *locks::write(&self.shared.guarded) = guarded;
         // First, so that what arrives meanwhile is remembered too.
         set(sources.into());
         let (path, durability) = self.shared.with_settings(|settings| (settings.path.clone(), settings.durability));
@@ -38,14 +39,14 @@ impl Inbox {
     }
 
     pub(super) fn guarded(&self) -> Arc<[Arc<str>]> {
-        self.shared.guarded.read().unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.shared.guarded).clone()
     }
 }
 
 /// Whether the item's body is known under another id, and its own id is not. Counted as a delivery of the first then.
 pub(super) fn is_replay(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<bool> {
     let first: Option<String> = connection
-        .prepare_cached("SELECT event_id FROM bodies WHERE source = ?1 AND body_sha256 = ?2")?
+        .prepare_cached("SELECT event_id FROM seen_bodies WHERE source = ?1 AND body_sha256 = ?2")?
         .query_row((source, &item.sha256), |row| row.get(0))
         .optional()?;
     let Some(first) = first.filter(|first| *first != item.event_id) else { return Ok(false) };
@@ -55,7 +56,7 @@ pub(super) fn is_replay(connection: &Connection, source: &str, item: &VerifiedEv
     if is_known {
         return Ok(false);
     }
-    for table in ["events", "keys"] {
+    for table in ["events", "seen_ids"] {
         let count = format!("UPDATE {table} SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2");
         connection.prepare_cached(&count)?.execute((source, &first))?;
     }
@@ -68,7 +69,7 @@ pub(super) fn is_replay(connection: &Connection, source: &str, item: &VerifiedEv
 
 /// From now on the item's body is known.
 pub(super) fn remember(connection: &Connection, source: &str, item: &VerifiedEvent) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO bodies (source, body_sha256, event_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let insert = "INSERT INTO seen_bodies (source, body_sha256, event_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     connection.prepare_cached(insert)?.execute((source, &item.sha256, &item.event_id)).map(drop)
 }
 
@@ -81,11 +82,11 @@ pub(super) fn catch_up(connection: &mut Connection, source: &str) -> rusqlite::R
         let newest: i64 = transaction.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
         let until = newest.min(done + CHUNK);
         if done == 0 {
-            let pruned = "INSERT INTO bodies SELECT source, body_sha256, event_id FROM keys WHERE source = ?1
+            let pruned = "INSERT INTO seen_bodies SELECT source, body_sha256, event_id FROM seen_ids WHERE source = ?1
                           ORDER BY received_at ON CONFLICT DO NOTHING";
             transaction.execute(pruned, [source])?;
         }
-        let stored = "INSERT INTO bodies SELECT source, body_sha256, event_id FROM events
+        let stored = "INSERT INTO seen_bodies SELECT source, body_sha256, event_id FROM events
                       WHERE source = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq ON CONFLICT DO NOTHING";
         transaction.execute(stored, (source, done, until))?;
         meta::set_number(&transaction, &mark, until)?;
@@ -109,9 +110,9 @@ mod tests {
             sample.run(&format!("UPDATE events SET body_sha256 = x'{body:064}' WHERE seq = {seq}"));
         }
         sample.event("other", "d", "t", 1);
-        sample.run(&format!("INSERT INTO keys VALUES ('s', 'pruned', 0, 1, x'{:064}')", 2));
+        sample.run(&format!("INSERT INTO seen_ids VALUES ('s', 'pruned', 0, 1, x'{:064}')", 2));
         catch_up(&mut sample.connection, "s").unwrap();
-        let ids = "SELECT group_concat(event_id, ' ') FROM (SELECT event_id FROM bodies ORDER BY body_sha256)";
+        let ids = "SELECT group_concat(event_id, ' ') FROM (SELECT event_id FROM seen_bodies ORDER BY body_sha256)";
         assert_eq!(sample.line(ids), "a pruned");
         assert_eq!(meta::number(&sample.connection, "bodies:s"), Ok(4));
         let seq = sample.event("s", "e", "t", 1);

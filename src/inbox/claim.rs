@@ -19,14 +19,14 @@ const DUE: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
            e.source, e.event_id, e.type, e.received_at
     FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.held = 0 AND j.run_at <= ?2
+    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.blocked = 0 AND j.run_at <= ?2
     ORDER BY j.run_at, j.id LIMIT ?3";
 
 const DUE_SUSPECT: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
            e.source, e.event_id, e.type, e.received_at
     FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost > 0 AND j.held = 0 AND j.run_at <= ?2
+    WHERE j.handler = ?1 AND j.state = 'pending' AND j.lost > 0 AND j.blocked = 0 AND j.run_at <= ?2
     ORDER BY j.run_at, j.id LIMIT ?3";
 
 /// Claims what a turn has places for.
@@ -127,15 +127,15 @@ pub(super) fn start(connection: &Connection, job: &Claimed, now: Millis) -> rusq
 pub(super) fn take_back(connection: &Connection, JobRef { id, attempt }: JobRef, now: Millis) -> rusqlite::Result<()> {
     let changed = connection
         .prepare_cached(
-            "UPDATE jobs SET state = 'pending', attempt = attempt - 1, held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END
+            "UPDATE jobs SET state = 'pending', attempt = attempt - 1, blocked = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END
              WHERE id = ?1 AND state = 'running' AND attempt = ?2",
         )?
         .execute((id, attempt))?;
     let sql = match changed {
         0 => {
-            "UPDATE attempts SET ending = 'skipped', finished_at = ?3 WHERE job_id = ?1 AND number = ?2 AND ending IS NULL"
+            "UPDATE attempts SET status = 'skipped', finished_at = ?3 WHERE job_id = ?1 AND number = ?2 AND status IS NULL"
         }
-        _ => "DELETE FROM attempts WHERE job_id = ?1 AND number = ?2 AND ending IS NULL AND ?3",
+        _ => "DELETE FROM attempts WHERE job_id = ?1 AND number = ?2 AND status IS NULL AND ?3",
     };
     connection.prepare_cached(sql)?.execute((id, attempt, now.0)).map(drop)
 }
@@ -161,10 +161,10 @@ fn next_due_at(connection: &Connection, handler: &str, now: Millis) -> rusqlite:
     let next: Option<i64> = connection
         .prepare_cached(
             "SELECT min(run_at) FROM (
-               SELECT min(run_at) AS run_at FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost = 0 AND held = 0
+               SELECT min(run_at) AS run_at FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost = 0 AND blocked = 0
                  AND run_at > ?2
                UNION ALL
-               SELECT min(run_at) FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost > 0 AND held = 0
+               SELECT min(run_at) FROM jobs WHERE handler = ?1 AND state = 'pending' AND lost > 0 AND blocked = 0
                  AND run_at > ?2)",
         )?
         .query_row((handler, now.0), |row| row.get(0))?;

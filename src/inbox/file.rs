@@ -19,10 +19,9 @@ pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 /// `PRAGMA application_id` of an inbox: "hoob".
 pub(super) const APPLICATION_ID: i32 = 0x686f_6f62;
 /// `PRAGMA user_version` of [`SCHEMA`].
-pub(super) const SCHEMA_VERSION: i32 = 3;
-/// The steps from version N+1 to N+2, at index N.
-const UPGRADES: &[&str] =
-    &[concat!(include_str!("upgrade/2.sql"), include_str!("upgrade/2_learning.sql")), include_str!("upgrade/3.sql")];
+pub(super) const SCHEMA_VERSION: i32 = version_after(UPGRADES);
+/// SQL scripts: the one at index N upgrades version N+1 to N+2.
+const UPGRADES: &[&str] = &[];
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a start waits for another process that writes.
@@ -153,8 +152,20 @@ pub(super) fn patiently<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Re
     }
 }
 
-/// Opens the database for writing, makes it when it is new, upgrades it when it is older.
+/// Opens the database for writing; creates it if it is new and upgrades it if it is older.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+    open_with(path, durability, UPGRADES)
+}
+
+/// Upgrades an inbox with made-up scripts. For tests: there is no older version yet.
+///
+/// # Errors
+/// [`OpenError`]
+pub fn upgrade_with(path: &Path, upgrades: &[&str]) -> Result<(), OpenError> {
+    open_with(path, Durability::Full, upgrades).map(drop)
+}
+
+fn open_with(path: &Path, durability: Durability, upgrades: &[&str]) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite(rusqlite::version()));
     }
@@ -165,19 +176,20 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     // Closing would fold the log in, and so try a sync again that has just failed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    let found = check(&connection, path)?;
+    let newest = version_after(upgrades);
+    let found = check(&connection, path, newest)?;
     prepare(&connection, durability).map_err(failed)?;
-    if found < SCHEMA_VERSION {
+    if found < newest {
         // Off before the transaction, or dropping a table would take the rows that refer to it along.
         connection.pragma_update(None, "foreign_keys", false).map_err(failed)?;
-        upgrade(&mut connection, found).map_err(failed)?;
+        upgrade(&mut connection, found, upgrades).map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     }
     Ok(connection)
 }
 
 /// The database's schema version; 0 is a new, empty file.
-pub(super) fn check(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+fn check(connection: &Connection, path: &Path, newest: i32) -> Result<i32, OpenError> {
     let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0));
     let failed = |error| explain(path, error);
     let application = read("PRAGMA application_id").map_err(failed)?;
@@ -185,7 +197,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<i32, OpenErr
     let objects = read("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
     match (application, version) {
         (0, 0) if objects == 0 => Ok(0),
-        (APPLICATION_ID, version) if version > SCHEMA_VERSION => {
+        (APPLICATION_ID, version) if version > newest => {
             Err(OpenError::Newer { path: path.to_owned(), found: version })
         }
         (APPLICATION_ID, version) => Ok(version),
@@ -225,15 +237,20 @@ pub(super) fn set_durability(connection: &Connection, durability: Durability) ->
     })
 }
 
-fn upgrade(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful of scripts")]
+const fn version_after(upgrades: &[&str]) -> i32 {
+    upgrades.len() as i32 + 1
+}
+
+fn upgrade(connection: &mut Connection, found: i32, upgrades: &[&str]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if found == 0 {
         transaction.execute_batch(SCHEMA)?;
     } else {
-        for step in UPGRADES.iter().skip(usize::try_from(found - 1).unwrap_or(0)) {
+        for step in upgrades.iter().skip(usize::try_from(found - 1).unwrap_or(0)) {
             transaction.execute_batch(step)?;
         }
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.pragma_update(None, "user_version", version_after(upgrades))?;
     }
     transaction.commit()
 }
@@ -256,40 +273,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_carries_the_version_and_the_mark_of_this_program() {
+    fn schema_carries_version_and_application_id() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(SCHEMA).unwrap();
-        assert_eq!(check(&connection, Path::new("x")).unwrap(), SCHEMA_VERSION);
-        assert_eq!(usize::try_from(SCHEMA_VERSION).unwrap(), UPGRADES.len() + 1);
+        assert_eq!(check(&connection, Path::new("x"), SCHEMA_VERSION).unwrap(), SCHEMA_VERSION);
     }
 
     #[test]
-    fn an_upgraded_inbox_is_the_same_as_a_new_one_and_keeps_its_rows() {
+    fn upgrade_runs_only_missing_steps_and_keeps_rows() {
         let folder = tempfile::tempdir().unwrap();
-        let [old, new] = ["old.db", "new.db"].map(|name| folder.path().join(name));
-        let first = Connection::open(&old).unwrap();
-        first.execute_batch(include_str!("upgrade/1.sql")).unwrap();
-        let insert = "INSERT INTO refusals VALUES (7, 's', 1, 401, 'why', NULL, 'POST', '/', '{}', x'00', 1);
-                      INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32));
-                      INSERT INTO jobs (id, event_seq, handler, run_at, created_at) VALUES (5, 3, 'h', 1, 1);
-                      INSERT INTO attempts (job_id, number, started_at) VALUES (5, 1, 1)";
-        first.execute_batch(insert).unwrap();
-        drop(first);
-        let objects = |connection: &Connection| {
-            let sql = "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
-            let mut statement = connection.prepare(sql).unwrap();
-            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap()
-        };
-        let upgraded = open(&old, Durability::Full).unwrap();
-        assert_eq!(objects(&upgraded), objects(&open(&new, Durability::Full).unwrap()));
-        assert_eq!(check(&upgraded, &old).unwrap(), SCHEMA_VERSION);
-        upgraded.execute_batch("INSERT INTO refusals SELECT NULL, source, received_at, status, reason, remote, method, target, headers, tokens, body, body_bytes, NULL FROM refusals").unwrap();
-        let kept =
-            "SELECT min(id), max(id), (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)
-                    FROM refusals";
-        let kept: (i64, i64, i64, i64, i64) = upgraded.query_row(kept, [], |row| row.try_into()).unwrap();
-        assert_eq!(kept, (7, 8, 3, 5, 1));
-        assert!(!upgraded.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
+        let path = folder.path().join("hookbox.db");
+        let connection = open(&path, Durability::Full).unwrap();
+        let rows = "INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32));
+                    INSERT INTO jobs (id, event_seq, handler, run_at, created_at) VALUES (5, 3, 'h', 1, 1);
+                    INSERT INTO attempts (job_id, number, started_at) VALUES (5, 1, 1)";
+        connection.execute_batch(rows).unwrap();
+        drop(connection);
+        // Replacing a table that others refer to must not delete their rows.
+        let replace_handlers = "CREATE TABLE new_jobs AS SELECT * FROM jobs; DROP VIEW inbox; DROP VIEW failing;
+                                DROP TABLE jobs; ALTER TABLE new_jobs RENAME TO jobs;
+                                CREATE UNIQUE INDEX jobs_id ON jobs (id)";
+        let upgrades = [replace_handlers, "CREATE TABLE notes (text)"];
+        for upgrades in [&upgrades[..1], &upgrades, &upgrades] {
+            let connection = open_with(&path, Durability::Full, upgrades).unwrap();
+            assert_eq!(check(&connection, &path, 9).unwrap(), version_after(upgrades));
+            let kept = "SELECT (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)";
+            let kept: (i64, i64, i64) = connection.query_row(kept, [], |row| row.try_into()).unwrap();
+            assert_eq!(kept, (3, 5, 1));
+            assert!(!connection.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
+        }
+        assert!(matches!(open(&path, Durability::Full), Err(OpenError::Newer { found: 3, .. })));
+        assert!(matches!(upgrade_with(&path, &["", "", "SELECT nonsense"]), Err(OpenError::Sqlite { .. })));
+        assert_eq!(check(&Connection::open(&path).unwrap(), &path, 9).unwrap(), 3, "a failed upgrade changes nothing");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::answers::{self, Spoken};
 use super::turn::{Finished, JobRef};
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::retry::JobOutcome;
 use crate::support::time::Millis;
 
@@ -16,12 +16,12 @@ impl Finished {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let survives = proves_that_hookbox_survives(self.ending);
         let is_ours = move_job(connection, self.job, &self.outcome, self.finished_at, survives)?;
-        let ending = if is_ours { self.ending } else { Ending::Skipped };
+        let ending = if is_ours { self.ending } else { AttemptStatus::Skipped };
         connection
             .prepare_cached(
-                "UPDATE attempts SET started_at = ?3, finished_at = ?4, ending = ?5, exit_code = ?6, signal = ?7,
+                "UPDATE attempts SET started_at = ?3, finished_at = ?4, status = ?5, exit_code = ?6, signal = ?7,
                         stdout = ?8, stdout_bytes = ?9, stderr = ?10, stderr_bytes = ?11, note = ?12, http_status = ?13
-                 WHERE job_id = ?1 AND number = ?2 AND ending IS NULL",
+                 WHERE job_id = ?1 AND number = ?2 AND status IS NULL",
             )?
             .execute(rusqlite::params![
                 self.job.id,
@@ -61,10 +61,18 @@ impl Finished {
 }
 
 /// An attempt that hookbox was alive to see the end of, by the handler's own doing.
-fn proves_that_hookbox_survives(ending: Ending) -> bool {
+fn proves_that_hookbox_survives(ending: AttemptStatus) -> bool {
     match ending {
-        Ending::Succeeded | Ending::Failed | Ending::Timeout | Ending::Dead | Ending::Deferred => true,
-        Ending::Broken | Ending::Starved | Ending::Stopped | Ending::Lost | Ending::Skipped => false,
+        AttemptStatus::Succeeded
+        | AttemptStatus::Failed
+        | AttemptStatus::Timeout
+        | AttemptStatus::Dead
+        | AttemptStatus::Deferred => true,
+        AttemptStatus::Broken
+        | AttemptStatus::Starved
+        | AttemptStatus::Stopped
+        | AttemptStatus::Lost
+        | AttemptStatus::Skipped => false,
     }
 }
 
@@ -86,7 +94,7 @@ pub(super) fn move_job(
     let changed = connection
         .prepare_cached(
             "UPDATE jobs SET state = ?3, reason = ?4, run_at = coalesce(?5, run_at), finished_at = ?6,
-                    held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END, failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals),
+                    blocked = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END, failures = coalesce(?7, failures), deferrals = coalesce(?8, deferrals),
                     lost = iif(?9, 0, lost)
              WHERE id = ?1 AND state = 'running' AND attempt = ?2",
         )?

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Result};
@@ -14,6 +14,7 @@ use super::watch::free_disk;
 use super::{Inbox, reader};
 use crate::metrics::{COUNTED_STATES, GaugeValues, HandlerGauges, Metrics};
 use crate::model::event::JobState;
+use crate::support::locks;
 use crate::support::time::Millis;
 
 /// Counting may take this share of the time: one in so many.
@@ -49,7 +50,7 @@ impl Inbox {
     }
 
     fn counted(&self) -> Vec<HandlerGauges> {
-        let mut counted = self.shared.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = locks::lock(&self.shared.counted);
         let began = Instant::now();
         if let Some(last) = counted.as_ref().filter(|last| began < last.again_at) {
             return last.handlers.clone();
@@ -104,9 +105,11 @@ fn beside(inbox: &Path, suffix: &str) -> PathBuf {
 /// Written as the indices over these jobs have them.
 fn conditions(state: JobState) -> &'static [&'static str] {
     match state {
-        JobState::Pending => {
-            &["state = 'pending' AND lost = 0 AND held = 0", "state = 'pending' AND lost > 0 AND held = 0", "held > 0"]
-        }
+        JobState::Pending => &[
+            "state = 'pending' AND lost = 0 AND blocked = 0",
+            "state = 'pending' AND lost > 0 AND blocked = 0",
+            "blocked > 0",
+        ],
         JobState::Running => &["state = 'running'"],
         JobState::Dead => &["state = 'dead'"],
         JobState::Succeeded | JobState::Skipped => &[],
@@ -151,7 +154,7 @@ mod tests {
             connection.execute("INSERT INTO events VALUES (?1, 's', ?1, 't', 0, 1, 0, zeroblob(32))", [seq]).unwrap();
             connection
                 .execute(
-                    "INSERT INTO jobs (event_seq, handler, state, run_at, lost, held, created_at, finished_at)
+                    "INSERT INTO jobs (event_seq, handler, state, run_at, lost, blocked, created_at, finished_at)
                      VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7)",
                     (seq, handler, state, lost, held, 1000 * seq, done),
                 )

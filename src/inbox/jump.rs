@@ -19,7 +19,7 @@ pub(super) fn shift(connection: &Connection, now: Millis, jump: i64) -> rusqlite
         (now.0.saturating_sub(jump), "AND failures + deferrals + lost > 0")
     };
     let mut moved = 0;
-    for part in ["lost = 0 AND held = 0", "lost > 0 AND held = 0", "held > 0"] {
+    for part in ["lost = 0 AND blocked = 0", "lost > 0 AND blocked = 0", "blocked > 0"] {
         let sql =
             format!("UPDATE jobs SET run_at = run_at + ?1 WHERE state = 'pending' AND {part} AND run_at > ?2 {which}");
         moved += connection.execute(&sql, (jump, after))?;

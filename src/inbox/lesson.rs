@@ -5,7 +5,7 @@
 //! deliveries are checked against it; a change by another process is read again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::{Inbox, NotStored};
+use crate::support::locks;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
@@ -86,17 +87,17 @@ impl Lessons {
 
     pub(super) fn read_again(&self, connection: &Connection) -> rusqlite::Result<()> {
         let found = Arc::new(standings(connection)?);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = found;
+        *locks::write(&self.0) = found;
         Ok(())
     }
 
     fn note(&self, source: &str, standing: Standing) {
-        let mut lessons = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lessons = locks::write(&self.0);
         Arc::make_mut(&mut lessons).insert(source.to_owned(), standing);
     }
 
     pub(super) fn of(&self, source: &str) -> Option<Standing> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+        locks::read(&self.0).get(source).cloned()
     }
 
     /// What can be told without the writer, so that strangers cannot keep it busy.
@@ -121,10 +122,10 @@ impl Lesson {
             _ => return Ok(Learned::NotOpen),
         }
         connection.execute(
-            "INSERT INTO learned (source, secret, learned_at) VALUES (?1, ?2, ?3)",
+            "INSERT INTO enrolled_secrets (source, secret, enrolled_at) VALUES (?1, ?2, ?3)",
             (source, secret.reveal(), now.0),
         )?;
-        connection.execute("DELETE FROM learning WHERE source = ?1", [source])?;
+        connection.execute("DELETE FROM enrollments WHERE source = ?1", [source])?;
         Ok(Learned::Kept)
     }
 
@@ -154,10 +155,10 @@ fn is_same(known: &Secret, told: &Secret) -> bool {
 }
 
 fn standings(connection: &Connection) -> rusqlite::Result<HashMap<String, Standing>> {
-    let mut open = connection.prepare("SELECT source, open_until FROM learning")?;
+    let mut open = connection.prepare("SELECT source, open_until FROM enrollments")?;
     let open = open.query_map([], |row| Ok((row.get(0)?, Standing::Open(Millis(row.get(1)?)))))?;
     let mut all: HashMap<_, _> = open.collect::<rusqlite::Result<_>>()?;
-    let mut known = connection.prepare("SELECT source, secret, learned_at FROM learned")?;
+    let mut known = connection.prepare("SELECT source, secret, enrolled_at FROM enrolled_secrets")?;
     let known = known.query_map([], |row| {
         Ok((row.get(0)?, Standing::Known(Secret::new(row.get::<_, String>(1)?), Millis(row.get(2)?))))
     })?;
@@ -183,13 +184,13 @@ pub fn standing(connection: &Connection, source: &str) -> rusqlite::Result<Optio
 pub(super) fn open(connection: &mut Connection, source: &str, until: Millis, forget: bool) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if forget {
-        transaction.execute("DELETE FROM learned WHERE source = ?1", [source])?;
+        transaction.execute("DELETE FROM enrolled_secrets WHERE source = ?1", [source])?;
     }
-    let is_known = "SELECT 1 FROM learned WHERE source = ?1";
+    let is_known = "SELECT 1 FROM enrolled_secrets WHERE source = ?1";
     if transaction.query_row(is_known, [source], |_| Ok(())).optional()?.is_some() {
         return Ok(false);
     }
-    let set = "INSERT INTO learning (source, open_until) VALUES (?1, ?2)
+    let set = "INSERT INTO enrollments (source, open_until) VALUES (?1, ?2)
                ON CONFLICT (source) DO UPDATE SET open_until = excluded.open_until";
     transaction.execute(set, (source, until.0))?;
     transaction.commit()?;

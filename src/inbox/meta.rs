@@ -1,4 +1,4 @@
-//! What the inbox knows of itself: the key that digests tokens, and how far `bodies` has been filled in.
+//! What the inbox knows of itself: the key that digests tokens, and how far `seen_bodies` has been filled in.
 //!
 //! The key is made once, from the system's randomness, and never leaves the file but as a [`DigestKey`].
 

@@ -41,8 +41,8 @@ mod watch;
 mod writer;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,7 @@ use crate::config;
 use crate::model::refusal::Refused;
 use crate::routing::Routes;
 use crate::support::control::ControlHandle;
+use crate::support::locks;
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 use crate::verify::VerifiedDelivery;
@@ -59,7 +60,7 @@ use crate::verify::VerifiedDelivery;
 pub use accept::{Accepted, Receipt};
 pub use answers::{Awaited, Spoken};
 pub use failure::{InboxError, NotStored};
-pub use file::{OpenError, lock_path};
+pub use file::{OpenError, lock_path, upgrade_with};
 pub use lesson::{Learned, Standing, WINDOW};
 pub use pause::Paused;
 pub use turn::{Claimed, Finished, HandlerState, JobRef, Turn, Turned, Wanted};
@@ -227,7 +228,7 @@ impl Inbox {
 
     /// From now on events are routed by these.
     pub fn set_routes(&self, routes: Routes) {
-        *self.shared.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+        *locks::write(&self.shared.routes) = Arc::new(routes);
     }
 
     /// From now on these limits hold. The path stays.
@@ -235,7 +236,7 @@ impl Inbox {
     /// # Errors
     /// When the writer is gone.
     pub fn set_limits(&self, settings: &config::InboxConfig) -> Result<(), InboxError> {
-        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
+        *locks::write(&self.shared.settings) = settings.clone();
         let gone = |_| InboxError::Final("the inbox is closed".into());
         self.commands.send(Command::Durability(settings.durability)).map_err(gone)
     }
@@ -261,7 +262,7 @@ impl Inbox {
     }
 
     fn routes(&self) -> Arc<Routes> {
-        self.shared.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.shared.routes).clone()
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) fn step(connection: &Connection, ages: &Ages, place: &mut Place, is_d
         Place::Hours => {
             if !is_dry {
                 let before = ages.keys.0.min(Millis::now().0 - SHOWN_HOURS);
-                connection.prepare_cached("DELETE FROM hours WHERE hour < ?")?.execute([before])?;
+                connection.prepare_cached("DELETE FROM hourly_counts WHERE hour < ?")?.execute([before])?;
             }
             (Pruned::default(), Place::End)
         }
@@ -118,7 +118,7 @@ fn events(connection: &Connection, ages: &Ages, after: i64, is_dry: bool) -> Res
 fn forget(connection: &Connection, seq: i64) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO keys (source, event_id, received_at, deliveries, body_sha256)
+            "INSERT INTO seen_ids (source, event_id, received_at, deliveries, body_sha256)
              SELECT source, event_id, received_at, deliveries, body_sha256 FROM events WHERE seq = ?
              ON CONFLICT DO NOTHING",
         )?
@@ -147,7 +147,7 @@ fn payloads(connection: &Connection, ages: &Ages, after: i64, is_dry: bool) -> R
 
 fn strip(connection: &Connection, seq: i64) -> Result<()> {
     connection.prepare_cached("DELETE FROM payloads WHERE event_seq = ?")?.execute([seq])?;
-    connection.prepare_cached("DELETE FROM answers WHERE event_seq = ?")?.execute([seq])?;
+    connection.prepare_cached("DELETE FROM replies WHERE event_seq = ?")?.execute([seq])?;
     connection
         .prepare_cached(
             "UPDATE attempts SET stdout = NULL, stderr = NULL
@@ -161,7 +161,7 @@ fn strip(connection: &Connection, seq: i64) -> Result<()> {
 fn keys(connection: &Connection, ages: &Ages, after: (&str, &str), is_dry: bool) -> Result<(Pruned, Place)> {
     let looked_at = connection
         .prepare_cached(
-            "SELECT source, event_id, received_at, body_sha256 FROM keys WHERE (source, event_id) > (?, ?)
+            "SELECT source, event_id, received_at, body_sha256 FROM seen_ids WHERE (source, event_id) > (?, ?)
              ORDER BY source, event_id LIMIT ?",
         )?
         .query_map(params![after.0, after.1, KEYS_IN_CHUNK], |row| row.try_into())?
@@ -176,9 +176,11 @@ fn keys(connection: &Connection, ages: &Ages, after: (&str, &str), is_dry: bool)
             continue;
         }
         connection
-            .prepare_cached("DELETE FROM bodies WHERE source = ? AND body_sha256 = ? AND event_id = ?")?
+            .prepare_cached("DELETE FROM seen_bodies WHERE source = ? AND body_sha256 = ? AND event_id = ?")?
             .execute(params![source, body_sha256, event_id])?;
-        connection.prepare_cached("DELETE FROM keys WHERE source = ? AND event_id = ?")?.execute([source, event_id])?;
+        connection
+            .prepare_cached("DELETE FROM seen_ids WHERE source = ? AND event_id = ?")?
+            .execute([source, event_id])?;
     }
     let is_over = looked_at.len() < KEYS_IN_CHUNK;
     let last = looked_at.into_iter().next_back().filter(|_| !is_over);

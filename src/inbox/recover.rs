@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::retry::{self, RetryCounters};
 use crate::support::time::Millis;
 
@@ -41,10 +41,10 @@ pub(super) fn settle(
     // By the ledger and not by `running`: a job that a person skipped meanwhile has an open attempt too.
     let lost = transaction
         .prepare(
-            "UPDATE attempts SET finished_at = ?1, ending = ?2, note = 'hookbox ended while it ran'
-             WHERE ending IS NULL RETURNING job_id, number",
+            "UPDATE attempts SET finished_at = ?1, status = ?2, note = 'hookbox ended while it ran'
+             WHERE status IS NULL RETURNING job_id, number",
         )?
-        .query_map((now.0, Ending::Lost.as_str()), |row| Ok(JobRef { id: row.get(0)?, attempt: row.get(1)? }))?
+        .query_map((now.0, AttemptStatus::Lost.as_str()), |row| Ok(JobRef { id: row.get(0)?, attempt: row.get(1)? }))?
         .collect::<Result<_, _>>()?;
     transaction.commit()?;
     Ok(lost)

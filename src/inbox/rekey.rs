@@ -70,7 +70,7 @@ impl Rekey {
         }
         let Some(rule) = &self.rule else {
             connection.execute(
-                "UPDATE jobs SET order_key = NULL, held = 0 WHERE handler = ?1 AND order_key IS NOT NULL
+                "UPDATE jobs SET order_key = NULL, blocked = 0 WHERE handler = ?1 AND order_key IS NOT NULL
                  AND state IN ('pending', 'running')",
                 [&self.handler],
             )?;
@@ -89,7 +89,7 @@ impl Rekey {
     fn jobs(&self, connection: &Connection) -> rusqlite::Result<Option<i64>> {
         let mut last = None;
         let mut set = connection.prepare_cached(
-            "UPDATE jobs SET order_key = ?2, held = CASE WHEN ?2 IS NULL THEN 0 ELSE 2 END WHERE id = ?1",
+            "UPDATE jobs SET order_key = ?2, blocked = CASE WHEN ?2 IS NULL THEN 0 ELSE 2 END WHERE id = ?1",
         )?;
         let mut read = connection.prepare_cached(
             "SELECT j.id, p.headers, p.body FROM jobs j JOIN payloads p ON p.event_seq = j.event_seq

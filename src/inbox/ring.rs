@@ -1,16 +1,17 @@
-//! Deliveries that were turned away, in memory until a commit carries them into `hours` and `refusals`.
+//! Deliveries that were turned away, in memory until a commit carries them into `hourly_counts` and `refusals`.
 //!
 //! Every one is counted. Ten a second of each source are kept as rows, as long as there is room here: whoever sends
 //! more fills neither memory nor disk, and holds up nobody. Rows ride along with commits that happen anyway, a few at
 //! a time, or go out on the tick; those of a commit that failed are given up, the counts are not.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
 use crate::model::refusal::Refused;
+use crate::support::locks;
 
 /// Rows in `refusals`.
 const ROWS: i64 = 1_000;
@@ -89,7 +90,7 @@ impl Ring {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

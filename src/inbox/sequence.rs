@@ -1,8 +1,8 @@
 //! Which job of a value comes first: jobs of one handler with the same `order_key` run one at a time.
 //!
-//! A job is *first* (`held = 0`) or waits for another (`held = 1`); only the first is ever due. Whatever moves a job of a
-//! value (its ending, a person's hand, a newer one in a burst) marks it `held = 2`, and before anything is claimed the
-//! values so marked are judged anew: by a look into indices, whatever their number. The unique index `jobs_first` keeps
+//! A job is *first* (`blocked = 0`) or waits for another (`blocked = 1`); only the first is ever due. Whatever moves a job of a
+//! value (its ending, a person's hand, a newer one in a burst) marks it `blocked = 2`, and before anything is claimed the
+//! values so marked are judged anew: by a look into indices, whatever their number. The unique index `jobs_one_per_key` keeps
 //! two of a value from running at once. All of it is in the rows, so a restart changes nothing.
 
 use rusqlite::{Connection, OptionalExtension};
@@ -43,11 +43,11 @@ struct First {
 /// a marked one is judged with it, since an attempt of a job that a person has skipped may still be under way.
 pub(super) fn make(connection: &Connection, event_seq: i64, draft: &Draft, now: Millis) -> rusqlite::Result<()> {
     let insert =
-        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, held) VALUES (?1, ?2, ?3, ?3, ?4,
+        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, blocked) VALUES (?1, ?2, ?3, ?3, ?4,
                     CASE WHEN ?4 IS NULL THEN 0 WHEN ?5 THEN 2
                       WHEN EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND order_key = ?4 AND order_key IS NOT NULL
                                    AND state IN ('pending', 'running')) THEN 1
-                      WHEN EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND held = 2 AND held > 0 AND order_key = ?4)
+                      WHEN EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND blocked = 2 AND blocked > 0 AND order_key = ?4)
                       THEN 2 ELSE 0 END)";
     let Draft { handler, order_key, is_burst } = draft;
     connection.prepare_cached(insert)?.execute((event_seq, handler.as_ref(), now.0, order_key, is_burst)).map(drop)
@@ -57,7 +57,7 @@ pub(super) fn make(connection: &Connection, event_seq: i64, draft: &Draft, now: 
 pub(super) fn skip_older(connection: &Connection, id: i64, now: Millis) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "UPDATE jobs SET state = 'skipped', reason = 'coalesced', finished_at = ?2, held = 0
+            "UPDATE jobs SET state = 'skipped', reason = 'coalesced', finished_at = ?2, blocked = 0
              FROM (SELECT handler, order_key, event_seq FROM jobs WHERE id = ?1) AS newest
              WHERE jobs.handler = newest.handler AND jobs.order_key = newest.order_key AND jobs.order_key IS NOT NULL
                AND jobs.state IN ('pending', 'running') AND jobs.state = 'pending' AND jobs.event_seq < newest.event_seq",
@@ -69,11 +69,11 @@ pub(super) fn skip_older(connection: &Connection, id: i64, now: Millis) -> rusql
 pub(super) fn pass_marks_on(connection: &Connection, event_seq: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE jobs SET held = 2 WHERE id IN (
+            "UPDATE jobs SET blocked = 2 WHERE id IN (
                SELECT min(waiting.id) FROM jobs gone JOIN jobs waiting
                  ON waiting.handler = gone.handler AND waiting.order_key = gone.order_key
                     AND waiting.order_key IS NOT NULL AND waiting.state IN ('pending', 'running')
-               WHERE gone.event_seq = ? AND gone.held = 2 AND waiting.held = 1 GROUP BY gone.id)",
+               WHERE gone.event_seq = ? AND gone.blocked = 2 AND waiting.blocked = 1 GROUP BY gone.id)",
         )?
         .execute([event_seq])
         .map(drop)
@@ -102,7 +102,7 @@ impl Judge<'_> {
     }
 
     fn marked(&self) -> rusqlite::Result<Vec<Marked>> {
-        let sql = "SELECT id, order_key, state = 'running' FROM jobs WHERE handler = ?1 AND held = 2 AND held > 0
+        let sql = "SELECT id, order_key, state = 'running' FROM jobs WHERE handler = ?1 AND blocked = 2 AND blocked > 0
                    ORDER BY order_key LIMIT ?2";
         let read = |row: &rusqlite::Row<'_>| {
             let id = row.get(0)?;
@@ -114,7 +114,7 @@ impl Judge<'_> {
 
     fn unmark(&self, jobs: &[Marked]) -> rusqlite::Result<()> {
         let sql =
-            "UPDATE jobs SET held = CASE state WHEN 'pending' THEN order_key IS NOT NULL ELSE 0 END WHERE id = ?1";
+            "UPDATE jobs SET blocked = CASE state WHEN 'pending' THEN order_key IS NOT NULL ELSE 0 END WHERE id = ?1";
         let mut unmark = self.connection.prepare_cached(sql)?;
         for job in jobs.iter().filter(|job| !job.is_busy) {
             unmark.execute([job.id])?;
@@ -133,7 +133,7 @@ impl Judge<'_> {
             return Ok(());
         }
         if let Some((id, _)) = holder {
-            self.connection.prepare_cached("UPDATE jobs SET held = 1 WHERE id = ?1")?.execute([id])?;
+            self.connection.prepare_cached("UPDATE jobs SET blocked = 1 WHERE id = ?1")?.execute([id])?;
         }
         let run_at = match sequence {
             // As it was made: neither a retry nor a person has given it a time of its own.
@@ -143,7 +143,7 @@ impl Judge<'_> {
             }
             OrderingMode::InOrder | OrderingMode::Coalesce { .. } => first.run_at,
         };
-        let sql = "UPDATE jobs SET held = 0, run_at = ?2 WHERE id = ?1";
+        let sql = "UPDATE jobs SET blocked = 0, run_at = ?2 WHERE id = ?1";
         self.connection.prepare_cached(sql)?.execute((first.id, run_at)).map(drop)
     }
 
@@ -151,7 +151,7 @@ impl Judge<'_> {
     fn holder(&self, key: &str) -> rusqlite::Result<Option<(i64, bool)>> {
         let sql =
             "SELECT id, state = 'running' FROM jobs WHERE handler = ?1 AND order_key = ?2 AND order_key IS NOT NULL
-                   AND held = 0 AND state IN ('pending', 'running')";
+                   AND blocked = 0 AND state IN ('pending', 'running')";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         self.connection.prepare_cached(sql)?.query_row((self.handler, key), read).optional()
     }
@@ -177,8 +177,8 @@ impl Judge<'_> {
 
     /// Jobs that were made while their handler still had a rule.
     fn let_go(&self) -> rusqlite::Result<bool> {
-        let sql = "UPDATE jobs SET held = 0, order_key = NULL WHERE id IN
-                   (SELECT id FROM jobs WHERE handler = ?1 AND held > 0 LIMIT ?2)";
+        let sql = "UPDATE jobs SET blocked = 0, order_key = NULL WHERE id IN
+                   (SELECT id FROM jobs WHERE handler = ?1 AND blocked > 0 LIMIT ?2)";
         Ok(self.connection.prepare_cached(sql)?.execute((self.handler, STEP))? == STEP)
     }
 }
@@ -198,7 +198,7 @@ mod tests {
         let fill = "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
              INSERT INTO events (seq, source, event_id, type, received_at, body_bytes, body_sha256)
              SELECT n, 's', n, 't', n, 0, zeroblob(32) FROM n;
-             INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, held)
+             INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, blocked)
              SELECT seq, 'h', seq, seq, 'k' || (seq % 50000), seq > 50000 FROM events;";
         connection.execute_batch(fill).unwrap();
         connection
@@ -235,13 +235,13 @@ mod tests {
         let of_value = "FROM jobs WHERE handler = 'h' AND order_key = 'k' AND order_key IS NOT NULL";
         let open = "state IN ('pending', 'running')";
         for (sql, index) in [
-            (format!("SELECT 1 {of_value} AND {open}"), "jobs_keyed"),
-            (format!("SELECT id {of_value} AND held = 0 AND {open}"), "jobs_first"),
-            (format!("SELECT id {of_value} AND {open} AND state = 'pending' ORDER BY event_seq DESC LIMIT 1"), "jobs_keyed"),
-            ("SELECT id FROM jobs WHERE handler = 'h' AND held = 2 AND held > 0 ORDER BY order_key LIMIT 9".into(), "jobs_held"),
-            ("SELECT id FROM jobs WHERE handler = 'h' AND held > 0 LIMIT 9".into(), "jobs_held"),
+            (format!("SELECT 1 {of_value} AND {open}"), "jobs_by_key"),
+            (format!("SELECT id {of_value} AND blocked = 0 AND {open}"), "jobs_one_per_key"),
+            (format!("SELECT id {of_value} AND {open} AND state = 'pending' ORDER BY event_seq DESC LIMIT 1"), "jobs_by_key"),
+            ("SELECT id FROM jobs WHERE handler = 'h' AND blocked = 2 AND blocked > 0 ORDER BY order_key LIMIT 9".into(), "jobs_blocked"),
+            ("SELECT id FROM jobs WHERE handler = 'h' AND blocked > 0 LIMIT 9".into(), "jobs_blocked"),
             (
-                "SELECT id FROM jobs WHERE handler = 'h' AND state = 'pending' AND lost = 0 AND held = 0 AND run_at <= 9
+                "SELECT id FROM jobs WHERE handler = 'h' AND state = 'pending' AND lost = 0 AND blocked = 0 AND run_at <= 9
                  ORDER BY run_at, id LIMIT 9"
                     .into(),
                 "jobs_due",

@@ -4,7 +4,7 @@
 //! to the file.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::answers::Board;
 use super::gauges::Counted;
@@ -13,6 +13,7 @@ use super::ring::Ring;
 use crate::config;
 use crate::metrics::Metrics;
 use crate::routing::Routes;
+use crate::support::locks;
 use crate::support::secret::DigestKey;
 
 /// What the writer and its callers both see.
@@ -60,6 +61,6 @@ impl Shared {
     }
 
     pub(super) fn with_settings<T>(&self, look: impl FnOnce(&config::InboxConfig) -> T) -> T {
-        look(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+        look(&locks::read(&self.settings))
     }
 }

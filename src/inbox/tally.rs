@@ -1,4 +1,4 @@
-//! Deliveries counted per source and hour: what one transaction adds to `hours`.
+//! Deliveries counted per source and hour: what one transaction adds to `hourly_counts`.
 //!
 //! Accepted and duplicates are counted inside their own transaction; refusals have waited in the ring.
 
@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::support::time::Millis;
+use crate::support::time::{HOUR_MS, Millis};
 
-const HOUR: i64 = 3_600_000;
-
-/// What one transaction adds to `hours`.
+/// What one transaction adds to `hourly_counts`.
 #[derive(Debug, Default)]
 pub(super) struct Counts(HashMap<(Arc<str>, i64), [u64; 3]>);
 
@@ -30,7 +28,7 @@ impl Counts {
 
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached(
-            "INSERT INTO hours (source, hour, accepted, duplicate, refused) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO hourly_counts (source, hour, accepted, duplicate, refused) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (source, hour) DO UPDATE SET accepted = accepted + excluded.accepted,
                duplicate = duplicate + excluded.duplicate, refused = refused + excluded.refused",
         )?;
@@ -42,5 +40,5 @@ impl Counts {
 }
 
 fn hour_of(at: Millis) -> i64 {
-    at.0.div_euclid(HOUR) * HOUR
+    at.0.div_euclid(HOUR_MS) * HOUR_MS
 }

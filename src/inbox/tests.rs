@@ -48,7 +48,7 @@ impl Sample {
         self.connection.execute(insert, params![event_seq, handler, state]).unwrap();
         let id = self.connection.last_insert_rowid();
         let insert =
-            "INSERT INTO attempts (job_id, number, started_at, finished_at, ending, exit_code, stderr, stderr_bytes)
+            "INSERT INTO attempts (job_id, number, started_at, finished_at, status, exit_code, stderr, stderr_bytes)
                       VALUES (?1, 1, 1000, CASE ?2 WHEN 'running' THEN NULL ELSE 1400 END,
                               CASE ?2 WHEN 'running' THEN NULL ELSE 'failed' END, 1, CAST('oh' AS BLOB), 2)";
         self.connection.execute(insert, params![id, state]).unwrap();

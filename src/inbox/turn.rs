@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::answers::{Board, Spoken};
 use super::{claim, jump, urgent};
 use crate::config::OrderingMode;
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::retry::{JobOutcome, RetryCounters};
 use crate::support::time::Millis;
 
@@ -66,7 +66,7 @@ pub struct Finished {
     /// Which.
     pub job: JobRef,
     /// How.
-    pub ending: Ending,
+    pub ending: AttemptStatus,
     /// What becomes of the job.
     pub outcome: JobOutcome,
     /// When the handler was started.

@@ -17,7 +17,7 @@ const AWAITED: &str = "
     SELECT j.id, j.attempt + 1, j.event_seq, j.failures, j.deferrals, j.replays, j.lost,
            e.source, e.event_id, e.type, e.received_at
     FROM jobs j JOIN events e ON e.seq = j.event_seq
-    WHERE j.event_seq = ?3 AND j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.held = 0
+    WHERE j.event_seq = ?3 AND j.handler = ?1 AND j.state = 'pending' AND j.lost = 0 AND j.blocked = 0
       AND j.run_at <= ?2";
 
 pub(super) fn claim(

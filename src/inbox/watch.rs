@@ -120,9 +120,9 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 fn count_pending(connection: &Connection) -> rusqlite::Result<i64> {
     // In parts, since each has an index of its own.
     connection.query_row(
-        "SELECT (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0)
-              + (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0)
-              + (SELECT count(*) FROM jobs WHERE state = 'pending' AND held > 0)",
+        "SELECT (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost = 0 AND blocked = 0)
+              + (SELECT count(*) FROM jobs WHERE state = 'pending' AND lost > 0 AND blocked = 0)
+              + (SELECT count(*) FROM jobs WHERE state = 'pending' AND blocked > 0)",
         [],
         |row| row.get(0),
     )

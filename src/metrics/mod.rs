@@ -8,7 +8,7 @@
 mod answered;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
@@ -20,7 +20,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::answered::Answered;
-use crate::model::event::{Ending, JobState};
+use crate::model::event::{AttemptStatus, JobState};
+use crate::support::locks;
 use crate::support::time::Millis;
 
 /// What the text is.
@@ -157,7 +158,7 @@ impl Metrics {
         r.register("hookbox_acknowledgement_seconds", help, self.acknowledgement.clone());
         r.register("hookbox_commit_seconds", "How long a commit took, its sync included", self.commit.clone());
         r.register("hookbox_batch_events", "Events in one commit, of those that held any", self.batch.clone());
-        let help = "Runs of a handler that have ended, by how (the column `ending` of `attempts`)";
+        let help = "Runs of a handler that have ended, by how (the column `status` of `attempts`)";
         r.register("hookbox_attempts", help, self.attempts.clone());
         r.register("hookbox_attempt_seconds", "How long a run of a handler took", self.attempt.clone());
         let help = "Bytes of bodies received and not yet stored (limit: `server.max_in_flight`)";
@@ -168,7 +169,7 @@ impl Metrics {
 
     fn register_read(&mut self) {
         let r = &mut self.registry;
-        let gauges = self.gauges.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let gauges = self.gauges.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let help = "Jobs that are `pending`, `running` or `dead`; those that are done are counted as attempts";
         r.register("hookbox_jobs", help, gauges.jobs.clone());
         let help = "Since the oldest pending job was made, whether it is due, waits for a retry, for an earlier job of its value \
@@ -211,7 +212,7 @@ impl Metrics {
     }
 
     /// A run of a handler has ended.
-    pub fn attempt(&self, handler: &Arc<str>, ending: Ending, took: Duration) {
+    pub fn attempt(&self, handler: &Arc<str>, ending: AttemptStatus, took: Duration) {
         self.attempts.get_or_create(&labels(("handler", handler), ("ending", ending.as_str()))).inc();
         self.attempt.get_or_create(&[("handler", handler.clone())]).observe(took.as_secs_f64());
     }
@@ -222,7 +223,7 @@ impl Metrics {
     /// When a metric cannot be written, which none of ours refuses.
     pub fn text(&self, now: &GaugeValues) -> Result<String, std::fmt::Error> {
         // Held to the end, or two who ask at once would see each other's half.
-        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let gauges = locks::lock(&self.gauges);
         gauges.set(now);
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

@@ -89,7 +89,7 @@ words! {
 
 words! {
     /// How one attempt ended.
-    Ending {
+    AttemptStatus {
         /// The handler did its work.
         Succeeded = "succeeded",
         /// A status other than 0, or a signal: counted as a failure.
@@ -125,7 +125,7 @@ mod tests {
         for state in EventState::ALL {
             assert_eq!(state.as_str().parse(), Ok(*state));
         }
-        for ending in Ending::ALL {
+        for ending in AttemptStatus::ALL {
             assert_eq!(ending.as_str().parse(), Ok(*ending));
         }
         assert_eq!(

@@ -4,7 +4,7 @@
 //! another path: nothing is guessed, nothing redirected.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
@@ -12,6 +12,7 @@ use actix_web::http::header::HeaderValue;
 
 use crate::config::{ServerConfig, Source};
 use crate::metrics::{Metrics, SourceMeter};
+use crate::support::locks;
 use crate::support::net::forwarded::{self, ClientAddress};
 use crate::support::net::forwarded::{Networks, TrustedProxies};
 use crate::support::rate_limiter::RateLimiter;
@@ -81,9 +82,7 @@ impl Endpoint {
     /// # Errors
     /// How long until there is room.
     pub(super) fn take_place(&self) -> Result<(), Duration> {
-        self.rate_limiter
-            .as_ref()
-            .map_or(Ok(()), |limiter| limiter.lock().unwrap_or_else(PoisonError::into_inner).try_take(Instant::now()))
+        self.rate_limiter.as_ref().map_or(Ok(()), |limiter| locks::lock(&limiter).try_take(Instant::now()))
     }
 }
 

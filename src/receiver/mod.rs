@@ -13,7 +13,7 @@ mod trouble;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use rustls::ServerConfig;
 use crate::config;
 use crate::inbox::Inbox;
 use crate::metrics::{NO_SOURCE, SourceMeter};
+use crate::support::locks;
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{BoundSocket, Socket, SocketFile};
 use crate::support::net::tls::Certificate;
@@ -139,7 +140,7 @@ impl Listener {
     /// From now on deliveries are judged by these.
     pub fn reload(&self, server: &config::ServerConfig, endpoints: Endpoints) {
         self.shared.in_flight.set_limit(server.max_in_flight);
-        *self.shared.endpoints.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoints);
+        *locks::write(&self.shared.endpoints) = Arc::new(endpoints);
     }
 
     /// Takes no more connections, finishes the requests it has, and ends. `refuse` is called when there are still

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use crate::inbox::NotStored;
 use crate::metrics::Answered;
 use crate::model::request::{Headers, Request};
+use crate::support::locks;
 use crate::support::time::Millis;
 
 use super::Shared;
@@ -33,7 +34,7 @@ const THROWING_AWAY_ENDS_AFTER: Duration = Duration::from_secs(1);
 
 /// The service of every path.
 pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Shared>) -> HttpResponse {
-    let endpoints = shared.endpoints.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let endpoints = locks::read(&shared.endpoints).clone();
     let Some(endpoint) = endpoints.at(http.path()) else {
         shared.elsewhere.answered(Answered::NoSuchSource);
         return Answer::NoSuchSource.into_response();

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::AttemptPurpose;
 use super::http::Clients;
 use super::worker::Pool;
 use crate::config::{self, Mode};
+use crate::support::locks;
 
 /// The copies of workers and connections to URLs.
 #[derive(Debug)]
@@ -72,5 +73,5 @@ impl HandlerResources {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    locks::lock(mutex)
 }

@@ -3,6 +3,7 @@
 pub mod control;
 pub mod humanize;
 pub mod json_paths;
+pub mod locks;
 pub mod logging;
 pub mod net;
 pub mod rate_limiter;

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
 use crate::inbox::Inbox;
 use crate::inbox::operator::{BulkAction, BulkPlan, BulkResult, SkipReason};
 use crate::inbox::operator::{InboxFile, InboxFileError};
+use crate::support::locks;
 use crate::support::time::Millis;
 
 /// Up to so many jobs are changed while their request waits.
@@ -168,13 +169,13 @@ impl Changes {
     }
 
     fn list(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<One>>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.list)
     }
 }
 
 impl One {
     fn now(&self) -> Progress {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut progress = locks::lock(&self.progress).clone();
         progress.is_stopping = progress.state == State::Running && self.is_unwanted.load(Ordering::Relaxed);
         progress
     }
@@ -214,7 +215,7 @@ impl One {
     }
 
     fn reach(&self, tally: BulkResult) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = locks::lock(&self.progress);
         (progress.done, progress.changed, progress.made) = (tally.looked_at(), tally.changed, tally.made);
         if tally.overtaken > 0 {
             progress.left.insert(SkipReason::Overtaken.as_str(), tally.overtaken);
@@ -222,7 +223,7 @@ impl One {
     }
 
     fn end(&self, state: State, reason: Option<String>) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = locks::lock(&self.progress);
         (progress.state, progress.reason, progress.finished_at) = (state, reason, Some(Millis::now()));
     }
 }

@@ -13,7 +13,7 @@ mod metrics;
 mod setup;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -26,6 +26,7 @@ use self::auth::{Guard, Visitor};
 pub use self::setup::Setup;
 use crate::config;
 use crate::inbox::Inbox;
+use crate::support::locks;
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{BoundSocket, Socket, SocketFile};
 
@@ -36,7 +37,7 @@ pub struct Reloads(Mutex<(u64, Option<String>)>);
 impl Reloads {
     /// Notes one more, and its error if it had one.
     pub fn note(&self, error: Option<String>) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = locks::lock(&self.0);
         *noted = (noted.0 + 1, error);
     }
 }
@@ -52,7 +53,7 @@ struct Shared {
 
 impl Shared {
     fn setup(&self) -> Arc<Setup> {
-        self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.setup).clone()
     }
 }
 
@@ -116,7 +117,7 @@ impl Admin {
     /// Holds to other names and tokens from now on, and tells of other sources and handlers; the address stays.
     pub fn reload(&self, settings: &config::AdminConfig, setup: Setup) {
         self.guard.reload(settings, setup.proxies.clone());
-        *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
+        *locks::write(&self.shared.setup) = Arc::new(setup);
     }
 
     /// Ends it at once.
@@ -170,7 +171,7 @@ fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
 
 /// What came of the last reload may quote the configuration, which strangers do not get to see.
 async fn alive(shared: Data<Shared>, visitor: Visitor) -> HttpResponse {
-    let (reloads, last) = shared.reloads.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let (reloads, last) = locks::lock(&shared.reloads.0).clone();
     let last = match last {
         _ if reloads == 0 => None,
         None => Some("ok".to_owned()),

@@ -91,7 +91,7 @@ fn what_was_claimed_ahead_and_not_begun_is_not_lost_after_kill_9() {
         assert_eq!((endings, hookbox.job(event).lost), (vec!["succeeded".to_owned()], 0), "as if never claimed");
     }
     hookbox.wait_long_for(60, &hangs, "succeeded");
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE ending = 'lost'"), 1);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'lost'"), 1);
     let both = |attempt: i64| format!("{} {attempt}", hangs.id);
     assert!(
         [1, 2].into_iter().all(|attempt| asked(&endpoint).contains(&both(attempt))),
@@ -138,7 +138,7 @@ fn what_had_begun_is_never_taken_for_what_had_not_however_often_hookbox_is_kille
     let twice: Vec<_> = asked(&endpoint).into_iter().filter(|attempt| !seen.insert(attempt.clone())).collect();
     assert!(twice.is_empty(), "they had begun, and their numbers were given again: {twice:?}");
     hookbox.wait_for_log("jobs were claimed and not begun when hookbox last ended");
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE ending = 'succeeded'"), 600);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'succeeded'"), 600);
     let attempts = hookbox.inbox.number("SELECT count(*) FROM attempts");
     assert!(attempts >= i64::try_from(seen.len()).unwrap(), "each request has its attempt");
 }

@@ -107,7 +107,7 @@ fn refusals_above_the_rate_are_told_once() {
     for _ in 0..4 {
         assert_eq!(hookbox.send(&github::push().forged()).status, 401);
     }
-    until("they to be counted", || (hookbox.inbox.number("SELECT sum(refused) FROM hours") == 4).then_some(()));
+    until("they to be counted", || (hookbox.inbox.number("SELECT sum(refused) FROM hourly_counts") == 4).then_some(()));
     for _ in 0..20 {
         assert_eq!(hookbox.send(&github::push().forged()).status, 401);
     }

@@ -47,7 +47,7 @@ fn the_same_event_again_is_a_duplicate_and_stored_once() {
     assert_eq!((reply.status, reply.text()), (200, r#"{"status":"duplicate","events":1,"duplicates":1}"#.to_owned()));
     hookbox.deliver(&push);
     assert_eq!(hookbox.inbox.number("SELECT deliveries FROM events"), 3);
-    assert_eq!(hookbox.inbox.rows("SELECT sum(accepted), sum(duplicate) FROM hours", [], counts), [(1, 2)]);
+    assert_eq!(hookbox.inbox.rows("SELECT sum(accepted), sum(duplicate) FROM hourly_counts", [], counts), [(1, 2)]);
 }
 
 #[test]
@@ -288,7 +288,8 @@ fn what_was_turned_away_is_counted() {
     hookbox.send(&github::push().forged());
     hookbox.send(&github::push().without_header("X-GitHub-Delivery"));
     crate::support::until("both to be counted", || {
-        let counted = hookbox.inbox.rows("SELECT refused, accepted FROM hours WHERE source = 'github'", [], counts);
+        let counted =
+            hookbox.inbox.rows("SELECT refused, accepted FROM hourly_counts WHERE source = 'github'", [], counts);
         (counted == [(2, 0)]).then_some(())
     });
 }

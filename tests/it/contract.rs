@@ -48,7 +48,7 @@ fn the_endings_on_the_page_are_those_of_the_ledger() {
     let told: BTreeSet<&str> =
         rows("| how it ends | ending |").into_iter().flat_map(|row| names_in(row.split('|').nth(2).unwrap())).collect();
     let schema = include_str!("../../schema.sql");
-    let check = schema.split("CHECK (ending IN (").nth(1).unwrap().split("))").next().unwrap();
+    let check = schema.split("CHECK (status IN (").nth(1).unwrap().split("))").next().unwrap();
     let there: BTreeSet<&str> = check.split('\'').skip(1).step_by(2).collect();
     assert_eq!(told, there);
 }

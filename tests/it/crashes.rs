@@ -183,7 +183,7 @@ pub fn assert_explained(hookbox: &Running, handler: &str) {
     let recorded: BTreeMap<String, Option<String>> = hookbox
         .inbox
         .rows(
-            "SELECT event_id || ' ' || number, ending FROM attempts JOIN jobs ON jobs.id = job_id \
+            "SELECT event_id || ' ' || number, status FROM attempts JOIN jobs ON jobs.id = job_id \
              JOIN events ON seq = event_seq WHERE handler = ?",
             [handler],
             |row| Ok((row.get(0)?, row.get(1)?)),
@@ -201,7 +201,7 @@ pub fn assert_explained(hookbox: &Running, handler: &str) {
             "{attempt} is {ending:?} but never started"
         );
     }
-    let again = "SELECT count(*) FROM attempts a WHERE ending = 'succeeded' \
+    let again = "SELECT count(*) FROM attempts a WHERE status = 'succeeded' \
                  AND EXISTS (SELECT 1 FROM attempts b WHERE b.job_id = a.job_id AND b.number > a.number)";
     assert_eq!(hookbox.inbox.number(again), 0, "a job ran again after it had succeeded");
 }

@@ -449,7 +449,7 @@ fn a_source_that_fell_silent_says_so() {
     };
     assert!(!github().contains("silent"), "{}", github());
     let two_days_earlier =
-        "UPDATE events SET received_at = received_at - 172800000; UPDATE hours SET hour = hour - 172800000";
+        "UPDATE events SET received_at = received_at - 172800000; UPDATE hourly_counts SET hour = hour - 172800000";
     hookbox.inbox.writer().execute_batch(two_days_earlier).unwrap();
     assert!(github().contains("<strong>silent for 2 d</strong>"), "{}", github());
     assert_eq!(page(&hookbox, "/sources").matches("silent for").count(), 1, "who was never heard of is not silent");

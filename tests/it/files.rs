@@ -60,33 +60,6 @@ fn a_file_of_a_newer_hookbox_is_refused_and_untouched() {
 }
 
 #[test]
-fn a_file_of_the_first_version_is_upgraded_when_it_is_served_and_keeps_what_it_holds() {
-    let hookbox = Hookbox::new();
-    hookbox.write();
-    let old = rusqlite::Connection::open(hookbox.folder().join("hookbox.db")).unwrap();
-    old.execute_batch(include_str!("../../src/inbox/upgrade/1.sql")).unwrap();
-    let event = "INSERT INTO events VALUES (3, 'github', 'old', 'push', 1, 1, 2, zeroblob(32));
-                 INSERT INTO payloads VALUES (3, '{}', NULL, x'7b7d');
-                 INSERT INTO refusals VALUES (9, 'github', 1, 401, 'why', NULL, 'POST', '/', '{}', x'7b7d', 2);";
-    old.execute_batch(event).unwrap();
-    drop(old);
-    let early = hookbox.run(&["events"]);
-    assert_eq!((early.status, early.stderr.contains("start `hookbox serve` once")), (Some(2), true), "{early:?}");
-    let mut hookbox = hookbox.start();
-    hookbox.deliver(github::push());
-    assert_eq!(hookbox.inbox.body("github", "old"), b"{}");
-    assert_eq!(hookbox.inbox.number("SELECT max(seq) FROM events"), 4);
-    assert_eq!(hookbox.json(&["refusals"])[0]["reason"], "why");
-    assert!(hookbox.stop().success());
-    let fresh = Hookbox::new().start();
-    let version = "PRAGMA user_version";
-    assert_eq!(hookbox.inbox.number(version), fresh.inbox.number(version));
-    let schema = "SELECT type || ' ' || name || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
-    assert_eq!(hookbox.inbox.texts(schema), fresh.inbox.texts(schema));
-    hookbox.inbox.assert_sound();
-}
-
-#[test]
 fn a_file_of_another_program_is_refused_and_untouched() {
     let text = b"not a database at all, but somebody's notes\n".repeat(40);
     let foreign = |file: &Path| {

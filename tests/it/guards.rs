@@ -92,7 +92,8 @@ fn what_is_genuine_and_over_the_rate_is_429_and_a_forgery_takes_nobodys_place() 
     hookbox.deliver(Delivery::from("stripe"));
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events WHERE source = 'github'"), 3);
     until("the refusals to be counted", || {
-        let counted = hookbox.inbox.number("SELECT coalesce(sum(refused), 0) FROM hours WHERE source = 'github'");
+        let counted =
+            hookbox.inbox.number("SELECT coalesce(sum(refused), 0) FROM hourly_counts WHERE source = 'github'");
         (counted == 12).then_some(())
     });
 }
@@ -126,7 +127,7 @@ fn a_body_that_came_before_under_another_id_is_a_duplicate_where_that_is_asked_f
         hookbox.deliver(github::push().to("plain").with_secret("plain").with_body("{\"a\":1}"));
     }
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events WHERE source = 'plain'"), 2);
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM bodies WHERE source = 'plain'"), 0);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM seen_bodies WHERE source = 'plain'"), 0);
 }
 
 #[test]

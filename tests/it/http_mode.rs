@@ -33,8 +33,8 @@ fn as_told() -> Endpoint {
 
 /// One attempt's `ending`, `http_status`, `note` and `stdout`.
 fn attempts(hookbox: &Running, event: &Event) -> Vec<(String, Option<i64>, String, Vec<u8>)> {
-    let sql = "SELECT ending, http_status, coalesce(note, ''), coalesce(stdout, x'') FROM attempts \
-               WHERE job_id = ? AND ending IS NOT NULL ORDER BY number";
+    let sql = "SELECT status, http_status, coalesce(note, ''), coalesce(stdout, x'') FROM attempts \
+               WHERE job_id = ? AND status IS NOT NULL ORDER BY number";
     hookbox.inbox.rows(sql, [hookbox.job(event).id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::hookbox::internals::{Answered, COUNTED_STATES, GaugeValues, HandlerGauges, Metrics, NO_SOURCE};
-use ::hookbox::internals::{Ending, JobState};
+use ::hookbox::internals::{AttemptStatus, JobState};
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{fails, succeeds};
@@ -217,7 +217,7 @@ fn whole() -> Scrape {
     let metrics = Arc::new(Metrics::default());
     let source = metrics.source("NAME".into());
     Answered::ALL.iter().for_each(|how| source.answered(*how));
-    Ending::ALL.iter().for_each(|ending| metrics.attempt(&"NAME".into(), *ending, Duration::ZERO));
+    AttemptStatus::ALL.iter().for_each(|ending| metrics.attempt(&"NAME".into(), *ending, Duration::ZERO));
     let handler = HandlerGauges { name: "NAME".into(), jobs: [0; 3], oldest_pending: None, is_paused: false };
     Scrape::parse(&metrics.text(&GaugeValues { handlers: vec![handler], ..GaugeValues::default() }).unwrap())
 }
@@ -257,7 +257,8 @@ fn page(scrape: &Scrape) -> String {
     let answers = Answered::ALL.iter().map(|how| how.answer()).collect();
     writeln!(page, "| `answer` | {} |", words(answers)).unwrap();
     writeln!(page, "| `reason` | {} |", words(Answered::ALL.iter().filter_map(|how| how.reason()).collect())).unwrap();
-    writeln!(page, "| `ending` | {} |", words(Ending::ALL.iter().map(|ending| ending.as_str()).collect())).unwrap();
+    writeln!(page, "| `ending` | {} |", words(AttemptStatus::ALL.iter().map(|ending| ending.as_str()).collect()))
+        .unwrap();
     writeln!(page, "| `state` | {} |", words(COUNTED_STATES.iter().copied().map(JobState::as_str).collect())).unwrap();
     page
 }

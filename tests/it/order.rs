@@ -109,7 +109,7 @@ fn one_that_was_retried_later_runs_next_for_its_value_and_never_beside_another()
     hookbox.wait_for(&running, "running");
     hookbox.ok(&["retry", &dead.id]);
     until("the change to be noticed", || {
-        (hookbox.inbox.number("SELECT count(*) FROM jobs WHERE held = 1") == 2).then_some(())
+        (hookbox.inbox.number("SELECT count(*) FROM jobs WHERE blocked = 1") == 2).then_some(())
     });
     assert_eq!([&dead, &waiting].map(|event| state(&hookbox, event)), ["pending", "pending"]);
     for event in [&running, &dead, &waiting] {
@@ -205,7 +205,7 @@ fn of_a_burst_only_the_newest_runs_and_what_comes_meanwhile_is_the_next() {
     let next: Vec<Event> = (0..3).map(|_| hookbox.deliver(of("a"))).collect();
     hookbox.open_gate(&other.id);
     hookbox.wait_for(&other, "succeeded");
-    let waiting = "SELECT count(*) FROM jobs WHERE state = 'pending' AND held = 1";
+    let waiting = "SELECT count(*) FROM jobs WHERE state = 'pending' AND blocked = 1";
     until("the next burst to wait", || (hookbox.inbox.number(waiting) == 3).then_some(()));
     hookbox.open_gate(&burst[4].id);
     hookbox.open_gate(&next[2].id);

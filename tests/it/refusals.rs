@@ -107,7 +107,7 @@ fn a_flood_is_counted_and_ten_a_second_are_kept() {
         assert_eq!(hookbox.send(&github::push().forged()).status, 401);
     }
     until("all to be counted", || {
-        (hookbox.inbox.number("SELECT coalesce(sum(refused), 0) FROM hours") == 200).then_some(())
+        (hookbox.inbox.number("SELECT coalesce(sum(refused), 0) FROM hourly_counts") == 200).then_some(())
     });
     let windows = started.elapsed().as_secs() as i64 + 2;
     let kept = hookbox.inbox.number("SELECT count(*) FROM refusals");

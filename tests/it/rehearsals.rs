@@ -162,9 +162,9 @@ fn dump(hookbox: &Running) -> Vec<String> {
     all.extend(
         hookbox
             .inbox
-            .texts("SELECT job_id || '.' || number || coalesce(ending, '') FROM attempts ORDER BY job_id, number"),
+            .texts("SELECT job_id || '.' || number || coalesce(status, '') FROM attempts ORDER BY job_id, number"),
     );
-    all.extend(hookbox.inbox.texts("SELECT event_seq || 'answer' FROM answers"));
+    all.extend(hookbox.inbox.texts("SELECT event_seq || 'answer' FROM replies"));
     all.extend(hookbox.inbox.texts("SELECT name || paused FROM handlers"));
     all
 }

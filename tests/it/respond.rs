@@ -33,7 +33,7 @@ fn a_slack_command_is_answered_with_what_the_handler_prints() {
     assert_eq!((reply.status, reply.text().as_str()), (200, answer));
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE handler = 'deploy' AND ending = 'succeeded'"), 1);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE handler = 'deploy' AND status = 'succeeded'"), 1);
     let again = hookbox.send(&command);
     assert_eq!((again.text().as_str(), hookbox.starts("deploy").len()), (answer, 1));
     let other = hookbox.send(&slash("command=%2Fweather&text=&trigger_id=2"));
@@ -94,7 +94,7 @@ fn a_handler_that_fails_leaves_the_plain_answer_at_once_and_is_tried_again_later
     let event = plainly(&hookbox, &github::push());
     assert!(began.elapsed() < Duration::from_secs(30), "nobody waits for a retry that comes too late");
     assert_eq!((hookbox.attempts(&event), hookbox.job(&event).state.as_str()), (vec!["exit 1".to_owned()], "pending"));
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM answers"), 0);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn neither_a_retry_nor_a_replay_changes_what_was_answered() {
     assert_eq!(hookbox.send(&push).text(), "answer 1");
     hookbox.ok(&["replay", &push.id]);
     until("the replay", || {
-        (hookbox.inbox.number("SELECT count(*) FROM attempts WHERE ending = 'succeeded'") == 2).then_some(())
+        (hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'succeeded'") == 2).then_some(())
     });
     assert_eq!(hookbox.send(&push).text(), "answer 1");
 }

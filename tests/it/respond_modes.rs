@@ -40,7 +40,7 @@ fn a_slack_command_is_answered_with_what_the_url_answers() {
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
     }
     assert_eq!(endpoint.asked().len(), 1, "a duplicate gets what is stored");
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE ending = 'succeeded'"), 1);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'succeeded'"), 1);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_url_that_fails_leaves_the_plain_answer_at_once() {
         let event = plainly(&hookbox, &github::push());
         assert!(began.elapsed() < Duration::from_secs(30), "nobody waits for a retry that comes too late");
         assert_eq!((hookbox.job(&event).state.as_str(), endpoint.asked().len()), ("pending", 1), "{status}");
-        assert_eq!(hookbox.inbox.number("SELECT count(*) FROM answers"), 0);
+        assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
     }
 }
 
@@ -122,7 +122,7 @@ fn what_of_a_url_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
         let note = hookbox.ledger(&event)[0].note.clone().unwrap_or_default();
         assert!(note.contains("answered plainly") && note.contains(why), "{kind}: {note}");
     }
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM answers"), 0);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn after_kill_9_the_url_is_asked_again_and_duplicates_get_what_it_says_then() {
     assert!(hookbox.send(&push).text().contains("duplicate"), "its run is too far away to be waited for");
     hookbox.wait_long_for(60, &event, "succeeded");
     assert_eq!(hookbox.send(&push).text(), "attempt 2");
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE ending = 'lost'"), 1);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'lost'"), 1);
 }
 
 /// A worker in Python that says, as the event's type wants it, what the provider is to hear.
@@ -241,7 +241,7 @@ fn what_of_a_worker_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
         let note = hookbox.ledger(&event)[0].note.clone().unwrap_or_default();
         assert!(note.contains(why), "{kind}: {note}");
     }
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM answers"), 0);
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
     let hookbox = by_worker("github", "").start();
     let event = plainly(&hookbox, &github::push());
     hookbox.wait_for(&event, "succeeded");

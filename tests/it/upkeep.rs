@@ -21,7 +21,7 @@ fn age(hookbox: &Running, days: i64) {
         .execute_batch(&format!(
             "UPDATE events SET received_at = received_at - {by};
              UPDATE jobs SET finished_at = finished_at - {by};
-             UPDATE keys SET received_at = received_at - {by};"
+             UPDATE seen_ids SET received_at = received_at - {by};"
         ))
         .unwrap();
 }
@@ -53,7 +53,7 @@ fn what_is_too_old_goes_by_itself_and_its_replay_stays_a_duplicate() {
     let reply = hookbox.send(&push);
     assert!(reply.status == 200 && reply.text().contains("duplicate"), "{}", reply.text());
     assert_eq!(count(&hookbox, "events"), 0);
-    assert_eq!(hookbox.inbox.number("SELECT deliveries FROM keys"), 3);
+    assert_eq!(hookbox.inbox.number("SELECT deliveries FROM seen_ids"), 3);
     let done = hookbox.run(&["events", "show", &event.id]);
     assert!(done.status != Some(0) && done.stderr.contains("pruned"), "{done:?}");
     assert_eq!(hookbox.starts("deploy").len(), 1);

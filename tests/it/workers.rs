@@ -83,7 +83,7 @@ fn jobs_of_one_handler_start_in_the_order_of_their_arrival() {
 }
 
 fn running(hookbox: &Running) -> usize {
-    usize::try_from(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE ending IS NULL")).unwrap()
+    usize::try_from(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status IS NULL")).unwrap()
 }
 
 /// The most attempts whose times overlap, by the ledger.

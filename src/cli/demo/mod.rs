@@ -19,7 +19,7 @@ use super::variable;
 use crate::config::{self, Config, Source};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::JobDetail;
-use crate::model::event::{Ending, EventState};
+use crate::model::event::{AttemptStatus, EventState};
 use crate::model::filter::{EventFilter, Page};
 use crate::providers;
 use crate::server::{self, App};
@@ -144,7 +144,8 @@ fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
             ]);
         }
         for JobDetail { job, attempts } in jobs {
-            let endings: Vec<_> = attempts.iter().filter_map(|attempt| attempt.ending).map(Ending::as_str).collect();
+            let endings: Vec<_> =
+                attempts.iter().filter_map(|attempt| attempt.ending).map(AttemptStatus::as_str).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);
             let last = output.lines().last().unwrap_or_default();

@@ -17,7 +17,7 @@ use super::super::table::{Rows, text};
 use super::super::terminal::{count, remark};
 use super::rehearsal::{Interrupt, Rehearsal, Stage};
 use crate::inbox::reader::{Attempt, Event};
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::model::filter::{EventFilter, Page};
 use crate::retry::{AttemptExit, RetryDecision};
 use crate::runner::AttemptOutput;
@@ -125,7 +125,14 @@ fn compare<'a>(event: &'a Event, rehearsal: Rehearsal, interrupt: &Interrupt) ->
 /// Only endings by the handler's own doing can be compared.
 fn ran_then(attempt: &Attempt) -> Option<Ran> {
     let ending = attempt.ending.filter(|ending| {
-        matches!(ending, Ending::Succeeded | Ending::Failed | Ending::Timeout | Ending::Dead | Ending::Deferred)
+        matches!(
+            ending,
+            AttemptStatus::Succeeded
+                | AttemptStatus::Failed
+                | AttemptStatus::Timeout
+                | AttemptStatus::Dead
+                | AttemptStatus::Deferred
+        )
     })?;
     let kept = attempt.stdout.as_deref().or((attempt.stdout_bytes == 0).then_some(&b""[..]));
     Some(Ran {

@@ -18,7 +18,7 @@ use super::{Global, variable};
 use crate::config::{self, ConfigSummary, Handler, Mode};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::Event;
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::retry::{AttemptExit, JobOutcome, RetryDecision};
 use crate::routing::Routes;
 use crate::runner::AttemptOutput;
@@ -101,7 +101,7 @@ fn one(stage: &Stage<'_>, event: &Event) -> Result<(), Failure> {
     }
     let took = span(ended.finished_at.since(began));
     remark(format!("`{name}` on #{} {}, after {took}", event.seq, would(&ended, &verdict)));
-    if verdict.status == Ending::Succeeded { Ok(()) } else { Err(Failure::silent()) }
+    if verdict.status == AttemptStatus::Succeeded { Ok(()) } else { Err(Failure::silent()) }
 }
 
 /// What the ending would have meant for the job.

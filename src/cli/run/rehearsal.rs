@@ -5,7 +5,7 @@
 //! in a folder of its own, which goes with it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tempfile::TempDir;
@@ -22,6 +22,7 @@ use crate::runner::{
 };
 use crate::server;
 use crate::support::control::ControlHandle;
+use crate::support::locks;
 
 /// A handler, and where its events come from.
 pub(super) struct Stage<'a> {
@@ -150,13 +151,13 @@ impl Interrupt {
     }
 
     fn watch(&self, cancel: Option<&CancelToken>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = cancel.cloned();
+        *locks::lock(&self.current) = cancel.cloned();
         if self.was_asked() {
             self.each(|cancel| cancel.stop(StopReason::Shutdown));
         }
     }
 
     fn each(&self, tell: impl Fn(&CancelToken)) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(tell);
+        locks::lock(&self.current).iter().for_each(tell);
     }
 }

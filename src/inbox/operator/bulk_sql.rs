@@ -11,7 +11,7 @@ const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p
 const AFRESH: &str =
     "state = 'pending', run_at = ?1, failures = 0, deferrals = 0, lost = 0, reason = NULL, finished_at = NULL";
 /// Which job of its value comes first is judged anew by who serves the inbox (`sequence`).
-const MARKED: &str = "held = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
+const MARKED: &str = "blocked = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
 
 /// NULL where `jobs j` is to be changed, else why it is left, for `SkipReason::from_word`. Retry takes the time as `?1`.
 pub(super) fn left_because(change: BulkAction, revives: bool) -> String {
@@ -19,7 +19,7 @@ pub(super) fn left_because(change: BulkAction, revives: bool) -> String {
         BulkAction::Retry => format!(
             "CASE WHEN j.state IN ('succeeded', 'running'{}) THEN j.state
              WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0
-             THEN CASE j.held WHEN 1 THEN 'held' ELSE 'due' END
+             THEN CASE j.blocked WHEN 1 THEN 'held' ELSE 'due' END
              {UNLESS_RUNNABLE} END",
             if revives { "" } else { ", 'skipped'" }
         ),

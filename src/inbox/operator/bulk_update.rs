@@ -220,7 +220,7 @@ pub(in crate::inbox) fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: 
     }
     tally.overtaken = chunk.jobs.len() - tally.changed;
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, held)
+        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, blocked)
          SELECT event_seq, ?2, ?1, ?1, ?4, CASE WHEN ?4 IS NULL THEN 0 ELSE 2 END FROM payloads WHERE event_seq = ?3
          ON CONFLICT DO NOTHING",
     )?;

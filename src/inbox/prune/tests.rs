@@ -52,7 +52,7 @@ fn each_thing_goes_at_its_own_age_counted_from_the_end_of_the_last_job() {
     };
     assert_eq!(ids("events"), "open runs stripped whole young");
     assert_eq!(ids("events JOIN payloads ON event_seq = seq"), "open runs whole young");
-    assert_eq!(ids("keys"), "gone unmatched");
+    assert_eq!(ids("seen_ids"), "gone unmatched");
     assert_eq!(sample.line("SELECT count(*) FROM jobs WHERE event_seq NOT IN (SELECT seq FROM events)"), "0");
     assert_eq!(sample.line("SELECT count(*) FROM attempts WHERE job_id NOT IN (SELECT id FROM jobs)"), "0");
     let outputs = "SELECT group_concat(DISTINCT event_id) FROM attempts JOIN jobs ON id = job_id
@@ -65,16 +65,16 @@ fn a_key_goes_with_the_body_that_the_guard_remembers() {
     let sample = sample();
     let body = |byte: &str| format!("x'{}'", byte.repeat(32));
     for (id, received_at, byte) in [("old", 999, "aa"), ("kept", 1_000, "bb")] {
-        sample.run(&format!("INSERT INTO keys VALUES ('s', '{id}', {received_at}, 1, {})", body(byte)));
-        sample.run(&format!("INSERT INTO bodies VALUES ('s', {}, '{id}')", body(byte)));
+        sample.run(&format!("INSERT INTO seen_ids VALUES ('s', '{id}', {received_at}, 1, {})", body(byte)));
+        sample.run(&format!("INSERT INTO seen_bodies VALUES ('s', {}, '{id}')", body(byte)));
     }
     // A body that an older event brought first stays that one's.
-    sample.run(&format!("INSERT INTO keys VALUES ('s', 'second', 999, 1, {})", body("bb")));
-    sample.run("INSERT INTO hours (source, hour) VALUES ('s', 0), ('s', 3600000)");
+    sample.run(&format!("INSERT INTO seen_ids VALUES ('s', 'second', 999, 1, {})", body("bb")));
+    sample.run("INSERT INTO hourly_counts (source, hour) VALUES ('s', 0), ('s', 3600000)");
     assert_eq!(pass(&sample, false), Pruned { keys: 2, ..Pruned::default() });
-    assert_eq!(sample.line("SELECT group_concat(event_id) FROM keys"), "kept");
-    assert_eq!(sample.line("SELECT group_concat(event_id) FROM bodies"), "kept");
-    assert_eq!(sample.line("SELECT count(*) FROM hours"), "1");
+    assert_eq!(sample.line("SELECT group_concat(event_id) FROM seen_ids"), "kept");
+    assert_eq!(sample.line("SELECT group_concat(event_id) FROM seen_bodies"), "kept");
+    assert_eq!(sample.line("SELECT count(*) FROM hourly_counts"), "1");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_pass_looks_at_what_is_old_and_a_little_further() {
 fn every_key_is_looked_at_once() {
     let sample = sample();
     for number in 0..2 * KEYS_IN_CHUNK + 1 {
-        sample.run(&format!("INSERT INTO keys VALUES ('s{}', '{number:05}', 1, 1, zeroblob(32))", number % 2));
+        sample.run(&format!("INSERT INTO seen_ids VALUES ('s{}', '{number:05}', 1, 1, zeroblob(32))", number % 2));
     }
     assert_eq!(pass(&sample, false).keys, 2 * KEYS_IN_CHUNK + 1);
 }

@@ -4,8 +4,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use super::stats::{HOUR, deliveries};
-use crate::support::time::Millis;
+use super::stats::deliveries;
+use crate::support::time::{HOUR_MS, Millis};
 
 /// What one look finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,10 +56,11 @@ pub(super) fn alert_snapshot(connection: &Connection, sources: &[&str], now: Mil
         .prepare_cached("SELECT name, coalesce(reason, '') FROM handlers WHERE paused_by = 'hookbox'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_>>()?;
-    let since = now.0.div_euclid(HOUR) * HOUR - HOUR;
+    let since = now.0.div_euclid(HOUR_MS) * HOUR_MS - HOUR_MS;
     let mut hours = Vec::new();
-    let mut statement = connection
-        .prepare_cached("SELECT hour, accepted + duplicate, refused FROM hours WHERE source = ?1 AND hour >= ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT hour, accepted + duplicate, refused FROM hourly_counts WHERE source = ?1 AND hour >= ?2",
+    )?;
     for &source in sources {
         let rows = statement.query_map((source, since), |row| {
             Ok(HourlyCount { source: source.to_owned(), hour: row.get(0)?, genuine: row.get(1)?, refused: row.get(2)? })

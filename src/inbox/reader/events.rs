@@ -98,7 +98,7 @@ pub enum LookupResult {
     Nothing,
 }
 
-/// A row of `keys`: an event that was pruned and is still known as a duplicate.
+/// A row of `seen_ids`: an event that was pruned and is still known as a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrunedEvent {
     /// NAME of `[sources.NAME]`.
@@ -133,9 +133,9 @@ pub(super) fn lookup(connection: &Connection, wanted: &str) -> Result<LookupResu
 
 fn pruned(connection: &Connection, wanted: &str) -> Result<LookupResult> {
     let mut keys = Vec::new();
-    for (source, event_id) in readings(wanted, &distinct(connection, "keys", "source")?) {
+    for (source, event_id) in readings(wanted, &distinct(connection, "seen_ids", "source")?) {
         let mut statement =
-            connection.prepare_cached("SELECT received_at FROM keys WHERE source = ? AND event_id = ?")?;
+            connection.prepare_cached("SELECT received_at FROM seen_ids WHERE source = ? AND event_id = ?")?;
         let received_at = statement.query_row([source, event_id], |row| row.get(0).map(Millis)).optional()?;
         keys.extend(received_at.map(|received_at| PrunedEvent {
             source: source.to_owned(),

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::rows::Job;
-use super::stats::{HOUR, HandlerStats, read_pauses};
-use crate::support::time::Millis;
+use super::stats::{HandlerStats, read_pauses};
+use crate::support::time::{HOUR_MS, Millis};
 
 /// Jobs are counted up to here, per handler and state.
 pub const COUNTED: i64 = 100_000;
@@ -66,8 +66,8 @@ pub struct HandlerOverview {
 
 /// The last day of every source that has a name here or has received something in that time.
 pub(super) fn hourly_counts(connection: &Connection, names: &[String], now: Millis) -> Result<Vec<SourceDay>> {
-    let since = (now.0 / HOUR + 1) * HOUR - HOUR * i64::try_from(HOURS).unwrap_or(0);
-    let known: BTreeSet<String> = super::stats::distinct(connection, "hours", "source")?.into_iter().collect();
+    let since = (now.0 / HOUR_MS + 1) * HOUR_MS - HOUR_MS * i64::try_from(HOURS).unwrap_or(0);
+    let known: BTreeSet<String> = super::stats::distinct(connection, "hourly_counts", "source")?.into_iter().collect();
     let others = known.into_iter().filter(|name| !names.contains(name));
     let mut days = Vec::new();
     for (index, source) in names.iter().cloned().chain(others).enumerate() {
@@ -81,9 +81,10 @@ pub(super) fn hourly_counts(connection: &Connection, names: &[String], now: Mill
 
 fn day(connection: &Connection, source: String, since: i64) -> Result<SourceDay> {
     let mut hours = [HourCounts::default(); HOURS];
-    let sql = "SELECT (hour - ?2) / ?3, accepted, duplicate, refused FROM hours WHERE source = ?1 AND hour >= ?2";
+    let sql =
+        "SELECT (hour - ?2) / ?3, accepted, duplicate, refused FROM hourly_counts WHERE source = ?1 AND hour >= ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query((&source, since, HOUR))?;
+    let mut rows = statement.query((&source, since, HOUR_MS))?;
     while let Some(row) = rows.next()? {
         let place = row.get::<_, i64>(0).map(usize::try_from)?;
         if let Some(hour) = place.ok().and_then(|place| hours.get_mut(place)) {
@@ -133,8 +134,8 @@ pub(super) fn handler_overview(connection: &Connection, names: &[String]) -> Res
 fn with_open_jobs(connection: &Connection) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     let pending = |part: &str| format!("state = 'pending' AND {part}");
-    let [due, suspect] = ["lost = 0 AND held = 0", "lost > 0 AND held = 0"].map(pending);
-    for condition in [&due, &suspect, "held > 0", "state = 'running'"] {
+    let [due, suspect] = ["lost = 0 AND blocked = 0", "lost > 0 AND blocked = 0"].map(pending);
+    for condition in [&due, &suspect, "blocked > 0", "state = 'running'"] {
         let sql = format!("SELECT min(handler) FROM jobs WHERE {condition} AND handler > ?");
         let mut statement = connection.prepare_cached(&sql)?;
         let mut last = String::new();
@@ -151,9 +152,9 @@ fn with_open_jobs(connection: &Connection) -> Result<BTreeSet<String>> {
 fn pending(connection: &Connection, handler: &str) -> Result<(i64, i64)> {
     let sql = format!(
         "SELECT count(*), coalesce(sum(is_held), 0) FROM (
-           SELECT 0 AS is_held FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 AND handler = ?1
-           UNION ALL SELECT 0 FROM jobs WHERE state = 'pending' AND lost > 0 AND held = 0 AND handler = ?1
-           UNION ALL SELECT 1 FROM jobs WHERE state = 'pending' AND held > 0 AND handler = ?1 LIMIT {COUNTED})"
+           SELECT 0 AS is_held FROM jobs WHERE state = 'pending' AND lost = 0 AND blocked = 0 AND handler = ?1
+           UNION ALL SELECT 0 FROM jobs WHERE state = 'pending' AND lost > 0 AND blocked = 0 AND handler = ?1
+           UNION ALL SELECT 1 FROM jobs WHERE state = 'pending' AND blocked > 0 AND handler = ?1 LIMIT {COUNTED})"
     );
     connection.prepare_cached(&sql)?.query_row([handler], |row| Ok((row.get(0)?, row.get(1)?)))
 }
@@ -166,7 +167,7 @@ fn count_failing(connection: &Connection, handler: &str) -> Result<i64> {
              ORDER BY run_at DESC LIMIT {AGED})"
         )
     };
-    let parts = ["lost = 0 AND held = 0", "lost > 0 AND held = 0"].map(part).join(" UNION ALL ");
+    let parts = ["lost = 0 AND blocked = 0", "lost > 0 AND blocked = 0"].map(part).join(" UNION ALL ");
     let sql = format!("SELECT coalesce(sum(failures > 0), 0) FROM ({parts})");
     connection.prepare_cached(&sql)?.query_row([handler], |row| row.get(0))
 }
@@ -196,17 +197,17 @@ pub(in crate::inbox) fn pending_times(
 ) -> Result<(Option<Millis>, Option<Millis>)> {
     let part = |order: &str, lost: &str| {
         format!(
-            "SELECT * FROM (SELECT created_at, run_at FROM jobs WHERE state = 'pending' AND lost {lost} AND held = 0 AND handler = ?1 \
+            "SELECT * FROM (SELECT created_at, run_at FROM jobs WHERE state = 'pending' AND lost {lost} AND blocked = 0 AND handler = ?1 \
              ORDER BY run_at {order} LIMIT {AGED})"
         )
     };
     // By its id, which the index has; what is held so is pending (`schema.sql`).
     let held = format!(
-        "SELECT created_at, NULL FROM jobs WHERE id = (SELECT min(id) FROM (SELECT id FROM jobs WHERE held > 0 \
-         AND held = 1 AND handler = ?1 LIMIT {COUNTED}))"
+        "SELECT created_at, NULL FROM jobs WHERE id = (SELECT min(id) FROM (SELECT id FROM jobs WHERE blocked > 0 \
+         AND blocked = 1 AND handler = ?1 LIMIT {COUNTED}))"
     );
     let unjudged = format!(
-        "SELECT * FROM (SELECT created_at, NULL FROM jobs WHERE state = 'pending' AND held > 0 AND held = 2 \
+        "SELECT * FROM (SELECT created_at, NULL FROM jobs WHERE state = 'pending' AND blocked > 0 AND blocked = 2 \
          AND handler = ?1 LIMIT {AGED})"
     );
     let parts = [part("ASC", "= 0"), part("DESC", "= 0"), part("ASC", "> 0"), held, unjudged].join(" UNION ALL ");
@@ -225,7 +226,7 @@ fn job_of(connection: &Connection, seq: i64, handler: &str) -> Result<Option<Job
 
 /// A job that has failed and waits for its next try: those are due last.
 fn failing(connection: &Connection, handler: &str) -> Result<Option<Job>> {
-    let latest = "SELECT id FROM jobs WHERE state = 'pending' AND lost = 0 AND held = 0 AND handler = ? \
+    let latest = "SELECT id FROM jobs WHERE state = 'pending' AND lost = 0 AND blocked = 0 AND handler = ? \
                   ORDER BY run_at DESC LIMIT 100";
     one_job(connection, &format!("j.failures > 0 AND j.id IN ({latest})"), [handler])
 }

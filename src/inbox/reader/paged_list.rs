@@ -221,9 +221,9 @@ fn narrowed(handler: Option<&str>) -> &'static str {
 /// Each of their indices holds those that the others do not. The last one may hold a few more, and whoever reads them
 /// compares the state as well: to do so here would look up each in the table.
 const PENDING: [&str; 3] = [
-    "jobs INDEXED BY jobs_due WHERE state = 'pending' AND lost = 0 AND held = 0",
-    "jobs INDEXED BY jobs_suspect WHERE state = 'pending' AND lost > 0 AND held = 0",
-    "jobs INDEXED BY jobs_held WHERE held > 0",
+    "jobs INDEXED BY jobs_due WHERE state = 'pending' AND lost = 0 AND blocked = 0",
+    "jobs INDEXED BY jobs_suspect WHERE state = 'pending' AND lost > 0 AND blocked = 0",
+    "jobs INDEXED BY jobs_blocked WHERE blocked > 0",
 ];
 
 fn of_pending(column: &str, union: &str, handler: Option<&str>) -> String {
@@ -266,7 +266,7 @@ mod tests {
                 let sql = format!("SELECT min(at), count(*) FROM (SELECT at FROM ({candidates}) WHERE {bounds})");
                 let plan = steps(connection, &sql);
                 for step in plan.iter().filter(|step| step.contains(" jobs")) {
-                    let own = ["jobs_dead", "jobs_running", "jobs_due", "jobs_suspect", "jobs_held"];
+                    let own = ["jobs_dead", "jobs_running", "jobs_due", "jobs_suspect", "jobs_blocked"];
                     assert!(own.iter().any(|index| step.contains(index)), "{candidates} {bounds}: {plan:#?}");
                 }
             }
@@ -292,7 +292,7 @@ mod tests {
             let plan = steps(connection, &sql);
             let jobs: Vec<_> = plan.iter().filter(|step| step.contains(" jobs")).collect();
             assert!(!jobs.is_empty() && jobs.iter().all(|step| step.contains("(handler=?")), "{sql}: {plan:#?}");
-            let mut held = jobs.iter().filter(|step| step.contains("jobs_held"));
+            let mut held = jobs.iter().filter(|step| step.contains("jobs_blocked"));
             assert!(held.all(|step| step.contains("COVERING")), "{sql}: {plan:#?}");
         }
     }

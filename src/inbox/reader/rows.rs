@@ -1,13 +1,13 @@
 //! What the inbox holds, row by row, as people and scripts get to see it.
 //!
-//! The keys of every serialised row are the column names of `schema.sql`, instants are unix milliseconds and
+//! The keys of every serialised row are the column names of `schema.sql` (except `held` and `ending`), instants are unix milliseconds and
 //! digests hex. `state` is added to events; source, event id, type and `behind` to jobs.
 
 use rusqlite::{Result, Row};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::model::event::{Ending, EventState, JobState};
+use crate::model::event::{AttemptStatus, EventState, JobState};
 use crate::support::time::Millis;
 
 /// A row of `events`, and how it stands.
@@ -104,9 +104,9 @@ pub struct Job {
 impl Job {
     /// The columns that [`Job::read`] takes, from `jobs j` and `events e`.
     pub(super) const COLUMNS: &str = "j.id, j.event_seq, e.source, e.event_id, e.type, j.handler, j.state, j.reason, j.run_at, \
-         j.attempt, j.failures, j.deferrals, j.lost, j.replays, j.order_key, j.held, j.created_at, j.finished_at, \
-         CASE WHEN j.held = 1 THEN (SELECT f.event_seq FROM jobs f WHERE f.handler = j.handler AND f.order_key = j.order_key \
-           AND f.order_key IS NOT NULL AND f.held = 0 AND f.state IN ('pending', 'running')) END AS behind";
+         j.attempt, j.failures, j.deferrals, j.lost, j.replays, j.order_key, j.blocked, j.created_at, j.finished_at, \
+         CASE WHEN j.blocked = 1 THEN (SELECT f.event_seq FROM jobs f WHERE f.handler = j.handler AND f.order_key = j.order_key \
+           AND f.order_key IS NOT NULL AND f.blocked = 0 AND f.state IN ('pending', 'running')) END AS behind";
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
@@ -125,7 +125,7 @@ impl Job {
             lost: row.get("lost")?,
             replays: row.get("replays")?,
             order_key: row.get("order_key")?,
-            held: row.get("held")?,
+            held: row.get("blocked")?,
             behind: row.get("behind")?,
             created_at: Millis(row.get("created_at")?),
             finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Millis),
@@ -146,7 +146,7 @@ pub struct Attempt {
     pub finished_at: Option<Millis>,
     /// `None` while it runs.
     #[serde(serialize_with = "as_maybe_word")]
-    pub ending: Option<Ending>,
+    pub ending: Option<AttemptStatus>,
     /// `None` unless the process exited by itself.
     pub exit_code: Option<i64>,
     /// `None` unless the handler's URL answered.
@@ -168,7 +168,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) const COLUMNS: &str = "a.job_id, a.number, a.started_at, a.finished_at, a.ending, a.exit_code, a.http_status, a.signal, \
+    pub(super) const COLUMNS: &str = "a.job_id, a.number, a.started_at, a.finished_at, a.status, a.exit_code, a.http_status, a.signal, \
          a.stdout, a.stderr, a.stdout_bytes, a.stderr_bytes, a.note";
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
@@ -177,10 +177,10 @@ impl Attempt {
             number: row.get("number")?,
             started_at: Millis(row.get("started_at")?),
             finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Millis),
-            ending: if row.get_ref("ending")? == rusqlite::types::ValueRef::Null {
+            ending: if row.get_ref("status")? == rusqlite::types::ValueRef::Null {
                 None
             } else {
-                Some(word(row, "ending")?)
+                Some(word(row, "status")?)
             },
             exit_code: row.get("exit_code")?,
             http_status: row.get("http_status")?,
@@ -230,7 +230,7 @@ fn as_word<T: std::fmt::Display, S: Serializer>(word: &T, serializer: S) -> std:
     serializer.collect_str(word)
 }
 
-fn as_maybe_word<S: Serializer>(word: &Option<Ending>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn as_maybe_word<S: Serializer>(word: &Option<AttemptStatus>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     match word {
         Some(word) => serializer.collect_str(word),
         None => serializer.serialize_none(),

@@ -1,6 +1,6 @@
 //! How things stand, in one look: deliveries per source, jobs per handler.
 //!
-//! Deliveries come from `hours`, jobs from one pass over `jobs`; both are as cheap as their tables are small.
+//! Deliveries come from `hourly_counts`, jobs from one pass over `jobs`; both are as cheap as their tables are small.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,8 @@ use serde::Serialize;
 
 use super::seq_at_time;
 use crate::model::event::JobState;
-use crate::support::time::Millis;
+use crate::support::time::{HOUR_MS, Millis};
 
-pub(super) const HOUR: i64 = 3_600_000;
 /// Newest events among which each source's last one is looked for before its hours are asked.
 const RECENT: u32 = 10_000;
 /// Events of one source up to which all of them are looked at for its last one.
@@ -40,7 +39,7 @@ impl SourceStats {
     /// The latest instant at which the last delivery can have come.
     #[must_use]
     pub fn latest_at(&self) -> Option<Millis> {
-        self.last_at.map(|at| if self.last_at_is_hour { Millis(at.0.saturating_add(HOUR)) } else { at })
+        self.last_at.map(|at| if self.last_at_is_hour { Millis(at.0.saturating_add(HOUR_MS)) } else { at })
     }
 }
 
@@ -105,14 +104,14 @@ pub(super) fn distinct(connection: &Connection, table: &str, column: &str) -> Re
 }
 
 pub(super) fn deliveries(connection: &Connection, now: Millis) -> Result<Vec<SourceStats>> {
-    let since = (now.0 / HOUR - 23) * HOUR;
+    let since = (now.0 / HOUR_MS - 23) * HOUR_MS;
     let mut statement = connection.prepare(
         "SELECT source,
                 max(CASE WHEN accepted + duplicate > 0 THEN hour END),
                 sum(CASE WHEN hour >= ?1 THEN accepted ELSE 0 END),
                 sum(CASE WHEN hour >= ?1 THEN duplicate ELSE 0 END),
                 sum(CASE WHEN hour >= ?1 THEN refused ELSE 0 END)
-         FROM hours GROUP BY source ORDER BY source",
+         FROM hourly_counts GROUP BY source ORDER BY source",
     )?;
     let mut sources = statement
         .query_map([since], |row| {
@@ -156,7 +155,7 @@ fn last_event(connection: &Connection, source: &str, hour: Millis) -> Result<Opt
     if count < FEW {
         return Ok(last.map(Millis));
     }
-    let [from, end] = [hour, Millis(hour.0.saturating_add(HOUR))].map(|at| seq_at_time::place_of(connection, at));
+    let [from, end] = [hour, Millis(hour.0.saturating_add(HOUR_MS))].map(|at| seq_at_time::place_of(connection, at));
     connection
         .prepare_cached(
             "SELECT received_at FROM (SELECT source, received_at FROM events WHERE seq >= ? AND seq < ?
@@ -170,7 +169,7 @@ fn last_event(connection: &Connection, source: &str, hour: Millis) -> Result<Opt
 pub(super) fn handler_stats(connection: &Connection) -> Result<Vec<HandlerStats>> {
     let mut handlers = BTreeMap::<String, HandlerStats>::new();
     let mut statement = connection.prepare(
-        "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0), sum(held > 0)
+        "SELECT handler, state, count(*), min(created_at), min(run_at), sum(failures > 0), sum(blocked > 0)
                   FROM jobs GROUP BY handler, state",
     )?;
     let mut rows = statement.query([])?;

@@ -62,7 +62,7 @@ pub enum TailLine {
         handler: String,
         /// `attempts.number`
         attempt: i64,
-        /// `attempts.ending`
+        /// `attempts.status`
         ending: String,
         /// How long it took, in milliseconds.
         took_ms: i64,
@@ -106,7 +106,7 @@ impl TailCursor {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let nth = "SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?";
         let seq = connection.query_row(nth, [lines], |row| row.get(0)).optional()?;
-        let open = "SELECT rowid FROM attempts WHERE ending IS NULL";
+        let open = "SELECT rowid FROM attempts WHERE status IS NULL";
         Ok(Self {
             seq: seq.unwrap_or(0),
             refusal: number("SELECT coalesce(max(id), 0) FROM refusals")?,
@@ -170,12 +170,12 @@ fn attempts(connection: &Connection, arrival: &ArrivalFilter, marks: &mut TailCu
     conditions.and("a.rowid = ?", [Value::Integer(0)]);
     conditions.arrival(arrival);
     let sql = format!(
-        "SELECT a.finished_at, e.seq, e.source, e.type, e.event_id, j.handler, a.number, a.ending,
+        "SELECT a.finished_at, e.seq, e.source, e.type, e.event_id, j.handler, a.number, a.status,
                 a.finished_at - a.started_at, j.state, j.reason
          FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN events e ON e.seq = j.event_seq {}",
         conditions.sql()
     );
-    let mut ending = connection.prepare_cached("SELECT ending IS NOT NULL FROM attempts WHERE rowid = ?")?;
+    let mut ending = connection.prepare_cached("SELECT status IS NOT NULL FROM attempts WHERE rowid = ?")?;
     let mut find = connection.prepare_cached(&sql)?;
     let (mut open, mut lines) = (Vec::new(), Vec::new());
     for row in std::mem::take(&mut marks.open) {

@@ -18,7 +18,7 @@ use crate::inbox::operator::{self, BulkAction, BulkRequest};
 use crate::inbox::prune::{Ages, Place, step};
 use crate::inbox::tally::Counts;
 use crate::inbox::{Finished, JobRef, Turn, Wanted, recover};
-use crate::model::event::Ending;
+use crate::model::event::AttemptStatus;
 use crate::model::filter::JobFilter;
 use crate::retry::{self, JobOutcome, RetryCounters};
 use crate::routing::Routes;
@@ -301,17 +301,17 @@ impl Both {
             .map(|job| RetryCounters { failures: job.failures, deferrals: job.deferrals })
             .unwrap_or_default();
         let (ending, at) = match how {
-            How::Succeeds => (Ending::Succeeded, None),
+            How::Succeeds => (AttemptStatus::Succeeded, None),
             How::Fails | How::TimesOut => {
                 counters.failures += 1;
-                (if how == How::Fails { Ending::Failed } else { Ending::Timeout }, Some(later))
+                (if how == How::Fails { AttemptStatus::Failed } else { AttemptStatus::Timeout }, Some(later))
             }
             How::Snoozes => {
                 counters.deferrals += 1;
-                (Ending::Deferred, Some(later))
+                (AttemptStatus::Deferred, Some(later))
             }
-            How::Dies => (Ending::Dead, None),
-            How::Stops => (Ending::Stopped, Some(now)),
+            How::Dies => (AttemptStatus::Dead, None),
+            How::Stops => (AttemptStatus::Stopped, Some(now)),
         };
         let reason = || "why".to_owned();
         let outcome = match (how, at) {
@@ -361,11 +361,11 @@ impl Both {
         let id = "SELECT id FROM jobs WHERE event_seq = ?";
         let id = self.connection.query_row(id, [job.seq], |row| row.get(0)).unwrap();
         let late = JobRef { id, attempt: number };
-        assert_eq!(self.write(late, Ending::Succeeded, JobOutcome::Succeeded), [late]);
+        assert_eq!(self.write(late, AttemptStatus::Succeeded, JobOutcome::Succeeded), [late]);
     }
 
     /// What was refused as stale.
-    fn write(&self, job: JobRef, ending: Ending, outcome: JobOutcome) -> Vec<JobRef> {
+    fn write(&self, job: JobRef, ending: AttemptStatus, outcome: JobOutcome) -> Vec<JobRef> {
         let now = Millis(self.now);
         let finished = Finished {
             job,

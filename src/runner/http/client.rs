@@ -3,7 +3,7 @@
 //! Whoever has an attempt takes a client and gives it back; there are never more than attempts at once. Proxies from the
 //! environment are not used, redirects are not followed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ureq::Agent;
@@ -12,6 +12,7 @@ use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 use super::transport::{NoResolver, Tcp, UnderWay};
 use crate::config::{self, HttpTarget, Mode};
+use crate::support::locks;
 
 /// How long a connection that nobody uses is kept.
 const KEPT_FOR: Duration = Duration::from_secs(30);
@@ -89,7 +90,7 @@ impl Clients {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 use ureq::{Error, Timeout};
 
 use super::super::cancel::CancelToken;
+use crate::support::locks;
 
 /// Between two looks whether an attempt was stopped while its host is looked up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -37,11 +38,11 @@ pub(super) struct State {
 
 impl UnderWay {
     pub(super) fn state(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locks::lock(&self.0).clone()
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut locks::lock(&self.0));
     }
 
     /// Whether the socket is ready; an error once the attempt is stopped or the time is up.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::{LazyLock, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, getpid, set_child_subreaper, waitid, waitpid};
 
 use super::proc_fs;
+use crate::support::locks;
 
 /// Between two looks for what has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -27,16 +28,16 @@ static COMINGS_AND_GOINGS: RwLock<()> = RwLock::new(());
 
 /// Starts a process and remembers it as hookbox's own.
 pub(in crate::runner) fn started(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
-    let _held = COMINGS_AND_GOINGS.read().unwrap_or_else(PoisonError::into_inner);
+    let _held = locks::read(&COMINGS_AND_GOINGS);
     let pid = start()?;
-    OWN.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+    locks::lock(&OWN).insert(pid);
     Ok(pid)
 }
 
 /// Reaps a process of hookbox's own, which is no longer known afterwards.
 pub(in crate::runner) fn reaped<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
-    let _held = COMINGS_AND_GOINGS.read().unwrap_or_else(PoisonError::into_inner);
-    OWN.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid);
+    let _held = locks::read(&COMINGS_AND_GOINGS);
+    locks::lock(&OWN).remove(&pid);
     reap()
 }
 
@@ -82,8 +83,8 @@ fn reap() {
     if !matches!(any, Ok(Some(_))) {
         return;
     }
-    let _alone = COMINGS_AND_GOINGS.write().unwrap_or_else(PoisonError::into_inner);
-    let own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = locks::write(&COMINGS_AND_GOINGS);
+    let own = locks::lock(&OWN);
     let is_orphan = |pid: &Pid| !own.contains(pid);
     for pid in children().into_iter().filter(is_orphan) {
         if proc_fs::seen(pid.as_raw_pid()).is_some_and(|child| !child.is_live)

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::super::cancel::{CancelToken, StopReason};
@@ -18,6 +18,7 @@ use super::line;
 use super::process::Copied;
 use crate::config::{self, Mode};
 use crate::retry::AttemptExit;
+use crate::support::locks;
 
 /// Between two looks at idle copies.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -94,7 +95,7 @@ impl Pool {
                 break (state.handler.clone(), state.generation);
             }
             let step = if pause.is_zero() { WAIT_STEP } else { pause.min(WAIT_STEP) };
-            state = self.changed.wait_timeout(state, step).unwrap_or_else(PoisonError::into_inner).0;
+            state = locks::wait_timeout(&self.changed, state, step);
         };
         drop(state);
         self.start(&handler, generation).inspect_err(|_| self.left(false))
@@ -202,7 +203,7 @@ impl Pool {
                     _ => {}
                 }
             }
-            state = self.changed.wait_timeout(state, WAIT_STEP).unwrap_or_else(PoisonError::into_inner).0;
+            state = locks::wait_timeout(&self.changed, state, WAIT_STEP);
         }
         if state.live > 0 {
             log::error!("{} copies of worker `{}` do not end", state.live, state.handler.name);
@@ -225,7 +226,7 @@ impl Pool {
     fn look_after(self: &Arc<Self>) {
         let mut state = self.lock();
         while !state.is_closed {
-            state = self.changed.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            state = locks::wait_timeout(&self.changed, state, LOOK_EVERY);
             let mut lost = Vec::new();
             let mut at = 0;
             while at < state.idle.len() {
@@ -248,6 +249,6 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.state)
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +20,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode as _;
 
+use crate::support::locks;
 use crate::support::time::Millis;
 
 /// The shortest time between two looks at the files.
@@ -68,7 +69,7 @@ impl Certificate {
 
     /// From now on `expiry` tells until when what is served is valid, and the log warns when that is a matter of days.
     pub fn watch(&self, expiry: Gauge) {
-        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut served = locks::lock(&self.0);
         served.expiry = expiry;
         served.tell();
     }
@@ -76,14 +77,14 @@ impl Certificate {
     /// Until when it is valid, where that can be read.
     #[must_use]
     pub fn expires_at(&self) -> Option<Millis> {
-        let served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = locks::lock(&self.0);
         validity(&served.key).map(|(_, until)| until)
     }
 
     /// What is wrong with when it is valid: `the certificate in cert.pem has expired at …`.
     #[must_use]
     pub fn warning(&self, now: Millis) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).warning(now)
+        locks::lock(&self.0).warning(now)
     }
 
     /// From now on these files count; the ones that are served go on when these cannot be.
@@ -92,7 +93,7 @@ impl Certificate {
     /// As for [`Certificate::read`].
     pub fn replace(&self, files: &TlsFiles) -> io::Result<()> {
         let (seen, key) = (seen(files), load(files)?);
-        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut served = locks::lock(&self.0);
         let expiry = served.expiry.clone();
         *served = Served { files: files.clone(), key, seen, looked_at: Instant::now(), expiry };
         served.tell();
@@ -114,7 +115,7 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut served = locks::lock(&self.0);
         if served.looked_at.elapsed() >= LOOK_EVERY {
             served.look();
         }

@@ -3,7 +3,7 @@
 //! The application's credentials are exchanged for a token, which is kept until it expires; with it a key is asked for
 //! by its name. Requests that eBay calls wrong are so for that name, which is all that varies in them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -15,6 +15,7 @@ use super::api::{Credentials, Token};
 use super::fetch::{self, Question};
 use super::jwks_cache::Fetched;
 use super::public_key;
+use crate::support::locks;
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
@@ -48,12 +49,12 @@ pub(super) fn fetch(
     (time_limit, now): (Duration, Millis),
 ) -> Fetched {
     let begun = Instant::now();
-    let known = kept.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|token| now < token.until);
+    let known = locks::lock(&kept).clone().filter(|token| now < token.until);
     let token = match known {
         Some(token) => token,
         None => {
             let token = grant(credentials, base, (time_limit, now))?;
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+            *locks::lock(&kept) = Some(token.clone());
             token
         }
     };
@@ -64,7 +65,7 @@ pub(super) fn fetch(
         400 | 404 => return Ok((Vec::new(), None)),
         status => {
             // A token may be taken back before its time.
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *locks::lock(&kept) = None;
             return Err(fetch::answered(address, status));
         }
     }

@@ -5,13 +5,14 @@
 //! minute. Neither the number of documents nor that of fetches grows with what strangers ask for.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::allowed_hosts::Address;
 use super::api::{Api, Credentials, Token};
 use super::fetch;
 use super::public_key::{self, PublishedKey};
+use crate::support::locks;
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 
@@ -211,7 +212,7 @@ impl KeyRing {
             return Err(KeyError::Unavailable("too many deliveries wait for the provider's keys".to_owned()));
         }
         state.waiting += 1;
-        let mut state = self.fetched.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut state = locks::wait(&self.fetched, state);
         state.waiting -= 1;
         Ok(state)
     }
@@ -222,7 +223,7 @@ impl KeyRing {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.state)
     }
 }
 

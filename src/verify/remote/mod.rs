@@ -13,7 +13,7 @@ pub(super) mod sns;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rsa::RsaPublicKey;
 use rsa::pkcs8::DecodePublicKey as _;
@@ -21,6 +21,7 @@ use rsa::pkcs8::DecodePublicKey as _;
 use crate::config::Source;
 use crate::model::request::Request;
 use crate::providers::{Algorithm, Code, Keys, Place, Proof, PublicKey};
+use crate::support::locks;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 use crate::verify::context::Case;
@@ -42,7 +43,7 @@ pub struct SharedKeys(Mutex<HashMap<Arc<str>, Arc<KeyRing>>>);
 
 impl SharedKeys {
     fn of(&self, source: &Source) -> Arc<KeyRing> {
-        let mut rings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rings = locks::lock(&self.0);
         let ring = || Arc::new(KeyRing::new(source.keys_url.clone()));
         Arc::clone(rings.entry(Arc::clone(&source.name)).or_insert_with(ring))
     }

@@ -8,9 +8,7 @@ use serde::Serialize;
 use super::{Fault, Room};
 use crate::config::{Handler, Source};
 use crate::inbox::reader::{HOURS, HandlerOverview, Job};
-use crate::support::time::Millis;
-
-const HOUR: i64 = 3_600_000;
+use crate::support::time::{HOUR_MS, Millis};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -108,7 +106,7 @@ pub(super) fn sources(room: &Room) -> Result<Vec<SourceRow>, Fault> {
 pub(super) fn hours(room: &Room) -> Result<Vec<HourRow>, Fault> {
     let days = room.inbox.reader()?.hourly_counts(&room.setup.source_names(), room.now)?;
     let rows = days.into_iter().flat_map(|day| {
-        let starts = (0..HOURS).map(move |index| Millis(day.since.0 + HOUR * i64::try_from(index).unwrap_or(0)));
+        let starts = (0..HOURS).map(move |index| Millis(day.since.0 + HOUR_MS * i64::try_from(index).unwrap_or(0)));
         starts.zip(day.hours).map(move |(hour, counts)| HourRow {
             source: day.source.clone(),
             hour,

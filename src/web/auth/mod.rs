@@ -14,7 +14,7 @@ mod tries;
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
@@ -34,6 +34,7 @@ pub(super) use self::refusal::told;
 use self::session::Sessions;
 use self::tries::Tries;
 use crate::config::{self, HostName};
+use crate::support::locks;
 use crate::support::net::forwarded::TrustedProxies;
 use crate::support::secret::Secret;
 
@@ -154,11 +155,11 @@ impl Guard {
         if old.tokens != new.tokens {
             self.sessions.end_all();
         }
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = new;
+        *locks::write(&self.rules) = new;
     }
 
     fn rules(&self) -> Arc<Rules> {
-        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.rules).clone()
     }
 
     async fn admit(&self, request: &mut ServiceRequest) -> Result<(), Refusal> {

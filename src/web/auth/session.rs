@@ -4,8 +4,10 @@
 //! nothing by the time it takes. Each has a token of its own against forged forms. They end by themselves.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::support::locks;
 
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +33,7 @@ impl Sessions {
     /// When the system has no random bytes.
     pub(super) fn begin(&self, now: Instant) -> std::io::Result<String> {
         let (key, csrf) = (random()?, random()?);
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = locks::lock(&self.0);
         sessions.retain(|_, session| now < session.until);
         if sessions.len() >= MOST
             && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.until).map(|(key, _)| *key)
@@ -44,16 +46,16 @@ impl Sessions {
 
     /// The token against forged forms of the session that this text is the key of.
     pub(super) fn csrf(&self, key: &str, now: Instant) -> Option<String> {
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = locks::lock(&self.0);
         sessions.get(&digest(key)).filter(|session| now < session.until).map(|session| session.csrf.clone())
     }
 
     pub(super) fn end(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest(key));
+        locks::lock(&self.0).remove(&digest(key));
     }
 
     pub(super) fn end_all(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        locks::lock(&self.0).clear();
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderValue;
 
+use crate::support::locks;
 use crate::support::net::forwarded::TrustedProxies;
 
 /// Wrong tokens within [`SPAN`], after which further ones are told to wait.
@@ -28,7 +29,7 @@ pub(super) struct Tries(Mutex<HashMap<Client, (Instant, u32)>>);
 impl Tries {
     /// How long the client has to wait before it may try again, if it has to.
     pub(super) fn wait(&self, address: Client, now: Instant) -> Option<Duration> {
-        let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let clients = locks::lock(&self.0);
         let client = Some(client(address)).filter(|client| clients.contains_key(client)).unwrap_or_default();
         let (since, count) = clients.get(&client)?;
         let left = SPAN.checked_sub(now.duration_since(*since)).filter(|left| !left.is_zero())?;
@@ -37,7 +38,7 @@ impl Tries {
 
     /// Counts a wrong token; returns how many there were since the first of this minute.
     pub(super) fn note(&self, address: Client, now: Instant) -> u32 {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = locks::lock(&self.0);
         if clients.len() >= MOST_CLIENTS {
             clients.retain(|_, (since, _)| now.duration_since(*since) < SPAN);
         }

@@ -7,9 +7,8 @@ use maud::{Markup, html};
 
 use super::words::{grouped, instant};
 use crate::inbox::reader::{HourCounts, SourceDay};
-use crate::support::time::Millis;
+use crate::support::time::{HOUR_MS, Millis};
 
-const HOUR: i64 = 3_600_000;
 /// Of the picture, in its own units.
 const HEIGHT: i64 = 72;
 const STEP: i64 = 12;
@@ -49,7 +48,7 @@ pub(super) fn table(day: &SourceDay) -> Markup {
                 tbody {
                     @for (index, hour) in (0..).zip(&day.hours).collect::<Vec<_>>().into_iter().rev() {
                         tr {
-                            th scope="row" { (clock(Millis(day.since.0 + index * HOUR))) }
+                            th scope="row" { (clock(Millis(day.since.0 + index * HOUR_MS))) }
                             td.number { (grouped(hour.accepted)) }
                             td.number { (grouped(hour.duplicate)) }
                             td.number { (grouped(hour.refused)) }
@@ -89,7 +88,7 @@ fn bar(index: i64, hour: &HourCounts, most: i64, since: Millis) -> Markup {
             (name, y, height)
         })
         .collect();
-    let at = clock(Millis(since.0 + index * HOUR));
+    let at = clock(Millis(since.0 + index * HOUR_MS));
     html! {
         g.bar {
             title { (at) ": " (grouped(hour.accepted)) " accepted, " (grouped(hour.duplicate)) " duplicate, " (grouped(hour.refused)) " refused" }

@@ -136,7 +136,7 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
     until("deliveries to be taken in again", || assert_answer(&clients, hookbox).is_none().then_some(()));
     assert_eq!(hookbox.probe("/readyz").status, 200);
     assert_eq!(clients.send(hookbox, &large()), Some(200));
-    let known = "SELECT event_id FROM events UNION SELECT event_id FROM keys";
+    let known = "SELECT event_id FROM events UNION SELECT event_id FROM seen_ids";
     let known = small.texts(known);
     assert!(clients.acknowledged().iter().all(|id| known.contains(id)), "acknowledged and gone");
     assert_eq!(small.texts("PRAGMA integrity_check; PRAGMA foreign_key_check"), ["ok"]);

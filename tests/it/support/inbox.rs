@@ -139,7 +139,7 @@ impl Inbox {
 
     /// A job's attempts.
     pub fn attempts(&self, job: i64) -> Vec<Attempt> {
-        let sql = "SELECT number, started_at, finished_at, ending, exit_code, signal, note \
+        let sql = "SELECT number, started_at, finished_at, status, exit_code, signal, note \
                    FROM attempts WHERE job_id = ? ORDER BY number";
         self.rows(sql, [job], |row| {
             Ok(Attempt {

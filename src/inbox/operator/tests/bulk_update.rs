@@ -65,9 +65,9 @@ fn retry_leaves_a_job_that_is_due_and_has_nothing_to_forget() {
     sample.job(seq, "deploy", "pending");
     sample.run("UPDATE jobs SET failures = 0, lost = 0");
     assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Due, 1)]);
-    sample.run("UPDATE jobs SET held = 1, order_key = 'a'");
+    sample.run("UPDATE jobs SET blocked = 1, order_key = 'a'");
     assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Held, 1)]);
-    sample.run("UPDATE jobs SET held = 0, run_at = 5001");
+    sample.run("UPDATE jobs SET blocked = 0, run_at = 5001");
     assert_eq!(carry_out(&sample, &wish(BulkAction::Retry)).1.changed, 1);
     assert_eq!(sample.line("SELECT run_at FROM jobs"), "5000");
 }

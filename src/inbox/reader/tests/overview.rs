@@ -3,20 +3,19 @@
 use super::*;
 use crate::inbox::reader::overview::pending_times;
 
-const HOUR: i64 = 3_600_000;
-const NOW: Millis = Millis(1000 * HOUR + 5);
+const NOW: Millis = Millis(1000 * HOUR_MS + 5);
 
 #[test]
 fn a_day_has_24_hours_and_the_newest_is_the_last() {
     let sample = Sample::new();
     for (source, hour, accepted) in [("a", 1000, 1), ("a", 977, 2), ("a", 976, 4), ("gone", 999, 8), ("old", 900, 16)] {
-        let insert = "INSERT INTO hours VALUES (?, ?, ?, 3, 5)";
-        sample.connection.execute(insert, (source, hour * HOUR, accepted)).unwrap();
+        let insert = "INSERT INTO hourly_counts VALUES (?, ?, ?, 3, 5)";
+        sample.connection.execute(insert, (source, hour * HOUR_MS, accepted)).unwrap();
     }
     let days = sample.reader().hourly_counts(&["quiet".to_owned(), "a".to_owned()], NOW).unwrap();
     assert_eq!(days.iter().map(|day| day.source.as_str()).collect::<Vec<_>>(), ["quiet", "a", "gone"]);
     assert_eq!(days[0].total(), HourCounts::default());
-    assert_eq!(days[1].since, Millis(977 * HOUR));
+    assert_eq!(days[1].since, Millis(977 * HOUR_MS));
     assert_eq!((days[1].hours[0].accepted, days[1].hours[23].accepted), (2, 1));
     assert_eq!(days[1].total(), HourCounts { accepted: 3, duplicate: 6, refused: 10 });
 }
@@ -55,8 +54,8 @@ fn the_oldest_pending_job_is_told_though_it_waits_for_another_of_its_value() {
     }
     // The first waits behind one that runs; by its value it comes last.
     sample.run(
-        "UPDATE jobs SET lost = 0, failures = 0, created_at = 1000 + id, held = 1, order_key = printf('%05d', 9000 - id);
-         UPDATE jobs SET held = 0, order_key = 'free', failures = 2 WHERE id = 1200",
+        "UPDATE jobs SET lost = 0, failures = 0, created_at = 1000 + id, blocked = 1, order_key = printf('%05d', 9000 - id);
+         UPDATE jobs SET blocked = 0, order_key = 'free', failures = 2 WHERE id = 1200",
     );
     let mail = &sample.reader().handler_overview(&["mail".to_owned()]).unwrap()[0].status;
     assert_eq!(mail.oldest_pending_at, Some(Millis(1001)));
@@ -64,6 +63,6 @@ fn the_oldest_pending_job_is_told_though_it_waits_for_another_of_its_value() {
     let exact = &sample.reader().handler_stats().unwrap()[0];
     assert_eq!(exact.oldest_pending_at, mail.oldest_pending_at);
     assert_eq!((exact.pending, exact.held, exact.failing), (1_200, 1_199, 1));
-    sample.run("UPDATE jobs SET held = 2 WHERE id = 1");
+    sample.run("UPDATE jobs SET blocked = 2 WHERE id = 1");
     assert_eq!(pending_times(&sample.connection, "mail").unwrap().0, Some(Millis(1001)), "not judged yet");
 }

@@ -112,7 +112,7 @@ fn a_page_of_one_handlers_open_jobs_is_had_at_once_though_many_of_another_are_ne
             _ if number % 2 == 0 => ("new", "pending"),
             _ => ("new", "dead"),
         };
-        let insert = "INSERT INTO jobs (event_seq, handler, state, run_at, lost, order_key, held, created_at, finished_at)
+        let insert = "INSERT INTO jobs (event_seq, handler, state, run_at, lost, order_key, blocked, created_at, finished_at)
                       VALUES (?1, ?2, ?3, 1, ?1 % 3 = 0, ?1, (?1 % 3 = 1 AND ?3 = 'pending'), 1, nullif(?3 = 'dead', 0))";
         sample.connection.execute(insert, (seq, handler, state)).unwrap();
     }
