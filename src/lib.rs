@@ -14,10 +14,10 @@
 //! 6. [`runner`] makes one attempt: it runs the user's command, calls the worker process or posts to the URL.
 //! 7. [`retry`] decides what the result means for the job: succeeded, retry later, or dead.
 //!
-//! A handler with `respond` sends its [`model::response::Response`] back the same way: the inbox writes it with the
+//! A handler with `respond` sends its [`model::response::HandlerResponse`] back the same way: the inbox writes it with the
 //! attempt's result, then the waiting request returns it.
 //!
-//! A rejected delivery is stored as a [`model::refusal::Refused`] without its tokens; [`diagnose`] says which change to
+//! A rejected delivery is stored as a [`model::refusal::RefusedDelivery`] without its tokens; [`diagnose`] says which change to
 //! the configuration would have accepted it.
 //!
 //! [`metrics`] counts what happens, [`web`] serves the API and the dashboard, [`alerts`] notifies the operator,
@@ -80,7 +80,9 @@ pub mod internals {
     pub use crate::metrics::{Answered, COUNTED_STATES, GaugeValues, HandlerGauges, Metrics, NO_SOURCE};
     pub use crate::model::event::{AttemptStatus, JobState};
     pub use crate::model::request::{Headers, Request};
-    pub use crate::providers::{Needs, Place, Row, Scheme, Selection, Texts, all, find, listed, sample};
+    pub use crate::providers::{
+        OneOrMany, RequiredSettings, Row, Scheme, SelectorEntry, ValueLocation, all, find, listed, sample,
+    };
     pub use crate::retry::AttemptExit;
     pub use crate::runner::parse_worker_reply;
     pub use crate::support::secret::Secret;

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use hookbox::internals::Millis;
 use hookbox::internals::{Admission, Source};
-use hookbox::internals::{self, Place, Scheme};
+use hookbox::internals::{self, ValueLocation, Scheme};
 use hookbox::internals::{Headers, Request};
 use hookbox::internals::Secret;
 use hookbox::internals::{VerifiedRequest, Verifier};
@@ -56,8 +56,8 @@ fuzz_target!(|noise: &[u8]| {
     headers.push("content-type", b"application/json");
     let mut query = String::new();
     match &scheme.signature {
-        Place::Header(name) => headers.push(name, signature),
-        Place::Query(name) => query = format!("{name}={}", String::from_utf8_lossy(signature)),
+        ValueLocation::Header(name) => headers.push(name, signature),
+        ValueLocation::Query(name) => query = format!("{name}={}", String::from_utf8_lossy(signature)),
         _ => {}
     }
     for name in ["webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp", "x-slack-request-timestamp"] {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hookbox::internals::Millis;
 use hookbox::internals::{Admission, Source};
-use hookbox::internals::{Row, Scheme, Selection, Texts};
+use hookbox::internals::{Row, Scheme, SelectorEntry, OneOrMany};
 use hookbox::internals::Request;
 use hookbox::internals::Secret;
 use hookbox::internals::{VerifiedRequest, TestEvent, Verifier, sign};
@@ -26,13 +26,13 @@ fuzz_target!(|noise: &[u8]| {
     // Of a form single fields may be signed, and a pair that comes twice counts once, as at Twilio.
     let is_of_fields = template.contains("form");
     let row = Row {
-        signature: Texts::One("header:X-Signature".to_owned()),
+        signature: OneOrMany::One("header:X-Signature".to_owned()),
         algorithm: "hmac-sha256".to_owned(),
-        signed_content: Texts::One(template),
+        signed_content: OneOrMany::One(template),
         body_unsigned: true,
         timestamp: Some("header:X-Time".to_owned()),
-        event_id: vec![Selection::One(event_id), Selection::One("body".to_owned())],
-        event_type: vec![Selection::One(event_type)],
+        event_id: vec![SelectorEntry::One(event_id), SelectorEntry::One("body".to_owned())],
+        event_type: vec![SelectorEntry::One(event_type)],
         ..Row::default()
     };
     let Ok(scheme) = Scheme::from_row(&row) else { return };

@@ -195,7 +195,7 @@ fn source_row(source: &Source) -> SourceRow<'_> {
             ReplayGuard::IdAndBody => "id+body",
         },
         unsigned_id: source.scheme.unsigned_id(),
-        is_token: source.scheme.proof.is_token(),
+        is_token: source.scheme.auth.is_token(),
         guessable: source.scheme.signed().is_some_and(|signed| matches!(signed.algorithm, Algorithm::Hmac(_)))
             && source.secrets.iter().any(|secret| secret.reveal().len() < SHORTEST_SECRET),
     }

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let kept: Vec<StoredRefusal> = args.ids.iter().map(|id| find(&file, *id)).collect::<Result<_, _>>()?;
     let taught = |source| learn::taught(source, &file);
     let sources = sources(&outline, global).into_iter().map(taught).collect::<Result<Vec<_>, _>>()?;
-    let explain = |StoredRefusal { refused, .. }: &StoredRefusal| diagnose::explain(refused, &sources, key.as_ref());
+    let explain = |StoredRefusal { refused, .. }: &StoredRefusal| diagnose::diagnose(refused, &sources, key.as_ref());
     let explained = progress::waiting("trying", || kept.iter().map(explain).collect::<Vec<_>>());
     if args.json {
         let mut array = Array::new();

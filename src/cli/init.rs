@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::config::nearest;
-use crate::providers::{self, CUSTOM, Needs, Row, Scheme};
+use crate::providers::{self, CUSTOM, RequiredSettings, Row, Scheme};
 
 const SCRIPT: &str = "handlers/on-event.sh";
 
@@ -102,7 +102,7 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
         return None;
     }
     let needs = row.and_then(|row| Scheme::from_row(row).ok()).map(|scheme| scheme.needs());
-    let is_needed = |is_it: fn(&Needs) -> bool| needs.as_ref().is_some_and(is_it);
+    let is_needed = |is_it: fn(&RequiredSettings) -> bool| needs.as_ref().is_some_and(is_it);
     let upper = name.to_uppercase().replace('-', "_");
     let prefix = if upper.contains("WEBHOOK") { upper } else { format!("{upper}_WEBHOOK") };
     let mut secrets = Vec::new();

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::init::write_new;
 use super::terminal::{remark, shown};
 use crate::config::nearest;
-use crate::providers::{self, Material, Needs, Row, Scheme};
+use crate::providers::{self, GeneratedKeys, RequiredSettings, Row, Scheme};
 
 /// What an algorithm is called, in a row's `algorithm` or among its `jwt_algorithms`.
 const ALGORITHMS: [&str; 12] = [
@@ -57,12 +57,12 @@ pub(super) fn run(of: &str, args: &Args, config: &Path) -> Result<(), Failure> {
     let at = |ending: &str| args.out.join(format!("{}.{ending}", planned.name));
     let (key, file, private) =
         match planned.scheme.material().map_err(|why| Failure::failed(format!("no keys for `{of}`: {why}")))? {
-            Material::Shared(secret) => {
+            GeneratedKeys::Shared(secret) => {
                 let file = at("secret");
                 write_all(&[(&file, &line(secret.reveal()), 0o600)])?;
                 ("secret", file, None)
             }
-            Material::Pair { private, public } => {
+            GeneratedKeys::KeyPair { private, public } => {
                 let (own, file) = (at("private.pem"), at("public.pem"));
                 let file = if public.starts_with("-----") { file } else { at("public.txt") };
                 write_all(&[(&own, private.reveal(), 0o600), (&file, &line(&public), 0o644)])?;
@@ -117,7 +117,7 @@ fn custom(algorithm: &str) -> String {
 }
 
 /// Settings that the provider or the user would choose, made up.
-fn further(name: &str, needs: Needs) -> String {
+fn further(name: &str, needs: RequiredSettings) -> String {
     let settings = [
         (needs.key_id, "key_id = \"made-up-key\"\n".to_owned()),
         (needs.api_key, "api_key = \"made-up-api-key\"\n".to_owned()),
@@ -175,7 +175,7 @@ fn tell(planned: &Planned, (key, file): (&str, &str), private: Option<&Path>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::Proof;
+    use crate::providers::AuthMethod;
 
     #[test]
     fn every_algorithm_makes_a_scheme_of_its_own() {
@@ -183,9 +183,9 @@ mod tests {
             let planned = plan(algorithm).unwrap_or_else(|failure| panic!("{algorithm}: {failure:?}"));
             let is_public = !algorithm.to_lowercase().starts_with('h');
             assert_eq!(planned.scheme.key_kind().is_some(), is_public, "{algorithm}");
-            match (&planned.scheme.proof, algorithm.starts_with(char::is_uppercase)) {
-                (Proof::Signed(_), false) => {}
-                (Proof::Jwt(jwt), true) => assert_eq!(jwt.algorithms.len(), 1),
+            match (&planned.scheme.auth, algorithm.starts_with(char::is_uppercase)) {
+                (AuthMethod::Signature(_), false) => {}
+                (AuthMethod::Jwt(jwt), true) => assert_eq!(jwt.algorithms.len(), 1),
                 (proof, _) => panic!("{algorithm}: {proof:?}"),
             }
         }

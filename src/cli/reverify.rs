@@ -13,7 +13,7 @@ use super::refusals::{find, id};
 use super::terminal::{remark, shown};
 use super::{Global, variable};
 use crate::config::{self, Source};
-use crate::diagnose::{self, Standing};
+use crate::diagnose::{self, ReverifyResult};
 use crate::inbox::operator::{self, InboxFile};
 use crate::inbox::reader::StoredRefusal;
 use crate::routing::Routes;
@@ -74,10 +74,12 @@ fn judge(
     let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
         return Err(format!("left: its source `{}` is no longer in the configuration", refused.source));
     };
-    match diagnose::stand(refused, source, key) {
-        Standing::Genuine(verified) => Ok(Some((*verified, Arc::clone(source)))),
-        Standing::Left(why) => Err(format!("left: {why}")),
-        Standing::Refused(why) => Err(format!("still refused: {why}; `hookbox explain {}` says more", kept.row.id)),
+    match diagnose::reverify(refused, source, key) {
+        ReverifyResult::Verified(verified) => Ok(Some((*verified, Arc::clone(source)))),
+        ReverifyResult::Unrecoverable(why) => Err(format!("left: {why}")),
+        ReverifyResult::StillRefused(why) => {
+            Err(format!("still refused: {why}; `hookbox explain {}` says more", kept.row.id))
+        }
     }
 }
 

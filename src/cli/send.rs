@@ -17,7 +17,7 @@ use super::{Global, variable};
 use crate::config::{self, ConfigSummary, Source};
 use crate::inbox::operator::InboxFile;
 use crate::model::request::Request;
-use crate::providers::{self, Material, Row, Scheme};
+use crate::providers::{self, GeneratedKeys, Row, Scheme};
 use crate::support::secret::{MASK, Secret};
 use crate::support::time::Millis;
 use crate::verify::{self, Defect, TestEvent, VerifiedRequest, Verifier};
@@ -157,8 +157,8 @@ fn throw_away(name: &str, row: &Row) -> Result<Printable, Failure> {
     let scheme = Scheme::from_row(row).map_err(wrong)?.with_key_id(key_id);
     let needs = scheme.needs();
     let (secrets, public_keys, private) = match scheme.material().map_err(Failure::failed)? {
-        Material::Shared(secret) => (vec![secret], Vec::new(), None),
-        Material::Pair { private, public } => (Vec::new(), vec![Secret::new(public)], Some(private)),
+        GeneratedKeys::Shared(secret) => (vec![secret], Vec::new(), None),
+        GeneratedKeys::KeyPair { private, public } => (Vec::new(), vec![Secret::new(public)], Some(private)),
     };
     let source = Source {
         name: Arc::from(name),
@@ -210,8 +210,8 @@ fn private_key(args: &Args, source: &Source, own: Option<Secret>) -> Result<Opti
         }
         None if own.is_some() => Ok(own),
         None if is_public && args.print => match source.scheme.material().map_err(Failure::failed)? {
-            Material::Pair { private, .. } => Ok(Some(private)),
-            Material::Shared(_) => Ok(None),
+            GeneratedKeys::KeyPair { private, .. } => Ok(Some(private)),
+            GeneratedKeys::Shared(_) => Ok(None),
         },
         None if is_public => Err(Failure::usage(format!(
             "`{}` is checked with a public key, so only its provider's private key can sign",

@@ -8,7 +8,7 @@ use super::item::Item;
 use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
-use crate::providers::{Needs, Scheme};
+use crate::providers::{RequiredSettings, Scheme};
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::secret::Secret;
 
@@ -56,7 +56,7 @@ pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surr
 }
 
 /// Each setting against what the scheme needs.
-fn check(section: &Section<'_>, needs: Needs) {
+fn check(section: &Section<'_>, needs: RequiredSettings) {
     let url = "the address exactly as the provider has it: https, host, path and query".to_owned();
     let form = |key: &str| format!("{key} {FORMS}");
     let fetches = needs.credentials && !section.has("public_key");

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
 use super::{ServerConfig, Source, guards, keyring, settings};
-use crate::providers::{self, CUSTOM, Row, RowError, Scheme, Selection};
+use crate::providers::{self, CUSTOM, Row, RowError, Scheme, SelectorEntry};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Keys of a source that take the place of the same key of its row.
@@ -145,21 +145,23 @@ fn with_algorithm(row: Row, chosen: Option<&str>, section: &Section<'_>) -> Opti
     })
 }
 
-fn selections(item: &Item<'_>) -> Result<Vec<Selection>, Problem> {
+fn selections(item: &Item<'_>) -> Result<Vec<SelectorEntry>, Problem> {
     let expected = "a selector, e.g. \"header:X-Id\", or a list of them";
     let one = |item: &Item<'_>| match item.items() {
-        Some(parts) => {
-            parts.iter().map(|part| part.text().map(ToOwned::to_owned)).collect::<Result<_, _>>().map(Selection::Joined)
-        }
+        Some(parts) => parts
+            .iter()
+            .map(|part| part.text().map(ToOwned::to_owned))
+            .collect::<Result<_, _>>()
+            .map(SelectorEntry::Joined),
         None => {
-            item.value.as_str().map(|text| Selection::One(text.to_owned())).ok_or_else(|| item.unexpected(expected))
+            item.value.as_str().map(|text| SelectorEntry::One(text.to_owned())).ok_or_else(|| item.unexpected(expected))
         }
     };
     item.one_or_more().iter().map(one).collect()
 }
 
 /// Selections, at least one.
-fn places(item: &Item<'_>) -> Result<Vec<Selection>, Problem> {
+fn places(item: &Item<'_>) -> Result<Vec<SelectorEntry>, Problem> {
     match selections(item)? {
         places if places.is_empty() => {
             Err(item.problem("names no place").hint("[\"body\"] tells events by their body"))

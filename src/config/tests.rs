@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::guards::{Admission, ReplayGuard};
 use super::keys::{self, Keys};
 use super::{Config, ConfigErrors, Durability, Mode, read, standard_webhooks_key};
-use crate::providers::{Algorithm, Hash, Syntax};
+use crate::providers::{Algorithm, Hash, SignatureSyntax};
 use crate::support::net::socket::Listen;
 use crate::support::rate_limiter::Rate;
 
@@ -645,7 +645,7 @@ fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
     let square = read("square", "secret = 'x'\nurl = 'https://a.example/x?y=1'");
     assert_eq!(square.url.as_deref(), Some("https://a.example/x?y=1"));
     let braintree = read("braintree", "secret = 'x'\nkey_id = 'pub'");
-    assert!(matches!(&braintree.scheme.syntax, Syntax::KvList { field, .. } if field == "pub"));
+    assert!(matches!(&braintree.scheme.syntax, SignatureSyntax::KvList { field, .. } if field == "pub"));
     let chosen = read("cloudinary", "secret = 'x'\nalgorithm = 'sha256'");
     assert_eq!(chosen.scheme.signed().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
     let pinned = read("sumsub", "secret = 'x'\nalgorithm = 'hmac-sha512'");

@@ -8,27 +8,27 @@ use bytes::Bytes;
 use percent_encoding::percent_decode;
 
 use super::Finding;
-use super::case::{Case, Verdict};
+use super::case::{Probe, ProbeResult};
 use super::json::{self, Escapes, Spacing};
 use crate::config::Source;
 use crate::support::secret::Secret;
 
 /// A form of the body and its description.
-struct Form {
+struct BodyForm {
     make: fn(&[u8]) -> Option<Vec<u8>>,
     what: &'static str,
     is_json: bool,
 }
 
-const fn form(what: &'static str, make: fn(&[u8]) -> Option<Vec<u8>>) -> Form {
-    Form { make, what, is_json: false }
+const fn form(what: &'static str, make: fn(&[u8]) -> Option<Vec<u8>>) -> BodyForm {
+    BodyForm { make, what, is_json: false }
 }
 
-const fn json(what: &'static str, make: fn(&[u8]) -> Option<Vec<u8>>) -> Form {
-    Form { make, what, is_json: true }
+const fn json(what: &'static str, make: fn(&[u8]) -> Option<Vec<u8>>) -> BodyForm {
+    BodyForm { make, what, is_json: true }
 }
 
-const FORMS: &[Form] = &[
+const FORMS: &[BodyForm] = &[
     form("without the newline at its end", |body| {
         body.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest).to_vec())
     }),
@@ -71,7 +71,7 @@ const FORMS: &[Form] = &[
 ];
 
 /// Another form of the body.
-pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
+pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
     let came = case.refused.body.as_slice();
     let own = &case.source.secrets[..];
     let others: Vec<Secret> =
@@ -81,7 +81,7 @@ pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
             let Some(body) = (form.make)(came).filter(|body| body != came) else { continue };
             let verdict = case.judged_as(|request| request.body = Bytes::from(body), secrets);
             // Another body may be a handshake, which proves nothing.
-            if matches!(verdict, Verdict::Matches | Verdict::MatchesBut(_)) {
+            if matches!(verdict, ProbeResult::Matches | ProbeResult::MatchesBut(_)) {
                 return vec![Finding::new(format!("It matches with its body {}{whose}.", form.what), change(form))];
             }
         }
@@ -89,7 +89,7 @@ pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
     Vec::new()
 }
 
-fn change(form: &Form) -> String {
+fn change(form: &BodyForm) -> String {
     let culprit = if form.is_json { "parses and writes bodies anew" } else { "rewrites bodies" };
     format!(
         "Something between the sender and hookbox {culprit}: have it pass on the exact bytes; a sender of your own must sign \

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::standing::with_tokens;
 use crate::config::Source;
-use crate::model::refusal::Refused;
+use crate::model::refusal::RefusedDelivery;
 use crate::model::request::Request;
 use crate::support::secret::{DigestKey, Secret};
 use crate::verify::{SharedKeys, SignatureError, VerifiedRequest, Verifier, VerifyError};
 
 /// A refusal and what is configured.
-pub(super) struct Case<'a> {
-    pub(super) refused: &'a Refused,
+pub(super) struct Probe<'a> {
+    pub(super) refused: &'a RefusedDelivery,
     pub(super) source: &'a Source,
     pub(super) sources: &'a [Arc<Source>],
     key: Option<&'a DigestKey>,
@@ -23,7 +23,7 @@ pub(super) struct Case<'a> {
 }
 
 /// What the verifier says.
-pub(super) enum Verdict {
+pub(super) enum ProbeResult {
     /// The proof holds.
     Matches,
     /// It would be answered, and carries no event: perhaps nothing of it is proven.
@@ -34,15 +34,15 @@ pub(super) enum Verdict {
 }
 
 /// A secret and how people find it: `secret 2 of stripe`.
-pub(super) struct Named<'a> {
+pub(super) struct NamedSecret<'a> {
     pub(super) source: &'a Source,
     pub(super) secret: &'a Secret,
     pub(super) name: String,
 }
 
-impl<'a> Case<'a> {
+impl<'a> Probe<'a> {
     pub(super) fn new(
-        refused: &'a Refused,
+        refused: &'a RefusedDelivery,
         source: &'a Source,
         sources: &'a [Arc<Source>],
         key: Option<&'a DigestKey>,
@@ -51,20 +51,20 @@ impl<'a> Case<'a> {
     }
 
     /// The same refusal beside another source.
-    pub(super) fn beside<'b>(&self, source: &'b Source) -> Case<'b>
+    pub(super) fn beside<'b>(&self, source: &'b Source) -> Probe<'b>
     where
         'a: 'b,
     {
-        Case { source, refused: self.refused, sources: self.sources, key: self.key, keys: Arc::clone(&self.keys) }
+        Probe { source, refused: self.refused, sources: self.sources, key: self.key, keys: Arc::clone(&self.keys) }
     }
 
     /// Judges the delivery by another source.
-    pub(super) fn judged_by(&self, source: &Source) -> Verdict {
+    pub(super) fn judged_by(&self, source: &Source) -> ProbeResult {
         judge(source, &with_tokens(self.refused, &source.secrets, self.key), &self.keys)
     }
 
     /// Judges another request by the source.
-    pub(super) fn judged_as(&self, change: impl FnOnce(&mut Request), secrets: &[Secret]) -> Verdict {
+    pub(super) fn judged_as(&self, change: impl FnOnce(&mut Request), secrets: &[Secret]) -> ProbeResult {
         let source = Source { secrets: secrets.to_vec(), ..self.source.clone() };
         let mut request = with_tokens(self.refused, secrets, self.key);
         change(&mut request);
@@ -80,27 +80,30 @@ impl<'a> Case<'a> {
     /// SignatureError the provider's own keys, which alone can tell, cannot be had.
     pub(super) fn lacks_keys(&self) -> Option<String> {
         match self.judged_by(self.source) {
-            Verdict::No(VerifyError::Unavailable(why)) => Some(why),
+            ProbeResult::No(VerifyError::Unavailable(why)) => Some(why),
             _ => None,
         }
     }
 
     /// Whether the proof is a token, which says nothing of the body.
     pub(super) fn needs_no_body(&self) -> bool {
-        self.source.scheme.proof.is_token()
+        self.source.scheme.auth.is_token()
     }
 
     /// Every secret that is configured, the source's own first.
-    pub(super) fn secrets(&self) -> Vec<Named<'a>> {
+    pub(super) fn secrets(&self) -> Vec<NamedSecret<'a>> {
         let own = self.sources.iter().filter(|source| source.name == self.source.name);
         let others = self.sources.iter().filter(|source| source.name != self.source.name);
         let named = |source: &'a Arc<Source>| {
-            let of_kind = |kind: &str, keys: &'a [Secret]| -> Vec<Named<'a>> {
+            let of_kind = |kind: &str, keys: &'a [Secret]| -> Vec<NamedSecret<'a>> {
                 let name = |index: usize| match keys.len() {
                     1 => format!("the {kind} of `{}`", source.name),
                     _ => format!("{kind} {} of `{}`", index + 1, source.name),
                 };
-                keys.iter().enumerate().map(|(index, secret)| Named { source, secret, name: name(index) }).collect()
+                keys.iter()
+                    .enumerate()
+                    .map(|(index, secret)| NamedSecret { source, secret, name: name(index) })
+                    .collect()
             };
             of_kind("secret", &source.secrets).into_iter().chain(of_kind("public key", &source.public_keys))
         };
@@ -108,29 +111,29 @@ impl<'a> Case<'a> {
     }
 }
 
-impl Verdict {
+impl ProbeResult {
     pub(super) fn holds(&self) -> bool {
         !matches!(self, Self::No(_))
     }
 }
 
-impl Named<'_> {
+impl NamedSecret<'_> {
     pub(super) fn is_of(&self, source: &Source) -> bool {
         self.source.name == source.name
     }
 }
 
 /// What came is judged as of the moment it came.
-fn judge(source: &Source, request: &Request, keys: &SharedKeys) -> Verdict {
+fn judge(source: &Source, request: &Request, keys: &SharedKeys) -> ProbeResult {
     match Verifier::sharing(source, keys).check(request, request.received_at) {
-        Ok(VerifiedRequest::Delivery(_)) => Verdict::Matches,
-        Ok(_) => Verdict::Answers,
+        Ok(VerifiedRequest::Delivery(_)) => ProbeResult::Matches,
+        Ok(_) => ProbeResult::Answers,
         Err(
             refusal @ (VerifyError::Malformed(_)
             | VerifyError::NotGenuine(
                 SignatureError::TooOld { .. } | SignatureError::InFuture { .. } | SignatureError::MalformedTimestamp(_),
             )),
-        ) => Verdict::MatchesBut(refusal),
-        Err(refusal) => Verdict::No(refusal),
+        ) => ProbeResult::MatchesBut(refusal),
+        Err(refusal) => ProbeResult::No(refusal),
     }
 }

@@ -3,20 +3,20 @@
 //! Names alone are compared. A request without anything of the kind may be no delivery at all, and is told so.
 
 use super::Finding;
-use super::case::{Case, Verdict};
+use super::case::{Probe, ProbeResult};
 use crate::config::Source;
-use crate::providers::Place;
+use crate::providers::ValueLocation;
 use crate::verify::{SignatureError, VerifyError};
 
 /// Words of names that many headers share.
 const COMMON: [&str; 6] = ["x", "http", "webhook", "hook", "event", "id"];
 
 /// The signature's header, or another that is signed, is missing.
-pub(super) fn missing(case: &Case<'_>) -> Vec<Finding> {
-    let Verdict::No(VerifyError::NotGenuine(SignatureError::Missing(place))) = case.judged_by(case.source) else {
+pub(super) fn missing(case: &Probe<'_>) -> Vec<Finding> {
+    let ProbeResult::No(VerifyError::NotGenuine(SignatureError::Missing(place))) = case.judged_by(case.source) else {
         return Vec::new();
     };
-    let Place::Header(name) = &place else {
+    let ValueLocation::Header(name) = &place else {
         return vec![Finding::new(
             format!("The {place} is missing."),
             "Have the provider send it, or the proxy pass it on unchanged.",
@@ -55,10 +55,10 @@ pub(super) fn missing(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// The header that holds a signature as the source's scheme or one near it has it.
-fn matching<'a>(case: &Case<'_>, came: &[&'a str]) -> Option<(&'a str, String)> {
+fn matching<'a>(case: &Probe<'_>, came: &[&'a str]) -> Option<(&'a str, String)> {
     came.iter().find_map(|other| {
         let mut scheme = (*case.source.scheme).clone();
-        scheme.signature = Place::Header((*other).to_owned());
+        scheme.signature = ValueLocation::Header((*other).to_owned());
         let there = Source { scheme: scheme.into(), ..case.source.clone() };
         if case.judged_by(&there).holds() {
             return Some((*other, String::new()));

@@ -31,7 +31,7 @@ pub(super) enum Escapes {
 pub(super) fn rewritten(document: &[u8], spacing: Spacing, escapes: Escapes) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(document).ok()?;
     serde_json::from_str::<IgnoredAny>(text).ok()?;
-    let mut writer = Writer { spacing, escapes, made: String::with_capacity(text.len()), depth: 0 };
+    let mut writer = JsonWriter { spacing, escapes, made: String::with_capacity(text.len()), depth: 0 };
     let (mut is_string, mut is_escaped) = (false, false);
     let mut tokens = text.chars().peekable();
     while let Some(character) = tokens.next() {
@@ -65,14 +65,14 @@ pub(super) fn sorted(document: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<Value>(document).ok().map(|value| value.to_string().into_bytes())
 }
 
-struct Writer {
+struct JsonWriter {
     spacing: Spacing,
     escapes: Escapes,
     made: String,
     depth: usize,
 }
 
-impl Writer {
+impl JsonWriter {
     fn open(&mut self, bracket: char, is_empty: bool) {
         self.made.push(bracket);
         if !is_empty {

@@ -18,12 +18,12 @@ mod url;
 use std::sync::Arc;
 
 use crate::config::Source;
-use crate::model::refusal::Refused;
+use crate::model::refusal::RefusedDelivery;
 use crate::support::secret::DigestKey;
 
-pub use standing::{Standing, stand};
+pub use standing::{ReverifyResult, reverify};
 
-use case::Case;
+use case::Probe;
 
 /// One cause: what it is, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -44,38 +44,38 @@ pub struct Explanation {
 }
 
 /// Causes of one kind.
-struct Cause {
+struct CauseCheck {
     /// What is tried, in words.
     what: &'static str,
     /// Whether it can be one with this scheme.
-    applies: fn(&Case<'_>) -> bool,
-    look: fn(&Case<'_>) -> Vec<Finding>,
+    applies: fn(&Probe<'_>) -> bool,
+    look: fn(&Probe<'_>) -> Vec<Finding>,
 }
 
 /// What is tried where a signature does not match, in this order.
-const CAUSES: &[Cause] = &[
-    Cause { what: "every secret of every source", applies: |_| true, look: secret::other },
-    Cause {
+const CAUSES: &[CauseCheck] = &[
+    CauseCheck { what: "every secret of every source", applies: |_| true, look: secret::other },
+    CauseCheck {
         what: "secrets with and without white space, newlines, quotes and prefixes, decoded and not",
-        applies: |case| !case.source.scheme.proof.takes_public_key(),
+        applies: |case| !case.source.scheme.auth.takes_public_key(),
         look: secret::otherwise_written,
     },
-    Cause {
+    CauseCheck {
         what: "its signature made with another hash, in another encoding, behind another prefix, over other content",
         applies: |case| case.source.scheme.signed().is_some(),
         look: scheme::otherwise_signed,
     },
-    Cause {
+    CauseCheck {
         what: "`url` with and without slash, port and query, http for https, another host",
         applies: |case| case.source.scheme.needs().url,
         look: url::otherwise_written,
     },
-    Cause {
+    CauseCheck {
         what: "its time signed in another unit than it was sent in",
         applies: |case| case.source.scheme.timestamp.is_some(),
         look: scheme::other_time,
     },
-    Cause {
+    CauseCheck {
         what: "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
         applies: |case| !case.needs_no_body(),
         look: body::otherwise_written,
@@ -90,7 +90,7 @@ impl Finding {
 
 /// Explains one refusal. `sources` are those that are configured, and `key` what its tokens were digested with.
 #[must_use]
-pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKey>) -> Explanation {
+pub fn diagnose(refused: &RefusedDelivery, sources: &[Arc<Source>], key: Option<&DigestKey>) -> Explanation {
     let only = |finding: Finding| Explanation { findings: vec![finding], tried: Vec::new() };
     if let Some(finding) = before_the_signature(refused) {
         return only(finding);
@@ -101,7 +101,7 @@ pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKe
             "Mend or restore that section of the configuration first; `hookbox check` tells what is wrong.",
         ));
     };
-    let case = Case::new(refused, source, sources, key);
+    let case = Probe::new(refused, source, sources, key);
     if let Some(finding) = moment::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
         return only(finding);
     }
@@ -146,7 +146,7 @@ pub fn explain(refused: &Refused, sources: &[Arc<Source>], key: Option<&DigestKe
 }
 
 /// What was turned away before its signature counted, or after.
-fn before_the_signature(refused: &Refused) -> Option<Finding> {
+fn before_the_signature(refused: &RefusedDelivery) -> Option<Finding> {
     let limits = "Raise `max_body` of the source";
     Some(match refused.status {
         403 if refused.reason.contains("allow_ips") => Finding::new(

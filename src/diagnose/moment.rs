@@ -4,21 +4,21 @@
 //! A time that reads well in another unit is told apart from a clock that is wrong.
 
 use super::Finding;
-use super::case::{Case, Verdict};
+use super::case::{Probe, ProbeResult};
 use crate::config::Source;
-use crate::providers::Unit;
+use crate::providers::TimestampUnit;
 use crate::verify::{SignatureError, VerifyError};
 
 /// Whether the signature matches as things are configured now, and what is in the way then.
-pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
+pub(super) fn as_configured(case: &Probe<'_>) -> Option<Finding> {
     let is_whole = case.refused.is_whole() || case.needs_no_body();
     match case.judged_by(case.source) {
-        Verdict::Matches if is_whole => Some(mended(case)),
-        Verdict::Answers => Some(Finding::new(
+        ProbeResult::Matches if is_whole => Some(mended(case)),
+        ProbeResult::Answers => Some(Finding::new(
             "It carries no event, and would be answered as things are configured now.",
             "Have the provider send it again, such as by entering the address once more.",
         )),
-        Verdict::MatchesBut(VerifyError::Malformed(fault)) => Some(Finding::new(
+        ProbeResult::MatchesBut(VerifyError::Malformed(fault)) => Some(Finding::new(
             format!("Its signature matches, but {fault}."),
             format!(
                 "Say with `event_id` or `event_type` of `{}` where they are, or end `event_id` in \"body\"; then `hookbox reverify` \
@@ -26,12 +26,12 @@ pub(super) fn as_configured(case: &Case<'_>) -> Option<Finding> {
                 case.source.name
             ),
         )),
-        Verdict::MatchesBut(VerifyError::NotGenuine(why)) => Some(out_of_window(case, &why)),
-        Verdict::Matches | Verdict::MatchesBut(_) | Verdict::No(_) => None,
+        ProbeResult::MatchesBut(VerifyError::NotGenuine(why)) => Some(out_of_window(case, &why)),
+        ProbeResult::Matches | ProbeResult::MatchesBut(_) | ProbeResult::No(_) => None,
     }
 }
 
-fn mended(case: &Case<'_>) -> Finding {
+fn mended(case: &Probe<'_>) -> Finding {
     let alone =
         |position: usize| Source { secrets: vec![case.source.secrets[position].clone()], ..case.source.clone() };
     let count = case.source.secrets.len();
@@ -46,7 +46,7 @@ fn mended(case: &Case<'_>) -> Finding {
     )
 }
 
-fn out_of_window(case: &Case<'_>, why: &SignatureError) -> Finding {
+fn out_of_window(case: &Probe<'_>, why: &SignatureError) -> Finding {
     let name = &case.source.name;
     if let Some(unit) = other_unit(case) {
         return Finding::new(
@@ -79,20 +79,20 @@ fn out_of_window(case: &Case<'_>, why: &SignatureError) -> Finding {
     }
 }
 
-fn other_unit(case: &Case<'_>) -> Option<&'static str> {
+fn other_unit(case: &Probe<'_>) -> Option<&'static str> {
     let units = [
-        (Unit::Seconds, "unix seconds"),
-        (Unit::Millis, "unix milliseconds"),
-        (Unit::Rfc3339, "RFC 3339"),
-        (Unit::NaiveUtc, "ISO 8601 in UTC without a zone"),
+        (TimestampUnit::Seconds, "unix seconds"),
+        (TimestampUnit::Millis, "unix milliseconds"),
+        (TimestampUnit::Rfc3339, "RFC 3339"),
+        (TimestampUnit::NaiveUtc, "ISO 8601 in UTC without a zone"),
     ];
-    let fits = |unit: Unit| {
+    let fits = |unit: TimestampUnit| {
         let mut scheme = (*case.source.scheme).clone();
         let Some(timestamp) = scheme.timestamp.as_mut().filter(|timestamp| timestamp.unit != unit) else {
             return false;
         };
         timestamp.unit = unit;
-        matches!(case.judged_by(&Source { scheme: scheme.into(), ..case.source.clone() }), Verdict::Matches)
+        matches!(case.judged_by(&Source { scheme: scheme.into(), ..case.source.clone() }), ProbeResult::Matches)
     };
     units.into_iter().find(|(unit, _)| fits(*unit)).map(|(_, name)| name)
 }

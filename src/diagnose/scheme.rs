@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use super::Finding;
-use super::case::{Case, Verdict};
+use super::case::{Probe, ProbeResult};
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
 use crate::providers::{
-    Algorithm, CUSTOM, Encoding, Hash, Place, Proof, Row, Scheme, Segment, Selection, Signed, Syntax, Texts,
-    TimestampPlace,
+    Algorithm, AuthMethod, CUSTOM, Encoding, Hash, OneOrMany, Row, Scheme, SelectorEntry, SignatureSyntax,
+    TemplateSegment, TemplateSignature, TimestampLocation, ValueLocation,
 };
 
 /// A scheme that differs in a few knobs, in words and as keys of a `verify` table.
 #[derive(Clone)]
-pub(super) struct Variant {
+pub(super) struct SchemeVariant {
     pub(super) scheme: Scheme,
     words: Vec<String>,
     keys: Vec<String>,
@@ -43,15 +43,15 @@ const CONTENTS: [&str; 8] = [
 ];
 
 /// Another way of signing.
-pub(super) fn otherwise_signed(case: &Case<'_>) -> Vec<Finding> {
+pub(super) fn otherwise_signed(case: &Probe<'_>) -> Vec<Finding> {
     let variants = variants(case);
     let found = variants.into_iter().find(|variant| holds(case, variant));
     found.map(|variant| told(case, &variant)).into_iter().collect()
 }
 
 /// The scheme with up to all of its knobs turned, those with fewest first.
-pub(super) fn variants(case: &Case<'_>) -> Vec<Variant> {
-    let plain = Variant { scheme: (*case.source.scheme).clone(), words: Vec::new(), keys: Vec::new() };
+pub(super) fn variants(case: &Probe<'_>) -> Vec<SchemeVariant> {
+    let plain = SchemeVariant { scheme: (*case.source.scheme).clone(), words: Vec::new(), keys: Vec::new() };
     let mut variants = vec![plain];
     for turn in [hashes, encodings, prefixes, contents] {
         let turned: Vec<_> = variants.iter().flat_map(|variant| turn(case, variant)).collect();
@@ -62,12 +62,12 @@ pub(super) fn variants(case: &Case<'_>) -> Vec<Variant> {
     variants
 }
 
-pub(super) fn holds(case: &Case<'_>, variant: &Variant) -> bool {
+pub(super) fn holds(case: &Probe<'_>, variant: &SchemeVariant) -> bool {
     let source = Source { scheme: Arc::new(variant.scheme.clone()), ..case.source.clone() };
     case.judged_by(&source).holds()
 }
 
-impl Variant {
+impl SchemeVariant {
     fn turned(&self, scheme: Scheme, words: impl Into<String>, key: impl Into<String>) -> Self {
         let [mut all, mut keys] = [self.words.clone(), self.keys.clone()];
         all.push(words.into());
@@ -81,7 +81,7 @@ impl Variant {
     }
 }
 
-fn told(case: &Case<'_>, variant: &Variant) -> Finding {
+fn told(case: &Probe<'_>, variant: &SchemeVariant) -> Finding {
     let keys = variant.keys.join(", ");
     let name = &case.source.name;
     let change = if case.source.provider == CUSTOM {
@@ -95,12 +95,14 @@ fn told(case: &Case<'_>, variant: &Variant) -> Finding {
     Finding::new(format!("It matches when its signature is taken to be {}.", variant.words()), change)
 }
 
-fn hashes(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
-    let Some(Signed { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.signed() else { return Vec::new() };
+fn hashes(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
+    let Some(TemplateSignature { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.signed() else {
+        return Vec::new();
+    };
     let others = HASHES.iter().filter(|(other, ..)| other != hash);
     let turn = |(other, word, key): &(Hash, &str, &str)| {
         let mut scheme = variant.scheme.clone();
-        if let Proof::Signed(signed) = &mut scheme.proof {
+        if let AuthMethod::Signature(signed) = &mut scheme.auth {
             signed.algorithm = Algorithm::Hmac(*other);
         }
         variant.turned(scheme, format!("made with {word}"), format!("`algorithm = \"{key}\"`"))
@@ -108,12 +110,12 @@ fn hashes(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
     others.map(turn).collect()
 }
 
-fn encodings(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
+fn encodings(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
     let Some(signed) = variant.scheme.signed() else { return Vec::new() };
     let others = ENCODINGS.iter().filter(|(other, _)| *other != signed.encoding);
     let turn = |(other, word): &(Encoding, &str)| {
         let mut scheme = variant.scheme.clone();
-        if let Proof::Signed(signed) = &mut scheme.proof {
+        if let AuthMethod::Signature(signed) = &mut scheme.auth {
             signed.encoding = *other;
         }
         variant.turned(scheme, format!("written in {word}"), format!("`encoding = \"{word}\"`"))
@@ -122,8 +124,8 @@ fn encodings(_: &Case<'_>, variant: &Variant) -> Vec<Variant> {
 }
 
 /// What came has no prefix, or another one.
-fn prefixes(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
-    let Place::Header(name) = &variant.scheme.signature else { return Vec::new() };
+fn prefixes(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
+    let ValueLocation::Header(name) = &variant.scheme.signature else { return Vec::new() };
     let request = case.refused.request();
     let Some(written) = variant.scheme.header_names(name).find_map(|name| request.headers.all(name).next()) else {
         return Vec::new();
@@ -134,43 +136,43 @@ fn prefixes(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
     };
     let prefix = came.split_once(['=', ' ', ':']).map(|(word, rest)| (word, &came[..came.len() - rest.len()]));
     let prefix = prefix.filter(|(word, _)| is_word(word)).map(|(_, prefix)| prefix);
-    let turn = |syntax: Syntax| {
+    let turn = |syntax: SignatureSyntax| {
         let mut scheme = variant.scheme.clone();
         scheme.syntax = syntax;
         scheme
     };
     match (&variant.scheme.syntax, prefix) {
-        (Syntax::Prefixed { prefix: expected, .. }, Some(prefix)) if prefix == expected => Vec::new(),
-        (Syntax::Plain | Syntax::Prefixed { .. }, Some(prefix)) => {
+        (SignatureSyntax::Prefixed { prefix: expected, .. }, Some(prefix)) if prefix == expected => Vec::new(),
+        (SignatureSyntax::Plain | SignatureSyntax::Prefixed { .. }, Some(prefix)) => {
             let keys = format!("`syntax = \"prefixed\"`, `prefix = \"{prefix}\"`");
             vec![variant.turned(
-                turn(Syntax::Prefixed { prefix: prefix.to_owned(), is_optional: false }),
+                turn(SignatureSyntax::Prefixed { prefix: prefix.to_owned(), is_optional: false }),
                 format!("behind `{prefix}`"),
                 keys,
             )]
         }
-        (Syntax::Prefixed { .. }, None) => {
-            vec![variant.turned(turn(Syntax::Plain), "written without a prefix", "`syntax = \"plain\"`")]
+        (SignatureSyntax::Prefixed { .. }, None) => {
+            vec![variant.turned(turn(SignatureSyntax::Plain), "written without a prefix", "`syntax = \"plain\"`")]
         }
         _ => Vec::new(),
     }
 }
 
 /// Only a sender of the user's own signs what nobody knows.
-fn contents(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
+fn contents(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
     let Some(signed) = variant.scheme.signed() else { return Vec::new() };
     if case.source.provider != CUSTOM {
         return Vec::new();
     }
     let read = |template: &&'static str| {
         let other = parsed(template)?;
-        let needs_time = other.contains(&Segment::Timestamp);
+        let needs_time = other.contains(&TemplateSegment::Timestamp);
         (!signed.contents.contains(&other) && (!needs_time || variant.scheme.timestamp.is_some()))
             .then_some((*template, other))
     };
-    let turn = |(template, other): (&str, Vec<Segment>)| {
+    let turn = |(template, other): (&str, Vec<TemplateSegment>)| {
         let mut scheme = variant.scheme.clone();
-        if let Proof::Signed(signed) = &mut scheme.proof {
+        if let AuthMethod::Signature(signed) = &mut scheme.auth {
             signed.contents = vec![other];
         }
         variant.turned(scheme, format!("over {template:?}"), format!("`signed_content = {template:?}`"))
@@ -178,26 +180,26 @@ fn contents(case: &Case<'_>, variant: &Variant) -> Vec<Variant> {
     CONTENTS.iter().filter_map(read).map(turn).collect()
 }
 
-fn parsed(template: &str) -> Option<Vec<Segment>> {
+fn parsed(template: &str) -> Option<Vec<TemplateSegment>> {
     let row = Row {
-        signature: Texts::One("header:x".to_owned()),
+        signature: OneOrMany::One("header:x".to_owned()),
         algorithm: "hmac-sha256".to_owned(),
-        signed_content: Texts::One(template.to_owned()),
+        signed_content: OneOrMany::One(template.to_owned()),
         timestamp: Some("header:y".to_owned()),
-        event_id: vec![Selection::One("body".to_owned())],
+        event_id: vec![SelectorEntry::One("body".to_owned())],
         ..Row::default()
     };
-    match Scheme::from_row(&row).ok()?.proof {
-        Proof::Signed(signed) => signed.contents.into_iter().next(),
+    match Scheme::from_row(&row).ok()?.auth {
+        AuthMethod::Signature(signed) => signed.contents.into_iter().next(),
         _ => None,
     }
 }
 
 /// The time was signed in another unit than it was sent in.
-pub(super) fn other_time(case: &Case<'_>) -> Vec<Finding> {
+pub(super) fn other_time(case: &Probe<'_>) -> Vec<Finding> {
     let timestamp = case.source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
-    let Some(TimestampPlace::At(Place::Header(name))) = timestamp else { return Vec::new() };
-    let changes: [(Change, &str); 3] = [
+    let Some(TimestampLocation::At(ValueLocation::Header(name))) = timestamp else { return Vec::new() };
+    let changes: [(HeaderEdit, &str); 3] = [
         (
             |text| text.parse::<i64>().ok().map(|number| number.div_euclid(1000).to_string()),
             "in seconds, and sent in milliseconds",
@@ -212,7 +214,7 @@ pub(super) fn other_time(case: &Case<'_>) -> Vec<Finding> {
     ];
     for (change, what) in changes {
         let verdict = case.judged_as(|request| change_header(request, name, change), &case.source.secrets);
-        if verdict.holds() || matches!(verdict, Verdict::MatchesBut(_)) {
+        if verdict.holds() || matches!(verdict, ProbeResult::MatchesBut(_)) {
             return vec![Finding::new(
                 format!("It matches when its time was signed {what}."),
                 format!("Have the sender put the same text into `{name}` that it signs."),
@@ -223,9 +225,9 @@ pub(super) fn other_time(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// What becomes of a header's value.
-type Change = fn(&str) -> Option<String>;
+type HeaderEdit = fn(&str) -> Option<String>;
 
-fn change_header(request: &mut Request, name: &str, change: Change) {
+fn change_header(request: &mut Request, name: &str, change: HeaderEdit) {
     let mut changed = Headers::default();
     for (known, value) in request.headers.iter() {
         let text = std::str::from_utf8(value).ok().filter(|_| known.eq_ignore_ascii_case(name)).and_then(change);

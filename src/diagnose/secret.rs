@@ -7,18 +7,18 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::Finding;
-use super::case::{Case, Named, Verdict};
+use super::case::{NamedSecret, Probe, ProbeResult};
 use crate::config::Source;
 use crate::providers::SecretDecoding;
 use crate::support::secret::Secret;
 use crate::verify::VerifyError;
 
 /// Another secret than the source's own.
-pub(super) fn other(case: &Case<'_>) -> Vec<Finding> {
+pub(super) fn other(case: &Probe<'_>) -> Vec<Finding> {
     let name = &case.source.name;
     let others = case.secrets().into_iter().filter(|secret| !secret.is_of(case.source));
     let found = others.filter(|secret| case.holds_with(secret.secret.clone()));
-    let told = |secret: Named<'_>| {
+    let told = |secret: NamedSecret<'_>| {
         Finding::new(
             format!("It matches {}.", secret.name),
             format!("Give `{name}` that secret, or have the provider use the one that `{name}` has."),
@@ -28,14 +28,14 @@ pub(super) fn other(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// The whole delivery is another source's, sent to the wrong path.
-pub(super) fn of_another_source(case: &Case<'_>) -> Option<Finding> {
+pub(super) fn of_another_source(case: &Probe<'_>) -> Option<Finding> {
     let mut others = case.sources.iter().filter(|source| source.name != case.source.name);
     let is_whole = |source: &&std::sync::Arc<Source>| match case.judged_by(source) {
-        Verdict::Matches => source.provider != case.source.provider,
-        Verdict::MatchesBut(refusal) => {
+        ProbeResult::Matches => source.provider != case.source.provider,
+        ProbeResult::MatchesBut(refusal) => {
             source.provider != case.source.provider && matches!(refusal, VerifyError::NotGenuine(_))
         }
-        Verdict::Answers | Verdict::No(_) => false,
+        ProbeResult::Answers | ProbeResult::No(_) => false,
     };
     let found = others.find(is_whole)?;
     Some(Finding::new(
@@ -48,83 +48,83 @@ pub(super) fn of_another_source(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// A way to write a secret: what is said of it, and what to do.
-struct Way {
+struct SecretForm {
     /// Takes the text as configured, and whether the scheme decodes it.
     write: fn(&str, bool) -> Option<Vec<u8>>,
     what: &'static str,
     change: &'static str,
 }
 
-const WAYS: &[Way] = &[
-    Way {
+const WAYS: &[SecretForm] = &[
+    SecretForm {
         write: |text, _| differs(text, text.trim()),
         what: "without the white space around it",
         change: "Take the white space or newline off where the secret is configured.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(format!("{text}\n").into_bytes()),
         what: "with a newline behind it",
         change: "The provider has it with a newline: enter it there again without one.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(format!("{text}\r\n").into_bytes()),
         what: "with a carriage return and a newline behind it",
         change: "The provider has it with a line end: enter it there again without one.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(format!("{text} ").into_bytes()),
         what: "with a space behind it",
         change: "The provider has it with a space: enter it there again without one.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(format!(" {text}").into_bytes()),
         what: "with a space before it",
         change: "The provider has it with a space: enter it there again without one.",
     },
-    Way {
+    SecretForm {
         write: |text, _| differs(text, unquoted(text.trim())),
         what: "without the quotes around it",
         change: "Take the quotes off where the secret is configured; an environment file may keep them.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(format!("\"{text}\"").into_bytes()),
         what: "with quotes around it",
         change: "The provider has it with quotes: enter it there again without them.",
     },
-    Way {
+    SecretForm {
         write: |text, decodes| differs(text, without_prefix(text)).filter(|_| !decodes),
         what: "without its prefix",
         change: "Leave the prefix off where the secret is configured.",
     },
-    Way {
+    SecretForm {
         write: |text, decodes| decodes.then(|| text.as_bytes().to_vec()),
         what: "as plain text, with its prefix and not decoded",
         change: "The sender uses the text of the secret as it is: set `secret_decoding = \"utf8\"` and no `secret_prefix` \
                  in a `custom` source.",
     },
-    Way {
+    SecretForm {
         write: |text, decodes| decodes.then(|| without_prefix(text).as_bytes().to_vec()),
         what: "as plain text without its prefix, not decoded",
         change: "The sender uses the text of the secret: set `secret_decoding = \"utf8\"` in a `custom` source.",
     },
-    Way {
+    SecretForm {
         write: |text, _| {
             BASE64.decode(without_prefix(text.trim())).ok().or_else(|| URL.decode(without_prefix(text.trim())).ok())
         },
         what: "decoded from base64",
         change: "The sender decodes the secret: set `secret_decoding = \"base64\"` in a `custom` source.",
     },
-    Way {
+    SecretForm {
         write: |text, _| hex::decode(without_prefix(text.trim())).ok(),
         what: "decoded from hex",
         change: "The sender decodes the secret: set `secret_decoding = \"hex\"` in a `custom` source.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(BASE64.encode(text).into_bytes()),
         what: "written in base64",
         change: "The provider has the secret in base64: configure it as the provider shows it.",
     },
-    Way {
+    SecretForm {
         write: |text, _| Some(hex::encode(text).into_bytes()),
         what: "written in hex",
         change: "The provider has the secret in hex: configure it as the provider shows it.",
@@ -137,7 +137,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, 
 const URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
 /// One of the configured secrets, written otherwise.
-pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
+pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
     let decodes = case.source.scheme.secret_decoding != SecretDecoding::Utf8;
     for named in case.secrets() {
         for way in WAYS {
@@ -159,7 +159,7 @@ pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// Whether the source's scheme holds with exactly these bytes as its key.
-fn holds_with_bytes(case: &Case<'_>, bytes: &[u8]) -> bool {
+fn holds_with_bytes(case: &Probe<'_>, bytes: &[u8]) -> bool {
     if case.needs_no_body() {
         return std::str::from_utf8(bytes).is_ok_and(|text| case.holds_with(Secret::new(text)));
     }

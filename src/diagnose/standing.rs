@@ -9,73 +9,75 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::body;
 use crate::config::Source;
-use crate::model::refusal::{BODY_PLACE, Refused};
+use crate::model::refusal::{BODY_PLACE, RefusedDelivery};
 use crate::model::request::{Headers, Request};
-use crate::providers::Place;
+use crate::providers::ValueLocation;
 use crate::support::secret::{DigestKey, MASK, Secret};
 use crate::verify::{SignatureError, VerifiedDelivery, VerifiedRequest, Verifier, VerifyError};
 
 /// How it stands.
 #[derive(Debug)]
-pub enum Standing {
+pub enum ReverifyResult {
     /// Everything that the source asks for holds.
-    Genuine(Box<VerifiedDelivery>),
+    Verified(Box<VerifiedDelivery>),
     /// It cannot be taken in, whatever is configured.
-    Left(String),
+    Unrecoverable(String),
     /// It is refused as before, or for another reason.
-    Refused(String),
+    StillRefused(String),
 }
 
 /// Judges a refused delivery again.
 #[must_use]
-pub fn stand(refused: &Refused, source: &Source, key: Option<&DigestKey>) -> Standing {
+pub fn reverify(refused: &RefusedDelivery, source: &Source, key: Option<&DigestKey>) -> ReverifyResult {
     let request = with_tokens(refused, &source.secrets, key);
     if !is_whole(refused, &request) {
-        return Standing::Left(incomplete(refused));
+        return ReverifyResult::Unrecoverable(incomplete(refused));
     }
     if let Some(allowed) = &source.admission.allow_ips {
         let address = refused.remote.as_deref().and_then(|remote| remote.parse::<IpAddr>().ok());
         if !address.is_some_and(|address| allowed.contain(address)) {
-            return Standing::Refused("its address is not in the source's `allow_ips`".to_owned());
+            return ReverifyResult::StillRefused("its address is not in the source's `allow_ips`".to_owned());
         }
     }
     if has_lost_its_proof(source, &request) {
-        return Standing::Left(
+        return ReverifyResult::Unrecoverable(
             "its proof was not kept, since it is good for other deliveries too; the provider must send it again"
                 .to_owned(),
         );
     }
     match Verifier::new(source).check(&request, refused.received_at) {
-        Ok(VerifiedRequest::Delivery(verified)) => Standing::Genuine(Box::new(verified)),
-        Ok(_) => Standing::Left("a handshake, which only a provider that waits can be answered".to_owned()),
+        Ok(VerifiedRequest::Delivery(verified)) => ReverifyResult::Verified(Box::new(verified)),
+        Ok(_) => {
+            ReverifyResult::Unrecoverable("a handshake, which only a provider that waits can be answered".to_owned())
+        }
         Err(VerifyError::NotGenuine(why @ (SignatureError::TooOld { .. } | SignatureError::InFuture { .. }))) => {
-            Standing::Left(format!(
+            ReverifyResult::Unrecoverable(format!(
                 "its signature matches, but the time window of its provider did not hold when it came ({why}); the provider \
              must send it again"
             ))
         }
-        Err(refusal) => Standing::Refused(refusal.to_string()),
+        Err(refusal) => ReverifyResult::StillRefused(refusal.to_string()),
     }
 }
 
 /// Whether a signed token that covers no body stood there: such a one is not kept, and no secret brings it back.
 pub(super) fn has_lost_its_proof(source: &Source, request: &Request) -> bool {
-    let is_gone = |place: &Place| match place {
-        Place::Header(name) => request.headers.all(name).any(|value| value == MASK.as_bytes()),
+    let is_gone = |place: &ValueLocation| match place {
+        ValueLocation::Header(name) => request.headers.all(name).any(|value| value == MASK.as_bytes()),
         _ => false,
     };
-    !source.scheme.proof.is_token() && source.scheme.signatures().any(is_gone)
+    !source.scheme.auth.is_token() && source.scheme.signatures().any(is_gone)
 }
 
 /// Whether the body is as it came. One with a token that nobody knows is taken to be: it is refused for that.
-fn is_whole(refused: &Refused, request: &Request) -> bool {
+fn is_whole(refused: &RefusedDelivery, request: &Request) -> bool {
     let has_token = refused.hidden().iter().any(|hidden| hidden.place == BODY_PLACE);
     let is_unknown = has_token && request.body == refused.body && !refused.body.is_empty();
     is_unknown || u64::try_from(request.body.len()).is_ok_and(|bytes| bytes == refused.body_bytes)
 }
 
 /// SignatureError its body cannot be looked at.
-pub(super) fn incomplete(refused: &Refused) -> String {
+pub(super) fn incomplete(refused: &RefusedDelivery) -> String {
     let bytes = refused.body_bytes;
     match refused.body.len() {
         0 => "its body was not read, so its signature cannot be computed; the provider must send it again".to_owned(),
@@ -87,7 +89,7 @@ pub(super) fn incomplete(refused: &Refused) -> String {
 }
 
 /// The request, with tokens in their places again where they are those of these secrets.
-pub(super) fn with_tokens(refused: &Refused, secrets: &[Secret], key: Option<&DigestKey>) -> Request {
+pub(super) fn with_tokens(refused: &RefusedDelivery, secrets: &[Secret], key: Option<&DigestKey>) -> Request {
     let mut request = refused.request();
     let Some(key) = key else { return request };
     for hidden in refused.hidden() {

@@ -54,7 +54,7 @@ fn signed(source: &Source, body: &str, at: Millis) -> Request {
 }
 
 /// As the listener keeps it.
-fn kept(request: &Request, source: &Source) -> Refused {
+fn kept(request: &Request, source: &Source) -> RefusedDelivery {
     let refusal = Verifier::new(source).check(request, NOW);
     let reason = match &refusal {
         Err(refusal) => refusal.to_string(),
@@ -62,7 +62,7 @@ fn kept(request: &Request, source: &Source) -> Refused {
         Ok(_) => "a handshake".to_owned(),
     };
     let masked = Verifier::new(source).redact(request, &key());
-    Refused {
+    RefusedDelivery {
         source: source.name.to_string(),
         received_at: NOW,
         status: 401,
@@ -80,7 +80,7 @@ fn kept(request: &Request, source: &Source) -> Refused {
 /// What is found about a request, with these configured, the first of which it came to.
 fn found(request: &Request, sources: &[&Source]) -> Vec<String> {
     let sources: Vec<Arc<Source>> = sources.iter().map(|source| Arc::new((*source).clone())).collect();
-    let explanation = explain(&kept(request, &sources[0]), &sources, Some(&key()));
+    let explanation = diagnose(&kept(request, &sources[0]), &sources, Some(&key()));
     let texts: Vec<_> = explanation.findings.iter().flat_map(|finding| [&finding.what, &finding.change]).collect();
     for secret in sources.iter().flat_map(|source| &source.secrets) {
         let shown = texts.iter().any(|text| text.contains(secret.reveal().trim()));
@@ -256,7 +256,7 @@ fn a_handshake_with_another_secret_is_told() {
     let request = signed(&theirs, r#"{"type":"url_verification","challenge":"c"}"#, NOW);
     assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
     let mended = Source { secrets: vec![Secret::new("beta-secret")], ..ours };
-    let explanation = explain(&kept(&request, &mended), &[Arc::new(mended)], Some(&key()));
+    let explanation = diagnose(&kept(&request, &mended), &[Arc::new(mended)], Some(&key()));
     assert!(explanation.findings[0].what.contains("carries no event"), "{explanation:?}");
 }
 
@@ -299,20 +299,23 @@ fn a_header_that_is_missing_is_told_with_what_came_instead() {
 fn a_token_within_the_body_is_known_again() {
     let figma = custom("algorithm = 'token'");
     let mut scheme = (*figma.scheme).clone();
-    scheme.signature = crate::providers::Place::Json(crate::providers::Pointer::parse("/passcode").unwrap());
+    scheme.signature = crate::providers::ValueLocation::Json(crate::providers::Pointer::parse("/passcode").unwrap());
     let ours = Source { scheme: scheme.into(), ..figma };
     let theirs = Source { name: "other".into(), secrets: vec![Secret::new("alpha-secret")], ..ours.clone() };
     let mut request = signed(&source("mine", "github", &["x-secret"]), r#"{"passcode":"alpha-secret"}"#, NOW);
     assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
     let taken = |body: &str, by: &Source, request: &mut Request| {
         request.body = body.to_owned().into();
-        stand(&kept(request, &ours), by, Some(&key()))
+        reverify(&kept(request, &ours), by, Some(&key()))
     };
     let body = r#"{"passcode":"alpha-secret"}"#;
-    assert!(matches!(taken(body, &theirs, &mut request), Standing::Genuine(_)));
-    assert!(matches!(taken(body, &ours, &mut request), Standing::Refused(_)));
+    assert!(matches!(taken(body, &theirs, &mut request), ReverifyResult::Verified(_)));
+    assert!(matches!(taken(body, &ours, &mut request), ReverifyResult::StillRefused(_)));
     let starred = r#"{"passcode":"alpha-secret","x":"***"}"#;
-    assert!(matches!(taken(starred, &theirs, &mut request), Standing::Left(_)), "the stars cannot be told apart");
+    assert!(
+        matches!(taken(starred, &theirs, &mut request), ReverifyResult::Unrecoverable(_)),
+        "the stars cannot be told apart"
+    );
 }
 
 #[test]
@@ -320,12 +323,12 @@ fn a_body_that_was_cut_is_told_and_tokens_do_not_need_it() {
     let github = source("mine", "github", &["hunter2"]);
     let mut refused = kept(&signed(&source("mine", "github", &["other"]), BODY, NOW), &github);
     refused.body_bytes = 100_000;
-    let explanation = explain(&refused, &[Arc::new(github)], Some(&key()));
+    let explanation = diagnose(&refused, &[Arc::new(github)], Some(&key()));
     assert!(explanation.findings[0].what.contains("cannot be computed again"), "{explanation:?}");
     let (gitlab, other) = (source("mine", "gitlab", &["hunter2"]), source("other", "gitlab", &["alpha"]));
     let mut refused = kept(&signed(&other, BODY, NOW), &gitlab);
     refused.body_bytes = 100_000;
-    let explanation = explain(&refused, &[Arc::new(gitlab), Arc::new(other)], Some(&key()));
+    let explanation = diagnose(&refused, &[Arc::new(gitlab), Arc::new(other)], Some(&key()));
     assert!(explanation.findings[0].what.contains("the secret of `other`"), "{explanation:?}");
 }
 
@@ -336,11 +339,11 @@ fn what_was_turned_away_for_other_reasons_is_told() {
     for (status, part) in
         [(403, "for its address"), (408, "request_timeout"), (413, "over the limit"), (429, "rate_limit")]
     {
-        let refused = Refused { status, reason: "in `allow_ips`".to_owned(), ..kept(&request, &github) };
-        let explanation = explain(&refused, std::slice::from_ref(&github), None);
+        let refused = RefusedDelivery { status, reason: "in `allow_ips`".to_owned(), ..kept(&request, &github) };
+        let explanation = diagnose(&refused, std::slice::from_ref(&github), None);
         assert!(explanation.findings[0].what.contains(part), "{explanation:?}");
     }
-    let explanation = explain(&kept(&request, &github), &[], None);
+    let explanation = diagnose(&kept(&request, &github), &[], None);
     assert!(explanation.findings[0].what.contains("`mine` is not in the configuration"), "{explanation:?}");
     let mut headers = crate::model::request::Headers::default();
     let kept_headers = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-github-delivery"));
@@ -378,7 +381,7 @@ fn keys_that_are_fetched_are_fetched_once_to_explain() {
     let before = provider.requests();
     let refused = kept(&altered, &sns);
     let fetched = provider.requests() - before;
-    let explanation = explain(&refused, &[Arc::new(sns)], Some(&key()));
+    let explanation = diagnose(&refused, &[Arc::new(sns)], Some(&key()));
     assert!(explanation.findings.is_empty() && explanation.tried.len() > 1, "{explanation:?}");
     assert_eq!((fetched, provider.requests() - before), (1, 2));
 }
@@ -388,7 +391,7 @@ fn that_keys_cannot_be_fetched_is_said() {
     let provider = Provider::start("");
     let (sns, request) = published(NOW, &provider);
     provider.now_answers("503 Service Unavailable", "", "");
-    let explanation = explain(&kept(&request, &sns), &[Arc::new(sns)], Some(&key()));
+    let explanation = diagnose(&kept(&request, &sns), &[Arc::new(sns)], Some(&key()));
     assert!(explanation.findings[0].what.contains("cannot be had now: http://127.0.0.1"), "{explanation:?}");
     assert!(explanation.findings[0].what.contains("answered 503"), "{explanation:?}");
 }
@@ -398,19 +401,19 @@ fn where_nothing_matches_it_says_what_was_tried() {
     let github = source("mine", "github", &["hunter2"]);
     let request = signed(&source("mine", "github", &["nobody knows"]), BODY, NOW);
     let sources = [Arc::new(github.clone())];
-    let explanation = explain(&kept(&request, &github), &sources, Some(&key()));
+    let explanation = diagnose(&kept(&request, &github), &sources, Some(&key()));
     assert!(explanation.findings.is_empty(), "{explanation:?}");
     assert_eq!(explanation.tried.len(), 4, "{explanation:?}");
     let gitlab = source("mine", "gitlab", &["hunter2"]);
     let request = signed(&source("mine", "gitlab", &["nobody knows"]), BODY, NOW);
-    let explanation = explain(&kept(&request, &gitlab), &[Arc::new(gitlab)], Some(&key()));
+    let explanation = diagnose(&kept(&request, &gitlab), &[Arc::new(gitlab)], Some(&key()));
     assert_eq!((explanation.findings.len(), explanation.tried.len()), (0, 2), "{explanation:?}");
 }
 
 /// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
 fn secret_of(scheme: &Scheme, digit: char) -> String {
-    match scheme.proof {
-        providers::Proof::Basic => format!("user-{digit}:{}", digit.to_string().repeat(32)),
+    match scheme.auth {
+        providers::AuthMethod::Basic => format!("user-{digit}:{}", digit.to_string().repeat(32)),
         _ => digit.to_string().repeat(32),
     }
 }
@@ -422,12 +425,12 @@ fn walk() -> Vec<(Source, Source, Request)> {
         let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
         let scheme = Scheme::from_row(&providers::Row { field, ..row.clone() }).unwrap();
         let needs = scheme.needs();
-        let is_kept = scheme.proof.is_token()
+        let is_kept = scheme.auth.is_token()
             || scheme.covers_body()
             || !scheme.token_headers().iter().any(
-                |name| matches!(&scheme.signature, providers::Place::Header(own) if own.eq_ignore_ascii_case(name)),
+                |name| matches!(&scheme.signature, providers::ValueLocation::Header(own) if own.eq_ignore_ascii_case(name)),
             );
-        if needs.public_key || scheme.proof.is_asymmetric() || !is_kept {
+        if needs.public_key || scheme.auth.is_asymmetric() || !is_kept {
             continue;
         }
         let ours = Source {
@@ -469,11 +472,11 @@ fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kep
         let secret = theirs.secrets[0].reveal();
         let shown = format!("{} {} {}", refused.target, refused.headers, String::from_utf8_lossy(&refused.body));
         assert!(!shown.contains(secret), "{name}: {shown}");
-        assert!(matches!(stand(&refused, &ours, Some(&key())), Standing::Refused(_)), "{name}");
-        let standing = stand(&refused, &Source { name: ours.name.clone(), ..theirs.clone() }, Some(&key()));
-        assert!(matches!(standing, Standing::Genuine(_)), "{name}: {standing:?} {refused:?}");
+        assert!(matches!(reverify(&refused, &ours, Some(&key())), ReverifyResult::StillRefused(_)), "{name}");
+        let standing = reverify(&refused, &Source { name: ours.name.clone(), ..theirs.clone() }, Some(&key()));
+        assert!(matches!(standing, ReverifyResult::Verified(_)), "{name}: {standing:?} {refused:?}");
         let sources = [ours, theirs].map(Arc::new);
-        let explanation = explain(&refused, &sources, Some(&key()));
+        let explanation = diagnose(&refused, &sources, Some(&key()));
         let what: Vec<_> = explanation.findings.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(what, ["It matches the secret of `other`."], "{}", sources[0].provider);
     }
@@ -491,8 +494,8 @@ fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
     request.headers.push("Authorization", b"Bearer aaa.bbb.ccc");
     let refused = kept(&request, &push);
     assert!(!refused.headers.contains("aaa.bbb.ccc"), "{}", refused.headers);
-    assert!(matches!(stand(&refused, &push, Some(&key())), Standing::Left(_)));
-    let explanation = explain(&refused, &[Arc::new(push)], Some(&key()));
+    assert!(matches!(reverify(&refused, &push, Some(&key())), ReverifyResult::Unrecoverable(_)));
+    let explanation = diagnose(&refused, &[Arc::new(push)], Some(&key()));
     assert!(explanation.findings[0].what.contains("was not kept"), "{explanation:?}");
 }
 
@@ -508,8 +511,12 @@ fn an_id_that_is_not_utf8_stays_so_when_it_is_judged_again() {
     request.headers = headers;
     let refused = kept(&request, &source);
     assert_eq!(refused.request().headers.one("x-github-delivery"), Ok(Some(&b"rawff\xff"[..])));
-    let standing = stand(&refused, &source, Some(&key()));
-    assert!(matches!(&standing, Standing::Refused(why) if *why == refused.reason), "{standing:?} {}", refused.reason);
+    let standing = reverify(&refused, &source, Some(&key()));
+    assert!(
+        matches!(&standing, ReverifyResult::StillRefused(why) if *why == refused.reason),
+        "{standing:?} {}",
+        refused.reason
+    );
     let found = found(&request, &[&source]);
     assert!(found[0].contains("Its signature matches, but"), "{found:?}");
 }

@@ -5,13 +5,13 @@
 //! described and not shown.
 
 use super::Finding;
-use super::case::Case;
+use super::case::Probe;
 use crate::config::Source;
 use crate::model::request::Request;
 
 /// An address taken apart.
 #[derive(Clone)]
-struct Parts {
+struct UrlVariant {
     scheme: String,
     host: String,
     path: String,
@@ -20,12 +20,12 @@ struct Parts {
 }
 
 /// The provider has another address than the source.
-pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
+pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
     let request = case.refused.request();
-    let Some(configured) = case.source.url.as_deref().and_then(Parts::read) else { return Vec::new() };
-    let holds = |parts: &Parts| case.judged_by(&Source { url: Some(parts.text()), ..case.source.clone() }).holds();
+    let Some(configured) = case.source.url.as_deref().and_then(UrlVariant::read) else { return Vec::new() };
+    let holds = |parts: &UrlVariant| case.judged_by(&Source { url: Some(parts.text()), ..case.source.clone() }).holds();
     let found = variants(&configured, &request).into_iter().find(holds);
-    let told = |parts: Parts| {
+    let told = |parts: UrlVariant| {
         let name = &case.source.name;
         let shown = match parts.query.is_empty() && !parts.host.contains('@') {
             true => format!("Set `url = \"{}\"` for `{name}`", parts.text()),
@@ -38,7 +38,7 @@ pub(super) fn otherwise_written(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// Every combination of changes, those with fewest first.
-fn variants(configured: &Parts, request: &Request) -> Vec<Parts> {
+fn variants(configured: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
     let mut variants = vec![configured.clone()];
     for turn in [schemes, hosts, ports, paths, queries] {
         let turned: Vec<_> = variants.iter().flat_map(|parts| turn(parts, request)).collect();
@@ -49,48 +49,49 @@ fn variants(configured: &Parts, request: &Request) -> Vec<Parts> {
     variants
 }
 
-fn schemes(parts: &Parts, _: &Request) -> Vec<Parts> {
+fn schemes(parts: &UrlVariant, _: &Request) -> Vec<UrlVariant> {
     let (scheme, word) =
         if parts.scheme == "https" { ("http", "with http for https") } else { ("https", "with https for http") };
-    vec![Parts { scheme: scheme.to_owned(), ..parts.with(word) }]
+    vec![UrlVariant { scheme: scheme.to_owned(), ..parts.with(word) }]
 }
 
-fn hosts(parts: &Parts, request: &Request) -> Vec<Parts> {
+fn hosts(parts: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
     let headers =
         [("host", "with the host that the request names"), ("x-forwarded-host", "with the host that the proxy names")];
     let turn = |(name, word): (&str, &'static str)| {
         let host = request.headers.all(name).next().and_then(|host| std::str::from_utf8(host).ok())?;
-        (host != parts.host).then(|| Parts { host: host.to_owned(), ..parts.with(word) })
+        (host != parts.host).then(|| UrlVariant { host: host.to_owned(), ..parts.with(word) })
     };
     headers.into_iter().filter_map(turn).collect()
 }
 
-fn ports(parts: &Parts, _: &Request) -> Vec<Parts> {
+fn ports(parts: &UrlVariant, _: &Request) -> Vec<UrlVariant> {
     let default = if parts.scheme == "https" { ":443" } else { ":80" };
     match parts.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) {
-        Some((bare, _)) => vec![Parts { host: bare.to_owned(), ..parts.with("without its port") }],
-        None => vec![Parts { host: format!("{}{default}", parts.host), ..parts.with("with its port") }],
+        Some((bare, _)) => vec![UrlVariant { host: bare.to_owned(), ..parts.with("without its port") }],
+        None => vec![UrlVariant { host: format!("{}{default}", parts.host), ..parts.with("with its port") }],
     }
 }
 
-fn paths(parts: &Parts, request: &Request) -> Vec<Parts> {
+fn paths(parts: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
     let slash = match parts.path.strip_suffix('/') {
-        Some(bare) => Parts { path: bare.to_owned(), ..parts.with("without the slash at its end") },
-        None => Parts { path: format!("{}/", parts.path), ..parts.with("with a slash at its end") },
+        Some(bare) => UrlVariant { path: bare.to_owned(), ..parts.with("without the slash at its end") },
+        None => UrlVariant { path: format!("{}/", parts.path), ..parts.with("with a slash at its end") },
     };
     let came = (request.path != parts.path)
-        .then(|| Parts { path: request.path.clone(), ..parts.with("with the path that the request came to") });
+        .then(|| UrlVariant { path: request.path.clone(), ..parts.with("with the path that the request came to") });
     std::iter::once(slash).chain(came).collect()
 }
 
-fn queries(parts: &Parts, request: &Request) -> Vec<Parts> {
-    let bare = (!parts.query.is_empty()).then(|| Parts { query: String::new(), ..parts.with("without its query") });
+fn queries(parts: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
+    let bare =
+        (!parts.query.is_empty()).then(|| UrlVariant { query: String::new(), ..parts.with("without its query") });
     let came = (!request.query.is_empty() && request.query != parts.query)
-        .then(|| Parts { query: request.query.clone(), ..parts.with("with the query that came") });
+        .then(|| UrlVariant { query: request.query.clone(), ..parts.with("with the query that came") });
     bare.into_iter().chain(came).collect()
 }
 
-impl Parts {
+impl UrlVariant {
     fn read(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

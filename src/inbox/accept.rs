@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::answers::{Awaited, Board, Sought};
 use super::tally::Counts;
 use super::{NotStored, answers, bodies, sequence};
-use crate::routing::{Draft, Parts, Responder, Routes};
+use crate::routing::{NewJob, Responder, RoutedEvent, Routes};
 use crate::verify::{VerifiedDelivery, VerifiedEvent};
 
 /// Proof that a delivery is stored and synced; only the writer makes one.
@@ -68,7 +68,7 @@ impl Stored {
 pub(super) struct Routed {
     verified: VerifiedDelivery,
     /// Per item, the jobs it is to have.
-    drafts: Vec<Vec<Draft>>,
+    drafts: Vec<Vec<NewJob>>,
     /// Who answers the provider.
     responder: Option<Responder>,
     /// Whether a body that is known makes an event known (`replay_guard`).
@@ -99,7 +99,7 @@ impl Delivery {
 impl Routed {
     pub(super) fn new(verified: VerifiedDelivery, routes: &Routes, guards_bodies: bool) -> Self {
         let route = |item: &VerifiedEvent| {
-            routes.drafts(Parts {
+            routes.drafts(RoutedEvent {
                 source: verified.source(),
                 event_type: &item.event_type,
                 headers: verified.headers_json(),
@@ -159,7 +159,7 @@ impl Routed {
     }
 
     /// Whether the event is new.
-    fn store_item(&self, connection: &Connection, item: &VerifiedEvent, drafts: &[Draft]) -> rusqlite::Result<bool> {
+    fn store_item(&self, connection: &Connection, item: &VerifiedEvent, drafts: &[NewJob]) -> rusqlite::Result<bool> {
         let source = self.verified.source().as_ref();
         if is_pruned(connection, source, item)? || self.guards_bodies && bodies::is_replay(connection, source, item)? {
             return Ok(false);

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use super::Inbox;
 use super::turn::{Finished, JobRef};
 use crate::model::event::JobState;
-use crate::model::response::Response;
+use crate::model::response::HandlerResponse;
 use crate::retry::JobOutcome;
 use crate::routing::Responder;
 use crate::support::locks;
@@ -32,13 +32,13 @@ pub struct Spoken {
     /// `events.seq`
     pub event_seq: i64,
     /// `None` when it failed, or said what cannot be sent.
-    pub response: Option<Response>,
+    pub response: Option<HandlerResponse>,
 }
 
 /// An answer that is there, or may come in time.
 #[derive(Debug)]
 pub struct Awaited {
-    answer: oneshot::Receiver<Response>,
+    answer: oneshot::Receiver<HandlerResponse>,
     until: Millis,
     patience: Duration,
     closing: watch::Receiver<bool>,
@@ -46,7 +46,7 @@ pub struct Awaited {
 
 impl Awaited {
     /// Waits for it; `None` when it does not come in time.
-    pub async fn wait(mut self) -> Option<Response> {
+    pub async fn wait(mut self) -> Option<HandlerResponse> {
         // The span bounds it where the wall clock jumps.
         let patience = self.until.since(Millis::now()).min(self.patience);
         let closing = pin!(async {
@@ -63,7 +63,7 @@ impl Awaited {
 /// What is known of an answer when its delivery is stored.
 #[derive(Debug)]
 pub(super) enum Sought {
-    Known(Response),
+    Known(HandlerResponse),
     Coming { event_seq: i64, responder: Responder, until: Millis },
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Board {
 struct Waiter {
     handler: Arc<str>,
     until: Millis,
-    answer: oneshot::Sender<Response>,
+    answer: oneshot::Sender<HandlerResponse>,
 }
 
 impl Default for Board {
@@ -176,7 +176,7 @@ impl Inbox {
     }
 }
 
-fn tell(waiter: oneshot::Sender<Response>, response: Response) {
+fn tell(waiter: oneshot::Sender<HandlerResponse>, response: HandlerResponse) {
     if waiter.send(response).is_err() {
         log::debug!("an answer came after its request had been answered plainly");
     }
@@ -192,7 +192,7 @@ pub(super) fn seek(
     let until = received_at.after(responder.timeout);
     let read = |row: &Row<'_>| {
         if let Some(status) = row.get(3)? {
-            return Ok(Response::new(Some(status), row.get(4)?, row.get(5)?).ok().map(Sought::Known));
+            return Ok(HandlerResponse::new(Some(status), row.get(4)?, row.get(5)?).ok().map(Sought::Known));
         }
         let (state, run_at): (Option<String>, Option<i64>) = (row.get(1)?, row.get(2)?);
         let may_come = match state.as_deref().map(str::parse) {
@@ -216,7 +216,7 @@ pub(super) fn seek(
 }
 
 /// Keeps an answer for duplicates, unless there is one.
-pub(super) fn keep(connection: &Connection, event_seq: i64, response: &Response) -> rusqlite::Result<()> {
+pub(super) fn keep(connection: &Connection, event_seq: i64, response: &HandlerResponse) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT OR IGNORE INTO replies (event_seq, status, content_type, body)

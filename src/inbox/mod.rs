@@ -49,7 +49,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::config;
-use crate::model::refusal::Refused;
+use crate::model::refusal::RefusedDelivery;
 use crate::routing::Routes;
 use crate::support::control::ControlHandle;
 use crate::support::locks;
@@ -176,7 +176,7 @@ impl Inbox {
 
     /// Counts a delivery that was turned away, and keeps what `describe` tells of it, unless its source has had its
     /// share of this second. Written with the next commit.
-    pub fn note_refusal(&self, source: &Arc<str>, describe: impl FnOnce(&DigestKey) -> Refused) {
+    pub fn note_refusal(&self, source: &Arc<str>, describe: impl FnOnce(&DigestKey) -> RefusedDelivery) {
         let is_wanted = self.shared.ring.count(source, Instant::now());
         if is_wanted && !self.shared.disk_low.load(Ordering::Relaxed) {
             self.shared.ring.push(describe(&self.shared.token_key));

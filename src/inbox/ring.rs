@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::model::refusal::Refused;
+use crate::model::refusal::RefusedDelivery;
 use crate::support::locks;
 
 /// Rows in `refusals`.
@@ -29,7 +29,7 @@ pub(super) struct Ring(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     counted: HashMap<Arc<str>, u64>,
-    rows: VecDeque<Refused>,
+    rows: VecDeque<RefusedDelivery>,
     bytes: usize,
     paces: HashMap<Arc<str>, (Instant, u32)>,
 }
@@ -38,7 +38,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) counted: HashMap<Arc<str>, u64>,
-    rows: Vec<Refused>,
+    rows: Vec<RefusedDelivery>,
 }
 
 impl Ring {
@@ -57,7 +57,7 @@ impl Ring {
     }
 
     /// A row that was wanted.
-    pub(super) fn push(&self, refused: Refused) {
+    pub(super) fn push(&self, refused: RefusedDelivery) {
         let mut waiting = self.lock();
         waiting.bytes += bytes(&refused);
         waiting.rows.push_back(refused);
@@ -108,7 +108,7 @@ impl Taken {
     }
 }
 
-fn insert(connection: &Connection, refused: &Refused) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, refused: &RefusedDelivery) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO refusals
            (source, received_at, status, reason, remote, method, target, headers, tokens, body, body_bytes)
@@ -135,7 +135,7 @@ fn concerns_the_row(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig) | None)
 }
 
-fn bytes(refused: &Refused) -> usize {
+fn bytes(refused: &RefusedDelivery) -> usize {
     refused.body.len() + refused.headers.len() + refused.target.len() + refused.reason.len()
 }
 
@@ -145,8 +145,8 @@ mod tests {
     use crate::inbox::tests::Sample;
     use crate::support::time::Millis;
 
-    fn refused(body: usize) -> Refused {
-        Refused {
+    fn refused(body: usize) -> RefusedDelivery {
+        RefusedDelivery {
             source: "s".into(),
             received_at: Millis(1),
             status: 401,
@@ -179,7 +179,7 @@ mod tests {
             let sources: Vec<Arc<str>> = (0..50).map(|number| number.to_string().into()).collect();
             let mut pushed = 0;
             for source in sources.iter().cycle().take(500).filter(|source| ring.count(source, Instant::now())) {
-                ring.push(Refused { source: source.to_string(), ..refused(body) });
+                ring.push(RefusedDelivery { source: source.to_string(), ..refused(body) });
                 pushed += 1;
             }
             assert_eq!(pushed, most, "of {body} bytes");
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_row_that_cannot_be_written_takes_nothing_else_with_it() {
         let sample = Sample::new();
-        let bad = Refused { headers: "no json".into(), ..refused(1) };
+        let bad = RefusedDelivery { headers: "no json".into(), ..refused(1) };
         sample.run("BEGIN IMMEDIATE");
         Taken { rows: vec![refused(1), bad, refused(2)], ..Taken::default() }.write(&sample.connection).unwrap();
         sample.run("COMMIT");

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::turn::JobRef;
 use crate::config::OrderingMode;
-use crate::routing::Draft;
+use crate::routing::NewJob;
 use crate::support::time::Millis;
 
 /// Jobs that are judged in one transaction.
@@ -41,7 +41,7 @@ struct First {
 
 /// Makes a job. One of an ordered value has the highest `seq`, so that it waits for any other that is open; one beside
 /// a marked one is judged with it, since an attempt of a job that a person has skipped may still be under way.
-pub(super) fn make(connection: &Connection, event_seq: i64, draft: &Draft, now: Millis) -> rusqlite::Result<()> {
+pub(super) fn make(connection: &Connection, event_seq: i64, draft: &NewJob, now: Millis) -> rusqlite::Result<()> {
     let insert =
         "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, blocked) VALUES (?1, ?2, ?3, ?3, ?4,
                     CASE WHEN ?4 IS NULL THEN 0 WHEN ?5 THEN 2
@@ -49,7 +49,7 @@ pub(super) fn make(connection: &Connection, event_seq: i64, draft: &Draft, now: 
                                    AND state IN ('pending', 'running')) THEN 1
                       WHEN EXISTS (SELECT 1 FROM jobs WHERE handler = ?2 AND blocked = 2 AND blocked > 0 AND order_key = ?4)
                       THEN 2 ELSE 0 END)";
-    let Draft { handler, order_key, is_burst } = draft;
+    let NewJob { handler, order_key, is_burst } = draft;
     connection.prepare_cached(insert)?.execute((event_seq, handler.as_ref(), now.0, order_key, is_burst)).map(drop)
 }
 
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_claim_among_100_000_jobs_of_50_000_values_looks_at_a_few_rows() {
         let connection = crowd();
-        let draft = Draft { handler: "h".into(), order_key: Some("k7".into()), is_burst: false };
+        let draft = NewJob { handler: "h".into(), order_key: Some("k7".into()), is_burst: false };
         let mut longest = Duration::ZERO;
         for sequence in [OrderingMode::InOrder, OrderingMode::Coalesce { quiet: Duration::ZERO, max: Duration::ZERO }] {
             let wanted = vec![Wanted { handler: "h".into(), slots: 16, sequence: Some(sequence) }];

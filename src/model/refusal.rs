@@ -17,7 +17,7 @@ pub const BODY_PLACE: &str = "body";
 
 /// One refused delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedDelivery {
     /// NAME of the source it came to.
     pub source: String,
     /// When.
@@ -45,13 +45,13 @@ pub struct Refused {
 
 /// A token that came, hidden.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hidden {
+pub struct HiddenToken {
     /// `header:NAME` in lower case, `query:NAME`, or where else it stood.
     pub place: String,
     digest: String,
 }
 
-impl Hidden {
+impl HiddenToken {
     /// Whether this is what stood there.
     #[must_use]
     pub fn is(&self, token: &[u8], key: &DigestKey) -> bool {
@@ -59,7 +59,7 @@ impl Hidden {
     }
 }
 
-impl Refused {
+impl RefusedDelivery {
     /// Whether the body is kept from its first byte to its last, as it came.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -86,9 +86,9 @@ impl Refused {
 
     /// What stood where `***` stands.
     #[must_use]
-    pub fn hidden(&self) -> Vec<Hidden> {
+    pub fn hidden(&self) -> Vec<HiddenToken> {
         let stored: BTreeMap<String, String> = serde_json::from_str(&self.tokens).unwrap_or_default();
-        stored.into_iter().map(|(place, digest)| Hidden { place, digest }).collect()
+        stored.into_iter().map(|(place, digest)| HiddenToken { place, digest }).collect()
     }
 }
 
@@ -96,9 +96,9 @@ impl Refused {
 mod tests {
     use super::*;
 
-    fn refused() -> Refused {
+    fn refused() -> RefusedDelivery {
         let key = DigestKey::new([7; 32]);
-        Refused {
+        RefusedDelivery {
             source: "s".into(),
             received_at: Millis(5),
             status: 401,
@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn a_body_that_was_cut_is_not_whole() {
         assert!(refused().is_whole());
-        assert!(!Refused { body_bytes: 3, ..refused() }.is_whole());
+        assert!(!RefusedDelivery { body_bytes: 3, ..refused() }.is_whole());
     }
 }

@@ -1,6 +1,6 @@
 //! What a handler has to say to the provider in place of hookbox's own 200: a status, a content type and a body.
 //!
-//! Pure. What the handler said comes in, a [`Response`] that can be stored and sent goes out, or why it cannot be: only
+//! Pure. What the handler said comes in, a [`HandlerResponse`] that can be stored and sent goes out, or why it cannot be: only
 //! 2xx, since everything else would have the provider send again what is stored; at most [`MAX_RESPONSE_BYTES`].
 
 use std::ops::RangeInclusive;
@@ -15,13 +15,13 @@ const GOOD: RangeInclusive<u16> = 200..=299;
 
 /// An answer to a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
+pub struct HandlerResponse {
     status: u16,
     content_type: Option<String>,
     body: Vec<u8>,
 }
 
-impl Response {
+impl HandlerResponse {
     /// Checks what a handler said; a status that it does not name is 200.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ mod tests {
             (Some("application/xml"), "<Response/>", Some("application/xml")),
             (Some("text/plain"), "{}", Some("text/plain")),
         ] {
-            let response = Response::new(None, named.map(str::to_owned), body.into()).unwrap();
+            let response = HandlerResponse::new(None, named.map(str::to_owned), body.into()).unwrap();
             assert_eq!((response.content_type(), response.status()), (expected, 200), "{body}");
         }
     }
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_refused_with_the_reason() {
         let refused = |status, content_type: Option<&str>, length| {
-            Response::new(status, content_type.map(str::to_owned), vec![b'x'; length]).unwrap_err()
+            HandlerResponse::new(status, content_type.map(str::to_owned), vec![b'x'; length]).unwrap_err()
         };
         assert!(refused(Some(404), None, 1).contains("404"));
         assert!(refused(Some(302), None, 1).contains("302"));
@@ -123,8 +123,8 @@ mod tests {
         for wrong in ["json", "a/", "/b", "text/plain\r\nX: y", "text/\u{e9}", &"a/".repeat(200)] {
             assert!(refused(None, Some(wrong), 1).contains("content type"), "{wrong}");
         }
-        let most = Response::new(Some(299), None, vec![b'x'; MAX_RESPONSE_BYTES]).unwrap();
+        let most = HandlerResponse::new(Some(299), None, vec![b'x'; MAX_RESPONSE_BYTES]).unwrap();
         assert_eq!((most.status(), most.body().len()), (299, MAX_RESPONSE_BYTES));
-        assert_eq!(Response::new(Some(204), None, b"x".to_vec()).unwrap().body(), b"");
+        assert_eq!(HandlerResponse::new(Some(204), None, b"x".to_vec()).unwrap().body(), b"");
     }
 }

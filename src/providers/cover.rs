@@ -3,11 +3,11 @@
 //! A scheme goes in; whether its id and type lie under the signature comes out, for `providers`, for `check` and for
 //! whoever decides on a `replay_guard`.
 
-use super::place::Place;
-use super::proof::Proof;
-use super::scheme::{Scheme, TimestampPlace};
+use super::place::ValueLocation;
+use super::proof::AuthMethod;
+use super::scheme::{Scheme, TimestampLocation};
 use super::selector::{EventId, Selector};
-use super::template::Segment;
+use super::template::TemplateSegment;
 
 impl Scheme {
     /// Places of the event's id that the signature does not cover, as written: who holds a genuine delivery can send
@@ -28,12 +28,16 @@ impl Scheme {
     /// Whether the signature covers the body.
     #[must_use]
     pub fn covers_body(&self) -> bool {
-        let covers = |template: &Vec<Segment>| template.iter().flat_map(Segment::flat).any(Segment::covers_body);
-        match &self.proof {
-            Proof::Signed(signed) => signed.contents.iter().all(covers),
-            Proof::Jwt(jwt) => self.signature == Place::Body || jwt.claims.iter().any(|(_, claim)| covers(claim)),
-            Proof::Code(_) => true,
-            Proof::Token | Proof::Basic | Proof::Bearer => false,
+        let covers = |template: &Vec<TemplateSegment>| {
+            template.iter().flat_map(TemplateSegment::flat).any(TemplateSegment::covers_body)
+        };
+        match &self.auth {
+            AuthMethod::Signature(signed) => signed.contents.iter().all(covers),
+            AuthMethod::Jwt(jwt) => {
+                self.signature == ValueLocation::Body || jwt.claims.iter().any(|(_, claim)| covers(claim))
+            }
+            AuthMethod::Builtin(_) => true,
+            AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => false,
         }
     }
 
@@ -42,45 +46,43 @@ impl Scheme {
     }
 
     fn is_signed(&self, part: &Selector) -> bool {
-        if self.proof.is_token() {
+        if self.auth.is_token() {
             return false;
         }
-        let named = |is_it: &dyn Fn(&Segment) -> bool| {
-            let covers = |template: &Vec<Segment>| template.iter().flat_map(Segment::flat).any(is_it);
-            match &self.proof {
-                Proof::Signed(signed) => signed.contents.iter().all(covers),
-                Proof::Jwt(jwt) => jwt.claims.iter().any(|(_, claim)| covers(claim)),
-                Proof::Code(_) | Proof::Token | Proof::Basic | Proof::Bearer => false,
+        let named = |is_it: &dyn Fn(&TemplateSegment) -> bool| {
+            let covers = |template: &Vec<TemplateSegment>| template.iter().flat_map(TemplateSegment::flat).any(is_it);
+            match &self.auth {
+                AuthMethod::Signature(signed) => signed.contents.iter().all(covers),
+                AuthMethod::Jwt(jwt) => jwt.claims.iter().any(|(_, claim)| covers(claim)),
+                AuthMethod::Builtin(_) | AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => false,
             }
         };
-        let is_timestamp = |place: &Place| matches!(&self.timestamp, Some(timestamp) if timestamp.place == TimestampPlace::At(place.clone()));
+        let is_timestamp = |place: &ValueLocation| matches!(&self.timestamp, Some(timestamp) if timestamp.place == TimestampLocation::At(place.clone()));
         match part {
             Selector::Claim(_) => true,
             Selector::Header(name) => {
-                let is_it =
-                    |segment: &Segment| matches!(segment, Segment::Header(own) if own.eq_ignore_ascii_case(name));
-                named(&is_it) || is_timestamp(&Place::Header(name.clone()))
+                let is_it = |segment: &TemplateSegment| matches!(segment, TemplateSegment::Header(own) if own.eq_ignore_ascii_case(name));
+                named(&is_it) || is_timestamp(&ValueLocation::Header(name.clone()))
             }
-            Selector::Query(name) => named(&|segment| matches!(segment, Segment::Query(own) if own == name)),
+            Selector::Query(name) => named(&|segment| matches!(segment, TemplateSegment::Query(own) if own == name)),
             Selector::Json(pointer) | Selector::BodyJson(pointer) if !self.covers_body() => {
-                let is_it =
-                    |segment: &Segment| matches!(segment, Segment::Json(own) | Segment::Item(own) if own == pointer);
+                let is_it = |segment: &TemplateSegment| matches!(segment, TemplateSegment::Json(own) | TemplateSegment::Item(own) if own == pointer);
                 named(&is_it)
             }
             Selector::FormJson(field, pointer) if !self.covers_body() => {
-                named(&|segment| matches!(segment, Segment::FormJson(a, b) if a == field && b == pointer))
+                named(&|segment| matches!(segment, TemplateSegment::FormJson(a, b) if a == field && b == pointer))
             }
             // Of a form single fields may be signed: the others, and a digest of them all, are anyone's.
             Selector::Form(field) | Selector::FormJson(field, _) | Selector::FormXml(field, _)
-                if matches!(self.proof, Proof::Signed(_)) =>
+                if matches!(self.auth, AuthMethod::Signature(_)) =>
             {
                 named(&|segment| match segment {
-                    Segment::Form(own) => own == field,
+                    TemplateSegment::Form(own) => own == field,
                     segment => segment.covers_body(),
                 })
             }
-            Selector::Body if matches!(self.proof, Proof::Signed(_)) => {
-                named(&|segment| segment.covers_body() && !matches!(segment, Segment::Form(_)))
+            Selector::Body if matches!(self.auth, AuthMethod::Signature(_)) => {
+                named(&|segment| segment.covers_body() && !matches!(segment, TemplateSegment::Form(_)))
             }
             _ => self.covers_body(),
         }

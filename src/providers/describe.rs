@@ -3,9 +3,9 @@
 //! A scheme goes in, sentences come out. What stands here is read off the scheme alone, so that it cannot say more than
 //! the engine does.
 
-use super::proof::{Code, Proof};
-use super::row::{Row, Selection};
-use super::scheme::{Needs, Scheme};
+use super::proof::{AuthMethod, BuiltinScheme};
+use super::row::{Row, SelectorEntry};
+use super::scheme::{RequiredSettings, Scheme};
 
 /// What a row says, by label, in the order to be shown; what a row does not say is left out.
 #[must_use]
@@ -46,7 +46,7 @@ fn scheme_lines(row: &Row, scheme: &Scheme) -> Vec<(&'static str, String)> {
 
 /// Entries of a list of selectors, those of an inner list joined.
 #[must_use]
-pub fn listed(entries: &[Selection], between: &str) -> String {
+pub fn listed(entries: &[SelectorEntry], between: &str) -> String {
     entries.iter().map(|entry| entry.parts().join(between)).collect::<Vec<_>>().join(", else ")
 }
 
@@ -98,7 +98,7 @@ pub fn proof(row: &Row) -> String {
 
 /// Settings that a source must have.
 #[must_use]
-pub fn settings(row: &Row, needs: Needs) -> Vec<&'static str> {
+pub fn settings(row: &Row, needs: RequiredSettings) -> Vec<&'static str> {
     let has_choice = !row.algorithm_choices.is_empty() || !row.algorithm_names.is_empty();
     let settings = [
         ("secret", needs.secret == Some(true) || needs.credentials),
@@ -114,7 +114,7 @@ pub fn settings(row: &Row, needs: Needs) -> Vec<&'static str> {
     settings.into_iter().filter(|(_, is_needed)| *is_needed).map(|(name, _)| name).collect()
 }
 
-fn said_secret(row: &Row, needs: Needs) -> String {
+fn said_secret(row: &Row, needs: RequiredSettings) -> String {
     match needs.secret {
         Some(true) => secret(row),
         Some(false) => String::new(),
@@ -124,19 +124,19 @@ fn said_secret(row: &Row, needs: Needs) -> String {
 
 /// Where public keys come from that are not configured.
 fn keys(row: &Row, scheme: &Scheme) -> String {
-    match (&row.keys, &scheme.proof) {
+    match (&row.keys, &scheme.auth) {
         (Some(address), _) if address == "keys_url" => {
             "of a pair: fetched from the source's keys_url, unless it has a public_key".to_owned()
         }
         (Some(api), _) if api == "plaid" => {
             "fetched from Plaid's API with api_key (the client_id) and secret, unless the source has a public_key".to_owned()
         }
-        (None, Proof::Code(Code::Ebay)) => {
+        (None, AuthMethod::Builtin(BuiltinScheme::Ebay)) => {
             "fetched from eBay's API with api_key (the App ID) and secret (the Cert ID), unless the source has a public_key"
                 .to_owned()
         }
         (Some(address), _) => format!("fetched from {address}, unless the source has a public_key"),
-        (None, Proof::Code(_)) => {
+        (None, AuthMethod::Builtin(_)) => {
             "fetched from the provider's own hosts, unless the source has a public_key".to_owned()
         }
         _ => String::new(),
@@ -188,7 +188,7 @@ fn batch(written: &str) -> String {
 
 /// What anyone could change who holds a genuine delivery.
 fn unsigned(scheme: &Scheme) -> String {
-    if scheme.proof.is_token() {
+    if scheme.auth.is_token() {
         return "everything: whoever has seen a delivery can make others".to_owned();
     }
     let body = if scheme.covers_body() { Vec::new() } else { vec!["the body".to_owned()] };

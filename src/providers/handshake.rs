@@ -27,7 +27,7 @@ pub struct Handshake {
     pub signed: bool,
     /// All of these must hold.
     #[serde(default)]
-    pub when: Vec<Condition>,
+    pub when: Vec<HandshakeCondition>,
     /// Whether the JSON body must be an object that holds the value alone.
     #[serde(default)]
     pub only: bool,
@@ -39,7 +39,7 @@ pub struct Handshake {
     pub otherwise: u16,
     /// What the answer is made of.
     #[serde(default)]
-    pub value: Option<Place>,
+    pub value: Option<HandshakeSelector>,
     /// Which characters the value may hold.
     #[serde(default)]
     pub characters: Characters,
@@ -57,16 +57,16 @@ pub struct Handshake {
     pub bare_refusals: bool,
     /// What is answered.
     #[serde(default)]
-    pub answer: Option<Response>,
+    pub answer: Option<HandshakeResponse>,
     /// What is answered to every delivery that is stored.
     #[serde(default)]
-    pub acknowledgement: Option<Response>,
+    pub acknowledgement: Option<HandshakeResponse>,
 }
 
 /// A place that holds something, or one of several texts: `json:/type = a | b`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Condition {
+pub struct HandshakeCondition {
     /// Where to look.
     pub place: Selector,
     /// What may stand there; anything where this is empty.
@@ -76,19 +76,19 @@ pub struct Condition {
 /// Where a value is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Place(pub Selector);
+pub struct HandshakeSelector(pub Selector);
 
 /// What a place must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// Where to look.
-    pub place: Place,
+    pub place: HandshakeSelector,
     /// The setting that it must match.
     pub setting: Setting,
     /// Where this holds, it must match none.
     #[serde(default)]
-    pub not_when: Option<Condition>,
+    pub not_when: Option<HandshakeCondition>,
 }
 
 /// A setting of the source that a handshake compares with.
@@ -129,7 +129,7 @@ pub enum Characters {
 /// An answer, with names in place of what is not known before.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Response {
+pub struct HandshakeResponse {
     /// HTTP status.
     #[serde(default = "ok")]
     pub status: u16,
@@ -146,7 +146,7 @@ pub struct Response {
 
 /// Settings of the source that a handshake needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HandshakeNeeds {
+pub struct HandshakeSettings {
     /// `verify_token`
     pub verify_token: bool,
     /// `url`
@@ -169,7 +169,7 @@ fn ok() -> u16 {
     200
 }
 
-impl TryFrom<String> for Place {
+impl TryFrom<String> for HandshakeSelector {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {
@@ -180,13 +180,13 @@ impl TryFrom<String> for Place {
     }
 }
 
-impl TryFrom<String> for Condition {
+impl TryFrom<String> for HandshakeCondition {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {
         let (place, texts) = written.split_once(" = ").unwrap_or((&written, ""));
         let texts = texts.split(" | ").filter(|text| !text.is_empty()).map(ToOwned::to_owned).collect();
-        Ok(Self { place: Place::try_from(place.to_owned())?.0, texts })
+        Ok(Self { place: HandshakeSelector::try_from(place.to_owned())?.0, texts })
     }
 }
 
@@ -208,10 +208,10 @@ impl Handshake {
 
     /// Settings that the answer is made of, beside the secret.
     #[must_use]
-    pub fn needs(&self) -> HandshakeNeeds {
+    pub fn needs(&self) -> HandshakeSettings {
         let compares = |setting| self.expects.as_ref().is_some_and(|expected| expected.setting == setting);
         let writes = |name: &str| self.answer.as_ref().is_some_and(|answer| answer.body.contains(name));
-        HandshakeNeeds {
+        HandshakeSettings {
             verify_token: compares(Setting::VerifyToken) || writes("$challenge_response"),
             url: writes("$challenge_response"),
             key_id: writes("$key_id"),
@@ -277,10 +277,10 @@ mod tests {
 
     #[test]
     fn conditions_read_as_written() {
-        let condition = Condition::try_from("json:/type = a | b".to_owned()).unwrap();
+        let condition = HandshakeCondition::try_from("json:/type = a | b".to_owned()).unwrap();
         assert_eq!((condition.place.to_string().as_str(), condition.texts.len()), ("json:/type", 2));
-        assert!(Condition::try_from("header:X".to_owned()).unwrap().texts.is_empty());
-        assert!(Condition::try_from("form:x".to_owned()).is_err());
-        assert!(Condition::try_from("x".to_owned()).is_err());
+        assert!(HandshakeCondition::try_from("header:X".to_owned()).unwrap().texts.is_empty());
+        assert!(HandshakeCondition::try_from("form:x".to_owned()).is_err());
+        assert!(HandshakeCondition::try_from("x".to_owned()).is_err());
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use sha1::{Digest, Sha1};
 use unicode_normalization::UnicodeNormalization;
 
-use super::proof::Proof;
+use super::proof::AuthMethod;
 use super::public_key::PublicKey;
 use super::scheme::{Scheme, SecretDecoding};
 use crate::support::secret::Secret;
@@ -39,22 +39,22 @@ impl Scheme {
                 der(rest).ok_or_else(|| "is no public key in PEM, nor its DER in base64".to_owned())?
             }
         };
-        match &self.proof {
+        match &self.auth {
             _ if key.is_empty() || rest.is_empty() => Err("is empty".to_owned()),
             proof if proof.takes_public_key() && !self.is_public_key(&key) => {
                 Err("is no public key of the kind that this provider signs with".to_owned())
             }
-            Proof::Basic if !rest.contains(':') => Err("is not `user:password`".to_owned()),
+            AuthMethod::Basic if !rest.contains(':') => Err("is not `user:password`".to_owned()),
             _ => Ok(key),
         }
     }
 
     fn is_public_key(&self, key: &[u8]) -> bool {
-        let kinds: Vec<_> = match &self.proof {
-            Proof::Signed(signed) => signed.algorithm.key_kind().into_iter().collect(),
-            Proof::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| algorithm.key_kind()).collect(),
-            Proof::Code(code) => vec![code.key_kind()],
-            Proof::Token | Proof::Basic | Proof::Bearer => Vec::new(),
+        let kinds: Vec<_> = match &self.auth {
+            AuthMethod::Signature(signed) => signed.algorithm.key_kind().into_iter().collect(),
+            AuthMethod::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| algorithm.key_kind()).collect(),
+            AuthMethod::Builtin(code) => vec![code.key_kind()],
+            AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => Vec::new(),
         };
         kinds.into_iter().any(|kind| PublicKey::read(kind, key).is_some())
     }

@@ -26,17 +26,24 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
 pub use describe::{describe, listed};
-pub use handshake::{Characters, Condition, Expectation, Handshake, Place as HandshakePlace, Response, Setting};
-pub use pair::Material;
-pub use place::Place;
-pub use pointer::{Batch, Pointer};
-pub use proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
+pub use handshake::{
+    Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Setting,
+};
+pub use pair::GeneratedKeys;
+pub use place::ValueLocation;
+pub use pointer::{BatchLocation, Pointer};
+pub use proof::{
+    Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, NamedAlgorithms, TemplateSignature,
+};
 pub use public_key::{KeyKind, PublicKey};
-pub use row::{Row, RowError, Selection, Texts};
+pub use row::{OneOrMany, Row, RowError, SelectorEntry};
 pub use sample::sample;
-pub use scheme::{Keys, Needs, Reply, Scheme, SecretDecoding, Syntax, Timestamp, TimestampPlace, Unit};
+pub use scheme::{
+    KeySource, RequiredSettings, Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, Timestamp,
+    TimestampLocation, TimestampUnit,
+};
 pub use selector::{EventId, EventType, Selector};
-pub use template::Segment;
+pub use template::TemplateSegment;
 
 /// The name that stands for a source's own `verify` table; no row may take it.
 pub const CUSTOM: &str = "custom";

@@ -9,7 +9,7 @@ use ed25519_dalek::ed25519::pkcs8::KeypairBytes;
 use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::UnwrapErr;
 
-use super::proof::Proof;
+use super::proof::AuthMethod;
 use super::public_key::KeyKind;
 use super::scheme::{Scheme, SecretDecoding};
 use crate::support::secret::Secret;
@@ -19,9 +19,9 @@ const RSA_BITS: usize = 2048;
 
 /// What is needed to try a source.
 #[derive(Debug)]
-pub enum Material {
+pub enum GeneratedKeys {
     /// Of a scheme that is checked with a public key.
-    Pair {
+    KeyPair {
         /// In PEM (PKCS #8).
         private: Secret,
         /// As the source's `public_key` takes it.
@@ -35,11 +35,11 @@ impl Scheme {
     /// The kind of public key that deliveries are checked with, where it is one.
     #[must_use]
     pub fn key_kind(&self) -> Option<KeyKind> {
-        match &self.proof {
-            Proof::Signed(signed) => signed.algorithm.key_kind(),
-            Proof::Jwt(jwt) => jwt.algorithms.first().and_then(|algorithm| algorithm.key_kind()),
-            Proof::Code(code) => Some(code.key_kind()),
-            Proof::Token | Proof::Basic | Proof::Bearer => None,
+        match &self.auth {
+            AuthMethod::Signature(signed) => signed.algorithm.key_kind(),
+            AuthMethod::Jwt(jwt) => jwt.algorithms.first().and_then(|algorithm| algorithm.key_kind()),
+            AuthMethod::Builtin(code) => Some(code.key_kind()),
+            AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => None,
         }
     }
 
@@ -47,10 +47,10 @@ impl Scheme {
     ///
     /// # Errors
     /// Says why the system gives none.
-    pub fn material(&self) -> Result<Material, String> {
+    pub fn material(&self) -> Result<GeneratedKeys, String> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| format!("the system gives no random bytes: {error}"))?;
-        let Some(kind) = self.key_kind() else { return Ok(Material::Shared(self.shared(random))) };
+        let Some(kind) = self.key_kind() else { return Ok(GeneratedKeys::Shared(self.shared(random))) };
         // Fails for the one in 2^32 of random numbers that is beyond the curve's order.
         let (private, pem, bare) = pair(kind, &random).ok_or("no key came of it; try again")?;
         let public = match self.secret_decoding {
@@ -58,12 +58,12 @@ impl Scheme {
             SecretDecoding::Base64 => STANDARD.encode(bare),
             _ => pem,
         };
-        Ok(Material::Pair { private: Secret::new(private), public })
+        Ok(GeneratedKeys::KeyPair { private: Secret::new(private), public })
     }
 
     fn shared(&self, random: [u8; 32]) -> Secret {
-        let text = match (&self.proof, self.secret_decoding) {
-            (Proof::Basic, _) => format!("hookbox:{}", hex::encode(random)),
+        let text = match (&self.auth, self.secret_decoding) {
+            (AuthMethod::Basic, _) => format!("hookbox:{}", hex::encode(random)),
             (_, SecretDecoding::Base64 | SecretDecoding::Base64IfPrefixed) => STANDARD.encode(random),
             _ => hex::encode(random),
         };
@@ -114,8 +114,8 @@ mod tests {
         let scheme_of = |(name, row)| Some((name, Scheme::from_row(row).ok()?));
         for (name, scheme) in all().filter_map(scheme_of) {
             let configured = match scheme.material().unwrap() {
-                Material::Shared(secret) => secret,
-                Material::Pair { public, .. } => Secret::new(public),
+                GeneratedKeys::Shared(secret) => secret,
+                GeneratedKeys::KeyPair { public, .. } => Secret::new(public),
             };
             assert_eq!(scheme.check_secret(&configured), Ok(()), "{name}");
         }
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn no_two_are_the_same() {
         let made = |name: &str| match Scheme::from_row(find(name).unwrap()).unwrap().material().unwrap() {
-            Material::Shared(secret) => secret.reveal().to_owned(),
-            Material::Pair { private, .. } => private.reveal().to_owned(),
+            GeneratedKeys::Shared(secret) => secret.reveal().to_owned(),
+            GeneratedKeys::KeyPair { private, .. } => private.reveal().to_owned(),
         };
         for name in ["github", "svix", "sendgrid", "telnyx"] {
             assert_ne!(made(name), made(name), "{name}");

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::handshake::Handshake;
 use super::parse_proof::{self, is_code, is_signed};
-use super::place::Place;
-use super::pointer::Batch;
-use super::proof::Proof;
+use super::place::ValueLocation;
+use super::pointer::BatchLocation;
+use super::proof::AuthMethod;
 use super::row::{Row, RowError};
-use super::scheme::{Reply, Scheme, SecretDecoding, Syntax, Unit};
+use super::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, TimestampUnit};
 use super::selector::{EventId, header_name, parse_event_id, parse_event_type};
 
 /// The window of a timestamp unless the row or the source says otherwise.
@@ -27,8 +27,12 @@ const SECRET_DECODINGS: &[(&str, SecretDecoding)] = &[
     ("sha1", SecretDecoding::Sha1),
     ("pem", SecretDecoding::Pem),
 ];
-const UNITS: &[(&str, Unit)] =
-    &[("s", Unit::Seconds), ("ms", Unit::Millis), ("rfc3339", Unit::Rfc3339), ("iso8601_naive_utc", Unit::NaiveUtc)];
+const UNITS: &[(&str, TimestampUnit)] = &[
+    ("s", TimestampUnit::Seconds),
+    ("ms", TimestampUnit::Millis),
+    ("rfc3339", TimestampUnit::Rfc3339),
+    ("iso8601_naive_utc", TimestampUnit::NaiveUtc),
+];
 
 impl Scheme {
     /// Reads a row, into which a source's own settings are put before. A row without `event_id` is let through;
@@ -58,15 +62,16 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let places = keep.of(places(row));
     let syntax = keep.of(syntax(row));
     let proof = keep.of(parse_proof::proof(row));
-    let text = if proof.as_ref().is_some_and(Proof::takes_public_key) { "pem" } else { "utf8" };
+    let text = if proof.as_ref().is_some_and(AuthMethod::takes_public_key) { "pem" } else { "utf8" };
     let decoding = keep.of(word("secret_decoding", row.secret_decoding.as_deref(), text, SECRET_DECODINGS));
     let timestamp = keep.of(parse_proof::timestamp(row, UNITS));
     let tolerance = keep.of(tolerance(row));
     let aliases = keep.of(header_aliases(row));
     let private = keep.of(names("private_headers", row.private_headers.iter()));
     let required = keep.of(required_headers(row));
-    let key_id = keep.of(row.key_id.as_deref().map(|written| Place::parse("key_id", written)).transpose());
-    let key_name = keep.of(row.key_name.as_deref().map(|written| Place::parse("key_name", written)).transpose());
+    let key_id = keep.of(row.key_id.as_deref().map(|written| ValueLocation::parse("key_id", written)).transpose());
+    let key_name =
+        keep.of(row.key_name.as_deref().map(|written| ValueLocation::parse("key_name", written)).transpose());
     let keys = keep.of(parse_proof::keys(row));
     let batch = keep.of(batch(row));
     let event_id = keep.of(event_id(row));
@@ -83,7 +88,7 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
         syntax,
         set_separator: row.set_separator.clone(),
         repeatable: row.repeatable,
-        proof,
+        auth: proof,
         body_unsigned: row.body_unsigned,
         url_default_port: row.url_default_port,
         secret_decoding: decoding?,
@@ -127,10 +132,10 @@ pub(super) fn word<T: Copy>(
 }
 
 /// Where signatures are, at least one place.
-fn places(row: &Row) -> Result<Vec<Place>, RowError> {
+fn places(row: &Row) -> Result<Vec<ValueLocation>, RowError> {
     let places: Vec<_> =
-        row.signature.each().iter().map(|text| Place::parse("signature", text)).collect::<Result<_, _>>()?;
-    let of_items = places.iter().filter(|place| matches!(place, Place::Item(_))).count();
+        row.signature.each().iter().map(|text| ValueLocation::parse("signature", text)).collect::<Result<_, _>>()?;
+    let of_items = places.iter().filter(|place| matches!(place, ValueLocation::Item(_))).count();
     let wrong = |message: &str| Err(RowError::new("signature", message));
     match places.len() {
         0 => wrong("names no place"),
@@ -147,22 +152,22 @@ fn wanted(key: &'static str, value: Option<&String>, syntax: &str) -> Result<Str
     }
 }
 
-fn syntax(row: &Row) -> Result<Syntax, RowError> {
+fn syntax(row: &Row) -> Result<SignatureSyntax, RowError> {
     match row.syntax.as_deref().unwrap_or("plain") {
-        "plain" => Ok(Syntax::Plain),
+        "plain" => Ok(SignatureSyntax::Plain),
         name @ "prefixed" => {
             let prefix = wanted("prefix", row.prefix.as_ref(), name)?;
-            Ok(Syntax::Prefixed { prefix, is_optional: row.prefix_optional })
+            Ok(SignatureSyntax::Prefixed { prefix, is_optional: row.prefix_optional })
         }
-        name @ "kv_list" => Ok(Syntax::KvList {
+        name @ "kv_list" => Ok(SignatureSyntax::KvList {
             item_separator: wanted("item_separator", row.item_separator.as_ref(), name)?,
             kv_separator: wanted("kv_separator", row.kv_separator.as_ref(), name)?,
             field: wanted("field", row.field.as_ref(), name)?,
             first_only: row.first_only,
         }),
-        name @ "positional" => {
-            Ok(Syntax::Positional { item_separator: wanted("item_separator", row.item_separator.as_ref(), name)? })
-        }
+        name @ "positional" => Ok(SignatureSyntax::Positional {
+            item_separator: wanted("item_separator", row.item_separator.as_ref(), name)?,
+        }),
         other => Err(RowError::new("syntax", format!("`{other}` is none of plain, prefixed, kv_list, positional"))),
     }
 }
@@ -194,8 +199,8 @@ fn required_headers(row: &Row) -> Result<Vec<(String, String)>, RowError> {
     Ok(own.into_iter().zip(row.required_headers.values().cloned()).collect())
 }
 
-fn batch(row: &Row) -> Result<Option<Batch>, RowError> {
-    row.batch.as_deref().map(Batch::parse).transpose().map_err(|why| RowError::new("batch", why))
+fn batch(row: &Row) -> Result<Option<BatchLocation>, RowError> {
+    row.batch.as_deref().map(BatchLocation::parse).transpose().map_err(|why| RowError::new("batch", why))
 }
 
 fn event_id(row: &Row) -> Result<EventId, RowError> {
@@ -210,7 +215,7 @@ fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
     })
 }
 
-fn answer(row: &Row) -> Result<Option<Reply>, RowError> {
+fn answer(row: &Row) -> Result<Option<SuccessResponse>, RowError> {
     if row.answer_status.is_none() && row.answer_body.is_none() && row.answer_content_type.is_none() {
         return Ok(None);
     }
@@ -223,7 +228,7 @@ fn answer(row: &Row) -> Result<Option<Reply>, RowError> {
     if content_type.is_empty() || !content_type.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Err(RowError::new("answer_content_type", "is no media type").hint("such as \"text/plain\""));
     }
-    Ok(Some(Reply { status, content_type, body: row.answer_body.clone() }))
+    Ok(Some(SuccessResponse { status, content_type, body: row.answer_body.clone() }))
 }
 
 fn max_body(row: &Row) -> Result<Option<u64>, RowError> {
@@ -277,7 +282,7 @@ fn misfits(row: &Row) -> Vec<RowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{Algorithm, Encoding, Hash, Proof, Segment, Signed};
+    use crate::providers::{Algorithm, AuthMethod, Encoding, Hash, TemplateSegment, TemplateSignature};
 
     fn errors(toml: &str) -> Vec<String> {
         let row: Row = toml::from_str(toml).unwrap();
@@ -294,8 +299,11 @@ mod tests {
         let row: Row = toml::from_str("signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'").unwrap();
         let scheme = Scheme::from_row(&row).unwrap();
         let (algorithm, encoding) = (Algorithm::Hmac(Hash::Sha256), Encoding::Hex);
-        let contents = vec![vec![Segment::Body]];
-        assert_eq!(scheme.proof, Proof::Signed(Signed { algorithm, by_header: None, encoding, contents }));
+        let contents = vec![vec![TemplateSegment::Body]];
+        assert_eq!(
+            scheme.auth,
+            AuthMethod::Signature(TemplateSignature { algorithm, by_header: None, encoding, contents })
+        );
         assert_eq!((scheme.timestamp, scheme.tolerance), (None, None));
         assert_eq!(scheme.event_id, EventId::default());
     }

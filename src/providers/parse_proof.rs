@@ -1,14 +1,16 @@
-//! From a row's words about signatures to a [`Proof`]: algorithms, templates, claims, and what belongs together.
+//! From a row's words about signatures to a [`AuthMethod`]: algorithms, templates, claims, and what belongs together.
 //!
 //! All errors of a row come out at once, each with its key. A key that has no effect beside the others is an error too.
 
 use super::parse::word;
-use super::place::Place;
-use super::proof::{Algorithm, Code, Encoding, Hash, Jwt, JwtAlgorithm, NamedAlgorithms, Proof, Signed};
+use super::place::ValueLocation;
+use super::proof::{
+    Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, NamedAlgorithms, TemplateSignature,
+};
 use super::row::{Row, RowError};
-use super::scheme::{Keys, Syntax, Timestamp, TimestampPlace};
+use super::scheme::{KeySource, SignatureSyntax, Timestamp, TimestampLocation};
 use super::selector::{Pointer, header_name};
-use super::template::{self, Segment};
+use super::template::{self, TemplateSegment};
 
 /// Stands for the source's own setting.
 const KEYS_URL: &str = "keys_url";
@@ -26,14 +28,14 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("rsa-sha256", Algorithm::Rsa(Hash::Sha256)),
     ("rsa-sha1", Algorithm::Rsa(Hash::Sha1)),
 ];
-const OTHER_PROOFS: &[(&str, Option<Proof>)] = &[
+const OTHER_PROOFS: &[(&str, Option<AuthMethod>)] = &[
     ("jwt", None),
-    ("token", Some(Proof::Token)),
-    ("basic", Some(Proof::Basic)),
-    ("bearer", Some(Proof::Bearer)),
-    ("aws-sns", Some(Proof::Code(Code::AwsSns))),
-    ("paypal", Some(Proof::Code(Code::PayPal))),
-    ("ebay", Some(Proof::Code(Code::Ebay))),
+    ("token", Some(AuthMethod::Token)),
+    ("basic", Some(AuthMethod::Basic)),
+    ("bearer", Some(AuthMethod::Bearer)),
+    ("aws-sns", Some(AuthMethod::Builtin(BuiltinScheme::AwsSns))),
+    ("paypal", Some(AuthMethod::Builtin(BuiltinScheme::PayPal))),
+    ("ebay", Some(AuthMethod::Builtin(BuiltinScheme::Ebay))),
 ];
 const JWT_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
     ("HS256", JwtAlgorithm::Hs(Hash::Sha256)),
@@ -58,12 +60,12 @@ pub(super) fn takes_public_keys(row: &Row) -> bool {
 
 /// Whether the row's scheme takes code.
 pub(super) fn is_code(row: &Row) -> bool {
-    OTHER_PROOFS.iter().any(|(name, proof)| *name == row.algorithm && matches!(proof, Some(Proof::Code(_))))
+    OTHER_PROOFS.iter().any(|(name, proof)| *name == row.algorithm && matches!(proof, Some(AuthMethod::Builtin(_))))
 }
 
-pub(super) fn proof(row: &Row) -> Result<Proof, RowError> {
+pub(super) fn proof(row: &Row) -> Result<AuthMethod, RowError> {
     if let Some((_, simple)) = OTHER_PROOFS.iter().find(|(name, _)| *name == row.algorithm) {
-        return simple.clone().map_or_else(|| jwt(row).map(Proof::Jwt), Ok);
+        return simple.clone().map_or_else(|| jwt(row).map(AuthMethod::Jwt), Ok);
     }
     let algorithm = algorithm("algorithm", &row.algorithm)?;
     for choice in &row.algorithm_choices {
@@ -73,9 +75,9 @@ pub(super) fn proof(row: &Row) -> Result<Proof, RowError> {
     let written = row.signed_content.each();
     let written = if written.is_empty() { &["{body}".to_owned()][..] } else { written };
     let contents = written.iter().map(|text| template::parse("signed_content", text)).collect::<Result<Vec<_>, _>>()?;
-    let signed = Signed { algorithm, by_header: by_header(row)?, encoding, contents };
+    let signed = TemplateSignature { algorithm, by_header: by_header(row)?, encoding, contents };
     check_contents(row, &signed)?;
-    Ok(Proof::Signed(signed))
+    Ok(AuthMethod::Signature(signed))
 }
 
 fn algorithm(key: &'static str, written: &str) -> Result<Algorithm, RowError> {
@@ -101,33 +103,33 @@ fn by_header(row: &Row) -> Result<Option<NamedAlgorithms>, RowError> {
     Ok(Some(NamedAlgorithms { header, names: row.algorithm_names.iter().map(named).collect::<Result<_, RowError>>()? }))
 }
 
-fn check_contents(row: &Row, signed: &Signed) -> Result<(), RowError> {
+fn check_contents(row: &Row, signed: &TemplateSignature) -> Result<(), RowError> {
     let wrong = |message: &str, hint: &str| Err(RowError::new("signed_content", message).hint(hint));
     for content in &signed.contents {
-        let flat: Vec<_> = content.iter().flat_map(Segment::flat).collect();
-        let has = |wanted: &Segment| flat.contains(&wanted);
+        let flat: Vec<_> = content.iter().flat_map(TemplateSegment::flat).collect();
+        let has = |wanted: &TemplateSegment| flat.contains(&wanted);
         if !row.body_unsigned && !flat.iter().any(|segment| segment.covers_body()) {
             let hint =
                 "put {body} where the provider has it; or body_unsigned = true, if the provider really leaves it out";
             return wrong("leaves out the body, so anyone could change it", hint);
         }
-        if matches!(signed.algorithm, Algorithm::Digest(_)) != has(&Segment::Secret) {
+        if matches!(signed.algorithm, Algorithm::Digest(_)) != has(&TemplateSegment::Secret) {
             return wrong(
                 "has {secret} if and only if the algorithm is a plain hash",
                 "sha256 and sha1 are plain hashes",
             );
         }
-        if has(&Segment::Timestamp) && row.timestamp.is_none() {
+        if has(&TemplateSegment::Timestamp) && row.timestamp.is_none() {
             return Err(RowError::new("timestamp", "is missing, and what is signed contains {timestamp}"));
         }
-        if row.batch.is_none() && flat.iter().any(|segment| matches!(segment, Segment::Item(_))) {
+        if row.batch.is_none() && flat.iter().any(|segment| matches!(segment, TemplateSegment::Item(_))) {
             return wrong("has {item.…}, and there is no `batch`", "write {json./POINTER}");
         }
     }
     Ok(())
 }
 
-fn jwt(row: &Row) -> Result<Jwt, RowError> {
+fn jwt(row: &Row) -> Result<JwtScheme, RowError> {
     let one = |name: &String| word("jwt_algorithms", Some(name), "", JWT_ALGORITHMS);
     let algorithms = row.jwt_algorithms.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     for choice in &row.algorithm_choices {
@@ -140,17 +142,17 @@ fn jwt(row: &Row) -> Result<Jwt, RowError> {
         return Err(RowError::new("jwt_algorithms", message).hint(hint));
     }
     let claim = |(name, written): (&String, &String)| Ok((name.clone(), template::parse("claims", written)?));
-    let claims = row.claims.iter().map(claim).collect::<Result<Vec<(String, Vec<Segment>)>, RowError>>()?;
-    let covers = claims.iter().flat_map(|(_, template)| template).any(Segment::covers_body);
+    let claims = row.claims.iter().map(claim).collect::<Result<Vec<(String, Vec<TemplateSegment>)>, RowError>>()?;
+    let covers = claims.iter().flat_map(|(_, template)| template).any(TemplateSegment::covers_body);
     if !covers && !row.body_unsigned && !row.signature.each().iter().any(|place| place == "body") {
         let hint = "such as { sha256 = \"{sha256_hex(body)}\" }; or body_unsigned = true";
         return Err(RowError::new("claims", "none is about the body, so anyone could change it").hint(hint));
     }
     let required = row.required_claims.clone();
-    Ok(Jwt { algorithms, claims, required, empty_body_unclaimed: row.empty_body_unclaimed })
+    Ok(JwtScheme { algorithms, claims, required, empty_body_unclaimed: row.empty_body_unclaimed })
 }
 
-pub(super) fn keys(row: &Row) -> Result<Option<Keys>, RowError> {
+pub(super) fn keys(row: &Row) -> Result<Option<KeySource>, RowError> {
     let Some(written) = &row.keys else {
         return match row.key_name {
             Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
@@ -159,10 +161,10 @@ pub(super) fn keys(row: &Row) -> Result<Option<Keys>, RowError> {
     };
     let is_public = takes_public_keys(row);
     if written == KEYS_URL && (is_public || !row.algorithm_choices.is_empty()) {
-        return Ok(is_public.then_some(Keys::OwnSet));
+        return Ok(is_public.then_some(KeySource::OwnSet));
     }
     if written == PLAID && is_public && row.algorithm == "jwt" {
-        return Ok(Some(Keys::Plaid));
+        return Ok(Some(KeySource::Plaid));
     }
     if !written.starts_with("https://") {
         return Err(RowError::new("keys", format!("`{written}` does not begin with https://")));
@@ -170,47 +172,56 @@ pub(super) fn keys(row: &Row) -> Result<Option<Keys>, RowError> {
     if !is_public {
         return Err(RowError::new("keys", "means something only with an algorithm that takes a public key"));
     }
-    Ok(Some(Keys::Set(written.clone())))
+    Ok(Some(KeySource::Set(written.clone())))
 }
 
-pub(super) fn timestamp(row: &Row, units: &[(&str, super::scheme::Unit)]) -> Result<Option<Timestamp>, RowError> {
+pub(super) fn timestamp(
+    row: &Row,
+    units: &[(&str, super::scheme::TimestampUnit)],
+) -> Result<Option<Timestamp>, RowError> {
     let unit = word("timestamp_unit", row.timestamp_unit.as_deref(), "s", units)?;
     let Some(written) = &row.timestamp else { return Ok(None) };
     let wrong = |message: &str| Err(RowError::new("timestamp", message));
     let syntax = row.syntax.as_deref().unwrap_or("plain");
     let place = match written.split_once(':') {
-        Some(("field", field)) if !field.is_empty() && syntax == "kv_list" => TimestampPlace::Field(field.to_owned()),
-        Some(("field", "0")) if syntax == "positional" => TimestampPlace::First,
+        Some(("field", field)) if !field.is_empty() && syntax == "kv_list" => {
+            TimestampLocation::Field(field.to_owned())
+        }
+        Some(("field", "0")) if syntax == "positional" => TimestampLocation::First,
         Some(("field", _)) => {
             return wrong("only a signature of syntax `kv_list` has fields, and of `positional` field:0");
         }
         Some(("claim", name)) if row.algorithm == "jwt" => {
             let pointer = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
-            TimestampPlace::Claim(Pointer::parse(&pointer).map_err(|why| RowError::new("timestamp", why))?)
+            TimestampLocation::Claim(Pointer::parse(&pointer).map_err(|why| RowError::new("timestamp", why))?)
         }
         Some(("claim", _)) => return wrong("only a signature of algorithm `jwt` has claims"),
-        _ => TimestampPlace::At(Place::parse("timestamp", written)?),
+        _ => TimestampLocation::At(ValueLocation::parse("timestamp", written)?),
     };
     Ok(Some(Timestamp { place, unit }))
 }
 
 /// A timestamp that nobody signed proves nothing.
-pub(super) fn check_timestamp(timestamp: Option<&Timestamp>, proof: &Proof, syntax: &Syntax) -> Result<(), RowError> {
-    let is_first = timestamp.is_some_and(|timestamp| timestamp.place == TimestampPlace::First);
-    if matches!(syntax, Syntax::Positional { .. }) && !is_first {
+pub(super) fn check_timestamp(
+    timestamp: Option<&Timestamp>,
+    proof: &AuthMethod,
+    syntax: &SignatureSyntax,
+) -> Result<(), RowError> {
+    let is_first = timestamp.is_some_and(|timestamp| timestamp.place == TimestampLocation::First);
+    if matches!(syntax, SignatureSyntax::Positional { .. }) && !is_first {
         return Err(RowError::new(
             "timestamp",
             "is missing, and syntax `positional` begins with it: write \"field:0\"",
         ));
     }
-    let (Some(timestamp), Proof::Signed(signed)) = (timestamp, proof) else { return Ok(()) };
-    let is_signed = |content: &Vec<Segment>| {
-        let mut flat = content.iter().flat_map(Segment::flat);
+    let (Some(timestamp), AuthMethod::Signature(signed)) = (timestamp, proof) else { return Ok(()) };
+    let is_signed = |content: &Vec<TemplateSegment>| {
+        let mut flat = content.iter().flat_map(TemplateSegment::flat);
         match &timestamp.place {
-            TimestampPlace::At(Place::Json(_)) => {
-                flat.any(|segment| matches!(segment, Segment::Body | Segment::Timestamp))
+            TimestampLocation::At(ValueLocation::Json(_)) => {
+                flat.any(|segment| matches!(segment, TemplateSegment::Body | TemplateSegment::Timestamp))
             }
-            _ => flat.any(|segment| *segment == Segment::Timestamp),
+            _ => flat.any(|segment| *segment == TemplateSegment::Timestamp),
         }
     };
     if signed.contents.iter().all(is_signed) {

@@ -9,7 +9,7 @@ use super::selector::{Pointer, Selector, header_name};
 
 /// Where a single value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ValueLocation {
     /// A header's value.
     Header(String),
     /// The values of headers with this prefix, numbered from 1.
@@ -32,7 +32,7 @@ const NUMBER: &str = "{n}";
 const KINDS: &str =
     "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER or item:/POINTER";
 
-impl Place {
+impl ValueLocation {
     pub(super) fn parse(key: &'static str, written: &str) -> Result<Self, RowError> {
         let wrong = |message: String| RowError::new(key, message).hint(KINDS);
         if let Some(prefix) = written.strip_prefix("header:").and_then(|name| name.strip_suffix(NUMBER)) {
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ValueLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header `{name}`"),

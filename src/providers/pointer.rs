@@ -53,7 +53,7 @@ fn unescape(step: &str) -> Option<String> {
 
 /// Where the events of a delivery are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct BatchLocation {
     /// The form's field that holds the array; `None` for the body.
     pub form: Option<String>,
     /// Steps to the array; none where it is the whole document.
@@ -62,7 +62,7 @@ pub struct Batch {
     pub inner: Vec<String>,
 }
 
-impl Batch {
+impl BatchLocation {
     /// Reads the key `batch`.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
         if let Some(field) = written.strip_prefix("form:") {
@@ -95,17 +95,17 @@ mod tests {
 
     #[test]
     fn a_batch_is_a_pointer_a_form_field_or_the_body() {
-        let batch = |form: Option<&str>, steps: &[&str], inner: &[&str]| Batch {
+        let batch = |form: Option<&str>, steps: &[&str], inner: &[&str]| BatchLocation {
             form: form.map(str::to_owned),
             steps: steps.iter().map(ToString::to_string).collect(),
             inner: inner.iter().map(ToString::to_string).collect(),
         };
-        assert_eq!(Batch::parse(""), Ok(batch(None, &[], &[])));
-        assert_eq!(Batch::parse("/data/events"), Ok(batch(None, &["data", "events"], &[])));
-        assert_eq!(Batch::parse("/items/*/Item"), Ok(batch(None, &["items"], &["Item"])));
-        assert_eq!(Batch::parse("form:events"), Ok(batch(Some("events"), &[], &[])));
+        assert_eq!(BatchLocation::parse(""), Ok(batch(None, &[], &[])));
+        assert_eq!(BatchLocation::parse("/data/events"), Ok(batch(None, &["data", "events"], &[])));
+        assert_eq!(BatchLocation::parse("/items/*/Item"), Ok(batch(None, &["items"], &["Item"])));
+        assert_eq!(BatchLocation::parse("form:events"), Ok(batch(Some("events"), &[], &[])));
         for written in ["events", "form:", "/a/*b", "/~"] {
-            assert!(Batch::parse(written).is_err(), "{written}");
+            assert!(BatchLocation::parse(written).is_err(), "{written}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A scheme goes in, lower-case names come out: what is stored as `***`, and what no handler gets to see.
 
-use super::place::Place;
+use super::place::ValueLocation;
 use super::scheme::Scheme;
 
 /// Headers that carry tokens whatever the provider, in lower case.
@@ -12,7 +12,7 @@ impl Scheme {
     /// Lower-case names of headers whose values are secret: they are stored as `***`.
     #[must_use]
     pub fn token_headers(&self) -> Vec<String> {
-        let own = self.signature_headers().filter(|_| self.proof.is_token());
+        let own = self.signature_headers().filter(|_| self.auth.is_token());
         distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own))
     }
 
@@ -25,8 +25,8 @@ impl Scheme {
 
     fn signature_headers(&self) -> impl Iterator<Item = String> {
         self.signatures().flat_map(|place| match place {
-            Place::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
-            Place::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
+            ValueLocation::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
+            ValueLocation::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
             _ => Vec::new(),
         })
     }

@@ -4,15 +4,15 @@
 //! row is `parse_proof`'s to read; computing with them is `verify`'s.
 
 use super::public_key::KeyKind;
-use super::template::Segment;
+use super::template::TemplateSegment;
 
 /// What proves that a delivery is genuine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
+pub enum AuthMethod {
     /// A signature over a template.
-    Signed(Signed),
+    Signature(TemplateSignature),
     /// A JSON Web Token (RFC 7519), signed, with claims about the delivery.
-    Jwt(Jwt),
+    Jwt(JwtScheme),
     /// The secret itself.
     Token,
     /// `Basic` credentials (RFC 7617); the secret is `user:password`.
@@ -20,12 +20,12 @@ pub enum Proof {
     /// A `Bearer` token (RFC 6750), which is the secret.
     Bearer,
     /// A scheme that takes code, and keys that are fetched.
-    Code(Code),
+    Builtin(BuiltinScheme),
 }
 
 /// Schemes that take code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
+pub enum BuiltinScheme {
     /// Amazon SNS.
     AwsSns,
     /// PayPal.
@@ -36,7 +36,7 @@ pub enum Code {
 
 /// A signature over a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct TemplateSignature {
     /// How it is made, unless a header says otherwise.
     pub algorithm: Algorithm,
     /// The header that names the algorithm, and what its values mean.
@@ -44,7 +44,7 @@ pub struct Signed {
     /// How the signature is written.
     pub encoding: Encoding,
     /// What is signed: one of these.
-    pub contents: Vec<Vec<Segment>>,
+    pub contents: Vec<Vec<TemplateSegment>>,
 }
 
 /// A header that names the algorithm, and what its values mean.
@@ -58,11 +58,11 @@ pub struct NamedAlgorithms {
 
 /// A JSON Web Token as a provider makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Jwt {
+pub struct JwtScheme {
     /// The algorithms it may name.
     pub algorithms: Vec<JwtAlgorithm>,
     /// Claims, and what each must say.
-    pub claims: Vec<(String, Vec<Segment>)>,
+    pub claims: Vec<(String, Vec<TemplateSegment>)>,
     /// Claims that must be there.
     pub required: Vec<String>,
     /// Whether claims about the body may be missing where the body is empty.
@@ -127,21 +127,21 @@ pub enum Encoding {
     Base64Url,
 }
 
-impl Proof {
+impl AuthMethod {
     /// Whether deliveries are checked with a public key, which only the provider can sign for.
     #[must_use]
     pub fn is_asymmetric(&self) -> bool {
         match self {
-            Self::Signed(signed) => signed.algorithm.is_asymmetric(),
+            Self::Signature(signed) => signed.algorithm.is_asymmetric(),
             Self::Jwt(jwt) => jwt.algorithms.iter().all(|algorithm| algorithm.is_asymmetric()),
-            Self::Token | Self::Basic | Self::Bearer | Self::Code(_) => false,
+            Self::Token | Self::Basic | Self::Bearer | Self::Builtin(_) => false,
         }
     }
 
     /// Whether deliveries may be checked with a public key that the source has configured.
     #[must_use]
     pub fn takes_public_key(&self) -> bool {
-        self.is_asymmetric() || matches!(self, Self::Code(_))
+        self.is_asymmetric() || matches!(self, Self::Builtin(_))
     }
 
     /// Whether the secret itself is sent, so that nothing of the delivery is signed.
@@ -151,17 +151,17 @@ impl Proof {
     }
 
     /// Every template that goes into the proof.
-    pub(super) fn templates(&self) -> impl Iterator<Item = &Vec<Segment>> {
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Vec<TemplateSegment>> {
         let (contents, claims) = match self {
-            Self::Signed(signed) => (&signed.contents[..], &[][..]),
+            Self::Signature(signed) => (&signed.contents[..], &[][..]),
             Self::Jwt(jwt) => (&[][..], &jwt.claims[..]),
-            Self::Token | Self::Basic | Self::Bearer | Self::Code(_) => (&[][..], &[][..]),
+            Self::Token | Self::Basic | Self::Bearer | Self::Builtin(_) => (&[][..], &[][..]),
         };
         contents.iter().chain(claims.iter().map(|(_, template)| template))
     }
 }
 
-impl Code {
+impl BuiltinScheme {
     /// The kind of public key it takes.
     #[must_use]
     pub fn key_kind(self) -> KeyKind {

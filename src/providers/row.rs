@@ -27,7 +27,7 @@ pub struct Row {
     /// Where the signature or token is: `header:NAME`, `query:NAME`, `json:/POINTER`, `form:FIELD`,
     /// `form_json:FIELD/POINTER`, `item:/POINTER` (each item of a batch has its own), `body`; `header:NAME-{n}` is numbered
     /// from 1. Of several places any may hold one that matches.
-    pub signature: Texts,
+    pub signature: OneOrMany,
     /// `plain` (the default), `prefixed`, `kv_list` or `positional` (first the timestamp, then signatures).
     pub syntax: Option<String>,
     /// `prefixed`: the literal that must come first.
@@ -64,9 +64,9 @@ pub struct Row {
     /// `sha1` (its digest), `nfkd` (of the text, as UTF-8), `pem` (a public key in PEM, or its DER in base64).
     pub secret_decoding: Option<String>,
     /// Prefixes of the configured secret that do not belong to the key, the first that fits is left out: `whsec_`.
-    pub secret_prefix: Texts,
+    pub secret_prefix: OneOrMany,
     /// What is signed, as a template: `{timestamp}.{body}`; `{body}` unless written. Of several any may match.
-    pub signed_content: Texts,
+    pub signed_content: OneOrMany,
     /// That the signature does not cover the body: without it such a template is refused.
     pub body_unsigned: bool,
     /// Whether the provider may sign `url` with its default port written out or left out.
@@ -107,9 +107,9 @@ pub struct Row {
     /// element), or `form:FIELD` for an array in a form's field. Selectors are then relative to the item.
     pub batch: Option<String>,
     /// Selectors tried in order; an inner list is joined by colons. The last may be `body` or `none`.
-    pub event_id: Vec<Selection>,
+    pub event_id: Vec<SelectorEntry>,
     /// Selectors tried in order; an inner list is joined by dots, leaving out what is absent.
-    pub event_type: Vec<Selection>,
+    pub event_type: Vec<SelectorEntry>,
     /// Name of a handshake.
     pub handshake: Option<String>,
     /// Status of the answer to what was stored; 200 unless written.
@@ -177,20 +177,20 @@ impl Row {
 /// One text, or several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Texts {
+pub enum OneOrMany {
     /// `"whsec_"`
     One(String),
     /// `["v1,whsec_", "whsec_"]`
     Many(Vec<String>),
 }
 
-impl Default for Texts {
+impl Default for OneOrMany {
     fn default() -> Self {
         Self::Many(Vec::new())
     }
 }
 
-impl Texts {
+impl OneOrMany {
     /// Each of them.
     #[must_use]
     pub fn each(&self) -> &[String] {
@@ -204,14 +204,14 @@ impl Texts {
 /// One selector, or several that are joined.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
-pub enum Selection {
+pub enum SelectorEntry {
     /// `"header:X-GitHub-Delivery"`
     One(String),
     /// `["header:X-GitHub-Event", "json:/action"]`
     Joined(Vec<String>),
 }
 
-impl Selection {
+impl SelectorEntry {
     /// The selectors as written.
     #[must_use]
     pub fn parts(&self) -> &[String] {
@@ -222,7 +222,7 @@ impl Selection {
     }
 }
 
-impl<'de> Deserialize<'de> for Texts {
+impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(written: D) -> Result<Self, D::Error> {
         written.deserialize_any(TextsVisitor)
     }
@@ -240,26 +240,26 @@ fn table<'de, D: Deserializer<'de>>(written: D) -> Result<BTreeMap<String, Strin
 struct TextsVisitor;
 
 impl<'de> Visitor<'de> for TextsVisitor {
-    type Value = Texts;
+    type Value = OneOrMany;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string or a list of strings")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
-        Ok(Texts::One(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
+        Ok(OneOrMany::One(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Texts, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<OneOrMany, A::Error> {
         let mut texts = Vec::new();
         while let Some(text) = elements.next_element()? {
             texts.push(text);
         }
-        Ok(Texts::Many(texts))
+        Ok(OneOrMany::Many(texts))
     }
 }
 
-impl fmt::Display for Texts {
+impl fmt::Display for OneOrMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.each().join(" or "))
     }

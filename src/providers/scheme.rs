@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::handshake::Handshake;
-use super::place::Place;
-use super::pointer::{Batch, Pointer};
-use super::proof::{Code, Proof, Signed};
+use super::place::ValueLocation;
+use super::pointer::{BatchLocation, Pointer};
+use super::proof::{AuthMethod, BuiltinScheme, TemplateSignature};
 use super::selector::{EventId, EventType, Selector};
-use super::template::Segment;
+use super::template::TemplateSegment;
 
 /// Stands for the source's `key_id` where a list's field is named after it.
 const KEY_ID: &str = "{key_id}";
@@ -21,17 +21,17 @@ const KEY_ID: &str = "{key_id}";
 #[derive(Debug, Clone)]
 pub struct Scheme {
     /// Where the signature or token is.
-    pub signature: Place,
+    pub signature: ValueLocation,
     /// Further places that may hold one.
-    pub further_signatures: Vec<Place>,
+    pub further_signatures: Vec<ValueLocation>,
     /// How signatures stand there.
-    pub syntax: Syntax,
+    pub syntax: SignatureSyntax,
     /// What stands between whole values of the syntax, where several may come in one.
     pub set_separator: Option<String>,
     /// Whether the header may come several times, each with a signature.
     pub repeatable: bool,
     /// What proves that a delivery is genuine.
-    pub proof: Proof,
+    pub auth: AuthMethod,
     /// That the signature is known not to cover the body.
     pub body_unsigned: bool,
     /// Whether the provider may sign the URL with its default port written out or left out.
@@ -41,11 +41,11 @@ pub struct Scheme {
     /// Prefixes of the configured secret that do not belong to the key; they may be missing.
     pub secret_prefixes: Vec<String>,
     /// Where the name of the key is.
-    pub key_id: Option<Place>,
+    pub key_id: Option<ValueLocation>,
     /// Where the provider publishes its public keys.
-    pub keys: Option<Keys>,
+    pub keys: Option<KeySource>,
     /// Where the name of the key among them is.
-    pub key_name: Option<Place>,
+    pub key_name: Option<ValueLocation>,
     /// Headers that must have this value.
     pub required_headers: Vec<(String, String)>,
     /// Where the time of sending is; `None` where the provider signs none.
@@ -55,7 +55,7 @@ pub struct Scheme {
     /// By the header's lower-case name: names to try, in order, where it is absent.
     pub header_aliases: BTreeMap<String, Vec<String>>,
     /// Where one delivery carries several events.
-    pub batch: Option<Batch>,
+    pub batch: Option<BatchLocation>,
     /// Where the event's id is.
     pub event_id: EventId,
     /// Where the event's type is.
@@ -63,7 +63,7 @@ pub struct Scheme {
     /// What the provider asks for before it sends events.
     pub handshake: Option<&'static Handshake>,
     /// How the provider wants to hear that its delivery is stored.
-    pub answer: Option<Reply>,
+    pub answer: Option<SuccessResponse>,
     /// Longest body the provider sends, in bytes.
     pub max_body: Option<u64>,
     pub(super) further_private: Vec<String>,
@@ -71,7 +71,7 @@ pub struct Scheme {
 
 /// How signatures stand in their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Syntax {
+pub enum SignatureSyntax {
     /// The value is the signature.
     Plain,
     /// This literal, then the signature.
@@ -120,7 +120,7 @@ pub enum SecretDecoding {
 
 /// How a provider wants to hear that its delivery is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct SuccessResponse {
     /// HTTP status.
     pub status: u16,
     /// Content-Type of the body.
@@ -133,14 +133,14 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timestamp {
     /// Where it is.
-    pub place: TimestampPlace,
+    pub place: TimestampLocation,
     /// How it is written.
-    pub unit: Unit,
+    pub unit: TimestampUnit,
 }
 
 /// Where a provider publishes its public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeySource {
     /// In a set of JSON Web Keys at this address.
     Set(String),
     /// In such a set at the source's `keys_url`.
@@ -151,9 +151,9 @@ pub enum Keys {
 
 /// Where a timestamp is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TimestampPlace {
+pub enum TimestampLocation {
     /// In a place of its own.
-    At(Place),
+    At(ValueLocation),
     /// A field of the signature's list.
     Field(String),
     /// The first item of the signature.
@@ -164,7 +164,7 @@ pub enum TimestampPlace {
 
 /// How a timestamp is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum TimestampUnit {
     /// Unix seconds.
     Seconds,
     /// Unix milliseconds.
@@ -177,7 +177,7 @@ pub enum Unit {
 
 /// What a source must have configured for its scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Needs {
+pub struct RequiredSettings {
     /// `secret`; `None` where it may also be taught by the provider.
     pub secret: Option<bool>,
     /// `public_key` in place of `secret`.
@@ -207,32 +207,34 @@ pub struct Needs {
 impl Scheme {
     /// What a source must have configured.
     #[must_use]
-    pub fn needs(&self) -> Needs {
-        let uses = |wanted: &[Segment]| self.segments().any(|segment| wanted.contains(segment));
-        let has_hash = self.segments().any(|segment| matches!(segment, Segment::UrlWithBodyHash(_)));
+    pub fn needs(&self) -> RequiredSettings {
+        let uses = |wanted: &[TemplateSegment]| self.segments().any(|segment| wanted.contains(segment));
+        let has_hash = self.segments().any(|segment| matches!(segment, TemplateSegment::UrlWithBodyHash(_)));
         let handshake = self.handshake.map(Handshake::needs);
-        let code = match self.proof {
-            Proof::Code(code) => Some(code),
+        let code = match self.auth {
+            AuthMethod::Builtin(code) => Some(code),
             _ => None,
         };
-        Needs {
+        RequiredSettings {
             secret: match self.handshake {
                 Some(handshake) if handshake.teaches => None,
-                _ => Some(code.is_none() && !self.proof.is_asymmetric()),
+                _ => Some(code.is_none() && !self.auth.is_asymmetric()),
             },
-            public_key: self.proof.is_asymmetric() && self.keys.is_none(),
-            url: has_hash || uses(&[Segment::Url, Segment::UrlSha256Hex]) || handshake.is_some_and(|needs| needs.url),
+            public_key: self.auth.is_asymmetric() && self.keys.is_none(),
+            url: has_hash
+                || uses(&[TemplateSegment::Url, TemplateSegment::UrlSha256Hex])
+                || handshake.is_some_and(|needs| needs.url),
             key_id: self.key_id.is_some()
-                || uses(&[Segment::KeyId])
-                || code == Some(Code::PayPal)
+                || uses(&[TemplateSegment::KeyId])
+                || code == Some(BuiltinScheme::PayPal)
                 || handshake.is_some_and(|needs| needs.key_id)
-                || matches!(&self.syntax, Syntax::KvList { field, .. } if field == KEY_ID),
-            api_key: uses(&[Segment::ApiKey]),
-            credentials: code == Some(Code::Ebay) || self.keys == Some(Keys::Plaid),
+                || matches!(&self.syntax, SignatureSyntax::KvList { field, .. } if field == KEY_ID),
+            api_key: uses(&[TemplateSegment::ApiKey]),
+            credentials: code == Some(BuiltinScheme::Ebay) || self.keys == Some(KeySource::Plaid),
             verify_token: handshake.is_some_and(|needs| needs.verify_token),
-            topics: code == Some(Code::AwsSns) || handshake.is_some_and(|needs| needs.topics),
+            topics: code == Some(BuiltinScheme::AwsSns) || handshake.is_some_and(|needs| needs.topics),
             may_fetch: code.is_some() || self.keys.is_some(),
-            own_keys: self.keys == Some(Keys::OwnSet),
+            own_keys: self.keys == Some(KeySource::OwnSet),
             keys_url: code.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
@@ -242,20 +244,20 @@ impl Scheme {
     #[must_use]
     pub fn with_key_id(mut self, key_id: &str) -> Self {
         match &mut self.syntax {
-            Syntax::KvList { field, .. } if field == KEY_ID => key_id.clone_into(field),
+            SignatureSyntax::KvList { field, .. } if field == KEY_ID => key_id.clone_into(field),
             _ => {}
         }
         self
     }
 
     /// Every place that may hold the signature.
-    pub fn signatures(&self) -> impl Iterator<Item = &Place> {
+    pub fn signatures(&self) -> impl Iterator<Item = &ValueLocation> {
         std::iter::once(&self.signature).chain(&self.further_signatures)
     }
 
     /// Every segment of every template, those inside others included.
-    pub(super) fn segments(&self) -> impl Iterator<Item = &Segment> {
-        self.proof.templates().flatten().flat_map(Segment::flat)
+    pub(super) fn segments(&self) -> impl Iterator<Item = &TemplateSegment> {
+        self.auth.templates().flatten().flat_map(TemplateSegment::flat)
     }
 
     /// The names a header may come under: its own, then its aliases.
@@ -271,20 +273,20 @@ impl Scheme {
             |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..) | Selector::FormXml(..));
         let of_json = |part: &Selector| matches!(part, Selector::Json(_) | Selector::BodyJson(_) | Selector::Key(_));
         let mut parts = self.event_id.tries.iter().chain(&self.event_type.tries).flatten();
-        let in_form = matches!(self.signature, Place::Form(_) | Place::FormJson(..))
+        let in_form = matches!(self.signature, ValueLocation::Form(_) | ValueLocation::FormJson(..))
             || self.batch.as_ref().is_some_and(|batch| batch.form.is_some())
             || matches!(
                 self.segments().find(|segment| segment.covers_body()),
-                Some(Segment::FormSorted | Segment::FormReceived)
+                Some(TemplateSegment::FormSorted | TemplateSegment::FormReceived)
             );
         in_form || parts.clone().any(of_form) && !parts.any(of_json)
     }
 
     /// The signature's template and encoding, where there is one.
     #[must_use]
-    pub fn signed(&self) -> Option<&Signed> {
-        match &self.proof {
-            Proof::Signed(signed) => Some(signed),
+    pub fn signed(&self) -> Option<&TemplateSignature> {
+        match &self.auth {
+            AuthMethod::Signature(signed) => Some(signed),
             _ => None,
         }
     }

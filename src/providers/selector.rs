@@ -6,7 +6,7 @@
 use std::fmt;
 
 pub(super) use super::pointer::Pointer;
-use super::row::{RowError, Selection};
+use super::row::{RowError, SelectorEntry};
 
 /// Where one text of a delivery is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +58,9 @@ const KINDS: &str =
 ///
 /// # Errors
 /// Says which entry is wrong; the error's key is `event_id`.
-pub(super) fn parse_event_id(written: &[Selection]) -> Result<EventId, RowError> {
+pub(super) fn parse_event_id(written: &[SelectorEntry]) -> Result<EventId, RowError> {
     let wrong = |message: String| RowError::new("event_id", message);
-    let or_fresh = written.last() == Some(&Selection::One("none".to_owned()));
+    let or_fresh = written.last() == Some(&SelectorEntry::One("none".to_owned()));
     let entries = &written[..written.len() - usize::from(or_fresh)];
     if written.is_empty() {
         return Err(wrong("names no place".into()).hint("end the list in \"body\" to tell events by their body"));
@@ -79,7 +79,7 @@ pub(super) fn parse_event_id(written: &[Selection]) -> Result<EventId, RowError>
 ///
 /// # Errors
 /// Says which entry is wrong; the error's key is `event_type`.
-pub(super) fn parse_event_type(written: &[Selection]) -> Result<EventType, RowError> {
+pub(super) fn parse_event_type(written: &[SelectorEntry]) -> Result<EventType, RowError> {
     let wrong = |message: String| RowError::new("event_type", message);
     let tries = parse_tries(written).map_err(|message| wrong(message).hint(KINDS))?;
     if tries.iter().flatten().any(|part| *part == Selector::Body) {
@@ -88,8 +88,8 @@ pub(super) fn parse_event_type(written: &[Selection]) -> Result<EventType, RowEr
     Ok(EventType { tries })
 }
 
-fn parse_tries(written: &[Selection]) -> Result<Vec<Vec<Selector>>, String> {
-    let parse = |selection: &Selection| match selection.parts() {
+fn parse_tries(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> {
+    let parse = |selection: &SelectorEntry| match selection.parts() {
         [] => Err("an inner list is empty".to_owned()),
         parts => parts.iter().map(|part| Selector::parse(part)).collect(),
     };
@@ -165,8 +165,8 @@ pub(super) fn header_name(name: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn one(text: &str) -> Selection {
-        Selection::One(text.to_owned())
+    fn one(text: &str) -> SelectorEntry {
+        SelectorEntry::One(text.to_owned())
     }
 
     #[test]
@@ -193,12 +193,12 @@ mod tests {
         assert!(parse_event_id(&[one("body"), one("json:/id")]).is_err());
         assert!(parse_event_id(&[one("none"), one("json:/id")]).is_err());
         assert!(parse_event_id(&[one("body"), one("none")]).is_err());
-        assert!(parse_event_id(&[Selection::Joined(vec![])]).is_err());
-        assert!(parse_event_id(&[Selection::Joined(vec!["json:/id".into(), "none".into()])]).is_err());
+        assert!(parse_event_id(&[SelectorEntry::Joined(vec![])]).is_err());
+        assert!(parse_event_id(&[SelectorEntry::Joined(vec!["json:/id".into(), "none".into()])]).is_err());
         let id = parse_event_id(&[one("json:/id"), one("none")]).unwrap();
         assert_eq!((id.tries.len(), id.or_fresh), (1, true));
         assert!(!parse_event_id(&[one("json:/id"), one("body")]).unwrap().or_fresh);
-        let joined = Selection::Joined(vec!["header:X-Id".into(), "body".into()]);
+        let joined = SelectorEntry::Joined(vec!["header:X-Id".into(), "body".into()]);
         assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
     }
 

@@ -15,7 +15,7 @@ const PLACEHOLDERS: &str = "the placeholders are {body}, {timestamp}, {url}, {me
 
 /// A piece of what is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub enum TemplateSegment {
     /// The text itself.
     Text(String),
     /// `{body}`: the exact bytes.
@@ -68,14 +68,14 @@ pub enum Segment {
     /// `{ascii_slashes(body)}`: likewise with U+007F, and `/` with a backslash before it unless it has one.
     BodyAsciiSlashes,
     /// `{lower(…)}`: another one in lower case.
-    Lower(Box<Segment>),
+    Lower(Box<TemplateSegment>),
     /// `{?…}`: nothing, where a placeholder within finds nothing.
-    Optional(Vec<Segment>),
+    Optional(Vec<TemplateSegment>),
 }
 
-impl Segment {
+impl TemplateSegment {
     /// This and what is inside it.
-    pub fn flat(&self) -> Vec<&Segment> {
+    pub fn flat(&self) -> Vec<&TemplateSegment> {
         match self {
             Self::Lower(inner) => std::iter::once(self).chain(inner.flat()).collect(),
             Self::Optional(inner) => std::iter::once(self).chain(inner.iter().flat_map(Self::flat)).collect(),
@@ -106,13 +106,13 @@ impl Segment {
 ///
 /// # Errors
 /// An unknown placeholder, or a brace that is not closed.
-pub(super) fn parse(key: &'static str, written: &str) -> Result<Vec<Segment>, RowError> {
+pub(super) fn parse(key: &'static str, written: &str) -> Result<Vec<TemplateSegment>, RowError> {
     let mut rest = written;
     let segments = segments(&mut rest, false).map_err(|message| RowError::new(key, message).hint(PLACEHOLDERS))?;
     Ok(segments)
 }
 
-fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<Segment>, String> {
+fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<TemplateSegment>, String> {
     let mut found = Vec::new();
     let mut text = String::new();
     loop {
@@ -126,11 +126,11 @@ fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<Segment>, String> {
             continue;
         }
         if !text.is_empty() {
-            found.push(Segment::Text(std::mem::take(&mut text)));
+            found.push(TemplateSegment::Text(std::mem::take(&mut text)));
         }
         if let Some(after) = rest.strip_prefix("{?").filter(|_| !is_inner) {
             *rest = after;
-            found.push(Segment::Optional(segments(rest, true)?));
+            found.push(TemplateSegment::Optional(segments(rest, true)?));
         } else if let Some(after) = rest.strip_prefix('{') {
             let end = after.find('}').ok_or("a brace is not closed")?;
             found.push(placeholder(&after[..end])?);
@@ -146,44 +146,44 @@ fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<Segment>, String> {
     }
 }
 
-fn placeholder(written: &str) -> Result<Segment, String> {
+fn placeholder(written: &str) -> Result<TemplateSegment, String> {
     let unknown = || format!("`{{{written}}}` is no placeholder");
     if let Some((function, argument)) = written.strip_suffix(')').and_then(|call| call.split_once('(')) {
         return match (function, argument) {
-            ("lower", inner) => placeholder(inner).map(|inner| Segment::Lower(Box::new(inner))),
-            ("sha256_hex", "body") => Ok(Segment::BodySha256Hex),
-            ("sha256_base64", "body") => Ok(Segment::BodySha256Base64),
-            ("sha256_hex", "url") => Ok(Segment::UrlSha256Hex),
-            ("json_string", "body") => Ok(Segment::BodyJsonString),
-            ("ascii", "body") => Ok(Segment::BodyAscii),
-            ("ascii_slashes", "body") => Ok(Segment::BodyAsciiSlashes),
+            ("lower", inner) => placeholder(inner).map(|inner| TemplateSegment::Lower(Box::new(inner))),
+            ("sha256_hex", "body") => Ok(TemplateSegment::BodySha256Hex),
+            ("sha256_base64", "body") => Ok(TemplateSegment::BodySha256Base64),
+            ("sha256_hex", "url") => Ok(TemplateSegment::UrlSha256Hex),
+            ("json_string", "body") => Ok(TemplateSegment::BodyJsonString),
+            ("ascii", "body") => Ok(TemplateSegment::BodyAscii),
+            ("ascii_slashes", "body") => Ok(TemplateSegment::BodyAsciiSlashes),
             _ => Err(unknown()),
         };
     }
     let named = |name: &str| if name.is_empty() { Err(unknown()) } else { Ok(name.to_owned()) };
     match written.split_once('.') {
-        Some(("header", name)) => header_name(name).map(Segment::Header),
-        Some(("query", name)) => named(name).map(Segment::Query),
-        Some(("form", name)) => named(name).map(Segment::Form),
-        Some(("json", pointer)) => Pointer::parse(pointer).map(Segment::Json),
-        Some(("item", pointer)) => Pointer::parse(pointer).map(Segment::Item),
-        Some(("sigfield", name)) => named(name).map(Segment::Field),
-        Some(("url_with_body_hash", name)) => named(name).map(Segment::UrlWithBodyHash),
+        Some(("header", name)) => header_name(name).map(TemplateSegment::Header),
+        Some(("query", name)) => named(name).map(TemplateSegment::Query),
+        Some(("form", name)) => named(name).map(TemplateSegment::Form),
+        Some(("json", pointer)) => Pointer::parse(pointer).map(TemplateSegment::Json),
+        Some(("item", pointer)) => Pointer::parse(pointer).map(TemplateSegment::Item),
+        Some(("sigfield", name)) => named(name).map(TemplateSegment::Field),
+        Some(("url_with_body_hash", name)) => named(name).map(TemplateSegment::UrlWithBodyHash),
         Some(("form_json", path)) => {
             let (field, pointer) = path.split_once('.').ok_or_else(unknown)?;
-            Ok(Segment::FormJson(named(field)?, Pointer::parse(pointer)?))
+            Ok(TemplateSegment::FormJson(named(field)?, Pointer::parse(pointer)?))
         }
         _ => match written {
-            "body" => Ok(Segment::Body),
-            "timestamp" => Ok(Segment::Timestamp),
-            "url" => Ok(Segment::Url),
-            "method" => Ok(Segment::Method),
-            "path" => Ok(Segment::Path),
-            "secret" => Ok(Segment::Secret),
-            "api_key" => Ok(Segment::ApiKey),
-            "key_id" => Ok(Segment::KeyId),
-            "form_sorted" => Ok(Segment::FormSorted),
-            "form_received" => Ok(Segment::FormReceived),
+            "body" => Ok(TemplateSegment::Body),
+            "timestamp" => Ok(TemplateSegment::Timestamp),
+            "url" => Ok(TemplateSegment::Url),
+            "method" => Ok(TemplateSegment::Method),
+            "path" => Ok(TemplateSegment::Path),
+            "secret" => Ok(TemplateSegment::Secret),
+            "api_key" => Ok(TemplateSegment::ApiKey),
+            "key_id" => Ok(TemplateSegment::KeyId),
+            "form_sorted" => Ok(TemplateSegment::FormSorted),
+            "form_received" => Ok(TemplateSegment::FormReceived),
             _ => Err(unknown()),
         },
     }
@@ -193,31 +193,31 @@ fn placeholder(written: &str) -> Result<Segment, String> {
 mod tests {
     use super::*;
 
-    fn text(text: &str) -> Segment {
-        Segment::Text(text.to_owned())
+    fn text(text: &str) -> TemplateSegment {
+        TemplateSegment::Text(text.to_owned())
     }
 
-    fn read(written: &str) -> Result<Vec<Segment>, RowError> {
+    fn read(written: &str) -> Result<Vec<TemplateSegment>, RowError> {
         parse("signed_content", written)
     }
 
     #[test]
     fn a_template_becomes_its_segments() {
-        let header = Segment::Header("X-Id".to_owned());
+        let header = TemplateSegment::Header("X-Id".to_owned());
         assert_eq!(
             read("v0:{timestamp}:{header.X-Id}{body}.").unwrap(),
-            [text("v0:"), Segment::Timestamp, text(":"), header, Segment::Body, text(".")]
+            [text("v0:"), TemplateSegment::Timestamp, text(":"), header, TemplateSegment::Body, text(".")]
         );
         assert_eq!(read("").unwrap(), []);
     }
 
     #[test]
     fn braces_are_written_twice_and_groups_may_be_absent() {
-        assert_eq!(read("{{\"a\":{timestamp}}}").unwrap(), [text("{\"a\":"), Segment::Timestamp, text("}")]);
-        let id = Segment::Lower(Box::new(Segment::Query("data.id".to_owned())));
+        assert_eq!(read("{{\"a\":{timestamp}}}").unwrap(), [text("{\"a\":"), TemplateSegment::Timestamp, text("}")]);
+        let id = TemplateSegment::Lower(Box::new(TemplateSegment::Query("data.id".to_owned())));
         assert_eq!(
             read("{?id:{lower(query.data.id)};}x").unwrap(),
-            [Segment::Optional(vec![text("id:"), id, text(";")]), text("x")]
+            [TemplateSegment::Optional(vec![text("id:"), id, text(";")]), text("x")]
         );
     }
 

@@ -10,8 +10,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use crate::inbox::{NotStored, Receipt};
 use crate::metrics::Answered;
-use crate::model::response::Response;
-use crate::providers::Reply;
+use crate::model::response::HandlerResponse;
+use crate::providers::SuccessResponse;
 use crate::verify::{self, ExtractError, HandshakeMismatch};
 
 /// Seconds after which a provider that was refused for the moment may come again.
@@ -19,11 +19,11 @@ const RETRY_AFTER: &str = "5";
 
 /// How a request ends.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum DeliveryResponse {
     /// Stored and synced, or stored before.
-    Stored(Receipt, Option<Reply>),
+    Stored(Receipt, Option<SuccessResponse>),
     /// Likewise, in the words of a handler.
-    Responded(Receipt, Response),
+    Responded(Receipt, HandlerResponse),
     /// Likewise, in the provider's own words.
     Acknowledged(Receipt, verify::ProviderResponse),
     /// A provider's handshake.
@@ -57,7 +57,7 @@ pub(super) enum Answer {
     InboxTooSlow,
 }
 
-impl Answer {
+impl DeliveryResponse {
     /// Whether it counts as a refusal of the source.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
@@ -171,9 +171,9 @@ impl Answer {
     }
 }
 
-fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
+fn stored(receipt: Receipt, reply: Option<SuccessResponse>) -> HttpResponse {
     let code = reply.as_ref().and_then(|reply| StatusCode::from_u16(reply.status).ok()).unwrap_or(StatusCode::OK);
-    if let Some(Reply { content_type, body: Some(body), .. }) = reply {
+    if let Some(SuccessResponse { content_type, body: Some(body), .. }) = reply {
         let mut response = HttpResponse::build(code);
         return if body.is_empty() { response.finish() } else { response.content_type(content_type).body(body) };
     }
@@ -184,7 +184,7 @@ fn stored(receipt: Receipt, reply: Option<Reply>) -> HttpResponse {
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
 }
 
-fn responded(words: &Response) -> HttpResponse {
+fn responded(words: &HandlerResponse) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::from_u16(words.status()).unwrap_or(StatusCode::OK));
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     match words.content_type() {

@@ -1,6 +1,6 @@
 //! The bytes of all requests that are received and not yet stored, and their limit.
 //!
-//! A request holds a [`Share`] for as long as hookbox holds its body; what does not fit is refused at once.
+//! A request holds a [`InFlightPermit`] for as long as hookbox holds its body; what does not fit is refused at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,8 +25,8 @@ impl InFlight {
     }
 
     /// A share of nothing yet.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
-        Share { budget: self.clone(), bytes: 0 }
+    pub(super) fn share(self: &Arc<Self>) -> InFlightPermit {
+        InFlightPermit { budget: self.clone(), bytes: 0 }
     }
 
     fn take(&self, bytes: u64) -> bool {
@@ -38,12 +38,12 @@ impl InFlight {
 
 /// What one request holds of the budget; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct InFlightPermit {
     budget: Arc<InFlight>,
     bytes: u64,
 }
 
-impl Share {
+impl InFlightPermit {
     /// Holds at least `bytes` from now on. `false`: there is no room, and nothing has changed.
     pub(super) fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
@@ -55,7 +55,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for InFlightPermit {
     fn drop(&mut self) {
         self.budget.used.dec_by(self.bytes);
     }

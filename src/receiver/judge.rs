@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shared;
-use super::answer::Answer;
+use super::ReceiverState;
+use super::answer::DeliveryResponse;
 use super::endpoint::{Endpoint, Endpoints};
 use crate::inbox::{Accepted, Awaited, Learned};
 use crate::model::request::Request;
-use crate::model::response::Response;
+use crate::model::response::HandlerResponse;
 use crate::support::time::Millis;
 use crate::support::trace_context::TraceContext;
 use crate::verify::{
@@ -21,10 +21,10 @@ use crate::verify::{
 /// Judges a request, of which the last byte came when it had `arrived`; `reason` is why it is turned away.
 pub(super) async fn judge(
     (request, arrived): (&Request, Instant),
-    shared: &Shared,
+    shared: &ReceiverState,
     (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
     reason: &mut Option<String>,
-) -> Answer {
+) -> DeliveryResponse {
     let now = request.received_at;
     let refusal = match check(request, shared, endpoint).await {
         Ok(VerifiedRequest::Delivery(verified)) => {
@@ -33,7 +33,7 @@ pub(super) async fn judge(
         }
         Ok(VerifiedRequest::Handshake(answer)) => {
             log::info!("{}: answered the provider's handshake", endpoint.source);
-            return Answer::Handshake(answer);
+            return DeliveryResponse::Handshake(answer);
         }
         Ok(VerifiedRequest::Confirmation(confirmation)) => match confirm(confirmation, now, endpoint).await {
             Ok(answer) => return answer,
@@ -47,16 +47,20 @@ pub(super) async fn judge(
     };
     *reason = Some(refusal.to_string());
     match refusal {
-        VerifyError::NotGenuine(_) if endpoint.verifier.rejects_with_status_only() => Answer::BareNotGenuine,
-        VerifyError::NotGenuine(_) => Answer::NotGenuine,
-        VerifyError::Malformed(fault) => Answer::Malformed(fault),
-        VerifyError::MethodNotAllowed => Answer::MethodNotAllowed(endpoint.methods.clone()),
-        VerifyError::Handshake(mismatch) => Answer::Unexpected(mismatch),
-        VerifyError::Unavailable(why) => Answer::Unverifiable(why),
+        VerifyError::NotGenuine(_) if endpoint.verifier.rejects_with_status_only() => DeliveryResponse::BareNotGenuine,
+        VerifyError::NotGenuine(_) => DeliveryResponse::NotGenuine,
+        VerifyError::Malformed(fault) => DeliveryResponse::Malformed(fault),
+        VerifyError::MethodNotAllowed => DeliveryResponse::MethodNotAllowed(endpoint.methods.clone()),
+        VerifyError::Handshake(mismatch) => DeliveryResponse::Unexpected(mismatch),
+        VerifyError::Unavailable(why) => DeliveryResponse::Unverifiable(why),
     }
 }
 
-async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> Result<VerifiedRequest, VerifyError> {
+async fn check(
+    request: &Request,
+    shared: &ReceiverState,
+    endpoint: &Arc<Endpoint>,
+) -> Result<VerifiedRequest, VerifyError> {
     let verifier = &endpoint.verifier;
     let now = request.received_at;
     if verifier.needs_enrollment() {
@@ -72,11 +76,11 @@ async fn check(request: &Request, shared: &Shared, endpoint: &Arc<Endpoint>) -> 
 
 async fn store(
     (verified, arrived): (VerifiedDelivery, Instant),
-    shared: &Shared,
+    shared: &ReceiverState,
     (endpoints, endpoint): (&Endpoints, &Endpoint),
-) -> Answer {
+) -> DeliveryResponse {
     if let Err(wait) = endpoint.take_place() {
-        return Answer::TooMany(wait);
+        return DeliveryResponse::TooMany(wait);
     }
     let acknowledgement = verified.acknowledgement().cloned();
     let stored = tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await;
@@ -86,20 +90,20 @@ async fn store(
     }
     match stored {
         Ok(Ok(Accepted { receipt, answer })) => match (said(answer).await, acknowledgement) {
-            (Some(response), _) => Answer::Responded(receipt, response),
-            (None, Some(answer)) => Answer::Acknowledged(receipt, answer),
-            (None, None) => Answer::Stored(receipt, endpoint.verifier.reply().cloned()),
+            (Some(response), _) => DeliveryResponse::Responded(receipt, response),
+            (None, Some(answer)) => DeliveryResponse::Acknowledged(receipt, answer),
+            (None, None) => DeliveryResponse::Stored(receipt, endpoint.verifier.reply().cloned()),
         },
         Ok(Err(why)) => {
             log::debug!("{}: a delivery was not stored: {why}", endpoint.source);
-            Answer::NotStored(why)
+            DeliveryResponse::NotStored(why)
         }
-        Err(_) => Answer::InboxTooSlow,
+        Err(_) => DeliveryResponse::InboxTooSlow,
     }
 }
 
 /// What a handler has to say, where one responds and does so in time.
-async fn said(answer: Option<Awaited>) -> Option<Response> {
+async fn said(answer: Option<Awaited>) -> Option<HandlerResponse> {
     answer?.wait().await
 }
 
@@ -108,33 +112,33 @@ async fn confirm(
     confirmation: SubscriptionConfirmation,
     now: Millis,
     endpoint: &Arc<Endpoint>,
-) -> Result<Answer, VerifyError> {
+) -> Result<DeliveryResponse, VerifyError> {
     let apart = endpoint.clone();
     let confirmed = actix_web::web::block(move || apart.verifier.confirm(confirmation, now)).await;
     let answer = confirmed.unwrap_or_else(|_| Err(broken_off()))?;
     log::info!("{}: confirmed the subscription", endpoint.source);
-    Ok(Answer::Handshake(answer))
+    Ok(DeliveryResponse::Handshake(answer))
 }
 
 /// Believes a handshake that tells the source's secret, if the inbox does.
 async fn learn(
     lesson: SecretEnrollment,
     now: Millis,
-    shared: &Shared,
+    shared: &ReceiverState,
     endpoint: &Endpoint,
-) -> Result<Answer, VerifyError> {
+) -> Result<DeliveryResponse, VerifyError> {
     let source = &endpoint.source;
     match shared.inbox.learn(source.clone(), lesson.secret, now).await {
         Ok(Learned::Kept) => {
             log::info!("{source}: learned its secret from the provider's handshake");
-            Ok(Answer::Handshake(lesson.answer))
+            Ok(DeliveryResponse::Handshake(lesson.answer))
         }
         Ok(Learned::Known) => {
             log::warn!("{source}: a handshake would change the secret that is known; it was refused");
             Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled))
         }
         Ok(Learned::NotOpen) => Err(VerifyError::NotGenuine(SignatureError::EnrollmentClosed)),
-        Err(why) => Ok(Answer::NotStored(why)),
+        Err(why) => Ok(DeliveryResponse::NotStored(why)),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::support::net::tls::Certificate;
 pub use endpoint::Endpoints;
 
 use in_flight::InFlight;
-use trouble::Trouble;
+use trouble::OutageLog;
 
 /// How long an idle connection stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -48,10 +48,10 @@ const TAKE_IN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What every request sees.
 #[derive(Debug)]
-struct Shared {
+struct ReceiverState {
     endpoints: RwLock<Arc<Endpoints>>,
     in_flight: Arc<InFlight>,
-    trouble: Trouble,
+    trouble: OutageLog,
     /// Counts what comes for no source.
     elsewhere: SourceMeter,
     inbox: Arc<Inbox>,
@@ -62,7 +62,7 @@ struct Shared {
 /// The running server.
 #[derive(Debug)]
 pub struct Listener {
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     handle: ServerHandle,
     address: Listen,
     file: Option<SocketFile>,
@@ -84,9 +84,9 @@ impl Listener {
         inbox: Arc<Inbox>,
         connections: u64,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ReceiverState {
             in_flight: InFlight::new(server.max_in_flight, inbox.metrics().in_flight.clone()),
-            trouble: Trouble::default(),
+            trouble: OutageLog::default(),
             elsewhere: inbox.metrics().source(NO_SOURCE.into()),
             endpoints: RwLock::new(Arc::new(endpoints)),
             inbox,
@@ -167,7 +167,7 @@ impl Listener {
 
 fn serve(
     timeout: Duration,
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     (socket, tls): (Socket, Option<ServerConfig>),
     connections: u64,
 ) -> io::Result<actix_web::dev::Server> {

@@ -18,12 +18,12 @@ use crate::model::request::{Headers, Request};
 use crate::support::locks;
 use crate::support::time::Millis;
 
-use super::Shared;
-use super::answer::Answer;
+use super::ReceiverState;
+use super::answer::DeliveryResponse;
 use super::endpoint::{Endpoint, Endpoints};
-use super::in_flight::Share;
+use super::in_flight::InFlightPermit;
 use super::judge;
-use super::record::{self, Seen};
+use super::record::{self, RefusalContext};
 
 /// Names and values of all headers together.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -33,13 +33,13 @@ const MAX_THROWN_AWAY: usize = 1 << 20;
 const THROWING_AWAY_ENDS_AFTER: Duration = Duration::from_secs(1);
 
 /// The service of every path.
-pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Shared>) -> HttpResponse {
+pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<ReceiverState>) -> HttpResponse {
     let endpoints = locks::read(&shared.endpoints).clone();
     let Some(endpoint) = endpoints.at(http.path()) else {
         shared.elsewhere.answered(Answered::NoSuchSource);
-        return Answer::NoSuchSource.into_response();
+        return DeliveryResponse::NoSuchSource.into_response();
     };
-    let mut seen = Seen::default();
+    let mut seen = RefusalContext::default();
     let answer = answer(&http, payload, &shared, (&endpoints, &endpoint), &mut seen).await;
     let is_refusal = answer.is_refusal();
     endpoint.meter.answered(answer.counted());
@@ -48,7 +48,7 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
     }
     match (&answer, answer.trouble()) {
         (_, Some(why)) => shared.trouble.turned_away(&why),
-        (Answer::Stored(..) | Answer::Responded(..), None) => shared.trouble.stored(),
+        (DeliveryResponse::Stored(..) | DeliveryResponse::Responded(..), None) => shared.trouble.stored(),
         _ => {}
     }
     let mut response = answer.into_response();
@@ -64,26 +64,26 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Sh
 async fn answer(
     http: &HttpRequest,
     payload: Payload,
-    shared: &Shared,
+    shared: &ReceiverState,
     (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),
-    seen: &mut Seen,
-) -> Answer {
+    seen: &mut RefusalContext,
+) -> DeliveryResponse {
     let methods = &endpoint.methods;
     if !methods.contains(&http.method().as_str()) {
-        return Answer::MethodNotAllowed(methods.clone());
+        return DeliveryResponse::MethodNotAllowed(methods.clone());
     }
     if let Some(allowed) = &endpoint.allow_ips {
         let client = endpoints.client_of(http);
         if !client.address().is_some_and(|address| allowed.contain(address)) {
             seen.reason = Some(format!("{client} is not in the source's `allow_ips`"));
-            return Answer::NotAllowed;
+            return DeliveryResponse::NotAllowed;
         }
     }
     if header_bytes(http) > MAX_HEADER_BYTES {
-        return Answer::HeadersTooLarge;
+        return DeliveryResponse::HeadersTooLarge;
     }
     if shared.inbox.is_closing() {
-        return Answer::NotStored(NotStored::Closing);
+        return DeliveryResponse::NotStored(NotStored::Closing);
     }
     let mut share = shared.in_flight.share();
     let mut payload = payload;
@@ -105,26 +105,26 @@ async fn read_in_time(
     http: &HttpRequest,
     payload: &mut Payload,
     (max_body, time_limit): (u64, Duration),
-    share: &mut Share,
-) -> Result<Bytes, Answer> {
+    share: &mut InFlightPermit,
+) -> Result<Bytes, DeliveryResponse> {
     let announced = announced_bytes(http);
     if announced.is_some_and(|length| length > max_body) {
-        return Err(Answer::TooLarge);
+        return Err(DeliveryResponse::TooLarge);
     }
-    tokio::time::timeout(time_limit, read(payload, max_body, share)).await.unwrap_or(Err(Answer::TooSlow))
+    tokio::time::timeout(time_limit, read(payload, max_body, share)).await.unwrap_or(Err(DeliveryResponse::TooSlow))
 }
 
-async fn read(payload: &mut Payload, max_body: u64, share: &mut Share) -> Result<Bytes, Answer> {
+async fn read(payload: &mut Payload, max_body: u64, share: &mut InFlightPermit) -> Result<Bytes, DeliveryResponse> {
     let mut first = None;
     let mut rest = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Answer::Broken)?;
+        let chunk = chunk.map_err(|_| DeliveryResponse::Broken)?;
         let length = first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len();
         if u64::try_from(length).is_ok_and(|length| length > max_body) {
-            return Err(Answer::TooLarge);
+            return Err(DeliveryResponse::TooLarge);
         }
         if !share.grow_to(u64::try_from(length).unwrap_or(u64::MAX)) {
-            return Err(Answer::TooMuchInFlight);
+            return Err(DeliveryResponse::TooMuchInFlight);
         }
         match first.take() {
             None if rest.is_empty() => first = Some(chunk),

@@ -6,15 +6,15 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 
-use super::Shared;
+use super::ReceiverState;
 use super::endpoint::{Endpoint, Endpoints};
 use super::receive::{announced_bytes, request_of};
-use crate::model::refusal::{KEPT_BODY, Refused};
+use crate::model::refusal::{KEPT_BODY, RefusedDelivery};
 use crate::model::request::{Headers, Request};
 
 /// What was seen of a request on its way to the answer.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct RefusalContext {
     /// Once it was read.
     pub(super) request: Option<Request>,
     /// Why it was turned away, in words for the operator, where more is known than the status.
@@ -23,10 +23,10 @@ pub(super) struct Seen {
 
 /// Counts a refusal, and keeps it where it may be.
 pub(super) fn note(
-    shared: &Shared,
+    shared: &ReceiverState,
     (endpoints, endpoint): (&Endpoints, &Endpoint),
     http: &HttpRequest,
-    seen: Seen,
+    seen: RefusalContext,
     status: StatusCode,
 ) {
     shared.inbox.note_refusal(&endpoint.source, |key| {
@@ -43,7 +43,7 @@ pub(super) fn note(
         let reason = seen.reason.unwrap_or_else(|| reason(status, endpoint));
         // Here, at the pace of the rows: whoever floods us does not flood the log.
         log::info!("{}: refused a delivery: {reason}", endpoint.source);
-        Refused {
+        RefusedDelivery {
             source: endpoint.source.to_string(),
             received_at: request.received_at,
             status: status.as_u16(),

@@ -13,15 +13,15 @@ const QUIET: i64 = i64::MIN;
 
 /// When the last delivery was turned away for want of something of ours.
 #[derive(Debug)]
-pub(super) struct Trouble(AtomicI64);
+pub(super) struct OutageLog(AtomicI64);
 
-impl Default for Trouble {
+impl Default for OutageLog {
     fn default() -> Self {
         Self(AtomicI64::new(QUIET))
     }
 }
 
-impl Trouble {
+impl OutageLog {
     /// A delivery got 503.
     pub(super) fn turned_away(&self, why: &str) {
         if self.0.swap(Millis::now().0, Ordering::Relaxed) == QUIET {

@@ -20,7 +20,7 @@ use crate::support::json_paths::JsonPaths;
 /// The routing table of one configuration.
 #[derive(Debug, Default)]
 pub struct Routes {
-    routes: Vec<Route>,
+    routes: Vec<HandlerRoute>,
     /// Where in the bodies all of them look.
     places: JsonPaths,
 }
@@ -35,7 +35,7 @@ pub struct Responder {
 }
 
 #[derive(Debug)]
-struct Route {
+struct HandlerRoute {
     handler: Arc<str>,
     respond: Option<Duration>,
     sources: Option<Vec<String>>,
@@ -49,7 +49,7 @@ struct Route {
 
 /// What routing looks at.
 #[derive(Debug, Clone, Copy)]
-pub struct Parts<'a> {
+pub struct RoutedEvent<'a> {
     /// NAME of the source.
     pub source: &'a str,
     /// The event's type.
@@ -62,7 +62,7 @@ pub struct Parts<'a> {
 
 /// A job that an event is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub struct NewJob {
     /// Name of the handler.
     pub handler: Arc<str>,
     /// Its value, where the handler has it belong together with others.
@@ -89,7 +89,7 @@ impl Routes {
                 Some(OrderingKey::Pointer(pointer)) => number(pointer),
                 _ => None,
             };
-            Ok(Route {
+            Ok(HandlerRoute {
                 handler: handler.name.clone(),
                 respond: handler.respond,
                 sources: handler.filter.sources.clone(),
@@ -112,15 +112,15 @@ impl Routes {
     /// The names of the handlers that take the event, in the order of the configuration.
     #[must_use]
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
-        let document = Document::new(body, &self.places);
+        let document = LazyBody::new(body, &self.places);
         self.taking(source, event_type, &document).map(|route| route.handler.clone()).collect()
     }
 
     /// The jobs that the event is to have, in the order of the configuration.
     #[must_use]
-    pub fn drafts(&self, event: Parts<'_>) -> Vec<Draft> {
-        let document = Document::new(event.body, &self.places);
-        let draft = |route: &Route| Draft {
+    pub fn drafts(&self, event: RoutedEvent<'_>) -> Vec<NewJob> {
+        let document = LazyBody::new(event.body, &self.places);
+        let draft = |route: &HandlerRoute| NewJob {
             handler: route.handler.clone(),
             order_key: route.key(event.headers, &document),
             is_burst: route.keyed.as_ref().is_some_and(|keyed| matches!(keyed.mode, OrderingMode::Coalesce { .. })),
@@ -132,7 +132,7 @@ impl Routes {
     #[must_use]
     pub fn key_for(&self, handler: &str, headers: &str, body: &[u8]) -> Option<String> {
         let route = self.routes.iter().find(|route| *route.handler == *handler)?;
-        route.key(headers, &Document::new(body, &self.places))
+        route.key(headers, &LazyBody::new(body, &self.places))
     }
 
     /// By which rule jobs of each handler belong together, in words that change with it.
@@ -144,8 +144,8 @@ impl Routes {
         &'a self,
         source: &str,
         event_type: &str,
-        document: &Document<'_>,
-    ) -> impl Iterator<Item = &'a Route> {
+        document: &LazyBody<'_>,
+    ) -> impl Iterator<Item = &'a HandlerRoute> {
         let holds =
             |(place, values): &(usize, Vec<Value>)| document.at(*place).is_some_and(|found| values.contains(found));
         self.routes.iter().filter(move |route| {
@@ -155,13 +155,13 @@ impl Routes {
 }
 
 /// A body that is looked through when the first value in it is asked for.
-struct Document<'a> {
+struct LazyBody<'a> {
     body: &'a [u8],
     places: &'a JsonPaths,
     found: OnceCell<Vec<Option<Value>>>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> LazyBody<'a> {
     fn new(body: &'a [u8], places: &'a JsonPaths) -> Self {
         Self { body, places, found: OnceCell::new() }
     }
@@ -180,8 +180,8 @@ impl<'a> Document<'a> {
 impl Routes {
     /// The handler among those of these jobs that answers the provider.
     #[must_use]
-    pub fn responder(&self, drafts: &[Draft]) -> Option<Responder> {
-        let responds = |route: &Route| {
+    pub fn responder(&self, drafts: &[NewJob]) -> Option<Responder> {
+        let responds = |route: &HandlerRoute| {
             let timeout = route.respond.filter(|_| drafts.iter().any(|draft| draft.handler == route.handler))?;
             Some(Responder { handler: route.handler.clone(), timeout })
         };
@@ -189,8 +189,8 @@ impl Routes {
     }
 }
 
-impl Route {
-    fn key(&self, headers: &str, document: &Document<'_>) -> Option<String> {
+impl HandlerRoute {
+    fn key(&self, headers: &str, document: &LazyBody<'_>) -> Option<String> {
         key::value(self.keyed.as_ref()?, headers, || document.at(self.key_at?))
     }
 

@@ -47,7 +47,7 @@ pub use worker::parse_worker_reply;
 
 use crate::config::{self, Mode, ResourceLimits};
 use crate::model::request::stored_headers;
-use crate::model::response::Response;
+use crate::model::response::HandlerResponse;
 use crate::retry::{AttemptExit, HandlerDirectives};
 use crate::support::time::Millis;
 use crate::support::trace_context::TraceContext;
@@ -121,7 +121,7 @@ pub struct AttemptOutput {
     /// What the result file said.
     pub said: HandlerDirectives,
     /// What it has to say to the provider, where it responds and succeeded.
-    pub response: Option<Response>,
+    pub response: Option<HandlerResponse>,
     /// For the ledger: what the handler noted, and what hookbox has to say about the attempt.
     pub note: Option<String>,
     /// What it wrote to stdout.
@@ -194,7 +194,7 @@ pub fn run(attempt: &AttemptInput, kept: &HandlerResources, cancel: &CancelToken
 struct Run {
     exit: AttemptExit,
     said: HandlerDirectives,
-    response: Option<Response>,
+    response: Option<HandlerResponse>,
     /// For the ledger: the handler's own words first.
     notes: Vec<String>,
     stdout: CapturedOutput,

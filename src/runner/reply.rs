@@ -1,10 +1,10 @@
 //! What a handler has to say to the provider, told alike in every mode: a command's stdout, a worker's `response`, an
 //! endpoint's answer.
 //!
-//! ReplyParts of an attempt that succeeded come in, a [`Response`] goes out, or, for the ledger, why the provider was answered
+//! ReplyParts of an attempt that succeeded come in, a [`HandlerResponse`] goes out, or, for the ledger, why the provider was answered
 //! plainly. Whether the handler may respond at all is its mode's to ask.
 
-use crate::model::response::Response;
+use crate::model::response::HandlerResponse;
 
 /// As they were said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(super) struct ReplyParts {
 
 impl ReplyParts {
     /// What can be sent of them; if they cannot, the reason is added to the notes.
-    pub(super) fn sendable(self, notes: &mut Vec<String>) -> Option<Response> {
-        match Response::new(self.status, self.content_type, self.body) {
+    pub(super) fn sendable(self, notes: &mut Vec<String>) -> Option<HandlerResponse> {
+        match HandlerResponse::new(self.status, self.content_type, self.body) {
             Ok(response) => Some(response),
             Err(why) => {
                 notes.push(plainly(&why));

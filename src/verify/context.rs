@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::config::Source;
 use crate::model::request::{Headers, Repeated, Request};
-use crate::providers::{Place, Pointer, Scheme};
+use crate::providers::{Pointer, Scheme, ValueLocation};
 use crate::verify::error::{MAX_SIGNATURES, SignatureError};
 use crate::verify::extract::form;
 use crate::verify::extract::json::Wanted;
@@ -60,38 +60,42 @@ pub(super) type Found<'a> = Result<Option<Cow<'a, [u8]>>, Repeated>;
 
 impl<'a> Case<'a> {
     /// The value at a place; an empty one is none.
-    pub(super) fn value(&self, place: &Place) -> Found<'a> {
+    pub(super) fn value(&self, place: &ValueLocation) -> Found<'a> {
         let request = self.request;
         let found = match place {
-            Place::Header(name) => header(self.scheme, name, &request.headers).map(|value| value.map(Cow::Borrowed)),
-            Place::Numbered(prefix) => request.headers.one(&format!("{prefix}1")).map(|value| value.map(Cow::Borrowed)),
-            Place::Query(name) => form::field(request.query.as_bytes(), name),
-            Place::Json(pointer) => Ok(json(&request.body, pointer)),
-            Place::Item(pointer) => Ok(self.item.and_then(|item| json(item, pointer))),
-            Place::Form(name) => form::of_body(request, name),
-            Place::FormJson(name, pointer) => {
+            ValueLocation::Header(name) => {
+                header(self.scheme, name, &request.headers).map(|value| value.map(Cow::Borrowed))
+            }
+            ValueLocation::Numbered(prefix) => {
+                request.headers.one(&format!("{prefix}1")).map(|value| value.map(Cow::Borrowed))
+            }
+            ValueLocation::Query(name) => form::field(request.query.as_bytes(), name),
+            ValueLocation::Json(pointer) => Ok(json(&request.body, pointer)),
+            ValueLocation::Item(pointer) => Ok(self.item.and_then(|item| json(item, pointer))),
+            ValueLocation::Form(name) => form::of_body(request, name),
+            ValueLocation::FormJson(name, pointer) => {
                 let document = form::of_body(request, name)?;
                 Ok(document.and_then(|document| json(&document, pointer).map(|text| Cow::Owned(text.into_owned()))))
             }
-            Place::Body => Ok(Some(Cow::Borrowed(&request.body[..]))),
+            ValueLocation::Body => Ok(Some(Cow::Borrowed(&request.body[..]))),
         };
         Ok(found?.filter(|value| !value.is_empty()))
     }
 
     /// The value at a place that must have one.
-    pub(super) fn required(&self, place: &Place) -> Result<Cow<'a, [u8]>, SignatureError> {
+    pub(super) fn required(&self, place: &ValueLocation) -> Result<Cow<'a, [u8]>, SignatureError> {
         let found = self.value(place).map_err(|Repeated| SignatureError::Repeated(place.clone()))?;
         found.ok_or_else(|| SignatureError::Missing(place.clone()))
     }
 
     /// Every value that may hold signatures at a place, at least one.
-    pub(super) fn written(&self, place: &Place) -> Result<Vec<Cow<'a, [u8]>>, SignatureError> {
+    pub(super) fn written(&self, place: &ValueLocation) -> Result<Vec<Cow<'a, [u8]>>, SignatureError> {
         let values: Vec<Cow<'a, [u8]>> = match place {
-            Place::Header(name) if self.scheme.repeatable => {
+            ValueLocation::Header(name) if self.scheme.repeatable => {
                 let all = self.scheme.header_names(name).flat_map(|name| self.request.headers.all(name));
                 all.filter(|value| !value.is_empty()).map(Cow::Borrowed).collect()
             }
-            Place::Numbered(prefix) => (1..=MAX_SIGNATURES)
+            ValueLocation::Numbered(prefix) => (1..=MAX_SIGNATURES)
                 .map_while(|n| self.request.headers.all(&format!("{prefix}{n}")).next())
                 .map(Cow::Borrowed)
                 .collect(),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::event::MAX_NAME_BYTES;
-use crate::providers::{Place, Setting};
+use crate::providers::{Setting, ValueLocation};
 
 /// SignatureError a delivery was turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,40 +46,40 @@ pub struct HandshakeMismatch {
 pub enum SignatureError {
     /// The signature, the timestamp, or another signed value is absent or empty.
     #[error("the {0} is missing")]
-    Missing(Place),
+    Missing(ValueLocation),
     /// The place holds several values that differ.
     #[error("the {0} came several times with different values")]
-    Repeated(Place),
+    Repeated(ValueLocation),
     /// The prefix that the scheme asks for is not there.
     #[error("the {0} does not begin with `{1}`")]
-    MissingPrefix(Place, String),
+    MissingPrefix(ValueLocation, String),
     /// No item of the list is a signature.
     #[error("the {0} has no `{1}` among its fields")]
-    MissingField(Place, String),
+    MissingField(ValueLocation, String),
     /// A field that may be there once is there more often.
     #[error("the {0} has the field `{1}` more than once")]
-    RepeatedField(Place, String),
+    RepeatedField(ValueLocation, String),
     /// Nobody sends that many.
     #[error("the {0} holds more than {MAX_SIGNATURES} signatures")]
-    TooManySignatures(Place),
+    TooManySignatures(ValueLocation),
     /// No signature could be decoded.
     #[error("the {0} is not written as {1}")]
-    Undecodable(Place, &'static str),
+    Undecodable(ValueLocation, &'static str),
     /// A signature, but not one that any of the source's secrets makes of this delivery.
     #[error("the {0} matches none of the source's secrets")]
-    NoMatch(Place),
+    NoMatch(ValueLocation),
     /// The body is no form, and the signature is over the fields of one.
     #[error("the body is not the form that the signature is over")]
     NotAForm,
     /// A header that must say something else.
     #[error("the {0} is not `{1}`")]
-    UnexpectedValue(Place, String),
+    UnexpectedValue(ValueLocation, String),
     /// Signed with a key of another name.
     #[error("the {0} names a key that is not the source's")]
-    UnknownKeyId(Place),
+    UnknownKeyId(ValueLocation),
     /// Signed in a way that the scheme does not allow.
     #[error("the {0} names an algorithm that this provider does not use")]
-    AlgorithmNotAllowed(Place),
+    AlgorithmNotAllowed(ValueLocation),
     /// A claim of the token says something else of the delivery.
     #[error("the token's claim `{0}` does not hold of this delivery")]
     ClaimMismatch(String),

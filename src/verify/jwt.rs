@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
-use crate::providers::{Algorithm, Hash, Jwt, JwtAlgorithm, Segment, TimestampPlace};
+use crate::providers::{Algorithm, Hash, JwtAlgorithm, JwtScheme, TemplateSegment, TimestampLocation};
 use crate::support::time::Millis;
 use crate::verify::context::Case;
 use crate::verify::error::SignatureError;
@@ -32,7 +32,7 @@ struct Header {
 /// Whether one of the keys signed the token, and its claims hold of this delivery; out go the claims.
 pub(super) fn check(
     case: &Case<'_>,
-    jwt: &Jwt,
+    jwt: &JwtScheme,
     keys: &[(Algorithm, Key)],
     (token, now): (&str, Millis),
 ) -> Result<Value, SignatureError> {
@@ -59,13 +59,13 @@ pub(super) fn check(
 }
 
 /// Each claim against its template, for any of the addresses that the provider may have.
-fn check_claims(case: &Case<'_>, jwt: &Jwt, claims: &Value) -> Result<(), SignatureError> {
+fn check_claims(case: &Case<'_>, jwt: &JwtScheme, claims: &Value) -> Result<(), SignatureError> {
     if let Some(missing) = jwt.required.iter().find(|name| claims.get(name.as_str()).is_none()) {
         return Err(SignatureError::MissingField(case.scheme.signature.clone(), missing.clone()));
     }
     let is_bare = jwt.empty_body_unclaimed && case.request.body.is_empty();
     for (name, template) in &jwt.claims {
-        if is_bare && claims.get(name).is_none() && template.iter().any(Segment::covers_body) {
+        if is_bare && claims.get(name).is_none() && template.iter().any(TemplateSegment::covers_body) {
             continue;
         }
         let said = match claims.get(name) {
@@ -113,7 +113,7 @@ fn seconds_of(written: &Value) -> Option<i64> {
 /// The text of the claim that tells when the token was made.
 pub(super) fn timestamp(case: &Case<'_>, claims: &Value) -> Option<String> {
     match &case.scheme.timestamp.as_ref()?.place {
-        TimestampPlace::Claim(pointer) => {
+        TimestampLocation::Claim(pointer) => {
             claims.pointer(pointer.as_str()).and_then(seconds_of).map(|seconds| seconds.to_string())
         }
         _ => None,

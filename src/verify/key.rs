@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::providers::{Algorithm, Hash, JwtAlgorithm, Proof, PublicKey};
+use crate::providers::{Algorithm, AuthMethod, Hash, JwtAlgorithm, PublicKey};
 
 /// What is signed, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
@@ -42,19 +42,21 @@ pub(super) enum Key {
 
 impl Key {
     /// Every key that these bytes are for a proof, each with its algorithm. None for bytes that it cannot use.
-    pub(super) fn all(proof: &Proof, bytes: &[u8]) -> Vec<(Algorithm, Self)> {
+    pub(super) fn all(proof: &AuthMethod, bytes: &[u8]) -> Vec<(Algorithm, Self)> {
         let with = |algorithm: Algorithm| Self::new(algorithm, bytes).map(|key| (algorithm, key));
         match proof {
-            Proof::Signed(signed) => {
+            AuthMethod::Signature(signed) => {
                 let named =
                     signed.by_header.iter().flat_map(|named| named.names.iter().map(|(_, algorithm)| *algorithm));
                 let mut algorithms: Vec<_> = std::iter::once(signed.algorithm).chain(named).collect();
                 algorithms.dedup();
                 algorithms.into_iter().filter_map(with).collect()
             }
-            Proof::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| Self::of_jwt(*algorithm, bytes)).collect(),
-            Proof::Code(_) => Vec::new(),
-            Proof::Token | Proof::Basic | Proof::Bearer => {
+            AuthMethod::Jwt(jwt) => {
+                jwt.algorithms.iter().filter_map(|algorithm| Self::of_jwt(*algorithm, bytes)).collect()
+            }
+            AuthMethod::Builtin(_) => Vec::new(),
+            AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => {
                 vec![(Algorithm::Digest(Hash::Sha256), Self::Token(Sha256::digest(bytes).into()))]
             }
         }

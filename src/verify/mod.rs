@@ -42,7 +42,7 @@ use self::remote::Remote;
 use self::signature::Proven;
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
-use crate::providers::{Algorithm, Place, Reply, Scheme};
+use crate::providers::{Algorithm, Scheme, SuccessResponse, ValueLocation};
 use crate::support::secret::{MASK, Secret};
 use crate::support::time::Millis;
 
@@ -84,7 +84,7 @@ impl Verifier {
     #[must_use]
     pub fn sharing(source: &Source, keys: &SharedKeys) -> Self {
         let scheme = Arc::clone(&source.scheme);
-        let secrets = if scheme.proof.is_asymmetric() { &source.public_keys } else { &source.secrets };
+        let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
         Self {
             source: Arc::clone(&source.name),
             own: Own::new(source),
@@ -229,7 +229,7 @@ impl Verifier {
         }
         let own = br#"{"status":"accepted","events":0,"duplicates":0}"#;
         match &self.scheme.answer {
-            Some(Reply { status, content_type, body: Some(body) }) => {
+            Some(SuccessResponse { status, content_type, body: Some(body) }) => {
                 ProviderResponse::new(*status, content_type.clone().into(), body.clone().into_bytes())
             }
             _ => ProviderResponse::new(200, "application/json".into(), own.to_vec()),
@@ -244,7 +244,7 @@ impl Verifier {
 
     /// How the provider wants to hear that its delivery is stored; `None` for hookbox's own words.
     #[must_use]
-    pub fn reply(&self) -> Option<&Reply> {
+    pub fn reply(&self) -> Option<&SuccessResponse> {
         self.scheme.answer.as_ref()
     }
 
@@ -252,7 +252,7 @@ impl Verifier {
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
         let query = match &self.scheme.signature {
-            Place::Query(name) => form::masked(&request.query, name, MASK),
+            ValueLocation::Query(name) => form::masked(&request.query, name, MASK),
             _ => request.query.clone(),
         };
         if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
@@ -266,7 +266,7 @@ fn rotating(source: &Source) -> Vec<(Vec<(Algorithm, Key)>, Handshaker)> {
 }
 
 fn keys(scheme: &Scheme, secret: &Secret) -> Vec<(Algorithm, Key)> {
-    scheme.key(secret).map(|bytes| Key::all(&scheme.proof, &bytes)).unwrap_or_default()
+    scheme.key(secret).map(|bytes| Key::all(&scheme.auth, &bytes)).unwrap_or_default()
 }
 
 #[cfg(test)]

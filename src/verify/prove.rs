@@ -6,7 +6,7 @@
 use super::extract::batch as items;
 use super::{Verifier, timestamp};
 use crate::model::request::Request;
-use crate::providers::{Algorithm, Batch, Place, Proof};
+use crate::providers::{Algorithm, AuthMethod, BatchLocation, ValueLocation};
 use crate::support::time::Millis;
 use crate::verify::context::Case;
 use crate::verify::error::{SignatureError, VerifyError};
@@ -23,7 +23,7 @@ impl Verifier {
     ) -> Result<Proven<'a>, SignatureError> {
         let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
         let proven = match (&self.scheme.signature, &self.scheme.batch) {
-            (Place::Item(_), Some(batch)) => return self.prove_items(&case, keys, batch, now),
+            (ValueLocation::Item(_), Some(batch)) => return self.prove_items(&case, keys, batch, now),
             _ => signature::check(&case, keys, now)?,
         };
         self.check_age(proven, now)
@@ -37,7 +37,7 @@ impl Verifier {
         now: Millis,
     ) -> Result<Proven<'a>, VerifyError> {
         let case = Case { scheme: &self.scheme, own: &self.own, request, item: None };
-        if let Proof::Code(code) = self.scheme.proof {
+        if let AuthMethod::Builtin(code) = self.scheme.auth {
             let timestamp = remote.prove(code, request, now)?;
             let proven = Proven { timestamp: Some(timestamp.into()), claims: None };
             return Ok(self.check_age(proven, now)?);
@@ -70,7 +70,7 @@ impl Verifier {
         &'a self,
         case: &Case<'a>,
         keys: &[(Algorithm, Key)],
-        batch: &Batch,
+        batch: &BatchLocation,
         now: Millis,
     ) -> Result<Proven<'a>, SignatureError> {
         let items = items::split(batch, case.request).ok().flatten().filter(|items| !items.is_empty());

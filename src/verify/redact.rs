@@ -13,7 +13,7 @@ use super::extract::{batch as items, form};
 use super::{Verifier, headers};
 use crate::model::refusal::{BODY_PLACE, KEPT_BODY};
 use crate::model::request::{LATIN1, Request};
-use crate::providers::{Place, Segment, Selector, TimestampPlace};
+use crate::providers::{Selector, TemplateSegment, TimestampLocation, ValueLocation};
 use crate::support::secret::{DigestKey, MASK};
 use crate::verify::context::Case;
 
@@ -77,8 +77,10 @@ impl Verifier {
     }
 
     fn mask_target(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
-        let own = |name: &str| self.scheme.signatures().any(|place| matches!(place, Place::Query(own) if own == name));
-        let is_token = |name: &str| if own(name) { self.scheme.proof.is_token() } else { sounds_secret(name) };
+        let own = |name: &str| {
+            self.scheme.signatures().any(|place| matches!(place, ValueLocation::Query(own) if own == name))
+        };
+        let is_token = |name: &str| if own(name) { self.scheme.auth.is_token() } else { sounds_secret(name) };
         let pairs = request.query.split('&').map(|pair| {
             let (key_text, _) = pair.split_once('=').unwrap_or((pair, ""));
             let Some((name, value)) = form::fields(pair.as_bytes()).next() else { return Cow::Borrowed(pair) };
@@ -95,8 +97,10 @@ impl Verifier {
 
     /// A token within the body is replaced wherever it stands; where that cannot be, nothing of the body is kept.
     fn mask_body(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> Bytes {
-        let is_within = |place: &Place| !matches!(place, Place::Header(_) | Place::Numbered(_) | Place::Query(_));
-        if !self.scheme.proof.is_token() || !self.scheme.signatures().any(is_within) {
+        let is_within = |place: &ValueLocation| {
+            !matches!(place, ValueLocation::Header(_) | ValueLocation::Numbered(_) | ValueLocation::Query(_))
+        };
+        if !self.scheme.auth.is_token() || !self.scheme.signatures().any(is_within) {
             return request.body.clone();
         }
         if request.body.len() > KEPT_BODY {
@@ -119,7 +123,11 @@ impl Verifier {
         let batch = self.scheme.batch.as_ref().and_then(|batch| items::split(batch, request).ok().flatten());
         let items = batch.unwrap_or_default();
         let mut found: Vec<Vec<u8>> = Vec::new();
-        for place in self.scheme.signatures().filter(|place| !matches!(place, Place::Header(_) | Place::Query(_))) {
+        for place in self
+            .scheme
+            .signatures()
+            .filter(|place| !matches!(place, ValueLocation::Header(_) | ValueLocation::Query(_)))
+        {
             let cases = std::iter::once(whole).chain(items.iter().map(|item| Case { item: Some(item), ..whole }));
             found.extend(cases.filter_map(|case| case.value(place).ok().flatten()).map(Cow::into_owned));
         }
@@ -138,20 +146,21 @@ impl Verifier {
     /// Whether the scheme needs the header as it came.
     fn reads_header(&self, name: &str) -> bool {
         let scheme = &self.scheme;
-        let is_it = |place: &Place| match place {
-            Place::Header(own) => scheme.header_names(own).any(|own| own.eq_ignore_ascii_case(name)),
+        let is_it = |place: &ValueLocation| match place {
+            ValueLocation::Header(own) => scheme.header_names(own).any(|own| own.eq_ignore_ascii_case(name)),
             _ => false,
         };
         let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-            Some(TimestampPlace::At(place)) => Some(place),
+            Some(TimestampLocation::At(place)) => Some(place),
             _ => None,
         };
         let mut segments = scheme.signed().into_iter().flat_map(|signed| signed.contents.iter().flatten());
         let mut selectors = scheme.event_id.tries.iter().chain(&scheme.event_type.tries).flatten();
         let is_named = |own: &str| own.eq_ignore_ascii_case(name);
         scheme.signatures().chain(timestamp).chain(&scheme.key_id).any(is_it)
-            || segments
-                .any(|segment| segment.flat().iter().any(|part| matches!(part, Segment::Header(own) if is_named(own))))
+            || segments.any(|segment| {
+                segment.flat().iter().any(|part| matches!(part, TemplateSegment::Header(own) if is_named(own)))
+            })
             || selectors.any(|part| matches!(part, Selector::Header(own) if is_named(own)))
     }
 }

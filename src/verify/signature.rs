@@ -10,7 +10,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::providers::{Algorithm, Encoding, NamedAlgorithms, Place, Proof, Signed, TimestampPlace};
+use crate::providers::{
+    Algorithm, AuthMethod, Encoding, NamedAlgorithms, TemplateSignature, TimestampLocation, ValueLocation,
+};
 use crate::support::time::Millis;
 use crate::verify::context::Case;
 use crate::verify::error::SignatureError;
@@ -50,7 +52,7 @@ pub(super) fn check<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], now: Millis)
 /// Headers that must say something, and the name of the key.
 fn check_headers(case: &Case<'_>) -> Result<(), SignatureError> {
     for (name, wanted) in &case.scheme.required_headers {
-        let place = Place::Header(name.clone());
+        let place = ValueLocation::Header(name.clone());
         if !case.required(&place)?.eq_ignore_ascii_case(wanted.as_bytes()) {
             return Err(SignatureError::UnexpectedValue(place, wanted.clone()));
         }
@@ -64,10 +66,10 @@ fn check_headers(case: &Case<'_>) -> Result<(), SignatureError> {
 fn check_place<'a>(
     case: &Case<'a>,
     keys: &[(Algorithm, Key)],
-    place: &Place,
+    place: &ValueLocation,
     now: Millis,
 ) -> Result<Proven<'a>, SignatureError> {
-    if !case.scheme.repeatable && !matches!(place, Place::Numbered(_)) {
+    if !case.scheme.repeatable && !matches!(place, ValueLocation::Numbered(_)) {
         return check_value(case, keys, (place, &case.required(place)?), now);
     }
     let mut first = None;
@@ -83,7 +85,7 @@ fn check_place<'a>(
 fn check_value<'a>(
     case: &Case<'a>,
     keys: &[(Algorithm, Key)],
-    (place, value): (&Place, &[u8]),
+    (place, value): (&ValueLocation, &[u8]),
     now: Millis,
 ) -> Result<Proven<'a>, SignatureError> {
     let text = std::str::from_utf8(value).map_err(|_| undecodable(case, place))?;
@@ -100,40 +102,40 @@ fn check_value<'a>(
 fn check_set<'a>(
     case: &Case<'a>,
     keys: &[(Algorithm, Key)],
-    (place, written): (&Place, &str),
+    (place, written): (&ValueLocation, &str),
     now: Millis,
 ) -> Result<Proven<'a>, SignatureError> {
     let claim = signature_header::read(case.scheme, written)?;
-    match &case.scheme.proof {
-        Proof::Signed(signed) => {
+    match &case.scheme.auth {
+        AuthMethod::Signature(signed) => {
             let timestamp = signed_at(case, &claim)?;
             check_signed(case, signed, keys, (place, &claim, timestamp.as_deref().unwrap_or_default()))?;
             Ok(Proven { timestamp, claims: None })
         }
-        Proof::Jwt(jwt) => {
+        AuthMethod::Jwt(jwt) => {
             let token = claim.signatures.first().copied().unwrap_or_default();
             let token = bearer(token).unwrap_or(token);
             let claims = jwt::check(case, jwt, keys, (token, now))?;
             let timestamp = jwt::timestamp(case, &claims).map(|text| Cow::Owned(text.into_bytes()));
             Ok(Proven { timestamp, claims: Some(claims) })
         }
-        Proof::Token | Proof::Basic | Proof::Bearer => {
-            let tokens: Vec<_> = claim.signatures.iter().filter_map(|text| token(&case.scheme.proof, text)).collect();
+        AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => {
+            let tokens: Vec<_> = claim.signatures.iter().filter_map(|text| token(&case.scheme.auth, text)).collect();
             if tokens.is_empty() {
                 return Err(undecodable(case, place));
             }
             let is_known = |(_, key): &(Algorithm, Key)| key.proves(&[], &tokens);
             if keys.iter().any(is_known) { Ok(Proven::default()) } else { Err(SignatureError::NoMatch(place.clone())) }
         }
-        Proof::Code(_) => Err(SignatureError::NoMatch(place.clone())),
+        AuthMethod::Builtin(_) => Err(SignatureError::NoMatch(place.clone())),
     }
 }
 
 /// The digest of a token as its scheme writes it.
-fn token(proof: &Proof, text: &str) -> Option<Vec<u8>> {
+fn token(proof: &AuthMethod, text: &str) -> Option<Vec<u8>> {
     let token = match proof {
-        Proof::Basic => signature_header::decode(Encoding::Base64, after_word(text, "Basic")?)?,
-        Proof::Bearer => bearer(text)?.as_bytes().to_vec(),
+        AuthMethod::Basic => signature_header::decode(Encoding::Base64, after_word(text, "Basic")?)?,
+        AuthMethod::Bearer => bearer(text)?.as_bytes().to_vec(),
         _ => text.as_bytes().to_vec(),
     };
     Some(Sha256::digest(token).to_vec())
@@ -151,16 +153,16 @@ fn after_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
 
 fn signed_at<'a>(case: &Case<'a>, claim: &Claim<'_>) -> Result<Option<Cow<'a, [u8]>>, SignatureError> {
     match case.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-        Some(TimestampPlace::At(place)) => case.required(place).map(Some),
+        Some(TimestampLocation::At(place)) => case.required(place).map(Some),
         _ => Ok(claim.timestamp.map(|text| Cow::Owned(text.as_bytes().to_vec()))),
     }
 }
 
 fn check_signed(
     case: &Case<'_>,
-    signed: &Signed,
+    signed: &TemplateSignature,
     keys: &[(Algorithm, Key)],
-    (place, claim, timestamp): (&Place, &Claim<'_>, &[u8]),
+    (place, claim, timestamp): (&ValueLocation, &Claim<'_>, &[u8]),
 ) -> Result<(), SignatureError> {
     let algorithm = algorithm(case, signed)?;
     let decode = |text: &&str| signature_header::decode(signed.encoding, text);
@@ -185,21 +187,21 @@ fn check_signed(
 }
 
 /// The algorithm that was used: the scheme's, or of those it allows the one that the header names.
-pub(super) fn algorithm(case: &Case<'_>, signed: &Signed) -> Result<Algorithm, SignatureError> {
+pub(super) fn algorithm(case: &Case<'_>, signed: &TemplateSignature) -> Result<Algorithm, SignatureError> {
     let Some(NamedAlgorithms { header, names }) = &signed.by_header else { return Ok(signed.algorithm) };
-    let place = Place::Header(header.clone());
+    let place = ValueLocation::Header(header.clone());
     let said = case.required(&place)?;
     let named = names.iter().find(|(name, _)| name.as_bytes() == &said[..]);
     named.map(|(_, algorithm)| *algorithm).ok_or(SignatureError::AlgorithmNotAllowed(place))
 }
 
-fn undecodable(case: &Case<'_>, place: &Place) -> SignatureError {
-    let written_as = match &case.scheme.proof {
-        Proof::Signed(signed) => signature_header::name_of(signed.encoding),
-        Proof::Jwt(_) => "a JSON Web Token",
-        Proof::Basic => "Basic credentials",
-        Proof::Bearer => "a Bearer token",
-        Proof::Token | Proof::Code(_) => "UTF-8",
+fn undecodable(case: &Case<'_>, place: &ValueLocation) -> SignatureError {
+    let written_as = match &case.scheme.auth {
+        AuthMethod::Signature(signed) => signature_header::name_of(signed.encoding),
+        AuthMethod::Jwt(_) => "a JSON Web Token",
+        AuthMethod::Basic => "Basic credentials",
+        AuthMethod::Bearer => "a Bearer token",
+        AuthMethod::Token | AuthMethod::Builtin(_) => "UTF-8",
     };
     SignatureError::Undecodable(place.clone(), written_as)
 }

@@ -8,7 +8,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 
-use crate::providers::{Encoding, Scheme, Syntax, TimestampPlace};
+use crate::providers::{Encoding, Scheme, SignatureSyntax, TimestampLocation};
 use crate::verify::error::{MAX_SIGNATURES, SignatureError};
 
 /// Senders differ on whether to pad (RFC 4648, 3.2).
@@ -72,19 +72,19 @@ pub(super) fn sets<'a>(scheme: &Scheme, written: &'a str) -> impl Iterator<Item 
 pub(super) fn read<'a>(scheme: &'a Scheme, written: &'a str) -> Result<Claim<'a>, SignatureError> {
     let plain = |signature: &'a str| Claim { signatures: vec![signature], ..Claim::default() };
     match &scheme.syntax {
-        Syntax::Plain => Ok(plain(written)),
-        Syntax::Prefixed { prefix, is_optional } => match written.strip_prefix(prefix.as_str()) {
+        SignatureSyntax::Plain => Ok(plain(written)),
+        SignatureSyntax::Prefixed { prefix, is_optional } => match written.strip_prefix(prefix.as_str()) {
             Some(signature) => Ok(plain(signature)),
             None if *is_optional => Ok(plain(written)),
             None => Err(SignatureError::MissingPrefix(scheme.signature.clone(), prefix.clone())),
         },
-        Syntax::Positional { item_separator } => {
+        SignatureSyntax::Positional { item_separator } => {
             let mut parts = written.split(item_separator.as_str()).map(str::trim_ascii);
             let timestamp = parts.next();
             let claim = Claim { timestamp, signatures: parts.take(MAX_SIGNATURES + 1).collect(), ..Claim::default() };
             bounded(scheme, claim)
         }
-        Syntax::KvList { item_separator, kv_separator, field, first_only } => {
+        SignatureSyntax::KvList { item_separator, kv_separator, field, first_only } => {
             let pairs = items(written, item_separator, kv_separator);
             let mut claim = read_list(scheme, field, pairs)?;
             if *first_only {
@@ -127,7 +127,7 @@ fn bounded<'a>(scheme: &Scheme, claim: Claim<'a>) -> Result<Claim<'a>, Signature
 
 fn timestamp_field(scheme: &Scheme) -> Option<&str> {
     match &scheme.timestamp.as_ref()?.place {
-        TimestampPlace::Field(name) => Some(name),
+        TimestampLocation::Field(name) => Some(name),
         _ => None,
     }
 }
@@ -135,10 +135,10 @@ fn timestamp_field(scheme: &Scheme) -> Option<&str> {
 /// Writes the value that [`read`] reads; `further` are other fields of a list.
 pub(super) fn write(scheme: &Scheme, signature: &str, timestamp: &str, further: &[(String, String)]) -> String {
     match &scheme.syntax {
-        Syntax::Plain => signature.to_owned(),
-        Syntax::Prefixed { prefix, .. } => format!("{prefix}{signature}"),
-        Syntax::Positional { item_separator } => format!("{timestamp}{item_separator}{signature}"),
-        Syntax::KvList { item_separator, kv_separator, field, .. } => {
+        SignatureSyntax::Plain => signature.to_owned(),
+        SignatureSyntax::Prefixed { prefix, .. } => format!("{prefix}{signature}"),
+        SignatureSyntax::Positional { item_separator } => format!("{timestamp}{item_separator}{signature}"),
+        SignatureSyntax::KvList { item_separator, kv_separator, field, .. } => {
             let own = [(field.as_str(), signature)];
             let time = timestamp_field(scheme).map(|name| (name, timestamp));
             let further = further.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -244,7 +244,8 @@ mod tests {
             let written = write(&scheme, "c2ln", "17", &[]);
             let claim = read(&scheme, &written).unwrap();
             assert_eq!(claim.signatures, ["c2ln"], "{name}");
-            let has_time = timestamp_field(&scheme).is_some() || matches!(scheme.syntax, Syntax::Positional { .. });
+            let has_time =
+                timestamp_field(&scheme).is_some() || matches!(scheme.syntax, SignatureSyntax::Positional { .. });
             assert_eq!(claim.timestamp, has_time.then_some("17"), "{name}");
         }
     }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::model::request::Repeated;
-use crate::providers::{Place, Segment};
+use crate::providers::{TemplateSegment, ValueLocation};
 use crate::verify::context::{Case, header, json};
 use crate::verify::error::SignatureError;
 use crate::verify::extract::form;
@@ -30,13 +30,13 @@ pub(super) struct Filling<'a> {
 /// The pieces of a template, in order.
 pub(super) fn pieces<'a>(
     case: &Case<'a>,
-    content: &'a [Segment],
+    content: &'a [TemplateSegment],
     filling: &Filling<'a>,
 ) -> Result<Pieces<'a>, SignatureError> {
     let mut pieces = Vec::with_capacity(content.len());
     for segment in content {
         match segment {
-            Segment::Optional(inner) => match self::pieces(case, inner, filling) {
+            TemplateSegment::Optional(inner) => match self::pieces(case, inner, filling) {
                 Ok(found) => pieces.extend(found),
                 Err(SignatureError::Missing(_)) => {}
                 Err(why) => return Err(why),
@@ -47,50 +47,58 @@ pub(super) fn pieces<'a>(
     Ok(pieces)
 }
 
-fn piece<'a>(case: &Case<'a>, segment: &'a Segment, filling: &Filling<'a>) -> Result<Cow<'a, [u8]>, SignatureError> {
+fn piece<'a>(
+    case: &Case<'a>,
+    segment: &'a TemplateSegment,
+    filling: &Filling<'a>,
+) -> Result<Cow<'a, [u8]>, SignatureError> {
     let request = case.request;
     let text = |text: String| Ok(Cow::Owned(text.into_bytes()));
     match segment {
-        Segment::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
-        Segment::Body => Ok(Cow::Borrowed(&request.body[..])),
-        Segment::Timestamp => Ok(Cow::Borrowed(filling.timestamp)),
-        Segment::Url => Ok(Cow::Borrowed(filling.url.as_bytes())),
-        Segment::UrlWithBodyHash(name) => url_with_body_hash(case, name, filling.url),
-        Segment::UrlSha256Hex => text(hex::encode(Sha256::digest(filling.url))),
-        Segment::Method => Ok(Cow::Borrowed(request.method.as_bytes())),
-        Segment::Path => Ok(Cow::Borrowed(request.path.as_bytes())),
-        Segment::Secret => Ok(Cow::Borrowed(filling.secret)),
-        Segment::KeyId => Ok(Cow::Borrowed(case.own.key_ids.first().map_or(&b""[..], |id| id.as_bytes()))),
-        Segment::ApiKey => Ok(Cow::Borrowed(case.own.api_key.as_bytes())),
-        Segment::Header(name) => match header(case.scheme, name, &request.headers) {
+        TemplateSegment::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
+        TemplateSegment::Body => Ok(Cow::Borrowed(&request.body[..])),
+        TemplateSegment::Timestamp => Ok(Cow::Borrowed(filling.timestamp)),
+        TemplateSegment::Url => Ok(Cow::Borrowed(filling.url.as_bytes())),
+        TemplateSegment::UrlWithBodyHash(name) => url_with_body_hash(case, name, filling.url),
+        TemplateSegment::UrlSha256Hex => text(hex::encode(Sha256::digest(filling.url))),
+        TemplateSegment::Method => Ok(Cow::Borrowed(request.method.as_bytes())),
+        TemplateSegment::Path => Ok(Cow::Borrowed(request.path.as_bytes())),
+        TemplateSegment::Secret => Ok(Cow::Borrowed(filling.secret)),
+        TemplateSegment::KeyId => Ok(Cow::Borrowed(case.own.key_ids.first().map_or(&b""[..], |id| id.as_bytes()))),
+        TemplateSegment::ApiKey => Ok(Cow::Borrowed(case.own.api_key.as_bytes())),
+        TemplateSegment::Header(name) => match header(case.scheme, name, &request.headers) {
             Ok(Some(value)) => Ok(Cow::Borrowed(value)),
-            Ok(None) => Err(SignatureError::Missing(Place::Header(name.clone()))),
-            Err(Repeated) => Err(SignatureError::Repeated(Place::Header(name.clone()))),
+            Ok(None) => Err(SignatureError::Missing(ValueLocation::Header(name.clone()))),
+            Err(Repeated) => Err(SignatureError::Repeated(ValueLocation::Header(name.clone()))),
         },
-        Segment::Query(name) => case.required(&Place::Query(name.clone())),
-        Segment::Form(name) => case.required(&Place::Form(name.clone())),
-        Segment::FormSorted => joined_form(case, true),
-        Segment::FormReceived => joined_form(case, false),
-        Segment::Json(pointer) => case.required(&Place::Json(pointer.clone())),
-        Segment::FormJson(name, pointer) => case.required(&Place::FormJson(name.clone(), pointer.clone())),
-        Segment::Item(pointer) => Ok(case.item.and_then(|item| json(item, pointer)).unwrap_or_default()),
-        Segment::Field(name) => match filling.claim.field(name) {
+        TemplateSegment::Query(name) => case.required(&ValueLocation::Query(name.clone())),
+        TemplateSegment::Form(name) => case.required(&ValueLocation::Form(name.clone())),
+        TemplateSegment::FormSorted => joined_form(case, true),
+        TemplateSegment::FormReceived => joined_form(case, false),
+        TemplateSegment::Json(pointer) => case.required(&ValueLocation::Json(pointer.clone())),
+        TemplateSegment::FormJson(name, pointer) => {
+            case.required(&ValueLocation::FormJson(name.clone(), pointer.clone()))
+        }
+        TemplateSegment::Item(pointer) => Ok(case.item.and_then(|item| json(item, pointer)).unwrap_or_default()),
+        TemplateSegment::Field(name) => match filling.claim.field(name) {
             Some(value) => Ok(Cow::Borrowed(value.as_bytes())),
             None => Err(SignatureError::MissingField(case.scheme.signature.clone(), name.clone())),
         },
-        Segment::BodySha256Hex => text(hex::encode(Sha256::digest(&request.body))),
-        Segment::BodySha256Base64 => text(STANDARD.encode(Sha256::digest(&request.body))),
-        Segment::BodyJsonString => json_string(case),
-        Segment::BodyAscii => Ok(ascii(&request.body)),
-        Segment::BodyAsciiSlashes => Ok(ascii_slashes(&request.body)),
-        Segment::Lower(inner) => piece(case, inner, filling).map(|bytes| Cow::Owned(bytes.to_ascii_lowercase())),
-        Segment::Optional(_) => Ok(Cow::default()),
+        TemplateSegment::BodySha256Hex => text(hex::encode(Sha256::digest(&request.body))),
+        TemplateSegment::BodySha256Base64 => text(STANDARD.encode(Sha256::digest(&request.body))),
+        TemplateSegment::BodyJsonString => json_string(case),
+        TemplateSegment::BodyAscii => Ok(ascii(&request.body)),
+        TemplateSegment::BodyAsciiSlashes => Ok(ascii_slashes(&request.body)),
+        TemplateSegment::Lower(inner) => {
+            piece(case, inner, filling).map(|bytes| Cow::Owned(bytes.to_ascii_lowercase()))
+        }
+        TemplateSegment::Optional(_) => Ok(Cow::default()),
     }
 }
 
 /// The body's hash stands in the query, which is part of the address that is signed.
 fn url_with_body_hash<'a>(case: &Case<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, SignatureError> {
-    let place = Place::Query(name.to_owned());
+    let place = ValueLocation::Query(name.to_owned());
     let written = case.required(&place)?;
     let is_body = hex::decode(&written).is_ok_and(|hash| *hash == *Sha256::digest(&case.request.body));
     if !is_body {
@@ -161,7 +169,7 @@ fn push_escape(escaped: &mut String, c: char) {
 }
 
 /// The text of a template, for a claim to be compared with.
-pub(super) fn text(case: &Case<'_>, content: &[Segment], url: &str) -> Result<String, SignatureError> {
+pub(super) fn text(case: &Case<'_>, content: &[TemplateSegment], url: &str) -> Result<String, SignatureError> {
     let claim = Claim::default();
     let filling = Filling { claim: &claim, timestamp: &[], url, secret: &[] };
     let bytes = pieces(case, content, &filling)?.concat();

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ::hookbox::internals::{self, Needs, Row, Scheme};
+use ::hookbox::internals::{self, RequiredSettings, Row, Scheme};
 
 const README: &str = include_str!("../../README.md");
 const FILE: &str = "docs/providers.md";
@@ -148,11 +148,11 @@ const SETTINGS: &[(&str, &str, Meant)] = &[
     (
         "No signature.",
         "The secret itself is sent, so only TLS protects it, and nothing of the delivery is signed:",
-        |one| one.scheme.proof.is_token(),
+        |one| one.scheme.auth.is_token(),
     ),
 ];
 
-fn needs(one: &Known) -> Needs {
+fn needs(one: &Known) -> RequiredSettings {
     one.scheme.needs()
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::where_clause::WhereClause;
 use crate::model::filter::{ArrivalFilter, Page};
-use crate::model::refusal::Refused;
+use crate::model::refusal::RefusedDelivery;
 use crate::support::time::Millis;
 
 /// A row of `refusals`, without headers and body.
@@ -43,7 +43,7 @@ pub struct StoredRefusal {
     /// The row.
     pub row: RefusalSummary,
     /// The delivery.
-    pub refused: Refused,
+    pub refused: RefusedDelivery,
 }
 
 const COLUMNS: &str =
@@ -83,7 +83,7 @@ pub(super) fn refusal(connection: &Connection, id: i64) -> Result<Option<StoredR
     let sql = format!("SELECT {COLUMNS}, e.headers, e.tokens, e.body FROM refusals e WHERE e.id = ?");
     let read = |row: &Row<'_>| {
         let refusal = RefusalSummary::read(row)?;
-        let refused = Refused {
+        let refused = RefusedDelivery {
             source: refusal.source.clone(),
             received_at: refusal.received_at,
             status: refusal.status,

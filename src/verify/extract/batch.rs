@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::model::request::Request;
-use crate::providers::Batch;
+use crate::providers::BatchLocation;
 use crate::verify::error::ExtractError;
 use crate::verify::extract::form;
 
@@ -18,7 +18,7 @@ use crate::verify::extract::form;
 pub(crate) const MAX_ITEMS: usize = 10_000;
 
 /// The items, or `None` where the delivery is one event by itself.
-pub(crate) fn split(batch: &Batch, request: &Request) -> Result<Option<Vec<Bytes>>, ExtractError> {
+pub(crate) fn split(batch: &BatchLocation, request: &Request) -> Result<Option<Vec<Bytes>>, ExtractError> {
     let document = match &batch.form {
         None => request.body.clone(),
         Some(name) => match form::of_body(request, name) {

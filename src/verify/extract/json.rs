@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
 
 /// What stood at each wanted place.
 #[derive(Debug)]
-pub(crate) struct Texts<'a, 'w> {
+pub(crate) struct OneOrMany<'a, 'w> {
     wanted: &'w Wanted,
     slots: Vec<Option<Cow<'a, str>>>,
 }
@@ -38,9 +38,9 @@ impl Wanted {
     }
 
     /// Reads a document.
-    pub(crate) fn read<'a>(&self, document: &'a [u8]) -> Result<Texts<'a, '_>, NotJson> {
+    pub(crate) fn read<'a>(&self, document: &'a [u8]) -> Result<OneOrMany<'a, '_>, NotJson> {
         let slots = self.places.read(document)?.into_iter().map(|raw| text_of(raw?)).collect();
-        Ok(Texts { wanted: self, slots })
+        Ok(OneOrMany { wanted: self, slots })
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn first_key(document: &[u8], except: &[String]) -> Result<Option<Str
     }
 }
 
-impl<'a> Texts<'a, '_> {
+impl<'a> OneOrMany<'a, '_> {
     /// What stood at a place; nothing where the place was not wanted.
     pub(crate) fn at(&self, pointer: &str) -> Option<&Cow<'a, str>> {
         let slot = self.wanted.pointers.iter().position(|wanted| wanted.as_str() == pointer)?;

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use self::form::Content;
-use self::json::{NotJson, Texts, Wanted};
+use self::json::{NotJson, OneOrMany, Wanted};
 use self::xml::NotXml;
 use crate::model::event::MAX_NAME_BYTES;
 use crate::model::request::{Repeated, Request};
@@ -35,7 +35,7 @@ pub(crate) struct Delivery<'a> {
     wanted: &'a Wanted,
     sha256: [u8; 32],
     content: Content,
-    json: OnceCell<Result<Texts<'a, 'a>, NotJson>>,
+    json: OnceCell<Result<OneOrMany<'a, 'a>, NotJson>>,
 }
 
 impl<'a> Delivery<'a> {

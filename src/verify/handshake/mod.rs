@@ -16,7 +16,8 @@ use subtle::ConstantTimeEq;
 use crate::config::Source;
 use crate::model::request::Request;
 use crate::providers::{
-    Characters, Condition, Expectation, Handshake, HandshakePlace as Place, Pointer, Response, Selector, Setting,
+    Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Pointer, Selector,
+    Setting,
 };
 use crate::support::secret::{MASK, Secret};
 use crate::verify::error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
@@ -165,7 +166,7 @@ impl Handshaker {
     pub(super) fn masked(&self, body: &Bytes) -> Bytes {
         let place = self.handshake.filter(|handshake| handshake.teaches).and_then(|handshake| handshake.value.as_ref());
         match place {
-            Some(Place(Selector::Json(pointer))) if is_alone(body) => {
+            Some(HandshakeSelector(Selector::Json(pointer))) if is_alone(body) => {
                 let name = pointer.steps().last().map_or("", String::as_str);
                 serde_json::json!({ name: MASK }).to_string().into()
             }
@@ -196,7 +197,12 @@ impl Handshaker {
         self.conclude(handshake, reply, value)
     }
 
-    fn conclude(&self, handshake: &Handshake, reply: &'static Response, value: String) -> Result<Heard, VerifyError> {
+    fn conclude(
+        &self,
+        handshake: &Handshake,
+        reply: &'static HandshakeResponse,
+        value: String,
+    ) -> Result<Heard, VerifyError> {
         let answer = reply::write(reply, &value, &self.settings);
         if handshake.confirms {
             return Ok(Heard::Visit(value, answer));
@@ -254,7 +260,7 @@ fn is_one_of<'a>(known: impl Iterator<Item = &'a str>, found: &str) -> bool {
     known.fold(false, |so_far, text| so_far | (!text.is_empty() & bool::from(text.as_bytes().ct_eq(found.as_bytes()))))
 }
 
-fn holds(condition: &Condition, request: &Request, json: &Json<'_>) -> Result<bool, ExtractError> {
+fn holds(condition: &HandshakeCondition, request: &Request, json: &Json<'_>) -> Result<bool, ExtractError> {
     let found = read(&condition.place, request, json)?;
     Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.contains(&text)))
 }

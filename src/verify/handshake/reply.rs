@@ -8,11 +8,11 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{ProviderResponse, Settings};
-use crate::providers::Response;
+use crate::providers::HandshakeResponse;
 use crate::support::secret::Secret;
 
 /// The answer that a template stands for.
-pub(super) fn write(reply: &'static Response, value: &str, settings: &Settings) -> ProviderResponse {
+pub(super) fn write(reply: &'static HandshakeResponse, value: &str, settings: &Settings) -> ProviderResponse {
     ProviderResponse {
         status: reply.status,
         content_type: reply.content_type.as_deref().map(Into::into),

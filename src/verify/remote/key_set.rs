@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use crate::providers::{Algorithm, KeyKind, Proof, Scheme};
+use crate::providers::{Algorithm, AuthMethod, KeyKind, Scheme};
 use crate::verify::context::Case;
 use crate::verify::error::SignatureError;
 use crate::verify::key::Key;
@@ -28,9 +28,9 @@ struct Header {
 /// The name of the key, where the delivery says one.
 pub(super) fn key_name(case: &Case<'_>) -> Result<Option<String>, SignatureError> {
     let place = case.scheme.key_name.as_ref();
-    let name = match (&case.scheme.proof, place) {
+    let name = match (&case.scheme.auth, place) {
         (_, Some(place)) => Some(String::from_utf8_lossy(&case.required(place)?).into_owned()),
-        (Proof::Jwt(_), None) => {
+        (AuthMethod::Jwt(_), None) => {
             let unnamed =
                 || SignatureError::Undecodable(case.scheme.signature.clone(), "a JSON Web Token that names its key");
             Some(of_token(case)?.ok_or_else(unnamed)?)
@@ -57,7 +57,7 @@ fn of_token(case: &Case<'_>) -> Result<Option<String>, SignatureError> {
 pub(super) fn usable(scheme: &Scheme, keys: &[PublishedKey]) -> Vec<(Algorithm, Key)> {
     let all = keys.iter().flat_map(|key| {
         let is_its = move |(algorithm, _): &(Algorithm, Key)| algorithm.key_kind() == Some(kind_of(key.kind));
-        Key::all(&scheme.proof, &key.der).into_iter().filter(is_its)
+        Key::all(&scheme.auth, &key.der).into_iter().filter(is_its)
     });
     all.take(MOST_KEYS).collect()
 }

@@ -20,7 +20,7 @@ use rsa::pkcs8::DecodePublicKey as _;
 
 use crate::config::Source;
 use crate::model::request::Request;
-use crate::providers::{Algorithm, Code, Keys, Place, Proof, PublicKey};
+use crate::providers::{Algorithm, AuthMethod, BuiltinScheme, KeySource, PublicKey, ValueLocation};
 use crate::support::locks;
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
@@ -51,9 +51,9 @@ impl SharedKeys {
 
 /// What a source needs to be verified with remote keys.
 pub(super) struct Remote {
-    signature: Place,
+    signature: ValueLocation,
     /// Where the provider's keys are; none for schemes that take code.
-    published: Option<Keys>,
+    published: Option<KeySource>,
     ring: Arc<KeyRing>,
     /// Of these alone deliveries are taken.
     topics: Vec<String>,
@@ -69,7 +69,7 @@ pub(super) struct Remote {
 impl Remote {
     /// `None` for a source whose keys are configured.
     pub(super) fn of(source: &Source, keys: &SharedKeys) -> Option<Self> {
-        let is_code = matches!(source.scheme.proof, Proof::Code(_));
+        let is_code = matches!(source.scheme.auth, AuthMethod::Builtin(_));
         let published = source.scheme.keys.clone().filter(|_| source.public_keys.is_empty());
         (is_code || published.is_some()).then(|| Self {
             published,
@@ -88,11 +88,11 @@ impl Remote {
     }
 
     /// Whether the provider sent this; out goes the timestamp that it signed.
-    pub(super) fn prove(&self, code: Code, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+    pub(super) fn prove(&self, code: BuiltinScheme, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
         match code {
-            Code::AwsSns => sns::prove(self, request, now),
-            Code::PayPal => paypal::prove(self, request, now),
-            Code::Ebay => ebay::prove(self, request, now),
+            BuiltinScheme::AwsSns => sns::prove(self, request, now),
+            BuiltinScheme::PayPal => paypal::prove(self, request, now),
+            BuiltinScheme::Ebay => ebay::prove(self, request, now),
         }
     }
 
@@ -100,7 +100,7 @@ impl Remote {
     pub(super) fn keys(&self, case: &Case<'_>, now: Millis) -> Result<(Vec<(Algorithm, Key)>, bool), VerifyError> {
         let name = key_set::key_name(case)?;
         let keys = match &self.published {
-            Some(Keys::Plaid) => plaid::keys(self, name.as_deref(), now)?,
+            Some(KeySource::Plaid) => plaid::keys(self, name.as_deref(), now)?,
             published => self.ring.set(address(published), name.as_deref(), now).map_err(refusal)?,
         };
         Ok((key_set::usable(case.scheme, &keys), name.is_some()))
@@ -171,10 +171,10 @@ fn credentials(source: &Source) -> Option<Credentials> {
 }
 
 /// Of a set; empty where the ring has the source's own.
-fn address(published: &Option<Keys>) -> &str {
+fn address(published: &Option<KeySource>) -> &str {
     match published {
-        Some(Keys::Set(address)) => address,
-        Some(Keys::OwnSet | Keys::Plaid) | None => "",
+        Some(KeySource::Set(address)) => address,
+        Some(KeySource::OwnSet | KeySource::Plaid) | None => "",
     }
 }
 

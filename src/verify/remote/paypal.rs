@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Remote;
 use crate::model::request::{Repeated, Request};
-use crate::providers::Place;
+use crate::providers::ValueLocation;
 use crate::support::time::Millis;
 use crate::verify::error::{SignatureError, VerifyError};
 use crate::verify::published_keys::{Address, Hosts, Pin};
@@ -50,7 +50,7 @@ pub(crate) fn text(id: &str, time: &str, webhook: &str, body: &[u8]) -> String {
 }
 
 pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Result<&'a str, SignatureError> {
-    let place = || Place::Header(name.to_owned());
+    let place = || ValueLocation::Header(name.to_owned());
     let value = request.headers.one(name).map_err(|Repeated| SignatureError::Repeated(place()))?.unwrap_or_default();
     match std::str::from_utf8(value) {
         Ok("") | Err(_) => Err(SignatureError::Missing(place())),

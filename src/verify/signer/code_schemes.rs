@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use crate::config::Source;
-use crate::providers::{Algorithm, Code, Hash};
+use crate::providers::{Algorithm, BuiltinScheme, Hash};
 use crate::verify::context::Case;
 use crate::verify::remote::{ebay, paypal, sns};
 use crate::verify::signer::json_edit::with_member;
@@ -17,10 +17,10 @@ const SNS: &str = "https://sns.us-east-1.amazonaws.com";
 const PAYPAL_CERTIFICATE: &str = "https://api.paypal.com/v1/notifications/certs/CERT-hookbox";
 
 /// Puts what the provider says beside its signature, where the draft does not say it yet.
-pub(super) fn complete(draft: &mut Draft<'_>, code: Code, source: &Source) -> Result<(), String> {
+pub(super) fn complete(draft: &mut Draft<'_>, code: BuiltinScheme, source: &Source) -> Result<(), String> {
     match code {
-        Code::Ebay => Ok(()),
-        Code::PayPal => {
+        BuiltinScheme::Ebay => Ok(()),
+        BuiltinScheme::PayPal => {
             for (name, value) in [
                 ("PAYPAL-TRANSMISSION-ID", fresh().as_str()),
                 ("PAYPAL-AUTH-ALGO", paypal::ALGORITHM),
@@ -30,7 +30,7 @@ pub(super) fn complete(draft: &mut Draft<'_>, code: Code, source: &Source) -> Re
             }
             Ok(())
         }
-        Code::AwsSns => {
+        BuiltinScheme::AwsSns => {
             let topic = source.topics.first().ok_or_else(|| format!("`{}` has no topics", source.name))?;
             let whole: Value = serde_json::from_slice(&draft.request.body).unwrap_or_default();
             let is_notification = whole["Type"] == "Notification";
@@ -55,10 +55,10 @@ pub(super) fn complete(draft: &mut Draft<'_>, code: Code, source: &Source) -> Re
 }
 
 /// What the provider signs of a delivery, and how.
-pub(super) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>), String> {
+pub(super) fn signed(code: BuiltinScheme, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>), String> {
     match code {
-        Code::Ebay => Ok((Algorithm::EcdsaP256Sha1, case.request.body.to_vec())),
-        Code::PayPal => {
+        BuiltinScheme::Ebay => Ok((Algorithm::EcdsaP256Sha1, case.request.body.to_vec())),
+        BuiltinScheme::PayPal => {
             let webhook = case.own.key_ids.first().ok_or("there is no key_id, the webhook's id")?;
             let header = |name| paypal::header(case.request, name).map_err(|why| why.to_string());
             let text = paypal::text(
@@ -69,7 +69,7 @@ pub(super) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>)
             );
             Ok((Algorithm::Rsa(Hash::Sha256), text.into_bytes()))
         }
-        Code::AwsSns => {
+        BuiltinScheme::AwsSns => {
             let (hash, text) = sns::signed(&case.request.body).ok_or(
                 "the body is no Amazon SNS message: each of its members is a text, and SignatureVersion is 1 or 2",
             )?;
@@ -79,9 +79,9 @@ pub(super) fn signed(code: Code, case: &Case<'_>) -> Result<(Algorithm, Vec<u8>)
 }
 
 /// A signature as the provider writes it.
-pub(super) fn written(code: Code, signature: &str) -> String {
+pub(super) fn written(code: BuiltinScheme, signature: &str) -> String {
     match code {
-        Code::Ebay => ebay::written(signature),
-        Code::AwsSns | Code::PayPal => signature.to_owned(),
+        BuiltinScheme::Ebay => ebay::written(signature),
+        BuiltinScheme::AwsSns | BuiltinScheme::PayPal => signature.to_owned(),
     }
 }

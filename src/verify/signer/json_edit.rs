@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::providers::Batch;
+use crate::providers::BatchLocation;
 use crate::verify::extract::form;
 
 /// A number stays one, as timestamps in a body are.
@@ -14,7 +14,7 @@ pub(super) fn json_of(value: &str) -> Value {
 }
 
 /// A batch whose one item is the body, unless the body is a batch.
-pub(super) fn wrapped(batch: &Batch, body: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn wrapped(batch: &BatchLocation, body: &[u8]) -> Result<Vec<u8>, String> {
     let text = if body.is_empty() { "{}" } else { std::str::from_utf8(body).map_err(|_| "the body is no text")? };
     if batch.form.is_some() && !text.starts_with(['{', '[']) {
         return Ok(body.to_vec());

@@ -15,7 +15,7 @@ use self::signature::Maker;
 use self::test_delivery::Draft;
 use crate::config::Source;
 use crate::model::request::Request;
-use crate::providers::{Place, Proof, Scheme, Segment, Timestamp, TimestampPlace};
+use crate::providers::{AuthMethod, Scheme, TemplateSegment, Timestamp, TimestampLocation, ValueLocation};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
 use crate::verify::context::{Case, Own};
@@ -66,15 +66,15 @@ pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, 
     draft.put_type(&event.event_type)?;
     draft.put_id(event.event_id.as_deref())?;
     add_headers(&mut draft, &own);
-    if let Proof::Code(code) = scheme.proof {
+    if let AuthMethod::Builtin(code) = scheme.auth {
         code_schemes::complete(&mut draft, code, source)?;
     }
     let segments = scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
-    segments.flat_map(Segment::flat).for_each(|segment| add_signed(&mut draft, segment));
+    segments.flat_map(TemplateSegment::flat).for_each(|segment| add_signed(&mut draft, segment));
     let timestamp = add_timestamp(&mut draft, sent_at);
     let maker = Maker { source, own: &own, event, sent_at, timestamp: &timestamp };
     match &scheme.signature {
-        Place::Item(pointer) => draft
+        ValueLocation::Item(pointer) => draft
             .sign_items(pointer, |request, item| maker.value(&Case { scheme, own: &own, request, item: Some(item) }))?,
         place => {
             let value = maker.value(&Case { scheme, own: &own, request: &draft.request, item: None })?;
@@ -115,13 +115,13 @@ fn add_headers(draft: &mut Draft<'_>, own: &Own) {
 }
 
 /// A template may name what is neither id nor type: it gets something fresh.
-fn add_signed(draft: &mut Draft<'_>, segment: &Segment) {
+fn add_signed(draft: &mut Draft<'_>, segment: &TemplateSegment) {
     let place = match segment {
-        Segment::Header(name) => Place::Header(name.clone()),
-        Segment::Query(name) => Place::Query(name.clone()),
-        Segment::Form(name) => Place::Form(name.clone()),
-        Segment::Json(pointer) => Place::Json(pointer.clone()),
-        Segment::FormJson(name, pointer) => Place::FormJson(name.clone(), pointer.clone()),
+        TemplateSegment::Header(name) => ValueLocation::Header(name.clone()),
+        TemplateSegment::Query(name) => ValueLocation::Query(name.clone()),
+        TemplateSegment::Form(name) => ValueLocation::Form(name.clone()),
+        TemplateSegment::Json(pointer) => ValueLocation::Json(pointer.clone()),
+        TemplateSegment::FormJson(name, pointer) => ValueLocation::FormJson(name.clone(), pointer.clone()),
         _ => return,
     };
     draft.put_if_absent(&place, &test_delivery::fresh());
@@ -131,7 +131,7 @@ fn add_timestamp(draft: &mut Draft<'_>, sent_at: Millis) -> String {
     let scheme: &Scheme = draft.scheme;
     let Some(Timestamp { place, unit }) = &scheme.timestamp else { return String::new() };
     let text = timestamp::write(sent_at, *unit);
-    if let TimestampPlace::At(place) = place {
+    if let TimestampLocation::At(place) = place {
         draft.put_at(place, &text);
     }
     text

@@ -18,7 +18,10 @@ use sha2::Sha256;
 use super::code_schemes;
 use super::test_delivery::fresh;
 use crate::config::Source;
-use crate::providers::{Algorithm, Hash, Jwt, JwtAlgorithm, Place, Proof, Segment, Selector, Signed, TimestampPlace};
+use crate::providers::{
+    Algorithm, AuthMethod, Hash, JwtAlgorithm, JwtScheme, Selector, TemplateSegment, TemplateSignature,
+    TimestampLocation, ValueLocation,
+};
 use crate::support::time::Millis;
 use crate::verify::context::{Case, Own};
 use crate::verify::jwt;
@@ -44,13 +47,13 @@ impl Maker<'_> {
     /// The value that stands where the signature is.
     pub(super) fn value(&self, case: &Case<'_>) -> Result<String, String> {
         let further = self.further(case);
-        let signature = match &case.scheme.proof {
-            Proof::Signed(signed) => self.signature(case, signed, &further)?,
-            Proof::Jwt(jwt) => self.token(case, jwt)?,
-            Proof::Token => self.secret()?,
-            Proof::Bearer => format!("Bearer {}", self.secret()?),
-            Proof::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
-            Proof::Code(code) => {
+        let signature = match &case.scheme.auth {
+            AuthMethod::Signature(signed) => self.signature(case, signed, &further)?,
+            AuthMethod::Jwt(jwt) => self.token(case, jwt)?,
+            AuthMethod::Token => self.secret()?,
+            AuthMethod::Bearer => format!("Bearer {}", self.secret()?),
+            AuthMethod::Basic => format!("Basic {}", STANDARD.encode(self.secret()?)),
+            AuthMethod::Builtin(code) => {
                 let (algorithm, message) = code_schemes::signed(*code, case)?;
                 code_schemes::written(*code, &STANDARD.encode(self.sign_private(algorithm, &message, false)?))
             }
@@ -61,8 +64,8 @@ impl Maker<'_> {
     /// Fields of the list that are part of what is signed.
     fn further(&self, case: &Case<'_>) -> Vec<(String, String)> {
         let segments = case.scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
-        let fields = segments.flat_map(Segment::flat).filter_map(|segment| match segment {
-            Segment::Field(name) => Some((name.clone(), "made".to_owned())),
+        let fields = segments.flat_map(TemplateSegment::flat).filter_map(|segment| match segment {
+            TemplateSegment::Field(name) => Some((name.clone(), "made".to_owned())),
             _ => None,
         });
         fields.collect()
@@ -86,7 +89,12 @@ impl Maker<'_> {
         Ok(if self.is_forged() { fresh().into_bytes() } else { key })
     }
 
-    fn signature(&self, case: &Case<'_>, signed: &Signed, further: &[(String, String)]) -> Result<String, String> {
+    fn signature(
+        &self,
+        case: &Case<'_>,
+        signed: &TemplateSignature,
+        further: &[(String, String)],
+    ) -> Result<String, String> {
         let words = |why: crate::verify::error::SignatureError| why.to_string();
         let algorithm = signature::algorithm(case, signed).map_err(words)?;
         let written = signature_header::write(case.scheme, "", self.timestamp, further);
@@ -107,7 +115,7 @@ impl Maker<'_> {
                     return Ok(signature_header::encode(signed.encoding, &signature));
                 }
                 Ok(pieces) => {
-                    let keys = Key::all(&case.scheme.proof, &bytes);
+                    let keys = Key::all(&case.scheme.auth, &bytes);
                     let key = keys.iter().find(|(own, _)| *own == algorithm).ok_or("the secret is no key")?;
                     let signature = key.1.sign(&pieces).ok_or("the secret is no key")?;
                     return Ok(signature_header::encode(signed.encoding, &signature));
@@ -153,7 +161,7 @@ impl Maker<'_> {
         })
     }
 
-    fn token(&self, case: &Case<'_>, jwt: &Jwt) -> Result<String, String> {
+    fn token(&self, case: &Case<'_>, jwt: &JwtScheme) -> Result<String, String> {
         let algorithm = jwt.algorithms.first().copied().ok_or("no algorithm is allowed")?;
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let header = json!({ "alg": jwt::name_of(algorithm), "typ": "JWT" });
@@ -161,14 +169,14 @@ impl Maker<'_> {
         let signature = if algorithm.is_asymmetric() {
             self.sign_private(algorithm_of(algorithm), message.as_bytes(), algorithm == JwtAlgorithm::Es256)?
         } else {
-            let keys = Key::all(&case.scheme.proof, &self.key()?);
+            let keys = Key::all(&case.scheme.auth, &self.key()?);
             let pieces = [Cow::Borrowed(message.as_bytes())];
             keys.first().and_then(|(_, key)| key.sign(&pieces)).ok_or("the secret is no key")?
         };
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    fn claims(&self, case: &Case<'_>, jwt: &Jwt) -> Result<Map<String, Value>, String> {
+    fn claims(&self, case: &Case<'_>, jwt: &JwtScheme) -> Result<Map<String, Value>, String> {
         let seconds = self.sent_at.0.div_euclid(1000);
         let mut claims = self.given_claims(case)?;
         let url = self.own.urls.first().map_or("", String::as_str);
@@ -183,7 +191,8 @@ impl Maker<'_> {
                 _ => json!(fresh()),
             });
         }
-        if let Some(TimestampPlace::Claim(pointer)) = case.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place)
+        if let Some(TimestampLocation::Claim(pointer)) =
+            case.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place)
             && let [name] = pointer.steps()
         {
             claims.insert(name.clone(), json!(seconds));
@@ -194,7 +203,7 @@ impl Maker<'_> {
 
     /// A body that goes out as a token is given as its claims.
     fn given_claims(&self, case: &Case<'_>) -> Result<Map<String, Value>, String> {
-        if case.scheme.signature != Place::Body || self.event.body.is_empty() {
+        if case.scheme.signature != ValueLocation::Body || self.event.body.is_empty() {
             return Ok(Map::new());
         }
         let not_claims = "the body goes out as a token, so it must be given as the token's claims, a JSON object";

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::model::request::{Headers, Request};
-use crate::providers::{Code, EventId, Place, Pointer, Proof, Scheme, Selector};
+use crate::providers::{AuthMethod, BuiltinScheme, EventId, Pointer, Scheme, Selector, ValueLocation};
 use crate::support::time::Millis;
 use crate::verify::context::{Case, Own};
 use crate::verify::extract::batch;
@@ -47,7 +47,7 @@ impl<'a> Draft<'a> {
                 form::replaced(b"", field, &STANDARD.encode(&event.body)).into_bytes()
             }
             (None, _) if is_form && event.body.starts_with(b"{") => Vec::new(),
-            _ if scheme.proof == Proof::Code(Code::AwsSns) => wrapped_message(&event.body),
+            _ if scheme.auth == AuthMethod::Builtin(BuiltinScheme::AwsSns) => wrapped_message(&event.body),
             _ => event.body.clone(),
         };
         let request = Request {
@@ -146,20 +146,20 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a value in a place of its own.
-    pub(super) fn put_at(&mut self, place: &Place, value: &str) {
+    pub(super) fn put_at(&mut self, place: &ValueLocation, value: &str) {
         match place {
-            Place::Header(name) => self.request.headers.push(name, value.as_bytes()),
-            Place::Numbered(prefix) => self.request.headers.push(&format!("{prefix}1"), value.as_bytes()),
-            Place::Query(name) => form::push(&mut self.request.query, name, value),
-            Place::Json(pointer) => _ = self.put_member(pointer.steps(), json_of(value)),
-            Place::Form(name) => _ = self.put_field(name, value),
-            Place::FormJson(name, pointer) => _ = self.put_form_member(name, pointer, value),
-            Place::Body => self.request.body = value.to_owned().into(),
-            Place::Item(_) => {}
+            ValueLocation::Header(name) => self.request.headers.push(name, value.as_bytes()),
+            ValueLocation::Numbered(prefix) => self.request.headers.push(&format!("{prefix}1"), value.as_bytes()),
+            ValueLocation::Query(name) => form::push(&mut self.request.query, name, value),
+            ValueLocation::Json(pointer) => _ = self.put_member(pointer.steps(), json_of(value)),
+            ValueLocation::Form(name) => _ = self.put_field(name, value),
+            ValueLocation::FormJson(name, pointer) => _ = self.put_form_member(name, pointer, value),
+            ValueLocation::Body => self.request.body = value.to_owned().into(),
+            ValueLocation::Item(_) => {}
         }
     }
 
-    pub(super) fn put_if_absent(&mut self, place: &Place, value: &str) {
+    pub(super) fn put_if_absent(&mut self, place: &ValueLocation, value: &str) {
         let own = Own::default();
         let case = Case { scheme: self.scheme, own: &own, request: &self.request, item: None };
         if matches!(case.value(place), Ok(None)) {

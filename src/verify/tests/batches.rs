@@ -1,7 +1,7 @@
 //! Deliveries that carry several events: each with its own id, type and exact bytes.
 
 use super::*;
-use crate::providers::{Place, Pointer, Selector, all};
+use crate::providers::{Pointer, Selector, ValueLocation, all};
 
 /// A document with texts at places, as JSON.
 fn item(texts: &[(&Selector, String)]) -> serde_json::Value {
@@ -64,7 +64,7 @@ fn items_of_every_batch_row_have_their_own_ids_types_and_bytes() {
         assert_ne!(first.event_id, second.event_id, "{name}");
         assert_ne!(first.event_type, second.event_type, "{name}");
         assert!(second.event_type.contains("type-1") || second.event_type.contains("id-1"), "{name} {second:?}");
-        let is_signed_inside = matches!(scheme.signature, Place::Item(_));
+        let is_signed_inside = matches!(scheme.signature, ValueLocation::Item(_));
         for (item, body) in [first, second].into_iter().zip(&bodies) {
             let read: serde_json::Value = serde_json::from_slice(&item.body).unwrap();
             assert!(is_signed_inside || read == serde_json::from_str::<serde_json::Value>(body).unwrap(), "{name}");

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::providers::{Place, TimestampPlace, all};
+use crate::providers::{TimestampLocation, ValueLocation, all};
 
 const SECRET: &str = "bmV3ZXN0IHNlY3JldCE=";
 
@@ -16,11 +16,12 @@ fn name() -> impl Strategy<Value = String> {
     let mut known = vec!["content-type".to_owned(), "webhook-id".to_owned(), "svix-id".to_owned()];
     for (source, _) in sources() {
         known.extend(source.scheme.signatures().filter_map(|place| match place {
-            Place::Header(name) => Some(name.clone()),
-            Place::Numbered(prefix) => Some(format!("{prefix}1")),
+            ValueLocation::Header(name) => Some(name.clone()),
+            ValueLocation::Numbered(prefix) => Some(format!("{prefix}1")),
             _ => None,
         }));
-        if let Some(TimestampPlace::At(Place::Header(name))) = source.scheme.timestamp.as_ref().map(|time| &time.place)
+        if let Some(TimestampLocation::At(ValueLocation::Header(name))) =
+            source.scheme.timestamp.as_ref().map(|time| &time.place)
         {
             known.push(name.clone());
         }
@@ -97,7 +98,7 @@ proptest! {
         name in proptest::sample::select(vec!["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe", "svix"]),
     ) {
         let source = known(name, &[SECRET]);
-        if source.scheme.proof == crate::providers::Proof::Token {
+        if source.scheme.auth == crate::providers::AuthMethod::Token {
             return Ok(());
         }
         let unsigned = TestEvent { event_type: "a.b".into(), body: b"{\"x\":[1,2,3]}".to_vec(), ..TestEvent::default() };

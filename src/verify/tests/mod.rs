@@ -69,7 +69,7 @@ fn request(headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
 
 /// The signature that the source's first algorithm makes with a secret.
 fn made(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
-    let keys = Key::all(&source.scheme.proof, secret);
+    let keys = Key::all(&source.scheme.auth, secret);
     let pieces: Vec<_> = pieces.iter().map(|piece| Cow::Borrowed(*piece)).collect();
     keys[0].1.sign(&pieces).unwrap()
 }

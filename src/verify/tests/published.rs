@@ -4,7 +4,7 @@ use crate::verify::context::Case;
 use serde::Deserialize;
 
 use super::*;
-use crate::providers::{Proof, TimestampPlace};
+use crate::providers::{AuthMethod, TimestampLocation};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -28,7 +28,7 @@ impl Vector {
     fn source(&self) -> Source {
         let mut source = known(&self.provider, &[]);
         let secrets = vec![Secret::new(self.secret.clone())];
-        let is_public = source.scheme.proof.is_asymmetric();
+        let is_public = source.scheme.auth.is_asymmetric();
         (source.secrets, source.public_keys) = if is_public { (vec![], secrets) } else { (secrets, vec![]) };
         source.url.clone_from(&self.url);
         // The body's hash is not part of the address as configured.
@@ -56,14 +56,14 @@ impl Vector {
 
     /// The time that the vector's timestamp tells.
     fn now(&self, source: &Source) -> Millis {
-        let case_of = |place: &Place| {
+        let case_of = |place: &ValueLocation| {
             let (own, request) = (Own::new(source), self.request());
             let case = Case { scheme: &source.scheme, own: &own, request: &request, item: None };
             String::from_utf8(case.required(place).unwrap().into_owned()).unwrap()
         };
         let Some(timestamp) = &source.scheme.timestamp else { return NOW };
         let text = match &timestamp.place {
-            TimestampPlace::At(place) => case_of(place),
+            TimestampLocation::At(place) => case_of(place),
             _ => {
                 let written = case_of(&source.scheme.signature);
                 signature_header::read(&source.scheme, &written).unwrap().timestamp.unwrap().to_owned()
@@ -95,7 +95,8 @@ fn every_published_signature_holds_and_does_not_for_another_body_secret_or_time(
                 assert!(holds(&source, &Request { body: body.into(), ..request.clone() }, now).is_err(), "{id}");
             }
         }
-        let others = if matches!(&source.scheme.proof, Proof::Signed(signed) if signed.algorithm.is_asymmetric()) {
+        let others = if matches!(&source.scheme.auth, AuthMethod::Signature(signed) if signed.algorithm.is_asymmetric())
+        {
             Source { public_keys: vec![], ..source.clone() }
         } else {
             Source { secrets: vec![Secret::new("c3RyYW5nZXI0")], ..source.clone() }

@@ -1,7 +1,7 @@
 //! What is kept of refused deliveries holds no token, and loses nothing else.
 
 use super::*;
-use crate::model::refusal::Refused;
+use crate::model::refusal::RefusedDelivery;
 use crate::support::secret::DigestKey;
 use crate::verify::redact::RedactedRequest;
 
@@ -41,7 +41,7 @@ fn tokens_are_masked_wherever_they_stand_and_can_be_known_again() {
     assert_eq!(masked.target, "/in?a=1&access_token=***&token%5F=***");
     let headers = r#"{"X-Gitlab-Token":"***","Authorization":"***","x-api-secret":"***","Cookie":"***","X-Id":"7"}"#;
     assert_eq!(masked.headers, headers);
-    let refused = Refused {
+    let refused = RefusedDelivery {
         source: "gitlab".into(),
         received_at: Millis(1),
         status: 401,

@@ -3,7 +3,7 @@
 //! One case per row says what its delivery looks like; each test walks all of them with one thing changed.
 
 use super::*;
-use crate::providers::{Proof, Syntax, TimestampPlace, sample};
+use crate::providers::{AuthMethod, SignatureSyntax, TimestampLocation, sample};
 
 struct Case {
     name: &'static str,
@@ -42,12 +42,12 @@ impl Case {
     }
 
     fn is_token(&self) -> bool {
-        self.source().scheme.proof == Proof::Token
+        self.source().scheme.auth == AuthMethod::Token
     }
 
     fn signature_header(&self) -> String {
         match &self.source().scheme.signature {
-            Place::Header(name) => name.clone(),
+            ValueLocation::Header(name) => name.clone(),
             other => panic!("{other}"),
         }
     }
@@ -100,7 +100,7 @@ fn a_missing_or_empty_signature_is_refused() {
         for request in [without(&case.signed(), &name), replaced(&case.signed(), &name, |_| String::new())] {
             assert_eq!(
                 why(&case.source(), &request),
-                SignatureError::Missing(Place::Header(name.clone())),
+                SignatureError::Missing(ValueLocation::Header(name.clone())),
                 "{}",
                 case.name
             );
@@ -115,7 +115,7 @@ fn a_signature_repeated_with_another_value_is_refused() {
         let same = String::from_utf8(case.signed().headers.one(&name).unwrap().unwrap().to_vec()).unwrap();
         event(&case.source(), &with(&case.signed(), &name.to_ascii_uppercase(), &same));
         let twice = with(&case.signed(), &name, "x");
-        assert_eq!(why(&case.source(), &twice), SignatureError::Repeated(Place::Header(name)), "{}", case.name);
+        assert_eq!(why(&case.source(), &twice), SignatureError::Repeated(ValueLocation::Header(name)), "{}", case.name);
     }
 }
 
@@ -199,11 +199,11 @@ fn a_timestamp_changed_after_signing_is_refused_as_a_wrong_signature() {
     for case in CASES {
         let source = case.source();
         let request = match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-            Some(TimestampPlace::At(Place::Header(name))) => {
+            Some(TimestampLocation::At(ValueLocation::Header(name))) => {
                 let missing = without(&case.signed(), name);
                 assert_eq!(
                     why(&source, &missing),
-                    SignatureError::Missing(Place::Header(name.clone())),
+                    SignatureError::Missing(ValueLocation::Header(name.clone())),
                     "{}",
                     case.name
                 );
@@ -214,7 +214,7 @@ fn a_timestamp_changed_after_signing_is_refused_as_a_wrong_signature() {
                 );
                 replaced(&case.signed(), name, |text| format!("0{text}"))
             }
-            Some(TimestampPlace::Field(_)) => {
+            Some(TimestampLocation::Field(_)) => {
                 let name = case.signature_header();
                 let missing = replaced(&case.signed(), &name, |text| text.replace("t=", "u="));
                 assert!(matches!(why(&source, &missing), SignatureError::MissingField(..)), "{}", case.name);
@@ -244,7 +244,9 @@ fn a_signed_timestamp_that_is_no_number_is_refused() {
 fn any_of_several_signatures_may_match_and_downgrades_do_not() {
     for case in CASES {
         let (source, name) = (case.source(), case.signature_header());
-        let Syntax::KvList { item_separator, kv_separator, field, .. } = &source.scheme.syntax else { continue };
+        let SignatureSyntax::KvList { item_separator, kv_separator, field, .. } = &source.scheme.syntax else {
+            continue;
+        };
         let item = |key: &str, value: &str| format!("{key}{kv_separator}{value}");
         let first = replaced(&case.signed(), &name, |text| format!("{text}{item_separator}{}", item(field, "AAAA")));
         event(&source, &first);
@@ -284,7 +286,7 @@ fn an_empty_or_foreign_message_id_is_refused() {
     for (name, header) in [("standard-webhooks", "webhook-id"), ("svix", "svix-id")] {
         let source = known(name, &[SECRET]);
         let case = CASES.iter().find(|case| case.name == name).unwrap();
-        let missing = SignatureError::Missing(Place::Header(header.to_owned()));
+        let missing = SignatureError::Missing(ValueLocation::Header(header.to_owned()));
         assert_eq!(why(&source, &without(&case.signed(), header)), missing);
         assert_eq!(why(&source, &replaced(&case.signed(), header, |_| String::new())), missing);
         assert!(matches!(

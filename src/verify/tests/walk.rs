@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::providers::{Encoding, KeyKind, Place, Proof, SecretDecoding, Selector, Syntax, TimestampPlace, all};
+use crate::providers::{
+    AuthMethod, Encoding, KeyKind, SecretDecoding, Selector, SignatureSyntax, TimestampLocation, ValueLocation, all,
+};
 
 /// Key pairs as a provider has them: the private key in PEM, the public one in PEM.
 struct Pair {
@@ -70,16 +72,16 @@ fn named(scheme: &Scheme, tries: &[Vec<Selector>], between: &str, text: &str) ->
 }
 
 fn kind_of(scheme: &Scheme) -> Option<KeyKind> {
-    match &scheme.proof {
-        Proof::Signed(signed) => signed.algorithm.key_kind(),
-        Proof::Jwt(jwt) => jwt.algorithms.first().and_then(|algorithm| algorithm.key_kind()),
+    match &scheme.auth {
+        AuthMethod::Signature(signed) => signed.algorithm.key_kind(),
+        AuthMethod::Jwt(jwt) => jwt.algorithms.first().and_then(|algorithm| algorithm.key_kind()),
         _ => None,
     }
 }
 
 pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source {
     let text = |place: &usize| {
-        Secret::new(if scheme.proof == Proof::Basic { format!("u:{place}") } else { SECRETS[*place].to_owned() })
+        Secret::new(if scheme.auth == AuthMethod::Basic { format!("u:{place}") } else { SECRETS[*place].to_owned() })
     };
     let public = |kind: KeyKind, place: usize| {
         let pem = pairs(kind)[place].public.clone();
@@ -182,9 +184,9 @@ impl Case {
             })
         };
         Some(match &self.source.scheme.signature {
-            Place::Header(header) => in_header(&|name| name.eq_ignore_ascii_case(header)),
-            Place::Numbered(prefix) => in_header(&|name| name.starts_with(prefix.as_str())),
-            Place::Query(name) => {
+            ValueLocation::Header(header) => in_header(&|name| name.eq_ignore_ascii_case(header)),
+            ValueLocation::Numbered(prefix) => in_header(&|name| name.starts_with(prefix.as_str())),
+            ValueLocation::Query(name) => {
                 let (_, value) = request.query.split_once('=').unwrap();
                 let query = change(value).map(|value| format!("{name}={value}")).unwrap_or_default();
                 Request { query, ..request }
@@ -269,7 +271,7 @@ fn a_missing_empty_or_malformed_signature_is_refused() {
 #[test]
 fn a_signature_repeated_with_another_value_is_refused() {
     for case in cases() {
-        let Place::Header(name) = &case.source.scheme.signature else { continue };
+        let ValueLocation::Header(name) = &case.source.scheme.signature else { continue };
         let why = check(&case.source, &with(&case.signed(), name, "x"));
         match case.source.scheme.repeatable {
             true => assert!(why.is_ok(), "{}", case.name),
@@ -304,13 +306,15 @@ fn a_timestamp_missing_repeated_or_changed_is_refused() {
     for case in cases() {
         let (source, signed) = (&case.source, case.signed());
         match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-            Some(TimestampPlace::At(Place::Header(name))) => {
+            Some(TimestampLocation::At(ValueLocation::Header(name))) => {
                 refused(&case, source, &without(&signed, name), "without time");
                 refused(&case, source, &with(&signed, name, "1"), "two times");
                 refused(&case, source, &replaced(&signed, name, |text| format!("0{text}")), "another time");
             }
-            Some(TimestampPlace::Field(field)) => {
-                let Syntax::KvList { item_separator, kv_separator, .. } = &source.scheme.syntax else { continue };
+            Some(TimestampLocation::Field(field)) => {
+                let SignatureSyntax::KvList { item_separator, kv_separator, .. } = &source.scheme.syntax else {
+                    continue;
+                };
                 let item = format!("{field}{kv_separator}");
                 for change in [
                     &|text: &str| Some(text.replacen(&item, "other=", 1)) as Option<String>,
@@ -348,7 +352,7 @@ fn no_refusal_shows_a_secret_or_a_signature() {
     for case in cases() {
         let request = Request { body: "{}".into(), ..case.signed() };
         let mut signature = String::new();
-        if let Place::Header(name) = &case.source.scheme.signature {
+        if let ValueLocation::Header(name) = &case.source.scheme.signature {
             signature = String::from_utf8(request.headers.all(name).next().unwrap().to_vec()).unwrap();
         }
         let words = format!("{:?} {:?}", check(&case.with_secrets(&[1]), &request), case.source);

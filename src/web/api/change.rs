@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::ask::Pause;
 use super::{Fault, NAMES, Room, lists};
-use crate::diagnose::{self, Standing};
+use crate::diagnose::{self, ReverifyResult};
 use crate::inbox::Paused;
 use crate::inbox::operator::InboxFile;
 use crate::routing::Routes;
@@ -84,10 +84,10 @@ pub(super) fn reverify(room: &Room, id: i64) -> Result<Reverified, Fault> {
         return left("its source is no longer in the configuration".to_owned());
     };
     let source = dashboard::taught(&room.inbox, source);
-    let verified = match diagnose::stand(&kept.refused, &source, key.as_ref()) {
-        Standing::Genuine(verified) => verified,
-        Standing::Left(why) => return left(why),
-        Standing::Refused(why) => return left(why),
+    let verified = match diagnose::reverify(&kept.refused, &source, key.as_ref()) {
+        ReverifyResult::Verified(verified) => verified,
+        ReverifyResult::Unrecoverable(why) => return left(why),
+        ReverifyResult::StillRefused(why) => return left(why),
     };
     let routes = Routes::new(&room.setup.handlers).map_err(|error| Fault::Asked(error.to_string()))?;
     let receipt = InboxFile::open(&room.setup.inbox)?.take_in(id, *verified, &routes, source.admission.replay_guard)?;

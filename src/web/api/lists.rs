@@ -115,7 +115,7 @@ pub(super) fn explanation(room: &Room, id: i64) -> Result<Explained, Fault> {
     let (StoredRefusal { row, refused }, key) = kept(room, id)?;
     let sources: Vec<Arc<Source>> =
         room.setup.sources.iter().map(|source| dashboard::taught(&room.inbox, source)).collect();
-    let explanation = diagnose::explain(&refused, &sources, key.as_ref());
+    let explanation = diagnose::diagnose(&refused, &sources, key.as_ref());
     Ok(Explained { id: row.id, source: row.source, status: row.status, reason: row.reason, explanation })
 }
 

@@ -13,7 +13,7 @@ use super::query::Asked;
 use super::words::{shown, size, when};
 use super::{Look, Trouble, body};
 use crate::config::Source;
-use crate::diagnose::{self, Explanation, Standing};
+use crate::diagnose::{self, Explanation, ReverifyResult};
 use crate::inbox::Inbox;
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::StoredRefusal;
@@ -23,7 +23,7 @@ use crate::support::secret::DigestKey;
 pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Trouble> {
     let (kept, key) = read(look, id)?;
     let sources: Vec<_> = look.setup.sources.iter().map(|source| taught(&look.inbox, source)).collect();
-    let explanation = diagnose::explain(&kept.refused, &sources, key.as_ref());
+    let explanation = diagnose::diagnose(&kept.refused, &sources, key.as_ref());
     let row = &kept.row;
     let main = html! {
         nav.crumbs aria-label="Way back" { a href="/refusals" { "Refusals" } span aria-hidden="true" { " / " } (shown(&row.source)) }
@@ -60,8 +60,8 @@ pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
     let (kept, key) = read(look, id)?;
     let source = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source);
     let source = source.map(|source| taught(&look.inbox, source));
-    let standing = source.as_ref().map(|source| (diagnose::stand(&kept.refused, source, key.as_ref()), source));
-    let Some((Standing::Genuine(verified), source)) = standing else {
+    let standing = source.as_ref().map(|source| (diagnose::reverify(&kept.refused, source, key.as_ref()), source));
+    let Some((ReverifyResult::Verified(verified), source)) = standing else {
         return Ok(format!("/refusals/{id}?did=left"));
     };
     let routes = Routes::new(&look.setup.handlers).map_err(|error| Trouble::Asked(error.to_string()))?;
@@ -92,10 +92,10 @@ fn still(look: &Look, kept: &StoredRefusal, key: Option<&DigestKey>) -> String {
     let Some(source) = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source) else {
         return "Left: its source is no longer in the configuration.".to_owned();
     };
-    match diagnose::stand(&kept.refused, &taught(&look.inbox, source), key) {
-        Standing::Genuine(_) => "It is genuine now: judge it again.".to_owned(),
-        Standing::Left(why) => format!("Left: {}.", shown(&why)),
-        Standing::Refused(why) => format!("Still refused: {}.", shown(&why)),
+    match diagnose::reverify(&kept.refused, &taught(&look.inbox, source), key) {
+        ReverifyResult::Verified(_) => "It is genuine now: judge it again.".to_owned(),
+        ReverifyResult::Unrecoverable(why) => format!("Left: {}.", shown(&why)),
+        ReverifyResult::StillRefused(why) => format!("Still refused: {}.", shown(&why)),
     }
 }
 
