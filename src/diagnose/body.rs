@@ -8,8 +8,8 @@ use bytes::Bytes;
 use percent_encoding::percent_decode;
 
 use super::Finding;
-use super::case::{Probe, ProbeResult};
 use super::json::{self, Escapes, Spacing};
+use super::probe::{Probe, ProbeResult};
 use crate::config::Source;
 use crate::support::secret::Secret;
 

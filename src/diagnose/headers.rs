@@ -3,7 +3,7 @@
 //! Names alone are compared. A request without anything of the kind may be no delivery at all, and is told so.
 
 use super::Finding;
-use super::case::{Probe, ProbeResult};
+use super::probe::{Probe, ProbeResult};
 use crate::config::Source;
 use crate::providers::ValueLocation;
 use crate::verify::{SignatureError, VerifyError};

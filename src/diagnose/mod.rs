@@ -6,13 +6,13 @@
 //! fetches once, within its time limit; whoever asks reads the inbox.
 
 mod body;
-mod case;
+mod configured;
 mod headers;
 mod json;
-mod moment;
+mod probe;
+mod reverify;
 mod scheme;
 mod secret;
-mod standing;
 mod url;
 
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::config::Source;
 use crate::model::refusal::RefusedDelivery;
 use crate::support::secret::DigestKey;
 
-pub use standing::{ReverifyResult, reverify};
+pub use reverify::{ReverifyResult, reverify};
 
-use case::Probe;
+use probe::Probe;
 
 /// One cause: what it is, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -102,10 +102,10 @@ pub fn diagnose(refused: &RefusedDelivery, sources: &[Arc<Source>], key: Option<
         ));
     };
     let case = Probe::new(refused, source, sources, key);
-    if let Some(finding) = moment::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
+    if let Some(finding) = configured::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
         return only(finding);
     }
-    if standing::has_lost_its_proof(source, &refused.request()) {
+    if reverify::has_lost_its_proof(source, &refused.request()) {
         return only(Finding::new(
             "Its proof is good for other deliveries too, so it was not kept, and nothing can be tried on it.",
             format!("Look at the reason: {}.", refused.reason),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Finding;
-use super::case::{Probe, ProbeResult};
+use super::probe::{Probe, ProbeResult};
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
 use crate::providers::{

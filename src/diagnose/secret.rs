@@ -7,7 +7,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::Finding;
-use super::case::{NamedSecret, Probe, ProbeResult};
+use super::probe::{NamedSecret, Probe, ProbeResult};
 use crate::config::Source;
 use crate::providers::SecretDecoding;
 use crate::support::secret::Secret;

@@ -5,7 +5,7 @@
 //! described and not shown.
 
 use super::Finding;
-use super::case::Probe;
+use super::probe::Probe;
 use crate::config::Source;
 use crate::model::request::Request;
 

@@ -3,7 +3,7 @@
 //! A scheme goes in, sentences come out. What stands here is read off the scheme alone, so that it cannot say more than
 //! the engine does.
 
-use super::proof::{AuthMethod, BuiltinScheme};
+use super::auth::{AuthMethod, BuiltinScheme};
 use super::row::{Row, SelectorEntry};
 use super::scheme::{RequiredSettings, Scheme};
 

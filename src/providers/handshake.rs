@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::selector::Selector;
+use super::selectors::Selector;
 
 /// Longest text that is sent back, unless the handshake says otherwise: in bytes.
 const LONGEST: usize = 2048;

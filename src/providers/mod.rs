@@ -4,27 +4,30 @@
 //! [`Row`] is what was written, [`Scheme`] what it means. Adding a provider is a row, no code: the engine in
 //! `verify` interprets what stands here and knows no provider by name.
 
-mod cover;
+mod coverage;
 mod describe;
 mod handshake;
-mod key;
+mod keys;
 mod pair;
 mod parse;
-mod parse_proof;
+
+mod auth;
 mod place;
 mod pointer;
 mod private;
-mod proof;
 mod public_key;
 mod row;
 mod sample;
 mod scheme;
-mod selector;
+mod selectors;
 mod template;
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
+pub use auth::{
+    Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, NamedAlgorithms, TemplateSignature,
+};
 pub use describe::{describe, listed};
 pub use handshake::{
     Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Setting,
@@ -32,9 +35,6 @@ pub use handshake::{
 pub use pair::GeneratedKeys;
 pub use place::ValueLocation;
 pub use pointer::{BatchLocation, Pointer};
-pub use proof::{
-    Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, NamedAlgorithms, TemplateSignature,
-};
 pub use public_key::{KeyKind, PublicKey};
 pub use row::{OneOrMany, Row, RowError, SelectorEntry};
 pub use sample::sample;
@@ -42,7 +42,7 @@ pub use scheme::{
     KeySource, RequiredSettings, Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, Timestamp,
     TimestampLocation, TimestampUnit,
 };
-pub use selector::{EventId, EventType, Selector};
+pub use selectors::{EventId, EventType, Selector};
 pub use template::TemplateSegment;
 
 /// The name that stands for a source's own `verify` table; no row may take it.

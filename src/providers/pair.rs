@@ -9,7 +9,7 @@ use ed25519_dalek::ed25519::pkcs8::KeypairBytes;
 use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::UnwrapErr;
 
-use super::proof::AuthMethod;
+use super::auth::AuthMethod;
 use super::public_key::KeyKind;
 use super::scheme::{Scheme, SecretDecoding};
 use crate::support::secret::Secret;

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::row::RowError;
-use super::selector::{Pointer, Selector, header_name};
+use super::selectors::{Pointer, Selector, header_name};
 
 /// Where a single value is.
 #[derive(Debug, Clone, PartialEq, Eq)]

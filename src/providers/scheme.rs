@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::auth::{AuthMethod, BuiltinScheme, TemplateSignature};
 use super::handshake::Handshake;
 use super::place::ValueLocation;
 use super::pointer::{BatchLocation, Pointer};
-use super::proof::{AuthMethod, BuiltinScheme, TemplateSignature};
-use super::selector::{EventId, EventType, Selector};
+use super::selectors::{EventId, EventType, Selector};
 use super::template::TemplateSegment;
 
 /// Stands for the source's `key_id` where a list's field is named after it.

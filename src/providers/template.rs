@@ -5,7 +5,7 @@
 
 use super::pointer::Pointer;
 use super::row::RowError;
-use super::selector::header_name;
+use super::selectors::header_name;
 
 const PLACEHOLDERS: &str = "the placeholders are {body}, {timestamp}, {url}, {method}, {path}, {secret}, {header.NAME}, \
     {query.NAME}, {form.FIELD}, {form_sorted}, {form_received}, {json./POINTER}, {item./POINTER}, \

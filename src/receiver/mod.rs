@@ -3,12 +3,12 @@
 //! A request comes in; 200 goes out only for a receipt of the inbox, or for a handshake. Every quantity is limited:
 //! headers, body, time, and the bytes of all requests together. It knows nothing of handlers.
 
-mod answer;
 mod endpoint;
-mod in_flight;
-mod judge;
-mod receive;
-mod record;
+mod limits;
+mod pipeline;
+mod rejections;
+mod request;
+mod response;
 mod trouble;
 
 use std::io;
@@ -32,7 +32,7 @@ use crate::support::net::tls::Certificate;
 
 pub use endpoint::Endpoints;
 
-use in_flight::InFlight;
+use limits::InFlight;
 use trouble::OutageLog;
 
 /// How long an idle connection stays open.
@@ -171,7 +171,7 @@ fn serve(
     (socket, tls): (Socket, Option<ServerConfig>),
     connections: u64,
 ) -> io::Result<actix_web::dev::Server> {
-    let app = move || App::new().app_data(web::Data::from(shared.clone())).default_service(web::to(receive::receive));
+    let app = move || App::new().app_data(web::Data::from(shared.clone())).default_service(web::to(request::receive));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let http = HttpServer::new(app)
         .workers(workers)

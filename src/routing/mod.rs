@@ -4,7 +4,7 @@
 //! Pure, and made once per configuration. The body is looked through only where a handler that could take the event asks
 //! for values in it, and then once, without building what is not asked for.
 
-mod key;
+mod ordering_key;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ impl Routes {
 
 impl HandlerRoute {
     fn key(&self, headers: &str, document: &LazyBody<'_>) -> Option<String> {
-        key::value(self.keyed.as_ref()?, headers, || document.at(self.key_at?))
+        ordering_key::read(self.keyed.as_ref()?, headers, || document.at(self.key_at?))
     }
 
     fn takes_source(&self, source: &str) -> bool {

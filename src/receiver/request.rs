@@ -19,11 +19,11 @@ use crate::support::locks;
 use crate::support::time::Millis;
 
 use super::ReceiverState;
-use super::answer::DeliveryResponse;
 use super::endpoint::{Endpoint, Endpoints};
-use super::in_flight::InFlightPermit;
-use super::judge;
-use super::record::{self, RefusalContext};
+use super::limits::InFlightPermit;
+use super::pipeline;
+use super::rejections::{self, RefusalContext};
+use super::response::DeliveryResponse;
 
 /// Names and values of all headers together.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -56,7 +56,7 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, shared: Data<Re
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     if is_refusal {
-        record::note(&shared, (&endpoints, &endpoint), &http, seen, response.status());
+        rejections::record(&shared, (&endpoints, &endpoint), &http, seen, response.status());
     }
     response
 }
@@ -98,7 +98,7 @@ async fn answer(
     };
     let arrived = Instant::now();
     let request = seen.request.insert(request_of(http, body));
-    judge::judge((request, arrived), shared, (endpoints, endpoint), &mut seen.reason).await
+    pipeline::process_delivery((request, arrived), shared, (endpoints, endpoint), &mut seen.reason).await
 }
 
 async fn read_in_time(

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ReceiverState;
-use super::answer::DeliveryResponse;
 use super::endpoint::{Endpoint, Endpoints};
+use super::response::DeliveryResponse;
 use crate::inbox::{Accepted, Awaited, Learned};
 use crate::model::request::Request;
 use crate::model::response::HandlerResponse;
@@ -19,7 +19,7 @@ use crate::verify::{
 };
 
 /// Judges a request, of which the last byte came when it had `arrived`; `reason` is why it is turned away.
-pub(super) async fn judge(
+pub(super) async fn process_delivery(
     (request, arrived): (&Request, Instant),
     shared: &ReceiverState,
     (endpoints, endpoint): (&Endpoints, &Arc<Endpoint>),

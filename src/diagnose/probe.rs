@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::standing::with_tokens;
+use super::reverify::with_tokens;
 use crate::config::Source;
 use crate::model::refusal::RefusedDelivery;
 use crate::model::request::Request;

@@ -3,10 +3,10 @@
 //! A scheme goes in; whether its id and type lie under the signature comes out, for `providers`, for `check` and for
 //! whoever decides on a `replay_guard`.
 
+use super::auth::AuthMethod;
 use super::place::ValueLocation;
-use super::proof::AuthMethod;
 use super::scheme::{Scheme, TimestampLocation};
-use super::selector::{EventId, Selector};
+use super::selectors::{EventId, Selector};
 use super::template::TemplateSegment;
 
 impl Scheme {

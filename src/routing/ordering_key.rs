@@ -17,7 +17,7 @@ const LONGEST: usize = 200;
 const TOGETHER: &str = "";
 
 /// The value of one event. `in_body` is asked only where the value is in the body; `headers` are one JSON object.
-pub(super) fn value<'a>(
+pub(super) fn read<'a>(
     keyed: &OrderingRule,
     headers: &str,
     in_body: impl FnOnce() -> Option<&'a Value>,
@@ -71,7 +71,7 @@ mod tests {
     fn texts_numbers_and_booleans_are_values_and_the_rest_is_none() {
         let at = |json: &str| {
             let body: Value = serde_json::from_str(json).unwrap();
-            value(&keyed(OrderingKey::Pointer("/a/b".into()), MissingKey::Alone), "{}", || body.pointer("/a/b"))
+            read(&keyed(OrderingKey::Pointer("/a/b".into()), MissingKey::Alone), "{}", || body.pointer("/a/b"))
         };
         for (json, expected) in [
             (r#"{"a":{"b":"cus_1"}}"#, Some("cus_1")),
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_header_is_found_in_any_case_and_a_masked_one_is_no_value() {
         let headers = r#"{"X-Shop":"a, b","X-Token":"***"}"#;
-        let at = |name: &str| value(&keyed(OrderingKey::Header(name.into()), MissingKey::Alone), headers, || None);
+        let at = |name: &str| read(&keyed(OrderingKey::Header(name.into()), MissingKey::Alone), headers, || None);
         assert_eq!(at("x-shop").as_deref(), Some("a, b"));
         assert_eq!((at("X-Token"), at("X-Other")), (None, None));
     }
@@ -109,6 +109,6 @@ mod tests {
     #[test]
     fn those_without_a_value_belong_together_where_they_shall() {
         let together = keyed(OrderingKey::Pointer("/k".into()), MissingKey::Together);
-        assert_eq!(value(&together, "{}", || None).as_deref(), Some(""));
+        assert_eq!(read(&together, "{}", || None).as_deref(), Some(""));
     }
 }

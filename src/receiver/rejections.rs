@@ -8,7 +8,7 @@ use actix_web::web::Bytes;
 
 use super::ReceiverState;
 use super::endpoint::{Endpoint, Endpoints};
-use super::receive::{announced_bytes, request_of};
+use super::request::{announced_bytes, request_of};
 use crate::model::refusal::{KEPT_BODY, RefusedDelivery};
 use crate::model::request::{Headers, Request};
 
@@ -22,7 +22,7 @@ pub(super) struct RefusalContext {
 }
 
 /// Counts a refusal, and keeps it where it may be.
-pub(super) fn note(
+pub(super) fn record(
     shared: &ReceiverState,
     (endpoints, endpoint): (&Endpoints, &Endpoint),
     http: &HttpRequest,

@@ -4,7 +4,7 @@
 //! A time that reads well in another unit is told apart from a clock that is wrong.
 
 use super::Finding;
-use super::case::{Probe, ProbeResult};
+use super::probe::{Probe, ProbeResult};
 use crate::config::Source;
 use crate::providers::TimestampUnit;
 use crate::verify::{SignatureError, VerifyError};

@@ -6,7 +6,7 @@ use base64::Engine;
 use sha1::{Digest, Sha1};
 use unicode_normalization::UnicodeNormalization;
 
-use super::proof::AuthMethod;
+use super::auth::AuthMethod;
 use super::public_key::PublicKey;
 use super::scheme::{Scheme, SecretDecoding};
 use crate::support::secret::Secret;

@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::handshake::Handshake;
-use super::parse_proof::{self, is_code, is_signed};
-use super::place::ValueLocation;
-use super::pointer::BatchLocation;
-use super::proof::AuthMethod;
-use super::row::{Row, RowError};
-use super::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, TimestampUnit};
-use super::selector::{EventId, header_name, parse_event_id, parse_event_type};
+use crate::providers::handshake::Handshake;
+mod auth;
+use crate::providers::auth::AuthMethod;
+use crate::providers::place::ValueLocation;
+use crate::providers::pointer::BatchLocation;
+use crate::providers::row::{Row, RowError};
+use crate::providers::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, TimestampUnit};
+use crate::providers::selectors::{EventId, header_name, parse_event_id, parse_event_type};
+use auth::{is_code, is_signed};
 
 /// The window of a timestamp unless the row or the source says otherwise.
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
@@ -61,10 +62,10 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let mut keep = Keep(errors);
     let places = keep.of(places(row));
     let syntax = keep.of(syntax(row));
-    let proof = keep.of(parse_proof::proof(row));
+    let proof = keep.of(auth::proof(row));
     let text = if proof.as_ref().is_some_and(AuthMethod::takes_public_key) { "pem" } else { "utf8" };
     let decoding = keep.of(word("secret_decoding", row.secret_decoding.as_deref(), text, SECRET_DECODINGS));
-    let timestamp = keep.of(parse_proof::timestamp(row, UNITS));
+    let timestamp = keep.of(auth::timestamp(row, UNITS));
     let tolerance = keep.of(tolerance(row));
     let aliases = keep.of(header_aliases(row));
     let private = keep.of(names("private_headers", row.private_headers.iter()));
@@ -72,7 +73,7 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let key_id = keep.of(row.key_id.as_deref().map(|written| ValueLocation::parse("key_id", written)).transpose());
     let key_name =
         keep.of(row.key_name.as_deref().map(|written| ValueLocation::parse("key_name", written)).transpose());
-    let keys = keep.of(parse_proof::keys(row));
+    let keys = keep.of(auth::keys(row));
     let batch = keep.of(batch(row));
     let event_id = keep.of(event_id(row));
     let event_type = keep.of(parse_event_type(&row.event_type));
@@ -80,7 +81,7 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let answer = keep.of(answer(row));
     let max_body = keep.of(max_body(row));
     let (proof, syntax, timestamp) = (proof?, syntax?, timestamp?);
-    keep.of(parse_proof::check_timestamp(timestamp.as_ref(), &proof, &syntax));
+    keep.of(auth::check_timestamp(timestamp.as_ref(), &proof, &syntax));
     let mut places = places?;
     Some(Scheme {
         signature: places.remove(0),
@@ -118,7 +119,7 @@ impl Keep<'_> {
     }
 }
 
-pub(super) fn word<T: Copy>(
+pub(crate) fn word<T: Copy>(
     key: &'static str,
     written: Option<&str>,
     default: &str,

@@ -2,15 +2,15 @@
 //!
 //! All errors of a row come out at once, each with its key. A key that has no effect beside the others is an error too.
 
-use super::parse::word;
-use super::place::ValueLocation;
-use super::proof::{
+use crate::providers::auth::{
     Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, NamedAlgorithms, TemplateSignature,
 };
-use super::row::{Row, RowError};
-use super::scheme::{KeySource, SignatureSyntax, Timestamp, TimestampLocation};
-use super::selector::{Pointer, header_name};
-use super::template::{self, TemplateSegment};
+use crate::providers::parse::word;
+use crate::providers::place::ValueLocation;
+use crate::providers::row::{Row, RowError};
+use crate::providers::scheme::{KeySource, SignatureSyntax, Timestamp, TimestampLocation};
+use crate::providers::selectors::{Pointer, header_name};
+use crate::providers::template::{self, TemplateSegment};
 
 /// Stands for the source's own setting.
 const KEYS_URL: &str = "keys_url";
@@ -177,7 +177,7 @@ pub(super) fn keys(row: &Row) -> Result<Option<KeySource>, RowError> {
 
 pub(super) fn timestamp(
     row: &Row,
-    units: &[(&str, super::scheme::TimestampUnit)],
+    units: &[(&str, crate::providers::scheme::TimestampUnit)],
 ) -> Result<Option<Timestamp>, RowError> {
     let unit = word("timestamp_unit", row.timestamp_unit.as_deref(), "s", units)?;
     let Some(written) = &row.timestamp else { return Ok(None) };
