@@ -1,5 +1,5 @@
-# hookbox in a container. Its folder is /data: hookbox.toml, handlers and the inbox. Handlers run in this image, so build
-# your own on top of it with what they need:
+# hookbox in a container. /data holds hookbox.toml, the handlers and the inbox. Handlers run in this image: build your own
+# on top of it with the programs that they need.
 #
 #     FROM hookbox
 #     RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
@@ -11,7 +11,7 @@ FROM rust:1-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked && install -s target/release/hookbox /hookbox
+RUN cargo build --profile dist --locked && install -s target/dist/hookbox /hookbox
 
 FROM debian:bookworm-slim
 RUN apt-get update \

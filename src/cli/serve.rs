@@ -4,10 +4,11 @@
 
 use super::Global;
 use super::failure::Failure;
-use crate::{runner, server};
+use crate::server;
+use crate::support::malloc_tuning;
 
 /// Serves the configuration until a signal ends it.
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
-    runner::settle_allocator();
+    malloc_tuning::reexecute_with_tunables();
     Ok(server::serve(&global.config)?)
 }

@@ -6,7 +6,6 @@
 //! What the ending means for the job is [`crate::retry`]'s to say.
 
 mod ahead;
-mod allocator;
 mod cancel;
 mod environment;
 mod http;
@@ -31,7 +30,6 @@ use result_file::ResultFile;
 use rustix::process::Signal;
 
 pub use ahead::{Ahead, Note, never_begun};
-pub use allocator::settle_allocator;
 pub use cancel::{CancelToken, StopReason};
 pub use environment::visible_headers;
 pub use idempotency::idempotency_key;

@@ -5,6 +5,7 @@ pub mod humanize;
 pub mod json_paths;
 pub mod locks;
 pub mod logging;
+pub mod malloc_tuning;
 pub mod net;
 pub mod rate_limiter;
 pub mod sanitize;
