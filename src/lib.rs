@@ -81,7 +81,7 @@ pub mod internals {
     pub use crate::model::event::{AttemptStatus, JobState};
     pub use crate::model::request::{Headers, Request};
     pub use crate::providers::{
-        OneOrMany, RequiredSettings, Row, Scheme, SelectorEntry, ValueLocation, all, find, listed, sample,
+        OneOrMany, ProviderRow, RequiredSettings, Scheme, SelectorEntry, ValueLocation, all, find, listed, sample,
     };
     pub use crate::retry::AttemptExit;
     pub use crate::runner::parse_worker_reply;

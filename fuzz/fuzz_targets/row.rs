@@ -4,11 +4,11 @@
 
 #![no_main]
 
-use hookbox::internals::{Row, Scheme};
+use hookbox::internals::{ProviderRow, Scheme};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &str| {
-    if let Ok(row) = toml::from_str::<Row>(table) {
+    if let Ok(row) = toml::from_str::<ProviderRow>(table) {
         drop(Scheme::from_row(&row));
     }
 });

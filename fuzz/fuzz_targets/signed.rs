@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hookbox::internals::Millis;
 use hookbox::internals::{Admission, Source};
-use hookbox::internals::{Row, Scheme, SelectorEntry, OneOrMany};
+use hookbox::internals::{ProviderRow, Scheme, SelectorEntry, OneOrMany};
 use hookbox::internals::Request;
 use hookbox::internals::Secret;
 use hookbox::internals::{VerifiedRequest, TestEvent, Verifier, sign};
@@ -25,7 +25,7 @@ fuzz_target!(|noise: &[u8]| {
     let body = parts.next().unwrap_or_default();
     // Of a form single fields may be signed, and a pair that comes twice counts once, as at Twilio.
     let is_of_fields = template.contains("form");
-    let row = Row {
+    let row = ProviderRow {
         signature: OneOrMany::One("header:X-Signature".to_owned()),
         algorithm: "hmac-sha256".to_owned(),
         signed_content: OneOrMany::One(template),
@@ -33,7 +33,7 @@ fuzz_target!(|noise: &[u8]| {
         timestamp: Some("header:X-Time".to_owned()),
         event_id: vec![SelectorEntry::One(event_id), SelectorEntry::One("body".to_owned())],
         event_type: vec![SelectorEntry::One(event_type)],
-        ..Row::default()
+        ..ProviderRow::default()
     };
     let Ok(scheme) = Scheme::from_row(&row) else { return };
     let covers_body = scheme.covers_body();

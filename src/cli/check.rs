@@ -196,7 +196,10 @@ fn source_row(source: &Source) -> SourceRow<'_> {
         },
         unsigned_id: source.scheme.unsigned_id(),
         is_token: source.scheme.auth.is_token(),
-        guessable: source.scheme.signed().is_some_and(|signed| matches!(signed.algorithm, Algorithm::Hmac(_)))
+        guessable: source
+            .scheme
+            .template_signature()
+            .is_some_and(|signed| matches!(signed.algorithm, Algorithm::Hmac(_)))
             && source.secrets.iter().any(|secret| secret.reveal().len() < SHORTEST_SECRET),
     }
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::config::nearest;
-use crate::providers::{self, CUSTOM, RequiredSettings, Row, Scheme};
+use crate::providers::{self, CUSTOM, ProviderRow, RequiredSettings, Scheme};
 
 const SCRIPT: &str = "handlers/on-event.sh";
 
@@ -101,7 +101,7 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
     if row.is_none() && provider != CUSTOM {
         return None;
     }
-    let needs = row.and_then(|row| Scheme::from_row(row).ok()).map(|scheme| scheme.needs());
+    let needs = row.and_then(|row| Scheme::from_row(row).ok()).map(|scheme| scheme.required_settings());
     let is_needed = |is_it: fn(&RequiredSettings) -> bool| needs.as_ref().is_some_and(is_it);
     let upper = name.to_uppercase().replace('-', "_");
     let prefix = if upper.contains("WEBHOOK") { upper } else { format!("{upper}_WEBHOOK") };
@@ -127,9 +127,9 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
     })
 }
 
-fn example_secret(row: Option<&Row>) -> String {
+fn example_secret(row: Option<&ProviderRow>) -> String {
     let decoding = row.and_then(|row| row.secret_decoding.as_deref());
-    if row.and_then(|row| Scheme::from_row(row).ok()).is_some_and(|scheme| scheme.needs().credentials) {
+    if row.and_then(|row| Scheme::from_row(row).ok()).is_some_and(|scheme| scheme.required_settings().credentials) {
         return "the client secret".to_owned();
     }
     let random = match (row.map(|row| row.algorithm.as_str()), decoding) {
@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn what_init_writes_passes_the_check_for_every_provider() {
-        let is_checked_with_secret = |row: &Row| Scheme::from_row(row).is_ok_and(|scheme| !scheme.needs().public_key);
+        let is_checked_with_secret =
+            |row: &ProviderRow| Scheme::from_row(row).is_ok_and(|scheme| !scheme.required_settings().public_key);
         let rows = providers::all().filter(|(_, row)| is_checked_with_secret(row));
         let all: Vec<_> = rows.map(|(name, _)| name).chain([CUSTOM]).collect();
         for providers in all.iter().map(std::slice::from_ref).chain([&all[..]]) {

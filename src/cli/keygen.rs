@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::init::write_new;
 use super::terminal::{remark, shown};
 use crate::config::nearest;
-use crate::providers::{self, GeneratedKeys, RequiredSettings, Row, Scheme};
+use crate::providers::{self, GeneratedKeys, ProviderRow, RequiredSettings, Scheme};
 
 /// What an algorithm is called, in a row's `algorithm` or among its `jwt_algorithms`.
 const ALGORITHMS: [&str; 12] = [
@@ -56,7 +56,7 @@ pub(super) fn run(of: &str, args: &Args, config: &Path) -> Result<(), Failure> {
     }
     let at = |ending: &str| args.out.join(format!("{}.{ending}", planned.name));
     let (key, file, private) =
-        match planned.scheme.material().map_err(|why| Failure::failed(format!("no keys for `{of}`: {why}")))? {
+        match planned.scheme.generate_keys().map_err(|why| Failure::failed(format!("no keys for `{of}`: {why}")))? {
             GeneratedKeys::Shared(secret) => {
                 let file = at("secret");
                 write_all(&[(&file, &line(secret.reveal()), 0o600)])?;
@@ -79,7 +79,7 @@ fn plan(of: &str) -> Result<Planned, Failure> {
         }
         let unusable = |_| Failure::failed(format!("the row of provider `{of}` cannot be used"));
         let scheme = Scheme::from_row(row).map_err(unusable)?;
-        let lines = format!("provider = \"{of}\"\n{}", further(of, scheme.needs()));
+        let lines = format!("provider = \"{of}\"\n{}", further(of, scheme.required_settings()));
         return Ok(Planned { name: of.to_owned(), lines, scheme, verify: None });
     }
     let Some(algorithm) = ALGORITHMS.into_iter().find(|algorithm| algorithm.eq_ignore_ascii_case(of)) else {
@@ -90,7 +90,7 @@ fn plan(of: &str) -> Result<Planned, Failure> {
     };
     let verify = custom(algorithm);
     let unusable = || Failure::failed(format!("no scheme comes of `{algorithm}`"));
-    let row: Row = toml::from_str(&verify).map_err(|_| unusable())?;
+    let row: ProviderRow = toml::from_str(&verify).map_err(|_| unusable())?;
     let scheme = Scheme::from_row(&row).map_err(|_| unusable())?;
     let lines = "provider = \"custom\"\n".to_owned();
     Ok(Planned { name: algorithm.to_lowercase(), lines, scheme, verify: Some(verify) })
@@ -164,7 +164,7 @@ fn tell(planned: &Planned, (key, file): (&str, &str), private: Option<&Path>) ->
     out.flush()?;
     remark("put these lines into hookbox.toml, and while it is served:");
     let key = private.map(|file| format!(" --key {}", shown(&file.display().to_string()))).unwrap_or_default();
-    let event_type = if planned.scheme.event_type.tries.is_empty() { "" } else { " --type test" };
+    let event_type = if planned.scheme.event_type.alternatives.is_empty() { "" } else { " --type test" };
     remark(format!("  hookbox send {name}{event_type}{key}"));
     if private.is_some() {
         remark("only `hookbox send` has use for the private key; a real provider has its own");

@@ -13,7 +13,7 @@ use super::list::Array;
 use super::table::{Rows, text};
 use super::terminal::{remark, shown};
 use crate::config::nearest;
-use crate::providers::{self, Row, Scheme};
+use crate::providers::{self, ProviderRow, Scheme};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -49,7 +49,7 @@ struct Named {
     /// Places of the type that the signature does not cover.
     unsigned_type: Vec<String>,
     #[serde(flatten)]
-    row: &'static Row,
+    row: &'static ProviderRow,
 }
 
 /// How far to trust a row.
@@ -72,7 +72,7 @@ impl Support {
 }
 
 impl Named {
-    fn new((name, row): (&'static str, &'static Row)) -> Self {
+    fn new((name, row): (&'static str, &'static ProviderRow)) -> Self {
         let scheme = Scheme::from_row(row).ok();
         Self {
             name,
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn list(args: &List) -> Result<(), Failure> {
-    let wanted = |(name, _): &(&str, &Row)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
+    let wanted = |(name, _): &(&str, &ProviderRow)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
     let rows: Vec<_> = providers::all().filter(wanted).map(Named::new).collect();
     if let (Some(name), true) = (&args.name, rows.is_empty()) {
         let near = nearest(name, providers::names());

@@ -17,7 +17,7 @@ use super::{Global, variable};
 use crate::config::{self, ConfigSummary, Source};
 use crate::inbox::operator::InboxFile;
 use crate::model::request::Request;
-use crate::providers::{self, GeneratedKeys, Row, Scheme};
+use crate::providers::{self, GeneratedKeys, ProviderRow, Scheme};
 use crate::support::secret::{MASK, Secret};
 use crate::support::time::Millis;
 use crate::verify::{self, Defect, TestEvent, VerifiedRequest, Verifier};
@@ -107,7 +107,7 @@ fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>
 
 /// The type that was asked for; where it is not said, the body or nothing must say it.
 fn event_type(args: &Args, source: &Source) -> Result<String, Failure> {
-    let has_types = !source.scheme.event_type.tries.is_empty();
+    let has_types = !source.scheme.event_type.alternatives.is_empty();
     match (&args.event_type, has_types) {
         (Some(_), false) => Err(Failure::usage(format!(
             "--type has no use: deliveries of `{}` ({}) have no type",
@@ -148,15 +148,15 @@ fn made_up() -> String {
 }
 
 /// A source of the provider's with keys of its own, and the private key where they are a pair.
-fn throw_away(name: &str, row: &Row) -> Result<Printable, Failure> {
+fn throw_away(name: &str, row: &ProviderRow) -> Result<Printable, Failure> {
     if let Some(reason) = &row.unsupported {
         return Err(Failure::usage(format!("`{name}` is not supported yet: {reason}")));
     }
     let wrong = |_| Failure::failed(format!("the row of provider `{name}` cannot be used"));
     let key_id = "made-up-key";
     let scheme = Scheme::from_row(row).map_err(wrong)?.with_key_id(key_id);
-    let needs = scheme.needs();
-    let (secrets, public_keys, private) = match scheme.material().map_err(Failure::failed)? {
+    let needs = scheme.required_settings();
+    let (secrets, public_keys, private) = match scheme.generate_keys().map_err(Failure::failed)? {
         GeneratedKeys::Shared(secret) => (vec![secret], Vec::new(), None),
         GeneratedKeys::KeyPair { private, public } => (Vec::new(), vec![Secret::new(public)], Some(private)),
     };
@@ -209,7 +209,7 @@ fn private_key(args: &Args, source: &Source, own: Option<Secret>) -> Result<Opti
             fs::read_to_string(file).map(|text| Some(Secret::new(text))).map_err(unread)
         }
         None if own.is_some() => Ok(own),
-        None if is_public && args.print => match source.scheme.material().map_err(Failure::failed)? {
+        None if is_public && args.print => match source.scheme.generate_keys().map_err(Failure::failed)? {
             GeneratedKeys::KeyPair { private, .. } => Ok(Some(private)),
             GeneratedKeys::Shared(_) => Ok(None),
         },
@@ -270,7 +270,7 @@ mod tests {
     /// What `send --print` signs for a provider that is not configured.
     fn signed(name: &str, forgery: Defect, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
         let (source, private_key) = throw_away(name, providers::find(name).unwrap()).unwrap();
-        let has_types = !source.scheme.event_type.tries.is_empty();
+        let has_types = !source.scheme.event_type.alternatives.is_empty();
         let event_type = if has_types { "Notification".to_owned() } else { String::new() };
         let sample = || providers::sample(name, &event_type, "id-17");
         let unsigned = TestEvent {

@@ -30,7 +30,7 @@ pub(super) struct Keyring {
 }
 
 pub(super) fn read(section: &Section<'_>, scheme: Option<&Scheme>, around: &Surroundings<'_>) -> Keyring {
-    let needs = scheme.map(Scheme::needs);
+    let needs = scheme.map(Scheme::required_settings);
     if let Some(needs) = needs {
         check(section, needs);
     } else if !section.has("public_key") {

@@ -187,7 +187,7 @@ pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::Row;
+    use crate::providers::ProviderRow;
 
     #[test]
     fn the_nearest_key_is_offered_and_a_far_one_is_not() {
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_custom_scheme_takes_every_key_of_a_row_that_has_an_effect() {
         let about = ["title", "provenance", "confirmed", "notes", "unsupported"];
-        let keys: Vec<_> = Row::KEYS.iter().filter(|key| !about.contains(key)).collect();
+        let keys: Vec<_> = ProviderRow::KEYS.iter().filter(|key| !about.contains(key)).collect();
         assert_eq!(VERIFY.known.iter().collect::<Vec<_>>(), keys);
     }
 

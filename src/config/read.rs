@@ -162,7 +162,8 @@ fn check_reach(config: &Config, handlers: &[(&str, Section<'_>)]) {
             None => true,
         };
         let mut sources = config.sources.iter().filter(takes_from).peekable();
-        let is_untyped = sources.peek().is_some() && sources.all(|source| source.scheme.event_type.tries.is_empty());
+        let is_untyped =
+            sources.peek().is_some() && sources.all(|source| source.scheme.event_type.alternatives.is_empty());
         let mut wanted = handler.filter.events.iter().filter(|glob| !glob.starts_with('!')).peekable();
         let matches_empty = |glob: &String| glob.bytes().all(|byte| byte == b'*');
         if !is_untyped || wanted.peek().is_none() || wanted.any(matches_empty) {

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::read::Surroundings;
 use super::section::Section;
 use super::{ServerConfig, Source, guards, keyring, settings};
-use crate::providers::{self, CUSTOM, Row, RowError, Scheme, SelectorEntry};
+use crate::providers::{self, CUSTOM, ProviderRow, RowError, Scheme, SelectorEntry};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Keys of a source that take the place of the same key of its row.
@@ -65,7 +65,7 @@ pub(super) fn default_path(name: &str) -> String {
 }
 
 /// The provider's row, or the one written under `verify`.
-fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
+fn row(provider: &str, section: &Section<'_>) -> Option<ProviderRow> {
     let problems = section.problems();
     if provider == CUSTOM {
         let hint = "a [sources.NAME.verify] table says how the sender signs; see hookbox.example.toml";
@@ -78,8 +78,12 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
         if !verify.has("signature") || !verify.has("algorithm") {
             return None;
         }
-        let row: Row = verify.decode(&keys::VERIFY, &["event_id", "event_type"])?;
-        return Some(Row { event_id: event_id.unwrap_or_default(), event_type: event_type.unwrap_or_default(), ..row });
+        let row: ProviderRow = verify.decode(&keys::VERIFY, &["event_id", "event_type"])?;
+        return Some(ProviderRow {
+            event_id: event_id.unwrap_or_default(),
+            event_type: event_type.unwrap_or_default(),
+            ..row
+        });
     }
     if section.has("verify") {
         problems.add(section.problem("verify", "is only read where provider = \"custom\""));
@@ -103,11 +107,11 @@ fn row(provider: &str, section: &Section<'_>) -> Option<Row> {
 }
 
 /// What the source's own keys do to its row.
-fn overrides(section: &Section<'_>) -> impl FnOnce(Row) -> Row {
+fn overrides(section: &Section<'_>) -> impl FnOnce(ProviderRow) -> ProviderRow {
     let event_id = section.take("event_id", places);
     let event_type = section.take("event_type", selections);
     let tolerance = section.duration("tolerance", Duration::from_secs(1)..=WEEK);
-    move |row| Row {
+    move |row| ProviderRow {
         event_id: event_id.unwrap_or(row.event_id),
         event_type: event_type.unwrap_or(row.event_type),
         tolerance: tolerance.map(|span| humantime::format_duration(span).to_string()).or(row.tolerance),
@@ -116,7 +120,7 @@ fn overrides(section: &Section<'_>) -> impl FnOnce(Row) -> Row {
 }
 
 /// The row with the algorithm that the source has chosen of those the row allows.
-fn with_algorithm(row: Row, chosen: Option<&str>, section: &Section<'_>) -> Option<Row> {
+fn with_algorithm(row: ProviderRow, chosen: Option<&str>, section: &Section<'_>) -> Option<ProviderRow> {
     let Some(chosen) = chosen else { return Some(row) };
     let mut choices: Vec<_> =
         row.algorithm_choices.iter().chain(row.algorithm_names.values()).map(String::as_str).collect();
@@ -138,10 +142,10 @@ fn with_algorithm(row: Row, chosen: Option<&str>, section: &Section<'_>) -> Opti
     }
     let chosen = chosen.to_owned();
     Some(if row.algorithm == "jwt" {
-        Row { jwt_algorithms: vec![chosen], ..row }
+        ProviderRow { jwt_algorithms: vec![chosen], ..row }
     } else {
         let algorithm_names = row.algorithm_names.into_iter().filter(|(_, algorithm)| *algorithm == chosen).collect();
-        Row { algorithm: chosen, algorithm_names, ..row }
+        ProviderRow { algorithm: chosen, algorithm_names, ..row }
     })
 }
 
@@ -170,7 +174,7 @@ fn places(item: &Item<'_>) -> Result<Vec<SelectorEntry>, Problem> {
     }
 }
 
-fn scheme(row: &Row, section: &Section<'_>) -> Option<Scheme> {
+fn scheme(row: &ProviderRow, section: &Section<'_>) -> Option<Scheme> {
     let problems = section.problems();
     let verify = section.item("verify").and_then(|item| Section::open(&item, section.sheet()).ok());
     let is_written = section.has("event_id") || verify.as_ref().is_some_and(|verify| verify.has("event_id"));

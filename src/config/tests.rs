@@ -179,7 +179,7 @@ command = ["./run.sh"]
     assert_eq!(shop.admission.rate_limit, Some(Rate { count: 90, per: Duration::from_secs(60) }));
     assert_eq!((shop.admission.replay_guard, &app.admission), (ReplayGuard::IdAndBody, &Admission::default()));
     assert_eq!(shop.scheme.tolerance, Some(Duration::from_secs(600)));
-    assert_eq!((shop.scheme.event_id.tries.len(), shop.scheme.event_type.tries.len()), (2, 1));
+    assert_eq!((shop.scheme.event_id.alternatives.len(), shop.scheme.event_type.alternatives.len()), (2, 1));
 
     let names: Vec<_> = config.handlers.iter().map(|handler| &*handler.name).collect();
     assert_eq!(names, ["b", "a"], "in the order of the file");
@@ -647,11 +647,11 @@ fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
     let braintree = read("braintree", "secret = 'x'\nkey_id = 'pub'");
     assert!(matches!(&braintree.scheme.syntax, SignatureSyntax::KvList { field, .. } if field == "pub"));
     let chosen = read("cloudinary", "secret = 'x'\nalgorithm = 'sha256'");
-    assert_eq!(chosen.scheme.signed().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
+    assert_eq!(chosen.scheme.template_signature().unwrap().algorithm, Algorithm::Digest(Hash::Sha256));
     let pinned = read("sumsub", "secret = 'x'\nalgorithm = 'hmac-sha512'");
-    assert_eq!(pinned.scheme.signed().unwrap().by_header.as_ref().unwrap().names.len(), 1);
+    assert_eq!(pinned.scheme.template_signature().unwrap().by_header.as_ref().unwrap().names.len(), 1);
     let fusionauth = read("fusionauth", &format!("algorithm = 'ES256'\n{p256}"));
-    assert!(fusionauth.scheme.needs().own_keys && fusionauth.keys_url.is_none());
+    assert!(fusionauth.scheme.required_settings().own_keys && fusionauth.keys_url.is_none());
     let hosted = read("fusionauth", "algorithm = 'RS256'\nkeys_url = 'https://auth.example/.well-known/jwks.json'");
     assert!(hosted.public_keys.is_empty() && hosted.keys_url.is_some());
 }

@@ -62,12 +62,12 @@ const CAUSES: &[CauseCheck] = &[
     },
     CauseCheck {
         what: "its signature made with another hash, in another encoding, behind another prefix, over other content",
-        applies: |case| case.source.scheme.signed().is_some(),
+        applies: |case| case.source.scheme.template_signature().is_some(),
         look: scheme::otherwise_signed,
     },
     CauseCheck {
         what: "`url` with and without slash, port and query, http for https, another host",
-        applies: |case| case.source.scheme.needs().url,
+        applies: |case| case.source.scheme.required_settings().url,
         look: url::otherwise_written,
     },
     CauseCheck {

@@ -66,7 +66,7 @@ pub(super) fn has_lost_its_proof(source: &Source, request: &Request) -> bool {
         ValueLocation::Header(name) => request.headers.all(name).any(|value| value == MASK.as_bytes()),
         _ => false,
     };
-    !source.scheme.auth.is_token() && source.scheme.signatures().any(is_gone)
+    !source.scheme.auth.is_token() && source.scheme.signature_locations().any(is_gone)
 }
 
 /// Whether the body is as it came. One with a token that nobody knows is taken to be: it is refused for that.

@@ -10,7 +10,7 @@ use super::probe::{Probe, ProbeResult};
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
 use crate::providers::{
-    Algorithm, AuthMethod, CUSTOM, Encoding, Hash, OneOrMany, Row, Scheme, SelectorEntry, SignatureSyntax,
+    Algorithm, AuthMethod, CUSTOM, Encoding, Hash, OneOrMany, ProviderRow, Scheme, SelectorEntry, SignatureSyntax,
     TemplateSegment, TemplateSignature, TimestampLocation, ValueLocation,
 };
 
@@ -96,7 +96,7 @@ fn told(case: &Probe<'_>, variant: &SchemeVariant) -> Finding {
 }
 
 fn hashes(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(TemplateSignature { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.signed() else {
+    let Some(TemplateSignature { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.template_signature() else {
         return Vec::new();
     };
     let others = HASHES.iter().filter(|(other, ..)| other != hash);
@@ -111,7 +111,7 @@ fn hashes(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
 }
 
 fn encodings(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(signed) = variant.scheme.signed() else { return Vec::new() };
+    let Some(signed) = variant.scheme.template_signature() else { return Vec::new() };
     let others = ENCODINGS.iter().filter(|(other, _)| *other != signed.encoding);
     let turn = |(other, word): &(Encoding, &str)| {
         let mut scheme = variant.scheme.clone();
@@ -160,7 +160,7 @@ fn prefixes(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
 
 /// Only a sender of the user's own signs what nobody knows.
 fn contents(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(signed) = variant.scheme.signed() else { return Vec::new() };
+    let Some(signed) = variant.scheme.template_signature() else { return Vec::new() };
     if case.source.provider != CUSTOM {
         return Vec::new();
     }
@@ -181,13 +181,13 @@ fn contents(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
 }
 
 fn parsed(template: &str) -> Option<Vec<TemplateSegment>> {
-    let row = Row {
+    let row = ProviderRow {
         signature: OneOrMany::One("header:x".to_owned()),
         algorithm: "hmac-sha256".to_owned(),
         signed_content: OneOrMany::One(template.to_owned()),
         timestamp: Some("header:y".to_owned()),
         event_id: vec![SelectorEntry::One("body".to_owned())],
-        ..Row::default()
+        ..ProviderRow::default()
     };
     match Scheme::from_row(&row).ok()?.auth {
         AuthMethod::Signature(signed) => signed.contents.into_iter().next(),

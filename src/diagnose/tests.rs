@@ -423,8 +423,8 @@ fn walk() -> Vec<(Source, Source, Request)> {
     let mut all = Vec::new();
     for (name, row) in providers::all().filter(|(_, row)| row.unsupported.is_none()) {
         let field = row.field.as_ref().map(|field| field.replace("{key_id}", "key-1"));
-        let scheme = Scheme::from_row(&providers::Row { field, ..row.clone() }).unwrap();
-        let needs = scheme.needs();
+        let scheme = Scheme::from_row(&providers::ProviderRow { field, ..row.clone() }).unwrap();
+        let needs = scheme.required_settings();
         let is_kept = scheme.auth.is_token()
             || scheme.covers_body()
             || !scheme.token_headers().iter().any(
@@ -484,7 +484,7 @@ fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kep
 
 #[test]
 fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
-    let row = toml::from_str::<providers::Row>(
+    let row = toml::from_str::<providers::ProviderRow>(
         "signature = 'header:Authorization'\nsyntax = 'prefixed'\nprefix = 'Bearer '\nalgorithm = 'jwt'\n\
          jwt_algorithms = ['HS256']\nbody_unsigned = true\nevent_id = ['body']",
     );

@@ -14,7 +14,7 @@ impl Scheme {
     /// it again under another id.
     #[must_use]
     pub fn unsigned_id(&self) -> Vec<String> {
-        let EventId { tries, .. } = &self.event_id;
+        let EventId { alternatives: tries, .. } = &self.event_id;
         self.unsigned(tries)
     }
 
@@ -22,7 +22,7 @@ impl Scheme {
     /// steer it to another handler.
     #[must_use]
     pub fn unsigned_type(&self) -> Vec<String> {
-        self.unsigned(&self.event_type.tries)
+        self.unsigned(&self.event_type.alternatives)
     }
 
     /// Whether the signature covers the body.
@@ -92,7 +92,7 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::Row;
+    use crate::providers::ProviderRow;
 
     #[test]
     fn of_a_form_the_fields_that_are_signed_are_covered() {
@@ -100,7 +100,7 @@ mod tests {
             let row = format!(
                 "signature = 'header:X'\nalgorithm = 'hmac-sha256'\nsigned_content = '{content}'\nevent_id = ['{id}']"
             );
-            Scheme::from_row(&toml::from_str::<Row>(&row).unwrap()).unwrap().unsigned_id()
+            Scheme::from_row(&toml::from_str::<ProviderRow>(&row).unwrap()).unwrap().unsigned_id()
         };
         for id in ["form:a", "form_json:a/id", "form:b", "body"] {
             for content in ["{body}", "{form_sorted}"] {

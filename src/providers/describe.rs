@@ -4,12 +4,12 @@
 //! the engine does.
 
 use super::auth::{AuthMethod, BuiltinScheme};
-use super::row::{Row, SelectorEntry};
+use super::row::{ProviderRow, SelectorEntry};
 use super::scheme::{RequiredSettings, Scheme};
 
 /// What a row says, by label, in the order to be shown; what a row does not say is left out.
 #[must_use]
-pub fn describe(row: &Row) -> Vec<(&'static str, String)> {
+pub fn describe(row: &ProviderRow) -> Vec<(&'static str, String)> {
     let own = if row.confirmed { "confirmed: the provider's own documentation or SDK" } else { "unconfirmed" };
     let mut lines = vec![("provider", row.title.clone())];
     match (&row.unsupported, Scheme::from_row(row)) {
@@ -25,13 +25,13 @@ pub fn describe(row: &Row) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn scheme_lines(row: &Row, scheme: &Scheme) -> Vec<(&'static str, String)> {
+fn scheme_lines(row: &ProviderRow, scheme: &Scheme) -> Vec<(&'static str, String)> {
     let aliases = row.header_aliases.iter().map(|(of, names)| format!("{of} or {}", names.join(" or ")));
     let required = row.required_headers.iter().map(|(name, value)| format!("{name}: {value}"));
     vec![
         ("proof", proof(row)),
-        ("settings", settings(row, scheme.needs()).join(", ")),
-        ("secret", said_secret(row, scheme.needs())),
+        ("settings", settings(row, scheme.required_settings()).join(", ")),
+        ("secret", said_secret(row, scheme.required_settings())),
         ("keys", keys(row, scheme)),
         ("timestamp", timestamp(row, scheme)),
         ("batch", row.batch.as_deref().map(batch).unwrap_or_default()),
@@ -52,7 +52,7 @@ pub fn listed(entries: &[SelectorEntry], between: &str) -> String {
 
 /// How a row's deliveries are proven, in a few words.
 #[must_use]
-pub fn proof(row: &Row) -> String {
+pub fn proof(row: &ProviderRow) -> String {
     let place = &row.signature;
     let form = match row.syntax.as_deref() {
         Some("prefixed") => format!(", after `{}`", row.prefix.as_deref().unwrap_or_default()),
@@ -98,7 +98,7 @@ pub fn proof(row: &Row) -> String {
 
 /// Settings that a source must have.
 #[must_use]
-pub fn settings(row: &Row, needs: RequiredSettings) -> Vec<&'static str> {
+pub fn settings(row: &ProviderRow, needs: RequiredSettings) -> Vec<&'static str> {
     let has_choice = !row.algorithm_choices.is_empty() || !row.algorithm_names.is_empty();
     let settings = [
         ("secret", needs.secret == Some(true) || needs.credentials),
@@ -114,7 +114,7 @@ pub fn settings(row: &Row, needs: RequiredSettings) -> Vec<&'static str> {
     settings.into_iter().filter(|(_, is_needed)| *is_needed).map(|(name, _)| name).collect()
 }
 
-fn said_secret(row: &Row, needs: RequiredSettings) -> String {
+fn said_secret(row: &ProviderRow, needs: RequiredSettings) -> String {
     match needs.secret {
         Some(true) => secret(row),
         Some(false) => String::new(),
@@ -123,7 +123,7 @@ fn said_secret(row: &Row, needs: RequiredSettings) -> String {
 }
 
 /// Where public keys come from that are not configured.
-fn keys(row: &Row, scheme: &Scheme) -> String {
+fn keys(row: &ProviderRow, scheme: &Scheme) -> String {
     match (&row.keys, &scheme.auth) {
         (Some(address), _) if address == "keys_url" => {
             "of a pair: fetched from the source's keys_url, unless it has a public_key".to_owned()
@@ -143,7 +143,7 @@ fn keys(row: &Row, scheme: &Scheme) -> String {
     }
 }
 
-fn secret(row: &Row) -> String {
+fn secret(row: &ProviderRow) -> String {
     let text = match row.secret_decoding.as_deref() {
         _ if row.algorithm == "basic" => "user:password",
         Some("utf8") | None => "text, as it is",
@@ -158,7 +158,7 @@ fn secret(row: &Row) -> String {
     }
 }
 
-fn timestamp(row: &Row, scheme: &Scheme) -> String {
+fn timestamp(row: &ProviderRow, scheme: &Scheme) -> String {
     let Some(place) = &row.timestamp else {
         return if row.required_claims.iter().any(|claim| claim == "exp") {
             "the token tells how long it is good".to_owned()
@@ -201,7 +201,7 @@ fn unsigned(scheme: &Scheme) -> String {
 }
 
 fn answer(scheme: &Scheme) -> String {
-    let Some(reply) = &scheme.answer else { return String::new() };
+    let Some(reply) = &scheme.success_response else { return String::new() };
     match reply.body.as_deref() {
         None => reply.status.to_string(),
         Some("") => format!("{}, empty", reply.status),

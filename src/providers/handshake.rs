@@ -208,7 +208,7 @@ impl Handshake {
 
     /// Settings that the answer is made of, beside the secret.
     #[must_use]
-    pub fn needs(&self) -> HandshakeSettings {
+    pub fn required_settings(&self) -> HandshakeSettings {
         let compares = |setting| self.expects.as_ref().is_some_and(|expected| expected.setting == setting);
         let writes = |name: &str| self.answer.as_ref().is_some_and(|answer| answer.body.contains(name));
         HandshakeSettings {
@@ -221,13 +221,13 @@ impl Handshake {
 
     /// Whether it is signed, and answered with something made of the secret that signed it.
     #[must_use]
-    pub fn wants_its_key(&self) -> bool {
+    pub fn needs_signing_key(&self) -> bool {
         self.signed && self.answer.as_ref().is_some_and(|answer| answer.body.contains("$hmac"))
     }
 
     /// Whether it asks by this method.
     #[must_use]
-    pub fn asks_by(&self, method: &str) -> bool {
+    pub fn accepts_method(&self, method: &str) -> bool {
         self.answer.is_some() && self.methods.iter().any(|known| known == method)
     }
 }

@@ -85,10 +85,11 @@ fn der(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::Row;
+    use crate::providers::ProviderRow;
 
     fn key(row: &str, text: &str) -> Result<Vec<u8>, String> {
-        let row: Row = toml::from_str(&format!("signature = 'header:X'\nalgorithm = 'hmac-sha256'\n{row}")).unwrap();
+        let row: ProviderRow =
+            toml::from_str(&format!("signature = 'header:X'\nalgorithm = 'hmac-sha256'\n{row}")).unwrap();
         Scheme::from_row(&row).unwrap().key(&Secret::new(text))
     }
 

@@ -36,7 +36,7 @@ pub use pair::GeneratedKeys;
 pub use place::ValueLocation;
 pub use pointer::{BatchLocation, Pointer};
 pub use public_key::{KeyKind, PublicKey};
-pub use row::{OneOrMany, Row, RowError, SelectorEntry};
+pub use row::{OneOrMany, ProviderRow, RowError, SelectorEntry};
 pub use sample::sample;
 pub use scheme::{
     KeySource, RequiredSettings, Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, Timestamp,
@@ -53,7 +53,7 @@ const TABLE: &str = include_str!("table.toml");
 /// A row as it stands in the table, read when someone asks for it.
 struct Written {
     text: &'static str,
-    row: OnceLock<Row>,
+    row: OnceLock<ProviderRow>,
 }
 
 static ROWS: LazyLock<BTreeMap<&'static str, Written>> = LazyLock::new(|| {
@@ -64,19 +64,19 @@ static ROWS: LazyLock<BTreeMap<&'static str, Written>> = LazyLock::new(|| {
 
 impl Written {
     // A test reads every row, so that none can be empty here.
-    fn row(&'static self) -> &'static Row {
+    fn row(&'static self) -> &'static ProviderRow {
         self.row.get_or_init(|| toml::from_str(self.text).unwrap_or_default())
     }
 }
 
 /// The row of a provider.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Row> {
+pub fn find(name: &str) -> Option<&'static ProviderRow> {
     ROWS.get(name).map(Written::row)
 }
 
 /// Every provider's name and row, in the order of names.
-pub fn all() -> impl Iterator<Item = (&'static str, &'static Row)> {
+pub fn all() -> impl Iterator<Item = (&'static str, &'static ProviderRow)> {
     ROWS.iter().map(|(name, written)| (*name, written.row()))
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_is_a_whole_scheme() {
-        let rows: BTreeMap<String, Row> = toml::from_str(TABLE).unwrap();
+        let rows: BTreeMap<String, ProviderRow> = toml::from_str(TABLE).unwrap();
         assert!(rows.len() >= 224, "{}", rows.len());
         let whole: Vec<_> = rows.iter().map(|(name, row)| (name.as_str(), format!("{row:?}"))).collect();
         assert_eq!(all().map(|(name, row)| (name, format!("{row:?}"))).collect::<Vec<_>>(), whole);
@@ -104,7 +104,7 @@ mod tests {
             }
             match Scheme::from_row(row) {
                 Ok(scheme) => {
-                    assert!(scheme.event_id.or_fresh || !scheme.event_id.tries.is_empty(), "{name}");
+                    assert!(scheme.event_id.or_fresh || !scheme.event_id.alternatives.is_empty(), "{name}");
                     assert_eq!(scheme.timestamp.is_some(), scheme.tolerance.is_some(), "{name}");
                 }
                 Err(errors) => wrong.extend(errors.iter().map(|error| format!("{name}: {error}"))),

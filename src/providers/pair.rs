@@ -47,7 +47,7 @@ impl Scheme {
     ///
     /// # Errors
     /// Says why the system gives none.
-    pub fn material(&self) -> Result<GeneratedKeys, String> {
+    pub fn generate_keys(&self) -> Result<GeneratedKeys, String> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| format!("the system gives no random bytes: {error}"))?;
         let Some(kind) = self.key_kind() else { return Ok(GeneratedKeys::Shared(self.shared(random))) };
@@ -113,7 +113,7 @@ mod tests {
     fn every_provider_takes_what_is_made_for_it() {
         let scheme_of = |(name, row)| Some((name, Scheme::from_row(row).ok()?));
         for (name, scheme) in all().filter_map(scheme_of) {
-            let configured = match scheme.material().unwrap() {
+            let configured = match scheme.generate_keys().unwrap() {
                 GeneratedKeys::Shared(secret) => secret,
                 GeneratedKeys::KeyPair { public, .. } => Secret::new(public),
             };
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn no_two_are_the_same() {
-        let made = |name: &str| match Scheme::from_row(find(name).unwrap()).unwrap().material().unwrap() {
+        let made = |name: &str| match Scheme::from_row(find(name).unwrap()).unwrap().generate_keys().unwrap() {
             GeneratedKeys::Shared(secret) => secret.reveal().to_owned(),
             GeneratedKeys::KeyPair { private, .. } => private.reveal().to_owned(),
         };

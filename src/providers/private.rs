@@ -24,7 +24,7 @@ impl Scheme {
     }
 
     fn signature_headers(&self) -> impl Iterator<Item = String> {
-        self.signatures().flat_map(|place| match place {
+        self.signature_locations().flat_map(|place| match place {
             ValueLocation::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
             ValueLocation::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
             _ => Vec::new(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// A provider's row as written. Every key but `signature` and `algorithm` has a default.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Row {
+pub struct ProviderRow {
     /// Name for people: `GitHub`.
     pub title: String,
     /// Where the scheme was taken from: documentation or SDK with its version.
@@ -122,7 +122,7 @@ pub struct Row {
     pub max_body: Option<String>,
 }
 
-impl Row {
+impl ProviderRow {
     /// Every key a row may have, in the order of the struct.
     pub const KEYS: &[&str] = &[
         "title",
@@ -269,7 +269,7 @@ impl fmt::Display for OneOrMany {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}`: {message}")]
 pub struct RowError {
-    /// The key, one of [`Row::KEYS`].
+    /// The key, one of [`ProviderRow::KEYS`].
     pub key: &'static str,
     /// What is wrong with it.
     pub message: String,
@@ -293,8 +293,8 @@ mod tests {
 
     #[test]
     fn the_list_of_keys_is_what_the_reader_takes() {
-        let refusal = toml::from_str::<Row>("x = 1").unwrap_err().to_string();
+        let refusal = toml::from_str::<ProviderRow>("x = 1").unwrap_err().to_string();
         let named: Vec<&str> = refusal.split("expected one of").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
-        assert_eq!(named, Row::KEYS);
+        assert_eq!(named, ProviderRow::KEYS);
     }
 }

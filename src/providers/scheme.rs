@@ -63,7 +63,7 @@ pub struct Scheme {
     /// What the provider asks for before it sends events.
     pub handshake: Option<&'static Handshake>,
     /// How the provider wants to hear that its delivery is stored.
-    pub answer: Option<SuccessResponse>,
+    pub success_response: Option<SuccessResponse>,
     /// Longest body the provider sends, in bytes.
     pub max_body: Option<u64>,
     pub(super) further_private: Vec<String>,
@@ -207,10 +207,10 @@ pub struct RequiredSettings {
 impl Scheme {
     /// What a source must have configured.
     #[must_use]
-    pub fn needs(&self) -> RequiredSettings {
+    pub fn required_settings(&self) -> RequiredSettings {
         let uses = |wanted: &[TemplateSegment]| self.segments().any(|segment| wanted.contains(segment));
         let has_hash = self.segments().any(|segment| matches!(segment, TemplateSegment::UrlWithBodyHash(_)));
-        let handshake = self.handshake.map(Handshake::needs);
+        let handshake = self.handshake.map(Handshake::required_settings);
         let code = match self.auth {
             AuthMethod::Builtin(code) => Some(code),
             _ => None,
@@ -251,7 +251,7 @@ impl Scheme {
     }
 
     /// Every place that may hold the signature.
-    pub fn signatures(&self) -> impl Iterator<Item = &ValueLocation> {
+    pub fn signature_locations(&self) -> impl Iterator<Item = &ValueLocation> {
         std::iter::once(&self.signature).chain(&self.further_signatures)
     }
 
@@ -272,7 +272,7 @@ impl Scheme {
         let of_form =
             |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..) | Selector::FormXml(..));
         let of_json = |part: &Selector| matches!(part, Selector::Json(_) | Selector::BodyJson(_) | Selector::Key(_));
-        let mut parts = self.event_id.tries.iter().chain(&self.event_type.tries).flatten();
+        let mut parts = self.event_id.alternatives.iter().chain(&self.event_type.alternatives).flatten();
         let in_form = matches!(self.signature, ValueLocation::Form(_) | ValueLocation::FormJson(..))
             || self.batch.as_ref().is_some_and(|batch| batch.form.is_some())
             || matches!(
@@ -284,7 +284,7 @@ impl Scheme {
 
     /// The signature's template and encoding, where there is one.
     #[must_use]
-    pub fn signed(&self) -> Option<&TemplateSignature> {
+    pub fn template_signature(&self) -> Option<&TemplateSignature> {
         match &self.auth {
             AuthMethod::Signature(signed) => Some(signed),
             _ => None,

@@ -39,7 +39,7 @@ pub enum Selector {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventId {
     /// Tried in order; of an inner list all must be there, and are joined by colons.
-    pub tries: Vec<Vec<Selector>>,
+    pub alternatives: Vec<Vec<Selector>>,
     /// Whether an event without id gets a fresh one (`none`), and so is never a duplicate.
     pub or_fresh: bool,
 }
@@ -48,7 +48,7 @@ pub struct EventId {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventType {
     /// Tried in order; of an inner list what is there is joined by dots.
-    pub tries: Vec<Vec<Selector>>,
+    pub alternatives: Vec<Vec<Selector>>,
 }
 
 const KINDS: &str =
@@ -71,7 +71,7 @@ pub(super) fn parse_event_id(written: &[SelectorEntry]) -> Result<EventId, RowEr
         Some(place) if place + 1 < written.len() => {
             Err(wrong("`body` is always found, so what comes after it is never tried".into()).hint("put it last"))
         }
-        _ => Ok(EventId { tries, or_fresh }),
+        _ => Ok(EventId { alternatives: tries, or_fresh }),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn parse_event_type(written: &[SelectorEntry]) -> Result<EventType, R
     if tries.iter().flatten().any(|part| *part == Selector::Body) {
         return Err(wrong("`body` is no type".into()));
     }
-    Ok(EventType { tries })
+    Ok(EventType { alternatives: tries })
 }
 
 fn parse_tries(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> {
@@ -196,7 +196,7 @@ mod tests {
         assert!(parse_event_id(&[SelectorEntry::Joined(vec![])]).is_err());
         assert!(parse_event_id(&[SelectorEntry::Joined(vec!["json:/id".into(), "none".into()])]).is_err());
         let id = parse_event_id(&[one("json:/id"), one("none")]).unwrap();
-        assert_eq!((id.tries.len(), id.or_fresh), (1, true));
+        assert_eq!((id.alternatives.len(), id.or_fresh), (1, true));
         assert!(!parse_event_id(&[one("json:/id"), one("body")]).unwrap().or_fresh);
         let joined = SelectorEntry::Joined(vec!["header:X-Id".into(), "body".into()]);
         assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn a_body_is_no_type() {
         assert!(parse_event_type(&[one("body")]).is_err());
-        assert!(parse_event_type(&[]).unwrap().tries.is_empty());
+        assert!(parse_event_type(&[]).unwrap().alternatives.is_empty());
     }
 }

@@ -228,7 +228,7 @@ impl Verifier {
             return answer;
         }
         let own = br#"{"status":"accepted","events":0,"duplicates":0}"#;
-        match &self.scheme.answer {
+        match &self.scheme.success_response {
             Some(SuccessResponse { status, content_type, body: Some(body) }) => {
                 ProviderResponse::new(*status, content_type.clone().into(), body.clone().into_bytes())
             }
@@ -245,7 +245,7 @@ impl Verifier {
     /// How the provider wants to hear that its delivery is stored; `None` for hookbox's own words.
     #[must_use]
     pub fn reply(&self) -> Option<&SuccessResponse> {
-        self.scheme.answer.as_ref()
+        self.scheme.success_response.as_ref()
     }
 
     /// Path and query as received, tokens as `***`.
@@ -260,7 +260,8 @@ impl Verifier {
 }
 
 fn rotating(source: &Source) -> Vec<(Vec<(Algorithm, Key)>, Handshaker)> {
-    let handshake = source.scheme.handshake.filter(|handshake| handshake.wants_its_key() && source.secrets.len() > 1);
+    let handshake =
+        source.scheme.handshake.filter(|handshake| handshake.needs_signing_key() && source.secrets.len() > 1);
     let one = |secret| (keys(&source.scheme, secret), Handshaker::new(handshake, Settings::of(source, Some(secret))));
     handshake.into_iter().flat_map(|_| source.secrets.iter().map(one)).collect()
 }

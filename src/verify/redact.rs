@@ -78,7 +78,7 @@ impl Verifier {
 
     fn mask_target(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
         let own = |name: &str| {
-            self.scheme.signatures().any(|place| matches!(place, ValueLocation::Query(own) if own == name))
+            self.scheme.signature_locations().any(|place| matches!(place, ValueLocation::Query(own) if own == name))
         };
         let is_token = |name: &str| if own(name) { self.scheme.auth.is_token() } else { sounds_secret(name) };
         let pairs = request.query.split('&').map(|pair| {
@@ -100,7 +100,7 @@ impl Verifier {
         let is_within = |place: &ValueLocation| {
             !matches!(place, ValueLocation::Header(_) | ValueLocation::Numbered(_) | ValueLocation::Query(_))
         };
-        if !self.scheme.auth.is_token() || !self.scheme.signatures().any(is_within) {
+        if !self.scheme.auth.is_token() || !self.scheme.signature_locations().any(is_within) {
             return request.body.clone();
         }
         if request.body.len() > KEPT_BODY {
@@ -125,7 +125,7 @@ impl Verifier {
         let mut found: Vec<Vec<u8>> = Vec::new();
         for place in self
             .scheme
-            .signatures()
+            .signature_locations()
             .filter(|place| !matches!(place, ValueLocation::Header(_) | ValueLocation::Query(_)))
         {
             let cases = std::iter::once(whole).chain(items.iter().map(|item| Case { item: Some(item), ..whole }));
@@ -154,10 +154,10 @@ impl Verifier {
             Some(TimestampLocation::At(place)) => Some(place),
             _ => None,
         };
-        let mut segments = scheme.signed().into_iter().flat_map(|signed| signed.contents.iter().flatten());
-        let mut selectors = scheme.event_id.tries.iter().chain(&scheme.event_type.tries).flatten();
+        let mut segments = scheme.template_signature().into_iter().flat_map(|signed| signed.contents.iter().flatten());
+        let mut selectors = scheme.event_id.alternatives.iter().chain(&scheme.event_type.alternatives).flatten();
         let is_named = |own: &str| own.eq_ignore_ascii_case(name);
-        scheme.signatures().chain(timestamp).chain(&scheme.key_id).any(is_it)
+        scheme.signature_locations().chain(timestamp).chain(&scheme.key_id).any(is_it)
             || segments.any(|segment| {
                 segment.flat().iter().any(|part| matches!(part, TemplateSegment::Header(own) if is_named(own)))
             })

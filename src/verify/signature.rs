@@ -34,7 +34,7 @@ pub(super) struct Proven<'a> {
 pub(super) fn check<'a>(case: &Case<'a>, keys: &[(Algorithm, Key)], now: Millis) -> Result<Proven<'a>, SignatureError> {
     check_headers(case)?;
     let mut first: Option<SignatureError> = None;
-    for place in case.scheme.signatures() {
+    for place in case.scheme.signature_locations() {
         match check_place(case, keys, place, now) {
             Ok(proven) => return Ok(proven),
             // What is there and wrong says more than what is not there.

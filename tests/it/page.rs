@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ::hookbox::internals::{self, RequiredSettings, Row, Scheme};
+use ::hookbox::internals::{self, ProviderRow, RequiredSettings, Scheme};
 
 const README: &str = include_str!("../../README.md");
 const FILE: &str = "docs/providers.md";
@@ -13,7 +13,7 @@ const FILE: &str = "docs/providers.md";
 /// A provider that is supported.
 struct Known {
     name: &'static str,
-    row: &'static Row,
+    row: &'static ProviderRow,
     scheme: Scheme,
 }
 
@@ -153,7 +153,7 @@ const SETTINGS: &[(&str, &str, Meant)] = &[
 ];
 
 fn needs(one: &Known) -> RequiredSettings {
-    one.scheme.needs()
+    one.scheme.required_settings()
 }
 
 fn listed<'a>(some: impl Iterator<Item = &'a Known>) -> String {
@@ -173,7 +173,7 @@ fn line(Known { name, row, scheme }: &Known) -> String {
 }
 
 /// How it signs, in a few words.
-fn signs(row: &Row) -> String {
+fn signs(row: &ProviderRow) -> String {
     let place =
         row.signature.each().iter().map(|place| format!("`{}`", place.strip_prefix("header:").unwrap_or(place)));
     let place = cell(&place.collect::<Vec<_>>().join(" or "));

@@ -7,7 +7,7 @@ use crate::providers::auth::{
 };
 use crate::providers::parse::word;
 use crate::providers::place::ValueLocation;
-use crate::providers::row::{Row, RowError};
+use crate::providers::row::{ProviderRow, RowError};
 use crate::providers::scheme::{KeySource, SignatureSyntax, Timestamp, TimestampLocation};
 use crate::providers::selectors::{Pointer, header_name};
 use crate::providers::template::{self, TemplateSegment};
@@ -49,21 +49,21 @@ const ENCODINGS: &[(&str, Encoding)] =
     &[("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
 
 /// Whether the row's signature is made of a template.
-pub(super) fn is_signed(row: &Row) -> bool {
+pub(super) fn is_signed(row: &ProviderRow) -> bool {
     !OTHER_PROOFS.iter().any(|(name, _)| *name == row.algorithm)
 }
 
 /// Whether what the row's provider signs is checked with a public key.
-pub(super) fn takes_public_keys(row: &Row) -> bool {
+pub(super) fn takes_public_keys(row: &ProviderRow) -> bool {
     proof(row).is_ok_and(|proof| proof.is_asymmetric())
 }
 
 /// Whether the row's scheme takes code.
-pub(super) fn is_code(row: &Row) -> bool {
+pub(super) fn is_code(row: &ProviderRow) -> bool {
     OTHER_PROOFS.iter().any(|(name, proof)| *name == row.algorithm && matches!(proof, Some(AuthMethod::Builtin(_))))
 }
 
-pub(super) fn proof(row: &Row) -> Result<AuthMethod, RowError> {
+pub(super) fn proof(row: &ProviderRow) -> Result<AuthMethod, RowError> {
     if let Some((_, simple)) = OTHER_PROOFS.iter().find(|(name, _)| *name == row.algorithm) {
         return simple.clone().map_or_else(|| jwt(row).map(AuthMethod::Jwt), Ok);
     }
@@ -88,7 +88,7 @@ fn algorithm(key: &'static str, written: &str) -> Result<Algorithm, RowError> {
     })
 }
 
-fn by_header(row: &Row) -> Result<Option<NamedAlgorithms>, RowError> {
+fn by_header(row: &ProviderRow) -> Result<Option<NamedAlgorithms>, RowError> {
     let Some(header) = &row.algorithm_header else {
         return match row.algorithm_names.is_empty() {
             true => Ok(None),
@@ -103,7 +103,7 @@ fn by_header(row: &Row) -> Result<Option<NamedAlgorithms>, RowError> {
     Ok(Some(NamedAlgorithms { header, names: row.algorithm_names.iter().map(named).collect::<Result<_, RowError>>()? }))
 }
 
-fn check_contents(row: &Row, signed: &TemplateSignature) -> Result<(), RowError> {
+fn check_contents(row: &ProviderRow, signed: &TemplateSignature) -> Result<(), RowError> {
     let wrong = |message: &str, hint: &str| Err(RowError::new("signed_content", message).hint(hint));
     for content in &signed.contents {
         let flat: Vec<_> = content.iter().flat_map(TemplateSegment::flat).collect();
@@ -129,7 +129,7 @@ fn check_contents(row: &Row, signed: &TemplateSignature) -> Result<(), RowError>
     Ok(())
 }
 
-fn jwt(row: &Row) -> Result<JwtScheme, RowError> {
+fn jwt(row: &ProviderRow) -> Result<JwtScheme, RowError> {
     let one = |name: &String| word("jwt_algorithms", Some(name), "", JWT_ALGORITHMS);
     let algorithms = row.jwt_algorithms.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     for choice in &row.algorithm_choices {
@@ -152,7 +152,7 @@ fn jwt(row: &Row) -> Result<JwtScheme, RowError> {
     Ok(JwtScheme { algorithms, claims, required, empty_body_unclaimed: row.empty_body_unclaimed })
 }
 
-pub(super) fn keys(row: &Row) -> Result<Option<KeySource>, RowError> {
+pub(super) fn keys(row: &ProviderRow) -> Result<Option<KeySource>, RowError> {
     let Some(written) = &row.keys else {
         return match row.key_name {
             Some(_) => Err(RowError::new("key_name", "means something only with `keys`")),
@@ -176,7 +176,7 @@ pub(super) fn keys(row: &Row) -> Result<Option<KeySource>, RowError> {
 }
 
 pub(super) fn timestamp(
-    row: &Row,
+    row: &ProviderRow,
     units: &[(&str, crate::providers::scheme::TimestampUnit)],
 ) -> Result<Option<Timestamp>, RowError> {
     let unit = word("timestamp_unit", row.timestamp_unit.as_deref(), "s", units)?;

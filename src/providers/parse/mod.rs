@@ -11,7 +11,7 @@ mod auth;
 use crate::providers::auth::AuthMethod;
 use crate::providers::place::ValueLocation;
 use crate::providers::pointer::BatchLocation;
-use crate::providers::row::{Row, RowError};
+use crate::providers::row::{ProviderRow, RowError};
 use crate::providers::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, TimestampUnit};
 use crate::providers::selectors::{EventId, header_name, parse_event_id, parse_event_type};
 use auth::{is_code, is_signed};
@@ -41,7 +41,7 @@ impl Scheme {
     ///
     /// # Errors
     /// All of them at once.
-    pub fn from_row(row: &Row) -> Result<Self, Vec<RowError>> {
+    pub fn from_row(row: &ProviderRow) -> Result<Self, Vec<RowError>> {
         if let Some(reason) = &row.unsupported {
             return Err(vec![RowError::new(
                 "unsupported",
@@ -58,7 +58,7 @@ impl Scheme {
 }
 
 /// Every part is read before any is asked for, so that all errors come to light.
-fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
+fn read(row: &ProviderRow, errors: &mut Vec<RowError>) -> Option<Scheme> {
     let mut keep = Keep(errors);
     let places = keep.of(places(row));
     let syntax = keep.of(syntax(row));
@@ -105,7 +105,7 @@ fn read(row: &Row, errors: &mut Vec<RowError>) -> Option<Scheme> {
         event_id: event_id?,
         event_type: event_type?,
         handshake: handshake?,
-        answer: answer?,
+        success_response: answer?,
         max_body: max_body?,
         further_private: private?,
     })
@@ -133,7 +133,7 @@ pub(crate) fn word<T: Copy>(
 }
 
 /// Where signatures are, at least one place.
-fn places(row: &Row) -> Result<Vec<ValueLocation>, RowError> {
+fn places(row: &ProviderRow) -> Result<Vec<ValueLocation>, RowError> {
     let places: Vec<_> =
         row.signature.each().iter().map(|text| ValueLocation::parse("signature", text)).collect::<Result<_, _>>()?;
     let of_items = places.iter().filter(|place| matches!(place, ValueLocation::Item(_))).count();
@@ -153,7 +153,7 @@ fn wanted(key: &'static str, value: Option<&String>, syntax: &str) -> Result<Str
     }
 }
 
-fn syntax(row: &Row) -> Result<SignatureSyntax, RowError> {
+fn syntax(row: &ProviderRow) -> Result<SignatureSyntax, RowError> {
     match row.syntax.as_deref().unwrap_or("plain") {
         "plain" => Ok(SignatureSyntax::Plain),
         name @ "prefixed" => {
@@ -173,7 +173,7 @@ fn syntax(row: &Row) -> Result<SignatureSyntax, RowError> {
     }
 }
 
-fn tolerance(row: &Row) -> Result<Option<Duration>, RowError> {
+fn tolerance(row: &ProviderRow) -> Result<Option<Duration>, RowError> {
     let wrong = |message: String| RowError::new("tolerance", message);
     let Some(written) = &row.tolerance else { return Ok(row.timestamp.as_ref().map(|_| DEFAULT_TOLERANCE)) };
     let span = humantime::parse_duration(written)
@@ -188,27 +188,27 @@ fn names<'a>(key: &'static str, written: impl Iterator<Item = &'a String>) -> Re
         .map_err(|why: String| RowError::new(key, why))
 }
 
-fn header_aliases(row: &Row) -> Result<BTreeMap<String, Vec<String>>, RowError> {
+fn header_aliases(row: &ProviderRow) -> Result<BTreeMap<String, Vec<String>>, RowError> {
     let key = "header_aliases";
     let own = names(key, row.header_aliases.keys())?;
     let others = row.header_aliases.values().map(|others| names(key, others.iter()));
     Ok(own.into_iter().zip(others.collect::<Result<Vec<_>, _>>()?).collect())
 }
 
-fn required_headers(row: &Row) -> Result<Vec<(String, String)>, RowError> {
+fn required_headers(row: &ProviderRow) -> Result<Vec<(String, String)>, RowError> {
     let own = names("required_headers", row.required_headers.keys())?;
     Ok(own.into_iter().zip(row.required_headers.values().cloned()).collect())
 }
 
-fn batch(row: &Row) -> Result<Option<BatchLocation>, RowError> {
+fn batch(row: &ProviderRow) -> Result<Option<BatchLocation>, RowError> {
     row.batch.as_deref().map(BatchLocation::parse).transpose().map_err(|why| RowError::new("batch", why))
 }
 
-fn event_id(row: &Row) -> Result<EventId, RowError> {
+fn event_id(row: &ProviderRow) -> Result<EventId, RowError> {
     if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) }
 }
 
-fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
+fn handshake(row: &ProviderRow) -> Result<Option<&'static Handshake>, RowError> {
     let Some(name) = row.handshake.as_deref() else { return Ok(None) };
     Handshake::find(name).map(Some).ok_or_else(|| {
         let names: Vec<_> = Handshake::all().map(|(name, _)| name).collect();
@@ -216,7 +216,7 @@ fn handshake(row: &Row) -> Result<Option<&'static Handshake>, RowError> {
     })
 }
 
-fn answer(row: &Row) -> Result<Option<SuccessResponse>, RowError> {
+fn answer(row: &ProviderRow) -> Result<Option<SuccessResponse>, RowError> {
     if row.answer_status.is_none() && row.answer_body.is_none() && row.answer_content_type.is_none() {
         return Ok(None);
     }
@@ -232,7 +232,7 @@ fn answer(row: &Row) -> Result<Option<SuccessResponse>, RowError> {
     Ok(Some(SuccessResponse { status, content_type, body: row.answer_body.clone() }))
 }
 
-fn max_body(row: &Row) -> Result<Option<u64>, RowError> {
+fn max_body(row: &ProviderRow) -> Result<Option<u64>, RowError> {
     let read = |written: &String| {
         written
             .parse::<bytesize::ByteSize>()
@@ -243,7 +243,7 @@ fn max_body(row: &Row) -> Result<Option<u64>, RowError> {
 }
 
 /// Keys that mean nothing beside the others: left in silence they would look as if they did.
-fn misfits(row: &Row) -> Vec<RowError> {
+fn misfits(row: &ProviderRow) -> Vec<RowError> {
     let (signed, jwt) = (is_signed(row), row.algorithm == "jwt");
     let syntax = row.syntax.as_deref().unwrap_or("plain");
     let (prefixed, list) = (syntax == "prefixed", syntax == "kv_list");
@@ -286,18 +286,18 @@ mod tests {
     use crate::providers::{Algorithm, AuthMethod, Encoding, Hash, TemplateSegment, TemplateSignature};
 
     fn errors(toml: &str) -> Vec<String> {
-        let row: Row = toml::from_str(toml).unwrap();
+        let row: ProviderRow = toml::from_str(toml).unwrap();
         Scheme::from_row(&row).map_or_else(|errors| errors.iter().map(ToString::to_string).collect(), |_| vec![])
     }
 
     fn keys(toml: &str) -> Vec<&'static str> {
-        let row: Row = toml::from_str(toml).unwrap();
+        let row: ProviderRow = toml::from_str(toml).unwrap();
         Scheme::from_row(&row).map_or_else(|errors| errors.iter().map(|error| error.key).collect(), |_| vec![])
     }
 
     #[test]
     fn the_shortest_row_signs_the_body_in_hex() {
-        let row: Row = toml::from_str("signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'").unwrap();
+        let row: ProviderRow = toml::from_str("signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'").unwrap();
         let scheme = Scheme::from_row(&row).unwrap();
         let (algorithm, encoding) = (Algorithm::Hmac(Hash::Sha256), Encoding::Hex);
         let contents = vec![vec![TemplateSegment::Body]];

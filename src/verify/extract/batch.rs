@@ -64,11 +64,11 @@ fn below<'a>(value: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
 mod tests {
     use super::*;
     use crate::model::request::Headers;
-    use crate::providers::{Row, Scheme};
+    use crate::providers::{ProviderRow, Scheme};
     use crate::support::time::Millis;
 
     fn items(batch: &str, content_type: &str, body: &str) -> Result<Option<Vec<String>>, ExtractError> {
-        let row: Row =
+        let row: ProviderRow =
             toml::from_str(&format!("signature = 'header:X'\nalgorithm = 'token'\nbatch = '{batch}'")).unwrap();
         let mut headers = Headers::default();
         headers.push("content-type", content_type.as_bytes());

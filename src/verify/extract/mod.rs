@@ -62,7 +62,7 @@ impl<'a> Delivery<'a> {
     /// The event's id: of the first entry whose parts are all there. One that belongs to the whole delivery tells its
     /// items apart by `index`.
     pub(crate) fn event_id(&self, places: &EventId, index: Option<usize>) -> Result<String, ExtractError> {
-        for parts in &places.tries {
+        for parts in &places.alternatives {
             let texts = self.texts(parts)?;
             if texts.len() == parts.len() {
                 let id = texts.join(":");
@@ -74,13 +74,13 @@ impl<'a> Delivery<'a> {
         if places.or_fresh {
             Ok(uuid::Uuid::new_v4().to_string())
         } else {
-            Err(ExtractError::NoId(listed(&places.tries)))
+            Err(ExtractError::NoId(listed(&places.alternatives)))
         }
     }
 
     /// The event's type: of the first entry of which anything is there; empty where nothing is.
     pub(crate) fn event_type(&self, places: &EventType) -> Result<String, ExtractError> {
-        for parts in &places.tries {
+        for parts in &places.alternatives {
             let texts = self.texts(parts)?;
             if !texts.is_empty() {
                 return bounded(Name::Type, texts.join("."));
@@ -202,7 +202,7 @@ pub(crate) fn listed(tries: &[Vec<Selector>]) -> String {
 
 /// Every place of the JSON body that a scheme asks for.
 pub(crate) fn wanted(scheme: &Scheme, further: &[Pointer]) -> Wanted {
-    let selectors = scheme.event_id.tries.iter().chain(&scheme.event_type.tries).flatten();
+    let selectors = scheme.event_id.alternatives.iter().chain(&scheme.event_type.alternatives).flatten();
     let pointers = selectors.filter_map(|selector| match selector {
         Selector::Json(pointer) | Selector::BodyJson(pointer) => Some(pointer),
         _ => None,

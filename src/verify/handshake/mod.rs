@@ -130,7 +130,8 @@ impl Handshaker {
 
     /// Looks at a request that nothing has proven yet.
     pub(super) fn before_signature(&self, request: &Request) -> Result<Heard, VerifyError> {
-        let Some(handshake) = self.handshake.filter(|known| !known.signed && known.asks_by(&request.method)) else {
+        let Some(handshake) = self.handshake.filter(|known| !known.signed && known.accepts_method(&request.method))
+        else {
             return Ok(Heard::Nothing);
         };
         let is_short = request.body.len() <= LONGEST_UNSIGNED;
@@ -145,7 +146,7 @@ impl Handshaker {
 
     /// Looks at a request that was proven genuine, with its body's places read by `json`.
     pub(super) fn after_signature(&self, request: &Request, json: &Json<'_>) -> Result<Heard, VerifyError> {
-        match self.handshake.filter(|known| known.signed && known.asks_by(&request.method)) {
+        match self.handshake.filter(|known| known.signed && known.accepts_method(&request.method)) {
             Some(handshake) => self.look(handshake, request, json),
             None => Ok(Heard::Nothing),
         }

@@ -167,7 +167,7 @@ fn own_key(source: &Source, key: &Secret) -> Option<PublicKey> {
 /// What the source's application is known by; while secrets rotate, the newest.
 fn credentials(source: &Source) -> Option<Credentials> {
     let (id, secret) = (source.api_key.clone()?, source.secrets.first()?.clone());
-    source.scheme.needs().credentials.then_some(Credentials { id, secret })
+    source.scheme.required_settings().credentials.then_some(Credentials { id, secret })
 }
 
 /// Of a set; empty where the ring has the source's own.

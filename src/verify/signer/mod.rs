@@ -69,7 +69,7 @@ pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, 
     if let AuthMethod::Builtin(code) = scheme.auth {
         code_schemes::complete(&mut draft, code, source)?;
     }
-    let segments = scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
+    let segments = scheme.template_signature().into_iter().flat_map(|signed| &signed.contents).flatten();
     segments.flat_map(TemplateSegment::flat).for_each(|segment| add_signed(&mut draft, segment));
     let timestamp = add_timestamp(&mut draft, sent_at);
     let maker = Maker { source, own: &own, event, sent_at, timestamp: &timestamp };
@@ -107,7 +107,7 @@ fn add_headers(draft: &mut Draft<'_>, own: &Own) {
     if let (Some(place), Some(id)) = (&scheme.key_id, own.key_ids.first()) {
         draft.put_at(place, id);
     }
-    if let Some(named) = scheme.signed().and_then(|signed| signed.by_header.as_ref())
+    if let Some(named) = scheme.template_signature().and_then(|signed| signed.by_header.as_ref())
         && let Some((name, _)) = named.names.first()
     {
         draft.request.headers.push(&named.header, name.as_bytes());

@@ -63,7 +63,7 @@ impl Maker<'_> {
 
     /// Fields of the list that are part of what is signed.
     fn further(&self, case: &Case<'_>) -> Vec<(String, String)> {
-        let segments = case.scheme.signed().into_iter().flat_map(|signed| &signed.contents).flatten();
+        let segments = case.scheme.template_signature().into_iter().flat_map(|signed| &signed.contents).flatten();
         let fields = segments.flat_map(TemplateSegment::flat).filter_map(|segment| match segment {
             TemplateSegment::Field(name) => Some((name.clone(), "made".to_owned())),
             _ => None,
@@ -222,9 +222,9 @@ impl Maker<'_> {
                 None => jwt::put(claims, pointer.steps(), &fresh()),
             }
         };
-        put(&case.scheme.event_id.tries, self.event.event_id.as_deref());
+        put(&case.scheme.event_id.alternatives, self.event.event_id.as_deref());
         if !self.event.event_type.is_empty() {
-            put(&case.scheme.event_type.tries, Some(&self.event.event_type));
+            put(&case.scheme.event_type.alternatives, Some(&self.event.event_type));
         }
     }
 }

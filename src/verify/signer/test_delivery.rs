@@ -63,7 +63,7 @@ impl<'a> Draft<'a> {
 
     /// Makes the delivery read as of this type; a body may say it more exactly (`issues.opened` for `issues`).
     pub(super) fn put_type(&mut self, wanted: &str) -> Result<(), String> {
-        let tries = &self.scheme.event_type.tries;
+        let tries = &self.scheme.event_type.alternatives;
         let reads_as_wanted = |draft: &Self| draft.event_type().is_some_and(|read| is_of_type(&read, wanted));
         if wanted.is_empty() || reads_as_wanted(self) || is_claimed(tries) {
             return Ok(());
@@ -92,13 +92,17 @@ impl<'a> Draft<'a> {
             draft.event_id(places).is_some_and(|read| is_wanted(&read))
         };
         // A digest is always there; where an id can be chosen, it is.
-        places.tries.retain(|parts| parts.iter().any(|part| *part != Selector::Body));
+        places.alternatives.retain(|parts| parts.iter().any(|part| *part != Selector::Body));
         places.or_fresh = false;
-        let is_made = wanted.is_none() && places.tries.iter().flatten().all(|part| matches!(part, Selector::Claim(_)));
-        if reads_as_wanted(self, &places) || is_claimed(&places.tries) || is_made && !places.tries.is_empty() {
+        let is_made =
+            wanted.is_none() && places.alternatives.iter().flatten().all(|part| matches!(part, Selector::Claim(_)));
+        if reads_as_wanted(self, &places)
+            || is_claimed(&places.alternatives)
+            || is_made && !places.alternatives.is_empty()
+        {
             return Ok(());
         }
-        for parts in &places.tries {
+        for parts in &places.alternatives {
             let before = self.request.clone();
             let parts: Vec<_> = parts.iter().filter(|part| **part != Selector::Body).cloned().collect();
             match wanted {
@@ -118,7 +122,10 @@ impl<'a> Draft<'a> {
         if reads_as_wanted(self, &self.scheme.event_id) {
             return Ok(());
         }
-        Err(format!("an id cannot be put where this source looks for it: {}", listed(&self.scheme.event_id.tries)))
+        Err(format!(
+            "an id cannot be put where this source looks for it: {}",
+            listed(&self.scheme.event_id.alternatives)
+        ))
     }
 
     /// Puts texts into parts, one each, in order; a part that cannot take its text is passed over.
@@ -245,7 +252,7 @@ impl<'a> Draft<'a> {
 
 /// The form field that holds XML in base64.
 fn packed_xml(scheme: &Scheme) -> Option<&str> {
-    let tries = scheme.event_type.tries.iter().chain(&scheme.event_id.tries);
+    let tries = scheme.event_type.alternatives.iter().chain(&scheme.event_id.alternatives);
     tries.flatten().find_map(|part| match part {
         Selector::FormXml(name, _) => Some(name.as_str()),
         _ => None,

@@ -41,7 +41,8 @@ fn items_of_every_batch_row_have_their_own_ids_types_and_bytes() {
         };
         let bodies: Vec<String> = (0..2)
             .map(|n| {
-                let (ids, types) = (names(&scheme.event_id.tries, "id", n), names(&scheme.event_type.tries, "type", n));
+                let (ids, types) =
+                    (names(&scheme.event_id.alternatives, "id", n), names(&scheme.event_type.alternatives, "type", n));
                 let texts: Vec<_> = types.iter().chain(&ids).map(|(part, text)| (part, text.clone())).collect();
                 item(&texts).to_string()
             })

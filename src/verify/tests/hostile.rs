@@ -15,7 +15,7 @@ const SECRET: &str = "bmV3ZXN0IHNlY3JldCE=";
 fn name() -> impl Strategy<Value = String> {
     let mut known = vec!["content-type".to_owned(), "webhook-id".to_owned(), "svix-id".to_owned()];
     for (source, _) in sources() {
-        known.extend(source.scheme.signatures().filter_map(|place| match place {
+        known.extend(source.scheme.signature_locations().filter_map(|place| match place {
             ValueLocation::Header(name) => Some(name.clone()),
             ValueLocation::Numbered(prefix) => Some(format!("{prefix}1")),
             _ => None,

@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::Admission;
-use crate::providers::{Row, find};
+use crate::providers::{ProviderRow, find};
 use crate::support::secret::Secret;
 
 /// 2023-11-14T22:13:20Z
 const NOW: Millis = Millis(1_700_000_000_000);
 
-fn source(row: &Row, secrets: &[&str]) -> Source {
+fn source(row: &ProviderRow, secrets: &[&str]) -> Source {
     Source {
         name: "here".into(),
         provider: "custom".to_owned(),

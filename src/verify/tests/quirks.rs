@@ -178,7 +178,7 @@ fn gitea_signs_the_json_inside_its_form_and_braintree_one_of_its_pairs() {
     assert!(matches!(why(&gitea, &request(&form, "payload=%7B%22a%22%3A2%7D")), SignatureError::NoMatch(_)));
 
     let row = crate::providers::find("braintree").unwrap();
-    let source = source(&Row { field: Some("pub".to_owned()), ..row.clone() }, &["private"]);
+    let source = source(&ProviderRow { field: Some("pub".to_owned()), ..row.clone() }, &["private"]);
     let key = <sha1::Sha1 as Digest>::digest("private");
     let mac = <hmac::Hmac<sha1::Sha1> as hmac::KeyInit>::new_from_slice(&key).unwrap();
     for payload in ["PGE+\n", "PGE+"] {

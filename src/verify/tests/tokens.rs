@@ -78,9 +78,9 @@ fn algorithms_are_those_of_the_row_and_none_is_not_among_them() {
 #[test]
 fn a_public_key_is_never_taken_for_a_secret() {
     let row = crate::providers::find("fusionauth").unwrap();
-    let row = Row { jwt_algorithms: vec!["RS256".to_owned()], keys: None, ..row.clone() };
+    let row = ProviderRow { jwt_algorithms: vec!["RS256".to_owned()], keys: None, ..row.clone() };
     let scheme = Scheme::from_row(&row).unwrap();
-    assert!(scheme.needs().public_key);
+    assert!(scheme.required_settings().public_key);
     let mut source = walk::source_of("fusionauth", scheme.clone(), &[0]);
     let unsigned = TestEvent {
         body: br#"{"event":{"id":"1","type":"t"}}"#.to_vec(),
@@ -100,7 +100,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
         why(&source, &sign(&walk::source_of("x", scheme, &[0]), &unsigned, NOW).unwrap()),
         SignatureError::NoMatch(_)
     ));
-    let mixed = Row { jwt_algorithms: vec!["HS256".into(), "RS256".into()], ..row };
+    let mixed = ProviderRow { jwt_algorithms: vec!["HS256".into(), "RS256".into()], ..row };
     assert!(Scheme::from_row(&mixed).is_err());
     assert_eq!(jwt::name_of(JwtAlgorithm::Hs(Hash::Sha384)), "HS384");
 }

@@ -95,7 +95,7 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
         }
     };
     let kind = kind_of(&scheme);
-    let needs = scheme.needs();
+    let needs = scheme.required_settings();
     let secrets = if kind.is_none() { places.iter().map(text).collect() } else { Vec::new() };
     let public_keys = kind.map(|kind| places.iter().map(|place| Secret::new(public(kind, *place))).collect());
     Source {
@@ -118,7 +118,7 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
     }
 }
 
-pub(super) fn scheme_of(row: &Row) -> Scheme {
+pub(super) fn scheme_of(row: &ProviderRow) -> Scheme {
     Scheme::from_row(row).unwrap().with_key_id("key-1")
 }
 
@@ -127,10 +127,10 @@ pub(super) fn private_key(scheme: &Scheme) -> Option<Secret> {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |(name, row): (&'static str, &'static Row)| {
+    let case = |(name, row): (&'static str, &'static ProviderRow)| {
         let source = source_of(name, scheme_of(row), &[0]);
         let scheme = &source.scheme;
-        let (ids, types) = (&scheme.event_id.tries, &scheme.event_type.tries);
+        let (ids, types) = (&scheme.event_id.alternatives, &scheme.event_type.alternatives);
         let is_shared =
             ids.first().is_some_and(|parts| parts.iter().any(|part| types.iter().flatten().any(|own| own == part)));
         // What several claims make up is the provider's to say.
@@ -157,8 +157,9 @@ fn cases() -> Vec<Case> {
         Case { name, unsigned, id, event_type, source }
     };
     // What takes code is signed by nobody but the provider; `remote` has tests of its own.
-    let is_walked =
-        |row: &Row| row.unsupported.is_none() && !["aws-sns", "paypal", "ebay"].contains(&row.algorithm.as_str());
+    let is_walked = |row: &ProviderRow| {
+        row.unsupported.is_none() && !["aws-sns", "paypal", "ebay"].contains(&row.algorithm.as_str())
+    };
     all().filter(|(_, row)| is_walked(row)).map(case).collect()
 }
 

@@ -443,7 +443,10 @@ fn a_header_may_name_the_key_of_a_set() {
 fn a_set_that_each_user_hosts_is_asked_at_keys_url() {
     let provider = Provider::start(&set(&[jwk(&RSA, "k1")]));
     let body = r#"{"event":{"id":"e1","type":"user.create"}}"#;
-    let row = crate::providers::Row { jwt_algorithms: vec!["RS256".to_owned()], ..find("fusionauth").unwrap().clone() };
+    let row = crate::providers::ProviderRow {
+        jwt_algorithms: vec!["RS256".to_owned()],
+        ..find("fusionauth").unwrap().clone()
+    };
     let scheme = Arc::new(Scheme::from_row(&row).unwrap());
     let own =
         crate::support::net::keys_url::KeysUrl::parse(&format!("{}/.well-known/jwks.json", provider.url)).unwrap();
