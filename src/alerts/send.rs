@@ -80,7 +80,11 @@ pub(super) fn once(channel: &AlertChannel, alert: &Alert, is_over: &AtomicBool) 
             let state = if alert.is_over { "over" } else { "begun" };
             let variables = [("HOOKBOX_ALERT", alert.kind), ("HOOKBOX_ALERT_STATE", state)];
             let words = alert.json.as_bytes();
-            runner::run_notifier(&NotifierCommand { command, cwd, env, variables: &variables, words }, LIMIT, is_over)
+            runner::run_notifier(
+                &NotifierCommand { command, cwd, env, variables: &variables, stdin: words },
+                LIMIT,
+                is_over,
+            )
         }
         AlertChannel::Url(url) => post(url.reveal(), alert),
     }

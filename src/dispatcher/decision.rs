@@ -11,10 +11,11 @@ use crate::support::trace_context::TraceContext;
 
 /// Decides what the ending means, with fresh jitter.
 pub(super) fn finished(claimed: &Claimed, handler: &config::Handler, ended: AttemptOutput) -> Finished {
-    let AttemptOutput { exit, said, response, note, stdout, stderr, started_at, finished_at, trace } = ended;
+    let note = ended.note();
+    let AttemptOutput { exit, directives, response, stdout, stderr, started_at, finished_at, trace, .. } = ended;
     let jitter = fastrand::f64().mul_add(2.0, -1.0);
     let context = RetryContext { policy: &handler.policy, counters: claimed.counters, now: finished_at, jitter };
-    let verdict = retry::decide(&exit, &said, &context);
+    let verdict = retry::decide(&exit, &directives, &context);
     log_line(claimed, &exit, &verdict.outcome, trace.as_ref());
     let (exit_code, signal) = match exit {
         AttemptExit::Exited(code) => (Some(code), None),
@@ -82,11 +83,11 @@ fn log_line(claimed: &Claimed, exit: &AttemptExit, outcome: &JobOutcome, trace: 
 
 /// An attempt for which hookbox had not what it takes.
 pub(super) fn never_started(why: String) -> AttemptOutput {
-    AttemptOutput::without_process(AttemptExit::Starved(why))
+    AttemptOutput::without_output(AttemptExit::Starved(why))
 }
 
 /// An attempt on an event that can no longer be handed over.
 pub(super) fn never_works(why: String) -> AttemptOutput {
-    let said = HandlerDirectives { dead: Some(why), ..HandlerDirectives::default() };
-    AttemptOutput { said, ..AttemptOutput::without_process(AttemptExit::Exited(0)) }
+    let directives = HandlerDirectives { dead: Some(why), ..HandlerDirectives::default() };
+    AttemptOutput { directives, ..AttemptOutput::without_output(AttemptExit::Exited(0)) }
 }

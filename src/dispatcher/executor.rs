@@ -188,7 +188,7 @@ fn attempt(inbox: &Inbox, task: Task, results: PathBuf, kept: &HandlerResources)
         received_at: claimed.received_at,
         content_type: payload.content_type,
         headers: payload.headers,
-        private_headers: private_headers.to_vec(),
+        private_headers,
         body: payload.body,
         results,
         purpose: AttemptPurpose::Job,

@@ -87,7 +87,7 @@ mod tests {
         let job = JobRef { id, attempt: 1 };
         Done {
             job,
-            ended: AttemptOutput::without_process(AttemptExit::Stopped),
+            ended: AttemptOutput::without_output(AttemptExit::Stopped),
             took: Duration::ZERO,
             next: None,
             is_awaited,

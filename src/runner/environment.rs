@@ -1,8 +1,6 @@
-//! The environment of a handler: nothing of hookbox's own but what is listed here, and the event.
+//! The environment of handlers: a few variables of hookbox's own, those that `env` names, and the event.
 //!
-//! An attempt and a way to look up hookbox's own variables come in, names and values go out. Promises: no secret
-//! that the configuration does not name; every value short enough for the system to take.
-//! [`visible_headers`] is for the other ways to run a handler as well.
+//! Handlers get no secret that the configuration does not name, and every value is short enough to execute a program.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,17 +9,17 @@ use std::path::Path;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{AttemptInput, AttemptPurpose, idempotency_key};
+use super::attempt::{AttemptInput, AttemptPurpose};
 use crate::config::{Handler, RunAs};
 
-/// Handed through from hookbox's own environment, where set.
+/// Passed on from hookbox's own environment if set.
 pub(super) const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
 
-/// Of the user, where the handler has one of its own.
+/// Set to those of the `user` of a handler.
 const OF_USER: [&str; 3] = ["HOME", "USER", "LOGNAME"];
 
-/// What hookbox tells a handler; always set, empty where there is nothing to tell.
-pub(super) const TOLD: [&str; 10] = [
+/// Always set for commands, to an empty value if there is none.
+pub(super) const EVENT_VARIABLES: [&str; 10] = [
     "HOOKBOX_SOURCE",
     "HOOKBOX_EVENT_ID",
     "HOOKBOX_EVENT_TYPE",
@@ -34,32 +32,36 @@ pub(super) const TOLD: [&str; 10] = [
     "HOOKBOX_RESULT",
 ];
 
-/// Of the delivery's trace, where its sender told one (W3C trace context).
+/// W3C trace context, set if the delivery has one.
 const TRACE: [&str; 2] = ["TRACEPARENT", "TRACESTATE"];
 
-/// What tells a handler that it is tried by a person, and should hold back its effects.
+/// Set to 1 by `hookbox run`.
 pub(super) const DRY_RUN: &str = "HOOKBOX_DRY_RUN";
 
-/// Longest `HOOKBOX_HEADERS`, in bytes: one variable of 128 KiB or more and nothing could be executed at all.
+/// Longest `HOOKBOX_HEADERS`, in bytes. With one variable of 128 KiB or more, nothing could be executed at all.
 pub(super) const MAX_HEADERS_BYTES: usize = 16 * 1024;
 
-/// Longest `HOOKBOX_CONTENT_TYPE`; what is longer is none.
+/// Longer content types are dropped.
 const MAX_CONTENT_TYPE_BYTES: usize = 1024;
 
-/// Where programs are looked for when hookbox itself has no PATH.
+/// PATH of handlers if hookbox has none.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// HandlerResources from every handler, whatever the provider.
+/// Headers that no handler sees, whatever the provider.
 const ALWAYS_PRIVATE: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
-/// Names and values, each name once.
+/// Names and values. Each name occurs once.
 pub(super) type Environment = Vec<(String, OsString)>;
 
-/// The whole environment of one attempt. `own` looks up a variable of hookbox's own.
-pub(super) fn of(attempt: &AttemptInput, result: &Path, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
-    let mut environment = handed_through(&attempt.handler, own);
-    for name in TOLD {
-        environment.push((name.to_owned(), without_nul(told(name, attempt, result))));
+/// The environment of one attempt in command mode. `own` looks up a variable of hookbox.
+pub(super) fn command_environment(
+    attempt: &AttemptInput,
+    result_file: &Path,
+    own: &dyn Fn(&str) -> Option<OsString>,
+) -> Environment {
+    let mut environment = inherited(&attempt.handler, own);
+    for name in EVENT_VARIABLES {
+        environment.push((name.to_owned(), without_nul(event_value(name, attempt, result_file))));
     }
     let trace = attempt.trace().map(|trace| TRACE.into_iter().zip([Some(trace.parent), trace.state]));
     let trace = trace.into_iter().flatten().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
@@ -68,15 +70,15 @@ pub(super) fn of(attempt: &AttemptInput, result: &Path, own: &dyn Fn(&str) -> Op
     environment
 }
 
-/// The environment of a worker, which learns of events from stdin. `mark` tells its processes from others; it is no
-/// file, since workers say all in their answers.
-pub(super) fn of_worker(
+/// The environment of a worker process, which gets its events on stdin. `mark` identifies its processes after a crash of
+/// hookbox. It looks like the path of a result file, but workers have none.
+pub(super) fn worker_environment(
     handler: &Handler,
     purpose: AttemptPurpose,
     mark: &Path,
     own: &dyn Fn(&str) -> Option<OsString>,
 ) -> Environment {
-    let mut environment = handed_through(handler, own);
+    let mut environment = inherited(handler, own);
     environment.push(("HOOKBOX_HANDLER".to_owned(), without_nul(handler.name.to_string().into())));
     environment.push(("HOOKBOX_RESULT".to_owned(), without_nul(mark.into())));
     environment.extend(dry_run(purpose));
@@ -87,9 +89,9 @@ fn dry_run(purpose: AttemptPurpose) -> Option<(String, OsString)> {
     (purpose != AttemptPurpose::Job).then(|| (DRY_RUN.to_owned(), "1".into()))
 }
 
-fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
-    let mut environment = Environment::with_capacity(INHERITED.len() + TOLD.len() + handler.env.len());
-    let named = handler.env.iter().map(String::as_str).filter(|name| !is_listed(name));
+fn inherited(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> Environment {
+    let mut environment = Environment::with_capacity(INHERITED.len() + EVENT_VARIABLES.len() + handler.env.len());
+    let named = handler.env.iter().map(String::as_str).filter(|name| !is_reserved(name));
     let identity = handler.process.run_as.as_ref();
     for name in INHERITED.into_iter().chain(named).filter(|name| identity.is_none() || !OF_USER.contains(name)) {
         let default = || (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
@@ -101,7 +103,6 @@ fn handed_through(handler: &Handler, own: &dyn Fn(&str) -> Option<OsString>) -> 
     environment
 }
 
-/// What a program believes of the user it runs as.
 fn of_user(identity: &RunAs) -> Environment {
     let home = identity.home.as_ref().map_or_else(|| OsString::from("/"), |home| home.clone().into());
     let name = identity.name.iter().flat_map(|name| [("USER", name), ("LOGNAME", name)]);
@@ -109,17 +110,16 @@ fn of_user(identity: &RunAs) -> Environment {
     std::iter::once(("HOME".to_owned(), home)).chain(name).collect()
 }
 
-/// The headers as one JSON object of at most 16 KiB, by name, without `private` ones and
-/// those that no handler may see. A header that no longer fits is left out.
-#[must_use]
-pub fn visible_headers(headers: &str, private: &[String]) -> String {
-    let hidden = |name: &str| {
+/// The headers as a JSON object of at most 16 KiB, without those in `private` and those that no handler sees. A header
+/// that does not fit is left out.
+pub(super) fn visible_headers(headers: &str, private: &[String]) -> String {
+    let is_hidden = |name: &str| {
         let mut all = ALWAYS_PRIVATE.into_iter().chain(private.iter().map(String::as_str));
         all.any(|private| private.eq_ignore_ascii_case(name))
     };
     let fields = serde_json::from_str(headers).unwrap_or(Fields(Vec::new())).0;
     let mut object = String::from("{");
-    for (name, value) in fields.iter().filter(|(name, _)| !hidden(name)) {
+    for (name, value) in fields.iter().filter(|(name, _)| !is_hidden(name)) {
         let name = serde_json::Value::from(name.as_str()).to_string();
         let comma = if object.len() > 1 { "," } else { "" };
         if object.len() + comma.len() + name.len() + ":}".len() + value.get().len() <= MAX_HEADERS_BYTES {
@@ -130,11 +130,11 @@ pub fn visible_headers(headers: &str, private: &[String]) -> String {
     object
 }
 
-fn is_listed(name: &str) -> bool {
-    INHERITED.contains(&name) || TOLD.contains(&name) || TRACE.contains(&name) || name == DRY_RUN
+fn is_reserved(name: &str) -> bool {
+    INHERITED.contains(&name) || EVENT_VARIABLES.contains(&name) || TRACE.contains(&name) || name == DRY_RUN
 }
 
-fn told(name: &str, attempt: &AttemptInput, result: &Path) -> OsString {
+fn event_value(name: &str, attempt: &AttemptInput, result_file: &Path) -> OsString {
     let content_type = attempt.content_type.as_deref().filter(|text| text.len() <= MAX_CONTENT_TYPE_BYTES);
     match name {
         "HOOKBOX_SOURCE" => attempt.source.clone().into(),
@@ -143,17 +143,15 @@ fn told(name: &str, attempt: &AttemptInput, result: &Path) -> OsString {
         "HOOKBOX_RECEIVED_AT" => attempt.received_at.to_rfc3339().into(),
         "HOOKBOX_HANDLER" => attempt.handler.name.to_string().into(),
         "HOOKBOX_ATTEMPT" => attempt.number.to_string().into(),
-        "HOOKBOX_IDEMPOTENCY_KEY" => {
-            idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays).into()
-        }
+        "HOOKBOX_IDEMPOTENCY_KEY" => attempt.idempotency_key().into(),
         "HOOKBOX_CONTENT_TYPE" => content_type.unwrap_or_default().into(),
         "HOOKBOX_HEADERS" => visible_headers(&attempt.headers, &attempt.private_headers).into(),
-        "HOOKBOX_RESULT" => result.into(),
+        "HOOKBOX_RESULT" => result_file.into(),
         _ => OsString::new(),
     }
 }
 
-/// A value with a NUL byte in it would make the program impossible to start.
+/// A NUL byte in a value would make the program impossible to start.
 fn without_nul(value: OsString) -> OsString {
     if !value.as_bytes().contains(&0) {
         return value;
@@ -161,7 +159,7 @@ fn without_nul(value: OsString) -> OsString {
     OsString::from_vec(value.into_vec().into_iter().filter(|byte| *byte != 0).collect())
 }
 
-/// The fields of a JSON object in their order, values as they were written.
+/// A JSON object in its order, with each value as written.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> serde::Deserialize<'de> for Fields<'de> {
@@ -202,22 +200,22 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_sees_what_is_listed_and_nothing_else() {
+    fn handler_sees_listed_variables_only() {
         let mut attempt = attempt(&["true"]);
         attempt.handler_mut().env = ["DEPLOY_KEY", "UNSET", "PATH", "HOOKBOX_SOURCE"].map(String::from).to_vec();
         let own = |name: &str| (name != "UNSET").then(|| OsString::from(format!("own {name}")));
-        let environment = of(&attempt, Path::new("/r/7-2.json"), &own);
+        let environment = command_environment(&attempt, Path::new("/r/7-2.json"), &own);
         let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
-        let expected: Vec<&str> = INHERITED.into_iter().chain(["DEPLOY_KEY"]).chain(TOLD).collect();
+        let expected: Vec<&str> = INHERITED.into_iter().chain(["DEPLOY_KEY"]).chain(EVENT_VARIABLES).collect();
         assert_eq!(names, expected);
         assert_eq!(value(&environment, "DEPLOY_KEY"), "own DEPLOY_KEY");
         assert_eq!(value(&environment, "HOOKBOX_SOURCE"), "github");
     }
 
     #[test]
-    fn every_variable_tells_its_part_of_the_event() {
-        let environment = of(&attempt(&["true"]), Path::new("/r/7-2.json"), &none);
-        let told = TOLD.map(|name| value(&environment, name));
+    fn event_variables_have_the_values_of_the_event() {
+        let environment = command_environment(&attempt(&["true"]), Path::new("/r/7-2.json"), &none);
+        let values = EVENT_VARIABLES.map(|name| value(&environment, name));
         let expected = [
             "github",
             "72d3162e",
@@ -230,25 +228,25 @@ mod tests {
             r#"{"X-GitHub-Event":"push"}"#,
             "/r/7-2.json",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(values, expected);
         assert_eq!(value(&environment, "PATH"), DEFAULT_PATH);
-        assert_eq!(environment.len(), 1 + TOLD.len());
+        assert_eq!(environment.len(), 1 + EVENT_VARIABLES.len());
     }
 
     #[test]
-    fn nothing_in_an_event_can_keep_a_program_from_starting() {
+    fn no_event_can_prevent_the_start_of_a_program() {
         let mut attempt = attempt(&["true"]);
         attempt.event_id = "a\0b".to_owned();
         attempt.content_type = Some("x".repeat(1 << 20));
         attempt.headers = format!(r#"{{"X":"{}"}}"#, "x".repeat(1 << 20));
-        let environment = of(&attempt, Path::new("/r"), &none);
+        let environment = command_environment(&attempt, Path::new("/r"), &none);
         assert_eq!(value(&environment, "HOOKBOX_EVENT_ID"), "ab");
         assert_eq!(value(&environment, "HOOKBOX_CONTENT_TYPE"), "");
         assert_eq!(value(&environment, "HOOKBOX_HEADERS"), "{}");
     }
 
     #[test]
-    fn tokens_and_signatures_are_left_out_of_the_headers() {
+    fn visible_headers_lack_tokens_and_signatures() {
         let headers = r#"{"Host":"h","AUTHORIZATION":"***","X-Hub-Signature-256":"s","b":"1, 2","Cookie":"c",
             "Proxy-Authorization":"p","a":"\u00e9\" \\"}"#;
         let private = ["x-hub-signature-256".to_owned()];
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_are_valid_json_within_their_limit() {
+    fn visible_headers_are_valid_json_within_the_limit() {
         for length in [1, 5, 4000, 8166, 8167, 8168, 8169, 16_000, 17_000] {
             let fields: Vec<String> = (0..9).map(|i| format!(r#""h{i}":"{}""#, "x".repeat(length))).collect();
             let visible = visible_headers(&format!("{{{},\"last\":\"1\"}}", fields.join(",")), &[]);

@@ -1,12 +1,8 @@
-//! Runs a command that is told something on stdin: no attempt, no event, nothing kept.
-//!
-//! argv, names of variables and a few bytes come in; whether it ended with 0 within the time goes out, or why not. Its
-//! process group is ended at the time limit.
+//! Runs a notification command: a few bytes on stdin, no attempt, no event, output discarded.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,60 +12,55 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use super::environment::{DEFAULT_PATH, INHERITED};
 use super::process::{reaper, spawn};
 
-/// Between two looks at whether it has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What is run, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct NotifierCommand<'a> {
     /// argv
     pub command: &'a [String],
-    /// The folder it runs in.
     pub cwd: &'a Path,
-    /// Names of variables handed through, beside those that every handler gets.
+    /// Names of variables passed on, in addition to those that every handler gets.
     pub env: &'a [String],
     /// Further variables.
     pub variables: &'a [(&'a str, &'a str)],
-    /// On stdin; a few KiB at most.
-    pub words: &'a [u8],
+    /// A few KiB at most.
+    pub stdin: &'a [u8],
 }
 
-/// Runs it to its end, or until `is_over`.
+/// Runs the command until it ends, the limit is over or `is_cancelled` is set. Kills the process group in the last two
+/// cases.
 ///
 /// # Errors
-/// It could not be started, ended otherwise than with 0, or not in time.
-pub fn run_notifier(told: &NotifierCommand<'_>, limit: Duration, is_over: &AtomicBool) -> Result<(), String> {
-    let names = INHERITED.into_iter().chain(told.env.iter().map(String::as_str));
+/// The command could not be started, failed or did not end in time.
+pub fn run_notifier(notifier: &NotifierCommand<'_>, limit: Duration, is_cancelled: &AtomicBool) -> Result<(), String> {
+    let names = INHERITED.into_iter().chain(notifier.env.iter().map(String::as_str));
     let default = |name: &str| (name == "PATH").then(|| OsString::from(DEFAULT_PATH));
     let own = names.filter_map(|name| Some((name.to_owned(), std::env::var_os(name).or_else(|| default(name))?)));
-    let further = told.variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+    let further = notifier.variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
     let environment: Vec<_> = own.chain(further).collect();
-    let program = told.command.first().map_or("", String::as_str);
-    let mut child = spawn::start(told.command, told.cwd, &environment)
+    let program = notifier.command.first().map_or("", String::as_str);
+    let mut child = spawn::spawn_notifier(notifier.command, notifier.cwd, &environment)
         .map_err(|error| format!("`{program}` could not be started: {error}"))?;
     if let Some(mut stdin) = child.stdin.take()
-        && let Err(error) = stdin.write_all(told.words)
+        && let Err(error) = stdin.write_all(notifier.stdin)
     {
-        // Whoever does not read it may have its reasons.
-        log::debug!("`{program}` did not read what it was told: {error}");
+        // A command need not read its stdin.
+        log::debug!("`{program}` did not read its stdin: {error}");
     }
     let (deadline, pid) = (Instant::now() + limit, Pid::from_child(&child));
-    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    let has_ended = || matches!(waitid(WaitId::Pid(pid), ended), Ok(Some(_)));
-    while !has_ended() && Instant::now() < deadline && !is_over.load(Ordering::Relaxed) {
-        thread::sleep(LOOK_EVERY);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let has_ended = || matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)));
+    while !has_ended() && Instant::now() < deadline && !is_cancelled.load(Ordering::Relaxed) {
+        thread::sleep(POLL_INTERVAL);
     }
     let is_late = !has_ended();
     if is_late && let Err(error) = kill_process_group(pid, Signal::KILL) {
-        log::warn!("`{program}` could not be ended: {error}");
+        log::warn!("`{program}` could not be killed: {error}");
     }
-    match reaper::reaped(pid, || child.wait()) {
+    match reaper::reap_own(pid, || child.wait()) {
         _ if is_late => Err(format!("`{program}` had not ended after {} s", limit.as_secs())),
-        Ok(status) => judge(program, status),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{program}` ended with {status}")),
         Err(error) => Err(format!("`{program}`: {error}")),
     }
-}
-
-fn judge(program: &str, status: ExitStatus) -> Result<(), String> {
-    if status.success() { Ok(()) } else { Err(format!("`{program}` ended with {status}")) }
 }

@@ -1,34 +1,43 @@
-//! What a handler has to say to the provider, told alike in every mode: a command's stdout, a worker's `response`, an
-//! endpoint's answer.
-//!
-//! ReplyParts of an attempt that succeeded come in, a [`HandlerResponse`] goes out, or, for the ledger, why the provider was answered
-//! plainly. Whether the handler may respond at all is its mode's to ask.
+//! The response of a handler to the provider, and quotes of what handlers write.
+
+use std::borrow::Cow;
 
 use crate::model::response::HandlerResponse;
 
-/// As they were said.
+/// Longest quote from an answer, in bytes.
+const MAX_QUOTED_BYTES: usize = 200;
+
+/// A response as the handler gave it, unchecked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ReplyParts {
-    /// 200 where none is named.
+    /// 200 if missing.
     pub(super) status: Option<u16>,
     pub(super) content_type: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
 impl ReplyParts {
-    /// What can be sent of them; if they cannot, the reason is added to the notes.
-    pub(super) fn sendable(self, notes: &mut Vec<String>) -> Option<HandlerResponse> {
-        match HandlerResponse::new(self.status, self.content_type, self.body) {
-            Ok(response) => Some(response),
-            Err(why) => {
-                notes.push(plainly(&why));
-                None
-            }
-        }
+    /// The response, if it may be sent; otherwise the reason goes to the notes.
+    pub(super) fn into_response(self, notes: &mut Vec<String>) -> Option<HandlerResponse> {
+        HandlerResponse::new(self.status, self.content_type, self.body)
+            .map_err(|reason| notes.push(not_sent(&reason)))
+            .ok()
     }
 }
 
-/// For the ledger.
-pub(super) fn plainly(why: &str) -> String {
-    format!("the provider was answered plainly: {why}")
+pub(super) fn not_sent(reason: &str) -> String {
+    format!("the response was not sent to the provider: {reason}")
+}
+
+/// The beginning of a text, with `…` if there is more.
+pub(super) fn beginning(text: &str) -> Cow<'_, str> {
+    match &text[..text.floor_char_boundary(MAX_QUOTED_BYTES)] {
+        whole if whole.len() == text.len() => whole.into(),
+        start => format!("{start}…").into(),
+    }
+}
+
+/// The beginning of a text that may contain control characters.
+pub(super) fn quoted(text: &str) -> String {
+    beginning(text).escape_debug().to_string()
 }

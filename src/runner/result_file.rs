@@ -1,8 +1,7 @@
-//! The result file: how a handler says more than an exit status can.
+//! The result file, by which a command tells hookbox more than an exit status.
 //!
-//! A path goes into the environment; after the end, what was written there comes back as [`Said`], and what could
-//! not be understood as a note for the ledger. Nothing the handler left there can hurt: no link is followed, no pipe
-//! waited for, no more than [`MAX_RESULT_BYTES`] read; and the file is gone afterwards.
+//! Nothing that a handler leaves there can hurt: hookbox follows no link, waits for no pipe, reads at most
+//! [`MAX_RESULT_BYTES`] and removes the file afterwards.
 
 use std::fs;
 use std::io::{self, Read};
@@ -16,16 +15,14 @@ use serde_json::{Map, Value};
 use crate::config::RunAs;
 use crate::retry::HandlerDirectives;
 
-/// Longest result file.
 pub(super) const MAX_RESULT_BYTES: u64 = 64 * 1024;
 
-/// Longest pause a handler may ask for; more is cut to this.
+/// Longer delays are cut to this.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Longest `dead` or `note`, in bytes; what is behind is cut off.
-pub(super) const MAX_WORDS_BYTES: usize = 1024;
+/// Longer texts (`dead`, `note`, …) are cut to this, in bytes.
+pub(super) const MAX_TEXT_BYTES: usize = 1024;
 
-/// What it may hold.
 pub(super) const KEYS: [&str; 5] = ["retry_after", "dead", "note", "status", "content_type"];
 
 /// The result file of one attempt.
@@ -35,12 +32,11 @@ pub(super) struct ResultFile {
 }
 
 impl ResultFile {
-    /// Chooses the path and makes sure that nothing is there yet. For a user of the handler's own it lies in a folder of
-    /// that user, beside the one given.
+    /// Chooses the path and removes a stale file. A handler with a `user` gets a folder of that user next to `folder`.
     pub(super) fn new(folder: &Path, job: (i64, u32), user: Option<&RunAs>) -> io::Result<Self> {
         let path = match user {
             None => folder.join(Self::name_of(job.0, job.1)),
-            Some(user) => folder_of(folder, user)?.join(Self::name_of(job.0, job.1)),
+            Some(user) => user_folder(folder, user)?.join(Self::name_of(job.0, job.1)),
         };
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -48,7 +44,6 @@ impl ResultFile {
         }
     }
 
-    /// How an attempt's file is called; no other attempt has the same.
     pub(super) fn name_of(job_id: i64, attempt: u32) -> String {
         format!("{job_id}-{attempt}.json")
     }
@@ -57,12 +52,12 @@ impl ResultFile {
         &self.path
     }
 
-    /// What the handler said, and what about it could not be understood. Removes the file.
+    /// Reads and removes the file. Also returns a note for each thing that hookbox did not understand.
     pub(super) fn take(self) -> (HandlerDirectives, Vec<String>) {
-        let mut troubles = Vec::new();
-        let mut note = |trouble: String| troubles.push(format!("result file: {trouble}"));
-        let said = match read(&self.path) {
-            Ok(None) => return (HandlerDirectives::default(), troubles),
+        let mut problems = Vec::new();
+        let mut note = |problem: String| problems.push(format!("result file: {problem}"));
+        let directives = match read(&self.path) {
+            Ok(None) => return (HandlerDirectives::default(), problems),
             Ok(Some(text)) => parse(&text, &mut note),
             Err(error) => {
                 note(error.to_string());
@@ -76,12 +71,12 @@ impl ResultFile {
         if let Err(error) = removed {
             note(format!("cannot be removed: {error}"));
         }
-        (said, troubles)
+        (directives, problems)
     }
 }
 
-/// `FOLDER-UID`, which only that user may read or write.
-fn folder_of(folder: &Path, user: &RunAs) -> io::Result<PathBuf> {
+/// `FOLDER-UID`, accessible to that user only.
+fn user_folder(folder: &Path, user: &RunAs) -> io::Result<PathBuf> {
     let mut name = folder.as_os_str().to_owned();
     name.push(format!("-{}", user.uid));
     let own = PathBuf::from(name);
@@ -93,10 +88,10 @@ fn folder_of(folder: &Path, user: &RunAs) -> io::Result<PathBuf> {
     Ok(own)
 }
 
-/// Removes the folders for result files, those of users included.
+/// Removes the folder for result files and those of users.
 ///
 /// # Errors
-/// When one that is there cannot be removed.
+/// When one of them cannot be removed.
 pub fn remove_result_files(folder: &Path) -> io::Result<()> {
     let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
     let is_of_user = |entry: &fs::DirEntry| {
@@ -104,8 +99,8 @@ pub fn remove_result_files(folder: &Path) -> io::Result<()> {
         let rest = found.as_encoded_bytes().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"-"));
         rest.is_some_and(|uid| !uid.is_empty() && uid.iter().all(u8::is_ascii_digit))
     };
-    let beside = folder.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
-    let all = beside.filter(is_of_user).map(|entry| entry.path()).chain([folder.to_owned()]);
+    let siblings = folder.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    let all = siblings.filter(is_of_user).map(|entry| entry.path()).chain([folder.to_owned()]);
     let mut all_removed = Ok(());
     for folder in all {
         match fs::remove_dir_all(folder) {
@@ -159,41 +154,47 @@ fn parse(text: &[u8], note: &mut dyn FnMut(String)) -> HandlerDirectives {
     if wanted.is_some() && status.is_none() {
         wrong("status", "an HTTP status");
     }
-    let mut words = |key: &str| match object.get(key) {
+    let mut text = |key: &str| match object.get(key) {
         None | Some(Value::Null) => None,
-        Some(Value::String(words)) => Some(shortened(words)),
+        Some(Value::String(text)) => Some(shortened(text)),
         Some(_) => {
             wrong(key, "a string");
             None
         }
     };
-    let dead = words("dead").map(|reason| if reason.is_empty() { "no reason given".to_owned() } else { reason });
-    let said_note = words("note").filter(|words| !words.is_empty());
-    let content_type = words("content_type").filter(|words| !words.is_empty());
-    let pause = object.get("retry_after").filter(|value| !value.is_null());
-    let retry_after = pause.and_then(duration).map(|pause| pause.min(MAX_RETRY_AFTER));
-    if pause.is_some() && retry_after.is_none() {
+    let dead = text("dead").map(dead_reason);
+    let handler_note = text("note").filter(|text| !text.is_empty());
+    let content_type = text("content_type").filter(|text| !text.is_empty());
+    let delay = object.get("retry_after").filter(|value| !value.is_null());
+    let retry_after = delay.and_then(retry_after);
+    if delay.is_some() && retry_after.is_none() {
         wrong("retry_after", "a duration such as \"5m\"");
     }
-    HandlerDirectives { retry_after, dead, note: said_note, status, content_type }
+    HandlerDirectives { retry_after, dead, note: handler_note, status, content_type }
 }
 
-/// `"5m"`, or seconds as HTTP's Retry-After has them.
-pub(super) fn duration(value: &Value) -> Option<Duration> {
+/// `"5m"`, or seconds as in the HTTP header Retry-After.
+pub(super) fn retry_after(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::String(text) => match humantime::parse_duration(text.trim()) {
-            Ok(span) => return Some(span),
+            Ok(span) => return Some(span.min(MAX_RETRY_AFTER)),
             Err(_) => text.trim().parse().ok(),
         },
         Value::Number(number) => number.as_f64(),
         _ => None,
     };
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(|delay| delay.min(MAX_RETRY_AFTER))
 }
 
-pub(super) fn shortened(words: &str) -> String {
-    let words = words.trim();
-    words[..words.floor_char_boundary(MAX_WORDS_BYTES)].to_owned()
+/// A shortened `dead` reason, never empty.
+pub(super) fn dead_reason(reason: String) -> String {
+    if reason.is_empty() { "no reason given".to_owned() } else { reason }
+}
+
+/// A text for the inbox, within its limit.
+pub(super) fn shortened(text: &str) -> String {
+    let text = text.trim();
+    text[..text.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
 }
 
 #[cfg(test)]
@@ -202,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    fn said(write: impl FnOnce(&Path)) -> (HandlerDirectives, Vec<String>) {
+    fn taken(write: impl FnOnce(&Path)) -> (HandlerDirectives, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let file = ResultFile::new(folder.path(), (7, 1), None).unwrap();
         write(file.path());
@@ -212,17 +213,17 @@ mod tests {
     }
 
     fn text(text: impl AsRef<[u8]>) -> (HandlerDirectives, Vec<String>) {
-        said(|path| fs::write(path, text).unwrap())
+        taken(|path| fs::write(path, text).unwrap())
     }
 
     #[test]
-    fn what_a_handler_says_is_understood() {
+    fn directives_are_parsed() {
         let pause = |seconds| HandlerDirectives {
             retry_after: Some(Duration::from_secs_f64(seconds)),
             ..HandlerDirectives::default()
         };
         let dead = |reason: &str| HandlerDirectives { dead: Some(reason.into()), ..HandlerDirectives::default() };
-        let note = |words: &str| HandlerDirectives { note: Some(words.into()), ..HandlerDirectives::default() };
+        let note = |text: &str| HandlerDirectives { note: Some(text.into()), ..HandlerDirectives::default() };
         let max = MAX_RETRY_AFTER.as_secs_f64();
         let long = "é".repeat(2000);
         let table = [
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_becomes_a_note() {
+    fn invalid_content_becomes_a_note() {
         let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
         let table: [(&[u8], &str); 11] = [
             (b"dead", "is not JSON"),
@@ -273,39 +274,39 @@ mod tests {
             (long.as_bytes(), "is longer than 65536 bytes"),
         ];
         for (written, expected) in table {
-            let (said, troubles) = text(written);
-            assert_eq!(said, HandlerDirectives::default());
-            assert!(troubles.len() == 1 && troubles[0].contains(expected), "{troubles:?}, not {expected}");
+            let (taken, problems) = text(written);
+            assert_eq!(taken, HandlerDirectives::default());
+            assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}, not {expected}");
         }
-        let (mixed, troubles) = text(r#"{"retry_after":true,"note":"kept"}"#);
-        assert_eq!((mixed.note.as_deref(), troubles.len()), (Some("kept"), 1));
+        let (mixed, problems) = text(r#"{"retry_after":true,"note":"kept"}"#);
+        assert_eq!((mixed.note.as_deref(), problems.len()), (Some("kept"), 1));
     }
 
     #[test]
-    fn nothing_but_a_regular_file_is_read() {
+    fn only_a_regular_file_is_read() {
         let outside = tempfile::tempdir().unwrap();
         let secret = outside.path().join("secret");
         fs::write(&secret, r#"{"dead":"read through the link"}"#).unwrap();
-        let link = said(|path| symlink(&secret, path).unwrap());
-        let pipe = said(|path| {
+        let link = taken(|path| symlink(&secret, path).unwrap());
+        let pipe = taken(|path| {
             rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         });
-        let folder = said(|path| {
+        let folder = taken(|path| {
             fs::create_dir(path).unwrap();
             fs::write(path.join("inside"), "").unwrap();
         });
-        for ((said, troubles), expected) in
+        for ((taken, problems), expected) in
             [(link, "symbolic link"), (pipe, "not a regular"), (folder, "not a regular")]
         {
-            assert_eq!(said, HandlerDirectives::default());
-            assert!(troubles.len() == 1 && troubles[0].contains(expected), "{troubles:?}");
+            assert_eq!(taken, HandlerDirectives::default());
+            assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
         }
         assert!(secret.exists());
     }
 
     #[test]
-    fn no_file_says_nothing_and_a_stale_one_is_removed_first() {
-        assert_eq!(said(|_| ()), (HandlerDirectives::default(), vec![]));
+    fn missing_file_is_fine_and_stale_file_is_removed() {
+        assert_eq!(taken(|_| ()), (HandlerDirectives::default(), vec![]));
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("7-1.json"), r#"{"dead":"stale"}"#).unwrap();
         let file = ResultFile::new(folder.path(), (7, 1), None).unwrap();

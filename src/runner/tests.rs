@@ -4,14 +4,15 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::output::TAIL;
+use super::output::{CapturedOutput, OUTPUT_TAIL_BYTES};
 use super::*;
-use crate::config::HandlerFilter;
-use crate::retry::RetryPolicy;
+use crate::config::{self, HandlerFilter};
+use crate::retry::{HandlerDirectives, RetryPolicy};
 
 /// An attempt and the folder it runs in.
 pub(super) struct Try {
@@ -125,7 +126,7 @@ pub(super) fn attempt(command: &[&str]) -> Try {
         received_at: Millis(1_769_860_800_007),
         content_type: Some("application/json".to_owned()),
         headers: r#"{"X-GitHub-Event":"push","X-Hub-Signature-256":"sha256=1"}"#.to_owned(),
-        private_headers: vec!["x-hub-signature-256".to_owned()],
+        private_headers: ["x-hub-signature-256".to_owned()].into(),
         body: Vec::new(),
         results,
         purpose: AttemptPurpose::Job,
@@ -152,7 +153,7 @@ fn state(pid: &str) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// OrphanReaper are reaped by init, in its own time.
+/// Orphans are reaped by init, at a time of its choice.
 fn is_live(pid: &str) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
 }
@@ -173,11 +174,11 @@ fn output_is_kept_head_and_tail_and_counted() {
     assert_eq!(ended.exit, AttemptExit::Exited(0));
     for captured in [ended.stdout, ended.stderr] {
         assert_eq!(captured.total, 1 << 20);
-        assert!(captured.kept == [&body[..OUTPUT_HEAD_BYTES], &body[body.len() - TAIL..]].concat());
+        assert!(captured.kept == [&body[..OUTPUT_HEAD_BYTES], &body[body.len() - OUTPUT_TAIL_BYTES..]].concat());
     }
     let quiet = shell("printf out; printf err >&2; exit 3").run();
-    assert_eq!((quiet.exit, text(&quiet.stdout), text(&quiet.stderr)), (AttemptExit::Exited(3), "out", "err"));
-    assert_eq!((quiet.stdout.total, quiet.stderr.total, quiet.note), (3, 3, None));
+    assert_eq!((quiet.exit.clone(), text(&quiet.stdout), text(&quiet.stderr)), (AttemptExit::Exited(3), "out", "err"));
+    assert_eq!((quiet.stdout.total, quiet.stderr.total, quiet.note()), (3, 3, None));
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn the_time_limit_ends_the_whole_group_even_if_it_ignores_term() {
     let took = started.elapsed();
     assert_eq!(ended.exit, AttemptExit::TimedOut);
     assert!(took >= limit + KILL_GRACE && took < limit + KILL_GRACE + Duration::from_secs(10), "{took:?}");
-    assert!(ended.note.unwrap().contains("was killed"));
+    assert!(ended.note().unwrap().contains("was killed"));
     let (leader, child) = text(&ended.stdout).split_once(' ').unwrap();
     assert_eq!(state(leader), None, "a zombie");
     assert!(!is_live(child));
@@ -254,7 +255,7 @@ fn the_time_limit_ends_what_left_the_group_the_session_or_its_environment() {
             (&AttemptExit::TimedOut, true),
             "{escape}: {ended:?}"
         );
-        let in_folder = |process: &process::proc_fs::Seen| {
+        let in_folder = |process: &process::proc_fs::ProcessInfo| {
             let folder = fs::read_link(format!("/proc/{}/cwd", process.pid));
             process.is_live && folder.is_ok_and(|folder| folder == tried.folder.path())
         };
@@ -290,7 +291,7 @@ fn at_the_time_limit_what_the_handler_started_may_clean_up() {
     let started = Instant::now();
     let ended = tried.run();
     assert!(started.elapsed() < KILL_GRACE, "the group was gone, and was waited for");
-    assert_eq!((&ended.exit, &ended.note), (&AttemptExit::TimedOut, &None));
+    assert_eq!((&ended.exit, &ended.note()), (&AttemptExit::TimedOut, &None));
     assert_eq!(fs::read_to_string(tried.path("cleaned")).unwrap(), "cleaned\n");
     let (child, cleaned) = text(&ended.stdout).split_once('\n').unwrap();
     assert!(!is_live(child));
@@ -301,7 +302,7 @@ fn at_the_time_limit_what_the_handler_started_may_clean_up() {
 fn a_handler_that_is_skipped_ends_at_once() {
     let started = Instant::now();
     let ended = shell("echo > ready; sleep 60").run_and_then(|cancel| cancel.stop(StopReason::Skipped));
-    assert_eq!((ended.exit, ended.note), (AttemptExit::Skipped, None));
+    assert_eq!((&ended.exit, ended.note()), (&AttemptExit::Skipped, None));
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
@@ -349,10 +350,10 @@ fn a_handler_gets_its_folder_its_environment_and_three_descriptors() {
     let names: Vec<&str> = environment.split('\0').filter_map(|line| Some(line.split_once('=')?.0)).collect();
     let by_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
     for name in &names {
-        let is_listed = environment::INHERITED.contains(name) || environment::TOLD.contains(name);
+        let is_listed = environment::INHERITED.contains(name) || environment::EVENT_VARIABLES.contains(name);
         assert!(is_listed || by_the_shell.contains(name), "{name}");
     }
-    assert!(environment::TOLD.iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(environment::EVENT_VARIABLES.iter().all(|name| names.contains(name)), "{names:?}");
     let further = |number: &&str| !["0", "1", "2"].contains(number);
     assert_eq!(descriptors.split_whitespace().filter(further).count(), 1, "more than the listing: {descriptors}");
 }
@@ -362,14 +363,17 @@ fn a_handler_may_say_more_than_its_status() {
     let say =
         |json: &str, status: u8| shell(&format!("printf '%s' '{json}' > \"$HOOKBOX_RESULT\"; exit {status}")).run();
     let later = say(r#"{"retry_after":"5m","note":"rate limited"}"#, 1);
-    assert_eq!((later.said.retry_after, later.note.as_deref()), (Some(Duration::from_secs(300)), Some("rate limited")));
-    assert_eq!(say(r#"{"dead":"gone"}"#, 0).said.dead.as_deref(), Some("gone"));
-    let useless = say(r#"{"retry_after":"5m","note":"done"}"#, 0).note.unwrap();
+    assert_eq!(
+        (later.directives.retry_after, later.note().as_deref()),
+        (Some(Duration::from_secs(300)), Some("rate limited"))
+    );
+    assert_eq!(say(r#"{"dead":"gone"}"#, 0).directives.dead.as_deref(), Some("gone"));
+    let useless = say(r#"{"retry_after":"5m","note":"done"}"#, 0).note().unwrap();
     assert!(useless.starts_with("done; result file: `retry_after` counts only"), "{useless}");
-    assert!(say("oops", 1).note.unwrap().contains("is not JSON"));
-    assert_eq!(shell("ln -s /etc/passwd $HOOKBOX_RESULT").run().said, HandlerDirectives::default());
+    assert!(say("oops", 1).note().unwrap().contains("is not JSON"));
+    assert_eq!(shell("ln -s /etc/passwd $HOOKBOX_RESULT").run().directives, HandlerDirectives::default());
     let pipe = shell("mkfifo $HOOKBOX_RESULT").run();
-    assert!(pipe.note.unwrap().contains("not a regular file"));
+    assert!(pipe.note().unwrap().contains("not a regular file"));
 }
 
 #[test]
@@ -393,20 +397,20 @@ fn a_command_that_cannot_be_executed_says_what_to_mend() {
         assert!(why(&tried).contains(expected), "{expected}: {}", why(&tried));
     }
     assert!(why(&attempt(&["/no/such/tool"])).starts_with("`/no/such/tool`: No such file"));
-    assert!(why(&attempt(&["no-such-tool"])).starts_with("`no-such-tool` is in no folder"));
-    assert!(why(&attempt(&["/tmp"])).contains("is a folder"));
+    assert!(why(&attempt(&["no-such-tool"])).starts_with("`no-such-tool` was not found in"));
+    assert!(why(&attempt(&["/tmp"])).contains("is a directory"));
     assert!(why(&attempt(&["/etc/passwd/tool"])).contains("Not a directory"));
     assert!(why(&attempt(&[])).contains("the command is empty"));
     assert!(why(&attempt(&["true", "a\0b"])).contains("nul byte"));
     let mut homeless = attempt(&["true"]);
     homeless.handler_mut().cwd = "/no/such/folder".into();
-    assert!(why(&homeless).starts_with("the folder it is to run in, `/no/such/folder`"));
+    assert!(why(&homeless).starts_with("its directory `/no/such/folder`"));
     let mut large = attempt(&["true"]);
     large.handler_mut().command.push("x".repeat(200_000));
-    assert!(why(&large).contains("longer than the system takes"));
+    assert!(why(&large).contains("longer than the system allows"));
 }
 
-/// StopReason it is not executable. A file just written may be busy: another test forked while it was open.
+/// The reason of a NotExecutable exit. A file just written may be busy: another test forked while it was open.
 fn why(tried: &Try) -> String {
     loop {
         match tried.run().exit {
@@ -420,10 +424,11 @@ fn why(tried: &Try) -> String {
 fn the_page_for_handlers_names_every_variable_and_every_limit() {
     let page = include_str!("../../handlers/README.md");
     let rows: String = page.lines().filter(|line| line.starts_with("| `")).collect();
-    for name in environment::TOLD.iter().chain(&environment::INHERITED) {
+    for name in environment::EVENT_VARIABLES.iter().chain(&environment::INHERITED) {
         assert!(rows.contains(&format!("`{name}`")), "{name}");
     }
-    let told = |name: &str| environment::TOLD.contains(&name) || name == format!("{}=1", environment::DRY_RUN);
+    let told =
+        |name: &str| environment::EVENT_VARIABLES.contains(&name) || name == format!("{}=1", environment::DRY_RUN);
     for name in page.split('`').filter(|name| name.starts_with("HOOKBOX_")) {
         assert!(told(name), "{name} is not set");
     }
@@ -432,11 +437,11 @@ fn the_page_for_handlers_names_every_variable_and_every_limit() {
     }
     let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for limit in [
-        format!("the first {} KiB and the last {} KiB", OUTPUT_HEAD_BYTES >> 10, TAIL >> 10),
+        format!("the first {} KiB and the last {} KiB", OUTPUT_HEAD_BYTES >> 10, OUTPUT_TAIL_BYTES >> 10),
         format!("at most {} KiB; a header", environment::MAX_HEADERS_BYTES >> 10),
         format!(
             "up to {} KiB, and the file may have {} KiB",
-            result_file::MAX_WORDS_BYTES >> 10,
+            result_file::MAX_TEXT_BYTES >> 10,
             result_file::MAX_RESULT_BYTES >> 10
         ),
         format!("at most {} days", result_file::MAX_RETRY_AFTER.as_secs() / (24 * 3600)),
@@ -490,7 +495,7 @@ fn the_fulfilment_example_fulfils_once() {
     for garbage in ["not JSON", "[]", "{}", &event("invoice.paid", "7")] {
         let ended = run(garbage, 0);
         assert_eq!(ended.exit, AttemptExit::Exited(65), "{ended:?}");
-        assert!(ended.said.dead.unwrap().starts_with("not an event of Stripe"));
+        assert!(ended.directives.dead.unwrap().starts_with("not an event of Stripe"));
     }
 }
 
@@ -517,7 +522,7 @@ fn the_notification_example_says_what_the_chat_answered() {
         });
         let ended = attempt(&["env", &address, &example]).body("not JSON").run();
         chat.join().unwrap();
-        (ended.exit, ended.said)
+        (ended.exit, ended.directives)
     };
     assert_eq!(answered("200 OK"), (AttemptExit::Exited(0), HandlerDirectives::default()));
     let (exit, said) = answered("429 Too Many Requests\r\nRetry-After: 7");

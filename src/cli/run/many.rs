@@ -155,7 +155,7 @@ fn ran_now(ended: &AttemptOutput, verdict: &RetryDecision) -> Ran {
         ending: verdict.status.as_str(),
         exit_code,
         signal,
-        note: ended.note.clone(),
+        note: ended.note(),
         stdout_sha256: Some(hex::encode(Sha256::digest(&ended.stdout.kept))),
         stdout_bytes: i64::try_from(ended.stdout.total).unwrap_or(i64::MAX),
     }

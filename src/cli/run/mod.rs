@@ -91,8 +91,8 @@ fn one(stage: &Stage<'_>, event: &Event) -> Result<(), Failure> {
     if io::stdout().is_terminal() && ended.stdout.kept.last().is_some_and(|byte| *byte != b'\n') {
         writeln!(io::stdout())?;
     }
-    if let Some(note) = &ended.note {
-        remark(format!("note: {}", shown(note)));
+    if let Some(note) = ended.note() {
+        remark(format!("note: {}", shown(&note)));
     }
     if let Some(response) = &ended.response {
         let content_type = response.content_type().unwrap_or("no content type");

@@ -87,7 +87,7 @@ impl Stage<'_> {
             received_at: event.received_at,
             content_type: detail.content_type,
             headers: headers.get().to_owned(),
-            private_headers: (self.private)(&event.source),
+            private_headers: (self.private)(&event.source).into(),
             body,
             results: folder.path().to_owned(),
             purpose: AttemptPurpose::Rehearsal { is_shown: false },
@@ -121,7 +121,7 @@ impl Rehearsal {
         interrupt.watch(None);
         let (policy, now) = (&self.attempt.handler.policy, ended.finished_at);
         let context = RetryContext { policy, counters: self.counters, now, jitter: 0.0 };
-        let verdict = retry::decide(&ended.exit, &ended.said, &context);
+        let verdict = retry::decide(&ended.exit, &ended.directives, &context);
         self.folder.close().unwrap_or_else(|error| log::debug!("the scratch folder stays: {error}"));
         Ok((ended, verdict))
     }

@@ -1,9 +1,7 @@
-//! The answer of an endpoint: what its status and its headers mean for the attempt, and what is kept of its body.
+//! The answer of a URL: its status and headers decide, and a part of its body is kept.
 //!
-//! A response whose head has come goes in, how the attempt ended goes out, with what the endpoint has to say to the
-//! provider where the handler responds. Promises: no more than [`MAX_KEPT_BYTES`] of a body are kept, and of one without
-//! end no more than [`MAX_READ_BYTES`] read; what is told as its length is what was read, whatever was announced; and
-//! only a whole body is passed on.
+//! At most [`MAX_KEPT_BYTES`] of the body are kept and [`MAX_READ_BYTES`] read. The recorded length is what was read, not
+//! what was announced. Only a complete body becomes a response to the provider.
 
 use std::io::Read;
 use std::time::Duration;
@@ -12,120 +10,121 @@ use jiff::fmt::rfc2822;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Body, Error};
 
-use super::super::reply::{ReplyParts, plainly};
-use super::super::result_file::MAX_RETRY_AFTER;
-use super::super::{AttemptInput, CapturedOutput, Run};
 use crate::model::response::{self, MAX_RESPONSE_BYTES};
 use crate::retry::{AttemptExit, HandlerDirectives};
+use crate::runner::attempt::{AttemptInput, AttemptOutput};
+use crate::runner::output::CapturedOutput;
+use crate::runner::reply::{ReplyParts, not_sent, quoted};
+use crate::runner::result_file::MAX_RETRY_AFTER;
 use crate::support::time::Millis;
 
-/// What is kept of an answer.
 const MAX_KEPT_BYTES: usize = MAX_RESPONSE_BYTES;
-/// What is read of it; a connection with more is closed.
+/// A connection whose answer is longer is closed.
 const MAX_READ_BYTES: u64 = 1024 * 1024;
-/// So that nobody is asked again and again without a pause.
+/// So that a URL is not asked again without a pause.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How much of an answer stands in the note.
-const MAX_QUOTED_BYTES: usize = 200;
+/// How much of an answer is searched for its first line.
+const FIRST_LINE_BYTES: usize = 800;
 
-/// How a body ended.
 #[derive(Debug)]
-enum End {
-    Whole,
-    /// There may be more than was read.
-    Left,
+enum BodyEnd {
+    Complete,
+    /// The read limit was reached.
+    Unread,
     Broken(Error),
 }
 
-/// Reads the body, and says how the attempt ended.
-pub(super) fn understood(mut response: Response<Body>, attempt: &AttemptInput) -> Run {
+/// Reads the body and decides how the attempt ended.
+pub(super) fn read(mut response: Response<Body>, attempt: &AttemptInput) -> AttemptOutput {
     let status = response.status().as_u16();
-    let (answer, end) = read(response.body_mut());
+    let (body, end) = read_body(response.body_mut());
     let headers = response.headers();
-    let mut notes = Vec::new();
     let is_success = (200..300).contains(&status);
-    if !is_success {
-        let reason = response.status().canonical_reason().unwrap_or_default();
-        notes.push(format!("answered {status} {reason}").trim_end().to_owned());
-    }
-    if (300..400).contains(&status) {
-        let to = text(headers, "location").map(|place| format!(" to {}", shortened(&place))).unwrap_or_default();
-        notes.push(format!("a redirect{to}, which is not followed; hint: `url` should name the right address"));
-    } else if !is_success {
-        notes.extend(first_line(&answer.kept));
-    }
+    let mut notes = if is_success { Vec::new() } else { failure_notes(&response, &body) };
     let mut exit = AttemptExit::HttpStatus(status);
     match &end {
-        End::Broken(Error::Timeout(_)) => {
+        BodyEnd::Broken(Error::Timeout(_)) => {
             notes.push(format!("answered {status}, but its answer did not end within the time limit"));
             exit = AttemptExit::TimedOut;
         }
-        End::Broken(error) => notes.push(format!("its answer broke off: {error}")),
-        End::Left => notes.extend(left_unread(answer.total, headers)),
-        End::Whole => {}
+        BodyEnd::Broken(error) => notes.push(format!("its answer broke off: {error}")),
+        BodyEnd::Unread => notes.extend(unread_note(body.total, headers)),
+        BodyEnd::Complete => {}
     }
-    let pause = text(headers, "retry-after");
-    let retry_after = pause.as_deref().and_then(|value| self::pause(value, Millis::now()));
-    if pause.is_some() && retry_after.is_none() && matches!(status, 429 | 503) {
+    let retry_after = text(headers, "retry-after");
+    let delay = retry_after.as_deref().and_then(|value| retry_delay(value, Millis::now()));
+    if retry_after.is_some() && delay.is_none() && matches!(status, 429 | 503) {
         notes.push("its Retry-After is neither seconds nor a date; ignored".to_owned());
     }
     log::debug!("handler `{}` answered {status}", attempt.handler.name);
-    let response = match words(headers, &answer, &end) {
+    let reply = match reply_parts(headers, &body, &end) {
         _ if attempt.handler.respond.is_none() || !is_success || exit == AttemptExit::TimedOut => None,
-        Ok(words) => ReplyParts { status: Some(status), ..words }.sendable(&mut notes),
-        Err(why) => {
-            notes.push(plainly(&why));
+        Ok(parts) => ReplyParts { status: Some(status), ..parts }.into_response(&mut notes),
+        Err(reason) => {
+            notes.push(not_sent(&reason));
             None
         }
     };
-    let said = HandlerDirectives { retry_after, ..HandlerDirectives::default() };
-    Run { said, response, notes, stdout: answer, ..Run::without_output(exit) }
+    let directives = HandlerDirectives { retry_after: delay, ..HandlerDirectives::default() };
+    AttemptOutput { directives, response: reply, notes, stdout: body, ..AttemptOutput::without_output(exit) }
 }
 
-/// What a provider could hear; the error is why it cannot.
-fn words(headers: &HeaderMap, answer: &CapturedOutput, end: &End) -> Result<ReplyParts, String> {
-    if answer.total > MAX_RESPONSE_BYTES as u64 {
+fn failure_notes(response: &Response<Body>, body: &CapturedOutput) -> Vec<String> {
+    let status = response.status();
+    let answered = format!("answered {} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let detail = if status.is_redirection() {
+        let to = text(response.headers(), "location").map(|url| format!(" to {}", quoted(&url))).unwrap_or_default();
+        Some(format!("a redirect{to}, which is not followed; hint: set `url` to the final address"))
+    } else {
+        first_line(&body.kept)
+    };
+    std::iter::once(answered.trim_end().to_owned()).chain(detail).collect()
+}
+
+/// The response to the provider, or why the answer cannot be one.
+fn reply_parts(headers: &HeaderMap, body: &CapturedOutput, end: &BodyEnd) -> Result<ReplyParts, String> {
+    if body.total > MAX_RESPONSE_BYTES as u64 {
         return Err(response::too_long());
     }
-    if !matches!(end, End::Whole) {
-        return Err("it is not whole".to_owned());
+    if !matches!(end, BodyEnd::Complete) {
+        return Err("it is incomplete".to_owned());
     }
     let plain = [("content-encoding", "identity"), ("transfer-encoding", "chunked")];
     for (encoding, plain) in plain.into_iter().filter_map(|(name, plain)| Some((text(headers, name)?, plain))) {
         if !encoding.eq_ignore_ascii_case(plain) {
-            return Err(format!("it is encoded as {}, which was not asked for", shortened(&encoding)));
+            return Err(format!("it is encoded as {}, which hookbox did not ask for", quoted(&encoding)));
         }
     }
-    Ok(ReplyParts { status: None, content_type: text(headers, "content-type"), body: answer.kept.clone() })
+    Ok(ReplyParts { status: None, content_type: text(headers, "content-type"), body: body.kept.clone() })
 }
 
-/// The beginning of a body, and how much was read.
-fn read(body: &mut Body) -> (CapturedOutput, End) {
+/// Returns the beginning of a body and how it ended.
+fn read_body(body: &mut Body) -> (CapturedOutput, BodyEnd) {
     let mut reader = body.as_reader();
     let (mut kept, mut total, mut buffer) = (Vec::new(), 0, vec![0; 16 * 1024]);
     let end = loop {
         match reader.read(&mut buffer) {
-            Ok(0) => break End::Whole,
+            Ok(0) => break BodyEnd::Complete,
             Ok(read) => {
                 let fitting = read.min(MAX_KEPT_BYTES - kept.len());
                 kept.extend_from_slice(&buffer[..fitting]);
                 total += read as u64;
                 if total >= MAX_READ_BYTES {
-                    break End::Left;
+                    break BodyEnd::Unread;
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => break End::Broken(Error::from(error)),
+            Err(error) => break BodyEnd::Broken(Error::from(error)),
         }
     };
     (CapturedOutput { kept, total }, end)
 }
 
-/// `None` when that was all.
-fn left_unread(read: u64, headers: &HeaderMap) -> Option<String> {
+/// `None` if the body was announced to be that long.
+fn unread_note(read: u64, headers: &HeaderMap) -> Option<String> {
     let announced = text(headers, "content-length").and_then(|length| length.parse::<u64>().ok());
-    let of = announced.map(|bytes| format!(" of the {bytes} that it announced")).unwrap_or_default();
-    (announced != Some(read)).then(|| format!("its answer was read no further than {read} bytes{of}"))
+    let of = announced.map(|bytes| format!(" of {bytes} announced")).unwrap_or_default();
+    (announced != Some(read)).then(|| format!("only the first {read} bytes{of} of its answer were read"))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -133,7 +132,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// Retry-After: seconds, or a date.
-fn pause(value: &str, now: Millis) -> Option<Duration> {
+fn retry_delay(value: &str, now: Millis) -> Option<Duration> {
     let value = value.trim();
     let span = match value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
         true => Duration::from_secs(value.parse().unwrap_or(u64::MAX)),
@@ -145,17 +144,12 @@ fn pause(value: &str, now: Millis) -> Option<Duration> {
     Some(span.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER))
 }
 
-/// The first line of an answer that is text.
+/// The first non-empty line of an answer that is text.
 fn first_line(answer: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(&answer[..answer.len().min(4 * MAX_QUOTED_BYTES)]);
+    let text = std::str::from_utf8(&answer[..answer.len().min(FIRST_LINE_BYTES)]);
     let text = text.or_else(|error| std::str::from_utf8(&answer[..error.valid_up_to()])).ok()?;
     let line = text.lines().find(|line| !line.trim().is_empty())?;
-    Some(shortened(line.trim()))
-}
-
-fn shortened(text: &str) -> String {
-    let shown = &text[..text.floor_char_boundary(MAX_QUOTED_BYTES)];
-    format!("{}{}", shown.escape_debug(), if shown.len() < text.len() { "…" } else { "" })
+    Some(quoted(line.trim()))
 }
 
 #[cfg(test)]
@@ -163,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let now = Millis(784_111_777_000);
         for (value, seconds) in [
             ("120", Some(120)),
@@ -179,12 +173,12 @@ mod tests {
             ("-5", None),
             ("1.5", None),
         ] {
-            assert_eq!(pause(value, now).map(|span| span.as_secs()), seconds, "{value}");
+            assert_eq!(retry_delay(value, now).map(|span| span.as_secs()), seconds, "{value}");
         }
     }
 
     #[test]
-    fn the_note_has_the_first_line_of_an_answer() {
+    fn note_has_the_first_line_of_the_answer() {
         assert_eq!(first_line(b"\n no such user \nmore"), Some("no such user".to_owned()));
         assert_eq!(first_line(b""), None);
         assert_eq!(first_line(b"\x1b[31mred"), Some("\\u{1b}[31mred".to_owned()));

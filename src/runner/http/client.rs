@@ -1,7 +1,7 @@
-//! Connections to one handler's URL: kept open, one request at a time on each.
+//! Connections to the URL of one handler: kept open, one request at a time on each.
 //!
-//! Whoever has an attempt takes a client and gives it back; there are never more than attempts at once. Proxies from the
-//! environment are not used, redirects are not followed.
+//! An attempt takes a client and gives it back, so there are never more clients than concurrent attempts. Proxies from
+//! the environment are not used. Redirects are not followed.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,39 +10,39 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 
-use super::transport::{NoResolver, Tcp, UnderWay};
+use super::transport::{ActiveRequest, NoResolver, TcpConnector};
 use crate::config::{self, HttpTarget, Mode};
 use crate::support::locks;
 
-/// How long a connection that nobody uses is kept.
-const KEPT_FOR: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept.
+const MAX_IDLE: Duration = Duration::from_secs(30);
 
-/// At most one connection.
+/// An agent with at most one connection.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct HttpClient {
     pub(super) agent: Agent,
-    pub(super) under_way: Arc<UnderWay>,
+    pub(super) request: Arc<ActiveRequest>,
     generation: u64,
 }
 
 /// The clients of one handler.
 #[derive(Debug)]
-pub(in crate::runner) struct Clients(Mutex<State>);
+pub(in crate::runner) struct HttpClients(Mutex<ClientState>);
 
 #[derive(Debug)]
-struct State {
+struct ClientState {
     handler: Arc<config::Handler>,
     generation: u64,
     roots: Option<RootCerts>,
-    idle: Vec<Client>,
+    idle: Vec<HttpClient>,
 }
 
-impl Clients {
+impl HttpClients {
     pub(in crate::runner) fn new(handler: Arc<config::Handler>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { handler, generation: 0, roots: None, idle: Vec::new() })))
+        Arc::new(Self(Mutex::new(ClientState { handler, generation: 0, roots: None, idle: Vec::new() })))
     }
 
-    /// From now on these settings hold; connections made with others are closed.
+    /// Applies the settings, and closes idle connections if they changed.
     pub(in crate::runner) fn reload(&self, handler: &Arc<config::Handler>) {
         let mut state = self.lock();
         if *state.handler != **handler {
@@ -53,12 +53,12 @@ impl Clients {
         state.handler = handler.clone();
     }
 
-    pub(super) fn take(&self) -> Client {
+    pub(super) fn take(&self) -> HttpClient {
         let mut state = self.lock();
         if let Some(client) = state.idle.pop() {
             return client;
         }
-        let under_way = Arc::new(UnderWay::default());
+        let request = Arc::new(ActiveRequest::default());
         let config = Agent::config_builder()
             .timeout_global(Some(state.handler.timeout))
             .max_redirects(0)
@@ -66,7 +66,7 @@ impl Clients {
             .http_status_as_error(false)
             .proxy(None)
             .max_idle_connections(1)
-            .max_idle_age(KEPT_FOR)
+            .max_idle_age(MAX_IDLE)
             .user_agent(concat!("hookbox/", env!("CARGO_PKG_VERSION")));
         let config = match &state.handler.mode {
             Mode::Http(http) => config.timeout_connect(Some(http.connect_timeout)),
@@ -76,26 +76,26 @@ impl Clients {
             Some(roots) => config.tls_config(TlsConfig::builder().root_certs(roots).build()),
             None => config,
         };
-        let connector = Tcp(under_way.clone()).chain(RustlsConnector::default());
+        let connector = TcpConnector(request.clone()).chain(RustlsConnector::default());
         let agent = Agent::with_parts(config.build(), connector, NoResolver);
-        Client { agent, under_way, generation: state.generation }
+        HttpClient { agent, request, generation: state.generation }
     }
 
-    pub(super) fn give(&self, client: Client) {
-        client.under_way.set(|state| state.cancel = None);
+    pub(super) fn give_back(&self, client: HttpClient) {
+        client.request.set(|state| state.cancel = None);
         let mut state = self.lock();
         if client.generation == state.generation && state.idle.len() < state.handler.concurrency {
             state.idle.push(client);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ClientState> {
         locks::lock(&self.0)
     }
 }
 
-impl State {
-    /// Whose certificates are believed, where TLS is spoken.
+impl ClientState {
+    /// The trusted certificates, for `https`.
     fn roots(&mut self) -> Option<RootCerts> {
         let Mode::Http(http) = &self.handler.mode else { return None };
         if self.roots.is_none() && http.url.starts_with("https:") {
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-/// Those of the platform and of `ca_file`; of a machine that has none, those that browsers come with.
+/// The certificates of the platform and of `ca_file`. If there are none, those of browsers.
 fn roots(http: &HttpTarget) -> RootCerts {
     let platform = rustls_native_certs::load_native_certs();
     for error in &platform.errors {

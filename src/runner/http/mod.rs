@@ -1,7 +1,6 @@
-//! One attempt with a URL: the body is sent by POST, and the status of the answer is how the attempt ended.
+//! HTTP mode: posts the body to the URL. The status of the answer decides.
 //!
-//! An attempt comes in, how it ended goes out. Promises: a skip or a shutdown ends a request at once; a kept connection
-//! that had died does not cost an attempt. What an answer means is [`answer`]'s to say.
+//! A skip or a shutdown ends a running request. A kept connection that has died does not cost an attempt.
 
 mod answer;
 mod client;
@@ -11,82 +10,84 @@ mod transport;
 use ureq::http::Response;
 use ureq::{Body, Error, Timeout};
 
+use super::attempt::{AttemptInput, AttemptOutput};
 use super::cancel::{CancelToken, StopReason};
-use super::{AttemptInput, Run};
 use crate::config::HttpTarget;
 use crate::retry::AttemptExit;
 use crate::support::time::Millis;
 
-use client::Client;
-pub(super) use client::Clients;
-use request::Headers;
+use client::HttpClient;
+pub(super) use client::HttpClients;
+use request::RequestHeaders;
 
 /// Sends the event and reads the answer.
-pub(super) fn run(clients: &Clients, attempt: &AttemptInput, http: &HttpTarget, cancel: &CancelToken) -> Run {
+pub(super) fn run(
+    clients: &HttpClients,
+    attempt: &AttemptInput,
+    http: &HttpTarget,
+    cancel: &CancelToken,
+) -> AttemptOutput {
     let client = clients.take();
     let headers = request::headers(attempt, http, Millis::now());
-    let mut sent = send(&client, attempt, http, &headers, (cancel, false));
-    let state = client.under_way.state();
-    // The server had closed a connection that was kept; the key in `webhook-id` makes a second request harmless even
-    // where it had seen the first.
-    if matches!(sent, Err(Error::Io(_) | Error::Protocol(_))) && state.is_reused && !state.has_heard {
-        log::debug!("handler `{}`: a kept connection was dead; sent again on a fresh one", attempt.handler.name);
-        sent = send(&client, attempt, http, &headers, (cancel, true));
+    client.request.set(|state| (state.cancel, state.requires_fresh) = (Some(cancel.clone()), false));
+    let mut sent = send(&client, attempt, http, &headers);
+    let state = client.request.state();
+    // The server had closed a kept connection. If it had seen the request, `webhook-id` makes the second one harmless.
+    if matches!(sent, Err(Error::Io(_) | Error::Protocol(_))) && state.is_reused && !state.has_answer {
+        log::debug!("handler `{}`: request sent again, since a kept connection was dead", attempt.handler.name);
+        client.request.set(|state| state.requires_fresh = true);
+        sent = send(&client, attempt, http, &headers);
     }
-    let mut run = match sent {
-        Ok(response) => answer::understood(response, attempt),
+    let mut output = match sent {
+        Ok(response) => answer::read(response, attempt),
         Err(error) => failed(&error, attempt, http),
     };
-    if let Some(why) = cancel.why().filter(|_| !matches!(run.exit, AttemptExit::HttpStatus(_))) {
-        run = Run::without_output(StopReason::exit(why));
+    if let Some(reason) = cancel.reason().filter(|_| !matches!(output.exit, AttemptExit::HttpStatus(_))) {
+        output = AttemptOutput::without_output(StopReason::exit(reason));
     }
-    run.notes.extend(headers.left_out);
-    clients.give(client);
-    run
+    output.notes.extend(headers.omitted);
+    clients.give_back(client);
+    output
 }
 
 fn send(
-    client: &Client,
+    client: &HttpClient,
     attempt: &AttemptInput,
     http: &HttpTarget,
-    headers: &Headers,
-    (cancel, wants_fresh): (&CancelToken, bool),
+    headers: &RequestHeaders,
 ) -> Result<Response<Body>, Error> {
-    client.under_way.set(|state| {
-        state.cancel = Some(cancel.clone());
-        (state.wants_fresh, state.is_reused, state.has_heard) = (wants_fresh, false, false);
-    });
+    client.request.set(|state| (state.is_reused, state.has_answer) = (false, false));
     let mut request = client.agent.post(&http.url);
     for (name, value) in &headers.fields {
         request = request.header(name, value);
     }
     let response = request.send(&attempt.body[..])?;
-    client.under_way.set(|state| state.wants_fresh = false);
+    client.request.set(|state| state.requires_fresh = false);
     Ok(response)
 }
 
-fn failed(error: &Error, attempt: &AttemptInput, http: &HttpTarget) -> Run {
+fn failed(error: &Error, attempt: &AttemptInput, http: &HttpTarget) -> AttemptOutput {
     let limit = humantime::format_duration(http.connect_timeout);
     let exit = match error {
         Error::Timeout(Timeout::Connect | Timeout::Resolve) if http.connect_timeout < attempt.handler.timeout => {
             AttemptExit::Failed(format!("no connection to {} within {limit}", http.shown()))
         }
         Error::Timeout(_) => AttemptExit::TimedOut,
-        Error::HostNotFound => AttemptExit::Failed(format!("no connection to {}: there is no such host", http.shown())),
-        error => AttemptExit::Failed(format!("{}: {}", http.shown(), told(error))),
+        Error::HostNotFound => AttemptExit::Failed(format!("no connection to {}: host not found", http.shown())),
+        error => AttemptExit::Failed(format!("{}: {}", http.shown(), explain(error))),
     };
-    let mut run = Run::without_output(exit);
-    if let AttemptExit::Failed(why) = &run.exit {
-        run.notes.push(why.clone());
+    let mut output = AttemptOutput::without_output(exit);
+    if let AttemptExit::Failed(reason) = &output.exit {
+        output.notes.push(reason.clone());
     }
-    run
+    output
 }
 
-fn told(error: &Error) -> String {
+fn explain(error: &Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default().trim_start_matches("io: ");
     match text.contains("certificate") {
-        true => format!("{text}; hint: `ca_file` names certificates to believe beside those of the system"),
+        true => format!("{text}; hint: `ca_file` names certificates to trust in addition to those of the system"),
         false => text.to_owned(),
     }
 }

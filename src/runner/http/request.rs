@@ -1,7 +1,6 @@
-//! What a URL is sent beside the body: who sent it, and signatures by Standard Webhooks.
+//! The headers of a request: the event, and signatures by Standard Webhooks.
 //!
-//! An attempt and the time come in, headers go out. What a header cannot carry is left out and told, so that no event
-//! can keep its own request from being sent.
+//! A value that a header cannot carry is left out and noted, so that no event prevents its own request.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use base64::Engine as _;
@@ -10,35 +9,34 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use ureq::http::{HeaderName, HeaderValue};
 
-use super::super::{AttemptInput, AttemptPurpose, idempotency_key};
 use crate::config::{HttpTarget, standard_webhooks_key};
+use crate::runner::attempt::{AttemptInput, AttemptPurpose};
 use crate::support::time::Millis;
 
-/// Names and values, and what had to be left out.
 #[derive(Debug, Default)]
-pub(super) struct Headers {
+pub(super) struct RequestHeaders {
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
-    pub(super) left_out: Vec<String>,
+    /// Notes about headers that could not be sent.
+    pub(super) omitted: Vec<String>,
 }
 
-impl Headers {
+impl RequestHeaders {
     fn push(&mut self, name: &str, value: &str) {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes())) {
             (Ok(name), Ok(value)) => self.fields.push((name, value)),
-            _ => self.left_out.push(format!("the header `{name}` was left out: it cannot carry its value")),
+            _ => self.omitted.push(format!("the header `{name}` was left out: its value is not allowed in a header")),
         }
     }
 }
 
-/// All headers of a request that is sent now.
-pub(super) fn headers(attempt: &AttemptInput, http: &HttpTarget, now: Millis) -> Headers {
-    let mut headers = Headers::default();
-    let id = idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays);
+pub(super) fn headers(attempt: &AttemptInput, http: &HttpTarget, now: Millis) -> RequestHeaders {
+    let mut headers = RequestHeaders::default();
+    let id = attempt.idempotency_key();
     headers.push("Content-Type", attempt.content_type.as_deref().unwrap_or("application/octet-stream"));
     headers.push("Hookbox-Source", &attempt.source);
     headers.push("Hookbox-Event-Id", &attempt.event_id);
     headers.push("Hookbox-Event-Type", &attempt.event_type);
-    headers.push("Hookbox-AttemptInput", &attempt.number.to_string());
+    headers.push("Hookbox-Attempt", &attempt.number.to_string());
     if attempt.purpose != AttemptPurpose::Job {
         headers.push("Hookbox-Dry-Run", "1");
     }
@@ -60,7 +58,7 @@ pub(super) fn headers(attempt: &AttemptInput, http: &HttpTarget, now: Millis) ->
     headers
 }
 
-/// `v1,` and the HMAC of `ID.SECONDS.BODY`.
+/// Returns `v1,` and the HMAC of `ID.SECONDS.BODY`.
 fn signature(key: &[u8], id: &str, seconds: &str, body: &[u8]) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     for piece in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
@@ -78,15 +76,15 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_signature_is_as_the_specification_has_it() {
-        // The example of the specification's libraries.
+    fn signature_matches_the_specification() {
+        // The example of the reference libraries.
         let key = standard_webhooks_key(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
         let made = signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
         assert_eq!(made.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
-    fn every_header_tells_its_part_and_what_cannot_be_sent_is_told() {
+    fn headers_describe_the_event_and_invalid_ones_are_noted() {
         let mut tried = attempt(&["true"]);
         tried.event_type = "a\nb".to_owned();
         tried.event_id = "é".to_owned();
@@ -99,7 +97,7 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
         };
         tried.handler_mut().mode = Mode::Http(Box::new(http.clone()));
-        let Headers { fields, left_out } = headers(&tried, &http, Millis(1_614_265_330_999));
+        let RequestHeaders { fields, omitted } = headers(&tried, &http, Millis(1_614_265_330_999));
         let field = |name: &str| {
             let found: Vec<_> = fields.iter().filter(|(known, _)| known == name).collect();
             found.first().map(|(_, value)| String::from_utf8(value.as_bytes().to_vec()).unwrap())
@@ -113,6 +111,6 @@ mod tests {
         assert_eq!(field("webhook-signature").unwrap().split(' ').count(), 2);
         assert_eq!(field("x-api-key").unwrap(), "k");
         assert!(field("webhook-id").unwrap().ends_with("/deploy-r1"));
-        assert_eq!(left_out, ["the header `Hookbox-Event-Type` was left out: it cannot carry its value"]);
+        assert_eq!(omitted, ["the header `Hookbox-Event-Type` was left out: its value is not allowed in a header"]);
     }
 }

@@ -1,8 +1,7 @@
-//! TCP for requests to a handler's URL, with a way to stop one that is under way.
+//! TCP for requests to the URL of a handler, with a way to stop a running request.
 //!
-//! ureq asks for connections and bytes; every wait here is one poll on the socket and the attempt's [`Cancel`], so a
-//! skip or a shutdown ends it at once. Also tells what ureq does not: whether a connection had been used before, and
-//! whether anything of an answer has come.
+//! ureq asks for connections and bytes. Every wait is one poll on the socket and the [`CancelToken`], so a skip or a
+//! shutdown ends it. Also records what ureq does not tell: whether a connection was reused, and whether an answer began.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -17,35 +16,37 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
-use super::super::cancel::CancelToken;
+use crate::runner::cancel::CancelToken;
 use crate::support::locks;
 
-/// Between two looks whether an attempt was stopped while its host is looked up.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between two checks for cancellation while the host is looked up.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The request that is under way on a client.
+/// The running request of a client.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<State>);
+pub(super) struct ActiveRequest(Mutex<RequestState>);
 
 #[derive(Debug, Default, Clone)]
-pub(super) struct State {
+pub(super) struct RequestState {
     pub(super) cancel: Option<CancelToken>,
-    /// A connection that was used before does not count as open.
-    pub(super) wants_fresh: bool,
+    /// Kept connections must not be used.
+    pub(super) requires_fresh: bool,
+    /// The connection had been used before.
     pub(super) is_reused: bool,
-    pub(super) has_heard: bool,
+    /// A byte of the answer has arrived.
+    pub(super) has_answer: bool,
 }
 
-impl UnderWay {
-    pub(super) fn state(&self) -> State {
+impl ActiveRequest {
+    pub(super) fn state(&self) -> RequestState {
         locks::lock(&self.0).clone()
     }
 
-    pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
+    pub(super) fn set(&self, change: impl FnOnce(&mut RequestState)) {
         change(&mut locks::lock(&self.0));
     }
 
-    /// Whether the socket is ready; an error once the attempt is stopped or the time is up.
+    /// Waits until the socket is ready. Fails if the attempt is stopped or the time is over.
     fn wait(&self, socket: &TcpStream, flags: PollFlags, timeout: &NextTimeout) -> Result<(), Error> {
         let cancel = self.state().cancel;
         let deadline = Instant::now().checked_add(*timeout.after);
@@ -53,7 +54,7 @@ impl UnderWay {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let mut descriptors = vec![PollFd::from_borrowed_fd(socket.as_fd(), flags)];
             if let Some(cancel) = &cancel {
-                if cancel.why().is_some() {
+                if cancel.reason().is_some() {
                     return Err(stopped());
                 }
                 descriptors.push(PollFd::from_borrowed_fd(cancel.descriptor(), PollFlags::IN));
@@ -72,7 +73,7 @@ fn stopped() -> Error {
     Error::Io(io::Error::other("stopped"))
 }
 
-/// Looks nothing up: the connector does, when there is no connection yet.
+/// Resolves nothing: the connector does, if it needs a connection.
 #[derive(Debug)]
 pub(super) struct NoResolver;
 
@@ -89,14 +90,13 @@ impl Resolver for NoResolver {
     }
 }
 
-/// Connects.
 #[derive(Debug)]
-pub(super) struct Tcp(pub(super) Arc<UnderWay>);
+pub(super) struct TcpConnector(pub(super) Arc<ActiveRequest>);
 
-impl Connector for Tcp {
-    type Out = Plain;
+impl Connector for TcpConnector {
+    type Out = TcpTransport;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Plain>, Error> {
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<TcpTransport>, Error> {
         self.0.set(|state| state.is_reused = false);
         let began = Instant::now();
         let left = |timeout: &NextTimeout| NextTimeout {
@@ -109,13 +109,13 @@ impl Connector for Tcp {
             ..*timeout
         };
         let mut last = Error::HostNotFound;
-        for address in self.look_up(details)? {
+        for address in self.resolve(details)? {
             match self.connect_to(address, &left(&details.timeout)) {
                 Ok(stream) => {
                     let buffers =
                         LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-                    let under_way = self.0.clone();
-                    return Ok(Some(Plain { stream, buffers, under_way, is_refused: false }));
+                    let request = self.0.clone();
+                    return Ok(Some(TcpTransport { stream, buffers, request, is_read_closed: false }));
                 }
                 Err(Error::Io(error)) if self.is_stopped() => return Err(Error::Io(error)),
                 Err(Error::Io(error)) => last = Error::Io(with_address(&error, address)),
@@ -126,28 +126,28 @@ impl Connector for Tcp {
     }
 }
 
-impl Tcp {
+impl TcpConnector {
     fn is_stopped(&self) -> bool {
-        self.0.state().cancel.is_some_and(|cancel| cancel.why().is_some())
+        self.0.state().cancel.is_some_and(|cancel| cancel.reason().is_some())
     }
 
-    fn look_up(&self, details: &ConnectionDetails<'_>) -> Result<Vec<SocketAddr>, Error> {
+    fn resolve(&self, details: &ConnectionDetails<'_>) -> Result<Vec<SocketAddr>, Error> {
         let host = details.uri.host().unwrap_or_default().to_owned();
         let port = details.uri.port_u16().unwrap_or(if details.needs_tls() { 443 } else { 80 });
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
         if let Ok(address) = literal {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let (found, answer) = crossbeam_channel::bounded(1);
-        let look = move || {
+        let (found, addresses) = crossbeam_channel::bounded(1);
+        let resolve = move || {
             let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-            // Nobody may wait any more.
+            // Nobody may be waiting any more.
             found.send(addresses).ok();
         };
-        std::thread::Builder::new().name("look-up".into()).spawn(look).map_err(Error::Io)?;
+        std::thread::Builder::new().name("resolve".into()).spawn(resolve).map_err(Error::Io)?;
         let deadline = Instant::now().checked_add(*details.timeout.after);
         loop {
-            match answer.recv_timeout(LOOK_EVERY) {
+            match addresses.recv_timeout(POLL_INTERVAL) {
                 Ok(Ok(addresses)) if addresses.is_empty() => return Err(Error::HostNotFound),
                 Ok(addresses) => return addresses.map_err(Error::Io),
                 Err(_) if self.is_stopped() => return Err(stopped()),
@@ -185,29 +185,28 @@ fn with_address(error: &io::Error, address: SocketAddr) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 
-/// A connection.
 #[derive(Debug)]
-pub(super) struct Plain {
+pub(super) struct TcpTransport {
     stream: TcpStream,
     buffers: LazyBuffers,
-    under_way: Arc<UnderWay>,
-    /// The other side takes nothing more; it may have answered all the same.
-    is_refused: bool,
+    request: Arc<ActiveRequest>,
+    /// The server reads no more. It may still have answered.
+    is_read_closed: bool,
 }
 
-impl Transport for Plain {
+impl Transport for TcpTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let mut sent = 0;
-        while sent < amount && !self.is_refused {
+        while sent < amount && !self.is_read_closed {
             match rustix::io::write(&self.stream, &self.buffers.output()[sent..amount]) {
                 Ok(written) => sent += written,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.under_way.wait(&self.stream, PollFlags::OUT, &timeout)?,
-                Err(Errno::PIPE | Errno::CONNRESET) => self.is_refused = true,
+                Err(Errno::AGAIN) => self.request.wait(&self.stream, PollFlags::OUT, &timeout)?,
+                Err(Errno::PIPE | Errno::CONNRESET) => self.is_read_closed = true,
                 Err(error) => return Err(Error::Io(error.into())),
             }
         }
@@ -216,12 +215,12 @@ impl Transport for Plain {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         loop {
-            self.under_way.wait(&self.stream, PollFlags::IN, &timeout)?;
+            self.request.wait(&self.stream, PollFlags::IN, &timeout)?;
             match rustix::io::read(&self.stream, self.buffers.input_append_buf()) {
                 Ok(read) => {
                     self.buffers.input_appended(read);
                     if read > 0 {
-                        self.under_way.set(|state| state.has_heard = true);
+                        self.request.set(|state| state.has_answer = true);
                     }
                     return Ok(read > 0);
                 }
@@ -231,12 +230,12 @@ impl Transport for Plain {
         }
     }
 
-    /// Asked before it is used again. Whatever came unasked, an end included, makes it useless.
+    /// Called before a connection is used again. Unexpected bytes or an end of file make it unusable.
     fn is_open(&mut self) -> bool {
         let mut descriptors = [PollFd::new(&self.stream, PollFlags::IN)];
         let is_quiet = matches!(poll(&mut descriptors, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0));
-        let is_open = is_quiet && !self.is_refused && !self.under_way.state().wants_fresh;
-        self.under_way.set(|state| state.is_reused = is_open);
+        let is_open = is_quiet && !self.is_read_closed && !self.request.state().requires_fresh;
+        self.request.set(|state| state.is_reused = is_open);
         is_open
     }
 }

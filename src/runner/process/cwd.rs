@@ -1,8 +1,7 @@
-//! The folder and umask that a process starts with, given to one thread instead of all of hookbox.
+//! Working directory and umask of a process to be started, set for the calling thread only.
 //!
-//! On Linux a thread can have these for itself; what it starts inherits them, and nothing has to be done between fork
-//! and exec. Promises: other threads never see a change, and the thread itself has its own again afterwards. Where
-//! the system does not allow it (seccomp in some containers), [`stand_on`] says so, and `launcher.rs` does it.
+//! On Linux a thread may have its own, which its children inherit, so nothing has to happen between fork and exec. Other
+//! threads never see the change. Where the system forbids it (seccomp in some containers), the launcher does it.
 
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
@@ -15,34 +14,34 @@ use rustix::io::Errno;
 use rustix::process::{chdir, fchdir, umask};
 
 thread_local! {
-    /// Whether this thread can have a folder of its own.
-    static IS_APART: OnceCell<bool> = const { OnceCell::new() };
+    /// Whether this thread has its own directory and umask.
+    static IS_UNSHARED: OnceCell<bool> = const { OnceCell::new() };
 }
 
-/// Where hookbox is, and every thread again after it has started something; one descriptor for all of them, since every
-/// process is started with a copy of each.
+/// The directory of hookbox, to which every thread returns. One descriptor for all of them, since every process starts
+/// with a copy of each.
 static HOME: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
     let home = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    home.inspect_err(|error| log::debug!("hookbox's own folder cannot be opened: {error}")).ok()
+    home.inspect_err(|error| log::debug!("the working directory cannot be opened: {error}")).ok()
 });
 
-/// What came of an attempt to act from a folder.
 #[derive(Debug)]
-pub(in crate::runner) enum Stood<T> {
-    /// It was done.
+pub(in crate::runner) enum InCwd<T> {
     Done(T),
-    /// The folder cannot be entered.
+    /// The directory cannot be entered.
     NoEntry(Errno),
-    /// This system does not give a thread a folder of its own.
-    NotPossible,
+    /// The system does not give a thread its own directory.
+    Unsupported,
 }
 
-/// Does something with `folder` as the current one, and with `mask` for new files where there is one.
-pub(in crate::runner) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> Stood<T> {
-    IS_APART.with(|is_apart| {
-        let Some(home) = HOME.as_ref().filter(|_| *is_apart.get_or_init(set_apart)) else { return Stood::NotPossible };
-        if let Err(error) = chdir(folder) {
-            return Stood::NoEntry(error);
+/// Calls `act` in the directory `cwd`, and with `mask` if there is one.
+pub(in crate::runner) fn in_cwd<T>(cwd: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> InCwd<T> {
+    IS_UNSHARED.with(|is_unshared| {
+        let Some(home) = HOME.as_ref().filter(|_| *is_unshared.get_or_init(unshare_fs)) else {
+            return InCwd::Unsupported;
+        };
+        if let Err(error) = chdir(cwd) {
+            return InCwd::NoEntry(error);
         }
         let before = mask.map(|mask| umask(Mode::from_bits_truncate(mask)));
         let done = act();
@@ -50,13 +49,13 @@ pub(in crate::runner) fn stand_on<T>(folder: &Path, mask: Option<u32>, act: impl
             umask(before);
         }
         if let Err(error) = fchdir(home) {
-            log::debug!("a thread could not go back to its folder: {error}");
+            log::debug!("a thread could not return to its directory: {error}");
         }
-        Stood::Done(done)
+        InCwd::Done(done)
     })
 }
 
-fn set_apart() -> bool {
-    let apart = unshare(CloneFlags::CLONE_FS);
-    apart.inspect_err(|error| log::debug!("threads have no folder of their own here: {error}")).is_ok()
+fn unshare_fs() -> bool {
+    let unshared = unshare(CloneFlags::CLONE_FS);
+    unshared.inspect_err(|error| log::debug!("threads cannot have their own directory: {error}")).is_ok()
 }

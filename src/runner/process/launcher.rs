@@ -1,8 +1,8 @@
-//! hookbox as the first program of a handler's process: takes on limits and a user, then becomes the handler.
+//! The launcher: hookbox started as a handler's first program. It sets limits, user and directory, then executes the
+//! handler in the same process.
 //!
-//! A plan comes in as arguments, written by `command.rs`; the handler's program goes out, in the same process, or on
-//! descriptor 3 why not. For what posix_spawn(3) cannot do, and only where the configuration asks for it: starting a
-//! program twice costs about a millisecond. It starts nothing itself.
+//! Used only if the configuration needs what posix_spawn(3) cannot do, since the extra exec costs about a millisecond.
+//! If it fails, it writes a [`LaunchError`] to descriptor 3.
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Write};
@@ -17,78 +17,73 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ProcessSettings, ResourceLimits};
 
-/// The first argument that makes hookbox a launcher.
-const WORD: &str = "--launch-handler";
+/// The first argument that turns hookbox into a launcher.
+const FLAG: &str = "--launch-handler";
 
-/// Where it says why it could not become the handler; closed by becoming it.
-pub(in crate::runner) const STATUS: i32 = 3;
+/// The descriptor that carries a [`LaunchError`]. A successful exec closes it.
+pub(in crate::runner) const STATUS_FD: i32 = 3;
 
-/// What is to be taken on.
+/// What the launcher applies to itself before exec.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Plan {
+struct LaunchPlan {
     umask: Option<u32>,
     memory: Option<u64>,
     cpu_time: Option<u64>,
     open_files: Option<u64>,
-    /// User, group, all groups.
+    /// uid, gid, all groups.
     identity: Option<(u32, u32, Vec<u32>)>,
 }
 
-/// StopReason a launcher did not become its handler.
+/// Why the launcher could not become the handler.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::runner) struct Trouble {
-    /// What it was at: `program` for the last step, the only one in which the handler's own file can be wrong.
+pub(in crate::runner) struct LaunchError {
+    /// The failed step. Only `program`, the exec itself, concerns the file of the handler.
     pub(in crate::runner) step: String,
     pub(in crate::runner) errno: Option<i32>,
 }
 
-/// The arguments of a launcher: its own, then where to run, what, and the handler's own from its name on.
-pub(in crate::runner) fn arguments(
-    containment: &ProcessSettings,
-    cwd: &Path,
-    file: &Path,
-) -> io::Result<Vec<OsString>> {
-    let ResourceLimits { memory, cpu_time, open_files } = containment.limits;
-    let identity = containment.run_as.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
-    let plan = Plan { umask: containment.umask, memory, cpu_time, open_files, identity };
+/// The arguments of a launcher: flag, plan, directory, file, then the argv of the handler.
+pub(in crate::runner) fn arguments(settings: &ProcessSettings, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
+    let ResourceLimits { memory, cpu_time, open_files } = settings.limits;
+    let identity = settings.run_as.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
+    let plan = LaunchPlan { umask: settings.umask, memory, cpu_time, open_files, identity };
     let plan = serde_json::to_string(&plan)?;
-    Ok(vec!["hookbox".into(), WORD.into(), plan.into(), cwd.into(), file.into()])
+    Ok(vec!["hookbox".into(), FLAG.into(), plan.into(), cwd.into(), file.into()])
 }
 
-/// Does a launcher's work if hookbox was started as one, and then does not come back unless it failed.
+/// Becomes the handler if hookbox was started as a launcher. Returns an exit code if that failed, `None` in an ordinary
+/// start.
 #[must_use]
 pub fn launch() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next()? != WORD {
+    if arguments.next()? != FLAG {
         return None;
     }
-    let mut status = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{STATUS}")).ok()?;
-    let trouble = match nix::unistd::close(STATUS) {
+    let mut status = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{STATUS_FD}")).ok()?;
+    let error_report = match nix::unistd::close(STATUS_FD) {
         Ok(()) => become_handler(arguments),
-        Err(error) => Trouble { step: "its descriptors".to_owned(), errno: Some(error as i32) },
+        Err(error) => LaunchError { step: "its descriptors".to_owned(), errno: Some(error as i32) },
     };
-    let told = serde_json::to_vec(&trouble).map(|told| status.write_all(&told));
-    Some(if matches!(told, Ok(Ok(()))) { ExitCode::from(126) } else { ExitCode::from(127) })
+    let written = serde_json::to_vec(&error_report).map(|report| status.write_all(&report));
+    Some(if matches!(written, Ok(Ok(()))) { ExitCode::from(126) } else { ExitCode::from(127) })
 }
 
-fn become_handler(mut arguments: impl Iterator<Item = OsString>) -> Trouble {
+fn become_handler(mut arguments: impl Iterator<Item = OsString>) -> LaunchError {
     let plan = arguments.next().and_then(|plan| serde_json::from_str(plan.to_str()?).ok());
     let (Some(plan), Some(cwd), Some(file), Some(name)) = (plan, arguments.next(), arguments.next(), arguments.next())
     else {
-        return Trouble { step: "its plan".to_owned(), errno: None };
+        return LaunchError { step: "its plan".to_owned(), errno: None };
     };
-    if let Err((step, error)) = take_on(&plan, Path::new(&cwd)) {
-        return Trouble { step: step.to_owned(), errno: error.raw_os_error() };
+    if let Err((step, error)) = apply(&plan, Path::new(&cwd)) {
+        return LaunchError { step: step.to_owned(), errno: error.raw_os_error() };
     }
-    // std puts the disposition of SIGPIPE and the mask of signals back to what they were.
+    // std restores the disposition of SIGPIPE and the signal mask.
     let error = Command::new(file).arg0(name).args(arguments).exec();
-    Trouble { step: "program".to_owned(), errno: error.raw_os_error() }
+    LaunchError { step: "program".to_owned(), errno: error.raw_os_error() }
 }
 
-type Step<T> = Result<T, (&'static str, io::Error)>;
-
-/// The user last: whoever is no longer root can raise no limit; and the folder by the user's own right.
-fn take_on(plan: &Plan, cwd: &Path) -> Step<()> {
+/// Sets the user after the limits, which only root may raise, and enters the directory with the rights of that user.
+fn apply(plan: &LaunchPlan, cwd: &Path) -> Result<(), (&'static str, io::Error)> {
     if let Some(mask) = plan.umask {
         umask(Mode::from_bits_truncate(mask));
     }
@@ -112,7 +107,7 @@ fn take_on(plan: &Plan, cwd: &Path) -> Step<()> {
     chdir(cwd).map_err(|error| ("cwd", error.into()))
 }
 
-/// What is above the system's own limit is cut to it, unless it may be raised.
+/// Cuts the value to the hard limit, unless hookbox may raise that.
 fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
     let most = value.saturating_add(more);
     let wanted = Rlimit { current: Some(value), maximum: Some(most) };
@@ -126,7 +121,6 @@ fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
     }
 }
 
-/// For the system: a program, an argument or a variable.
 pub(in crate::runner) fn c_string(text: impl Into<OsString>) -> io::Result<CString> {
     use std::os::unix::ffi::OsStringExt;
     CString::new(text.into().into_vec()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "nul byte found"))

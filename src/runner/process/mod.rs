@@ -1,4 +1,4 @@
-//! Processes: started, supervised to their end, and found again after hookbox was killed.
+//! Processes: started, supervised until they end, reaped, and found again after a crash of hookbox.
 
 pub(super) mod cwd;
 pub(super) mod inherited_fds;
@@ -10,5 +10,4 @@ pub(super) mod process_tree;
 pub(super) mod program;
 pub(super) mod reaper;
 pub(super) mod spawn;
-pub(super) mod stream;
 pub(super) mod supervise;

@@ -1,8 +1,8 @@
-//! What a killed hookbox left running: processes of attempts that are lost, ended before anything is claimed again.
+//! Ends the processes that a killed hookbox left behind, before their jobs run again.
 //!
-//! They are known by their environment (`HOOKBOX_RESULT` names the inbox, the job and the attempt, and whatever a
-//! handler starts inherits it), by the session of a process that is on record (`record.rs`), and by their ancestors.
-//! Attempts that had ended are not touched, so what a handler meant to leave running stays.
+//! They are recognised by their environment (`HOOKBOX_RESULT` names inbox, job and attempt), by a recorded session
+//! (`pid_record`) and by their ancestors. Processes of attempts that had ended are left alone: their handler meant to
+//! leave them running.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -14,24 +14,24 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::pid_record::{self, Leader};
-use super::proc_fs::{self, Seen};
+use super::pid_record::{self, PidRecord};
+use super::proc_fs::{self, ProcessInfo};
 use crate::runner::KILL_GRACE;
 use crate::runner::result_file::ResultFile;
 
-/// How long a killed process may take to vanish.
-const VANISH_WITHIN: Duration = Duration::from_secs(5);
+/// How long a killed process may take to disappear.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ends what still runs of these attempts (job, number): TERM, then KILL after [`KILL_GRACE`]. Returns how many
-/// processes there were.
+/// Ends the processes of lost attempts (job, number): SIGTERM, then SIGKILL after [`KILL_GRACE`]. Returns the number of
+/// processes.
 #[must_use]
 pub fn kill_orphans(results: &Path, lost: &[(i64, u32)]) -> usize {
     if lost.is_empty() && !results.exists() {
         return 0;
     }
-    let lost = Lost::new(results, lost);
+    let lost = LostAttempts::new(results, lost);
     let mut found = 0;
-    // Whoever forks while it is looked for is found by the next look.
+    // A process that forks during a scan is found by the next one.
     loop {
         let leftovers = lost.find();
         if leftovers.is_empty() {
@@ -39,63 +39,64 @@ pub fn kill_orphans(results: &Path, lost: &[(i64, u32)]) -> usize {
         }
         found += leftovers.len();
         signal(&leftovers, Signal::TERM);
-        let stubborn = gone(leftovers, KILL_GRACE);
+        let stubborn = wait_for(leftovers, KILL_GRACE);
         signal(&stubborn, Signal::KILL);
-        let stuck = gone(stubborn, VANISH_WITHIN);
+        let stuck = wait_for(stubborn, KILL_PATIENCE);
         if !stuck.is_empty() {
-            log::error!("{} processes of lost attempts do not end", stuck.len());
+            log::error!("{} processes of lost attempts could not be killed", stuck.len());
             return found;
         }
     }
 }
 
-/// What `HOOKBOX_RESULT` of a process that is kept for many jobs ends in begins with; such a process serves nobody
-/// once its hookbox is gone.
+/// File-name prefix of `HOOKBOX_RESULT` for worker processes. They are useless once the hookbox that started them has
+/// died.
 const WORKER: &str = "worker-";
 
-/// How the processes of lost attempts are known.
-struct Lost<'a> {
-    /// The folder for result files; those of handlers with a user of their own lie beside it.
+/// Recognises the processes of lost attempts.
+struct LostAttempts<'a> {
+    /// Folder of the result files. Those of users are `RESULTS-UID`.
     results: &'a Path,
     /// Names of result files.
     names: HashSet<String>,
-    leaders: Vec<Leader>,
+    records: Vec<PidRecord>,
 }
 
-impl<'a> Lost<'a> {
+impl<'a> LostAttempts<'a> {
     fn new(results: &'a Path, lost: &[(i64, u32)]) -> Self {
-        let mut leaders = pid_record::read(results);
-        leaders.retain(|leader| leader.is_kept() || lost.contains(&(leader.job, leader.attempt)));
+        let mut records = pid_record::read(results);
+        records.retain(|record| record.is_worker() || lost.contains(&(record.job, record.attempt)));
         Self {
             results,
             names: lost.iter().map(|(job, attempt)| ResultFile::name_of(*job, *attempt)).collect(),
-            leaders,
+            records,
         }
     }
 
     fn find(&self) -> Vec<OwnedFd> {
         let Some(all) = proc_fs::all() else { return Vec::new() };
-        let trees = proc_fs::trees(&all, |process| self.is_led(process, &all) || self.is_marked(process));
+        let trees =
+            proc_fs::trees(&all, |process| self.is_in_recorded_session(process, &all) || self.is_marked(process));
         trees.iter().filter(|process| process.is_live).filter_map(proc_fs::open).collect()
     }
 
-    /// In the session of a leader on record. A number that a stranger has been given since is told by its start.
-    fn is_led(&self, process: &Seen, all: &[Seen]) -> bool {
-        self.leaders.iter().filter(|leader| process.session == leader.pid).any(|leader| {
-            let (from, to) = leader.started_at;
-            let own = all.iter().find(|other| other.pid == leader.pid);
+    /// Whether it is in a recorded session. A reused pid is recognised by its start time.
+    fn is_in_recorded_session(&self, process: &ProcessInfo, all: &[ProcessInfo]) -> bool {
+        self.records.iter().filter(|record| process.session == record.pid).any(|record| {
+            let (from, to) = record.started_at;
+            let own = all.iter().find(|other| other.pid == record.pid);
             own.map_or(process.started_at >= from, |own| (from..=to).contains(&own.started_at))
         })
     }
 
-    fn is_marked(&self, process: &Seen) -> bool {
+    fn is_marked(&self, process: &ProcessInfo) -> bool {
         let Some(mark) = proc_fs::mark_of(process.pid) else { return false };
         let path = Path::new(&mark);
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let folder = path.parent().map_or(&b""[..], |folder| folder.as_os_str().as_bytes());
-        let beside = folder.strip_prefix(self.results.as_os_str().as_bytes());
+        let suffix = folder.strip_prefix(self.results.as_os_str().as_bytes());
         (self.names.contains(name) || name.starts_with(WORKER))
-            && beside.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
+            && suffix.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
     }
 }
 
@@ -107,8 +108,8 @@ fn signal(processes: &[OwnedFd], signal: Signal) {
     }
 }
 
-/// Waits at most so long; returns those that are still there.
-fn gone(mut processes: Vec<OwnedFd>, within: Duration) -> Vec<OwnedFd> {
+/// Waits until the processes have ended. Returns those that have not in time.
+fn wait_for(mut processes: Vec<OwnedFd>, within: Duration) -> Vec<OwnedFd> {
     let deadline = Instant::now() + within;
     while !processes.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -118,7 +119,7 @@ fn gone(mut processes: Vec<OwnedFd>, within: Duration) -> Vec<OwnedFd> {
             Ok(0) => return processes,
             Ok(_) => {}
             Err(error) => {
-                log::debug!("lost attempts could not be waited for: {error}");
+                log::debug!("processes of lost attempts could not be polled: {error}");
                 return processes;
             }
         }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_of_a_lost_attempt_is_ended_and_nothing_else() {
+    fn only_processes_of_lost_attempts_are_killed() {
         let folder = tempfile::tempdir().unwrap();
         let mut lost = start(folder.path(), 1, "trap '' TERM; echo up; sleep 1000 & wait; sleep 1000");
         let mut other = start(folder.path(), 2, "echo up; exec sleep 1000");

@@ -1,7 +1,6 @@
-//! The processes of this machine as /proc shows them at one moment, and which of them belong to somebody's tree.
+//! The processes of the machine as `/proc` shows them, and which of them belong to a tree.
 //!
-//! Read only when something is to be stopped, never on the way of an ordinary attempt. What is signalled is what was
-//! looked at: a number that has been given to another process meanwhile is noticed by the time of its start.
+//! Read only when something has to be stopped. A pid that has been reused since is recognised by its start time.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -11,35 +10,35 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// The variable whose value is known to one attempt only, and inherited by all that it starts.
+/// A variable whose value is unique to the attempt. Child processes inherit it.
 pub(in crate::runner) const MARK: &str = "HOOKBOX_RESULT";
 
-/// A process as it was seen.
+/// A process as `/proc` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::runner) struct Seen {
+pub(in crate::runner) struct ProcessInfo {
     pub(in crate::runner) pid: i32,
     pub(in crate::runner) parent: i32,
     pub(in crate::runner) group: i32,
     pub(in crate::runner) session: i32,
-    /// Ticks of a hundredth of a second since the machine was started.
+    /// Hundredths of a second since boot.
     pub(in crate::runner) started_at: u64,
-    /// Not a zombie.
+    /// Whether it is not a zombie.
     pub(in crate::runner) is_live: bool,
 }
 
-/// All of them; `None` where /proc cannot be read.
-pub(in crate::runner) fn all() -> Option<Vec<Seen>> {
+/// All processes; `None` if `/proc` cannot be read.
+pub(in crate::runner) fn all() -> Option<Vec<ProcessInfo>> {
     let processes = fs::read_dir("/proc").ok()?;
-    Some(processes.filter_map(|process| seen(process.ok()?.file_name().to_str()?.parse().ok()?)).collect())
+    Some(processes.filter_map(|process| info(process.ok()?.file_name().to_str()?.parse().ok()?)).collect())
 }
 
-/// Those that `is_root` holds for, and all their descendants. hookbox itself is never among them.
-pub(in crate::runner) fn trees(all: &[Seen], is_root: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+/// The processes for which `is_root` is true and all their descendants, without hookbox itself.
+pub(in crate::runner) fn trees(all: &[ProcessInfo], is_root: impl Fn(&ProcessInfo) -> bool) -> Vec<ProcessInfo> {
     let own = own_pid();
     let others = || all.iter().filter(|process| process.pid != own);
     let mut members: HashSet<i32> = others().filter(|process| is_root(process)).map(|process| process.pid).collect();
     loop {
-        let is_new = |process: &&Seen| members.contains(&process.parent) && !members.contains(&process.pid);
+        let is_new = |process: &&ProcessInfo| members.contains(&process.parent) && !members.contains(&process.pid);
         let new: Vec<i32> = others().filter(is_new).map(|process| process.pid).collect();
         if new.is_empty() {
             return others().filter(|process| members.contains(&process.pid)).copied().collect();
@@ -48,34 +47,33 @@ pub(in crate::runner) fn trees(all: &[Seen], is_root: impl Fn(&Seen) -> bool) ->
     }
 }
 
-/// The mark in the environment that the process was started with.
+/// The value of [`MARK`] in the initial environment of a process.
 pub(in crate::runner) fn mark_of(pid: i32) -> Option<OsString> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let value = |entry: &[u8]| Some(entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?.to_vec());
     environment.split(|byte| *byte == 0).find_map(value).map(|value| OsStr::from_bytes(&value).to_owned())
 }
 
-/// A handle on a process, if it is still the one that was seen.
-pub(in crate::runner) fn open(process: &Seen) -> Option<OwnedFd> {
+/// A pidfd, if the pid still belongs to the same process.
+pub(in crate::runner) fn open(process: &ProcessInfo) -> Option<OwnedFd> {
     let handle = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
-    (seen(process.pid)?.started_at == process.started_at).then_some(handle)
+    (info(process.pid)?.started_at == process.started_at).then_some(handle)
 }
 
 pub(in crate::runner) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
-/// One process as it is now.
-pub(in crate::runner) fn seen(pid: i32) -> Option<Seen> {
+pub(in crate::runner) fn info(pid: i32) -> Option<ProcessInfo> {
     parse(pid, &String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }
 
-/// proc(5): `PID (NAME) STATE PPID PGRP SESSION … STARTTIME …`, where NAME may hold anything, `)` included.
-fn parse(pid: i32, stat: &str) -> Option<Seen> {
+/// proc(5): `PID (NAME) STATE PPID PGRP SESSION … STARTTIME …`; NAME may contain anything, `)` included.
+fn parse(pid: i32, stat: &str) -> Option<ProcessInfo> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split(' ').collect();
     let number = |index: usize| fields.get(index)?.parse().ok();
-    Some(Seen {
+    Some(ProcessInfo {
         pid,
         parent: number(1)?,
         group: number(2)?,
@@ -94,18 +92,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_proc_is_read_whatever_the_name() {
-        let expected = Seen { pid: 12, parent: 1, group: 77, session: 78, started_at: 4711, is_live: true };
+    fn stat_line_is_parsed_whatever_the_name() {
+        let expected = ProcessInfo { pid: 12, parent: 1, group: 77, session: 78, started_at: 4711, is_live: true };
         assert_eq!(parse(12, &stat("sh", "S")), Some(expected));
         assert_eq!(parse(12, &stat("a) Z 1 (b", "R")), Some(expected));
-        assert_eq!(parse(12, &stat("sh", "Z")), Some(Seen { is_live: false, ..expected }));
+        assert_eq!(parse(12, &stat("sh", "Z")), Some(ProcessInfo { is_live: false, ..expected }));
         assert_eq!(parse(12, "12 (sh) S 1"), None);
         assert_eq!(parse(12, ""), None);
     }
 
     #[test]
-    fn a_tree_is_its_roots_and_their_descendants_in_any_order() {
-        let process = |pid, parent| Seen { pid, parent, group: 0, session: 0, started_at: 0, is_live: true };
+    fn tree_is_its_roots_and_their_descendants() {
+        let process = |pid, parent| ProcessInfo { pid, parent, group: 0, session: 0, started_at: 0, is_live: true };
         let all = [process(900_004, 900_003), process(900_003, 900_002), process(900_002, 1), process(900_005, 1)];
         let pids = |root: i32| trees(&all, |process| process.pid == root).iter().map(|p| p.pid).collect::<Vec<_>>();
         assert_eq!(pids(900_002), [900_004, 900_003, 900_002]);
@@ -114,11 +112,11 @@ mod tests {
     }
 
     #[test]
-    fn hookbox_itself_is_seen_and_belongs_to_no_tree() {
+    fn hookbox_belongs_to_no_tree() {
         let all = all().unwrap();
         let own = all.iter().find(|process| process.pid == own_pid()).unwrap();
         assert!(own.is_live && open(own).is_some());
-        assert!(open(&Seen { started_at: own.started_at + 1, ..*own }).is_none());
+        assert!(open(&ProcessInfo { started_at: own.started_at + 1, ..*own }).is_none());
         assert!(!trees(&all, |process| process.pid == own.pid).contains(own));
     }
 }

@@ -1,7 +1,6 @@
-//! Which file a handler's command names, and why it could not be started, in words that say what to mend.
+//! Finds the file of a handler's command, and explains why it could not be executed.
 //!
-//! Looks at files only; starting them is `command.rs`'s. The explanation is made after the system has refused, so it
-//! costs nothing as long as all is well.
+//! The explanation is made after the system has refused, so it costs nothing in the ordinary case.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,10 +13,10 @@ use rustix::io::Errno;
 
 use crate::retry::AttemptExit;
 
-/// Longest first line of a script that is looked at, as in execve(2).
+/// Longest interpreter line of a script, as in execve(2).
 const MAX_FIRST_LINE: u64 = 256;
 
-/// The file of a program: as written where it has a slash, else the first executable of that name in `search`, the
+/// Finds the file of a program: the path itself if it contains a slash, otherwise the first executable in `search`, the
 /// PATH of the handler. Relative paths start at `cwd`.
 pub(in crate::runner) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf, AttemptExit> {
     if program.is_empty() {
@@ -32,12 +31,12 @@ pub(in crate::runner) fn find(program: &str, search: &OsStr, cwd: &Path) -> Resu
         let mut candidates = std::env::split_paths(search).map(|folder| cwd.join(folder).join(program));
         AttemptExit::NotExecutable(match candidates.find(|file| file.is_file()) {
             Some(file) => not_executable(&file),
-            None => format!("`{program}` is in no folder of the handler's PATH, {}", search.display()),
+            None => format!("`{program}` was not found in the handler's PATH, {}", search.display()),
         })
     })
 }
 
-/// What the system's refusal to start a program in a folder means.
+/// Explains why the system did not start a program.
 pub(in crate::runner) fn explain(error: &io::Error, program: &Path, cwd: &Path) -> AttemptExit {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     match errno {
@@ -45,64 +44,66 @@ pub(in crate::runner) fn explain(error: &io::Error, program: &Path, cwd: &Path) 
             AttemptExit::Starved(error.to_string())
         }
         Some(Errno::TOOBIG) => AttemptExit::NotExecutable(
-            "its arguments and environment are longer than the system takes; \
+            "its arguments and environment are longer than the system allows; \
              hint: shorten `command`, or the variables named in `env`"
                 .to_owned(),
         ),
         _ => AttemptExit::NotExecutable(
-            folder_trouble(cwd).or_else(|| file_trouble(program, errno)).unwrap_or_else(|| cannot(program, error)),
+            cwd_problem(cwd).or_else(|| file_problem(program, errno)).unwrap_or_else(|| cannot(program, error)),
         ),
     }
 }
 
-fn folder_trouble(cwd: &Path) -> Option<String> {
+fn cwd_problem(cwd: &Path) -> Option<String> {
     let shown = cwd.display();
     match fs::metadata(cwd) {
-        Err(error) => Some(format!("the folder it is to run in, `{shown}`: {error}")),
-        Ok(found) if !found.is_dir() => Some(format!("what it is to run in, `{shown}`, is not a folder")),
-        Ok(_) if access(cwd, Access::EXEC_OK).is_err() => {
-            Some(format!("the folder it is to run in, `{shown}`, may not be entered"))
-        }
+        Err(error) => Some(cwd_error(cwd, &error)),
+        Ok(found) if !found.is_dir() => Some(format!("its directory `{shown}` is not a directory")),
+        Ok(_) if access(cwd, Access::EXEC_OK).is_err() => Some(format!("its directory `{shown}` may not be entered")),
         Ok(_) => None,
     }
 }
 
-fn file_trouble(program: &Path, errno: Option<Errno>) -> Option<String> {
+pub(in crate::runner) fn cwd_error(cwd: &Path, error: &io::Error) -> String {
+    format!("its directory `{}`: {error}", cwd.display())
+}
+
+fn file_problem(program: &Path, errno: Option<Errno>) -> Option<String> {
     let shown = program.display();
     match fs::metadata(program) {
         Err(error) => return Some(cannot(program, &error)),
-        Ok(found) if found.is_dir() => return Some(format!("`{shown}` is a folder")),
+        Ok(found) if found.is_dir() => return Some(format!("`{shown}` is a directory")),
         Ok(found) if !found.is_file() => return Some(format!("`{shown}` is not a regular file")),
         Ok(_) if access(program, Access::EXEC_OK).is_err() => return Some(not_executable(program)),
         Ok(_) => {}
     }
     match (interpreter(program), errno) {
-        (Some(interpreter), _) => interpreter_trouble(program, &interpreter),
+        (Some(interpreter), _) => interpreter_problem(program, &interpreter),
         (None, Some(Errno::NOEXEC)) => {
             Some(format!("`{shown}` is not a program; hint: a script starts with a line such as #!/bin/sh"))
         }
         (None, Some(Errno::NOENT)) => {
-            Some(format!("`{shown}` needs a loader that is not there; hint: it was built for another system"))
+            Some(format!("`{shown}` needs a loader that does not exist; hint: it was built for another system"))
         }
         _ => None,
     }
 }
 
-fn interpreter_trouble(program: &Path, interpreter: &OsStr) -> Option<String> {
+fn interpreter_problem(program: &Path, interpreter: &OsStr) -> Option<String> {
     let path = Path::new(interpreter);
-    let trouble = match fs::metadata(path) {
+    let problem = match fs::metadata(path) {
         _ if interpreter.as_bytes().ends_with(b"\r") => {
-            "ends in a carriage return; hint: save the script with Unix line ends".to_owned()
+            "ends in a carriage return; hint: save the script with Unix line endings".to_owned()
         }
         Err(error) => format!("cannot be used: {error}"),
         Ok(_) if access(path, Access::EXEC_OK).is_err() => "is not executable".to_owned(),
         Ok(_) => return None,
     };
     let shown = interpreter.to_string_lossy();
-    Some(format!("the interpreter `{}` in the first line of `{}` {trouble}", shown.trim_end(), program.display()))
+    Some(format!("the interpreter `{}` in the first line of `{}` {problem}", shown.trim_end(), program.display()))
 }
 
-/// The program named behind `#!`.
+/// The program named after `#!`.
 fn interpreter(program: &Path) -> Option<Box<OsStr>> {
     let mut line = Vec::new();
     let file = fs::File::open(program).ok()?;
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_found_in_the_handlers_path_and_a_path_is_taken_as_it_is() {
+    fn name_is_looked_up_in_path_of_the_handler() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
         fs::create_dir_all(first.join("folder")).unwrap();
@@ -158,14 +159,14 @@ mod tests {
         assert_eq!(found("/a/b", &search), Ok(PathBuf::from("/a/b")));
         assert_eq!(found("bin/b", &search), Ok(folder.path().join("bin/b")));
         let missing = why(found("folder", &search).unwrap_err());
-        assert!(missing.starts_with("`folder` is in no folder of the handler's PATH, "), "{missing}");
+        assert!(missing.starts_with("`folder` was not found in the handler's PATH, "), "{missing}");
         let locked = why(found("tool", first.as_os_str()).unwrap_err());
         assert!(locked.ends_with(&format!("is not executable; hint: chmod +x {}", first.join("tool").display())));
         assert_eq!(why(found("", &search).unwrap_err()), "the command is empty");
     }
 
     #[test]
-    fn only_what_may_pass_by_itself_counts_as_starved() {
+    fn only_temporary_errors_are_starved() {
         let explained = |errno: Errno| explain(&errno.into(), Path::new("/bin/sh"), Path::new("/"));
         for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY] {
             assert!(matches!(explained(errno), AttemptExit::Starved(_)), "{errno:?}");
@@ -175,6 +176,6 @@ mod tests {
         {
             assert!(matches!(explained(errno), AttemptExit::NotExecutable(_)), "{errno:?}");
         }
-        assert!(why(explained(Errno::TOOBIG)).contains("longer than the system takes"));
+        assert!(why(explained(Errno::TOOBIG)).contains("longer than the system allows"));
     }
 }

@@ -1,8 +1,8 @@
-//! OrphanReaper: processes that handlers left behind come to hookbox, as a subreaper or as the first process of a container,
-//! and are reaped there.
+//! Reaps orphans: processes that handlers leave behind become children of hookbox, as a subreaper or as PID 1 of a
+//! container.
 //!
-//! Promises: no zombie stays for longer than [`LOOK_EVERY`], and no exit status of a handler is ever taken away: every
-//! process that hookbox starts is known here from before it can end until it is reaped.
+//! No zombie stays longer than [`POLL_INTERVAL`]. The reaper never takes the exit status of a handler, since processes
+//! that hookbox starts are registered from before they can end until they are reaped.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,77 +17,76 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, getpid, set_child
 use super::proc_fs;
 use crate::support::locks;
 
-/// Between two looks for what has ended.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// hookbox's own processes, by number.
+/// Processes started by hookbox.
 static OWN: LazyLock<Mutex<HashSet<Pid>>> = LazyLock::new(Mutex::default);
 
-/// Held, shared, while a process comes or goes, and alone while orphans are looked for.
-static COMINGS_AND_GOINGS: RwLock<()> = RwLock::new(());
+/// Shared while a process starts or is reaped, exclusive while orphans are reaped.
+static OWN_CHANGES: RwLock<()> = RwLock::new(());
 
-/// Starts a process and remembers it as hookbox's own.
-pub(in crate::runner) fn started(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
-    let _held = locks::read(&COMINGS_AND_GOINGS);
+/// Starts a process and registers it as hookbox's own.
+pub(in crate::runner) fn start_own(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+    let _guard = locks::read(&OWN_CHANGES);
     let pid = start()?;
     locks::lock(&OWN).insert(pid);
     Ok(pid)
 }
 
-/// Reaps a process of hookbox's own, which is no longer known afterwards.
-pub(in crate::runner) fn reaped<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
-    let _held = locks::read(&COMINGS_AND_GOINGS);
+/// Reaps one of hookbox's own processes.
+pub(in crate::runner) fn reap_own<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
+    let _guard = locks::read(&OWN_CHANGES);
     locks::lock(&OWN).remove(&pid);
     reap()
 }
 
-/// The thread that reaps orphans; ends when told to.
+/// The thread that reaps orphans.
 #[derive(Debug)]
 pub struct OrphanReaper {
-    end: Sender<()>,
+    stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl OrphanReaper {
-    /// From now on what handlers leave behind comes to hookbox.
+    /// Makes hookbox the subreaper of its descendants.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub fn adopt() -> io::Result<Self> {
         if let Err(error) = set_child_subreaper(Some(getpid())) {
-            log::debug!("what handlers leave behind goes to init: {error}");
+            log::debug!("hookbox is no subreaper, so orphans go to init: {error}");
         }
-        let (end, ends) = bounded::<()>(0);
-        let look = move || {
-            while ends.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let (stop, stopped) = bounded::<()>(0);
+        let run = move || {
+            while stopped.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 reap();
             }
         };
-        let thread = std::thread::Builder::new().name("orphans".into()).spawn(look)?;
-        Ok(Self { end, thread })
+        let thread = std::thread::Builder::new().name("orphans".into()).spawn(run)?;
+        Ok(Self { stop, thread })
     }
 
-    /// Reaps no more; orphans go to init when hookbox ends.
+    /// Stops the thread. Orphans go to init when hookbox ends.
     pub fn stop(self) {
-        drop(self.end);
+        drop(self.stop);
         if self.thread.join().is_err() {
-            log::error!("the reaper of orphans ended in a panic");
+            log::error!("the orphan reaper panicked");
         }
     }
 }
 
-/// Reaps every child that has ended and is not hookbox's own.
+/// Reaps every ended child that is not hookbox's own.
 fn reap() {
-    // Mostly there is none: one system call tells.
+    // Mostly there is none, which costs one system call.
     let any = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
     if !matches!(any, Ok(Some(_))) {
         return;
     }
-    let _alone = locks::write(&COMINGS_AND_GOINGS);
+    let _guard = locks::write(&OWN_CHANGES);
     let own = locks::lock(&OWN);
     let is_orphan = |pid: &Pid| !own.contains(pid);
     for pid in children().into_iter().filter(is_orphan) {
-        if proc_fs::seen(pid.as_raw_pid()).is_some_and(|child| !child.is_live)
+        if proc_fs::info(pid.as_raw_pid()).is_some_and(|child| !child.is_live)
             && let Err(error) = waitpid(Some(pid), WaitOptions::NOHANG)
         {
             log::debug!("orphan {pid:?} was not reaped: {error}");
@@ -95,7 +94,7 @@ fn reap() {
     }
 }
 
-/// Children of all threads. Without that list in /proc, as on some kernels, all processes are looked at.
+/// Children of all threads. Kernels without that list in `/proc` need a scan of all processes.
 fn children() -> Vec<Pid> {
     let number = |text: &str| Pid::from_raw(text.parse().ok()?);
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();

@@ -1,29 +1,28 @@
-//! The line that gives a worker its job: one JSON object, newline at its end.
+//! The line that gives a worker its job: one JSON object and a newline.
 //!
-//! An attempt goes in, bytes go out, written once and in order. The body stands as text where it is UTF-8, else as
-//! base64, so that no byte is lost. What answers it is [`super::reply`]'s.
+//! The body is text if it is UTF-8, otherwise base64, so that no byte is lost.
 
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::{AttemptInput, idempotency_key, visible_headers};
+use crate::runner::attempt::AttemptInput;
+use crate::runner::environment::visible_headers;
 
-/// What every worker hears first; the number changes when old workers could not understand new lines.
+/// The first line for every worker. The number changes if old workers could not understand new lines.
 pub(super) const GREETING: &[u8] = b"{\"hookbox\":1}\n";
 
-/// `{"id":7,"attempt":1,…,"body":"…"}` and a newline.
+/// Returns `{"id":7,"attempt":1,…,"body":"…"}` and a newline.
 pub(super) fn job(attempt: &AttemptInput) -> io::Result<Vec<u8>> {
     let mut line = Vec::with_capacity(attempt.body.len() + attempt.headers.len() + 512);
-    let key = idempotency_key(&attempt.source, &attempt.event_id, &attempt.handler.name, attempt.replays);
     write!(line, "{{\"id\":{},\"attempt\":{}", attempt.job_id, attempt.number)?;
     let texts = [
         ("source", attempt.source.as_str()),
         ("event_id", &attempt.event_id),
         ("type", &attempt.event_type),
         ("received_at", &attempt.received_at.to_rfc3339()),
-        ("idempotency_key", &key),
+        ("idempotency_key", &attempt.idempotency_key()),
     ];
     for (name, text) in texts {
         write!(line, ",\"{name}\":")?;
@@ -39,11 +38,11 @@ pub(super) fn job(attempt: &AttemptInput) -> io::Result<Vec<u8>> {
         Err(_) => write!(line, ",\"body_base64\":\"{}\"", STANDARD.encode(&attempt.body))?,
     }
     line.extend_from_slice(b"}\n");
-    Ok(without_other_line_ends(line))
+    Ok(escape_line_separators(line))
 }
 
-/// U+0085, U+2028 and U+2029 may stand in JSON, and yet Python and JavaScript know functions that end a line there.
-fn without_other_line_ends(line: Vec<u8>) -> Vec<u8> {
+/// Escapes U+0085, U+2028 and U+2029: JSON allows them, but some functions of Python and JavaScript end a line there.
+fn escape_line_separators(line: Vec<u8>) -> Vec<u8> {
     let escape = |at: usize| match line[at..] {
         [0xC2, 0x85, ..] => Some((2, b"\\u0085")),
         [0xE2, 0x80, 0xA8, ..] => Some((3, b"\\u2028")),
@@ -72,13 +71,13 @@ mod tests {
     fn written(body: &[u8]) -> String {
         let mut tried = attempt(&["true"]);
         tried.body = body.to_vec();
-        tried.private_headers = vec!["x-hub-signature".to_owned()];
+        tried.private_headers = ["x-hub-signature".to_owned()].into();
         tried.headers = r#"{"X-GitHub-Event":"push","X-Hub-Signature":"s","Cookie":"c","n":"a\nb"}"#.to_owned();
         String::from_utf8(job(&tried).unwrap()).unwrap()
     }
 
     #[test]
-    fn a_job_is_one_line_with_all_it_takes() {
+    fn job_is_one_line() {
         let expected = concat!(
             r#"{"id":7,"attempt":2,"source":"github","event_id":"72d3162e","type":"push","#,
             r#""received_at":"2026-01-31T12:00:00.007Z","idempotency_key":"github/72d3162e/deploy-r1","#,
@@ -90,19 +89,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_come_as_base64() {
+    fn binary_body_is_base64() {
         assert!(written(b"\xff\x00\n").ends_with(",\"body_base64\":\"/wAK\"}\n"));
     }
 
     #[test]
-    fn nothing_but_its_end_ends_a_line_in_any_language() {
+    fn no_line_separator_occurs_within_a_line() {
         let line = written("a\u{85}b\u{2028}c\u{2029}d\r\u{2027}é".as_bytes());
         assert!(line.ends_with(",\"body\":\"a\\u0085b\\u2028c\\u2029d\\r\u{2027}é\"}\n"), "{line}");
     }
 
     proptest::proptest! {
         #[test]
-        fn any_body_comes_back_whole_from_one_line(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        fn any_body_survives_the_line(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let line = written(&body);
             proptest::prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
             let object: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -1,8 +1,7 @@
-//! One attempt with a worker: a copy of it is taken, gets the job as a line, and says in a line how it went.
+//! Worker mode: long-running processes that get one job after the other as lines on stdin and answer on stdout.
 //!
-//! An attempt comes in, how it ended goes out. Promises: a copy that breaks the protocol, runs into the time limit or
-//! is stopped gets no further job, and its whole group is gone; a copy that ended before it took the job costs the job
-//! nothing; whoever ends without an answer has not succeeded.
+//! A process that breaks the protocol, reaches the time limit or is stopped gets no further job, and its process tree is
+//! ended. A process that ended before it took the job costs the job nothing. An attempt without an answer never succeeds.
 
 mod line;
 mod pool;
@@ -12,100 +11,114 @@ mod reply;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attempt::{AttemptInput, AttemptOutput, KILL_GRACE};
 use super::cancel::CancelToken;
+use super::command::limit_reached;
+use super::output::{CapturedOutput, OutputCapture};
 use super::reply::ReplyParts;
-use super::{AttemptInput, CapturedOutput, KILL_GRACE, Run, limit_reached};
 use crate::retry::AttemptExit;
 
-pub(super) use pool::Pool;
-use process::{Copied, Heard};
-use reply::Answer;
+pub(super) use pool::WorkerPool;
+use process::{WorkerAnswer, WorkerProcess};
+use reply::ParsedReply;
 
-/// What a worker's line says of the job that it was given, for whoever tries lines without a worker (`fuzz/`).
+/// Parses a reply line, for `fuzz/`.
 ///
 /// # Errors
 /// What is wrong with the line.
 pub fn parse_worker_reply(line: &[u8], job_id: i64) -> Result<AttemptExit, String> {
-    reply::read(line, job_id).map(|answer| answer.exit)
+    reply::parse(line, job_id).map(|reply| reply.exit)
 }
 
-/// Gives the job to a copy and waits for its answer.
-pub(super) fn run(pool: &Arc<Pool>, attempt: &AttemptInput, cancel: &CancelToken) -> Run {
+/// Gives the job to a worker process and waits for its answer.
+pub(super) fn run(pool: &Arc<WorkerPool>, attempt: &AttemptInput, cancel: &CancelToken) -> AttemptOutput {
     let line = match line::job(attempt) {
         Ok(line) => line,
-        Err(error) => return Run::without_output(AttemptExit::Starved(error.to_string())),
+        Err(error) => return AttemptOutput::without_output(AttemptExit::Starved(error.to_string())),
     };
     loop {
-        let mut copy = match pool.take(cancel) {
-            Ok(copy) => copy,
-            Err(exit) => return Run::without_output(exit),
+        let mut worker = match pool.take(cancel) {
+            Ok(worker) => worker,
+            Err(exit) => return AttemptOutput::without_output(exit),
         };
         let deadline = Instant::now().checked_add(attempt.handler.timeout);
-        match copy.ask(&line, deadline, cancel) {
-            Heard::Line(line) => return answered(pool, copy, &line, attempt, cancel),
-            // Every copy that is let go here had been idle: their number is finite.
-            Heard::NotTaken(why) if copy.answered > 0 => {
-                log::warn!("a worker of handler `{}` is let go: {why}", attempt.handler.name);
-                pool.dismiss(copy);
+        match worker.ask(&line, deadline, cancel) {
+            WorkerAnswer::Line(line) => return finish(pool, worker, &line, attempt, cancel),
+            // Ends, since every process dismissed here had been idle and their number is finite.
+            WorkerAnswer::NotTaken(reason) if worker.answered > 0 => {
+                log::warn!("worker process of handler `{}` replaced: {reason}", attempt.handler.name);
+                pool.dismiss(worker);
             }
-            heard => return ended(pool, copy, heard, attempt, cancel),
+            answer => return abort(pool, worker, answer, attempt, cancel),
         }
     }
 }
 
-fn answered(pool: &Arc<Pool>, mut copy: Copied, line: &[u8], attempt: &AttemptInput, cancel: &CancelToken) -> Run {
-    let Answer { exit, said, words } = match reply::read(line, attempt.job_id) {
-        Ok(answer) => answer,
-        Err(why) => {
-            let mut run = ended(pool, copy, Heard::Wrong(why), attempt, cancel);
-            run.stdout = whole(line, &run.stdout);
-            return run;
+fn finish(
+    pool: &Arc<WorkerPool>,
+    mut worker: WorkerProcess,
+    line: &[u8],
+    attempt: &AttemptInput,
+    cancel: &CancelToken,
+) -> AttemptOutput {
+    let ParsedReply { exit, directives, response } = match reply::parse(line, attempt.job_id) {
+        Ok(reply) => reply,
+        Err(reason) => {
+            let mut output = abort(pool, worker, WorkerAnswer::Invalid(reason), attempt, cancel);
+            output.stdout = with_line_before(line, &output.stdout);
+            return output;
         }
     };
-    copy.answered += 1;
-    let stderr = copy.take_stderr().finish();
-    let mut notes: Vec<String> = said.note.iter().cloned().collect();
-    if copy.is_out_of_step() {
-        notes.push("it wrote more than one line, so it is replaced by a fresh one".to_owned());
+    worker.answered += 1;
+    let stderr = worker.take_stderr().finish();
+    let mut notes: Vec<String> = directives.note.iter().cloned().collect();
+    if worker.has_unread_output() {
+        notes.push("it wrote more than one line, so it is replaced".to_owned());
     }
-    if let AttemptExit::Failed(why) = &exit {
-        notes.insert(0, why.clone());
+    if let AttemptExit::Failed(reason) = &exit {
+        notes.insert(0, reason.clone());
     }
-    pool.give(copy);
-    let mut run = Run { stderr, said, notes, ..Run::without_output(exit) };
-    if let Some(words) = words {
-        respond(words, attempt, &mut run);
+    pool.give_back(worker);
+    let mut output = AttemptOutput { stderr, directives, notes, ..AttemptOutput::without_output(exit) };
+    if let Some(response) = response {
+        respond(response, attempt, &mut output);
     }
-    run
+    output
 }
 
-/// What the provider is to hear stands in the ledger as the attempt's stdout.
-fn respond(words: ReplyParts, attempt: &AttemptInput, run: &mut Run) {
-    match (attempt.handler.respond, &run.exit) {
-        (None, _) => run.notes.push("`response` counts only with `respond = true`; ignored".to_owned()),
+/// Sets the response and stores its body as the stdout of the attempt.
+fn respond(parts: ReplyParts, attempt: &AttemptInput, output: &mut AttemptOutput) {
+    match (attempt.handler.respond, &output.exit) {
+        (None, _) => output.notes.push("`response` counts only with `respond = true`; ignored".to_owned()),
         (_, AttemptExit::Completed) => {
-            let mut capture = super::output::Capture::default();
-            capture.push(&words.body);
-            run.stdout = capture.finish();
-            run.response = words.sendable(&mut run.notes);
+            let mut capture = OutputCapture::default();
+            capture.push(&parts.body);
+            output.stdout = capture.finish();
+            output.response = parts.into_response(&mut output.notes);
         }
-        _ => run.notes.push("`response` counts only with `\"ok\":true`; ignored".to_owned()),
+        _ => output.notes.push("`response` counts only with `\"ok\":true`; ignored".to_owned()),
     }
 }
 
-/// Ends a copy that cannot go on.
-fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &AttemptInput, cancel: &CancelToken) -> Run {
-    let has_answered = copy.answered > 0;
-    // The system closes what a process has open a moment before it says that it has ended.
-    let patience = if matches!(heard, Heard::AttemptOutput | Heard::NotTaken(_)) { KILL_GRACE } else { Duration::ZERO };
-    let watched = copy.end(patience, cancel);
-    pool.left(!matches!(heard, Heard::Cancelled));
-    let limit = limit_reached(&attempt.handler.process.limits, &watched.exit);
-    let exit = match (heard, watched.exit) {
+/// Ends a worker process that cannot continue.
+fn abort(
+    pool: &WorkerPool,
+    worker: WorkerProcess,
+    answer: WorkerAnswer,
+    attempt: &AttemptInput,
+    cancel: &CancelToken,
+) -> AttemptOutput {
+    let has_answered = worker.answered > 0;
+    // The system closes the descriptors of a process shortly before it reports its end.
+    let has_closed = matches!(answer, WorkerAnswer::Ended | WorkerAnswer::NotTaken(_));
+    let result = worker.end(if has_closed { KILL_GRACE } else { Duration::ZERO }, cancel);
+    pool.remove(!matches!(answer, WorkerAnswer::Cancelled));
+    let limit = limit_reached(&attempt.handler.process.limits, &result.exit);
+    let exit = match (answer, result.exit) {
         (_, exit @ (AttemptExit::Stopped | AttemptExit::Skipped)) => exit,
-        (Heard::TimedOut, _) => AttemptExit::TimedOut,
-        (Heard::Wrong(why), _) => AttemptExit::Failed(why),
-        (Heard::NotTaken(_), exit) => {
+        (WorkerAnswer::TimedOut, _) => AttemptExit::TimedOut,
+        (WorkerAnswer::Invalid(reason), _) => AttemptExit::Failed(reason),
+        (WorkerAnswer::NotTaken(_), exit) => {
             let how = match exit {
                 AttemptExit::Exited(_) | AttemptExit::Signaled(_) => exit.to_string(),
                 _ => "it closed its stdin or stdout".to_owned(),
@@ -121,19 +134,18 @@ fn ended(pool: &Pool, copy: Copied, heard: Heard, attempt: &AttemptInput, cancel
         (_, exit @ AttemptExit::NotExecutable(_)) => exit,
         _ => AttemptExit::Failed("the worker closed its stdin or stdout while it had a job".to_owned()),
     };
-    let why = match &exit {
-        AttemptExit::Failed(why) => Some(why.clone()),
+    let reason = match &exit {
+        AttemptExit::Failed(reason) => Some(reason.clone()),
         AttemptExit::WorkerDied { .. } => Some(exit.to_string()),
         _ => None,
     };
-    let notes = why.into_iter().chain(watched.note).chain(limit).collect();
-    Run { notes, stdout: watched.stdout, stderr: watched.stderr, ..Run::without_output(exit) }
+    let notes = reason.into_iter().chain(result.note).chain(limit).collect();
+    AttemptOutput { notes, stdout: result.stdout, stderr: result.stderr, ..AttemptOutput::without_output(exit) }
 }
 
-/// What was said before the rest was.
-fn whole(first: &[u8], rest: &CapturedOutput) -> CapturedOutput {
-    let mut capture = super::output::Capture::default();
-    capture.push(first);
+fn with_line_before(line: &[u8], rest: &CapturedOutput) -> CapturedOutput {
+    let mut capture = OutputCapture::default();
+    capture.push(line);
     capture.push(b"\n");
     capture.absorb(rest);
     capture.finish()

@@ -1,8 +1,7 @@
-//! One running copy of a worker, and the conversation with it: a line in, a line out.
+//! One worker process and the conversation with it: a line in, a line out.
 //!
-//! Promises: hookbox never blocks on any of its pipes but in one poll; no more than the longest answer it may give and the
-//! usual part of stderr are kept; and it is known whether a copy that ended had taken its job, since what it
-//! has not read is still in the pipe.
+//! hookbox blocks in a single poll only, and keeps no more than the longest allowed answer and a capture of stderr. If
+//! the process ends, the unread bytes in its stdin pipe tell whether it had taken the job.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,201 +11,209 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
-use super::super::cancel::CancelToken;
-use super::super::output::Capture;
-use super::super::process::pid_record::OnRecord;
-use super::super::process::spawn::Process;
-use super::super::process::supervise::{Listening, Watched, watch};
+use crate::runner::cancel::CancelToken;
+use crate::runner::output::OutputCapture;
+use crate::runner::process::pid_record::WorkerRecord;
+use crate::runner::process::spawn::Process;
+use crate::runner::process::supervise::{OutputOptions, ProcessResult, poll_fd, supervise};
 
-/// Longest answer, its newline included.
+/// Longest answer, with its newline.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Of a handler that responds: the longest body takes six times its bytes where each is escaped.
+/// The same for a handler that responds: escapes make the longest body six times as long.
 const MAX_RESPONDING_BYTES: usize = 512 * 1024;
-/// Bytes asked for in one read.
+/// Bytes requested by one read.
 const READ_BYTES: usize = 16 * 1024;
-/// Reads in a row from one stream before the clock is looked at again.
+/// Reads in a row from stderr before the time limit is checked again.
 const READS: usize = 64;
-/// Between two looks at a copy without pidfd.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// For a process without pidfd.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A copy that runs.
 #[derive(Debug)]
-pub(super) struct Copied {
+pub(super) struct WorkerProcess {
     process: Process<'static>,
-    on_record: Option<OnRecord>,
+    record: Option<WorkerRecord>,
     stdin: Option<OwnedFd>,
-    /// What it has said on stdout since it got its job.
-    heard: Vec<u8>,
-    stderr: Capture,
-    has_stderr: bool,
+    /// What it wrote to stdout since it got its job.
+    received: Vec<u8>,
+    stderr: OutputCapture,
+    is_stderr_open: bool,
     buffer: Vec<u8>,
-    /// Bytes of its longest answer.
-    longest: usize,
-    /// Jobs it has answered.
+    /// Longest answer in bytes.
+    max_answer: usize,
+    /// Number of jobs that it has answered.
     pub(super) answered: u64,
-    /// Of which settings it is.
+    /// Generation of the settings with which it was started.
     pub(super) generation: u64,
 }
 
-/// What came of a job that was written to a copy.
+/// What happened to a job that was written to a worker process.
 #[derive(Debug)]
-pub(super) enum Heard {
-    /// The line that answers it, without its newline.
+pub(super) enum WorkerAnswer {
+    /// The answer without its newline.
     Line(Vec<u8>),
-    /// It has ended, or cannot go on, and the job has not reached it: why.
+    /// The process ended or cannot continue, and has not read the job: the reason.
     NotTaken(String),
-    /// It has ended, or closed stdin or stdout, after it had taken the job.
-    AttemptOutput,
-    /// It says what is no answer: why.
-    Wrong(String),
+    /// The process ended, or closed stdin or stdout, after it had read the job.
+    Ended,
+    /// The output is not an answer: the reason.
+    Invalid(String),
     TimedOut,
     Cancelled,
 }
 
-/// What is ready.
+/// Which descriptors are ready.
+#[derive(Default)]
 struct Ready {
-    told: bool,
+    cancelled: bool,
     stdout: bool,
     stderr: bool,
     ended: bool,
     writable: bool,
 }
 
-impl Copied {
+impl WorkerProcess {
     pub(super) fn new(
         mut process: Process<'static>,
-        on_record: Option<OnRecord>,
+        record: Option<WorkerRecord>,
         responds: bool,
         generation: u64,
     ) -> Self {
-        let stdin = process.input.take_pipe();
-        let (heard, buffer) = (Vec::new(), Vec::with_capacity(READ_BYTES));
-        let stderr = Capture::default();
-        let longest = if responds { MAX_RESPONDING_BYTES } else { MAX_ANSWER_BYTES };
-        Self { process, on_record, stdin, heard, stderr, has_stderr: true, buffer, longest, answered: 0, generation }
+        Self {
+            stdin: process.stdin.take_pipe(),
+            process,
+            record,
+            received: Vec::new(),
+            stderr: OutputCapture::default(),
+            is_stderr_open: true,
+            buffer: Vec::with_capacity(READ_BYTES),
+            max_answer: if responds { MAX_RESPONDING_BYTES } else { MAX_ANSWER_BYTES },
+            answered: 0,
+            generation,
+        }
     }
 
-    /// Gives it a job and waits for its answer.
-    pub(super) fn ask(&mut self, line: &[u8], deadline: Option<Instant>, cancel: &CancelToken) -> Heard {
+    /// Writes a job and waits for the answer.
+    pub(super) fn ask(&mut self, line: &[u8], deadline: Option<Instant>, cancel: &CancelToken) -> WorkerAnswer {
         if self.answered > 0 {
-            self.stderr = Capture::default();
-            if let Some(why) = self.look() {
-                return Heard::NotTaken(why);
+            self.stderr = OutputCapture::default();
+            if let Some(reason) = self.check_idle() {
+                return WorkerAnswer::NotTaken(reason);
             }
         }
-        self.heard.clear();
+        self.received.clear();
         let mut left = line;
         let mut is_broken = !self.feed(&mut left);
         loop {
-            if cancel.why().is_some() {
-                return Heard::Cancelled;
+            if cancel.reason().is_some() {
+                return WorkerAnswer::Cancelled;
             }
-            let patience = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if patience == Some(Duration::ZERO) {
-                return Heard::TimedOut;
+            let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if timeout == Some(Duration::ZERO) {
+                return WorkerAnswer::TimedOut;
             }
-            let ready = self.poll(patience, Some(cancel), !left.is_empty() && !is_broken);
-            if ready.told {
+            let ready = self.poll(timeout, Some(cancel), !left.is_empty() && !is_broken);
+            if ready.cancelled {
                 cancel.acknowledge();
             }
-            let has_closed = ready.stdout && !self.listen();
+            let has_closed = ready.stdout && !self.receive();
             if ready.stderr {
                 self.drain_stderr();
             }
-            if let Some(heard) = self.whole_line() {
-                return heard;
+            if let Some(answer) = self.take_line() {
+                return answer;
             }
             if ready.writable {
                 is_broken = !self.feed(&mut left);
             }
             if has_closed || ready.ended || is_broken {
-                return self.last_words(line.len() - left.len());
+                return self.last_answer(line.len() - left.len());
             }
         }
     }
 
-    /// What was left in its pipes at its end.
-    fn last_words(&mut self, written: usize) -> Heard {
-        self.listen();
+    /// Reads what is left in the pipes of a process that has ended.
+    fn last_answer(&mut self, written: usize) -> WorkerAnswer {
+        self.receive();
         self.drain_stderr();
-        if let Some(heard) = self.whole_line() {
-            return heard;
+        if let Some(answer) = self.take_line() {
+            return answer;
         }
         let unread = self.stdin.as_ref().map_or(Ok(0), ioctl_fionread).unwrap_or(0);
-        if self.heard.is_empty() && unread >= written as u64 {
-            return Heard::NotTaken("it ended before it took the job".to_owned());
+        if self.received.is_empty() && unread >= written as u64 {
+            return WorkerAnswer::NotTaken("it ended before it took the job".to_owned());
         }
-        Heard::AttemptOutput
+        WorkerAnswer::Ended
     }
 
-    /// While it has no job: takes what it writes to stderr, and says what is wrong with it.
-    pub(super) fn look(&mut self) -> Option<String> {
+    /// Discards the stderr of a process without a job. Returns why it must not get another one.
+    pub(super) fn check_idle(&mut self) -> Option<String> {
         let ready = self.poll(Some(Duration::ZERO), None, false);
         if ready.stderr {
             self.drain_stderr();
-            self.stderr = Capture::default();
+            self.stderr = OutputCapture::default();
         }
         match (ready.ended, ready.stdout) {
-            (true, _) => Some("it ended while it had nothing to do".to_owned()),
-            (_, true) => Some("it wrote to stdout, or closed it, without having been asked".to_owned()),
+            (true, _) => Some("it ended while it was idle".to_owned()),
+            (_, true) => Some("it wrote to stdout, or closed it, while it was idle".to_owned()),
             _ => None,
         }
     }
 
-    /// Ends it: end of file on stdin, TERM after the limit, KILL after the usual grace. Blocks until it is gone.
-    pub(super) fn end(mut self, limit: Duration, cancel: &CancelToken) -> Watched {
+    /// Closes stdin, sends SIGTERM after the limit and SIGKILL after the usual grace. Blocks until the process is gone.
+    pub(super) fn end(mut self, limit: Duration, cancel: &CancelToken) -> ProcessResult {
         self.stdin = None;
-        let mut stdout = Capture::default();
-        stdout.push(&self.heard);
-        let mut watched = watch(self.process, limit, cancel, Listening::default());
-        drop(self.on_record);
-        stdout.absorb(&watched.stdout);
-        self.stderr.absorb(&watched.stderr);
-        watched.stdout = stdout.finish();
-        watched.stderr = self.stderr.finish();
-        watched
+        let mut stdout = OutputCapture::default();
+        stdout.push(&self.received);
+        let mut result = supervise(self.process, limit, cancel, OutputOptions::default());
+        drop(self.record);
+        stdout.absorb(&result.stdout);
+        self.stderr.absorb(&result.stderr);
+        result.stdout = stdout.finish();
+        result.stderr = self.stderr.finish();
+        result
     }
 
-    /// End of file on stdin: it should end soon.
-    pub(super) fn dismiss(&mut self) {
+    /// Tells the process to end.
+    pub(super) fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// What it has written to stderr since it got its job.
-    pub(super) fn take_stderr(&mut self) -> Capture {
+    /// What it wrote to stderr since it got its job.
+    pub(super) fn take_stderr(&mut self) -> OutputCapture {
         std::mem::take(&mut self.stderr)
     }
 
-    fn poll(&self, patience: Option<Duration>, cancel: Option<&CancelToken>, wants_to_write: bool) -> Ready {
+    fn poll(&self, timeout: Option<Duration>, cancel: Option<&CancelToken>, is_writing: bool) -> Ready {
         let idle = PollFd::new(&self.process.stdout, PollFlags::empty());
-        // stdout comes before stderr: whoever writes a log line and then the answer has both seen.
+        let wait_for = |descriptor, flags| poll_fd(descriptor, flags).unwrap_or_else(|| idle.clone());
+        // stdout before stderr: a log line that was written before the answer is then read with it.
         let mut descriptors = [
-            cancel.map_or_else(|| idle.clone(), |told| PollFd::from_borrowed_fd(told.descriptor(), PollFlags::IN)),
+            cancel.map_or_else(|| idle.clone(), |cancel| PollFd::from_borrowed_fd(cancel.descriptor(), PollFlags::IN)),
             PollFd::new(&self.process.stdout, PollFlags::IN),
-            polled(self.process.pidfd.as_ref(), PollFlags::IN).unwrap_or_else(|| idle.clone()),
-            polled(self.stdin.as_ref().filter(|_| wants_to_write), PollFlags::OUT).unwrap_or_else(|| idle.clone()),
-            polled(self.has_stderr.then_some(&self.process.stderr), PollFlags::IN).unwrap_or(idle),
+            wait_for(self.process.pidfd.as_ref(), PollFlags::IN),
+            wait_for(self.stdin.as_ref().filter(|_| is_writing), PollFlags::OUT),
+            wait_for(self.is_stderr_open.then_some(&self.process.stderr), PollFlags::IN),
         ];
-        let patience = match patience {
-            _ if self.process.pidfd.is_some() => patience,
-            patience => Some(patience.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)),
+        let timeout = match timeout {
+            _ if self.process.pidfd.is_some() => timeout,
+            timeout => Some(timeout.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL)),
         };
-        let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         if poll(&mut descriptors, timeout.as_ref()).is_err() {
-            return Ready { told: false, stdout: false, stderr: false, ended: false, writable: false };
+            return Ready::default();
         }
         let is_ready = |at: usize, flags| descriptors[at].revents().intersects(flags);
         let any = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
         Ready {
-            told: cancel.is_some() && is_ready(0, any),
+            cancelled: cancel.is_some() && is_ready(0, any),
             stdout: is_ready(1, any),
             ended: self.process.pidfd.is_some() && is_ready(2, any),
-            writable: wants_to_write && is_ready(3, PollFlags::OUT | PollFlags::ERR),
-            stderr: self.has_stderr && is_ready(4, any),
+            writable: is_writing && is_ready(3, PollFlags::OUT | PollFlags::ERR),
+            stderr: self.is_stderr_open && is_ready(4, any),
         }
     }
 
-    /// Writes what the pipe takes now. Whether anybody may still read it.
+    /// Writes what the pipe takes now. Returns whether the process may still read.
     fn feed(&self, left: &mut &[u8]) -> bool {
         let Some(stdin) = &self.stdin else { return false };
         while !left.is_empty() {
@@ -220,12 +227,12 @@ impl Copied {
         true
     }
 
-    /// Takes what it has said, up to the longest answer. Whether more may come.
-    fn listen(&mut self) -> bool {
-        while self.heard.len() <= self.longest {
+    /// Reads stdout up to the longest answer. Returns whether stdout is still open.
+    fn receive(&mut self) -> bool {
+        while self.received.len() <= self.max_answer {
             match read(&self.process.stdout, &mut self.buffer) {
                 Ok(0) => return false,
-                Ok(read) => self.heard.extend_from_slice(&self.buffer[..read]),
+                Ok(read) => self.received.extend_from_slice(&self.buffer[..read]),
                 Err(_) => return true,
             }
             if self.buffer.len() < READ_BYTES {
@@ -235,29 +242,29 @@ impl Copied {
         true
     }
 
-    fn whole_line(&mut self) -> Option<Heard> {
-        match memchr::memchr(b'\n', &self.heard) {
-            Some(end) if end < self.longest => {
-                let rest = self.heard.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.heard, rest);
+    fn take_line(&mut self) -> Option<WorkerAnswer> {
+        match memchr::memchr(b'\n', &self.received) {
+            Some(end) if end < self.max_answer => {
+                let rest = self.received.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.received, rest);
                 line.truncate(end);
-                Some(Heard::Line(line))
+                Some(WorkerAnswer::Line(line))
             }
-            None if self.heard.len() <= self.longest => None,
-            _ => Some(Heard::Wrong(format!("its answer is longer than {} bytes", self.longest))),
+            None if self.received.len() <= self.max_answer => None,
+            _ => Some(WorkerAnswer::Invalid(format!("its answer is longer than {} bytes", self.max_answer))),
         }
     }
 
-    /// Whether it has said more than it was asked.
-    pub(super) fn is_out_of_step(&self) -> bool {
-        !self.heard.is_empty()
+    /// Whether it wrote more than its answer.
+    pub(super) fn has_unread_output(&self) -> bool {
+        !self.received.is_empty()
     }
 
     fn drain_stderr(&mut self) {
         for _ in 0..READS {
             match read(&self.process.stderr, &mut self.buffer) {
-                // Closed, it would keep every poll awake.
-                Ok(0) => return self.has_stderr = false,
+                // A closed pipe would end every poll immediately.
+                Ok(0) => return self.is_stderr_open = false,
                 Err(_) => return,
                 Ok(_) => self.stderr.push(&self.buffer),
             }
@@ -266,10 +273,6 @@ impl Copied {
             }
         }
     }
-}
-
-fn polled(descriptor: Option<&OwnedFd>, flags: PollFlags) -> Option<PollFd<'_>> {
-    descriptor.map(|descriptor| PollFd::new(descriptor, flags))
 }
 
 fn read(pipe: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
