@@ -125,7 +125,10 @@ impl Which {
             (plan.jobs.len(), plan.events.len())
         } else {
             let mut counter = Counter::new(plan.len());
-            let tally = asked.file.change(plan, asked.now, |done| counter.reach(done))?;
+            let tally = asked.file.bulk_update(plan, asked.now, |total| {
+                counter.reach(total.looked_at());
+                true
+            })?;
             if tally.overtaken > 0 {
                 *left.entry(SkipReason::Overtaken).or_default() += tally.overtaken;
             }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::accept::{Delivery, Stored};
 use super::lesson::{Learned, Lesson};
-use super::rekey::{self, Rekey};
+use super::operator::OperatorWrite;
 use super::turn::{Turn, Turned};
 use super::{InboxError, NotStored};
 use crate::config::Durability;
@@ -19,7 +19,7 @@ pub(super) enum Command {
     Accept(Delivery),
     Learn(Lesson),
     Turn(Box<Turn>, Sender<Result<Turned, InboxError>>),
-    Rekey(Rekey, rekey::Answer),
+    Operator(Box<dyn OperatorWrite>),
     Durability(Durability),
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Written {
     /// Not stored: it is new, with too many jobs pending; or nobody waits for it any more.
     TooMany,
     Turned(Turned),
-    Rekeyed(Option<Rekey>),
+    Operator,
 }
 
 impl Written {
@@ -45,7 +45,7 @@ impl Command {
     pub(super) fn is_relied_on(&self) -> bool {
         match self {
             Self::Turn(turn, _) => turn.is_relied_on(),
-            Self::Accept(_) | Self::Learn(_) | Self::Rekey(..) | Self::Durability(_) => true,
+            Self::Accept(_) | Self::Learn(_) | Self::Operator(_) | Self::Durability(_) => true,
         }
     }
 
@@ -53,7 +53,7 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Accept(delivery) => delivery.routed.bytes(),
-            Self::Learn(_) | Self::Turn(..) | Self::Rekey(..) | Self::Durability(_) => 0,
+            Self::Learn(_) | Self::Turn(..) | Self::Operator(_) | Self::Durability(_) => 0,
         }
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn refuse_all(batch: Vec<Command>, why: &NotStored) {
             Command::Accept(delivery) => delivery.answer(Err(why.clone())),
             Command::Learn(lesson) => lesson.refuse(why.clone()),
             Command::Turn(_, answer) => reply(&answer, Err(InboxError::of(why))),
-            Command::Rekey(_, answer) => reply(&answer, Err(InboxError::of(why))),
+            Command::Operator(write) => write.finish(Err(InboxError::of(why))),
             Command::Durability(_) => {}
         }
     }

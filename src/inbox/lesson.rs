@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
 use super::command::Command;
@@ -181,19 +181,17 @@ pub fn standing(connection: &Connection, source: &str) -> rusqlite::Result<Optio
 ///
 /// # Errors
 /// What SQLite says.
-pub(super) fn open(connection: &mut Connection, source: &str, until: Millis, forget: bool) -> rusqlite::Result<bool> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+pub(super) fn open(connection: &Connection, source: &str, until: Millis, forget: bool) -> rusqlite::Result<bool> {
     if forget {
-        transaction.execute("DELETE FROM enrolled_secrets WHERE source = ?1", [source])?;
+        connection.execute("DELETE FROM enrolled_secrets WHERE source = ?1", [source])?;
     }
     let is_known = "SELECT 1 FROM enrolled_secrets WHERE source = ?1";
-    if transaction.query_row(is_known, [source], |_| Ok(())).optional()?.is_some() {
+    if connection.query_row(is_known, [source], |_| Ok(())).optional()?.is_some() {
         return Ok(false);
     }
     let set = "INSERT INTO enrollments (source, open_until) VALUES (?1, ?2)
                ON CONFLICT (source) DO UPDATE SET open_until = excluded.open_until";
-    transaction.execute(set, (source, until.0))?;
-    transaction.commit()?;
+    connection.execute(set, (source, until.0))?;
     Ok(true)
 }
 
@@ -215,11 +213,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_kept_once_and_only_within_the_window() {
-        let mut inbox = inbox();
+        let inbox = inbox();
         let lessons = Lessons::read(&inbox).unwrap();
         assert_eq!(lesson("a", 5).keep(&inbox).unwrap(), Learned::NotOpen);
         assert_eq!(lessons.foresee("asana", &Secret::new("a"), Millis(5)), Some(Learned::NotOpen));
-        assert!(open(&mut inbox, "asana", Millis(10), false).unwrap());
+        assert!(open(&inbox, "asana", Millis(10), false).unwrap());
         lessons.read_again(&inbox).unwrap();
         let told = |secret: &str, now| {
             let foreseen = lessons.foresee("asana", &Secret::new(secret), Millis(now));
@@ -236,12 +234,12 @@ mod tests {
 
     #[test]
     fn what_is_known_is_forgotten_only_on_demand() {
-        let mut inbox = inbox();
-        open(&mut inbox, "asana", Millis(10), false).unwrap();
+        let inbox = inbox();
+        open(&inbox, "asana", Millis(10), false).unwrap();
         assert_eq!(lesson("a", 1).keep(&inbox).unwrap(), Learned::Kept);
-        assert!(!open(&mut inbox, "asana", Millis(20), false).unwrap());
+        assert!(!open(&inbox, "asana", Millis(20), false).unwrap());
         assert_eq!(standing(&inbox, "asana").unwrap(), Some(Standing::Known(Secret::new("a"), Millis(1))));
-        assert!(open(&mut inbox, "asana", Millis(20), true).unwrap());
+        assert!(open(&inbox, "asana", Millis(20), true).unwrap());
         assert_eq!(standing(&inbox, "asana").unwrap(), Some(Standing::Open(Millis(20))));
         assert_eq!(lesson("b", 11).keep(&inbox).unwrap(), Learned::Kept);
     }

@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::command::Command;
 use super::{Inbox, InboxError};
 use crate::routing::Routes;
 
@@ -28,9 +26,6 @@ pub(super) struct Rekey {
     pub(super) after: i64,
 }
 
-/// Answers with the next step.
-pub(super) type Answer = Sender<Result<Option<Rekey>, InboxError>>;
-
 impl Inbox {
     /// An event's value for a handler, by the rules of [`Inbox::set_routes`], from its headers and body.
     #[must_use]
@@ -43,14 +38,11 @@ impl Inbox {
     /// # Errors
     /// [`InboxError::Passing`]: the rest is left for the next time.
     pub fn rekey(&self) -> Result<(), InboxError> {
-        let gone = || InboxError::Final("the inbox is closed".into());
         let routes = self.routes();
         for (handler, rule) in routes.rules() {
             let mut step = Some(Rekey { routes: routes.clone(), handler, rule, after: 0 });
             while let Some(this) = step.take() {
-                let (answer, answered) = crossbeam_channel::bounded(1);
-                self.commands.send(Command::Rekey(this, answer)).map_err(|_| gone())?;
-                step = answered.recv().map_err(|_| gone())??;
+                step = self.write(move |connection, _| this.step(connection))?;
             }
         }
         Ok(())

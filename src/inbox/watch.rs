@@ -61,11 +61,21 @@ impl Watch {
             self.shared.lessons.read_again(connection)?;
             self.version = version;
             self.backlog();
-            self.shared.changed_outside.store(true, Ordering::Relaxed);
-            self.shared.changes.fetch_add(1, Ordering::Relaxed);
-            self.wake();
+            self.announce();
         }
         Ok(())
+    }
+
+    /// After the writer has made a change of the operator's: pending jobs are counted with the next tick.
+    pub(super) fn changed_by_operator(&mut self) {
+        self.version = i64::MIN;
+        self.announce();
+    }
+
+    fn announce(&self) {
+        self.shared.changed_outside.store(true, Ordering::Relaxed);
+        self.shared.changes.fetch_add(1, Ordering::Relaxed);
+        self.wake();
     }
 
     /// A write found no room.

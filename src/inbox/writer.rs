@@ -164,7 +164,7 @@ impl Writer {
         }
         let result = begun.and_then(|()| {
             let (mut written, mut bytes) = (Vec::new(), 0);
-            while let Some(command) = batch.get(written.len()) {
+            while let Some(command) = batch.get_mut(written.len()) {
                 bytes += command.bytes();
                 written.push(self.carry_out(command, &mut counts)?);
                 if written.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
@@ -205,7 +205,7 @@ impl Writer {
         }
     }
 
-    fn carry_out(&self, command: &Command, counts: &mut Counts) -> rusqlite::Result<Written> {
+    fn carry_out(&self, command: &mut Command, counts: &mut Counts) -> rusqlite::Result<Written> {
         match command {
             Command::Accept(delivery) if delivery.is_abandoned() => Ok(Written::TooMany),
             Command::Accept(delivery) if self.is_too_many(delivery)? => Ok(Written::TooMany),
@@ -216,7 +216,7 @@ impl Writer {
                 let turned = turn.carry_out(&self.connection, &self.shared.board, turn.now(), was_changed_outside);
                 turned.map(Written::Turned)
             }
-            Command::Rekey(rekey, _) => rekey.step(&self.connection).map(Written::Rekeyed),
+            Command::Operator(write) => write.run(&self.connection, counts).map(|()| Written::Operator),
             Command::Durability(_) => Ok(Written::Turned(Turned::default())),
         }
     }
@@ -248,8 +248,11 @@ impl Writer {
                 }
                 (Command::Learn(lesson), Written::Learned(learned)) => lesson.answer(learned, &self.shared.lessons),
                 (Command::Durability(durability), _) => self.syncing.set_durability(durability),
-                (Command::Rekey(_, answer), Written::Rekeyed(next)) => reply(&answer, Ok(next)),
-                (Command::Accept(_) | Command::Learn(_) | Command::Turn(..) | Command::Rekey(..), _) => {
+                (Command::Operator(write), Written::Operator) => {
+                    self.watch.changed_by_operator();
+                    write.finish(Ok(()));
+                }
+                (Command::Accept(_) | Command::Learn(_) | Command::Turn(..) | Command::Operator(_), _) => {
                     log::error!("a command was answered as another")
                 }
             }

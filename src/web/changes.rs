@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use crate::inbox::Inbox;
 use crate::inbox::operator::{BulkAction, BulkPlan, BulkResult, SkipReason};
-use crate::inbox::operator::{InboxFile, InboxFileError};
+use crate::inbox::{Inbox, InboxError};
 use crate::support::locks;
 use crate::support::time::Millis;
 
@@ -96,19 +95,14 @@ impl Changes {
     ///
     /// # Errors
     /// When the inbox cannot be changed; what was changed by then stays so.
-    pub(super) fn begin(
-        &self,
-        inbox: &Arc<Inbox>,
-        mut desk: InboxFile,
-        plan: BulkPlan,
-        now: Millis,
-    ) -> Result<Begun, InboxFileError> {
+    pub(super) fn begin(&self, inbox: &Arc<Inbox>, plan: BulkPlan, now: Millis) -> Result<Begun, InboxError> {
+        let plan = Arc::new(plan);
         if plan.len() <= AT_ONCE {
-            return desk.change(&plan, now, |_| ()).map(Begun::Made);
+            return inbox.bulk_update(&plan, now, |_| true).map(Begun::Made);
         }
         let Some(one) = self.note(&plan, now) else { return Ok(Begun::TooMany) };
         let (inbox, noted) = (inbox.clone(), one.clone());
-        let work = move || noted.carry_out(&inbox, desk, &plan, now);
+        let work = move || noted.carry_out(&inbox, &plan, now);
         if let Err(error) = std::thread::Builder::new().name("change".into()).spawn(work) {
             one.end(State::Failed, Some(format!("no thread could be started: {error}")));
         }
@@ -180,14 +174,11 @@ impl One {
         progress
     }
 
-    fn carry_out(&self, inbox: &Inbox, mut desk: InboxFile, plan: &BulkPlan, now: Millis) {
-        let result = desk.change_while(plan, now, |tally| {
+    fn carry_out(&self, inbox: &Inbox, plan: &Arc<BulkPlan>, now: Millis) {
+        let result = inbox.bulk_update(plan, now, |tally| {
             self.reach(tally);
-            inbox.note_change();
             !inbox.is_closing() && !self.is_unwanted.load(Ordering::Relaxed)
         });
-        // Closed before hookbox is, so that its last connection is the writer's.
-        drop(desk);
         let Progress { change, total, done, .. } = self.now();
         let verb = change.as_str();
         match result {
@@ -211,7 +202,6 @@ impl One {
                 self.end(State::Failed, Some(error.to_string()));
             }
         }
-        inbox.note_change();
     }
 
     fn reach(&self, tally: BulkResult) {

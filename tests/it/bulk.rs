@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::{assert_documented, document};
 use crate::support::browser::Browser;
+use crate::support::delivery::github;
 use crate::support::script::succeeds;
 use crate::support::wire::Reply;
 use crate::support::{Hookbox, Running, until};
@@ -124,6 +125,38 @@ fn a_change_of_many_is_stopped_and_the_same_again_does_the_rest() {
     let rest = told(&post(&hookbox, "/jobs/skip", &json!({ "state": ["dead"], "dry_run": true })));
     assert_eq!(rest["changed"], MANY - STEP);
     assert_eq!(post(&hookbox, "/changes/1/stop", &json!({})).status, 404);
+}
+
+/// Connections of `serve` that can write to the database file.
+fn writing_connections(hookbox: &Running) -> usize {
+    let process = std::path::Path::new("/proc").join(hookbox.id().to_string());
+    let is_writable = |fd: &std::fs::DirEntry| {
+        let is_database = std::fs::read_link(fd.path()).is_ok_and(|file| file.ends_with("hookbox.db"));
+        let info = std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or("0").trim();
+        is_database && i32::from_str_radix(flags, 8).unwrap() & 0o3 != 0
+    };
+    std::fs::read_dir(process.join("fd")).unwrap().flatten().filter(is_writable).count()
+}
+
+#[test]
+fn bulk_change_and_deliveries_share_one_writer() {
+    let many = 10 * MANY;
+    let hookbox = full_of(many, "dead", Hookbox::new());
+    let reply = post(&hookbox, "/jobs/retry", &json!({ "state": ["dead"] }));
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let place = reply.header("location").unwrap().to_owned();
+    let mut acknowledged = 0;
+    while get(&hookbox, &place)["state"] == "running" {
+        assert_eq!(writing_connections(&hookbox), 1);
+        hookbox.deliver(github::push());
+        acknowledged += 1;
+    }
+    let change = get(&hookbox, &place);
+    assert_eq!((&change["state"], &change["changed"]), (&json!("done"), &json!(many)));
+    assert!(acknowledged > 0);
+    assert_eq!(pending(&hookbox), many + acknowledged);
+    assert!(!hookbox.log().iter().any(|line| line.contains("lock")), "{:?}", hookbox.log());
 }
 
 #[test]

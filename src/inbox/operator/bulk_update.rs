@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Instant;
 
 use rusqlite::types::Value;
@@ -15,6 +16,9 @@ use super::bulk_sql::{becomes, left_because};
 use crate::inbox::reader::{WhereClause, one_of, text};
 use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
+
+/// Jobs changed in one transaction.
+const STEP: usize = 250;
 
 /// What is to become of the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +110,11 @@ pub struct NewJob {
     pub order_key: Option<String>,
 }
 
-/// A part of a plan, small enough for one transaction.
-#[derive(Debug, Clone, Copy)]
-pub struct Chunk<'a> {
-    plan: &'a BulkPlan,
-    jobs: &'a [i64],
-    events: &'a [NewJob],
+/// A part of a plan that is changed in one transaction.
+#[derive(Debug, Clone)]
+pub(in crate::inbox) struct BulkStep {
+    jobs: Range<usize>,
+    events: Range<usize>,
 }
 
 /// What was done.
@@ -206,29 +209,20 @@ pub(in crate::inbox) fn plan_missing(
     Ok(())
 }
 
-/// Carries out one chunk. The caller holds a transaction that was begun for writing.
-pub(in crate::inbox) fn apply(transaction: &Connection, chunk: &Chunk<'_>, now: Millis) -> Result<BulkResult> {
-    let plan = chunk.plan;
-    let mut tally = BulkResult::default();
-    let mut update = transaction.prepare_cached(&format!(
-        "UPDATE jobs AS j SET {} WHERE j.id = ?2 AND {} IS NULL",
-        becomes(plan.change),
-        left_because(plan.change, plan.revives)
-    ))?;
-    for id in chunk.jobs {
-        tally.changed += update.execute(params![now.0, id])?;
+/// Runs the steps of a plan one after the other, for as long as `proceed` returns true after each.
+pub(super) fn run_steps<E>(
+    plan: &BulkPlan,
+    mut proceed: impl FnMut(BulkResult) -> bool,
+    mut run: impl FnMut(BulkStep) -> std::result::Result<BulkResult, E>,
+) -> std::result::Result<BulkResult, E> {
+    let mut total = BulkResult::default();
+    for step in plan.steps(STEP) {
+        total.add(run(step)?);
+        if !proceed(total) {
+            break;
+        }
     }
-    tally.overtaken = chunk.jobs.len() - tally.changed;
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, blocked)
-         SELECT event_seq, ?2, ?1, ?1, ?4, CASE WHEN ?4 IS NULL THEN 0 ELSE 2 END FROM payloads WHERE event_seq = ?3
-         ON CONFLICT DO NOTHING",
-    )?;
-    for NewJob { event_seq, order_key } in chunk.events {
-        tally.made += insert.execute(params![now.0, plan.handler, event_seq, order_key])?;
-    }
-    tally.overtaken += chunk.events.len() - tally.made;
-    Ok(tally)
+    Ok(total)
 }
 
 impl BulkPlan {
@@ -244,10 +238,35 @@ impl BulkPlan {
         self.jobs.len() + self.events.len()
     }
 
-    /// The plan in parts of at most `size` jobs.
-    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Chunk<'_>> {
-        let jobs = self.jobs.chunks(size).map(|jobs| Chunk { plan: self, jobs, events: &[] });
-        jobs.chain(self.events.chunks(size).map(|events| Chunk { plan: self, jobs: &[], events }))
+    pub(in crate::inbox) fn steps(&self, size: usize) -> impl Iterator<Item = BulkStep> + use<> {
+        let ranges = move |len: usize| (0..len).step_by(size).map(move |start| start..len.min(start + size));
+        let jobs = ranges(self.jobs.len()).map(|jobs| BulkStep { jobs, events: 0..0 });
+        jobs.chain(ranges(self.events.len()).map(|events| BulkStep { jobs: 0..0, events }))
+    }
+
+    /// Makes the changes of one step. Jobs that have changed since the plan was made are left alone.
+    pub(in crate::inbox) fn apply(&self, transaction: &Connection, step: &BulkStep, now: Millis) -> Result<BulkResult> {
+        let jobs = self.jobs.get(step.jobs.clone()).unwrap_or_default();
+        let events = self.events.get(step.events.clone()).unwrap_or_default();
+        let mut result = BulkResult::default();
+        let mut update = transaction.prepare_cached(&format!(
+            "UPDATE jobs AS j SET {} WHERE j.id = ?2 AND {} IS NULL",
+            becomes(self.change),
+            left_because(self.change, self.revives)
+        ))?;
+        for id in jobs {
+            result.changed += update.execute(params![now.0, id])?;
+        }
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO jobs (event_seq, handler, run_at, created_at, order_key, blocked)
+             SELECT event_seq, ?2, ?1, ?1, ?4, CASE WHEN ?4 IS NULL THEN 0 ELSE 2 END FROM payloads WHERE event_seq = ?3
+             ON CONFLICT DO NOTHING",
+        )?;
+        for NewJob { event_seq, order_key } in events {
+            result.made += insert.execute(params![now.0, self.handler, event_seq, order_key])?;
+        }
+        result.overtaken = jobs.len() + events.len() - result.changed - result.made;
+        Ok(result)
     }
 }
 

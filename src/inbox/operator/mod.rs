@@ -8,6 +8,7 @@ mod backup;
 mod bulk_sql;
 mod bulk_update;
 mod retention;
+mod served;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -18,22 +19,30 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::Receipt;
+use super::accept::Routed;
+use super::ballast::Ballast;
 use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
 use super::lesson;
 use super::pause::{self, Paused};
 pub use super::prune::Pruned;
 use super::reader::{ReadError, Reader};
+use super::tally::Counts;
 pub use super::watch::free_disk;
+use crate::config::ReplayGuard;
+use crate::routing::Routes;
 use crate::support::time::Millis;
+use crate::verify::VerifiedDelivery;
+use accept_refusal::accept_refusal;
 pub use backup::{BackupError, BackupFile};
+use bulk_update::run_steps;
 pub use bulk_update::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
-pub(super) use bulk_update::{apply, plan, plan_missing};
+pub(super) use bulk_update::{plan, plan_missing};
 pub use retention::DiskUsage;
+pub(super) use served::OperatorWrite;
 
-/// Jobs changed in one transaction: the writer of `serve` waits for as many.
-pub const CHUNK: usize = 250;
-/// The least pause between two chunks: longer than one nap of a waiting writer.
-const BREATH: Duration = Duration::from_millis(20);
+/// Pause after each transaction: longer than the interval at which a waiting writer tries again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the inbox cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +89,7 @@ impl InboxFileError {
         matches!(self, Self::Missing(_) | Self::Foreign(_) | Self::Version { .. })
     }
 
-    fn from_sqlite(path: &Path, cause: rusqlite::Error) -> Self {
+    fn from_sqlite(path: &Path, cause: &rusqlite::Error) -> Self {
         Self::new(path, cause.sqlite_error_code(), cause.to_string())
     }
 
@@ -126,7 +135,7 @@ impl InboxFile {
             }
             opened => opened,
         };
-        let reading = reading.map_err(|cause| InboxFileError::from_sqlite(path, cause))?;
+        let reading = reading.map_err(|cause| InboxFileError::from_sqlite(path, &cause))?;
         check_identity(&reading, path)?;
         Ok(Self { path: path.to_owned(), reading, writing: None })
     }
@@ -137,79 +146,81 @@ impl InboxFile {
         Reader::of_file(&self.reading, &self.path)
     }
 
-    /// Carries out a plan in chunks, calling `progress` with the jobs looked at so far after each.
+    /// Makes the changes of a plan in steps. `proceed` is called after each step with the total so far, and returns
+    /// whether to go on.
     ///
     /// # Errors
-    /// What SQLite says. Chunks before that stay changed.
-    pub fn change(
+    /// A step could not be written. The steps before it stay.
+    pub fn bulk_update(
         &mut self,
         plan: &BulkPlan,
         now: Millis,
-        mut progress: impl FnMut(usize),
+        proceed: impl FnMut(BulkResult) -> bool,
     ) -> Result<BulkResult, InboxFileError> {
-        self.change_while(plan, now, |tally| {
-            progress(tally.looked_at());
-            true
+        run_steps(plan, proceed, |step| self.write(|connection| plan.apply(connection, &step, now)))
+    }
+
+    /// Starts the time in which the next handshake of a source may set its secret. False if a secret is known.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, InboxFileError> {
+        self.write(|connection| lesson::open(connection, source, until, forget))
+    }
+
+    /// Pauses a handler. A running `serve` notices within a second.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, InboxFileError> {
+        self.write(|connection| pause::pause(connection, handler, reason, now))
+    }
+
+    /// Resumes a handler; one that is paused as broken is probed immediately.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, InboxFileError> {
+        self.write(|connection| pause::resume(connection, handler, now))
+    }
+
+    /// Stores the events of a refused delivery that has been verified since. `None` if that was done before, or the
+    /// refusal is no longer stored.
+    ///
+    /// # Errors
+    /// Nothing was stored.
+    pub fn accept_refusal(
+        &mut self,
+        refusal: i64,
+        verified: VerifiedDelivery,
+        routes: &Routes,
+        replay_guard: ReplayGuard,
+    ) -> Result<Option<Receipt>, InboxFileError> {
+        let routed = Routed::new(verified, routes, replay_guard == ReplayGuard::IdAndBody);
+        self.write(|connection| {
+            let mut counts = Counts::default();
+            let receipt = accept_refusal(connection, &mut counts, refusal, &routed)?;
+            counts.write(connection).map(|()| receipt)
         })
     }
 
-    /// Likewise, as long as `goes_on` says so after each chunk, with what was done by then.
-    ///
-    /// # Errors
-    /// What SQLite says. Chunks before that stay changed.
-    pub fn change_while(
-        &mut self,
-        plan: &BulkPlan,
-        now: Millis,
-        mut goes_on: impl FnMut(BulkResult) -> bool,
-    ) -> Result<BulkResult, InboxFileError> {
+    /// Runs a change in a transaction, a second time after the disk reserve was released if the disk was full. Pauses
+    /// before it returns, so that a running `serve` can write between two changes.
+    fn write<T>(&mut self, mut change: impl FnMut(&Connection) -> rusqlite::Result<T>) -> Result<T, InboxFileError> {
         let path = self.path.clone();
-        let failed = |cause| InboxFileError::from_sqlite(&path, cause);
         let connection = self.writer()?;
-        let mut tally = BulkResult::default();
-        for chunk in plan.chunks(CHUNK) {
-            if tally.looked_at() > 0 {
-                thread::sleep(BREATH);
-            }
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            let changed = apply(&transaction, &chunk, now).map_err(failed)?;
-            transaction.commit().map_err(failed)?;
-            tally.add(changed);
-            if !goes_on(tally) {
-                break;
-            }
+        let mut attempt = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = change(&transaction)?;
+            transaction.commit().map(|()| result)
+        };
+        let mut result = attempt();
+        if result.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DiskFull)) {
+            Ballast::beside(&path).give_up();
+            result = attempt();
         }
-        Ok(tally)
-    }
-
-    /// Opens the window in which a source's handshake is believed; `false` where its secret is known.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, InboxFileError> {
-        let path = self.path.clone();
-        let opened = lesson::open(self.writer()?, source, until, forget);
-        opened.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
-    }
-
-    /// Pauses a handler, at once; who serves the inbox notices within a second.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, InboxFileError> {
-        let path = self.path.clone();
-        let paused = pause::pause(self.writer()?, handler, reason, now);
-        paused.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
-    }
-
-    /// Resumes a handler; a broken one is tried at once.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, InboxFileError> {
-        let path = self.path.clone();
-        let resumed = pause::resume(self.writer()?, handler, now);
-        resumed.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
+        thread::sleep(PAUSE);
+        result.map_err(|cause| InboxFileError::from_sqlite(&path, &cause))
     }
 
     fn writer(&mut self) -> Result<&mut Connection, InboxFileError> {
@@ -220,7 +231,7 @@ impl InboxFile {
                 Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                     InboxFileError::ReadOnly { path: path.clone(), cause: cause.to_string() }
                 }
-                _ => InboxFileError::from_sqlite(path, cause),
+                _ => InboxFileError::from_sqlite(path, &cause),
             })?,
         };
         check_identity(&opened, path)?;
@@ -277,7 +288,7 @@ fn check_readable(connection: Connection) -> rusqlite::Result<Connection> {
 fn check_identity(connection: &Connection, path: &Path) -> Result<(), InboxFileError> {
     let pragma = |name| {
         let value = connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        value.map_err(|cause| InboxFileError::from_sqlite(path, cause))
+        value.map_err(|cause| InboxFileError::from_sqlite(path, &cause))
     };
     if pragma("application_id")? != APPLICATION_ID {
         return Err(InboxFileError::Foreign(path.to_owned()));

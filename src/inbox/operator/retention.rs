@@ -4,14 +4,12 @@
 //! What is kept comes in, numbers go out. Between two steps whoever serves the inbox has room; a full disk costs the
 //! ballast first.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::Connection;
 
-use super::{BREATH, InboxFile, InboxFileError};
+use super::{InboxFile, InboxFileError};
 use crate::config::Retention;
-use crate::inbox::ballast::Ballast;
 use crate::inbox::prune::{self, Ages, Place, Pruned};
 use crate::inbox::upkeep;
 use crate::support::time::Millis;
@@ -64,7 +62,7 @@ impl InboxFile {
         let (mut place, mut pruned) = (Place::default(), Pruned::default());
         while place != Place::End {
             let before = place.clone();
-            let step = self.in_transaction(|connection| {
+            let step = self.write(|connection| {
                 place.clone_from(&before);
                 let (began, mut step) = (Instant::now(), Pruned::default());
                 while place != Place::End && began.elapsed() < STEP {
@@ -83,8 +81,8 @@ impl InboxFile {
     /// # Errors
     /// What SQLite says.
     pub fn give_back(&mut self) -> Result<(), InboxFileError> {
-        while self.in_transaction(upkeep::excess)? > 0 {
-            self.in_transaction(|connection| upkeep::give_back(connection, PAGES))?;
+        while self.write(upkeep::excess)? > 0 {
+            self.write(|connection| upkeep::give_back(connection, PAGES))?;
         }
         Ok(())
     }
@@ -95,25 +93,6 @@ impl InboxFile {
     /// What SQLite says.
     pub fn room(&self) -> Result<DiskUsage, InboxFileError> {
         Ok(self.reader().run(room)?)
-    }
-
-    fn in_transaction<T>(&mut self, work: impl FnMut(&Connection) -> rusqlite::Result<T>) -> Result<T, InboxFileError> {
-        let path = self.path.clone();
-        let mut work = work;
-        let mut once = |file: &mut Self| -> Result<rusqlite::Result<T>, InboxFileError> {
-            let connection = file.writer()?;
-            Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-                let result = work(&transaction)?;
-                transaction.commit().map(|()| result)
-            }))
-        };
-        let mut result = once(self)?;
-        if result.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DiskFull)) {
-            Ballast::beside(&path).give_up();
-            result = once(self)?;
-        }
-        thread::sleep(BREATH);
-        result.map_err(|cause| InboxFileError::from_sqlite(&path, cause))
     }
 }
 

@@ -142,12 +142,6 @@ impl Inbox {
     pub fn changes(&self) -> u64 {
         self.shared.changes.load(Ordering::Relaxed)
     }
-
-    /// Tells the dispatcher that another connection of this process has changed jobs.
-    pub fn note_change(&self) {
-        self.shared.changed_outside.store(true, Ordering::Relaxed);
-        self.shared.changes.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 impl From<ReadError> for InboxError {

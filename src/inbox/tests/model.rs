@@ -390,8 +390,8 @@ impl Both {
         let filter = JobFilter { events: Some(vec![self.jobs[which].seq]), ..JobFilter::default() };
         let wish = BulkRequest { change, filter, revives: true };
         let plan = operator::plan(&self.connection, &wish, Millis(now), None).unwrap();
-        for chunk in plan.chunks(10) {
-            operator::apply(&self.connection, &chunk, Millis(now)).unwrap();
+        for step in plan.steps(10) {
+            plan.apply(&self.connection, &step, Millis(now)).unwrap();
         }
         let is_ending = self.under_way.iter().any(|attempt| attempt.seq == self.jobs[which].seq);
         let job = &mut self.jobs[which];

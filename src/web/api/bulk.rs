@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::ask::Which;
 use super::{Fault, NAMES, Room};
-use crate::inbox::operator::InboxFile;
 use crate::inbox::operator::{BulkAction, BulkPlan, BulkRequest, MissingJobs, SkipReason};
 use crate::model::event::JobState;
 use crate::routing::Routes;
@@ -61,8 +60,7 @@ pub(super) fn change(room: &Room, which: &Which, change: BulkAction) -> Result<A
         let (changed, made) = (plan.jobs.len(), plan.events.len());
         return Ok(Answer::Made(Changed { dry_run: true, changed, made, left: words(&left) }));
     }
-    let desk = InboxFile::open(&room.setup.inbox)?;
-    match room.changes.begin(&room.inbox, desk, plan, room.now)? {
+    match room.changes.begin(&room.inbox, plan, room.now)? {
         Begun::Made(tally) => {
             if tally.overtaken > 0 {
                 *left.entry(SkipReason::Overtaken).or_default() += tally.overtaken;

@@ -9,8 +9,6 @@ use super::ask::Pause;
 use super::{Fault, NAMES, Room, lists};
 use crate::diagnose::{self, ReverifyResult};
 use crate::inbox::Paused;
-use crate::inbox::operator::InboxFile;
-use crate::routing::Routes;
 use crate::support::time::Millis;
 use crate::web::dashboard;
 
@@ -44,16 +42,12 @@ pub(super) fn pause(room: &Room, name: &str, pause: &Pause) -> Result<PauseRow, 
     let reason: Option<String> =
         pause.reason.as_ref().map(|reason| reason.trim().chars().take(LONGEST_REASON).collect());
     let reason = reason.as_deref().filter(|reason| !reason.is_empty());
-    let paused = InboxFile::open(&room.setup.inbox)?.pause(name, reason, room.now)?;
-    room.inbox.note_change();
-    Ok(row(name, paused))
+    Ok(row(name, room.inbox.pause(name, reason, room.now)?))
 }
 
 pub(super) fn resume(room: &Room, name: &str) -> Result<PauseRow, Fault> {
     check_name(room, name)?;
-    let resumed = InboxFile::open(&room.setup.inbox)?.resume(name, room.now)?;
-    room.inbox.note_change();
-    Ok(row(name, resumed))
+    Ok(row(name, room.inbox.resume(name, room.now)?))
 }
 
 /// A name that nobody knows is a slip, and would stay in the inbox.
@@ -89,9 +83,7 @@ pub(super) fn reverify(room: &Room, id: i64) -> Result<Reverified, Fault> {
         ReverifyResult::Unrecoverable(why) => return left(why),
         ReverifyResult::StillRefused(why) => return left(why),
     };
-    let routes = Routes::new(&room.setup.handlers).map_err(|error| Fault::Asked(error.to_string()))?;
-    let receipt = InboxFile::open(&room.setup.inbox)?.take_in(id, *verified, &routes, source.admission.replay_guard)?;
-    match receipt {
+    match room.inbox.accept_refusal(id, *verified)? {
         Some(receipt) => Ok(Reverified { id, taken: true, events: receipt.events(), reason: None }),
         None => left("it was taken in before".to_owned()),
     }

@@ -26,7 +26,6 @@ use super::Shared;
 use super::changes::{self, Changes};
 use super::setup::Setup;
 use crate::inbox::operator::BulkAction;
-use crate::inbox::operator::InboxFileError;
 use crate::inbox::reader::ReadError;
 use crate::inbox::{Inbox, InboxError};
 use crate::model::filter::FilterError;
@@ -110,10 +109,8 @@ enum Fault {
     Long,
     #[error("{} changes of many jobs are under way", changes::MOST)]
     Busy,
-    #[error("the inbox cannot be read now: {0}")]
+    #[error("the inbox cannot be used now: {0}")]
     Inbox(#[from] InboxError),
-    #[error("{0}")]
-    InboxFile(#[from] InboxFileError),
 }
 
 impl From<FilterError> for Fault {
@@ -137,9 +134,6 @@ impl Fault {
             Self::Long => (StatusCode::PAYLOAD_TOO_LARGE, "name fewer events at a time, or filter"),
             Self::Busy => (StatusCode::CONFLICT, "wait for one of them, or stop it: /api/v1/changes lists them"),
             Self::Inbox(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment; /readyz tells how it stands"),
-            Self::InboxFile(error) => {
-                (StatusCode::SERVICE_UNAVAILABLE, error.hint().unwrap_or("try again in a moment"))
-            }
         };
         HttpResponse::build(status).json(json!({ "error": self.to_string(), "hint": hint }))
     }

@@ -4,13 +4,14 @@
 //! do by the command line, and the way to a page goes out that says how many, or how far it is where they are many. Who
 //! serves the inbox notices within a second.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
 use serde::Deserialize;
 
 use super::query::Asked;
 use super::{Look, Shared, Trouble, Visitor, confirm, progress};
-use crate::inbox::operator::InboxFile;
 use crate::inbox::operator::{BulkAction, BulkPlan, BulkRequest, MissingJobs};
 use crate::model::event::JobState;
 use crate::model::filter::JobFilter;
@@ -138,11 +139,11 @@ async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which
         let event = seq.to_string();
         let asked = Asked { event, handler, ..Asked::default() };
         let verb = Verb::find("retry")?;
-        let (mut desk, plan) = plan(look, &wish(verb, &asked)?)?;
+        let plan = plan(look, &wish(verb, &asked)?)?;
         if plan.len() > 1 {
             return Ok(asked.link("/jobs/retry"));
         }
-        let changed = desk.change(&plan, look.now, |_| ())?.changed;
+        let changed = look.inbox.bulk_update(&Arc::new(plan), look.now, |_| true)?.changed;
         // Read and written anew, so that it leads nowhere else.
         let list = list.strip_prefix(super::jobs::PATH).map(|query| query.trim_start_matches('?'));
         let list = list.and_then(|query| Query::<Asked>::from_query(query).ok());
@@ -158,14 +159,14 @@ async fn retry_one(shared: Data<Shared>, visitor: Visitor, seq: Path<i64>, which
 async fn many(shared: Data<Shared>, visitor: Visitor, verb: Path<String>, asked: Form<Asked>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
         let verb = Verb::find(&verb)?;
-        let (desk, mut plan) = plan(look, &wish(verb, &asked)?)?;
+        let mut plan = plan(look, &wish(verb, &asked)?)?;
         let confirmed = asked.confirmed()?;
         plan.jobs.retain(|id| confirmed.is_some_and(|(newest, _)| *id <= newest));
         let Some((_, most)) = confirmed else { return Ok(asked.filter().link(&format!("/jobs/{}", verb.word))) };
         if plan.len() > most {
             return Ok(look.told(asked.filter(), "ask", plan.len()).link(&format!("/jobs/{}", verb.word)));
         }
-        let changed = match look.changes.begin(&look.inbox, desk, plan, look.now)? {
+        let changed = match look.changes.begin(&look.inbox, plan, look.now)? {
             Begun::Made(tally) => tally.changed,
             Begun::UnderWay(progress) => {
                 return Ok(asked.filter().link(&format!("/jobs/{}/{}", verb.word, progress.id)));
@@ -217,16 +218,14 @@ fn make_job(look: &Look, seq: i64, handler: &str) -> Result<usize, Trouble> {
     let filter = JobFilter { handler: Some(handler.to_owned()), events: Some(vec![seq]), ..JobFilter::default() };
     let key = |headers: &str, body: &[u8]| look.inbox.key_for(handler, headers, body);
     let missing = MissingJobs { handler, reads_payload: true, takes: &|_, _, _| true, key: &key };
-    let mut desk = InboxFile::open(&look.setup.inbox)?;
+    let reader = look.inbox.reader()?;
     let wish = BulkRequest { change: BulkAction::Replay, filter, revives: false };
-    let mut plan = desk.reader().plan_bulk_update(&wish, look.now, None)?;
+    let mut plan = reader.plan_bulk_update(&wish, look.now, None)?;
     plan.jobs.clear();
-    desk.reader().add_missing_jobs(&mut plan, &wish.filter, &missing)?;
-    Ok(desk.change(&plan, look.now, |_| ())?.made)
+    reader.add_missing_jobs(&mut plan, &wish.filter, &missing)?;
+    Ok(look.inbox.bulk_update(&Arc::new(plan), look.now, |_| true)?.made)
 }
 
-fn plan(look: &Look, wish: &BulkRequest) -> Result<(InboxFile, BulkPlan), Trouble> {
-    let desk = InboxFile::open(&look.setup.inbox)?;
-    let plan = desk.reader().plan_bulk_update(wish, look.now, None)?;
-    Ok((desk, plan))
+fn plan(look: &Look, wish: &BulkRequest) -> Result<BulkPlan, Trouble> {
+    Ok(look.inbox.reader()?.plan_bulk_update(wish, look.now, None)?)
 }

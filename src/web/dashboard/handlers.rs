@@ -13,7 +13,6 @@ use super::query::{Asked, encoded};
 use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown};
 use super::{Look, Shared, Trouble, Visitor, jobs};
 use crate::config::{Handler, Mode, OrderingMode};
-use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::{HandlerOverview, HandlerStats};
 use crate::retry::RetryPolicy;
 
@@ -43,8 +42,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
         check_name(look, &name)?;
         let reason: String = reason.reason.trim().chars().take(LONGEST_REASON).collect();
         let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
-        InboxFile::open(&look.setup.inbox)?.pause(&name, reason, look.now)?;
-        look.inbox.note_change();
+        look.inbox.pause(&name, reason, look.now)?;
         Ok(on_card(look, "pause", &name))
     })
     .await
@@ -53,8 +51,7 @@ async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reaso
 async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> HttpResponse {
     super::act(shared, visitor, move |look| {
         check_name(look, &name)?;
-        let resumed = InboxFile::open(&look.setup.inbox)?.resume(&name, look.now)?;
-        look.inbox.note_change();
+        let resumed = look.inbox.resume(&name, look.now)?;
         let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
         Ok(on_card(look, did, &name))
     })

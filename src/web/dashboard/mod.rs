@@ -41,7 +41,6 @@ use super::Shared;
 use super::auth::Visitor;
 use super::changes::{self, Changes};
 use super::setup::Setup;
-use crate::inbox::operator::InboxFileError;
 use crate::inbox::reader::ReadError;
 use crate::inbox::{Inbox, InboxError};
 use crate::model::filter::FilterError;
@@ -105,10 +104,8 @@ pub(super) enum Trouble {
     Asked(String),
     #[error("{} changes of many jobs are under way, so that this one was not begun", changes::MOST)]
     Busy,
-    #[error("the inbox cannot be read now: {0}")]
+    #[error("the inbox cannot be used now: {0}")]
     Inbox(#[from] InboxError),
-    #[error("{0}")]
-    InboxFile(#[from] InboxFileError),
 }
 
 impl From<FilterError> for Trouble {
@@ -129,7 +126,7 @@ impl Trouble {
             Self::Nowhere | Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Asked(_) => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::CONFLICT,
-            Self::Inbox(_) | Self::InboxFile(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Inbox(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -140,7 +137,6 @@ impl Trouble {
             Self::Asked(_) => "Go back and change the filter.",
             Self::Busy => "Wait for one of them, or stop it: the page of jobs shows them.",
             Self::Inbox(_) => "Load the page again in a moment; /readyz tells whether deliveries are taken in.",
-            Self::InboxFile(error) => error.hint().unwrap_or("Load the page again in a moment."),
         }
     }
 }

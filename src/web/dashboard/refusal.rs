@@ -15,9 +15,7 @@ use super::{Look, Trouble, body};
 use crate::config::Source;
 use crate::diagnose::{self, Explanation, ReverifyResult};
 use crate::inbox::Inbox;
-use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::StoredRefusal;
-use crate::routing::Routes;
 use crate::support::secret::DigestKey;
 
 pub(super) fn page(look: &Look, id: i64, asked: &Asked) -> Result<Markup, Trouble> {
@@ -60,13 +58,11 @@ pub(super) fn reverify(look: &Look, id: i64) -> Result<String, Trouble> {
     let (kept, key) = read(look, id)?;
     let source = look.setup.sources.iter().find(|source| *source.name == *kept.refused.source);
     let source = source.map(|source| taught(&look.inbox, source));
-    let standing = source.as_ref().map(|source| (diagnose::reverify(&kept.refused, source, key.as_ref()), source));
-    let Some((ReverifyResult::Verified(verified), source)) = standing else {
+    let result = source.map(|source| diagnose::reverify(&kept.refused, &source, key.as_ref()));
+    let Some(ReverifyResult::Verified(verified)) = result else {
         return Ok(format!("/refusals/{id}?did=left"));
     };
-    let routes = Routes::new(&look.setup.handlers).map_err(|error| Trouble::Asked(error.to_string()))?;
-    let mut desk = InboxFile::open(&look.setup.inbox)?;
-    let receipt = desk.take_in(id, *verified, &routes, source.admission.replay_guard)?;
+    let receipt = look.inbox.accept_refusal(id, *verified)?;
     let events = receipt.map_or(0, |receipt| receipt.events()).try_into().unwrap_or(usize::MAX);
     Ok(look.told(Asked::default(), "reverify", events).link(&format!("/refusals/{id}")))
 }

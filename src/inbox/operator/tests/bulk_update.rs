@@ -23,7 +23,7 @@ fn one_of_each() -> Sample {
 fn carry_out(sample: &Sample, wish: &BulkRequest) -> (BulkPlan, BulkResult) {
     let mut file = InboxFile::open(&sample.path()).unwrap();
     let plan = file.reader().plan_bulk_update(wish, NOW, None).unwrap();
-    let tally = file.change(&plan, NOW, |_| ()).unwrap();
+    let tally = file.bulk_update(&plan, NOW, |_| true).unwrap();
     (plan, tally)
 }
 
@@ -120,7 +120,7 @@ fn what_happened_between_plan_and_change_is_told_and_left() {
     let mut file = InboxFile::open(&sample.path()).unwrap();
     let plan = file.reader().plan_bulk_update(&wish(BulkAction::Retry), NOW, None).unwrap();
     sample.run("UPDATE jobs SET state = 'running' WHERE id = 1; DELETE FROM jobs WHERE id = 4");
-    assert_eq!(file.change(&plan, NOW, |_| ()).unwrap(), BulkResult { changed: 0, made: 0, overtaken: 2 });
+    assert_eq!(file.bulk_update(&plan, NOW, |_| true).unwrap(), BulkResult { changed: 0, made: 0, overtaken: 2 });
     assert_eq!(sample.line("SELECT state FROM jobs WHERE id = 1"), "running");
 }
 
@@ -147,7 +147,7 @@ fn replay_makes_a_job_for_a_handler_that_had_none() {
     sample.run("DELETE FROM payloads WHERE event_seq = 5");
     let seqs: Vec<_> = planned.events.iter().map(|job| job.event_seq).collect();
     assert_eq!((planned.jobs.len(), seqs), (1, vec![1, 4, 5]));
-    assert_eq!(file.change(&planned, NOW, |_| ()).unwrap(), BulkResult { changed: 1, made: 2, overtaken: 1 });
+    assert_eq!(file.bulk_update(&planned, NOW, |_| true).unwrap(), BulkResult { changed: 1, made: 2, overtaken: 1 });
     assert_eq!(
         sample.line("SELECT group_concat(event_seq) FROM jobs WHERE handler = 'mail' AND state = 'pending'"),
         "2,1,4"
@@ -172,7 +172,15 @@ fn large_plans_are_carried_out_in_chunks() {
     let mut file = InboxFile::open(&sample.path()).unwrap();
     let plan = file.reader().plan_bulk_update(&wish(BulkAction::Retry), NOW, None).unwrap();
     let mut steps = Vec::new();
-    assert_eq!(file.change(&plan, NOW, |done| steps.push(done)).unwrap().changed, 600);
+    assert_eq!(
+        file.bulk_update(&plan, NOW, |total| {
+            steps.push(total.looked_at());
+            true
+        })
+        .unwrap()
+        .changed,
+        600
+    );
     assert_eq!(steps, [250, 500, 600]);
     assert_eq!(sample.line("SELECT count(*) FROM jobs WHERE state = 'pending'"), "600");
 }

@@ -53,7 +53,7 @@ fn another_version_is_refused_with_what_to_do() {
 fn a_writer_that_does_not_let_go_is_told() {
     let sample = Sample::new();
     let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
-    assert!(InboxFileError::from_sqlite(&sample.path(), error).to_string().contains("for 5 s"));
+    assert!(InboxFileError::from_sqlite(&sample.path(), &error).to_string().contains("for 5 s"));
 }
 
 #[test]
