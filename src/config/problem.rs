@@ -1,7 +1,6 @@
-//! What is wrong with a configuration: every problem with its line, key, message and hints, all of them at once.
+//! What is wrong with a configuration file. Problems are collected while the file is read and reported together.
 //!
-//! The readers of the sections put problems in, [`ConfigErrors`] comes out and prints them in the order of the
-//! file. A problem may quote names, numbers and paths; it never holds the text of a secret.
+//! A problem may quote names, numbers and paths, never a secret.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,33 +8,31 @@ use std::path::Path;
 
 use serde::Serialize;
 
-/// Where something stands in the file.
+/// A position in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Place {
-    /// Counted from 1; `None` for what stands nowhere.
+    /// Counted from 1; `None` for the file as a whole.
     pub(super) line: Option<usize>,
-    /// Dotted, from the root: `sources.github.secret`; empty for the file as a whole.
+    /// Dotted, from the root: `sources.github.secret`. Empty for the file as a whole.
     pub(super) key: String,
 }
 
 impl Place {
-    /// The key itself, without its section and its place in a list.
+    /// The last part of the key, without an index into a list.
     pub(super) fn last_key(&self) -> &str {
         let key = self.key.rsplit('.').next().unwrap_or_default();
         key.split('[').next().unwrap_or_default()
     }
 }
 
-/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Counted from 1.
     pub line: Option<usize>,
     /// Dotted: `sources.github.secret`.
     pub key: Option<String>,
-    /// What is wrong with it.
     pub message: String,
-    /// What to do next.
+    /// Next steps.
     pub hints: Vec<String>,
 }
 
@@ -45,25 +42,24 @@ impl Problem {
         Self { line: place.line, key, message: message.into(), hints: Vec::new() }
     }
 
-    /// Whether it is with this key or a key below it.
-    pub(super) fn concerns(&self, key: &str) -> bool {
-        let below =
-            |own: &String| own.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        self.key.as_ref().is_some_and(below)
-    }
-
-    /// Whether it is with one of these keys itself.
-    pub(super) fn is_one_of(&self, keys: &[&str]) -> bool {
-        self.key.as_deref().is_some_and(|key| keys.contains(&key))
-    }
-
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
+
+    /// Whether it is about this key or one below it.
+    pub(super) fn is_within(&self, key: &str) -> bool {
+        let rest = self.key.as_ref().and_then(|own| own.strip_prefix(key));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
+    /// Whether it is about one of exactly these keys.
+    pub(super) fn is_at(&self, keys: &[&str]) -> bool {
+        self.key.as_deref().is_some_and(|key| keys.contains(&key))
+    }
 }
 
-/// Gathers problems while sections are read.
+/// Collects problems while the file is read.
 #[derive(Debug, Default)]
 pub(super) struct Problems(RefCell<Vec<Problem>>);
 
@@ -72,39 +68,29 @@ impl Problems {
         self.0.borrow_mut().push(problem);
     }
 
-    /// The value, or `None` once the problem is noted.
-    pub(super) fn keep<T>(&self, result: Result<T, Problem>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.add(problem);
-                None
-            }
-        }
+    /// Returns the value, or collects the problem.
+    pub(super) fn ok<T>(&self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.add(problem)).ok()
     }
 
-    /// Whether there is one with this key or a key below it.
-    pub(super) fn concern(&self, key: &str) -> bool {
-        self.0.borrow().iter().any(|problem| problem.concerns(key))
+    pub(super) fn any_within(&self, key: &str) -> bool {
+        self.0.borrow().iter().any(|problem| problem.is_within(key))
     }
 
-    /// `value` if there are no problems that are `relevant`.
+    /// Returns `value` if none of the problems is `relevant`.
     pub(super) fn settle<T>(
         self,
         file: &Path,
-        value: Option<T>,
+        value: T,
         relevant: impl Fn(&Problem) -> bool,
     ) -> Result<T, ConfigErrors> {
         let mut problems = self.0.into_inner();
         problems.retain(relevant);
-        match value {
-            Some(value) if problems.is_empty() => Ok(value),
-            _ => Err(ConfigErrors::new(file, problems)),
-        }
+        if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::new(file, problems)) }
     }
 }
 
-/// Everything that is wrong with one file; at least one problem.
+/// All problems of one file, in the order of their lines; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     file: String,
@@ -117,13 +103,12 @@ impl ConfigErrors {
         Self { file: file.display().to_string(), problems }
     }
 
-    /// The file, as named.
+    /// The file as it was named on the command line.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// In the order of the file; what stands nowhere comes first.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -154,6 +139,16 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// The name that was most likely meant, if one is close enough.
+#[must_use]
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(&word.to_lowercase(), name), name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,17 +160,26 @@ mod tests {
         problems.add(Problem::at(&place(Some(9), "server.listen"), "no address").hint("one").hint("two"));
         problems.add(Problem::at(&place(Some(2), ""), "unclosed array"));
         problems.add(Problem::at(&place(None, "sources"), "missing"));
-        let errors = problems.settle(Path::new("dir/hookbox.toml"), Some(()), |_| true).unwrap_err();
+        let errors = problems.settle(Path::new("dir/hookbox.toml"), (), |_| true).unwrap_err();
         assert_eq!(
             errors.to_string(),
             "error: dir/hookbox.toml: `sources`: missing\n\
              error: dir/hookbox.toml:2: unclosed array\n\
              error: dir/hookbox.toml:9: `server.listen`: no address\nhint: one\nhint: two"
         );
+        assert_eq!(Problems::default().settle(Path::new("f"), 7, |_| true), Ok(7));
     }
 
     #[test]
-    fn without_problems_there_is_the_value() {
-        assert_eq!(Problems::default().settle(Path::new("f"), Some(7), |_| true), Ok(7));
+    fn only_a_near_name_is_suggested() {
+        let names = ["listen", "max_body", "max_in_flight"];
+        for (written, expected) in [
+            ("Listen", Some("listen")),
+            ("lisetn", Some("listen")),
+            ("max_inflight", Some("max_in_flight")),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(written, names.into_iter()), expected, "{written}");
+        }
     }
 }

@@ -1,41 +1,117 @@
-//! `[sources.NAME]`: who sends, how deliveries are checked, where they arrive.
-//!
-//! A section goes in, a [`Source`] comes out, with the source's own keys put over its provider's row and every secret
-//! read and decodable. How rows are interpreted is the provider room's; that paths differ is checked by the caller.
+//! `[sources.NAME]`: who sends, how deliveries are verified, where they arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::item::Item;
-use super::keys::{self, nearest};
+use super::alerts::silence;
 use super::problem::Problem;
-use super::read::Surroundings;
-use super::section::Section;
-use super::{ServerConfig, Source, guards, keyring, settings};
-use crate::providers::{self, CUSTOM, ProviderRow, RowError, Scheme, SelectorEntry};
+use super::reader::{TomlTable, TomlValue};
+use super::scheme::{check_needs, read_row, read_scheme};
+use super::secrets::read_secrets;
+use super::settings::{MAX_BODY_BYTES, ServerConfig, network};
+use crate::providers::{self, Scheme};
+use crate::support::net::forwarded::Networks;
+use crate::support::net::keys_url::KeysUrl;
+use crate::support::rate_limiter::Rate;
+use crate::support::secret::Secret;
 
-const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Keys of a source that take the place of the same key of its row.
-const OVERRIDES: [&str; 3] = ["event_id", "event_type", "tolerance"];
+const MAX_URL_BYTES: usize = 2048;
+const MAX_PATH_BYTES: usize = 1024;
+const MAX_RATE: u32 = 1_000_000;
 
-pub(super) fn read(
-    name: &str,
-    section: &Section<'_>,
-    around: &Surroundings<'_>,
-    server: &ServerConfig,
-) -> Option<Source> {
+/// `[sources.NAME]`
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub name: Arc<str>,
+    /// Name of the provider, or `custom`.
+    pub provider: String,
+    /// URL path of its deliveries.
+    pub path: String,
+    /// How the provider signs, for people: label and text, the source's own settings included.
+    pub scheme_summary: Vec<(&'static str, String)>,
+    /// How deliveries are verified, and where their id and type are.
+    pub scheme: Arc<Scheme>,
+    /// Newest first.
+    pub secrets: Vec<Secret>,
+    /// Newest first.
+    pub public_keys: Vec<Secret>,
+    /// Ids of the keys that may sign, for schemes that send one.
+    pub key_ids: Vec<Secret>,
+    /// The application's id at the provider, for schemes that sign it or fetch keys with it.
+    pub api_key: Option<Secret>,
+    /// For providers whose handshake sends a token.
+    pub verify_token: Option<Secret>,
+    /// The URL as the provider has it, for schemes that sign it.
+    pub url: Option<String>,
+    /// Topics that are accepted, for schemes by which anyone could send.
+    pub topics: Vec<String>,
+    /// Whether to confirm a subscription when the provider asks for it.
+    pub confirm_subscriptions: bool,
+    /// Where public keys are fetched from instead of the provider's own address.
+    pub keys_url: Option<KeysUrl>,
+    /// Largest body in bytes: the source's limit, else the provider's, else the server's.
+    pub max_body: u64,
+    pub admission: Admission,
+}
+
+/// Further conditions for the deliveries of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Client addresses that are accepted; `None` accepts all.
+    pub allow_ips: Option<Networks>,
+    /// Limits verified deliveries.
+    pub rate_limit: Option<Rate>,
+    pub replay_guard: ReplayGuard,
+}
+
+/// What makes an event a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplayGuard {
+    /// A known id.
+    #[default]
+    Id,
+    /// A known id, or a known body under another id.
+    IdAndBody,
+}
+
+/// The path of a source that does not configure one.
+pub(super) fn default_path(name: &str) -> String {
+    format!("/hooks/{name}")
+}
+
+pub(super) fn read_source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<Source> {
     let hint = "a name from `hookbox providers`, or \"custom\" with a [sources.NAME.verify] table";
-    let provider = section.required("provider", hint).and_then(|item| section.problems().keep(item.text()));
-    let row = provider.and_then(|provider| row(provider, section));
-    let own = overrides(section);
-    let algorithm = section.take("algorithm", |item| item.text());
-    let row = row.and_then(|row| Some(own(with_algorithm(row, algorithm, section)?)));
-    let scheme = row.as_ref().and_then(|row| scheme(row, section));
-    let keyring = keyring::read(section, scheme.as_ref(), around);
-    let path = section.take("path", path).unwrap_or_else(|| default_path(name));
-    let max_body = section.size("max_body", 1..=settings::LONGEST_BODY);
-    let guards = guards::guards(section);
-    let scheme = match keyring.key_ids.first() {
+    let provider = table.required("provider", hint).and_then(|value| table.context.problems.ok(value.text()));
+    let row = read_row(provider, table);
+    let scheme = row.as_ref().and_then(|row| read_scheme(row, table));
+    let needs = scheme.as_ref().map(Scheme::required_settings);
+    check_needs(needs, table);
+
+    let checks_secret = needs.is_none_or(|needs| !needs.public_key && !needs.credentials);
+    let secrets = |key: &'static str, is_checked: bool| {
+        let check = |secret: &Secret| match &scheme {
+            Some(scheme) if is_checked => scheme.check_secret(secret),
+            _ => Ok(()),
+        };
+        let value = table.get(key);
+        value.map(|value| read_secrets(&value, "copy it exactly as the provider shows it", check)).unwrap_or_default()
+    };
+    // Every key is read before the first return, so that all problems are reported.
+    let key_ids = secrets("key_id", false);
+    let public_keys = secrets("public_key", true);
+    let api_key = secrets("api_key", false).into_iter().next();
+    let verify_token = secrets("verify_token", false).into_iter().next();
+    let secrets = secrets("secret", checks_secret);
+    let url = table.read("url", url);
+    let topics = table.read("topics", topics).unwrap_or_default();
+    let confirm_subscriptions = table.boolean("confirm_subscriptions").unwrap_or_default();
+    let keys_url = table.read("keys_url", keys_url);
+    let path = table.read("path", path).unwrap_or_else(|| default_path(name));
+    let max_body = table.size("max_body", 1..=MAX_BODY_BYTES);
+    let admission = admission(table);
+    table.read("silence", silence); // Used by `[alerts]`.
+    table.report_unknown_keys();
+    let scheme = match key_ids.first() {
         Some(key_id) => scheme?.with_key_id(key_id.reveal()),
         None => scheme?,
     };
@@ -43,174 +119,93 @@ pub(super) fn read(
         name: Arc::from(name),
         provider: provider?.to_owned(),
         path,
-        secrets: keyring.secrets,
-        public_keys: keyring.public_keys,
-        key_ids: keyring.key_ids,
-        api_key: keyring.api_key,
-        verify_token: keyring.verify_token,
-        url: keyring.url,
-        topics: keyring.topics,
-        confirm_subscriptions: keyring.confirm_subscriptions,
-        keys_url: keyring.keys_url,
-        max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
         scheme_summary: providers::describe(&row?),
+        max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
         scheme: Arc::new(scheme),
-        admission: guards,
+        secrets,
+        public_keys,
+        key_ids,
+        api_key,
+        verify_token,
+        url,
+        topics,
+        confirm_subscriptions,
+        keys_url,
+        admission,
     })
 }
 
-/// Where deliveries arrive unless the source says otherwise.
-pub(super) fn default_path(name: &str) -> String {
-    format!("/hooks/{name}")
-}
-
-/// The provider's row, or the one written under `verify`.
-fn row(provider: &str, section: &Section<'_>) -> Option<ProviderRow> {
-    let problems = section.problems();
-    if provider == CUSTOM {
-        let hint = "a [sources.NAME.verify] table says how the sender signs; see hookbox.example.toml";
-        section.required("verify", hint)?;
-        let verify = section.section("verify", &keys::VERIFY);
-        verify.required("signature", "where the signature is, e.g. \"header:X-Signature\"");
-        verify.required("algorithm", "how it is made, e.g. \"hmac-sha256\"");
-        let event_id = verify.take("event_id", places);
-        let event_type = verify.take("event_type", selections);
-        if !verify.has("signature") || !verify.has("algorithm") {
-            return None;
-        }
-        let row: ProviderRow = verify.decode(&keys::VERIFY, &["event_id", "event_type"])?;
-        return Some(ProviderRow {
-            event_id: event_id.unwrap_or_default(),
-            event_type: event_type.unwrap_or_default(),
-            ..row
-        });
+fn admission(table: &TomlTable<'_>) -> Admission {
+    let allow_ips = table.list("allow_ips", "a list of networks, e.g. [\"192.0.2.0/24\"]", network);
+    if allow_ips.as_ref().is_some_and(Vec::is_empty) {
+        table.report("allow_ips", "the list is empty, so no delivery is accepted", "remove it to accept every address");
     }
-    if section.has("verify") {
-        problems.add(section.problem("verify", "is only read where provider = \"custom\""));
-    }
-    let found = providers::find(provider).cloned();
-    if let Some(reason) = found.as_ref().and_then(|row| row.unsupported.as_deref()) {
-        let problem = section.problem("provider", format!("\"{provider}\" is not supported yet: {reason}"));
-        problems.add(problem.hint("`hookbox providers` lists those that are"));
-        return None;
-    }
-    if found.is_none() {
-        let names = providers::names().chain([CUSTOM]);
-        let mut problem = section.problem("provider", format!("unknown provider {provider:?}"));
-        if let Some(near) = nearest(provider, names) {
-            problem = problem.hint(format!("did you mean \"{near}\"?"));
-        }
-        problems
-            .add(problem.hint("`hookbox providers` lists them all; \"custom\" takes a [sources.NAME.verify] table"));
-    }
-    found
-}
-
-/// What the source's own keys do to its row.
-fn overrides(section: &Section<'_>) -> impl FnOnce(ProviderRow) -> ProviderRow {
-    let event_id = section.take("event_id", places);
-    let event_type = section.take("event_type", selections);
-    let tolerance = section.duration("tolerance", Duration::from_secs(1)..=WEEK);
-    move |row| ProviderRow {
-        event_id: event_id.unwrap_or(row.event_id),
-        event_type: event_type.unwrap_or(row.event_type),
-        tolerance: tolerance.map(|span| humantime::format_duration(span).to_string()).or(row.tolerance),
-        ..row
+    let guard = |value: &TomlValue<'_>| value.choice([("id", ReplayGuard::Id), ("id+body", ReplayGuard::IdAndBody)]);
+    Admission {
+        allow_ips: allow_ips.map(Networks),
+        rate_limit: table.read("rate_limit", rate),
+        replay_guard: table.read("replay_guard", guard).unwrap_or_default(),
     }
 }
 
-/// The row with the algorithm that the source has chosen of those the row allows.
-fn with_algorithm(row: ProviderRow, chosen: Option<&str>, section: &Section<'_>) -> Option<ProviderRow> {
-    let Some(chosen) = chosen else { return Some(row) };
-    let mut choices: Vec<_> =
-        row.algorithm_choices.iter().chain(row.algorithm_names.values()).map(String::as_str).collect();
-    choices.extend(if row.algorithm == "jwt" {
-        row.jwt_algorithms.iter().map(String::as_str).collect()
-    } else {
-        vec![row.algorithm.as_str()]
-    });
-    choices.sort_unstable();
-    choices.dedup();
-    if !choices.contains(&chosen) {
-        let hint = match &choices[..] {
-            [_] => "this provider has one algorithm; leave it out".to_owned(),
-            choices => format!("one of {}", choices.join(", ")),
-        };
-        let message = format!("{chosen:?} is not an algorithm of this provider");
-        section.problems().add(section.problem("algorithm", message).hint(hint));
-        return None;
-    }
-    let chosen = chosen.to_owned();
-    Some(if row.algorithm == "jwt" {
-        ProviderRow { jwt_algorithms: vec![chosen], ..row }
-    } else {
-        let algorithm_names = row.algorithm_names.into_iter().filter(|(_, algorithm)| *algorithm == chosen).collect();
-        ProviderRow { algorithm: chosen, algorithm_names, ..row }
-    })
-}
-
-fn selections(item: &Item<'_>) -> Result<Vec<SelectorEntry>, Problem> {
-    let expected = "a selector, e.g. \"header:X-Id\", or a list of them";
-    let one = |item: &Item<'_>| match item.items() {
-        Some(parts) => parts
-            .iter()
-            .map(|part| part.text().map(ToOwned::to_owned))
-            .collect::<Result<_, _>>()
-            .map(SelectorEntry::Joined),
-        None => {
-            item.value.as_str().map(|text| SelectorEntry::One(text.to_owned())).ok_or_else(|| item.unexpected(expected))
-        }
+pub(super) fn rate(value: &TomlValue<'_>) -> Result<Rate, Problem> {
+    let text = value.text()?;
+    let invalid = || {
+        let hint = "write a rate as \"100/s\", \"600/m\" or \"5000/h\"";
+        value.problem(format!("{text:?} is not a rate")).hint(hint)
     };
-    item.one_or_more().iter().map(one).collect()
-}
-
-/// Selections, at least one.
-fn places(item: &Item<'_>) -> Result<Vec<SelectorEntry>, Problem> {
-    match selections(item)? {
-        places if places.is_empty() => {
-            Err(item.problem("names no place").hint("[\"body\"] tells events by their body"))
-        }
-        places => Ok(places),
-    }
-}
-
-fn scheme(row: &ProviderRow, section: &Section<'_>) -> Option<Scheme> {
-    let problems = section.problems();
-    let verify = section.item("verify").and_then(|item| Section::open(&item, section.sheet()).ok());
-    let is_written = section.has("event_id") || verify.as_ref().is_some_and(|verify| verify.has("event_id"));
-    if !is_written && row.event_id.is_empty() {
-        let hint = "say where it is: \"header:X-Event-Id\" or \"json:/id\", or \"body\" to tell events by their body";
-        problems.add(section.problem("event_id", "is missing").hint(hint));
-    }
-    match Scheme::from_row(row) {
-        Ok(scheme) => Some(scheme),
-        Err(errors) => {
-            errors.into_iter().for_each(|error| problems.add(row_problem(error, section, verify.as_ref())));
-            None
-        }
-    }
-}
-
-fn row_problem(error: RowError, section: &Section<'_>, verify: Option<&Section<'_>>) -> Problem {
-    let problem = match verify {
-        _ if OVERRIDES.contains(&error.key) && section.has(error.key) => section.problem(error.key, error.message),
-        Some(verify) => verify.problem(error.key, error.message),
-        None => section.problem("provider", format!("its row is wrong: `{}` {}", error.key, error.message)),
+    let (count, unit) = text.split_once('/').ok_or_else(invalid)?;
+    let per = match unit {
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
+        _ => return Err(invalid()),
     };
-    match error.hint {
-        Some(hint) => problem.hint(hint),
-        None => problem,
+    match count.parse() {
+        Ok(count @ 1..=MAX_RATE) => Ok(Rate { count, per }),
+        Ok(_) => Err(value.problem(format!("must be between 1 and {MAX_RATE} per unit, is {text:?}"))),
+        Err(_) => Err(invalid()),
     }
 }
 
-fn path(item: &Item<'_>) -> Result<String, Problem> {
-    let text = item.text()?;
-    let message = match text {
-        _ if !text.starts_with('/') => "does not start with a slash",
-        _ if text.contains(['?', '#']) => "must be a path alone, without `?` or `#`",
-        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "may hold only visible ASCII characters",
-        _ if text.len() > 1024 => "is longer than 1024 bytes",
+fn topics(value: &TomlValue<'_>) -> Result<Vec<String>, Problem> {
+    let topic = |item: &TomlValue<'_>| match item.value.as_str() {
+        Some("") => Err(item.problem("is empty")),
+        Some(text) => Ok(text.to_owned()),
+        None => Err(item.unexpected("a topic, or a list of them")),
+    };
+    match value.one_or_more().iter().map(topic).collect::<Result<Vec<_>, _>>()? {
+        topics if topics.is_empty() => Err(value.problem("the list is empty")),
+        topics => Ok(topics),
+    }
+}
+
+fn keys_url(value: &TomlValue<'_>) -> Result<KeysUrl, Problem> {
+    KeysUrl::parse(value.text()?)
+        .map_err(|message| value.problem(message).hint("e.g. keys_url = \"https://keys.example.com\""))
+}
+
+fn url(value: &TomlValue<'_>) -> Result<String, Problem> {
+    let text = value.text()?;
+    let message = match text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) {
+        None => "does not begin with https://",
+        Some("") => "has no host",
+        _ if text.len() > MAX_URL_BYTES => "is longer than 2048 bytes",
+        _ if text.contains('#') => "has a fragment, which is never sent",
+        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "may contain only visible ASCII characters",
         _ => return Ok(text.to_owned()),
     };
-    Err(item.problem(format!("{text:?} {message}")).hint("e.g. path = \"/hooks/github\""))
+    Err(value.problem(message).hint("e.g. url = \"https://example.com/hooks/shop\", exactly as the provider has it"))
+}
+
+fn path(value: &TomlValue<'_>) -> Result<String, Problem> {
+    let text = value.text()?;
+    let message = match text {
+        _ if !text.starts_with('/') => "does not start with a slash",
+        _ if text.contains(['?', '#']) => "must be a path without `?` or `#`",
+        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "may contain only visible ASCII characters",
+        _ if text.len() > MAX_PATH_BYTES => "is longer than 1024 bytes",
+        _ => return Ok(text.to_owned()),
+    };
+    Err(value.problem(format!("{text:?} {message}")).hint("e.g. path = \"/hooks/github\""))
 }
