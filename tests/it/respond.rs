@@ -263,10 +263,16 @@ fn after_kill_9_the_job_runs_again_and_duplicates_get_what_it_says_then() {
 #[test]
 fn what_cannot_respond_is_refused_by_the_configuration() {
     let cases = [
-        (vec![("one", PATIENT), ("two", PATIENT)], "`one` answers the provider too, for the same events"),
-        (vec![("one", "respond = true\nsources = [\"sendgrid\"]")], "source `sendgrid` sends several events at once"),
+        (vec![("one", PATIENT), ("two", PATIENT)], "`one` responds to the same events"),
+        (
+            vec![("one", "respond = true\nsources = [\"sendgrid\"]")],
+            "source `sendgrid` sends several events in one request",
+        ),
         (vec![("one", "respond_timeout = \"1s\"")], "is only read with `respond = true`"),
-        (vec![("one", "respond = true\nsources = [\"github\"]\norder_by = \"/a\"")], "cannot stand beside `order_by`"),
+        (
+            vec![("one", "respond = true\nsources = [\"github\"]\norder_by = \"/a\"")],
+            "cannot be combined with `order_by`",
+        ),
         (vec![("one", "respond = true\nsources = [\"github\"]\nrespond_timeout = \"2m\"")], "respond_timeout"),
     ];
     for (handlers, why) in cases {
