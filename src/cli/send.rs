@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         event_type,
         event_id: args.id.clone(),
         content_type: args.content_type.clone(),
-        forgery: match (args.forge, args.stale) {
+        defect: match (args.forge, args.stale) {
             (true, _) => Defect::WrongSignature,
             (_, true) => Defect::Stale,
             _ => Defect::None,
@@ -268,7 +268,7 @@ mod tests {
     use crate::verify::VerifyError;
 
     /// What `send --print` signs for a provider that is not configured.
-    fn signed(name: &str, forgery: Defect, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
+    fn signed(name: &str, defect: Defect, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
         let (source, private_key) = throw_away(name, providers::find(name).unwrap()).unwrap();
         let has_types = !source.scheme.event_type.alternatives.is_empty();
         let event_type = if has_types { "Notification".to_owned() } else { String::new() };
@@ -276,7 +276,7 @@ mod tests {
         let unsigned = TestEvent {
             body: given.map_or_else(sample, |given| given.as_bytes().to_vec()),
             event_type,
-            forgery,
+            defect,
             private_key,
             ..TestEvent::default()
         };
@@ -301,16 +301,16 @@ mod tests {
             // Of Xero's two parts the second is the body's.
             let said = verified.items()[0].event_type.split('.').next();
             assert_eq!(said, Some(event_type), "{name}");
-            for forgery in [Defect::WrongSignature, Defect::Stale] {
-                match signed(name, forgery, None) {
+            for defect in [Defect::WrongSignature, Defect::Stale] {
+                match signed(name, defect, None) {
                     (source, Ok(request)) => {
                         assert!(
                             matches!(check(&source, &request), Err(VerifyError::NotGenuine(_))),
-                            "{name}: {forgery:?}"
+                            "{name}: {defect:?}"
                         );
                     }
                     (source, Err(why)) => {
-                        assert!(forgery == Defect::Stale && source.scheme.timestamp.is_none(), "{name}: {why}");
+                        assert!(defect == Defect::Stale && source.scheme.timestamp.is_none(), "{name}: {why}");
                     }
                 }
             }

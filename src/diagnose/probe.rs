@@ -125,7 +125,7 @@ impl NamedSecret<'_> {
 
 /// What came is judged as of the moment it came.
 fn judge(source: &Source, request: &Request, keys: &SharedKeys) -> ProbeResult {
-    match Verifier::sharing(source, keys).check(request, request.received_at) {
+    match Verifier::with_shared_keys(source, keys).check(request, request.received_at) {
         Ok(VerifiedRequest::Delivery(_)) => ProbeResult::Matches,
         Ok(_) => ProbeResult::Answers,
         Err(

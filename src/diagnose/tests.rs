@@ -45,7 +45,7 @@ fn signed(source: &Source, body: &str, at: Millis) -> Request {
         event_id: Some("id".to_owned()).filter(|_| !["stripe", providers::CUSTOM].contains(&&*source.provider)),
         body: body.into(),
         content_type: None,
-        forgery: Defect::None,
+        defect: Defect::None,
         private_key: None,
     };
     let mut request = verify::sign(source, &event, at).unwrap();
@@ -450,7 +450,7 @@ fn walk() -> Vec<(Source, Source, Request)> {
             event_id: None,
             body: if scheme.is_form() { b"x=1".to_vec() } else { b"{\"x\":1}".to_vec() },
             content_type: scheme.is_form().then(|| "application/x-www-form-urlencoded".to_owned()),
-            forgery: Defect::None,
+            defect: Defect::None,
             private_key: None,
         };
         let Ok(request) = verify::sign(&Source { path: ours.path.clone(), ..theirs.clone() }, &event, NOW) else {

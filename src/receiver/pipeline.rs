@@ -131,7 +131,7 @@ async fn learn(
     match shared.inbox.learn(source.clone(), lesson.secret, now).await {
         Ok(Learned::Kept) => {
             log::info!("{source}: learned its secret from the provider's handshake");
-            Ok(DeliveryResponse::Handshake(lesson.answer))
+            Ok(DeliveryResponse::Handshake(lesson.response))
         }
         Ok(Learned::Known) => {
             log::warn!("{source}: a handshake would change the secret that is known; it was refused");

@@ -1,30 +1,30 @@
-//! A delivery about to be judged: single values read out of it, before anything is known to be genuine.
+//! A delivery to be verified, and the values that its scheme needs from it.
 //!
-//! Nothing here decides. What is found is text or bytes as received; a value that comes several times and differs is
-//! told apart from one that is absent. JSON is only parsed where the scheme has its signature inside the body.
+//! Nothing here decides whether a delivery is genuine. Values are returned as received. JSON is parsed only if the
+//! scheme has its signature or a signed value inside the body.
 
 use std::borrow::Cow;
 
+use super::error::{MAX_SIGNATURES, SignatureError};
+use super::extract::form;
+use super::extract::json::Pointers;
 use crate::config::Source;
 use crate::model::request::{Headers, Repeated, Request};
 use crate::providers::{Pointer, Scheme, ValueLocation};
-use crate::verify::error::{MAX_SIGNATURES, SignatureError};
-use crate::verify::extract::form;
-use crate::verify::extract::json::Wanted;
 
-/// Settings of the source that count.
+/// The settings of a source that signatures depend on.
 #[derive(Debug, Default)]
-pub(super) struct Own {
-    /// The address as configured, and as the provider may sign it beside.
+pub(super) struct SourceSettings {
+    /// The configured URL, and a second form of it if the provider may sign that one.
     pub(super) urls: Vec<String>,
     pub(super) api_key: String,
     pub(super) key_ids: Vec<String>,
 }
 
-impl Own {
+impl SourceSettings {
     pub(super) fn new(source: &Source) -> Self {
         let url = source.url.clone().unwrap_or_default();
-        let other = if source.scheme.url_default_port { other_port(&url) } else { None };
+        let other = if source.scheme.url_default_port { with_other_port_form(&url) } else { None };
         Self {
             urls: std::iter::once(url).chain(other).collect(),
             api_key: source.api_key.as_ref().map(|key| key.reveal().to_owned()).unwrap_or_default(),
@@ -33,8 +33,8 @@ impl Own {
     }
 }
 
-/// The same address with its default port written out, or left out.
-fn other_port(url: &str) -> Option<String> {
+/// The same URL with its default port added or removed.
+fn with_other_port_form(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let port = if scheme == "https" { ":443" } else { ":80" };
     let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -45,22 +45,21 @@ fn other_port(url: &str) -> Option<String> {
     }
 }
 
-/// A delivery and what it is judged by.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
+pub(super) struct Context<'a> {
     pub(super) scheme: &'a Scheme,
-    pub(super) own: &'a Own,
+    pub(super) settings: &'a SourceSettings,
     pub(super) request: &'a Request,
-    /// The item of a batch, where each has its own signature.
+    /// One item of a batch, if each item has its own signature.
     pub(super) item: Option<&'a [u8]>,
 }
 
-/// What is read: nothing, one value, or values that differ.
-pub(super) type Found<'a> = Result<Option<Cow<'a, [u8]>>, Repeated>;
+/// A value, its absence, or several values that differ.
+pub(super) type FieldValue<'a> = Result<Option<Cow<'a, [u8]>>, Repeated>;
 
-impl<'a> Case<'a> {
-    /// The value at a place; an empty one is none.
-    pub(super) fn value(&self, place: &ValueLocation) -> Found<'a> {
+impl<'a> Context<'a> {
+    /// The value at a place. An empty value counts as absent.
+    pub(super) fn value(&self, place: &ValueLocation) -> FieldValue<'a> {
         let request = self.request;
         let found = match place {
             ValueLocation::Header(name) => {
@@ -70,26 +69,24 @@ impl<'a> Case<'a> {
                 request.headers.one(&format!("{prefix}1")).map(|value| value.map(Cow::Borrowed))
             }
             ValueLocation::Query(name) => form::field(request.query.as_bytes(), name),
-            ValueLocation::Json(pointer) => Ok(json(&request.body, pointer)),
-            ValueLocation::Item(pointer) => Ok(self.item.and_then(|item| json(item, pointer))),
-            ValueLocation::Form(name) => form::of_body(request, name),
-            ValueLocation::FormJson(name, pointer) => {
-                let document = form::of_body(request, name)?;
-                Ok(document.and_then(|document| json(&document, pointer).map(|text| Cow::Owned(text.into_owned()))))
-            }
+            ValueLocation::Json(pointer) => Ok(json_value(&request.body, pointer)),
+            ValueLocation::Item(pointer) => Ok(self.item.and_then(|item| json_value(item, pointer))),
+            ValueLocation::Form(name) => form::body_field(request, name),
+            ValueLocation::FormJson(name, pointer) => form::body_field(request, name).map(|document| {
+                document.and_then(|document| Some(Cow::Owned(json_value(&document, pointer)?.into_owned())))
+            }),
             ValueLocation::Body => Ok(Some(Cow::Borrowed(&request.body[..]))),
         };
         Ok(found?.filter(|value| !value.is_empty()))
     }
 
-    /// The value at a place that must have one.
     pub(super) fn required(&self, place: &ValueLocation) -> Result<Cow<'a, [u8]>, SignatureError> {
         let found = self.value(place).map_err(|Repeated| SignatureError::Repeated(place.clone()))?;
         found.ok_or_else(|| SignatureError::Missing(place.clone()))
     }
 
-    /// Every value that may hold signatures at a place, at least one.
-    pub(super) fn written(&self, place: &ValueLocation) -> Result<Vec<Cow<'a, [u8]>>, SignatureError> {
+    /// Every value at a place that may contain signatures: 1 to [`MAX_SIGNATURES`].
+    pub(super) fn signature_values(&self, place: &ValueLocation) -> Result<Vec<Cow<'a, [u8]>>, SignatureError> {
         let values: Vec<Cow<'a, [u8]>> = match place {
             ValueLocation::Header(name) if self.scheme.repeatable => {
                 let all = self.scheme.header_names(name).flat_map(|name| self.request.headers.all(name));
@@ -107,9 +104,14 @@ impl<'a> Case<'a> {
             _ => Err(SignatureError::TooManySignatures(place.clone())),
         }
     }
+
+    /// For an error about the place of the signature.
+    pub(super) fn signature_place(&self) -> ValueLocation {
+        self.scheme.signature.clone()
+    }
 }
 
-/// A header's value under its name or the first alias that has one; an empty value is none.
+/// A header's value under its name or the first alias that has one. An empty value counts as absent.
 pub(super) fn header<'a>(scheme: &Scheme, name: &str, headers: &'a Headers) -> Result<Option<&'a [u8]>, Repeated> {
     for name in scheme.header_names(name) {
         if let Some(value) = headers.one(name)?.filter(|value| !value.is_empty()) {
@@ -119,11 +121,21 @@ pub(super) fn header<'a>(scheme: &Scheme, name: &str, headers: &'a Headers) -> R
     Ok(None)
 }
 
-/// A string or number of a document.
-pub(super) fn json<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Cow<'a, [u8]>> {
-    let wanted = Wanted::new(std::iter::once(pointer));
-    let texts = wanted.read(document).ok()?;
-    texts.at(pointer.as_str()).cloned().map(|text| match text {
+/// A header that must be present and UTF-8, for schemes that are verified by code.
+pub(super) fn required_header<'a>(request: &'a Request, name: &str) -> Result<&'a str, SignatureError> {
+    let place = || ValueLocation::Header(name.to_owned());
+    let value = request.headers.one(name).map_err(|Repeated| SignatureError::Repeated(place()))?.unwrap_or_default();
+    match std::str::from_utf8(value) {
+        Ok("") | Err(_) => Err(SignatureError::Missing(place())),
+        Ok(text) => Ok(text),
+    }
+}
+
+/// The string or number that a pointer leads to.
+pub(super) fn json_value<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Cow<'a, [u8]>> {
+    let pointers = Pointers::new(std::iter::once(pointer));
+    let values = pointers.read(document).ok()?;
+    values.at(pointer.as_str()).cloned().map(|text| match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     })
@@ -134,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_default_port_is_written_out_or_left_out() {
+    fn default_port_is_added_or_removed() {
         for (url, other) in [
             ("https://a.example/x?y=1", Some("https://a.example:443/x?y=1")),
             ("https://a.example:443?y", Some("https://a.example?y")),
@@ -143,7 +155,7 @@ mod tests {
             ("https://[::1]/x", Some("https://[::1]:443/x")),
             ("", None),
         ] {
-            assert_eq!(other_port(url).as_deref(), other, "{url}");
+            assert_eq!(with_other_port_form(url).as_deref(), other, "{url}");
         }
     }
 }

@@ -1,17 +1,16 @@
-//! A delivery that was found genuine: what the inbox stores.
+//! A delivery whose signature was verified, as the inbox stores it.
 //!
-//! Only this room can build a [`VerifiedDelivery`], so that nothing else can ever be stored. It owns what it holds and
-//! may cross threads. Bodies and headers never print.
+//! Only `verify` can build a [`VerifiedDelivery`], so nothing else can be stored. `Debug` shows neither bodies nor
+//! headers.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::handshake::ProviderResponse;
 use crate::support::time::Millis;
-use crate::verify::handshake::ProviderResponse;
 
-/// A genuine delivery with the events it carries.
 #[derive(Clone)]
 pub struct VerifiedDelivery {
     pub(super) source: Arc<str>,
@@ -22,21 +21,20 @@ pub struct VerifiedDelivery {
     pub(super) items: Vec<VerifiedEvent>,
 }
 
-/// One event of a delivery.
 #[derive(Clone)]
 pub struct VerifiedEvent {
     /// 1 to 255 bytes without control characters.
     pub event_id: String,
-    /// At most 255 bytes without control characters; empty where the provider names no type.
+    /// At most 255 bytes without control characters; empty if the provider sends no type.
     pub event_type: String,
-    /// The exact bytes.
+    /// The exact bytes received.
     pub body: Bytes,
     /// Of the body.
     pub sha256: [u8; 32],
 }
 
 impl VerifiedDelivery {
-    /// One event, taken as genuine: for tests of what comes after.
+    /// A delivery of one event, for tests of the inbox.
     #[cfg(test)]
     pub(crate) fn of_test(source: &str, (event_id, event_type): (&str, &str), body: &str, received_at: Millis) -> Self {
         let sha256 = sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(body)).into();
@@ -52,38 +50,31 @@ impl VerifiedDelivery {
         }
     }
 
-    /// NAME of the source.
-    #[must_use]
     pub fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// When the request was complete.
-    #[must_use]
+    /// When the last byte of the request arrived.
     pub fn received_at(&self) -> Millis {
         self.received_at
     }
 
     /// The Content-Type as received.
-    #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
     /// All headers as one JSON object by name, tokens as `***`.
-    #[must_use]
     pub fn headers_json(&self) -> &str {
         &self.headers_json
     }
 
-    /// What the provider wants to hear once it is stored, where that is not hookbox's own answer.
-    #[must_use]
+    /// The response that the provider expects after the delivery is stored, if it depends on the request.
     pub fn acknowledgement(&self) -> Option<&ProviderResponse> {
         self.acknowledgement.as_ref()
     }
 
-    /// The events, at least one, in the order of the body.
-    #[must_use]
+    /// The events in the order of the body, at least one.
     pub fn items(&self) -> &[VerifiedEvent] {
         &self.items
     }

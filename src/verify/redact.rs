@@ -1,7 +1,7 @@
-//! What may be kept of a delivery that was refused: everything but tokens.
+//! Removes tokens from what is stored: the headers of accepted deliveries, and everything of rejected ones.
 //!
-//! Nothing is known to be genuine here, and a token may stand where nobody asked for one, so names that sound like a
-//! secret are masked too. Of each masked value a keyed digest goes out beside, never the value.
+//! A rejected delivery is not known to be genuine, and may contain a token in an unexpected place. So values whose
+//! names sound like a secret are masked, too. For each masked value a keyed digest is kept, never the value.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,52 +9,52 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::extract::{batch as items, form};
-use super::{Verifier, headers};
+use super::context::Context;
+use super::extract::{batch, form};
+use super::headers_json;
 use crate::model::refusal::{BODY_PLACE, KEPT_BODY};
 use crate::model::request::{LATIN1, Request};
-use crate::providers::{Selector, TemplateSegment, TimestampLocation, ValueLocation};
+use crate::providers::{Scheme, Selector, TemplateSegment, TimestampLocation, ValueLocation};
 use crate::support::secret::{DigestKey, MASK};
-use crate::verify::context::Case;
 
-/// A refused delivery without its tokens.
+/// A rejected delivery without its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedactedRequest {
     /// Path and query.
     pub target: String,
-    /// One JSON object; a value is a list where a header came with values that differ.
+    /// A JSON object. A value is a list if the header occurred with different values.
     pub headers: String,
-    /// One JSON object: of each `***` its place and digest.
+    /// A JSON object: the place and digest of each masked value.
     pub tokens: String,
-    /// The body.
     pub body: Bytes,
 }
 
-/// Parts of names, in lower case, that sound like a secret, and those that say otherwise.
-const SECRET: [&str; 8] = ["token", "secret", "password", "passwd", "credential", "api-key", "api_key", "apikey"];
-const PUBLIC: [&str; 8] = ["sign", "hmac", "digest", "hash", "idempotency", "-id", "_id", "time"];
+/// Parts of names, in lower case, that sound like a secret, and parts that make such a name harmless.
+const SECRET_PARTS: [&str; 8] = ["token", "secret", "password", "passwd", "credential", "api-key", "api_key", "apikey"];
+const PUBLIC_PARTS: [&str; 8] = ["sign", "hmac", "digest", "hash", "idempotency", "-id", "_id", "time"];
 
-/// Judged again, what is not UTF-8 must not have become so.
-fn stored(value: &[u8]) -> Value {
-    let text = Value::from(headers::text_of(value));
-    if std::str::from_utf8(value).is_ok() { text } else { serde_json::json!({ LATIN1: text }) }
+/// `token_headers` are the scheme's headers that must not be stored, in lower case.
+pub(super) fn redact(context: Context<'_>, token_headers: &[String], key: &DigestKey) -> RedactedRequest {
+    let mut redactor = Redactor { context, token_headers, key, digests: BTreeMap::new() };
+    let headers = redactor.headers();
+    let target = redactor.target();
+    let body = redactor.body();
+    let tokens = serde_json::json!(redactor.digests).to_string();
+    RedactedRequest { target, headers, tokens, body }
 }
 
-impl Verifier {
-    /// What may be kept of a request.
-    #[must_use]
-    pub fn redact(&self, request: &Request, key: &DigestKey) -> RedactedRequest {
-        let mut tokens = BTreeMap::new();
-        let headers = self.mask_headers(request, key, &mut tokens);
-        let target = self.mask_target(request, key, &mut tokens);
-        let body = self.mask_body(request, key, &mut tokens);
-        let tokens = Value::Object(tokens.into_iter().map(|(place, digest)| (place, Value::String(digest))).collect());
-        RedactedRequest { target, headers, tokens: tokens.to_string(), body: self.handshaker.masked(&body) }
-    }
+struct Redactor<'a> {
+    context: Context<'a>,
+    token_headers: &'a [String],
+    key: &'a DigestKey,
+    /// By place: `header:NAME`, `query:NAME` or `body`.
+    digests: BTreeMap<String, String>,
+}
 
-    fn mask_headers(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
+impl Redactor<'_> {
+    fn headers(&mut self) -> String {
         let mut fields: Vec<(&str, Vec<&[u8]>)> = Vec::new();
-        for (name, value) in request.headers.iter() {
+        for (name, value) in self.context.request.headers.iter() {
             match fields.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 Some((_, values)) if values.contains(&value) => {}
                 Some((_, values)) => values.push(value),
@@ -63,123 +63,140 @@ impl Verifier {
         }
         let mut json = String::from("{");
         for (name, values) in fields {
-            let shown = if self.is_token_header(name) {
-                tokens.insert(format!("header:{}", name.to_ascii_lowercase()), key.digest(&values.join(&b", "[..])));
+            let stored = if self.is_token_header(name) {
+                let digest = self.key.digest(&values.join(&b", "[..]));
+                self.digests.insert(format!("header:{}", name.to_ascii_lowercase()), digest);
                 Value::from(MASK)
             } else {
-                let mut texts: Vec<_> = values.into_iter().map(stored).collect();
-                if texts.len() == 1 { texts.remove(0) } else { Value::Array(texts) }
+                let mut values: Vec<_> = values.into_iter().map(stored_value).collect();
+                if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
             };
             let separator = if json.len() > 1 { "," } else { "" };
-            json.push_str(&format!("{separator}{}:{shown}", Value::from(name)));
+            json.push_str(&format!("{separator}{}:{stored}", Value::from(name)));
         }
         json + "}"
     }
 
-    fn mask_target(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> String {
-        let own = |name: &str| {
-            self.scheme.signature_locations().any(|place| matches!(place, ValueLocation::Query(own) if own == name))
+    fn target(&mut self) -> String {
+        let Context { request, scheme, .. } = self.context;
+        let is_signature = |name: &str| {
+            scheme.signature_locations().any(|place| matches!(place, ValueLocation::Query(it) if it == name))
         };
-        let is_token = |name: &str| if own(name) { self.scheme.auth.is_token() } else { sounds_secret(name) };
+        let is_token = |name: &str| if is_signature(name) { scheme.auth.is_token() } else { sounds_secret(name) };
         let pairs = request.query.split('&').map(|pair| {
-            let (key_text, _) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some((name, value)) = form::fields(pair.as_bytes()).next() else { return Cow::Borrowed(pair) };
+            let (name, value) = form::decode_pair(pair.as_bytes());
             let name = String::from_utf8_lossy(&name);
             if value.is_empty() || !is_token(&name) {
                 return Cow::Borrowed(pair);
             }
-            tokens.insert(format!("query:{name}"), key.digest(&value));
-            Cow::Owned(format!("{key_text}={MASK}"))
+            self.digests.insert(format!("query:{name}"), self.key.digest(&value));
+            let (written_name, _) = pair.split_once('=').unwrap_or((pair, ""));
+            Cow::Owned(format!("{written_name}={MASK}"))
         });
-        let query = pairs.collect::<Vec<_>>().join("&");
-        if query.is_empty() { request.path.clone() } else { format!("{}?{query}", request.path) }
+        path_and_query(&request.path, &pairs.collect::<Vec<_>>().join("&"))
     }
 
-    /// A token within the body is replaced wherever it stands; where that cannot be, nothing of the body is kept.
-    fn mask_body(&self, request: &Request, key: &DigestKey, tokens: &mut BTreeMap<String, String>) -> Bytes {
-        let is_within = |place: &ValueLocation| {
+    /// Masks every occurrence of a token in the body. If that is impossible, returns an empty body.
+    fn body(&mut self) -> Bytes {
+        let Context { request, scheme, .. } = self.context;
+        let is_in_body = |place: &ValueLocation| {
             !matches!(place, ValueLocation::Header(_) | ValueLocation::Numbered(_) | ValueLocation::Query(_))
         };
-        if !self.scheme.auth.is_token() || !self.scheme.signature_locations().any(is_within) {
+        if !scheme.auth.is_token() || !scheme.signature_locations().any(is_in_body) {
             return request.body.clone();
         }
         if request.body.len() > KEPT_BODY {
             return Bytes::new();
         }
-        match &self.body_tokens(request)[..] {
+        match &self.body_tokens()[..] {
             [] => request.body.clone(),
             [token] => {
-                let (masked, count) = replaced(&request.body, token, MASK.as_bytes());
-                tokens.insert(BODY_PLACE.to_owned(), key.digest(token));
+                self.digests.insert(BODY_PLACE.to_owned(), self.key.digest(token));
+                let (masked, count) = replace_all(&request.body, token, MASK.as_bytes());
                 if count == 0 { Bytes::new() } else { masked.into() }
             }
             _ => Bytes::new(),
         }
     }
 
-    /// The values in every place of the body that may hold the token, each once.
-    fn body_tokens(&self, request: &Request) -> Vec<Vec<u8>> {
-        let whole = Case { scheme: &self.scheme, own: &self.own, request, item: None };
-        let batch = self.scheme.batch.as_ref().and_then(|batch| items::split(batch, request).ok().flatten());
+    /// The distinct values at every place of the body that may contain the token.
+    fn body_tokens(&self) -> Vec<Vec<u8>> {
+        let Context { request, scheme, .. } = self.context;
+        let batch = scheme.batch.as_ref().and_then(|batch| batch::split(batch, request).ok().flatten());
         let items = batch.unwrap_or_default();
-        let mut found: Vec<Vec<u8>> = Vec::new();
-        for place in self
-            .scheme
+        let mut tokens: Vec<Vec<u8>> = Vec::new();
+        for place in scheme
             .signature_locations()
             .filter(|place| !matches!(place, ValueLocation::Header(_) | ValueLocation::Query(_)))
         {
-            let cases = std::iter::once(whole).chain(items.iter().map(|item| Case { item: Some(item), ..whole }));
-            found.extend(cases.filter_map(|case| case.value(place).ok().flatten()).map(Cow::into_owned));
+            let with_item = |item| Context { item: Some(item), ..self.context };
+            let contexts = std::iter::once(self.context).chain(items.iter().map(|item| with_item(&item[..])));
+            tokens.extend(contexts.filter_map(|context| context.value(place).ok().flatten()).map(Cow::into_owned));
         }
-        found.sort();
-        found.dedup();
-        found
+        tokens.sort();
+        tokens.dedup();
+        tokens
     }
 
     fn is_token_header(&self, name: &str) -> bool {
-        let is_listed = self.tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
-        // A signature in `Authorization` that is bound to its body can be kept, and is needed to judge it again.
-        let is_needed = self.reads_header(name) && (!is_listed || self.scheme.covers_body());
+        let scheme = self.context.scheme;
+        let is_listed = self.token_headers.iter().any(|token| token.eq_ignore_ascii_case(name));
+        // A signature in `Authorization` that covers the body may be stored, and `explain` needs it to check again.
+        let is_needed = reads_header(scheme, name) && (!is_listed || scheme.covers_body());
         (is_listed || sounds_secret(name)) && !is_needed
     }
+}
 
-    /// Whether the scheme needs the header as it came.
-    fn reads_header(&self, name: &str) -> bool {
-        let scheme = &self.scheme;
-        let is_it = |place: &ValueLocation| match place {
-            ValueLocation::Header(own) => scheme.header_names(own).any(|own| own.eq_ignore_ascii_case(name)),
-            _ => false,
-        };
-        let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-            Some(TimestampLocation::At(place)) => Some(place),
-            _ => None,
-        };
-        let mut segments = scheme.template_signature().into_iter().flat_map(|signed| signed.contents.iter().flatten());
-        let mut selectors = scheme.event_id.alternatives.iter().chain(&scheme.event_type.alternatives).flatten();
-        let is_named = |own: &str| own.eq_ignore_ascii_case(name);
-        scheme.signature_locations().chain(timestamp).chain(&scheme.key_id).any(is_it)
-            || segments.any(|segment| {
-                segment.flat().iter().any(|part| matches!(part, TemplateSegment::Header(own) if is_named(own)))
-            })
-            || selectors.any(|part| matches!(part, Selector::Header(own) if is_named(own)))
-    }
+/// Whether the scheme needs the unchanged value of a header.
+fn reads_header(scheme: &Scheme, name: &str) -> bool {
+    let is_named = |own: &str| own.eq_ignore_ascii_case(name);
+    let is_header = |place: &ValueLocation| matches!(place, ValueLocation::Header(own) if scheme.header_names(own).any(|own| is_named(own)));
+    let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+        Some(TimestampLocation::At(place)) => Some(place),
+        _ => None,
+    };
+    let mut segments = scheme.template_signature().into_iter().flat_map(|signed| signed.contents.iter().flatten());
+    let mut selectors = scheme.event_id.alternatives.iter().chain(&scheme.event_type.alternatives).flatten();
+    scheme.signature_locations().chain(timestamp).chain(&scheme.key_id).any(is_header)
+        || segments.any(|segment| {
+            segment.flat().iter().any(|part| matches!(part, TemplateSegment::Header(own) if is_named(own)))
+        })
+        || selectors.any(|part| matches!(part, Selector::Header(own) if is_named(own)))
 }
 
 fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    has(&SECRET) && !has(&PUBLIC)
+    has(&SECRET_PARTS) && !has(&PUBLIC_PARTS)
 }
 
-/// The bytes with every occurrence of some replaced, and how many there were.
-fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> (Vec<u8>, usize) {
-    let (mut made, mut rest, mut count) = (Vec::with_capacity(bytes.len()), bytes, 0);
+/// A value that is not UTF-8 is marked, so that checking it again sees the same bytes.
+fn stored_value(value: &[u8]) -> Value {
+    let text = Value::from(headers_json::text(value));
+    if std::str::from_utf8(value).is_ok() { text } else { serde_json::json!({ LATIN1: text }) }
+}
+
+/// The bytes with every occurrence of `old` replaced, and the number of occurrences.
+fn replace_all(bytes: &[u8], old: &[u8], new: &[u8]) -> (Vec<u8>, usize) {
+    let (mut replaced, mut rest, mut count) = (Vec::with_capacity(bytes.len()), bytes, 0);
     while let Some(place) = rest.windows(old.len()).position(|window| window == old) {
-        made.extend_from_slice(&rest[..place]);
-        made.extend_from_slice(new);
+        replaced.extend_from_slice(&rest[..place]);
+        replaced.extend_from_slice(new);
         rest = &rest[place + old.len()..];
         count += 1;
     }
-    made.extend_from_slice(rest);
-    (made, count)
+    replaced.extend_from_slice(rest);
+    (replaced, count)
+}
+
+/// The target of an accepted delivery: path and query, with a token in the query masked.
+pub(super) fn accepted_target(scheme: &Scheme, request: &Request) -> String {
+    match &scheme.signature {
+        ValueLocation::Query(name) => path_and_query(&request.path, &form::masked(&request.query, name, MASK)),
+        _ => path_and_query(&request.path, &request.query),
+    }
+}
+
+fn path_and_query(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }

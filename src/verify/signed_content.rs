@@ -1,7 +1,7 @@
-//! What is signed: a template filled in with a delivery's pieces.
+//! The bytes that a signature covers: a template filled in from a delivery.
 //!
-//! The body goes to the hash as received and is never copied; only what a template transforms is made anew. A piece
-//! that is absent is an error that names it, save within a group that may vanish.
+//! The body is hashed as received and never copied, unless the template transforms it. A missing piece is an error that
+//! names it, except inside an optional group.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,18 +10,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use super::context::{Context, header, json_value};
+use super::error::SignatureError;
+use super::extract::form;
+use super::key::Pieces;
+use super::signature_header::SignatureHeader;
 use crate::model::request::Repeated;
 use crate::providers::{TemplateSegment, ValueLocation};
-use crate::verify::context::{Case, header, json};
-use crate::verify::error::SignatureError;
-use crate::verify::extract::form;
-use crate::verify::key::Pieces;
-use crate::verify::signature_header::Claim;
 
-/// What a template is filled in with beside the delivery itself.
+/// The values of a template that do not come from the request.
 #[derive(Clone, Copy)]
-pub(super) struct Filling<'a> {
-    pub(super) claim: &'a Claim<'a>,
+pub(super) struct TemplateValues<'a> {
+    pub(super) header: &'a SignatureHeader<'a>,
     pub(super) timestamp: &'a [u8],
     pub(super) url: &'a str,
     pub(super) secret: &'a [u8],
@@ -29,89 +29,94 @@ pub(super) struct Filling<'a> {
 
 /// The pieces of a template, in order.
 pub(super) fn pieces<'a>(
-    case: &Case<'a>,
-    content: &'a [TemplateSegment],
-    filling: &Filling<'a>,
+    context: &Context<'a>,
+    template: &'a [TemplateSegment],
+    values: &TemplateValues<'a>,
 ) -> Result<Pieces<'a>, SignatureError> {
-    let mut pieces = Vec::with_capacity(content.len());
-    for segment in content {
+    let mut found = Vec::with_capacity(template.len());
+    for segment in template {
         match segment {
-            TemplateSegment::Optional(inner) => match self::pieces(case, inner, filling) {
-                Ok(found) => pieces.extend(found),
+            TemplateSegment::Optional(group) => match pieces(context, group, values) {
+                Ok(group) => found.extend(group),
                 Err(SignatureError::Missing(_)) => {}
-                Err(why) => return Err(why),
+                Err(error) => return Err(error),
             },
-            segment => pieces.push(piece(case, segment, filling)?),
+            segment => found.push(piece(context, segment, values)?),
         }
     }
-    Ok(pieces)
+    Ok(found)
 }
 
 fn piece<'a>(
-    case: &Case<'a>,
+    context: &Context<'a>,
     segment: &'a TemplateSegment,
-    filling: &Filling<'a>,
+    values: &TemplateValues<'a>,
 ) -> Result<Cow<'a, [u8]>, SignatureError> {
-    let request = case.request;
+    let request = context.request;
     let text = |text: String| Ok(Cow::Owned(text.into_bytes()));
     match segment {
         TemplateSegment::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
         TemplateSegment::Body => Ok(Cow::Borrowed(&request.body[..])),
-        TemplateSegment::Timestamp => Ok(Cow::Borrowed(filling.timestamp)),
-        TemplateSegment::Url => Ok(Cow::Borrowed(filling.url.as_bytes())),
-        TemplateSegment::UrlWithBodyHash(name) => url_with_body_hash(case, name, filling.url),
-        TemplateSegment::UrlSha256Hex => text(hex::encode(Sha256::digest(filling.url))),
+        TemplateSegment::Timestamp => Ok(Cow::Borrowed(values.timestamp)),
+        TemplateSegment::Url => Ok(Cow::Borrowed(values.url.as_bytes())),
+        TemplateSegment::UrlWithBodyHash(name) => url_with_body_hash(context, name, values.url),
+        TemplateSegment::UrlSha256Hex => text(hex::encode(Sha256::digest(values.url))),
         TemplateSegment::Method => Ok(Cow::Borrowed(request.method.as_bytes())),
         TemplateSegment::Path => Ok(Cow::Borrowed(request.path.as_bytes())),
-        TemplateSegment::Secret => Ok(Cow::Borrowed(filling.secret)),
-        TemplateSegment::KeyId => Ok(Cow::Borrowed(case.own.key_ids.first().map_or(&b""[..], |id| id.as_bytes()))),
-        TemplateSegment::ApiKey => Ok(Cow::Borrowed(case.own.api_key.as_bytes())),
-        TemplateSegment::Header(name) => match header(case.scheme, name, &request.headers) {
+        TemplateSegment::Secret => Ok(Cow::Borrowed(values.secret)),
+        TemplateSegment::KeyId => {
+            Ok(Cow::Borrowed(context.settings.key_ids.first().map_or(&b""[..], |id| id.as_bytes())))
+        }
+        TemplateSegment::ApiKey => Ok(Cow::Borrowed(context.settings.api_key.as_bytes())),
+        TemplateSegment::Header(name) => match header(context.scheme, name, &request.headers) {
             Ok(Some(value)) => Ok(Cow::Borrowed(value)),
             Ok(None) => Err(SignatureError::Missing(ValueLocation::Header(name.clone()))),
             Err(Repeated) => Err(SignatureError::Repeated(ValueLocation::Header(name.clone()))),
         },
-        TemplateSegment::Query(name) => case.required(&ValueLocation::Query(name.clone())),
-        TemplateSegment::Form(name) => case.required(&ValueLocation::Form(name.clone())),
-        TemplateSegment::FormSorted => joined_form(case, true),
-        TemplateSegment::FormReceived => joined_form(case, false),
-        TemplateSegment::Json(pointer) => case.required(&ValueLocation::Json(pointer.clone())),
+        TemplateSegment::Query(name) => context.required(&ValueLocation::Query(name.clone())),
+        TemplateSegment::Form(name) => context.required(&ValueLocation::Form(name.clone())),
+        TemplateSegment::FormSorted => joined_form(context, true),
+        TemplateSegment::FormReceived => joined_form(context, false),
+        TemplateSegment::Json(pointer) => context.required(&ValueLocation::Json(pointer.clone())),
         TemplateSegment::FormJson(name, pointer) => {
-            case.required(&ValueLocation::FormJson(name.clone(), pointer.clone()))
+            context.required(&ValueLocation::FormJson(name.clone(), pointer.clone()))
         }
-        TemplateSegment::Item(pointer) => Ok(case.item.and_then(|item| json(item, pointer)).unwrap_or_default()),
-        TemplateSegment::Field(name) => match filling.claim.field(name) {
+        TemplateSegment::Item(pointer) => {
+            Ok(context.item.and_then(|item| json_value(item, pointer)).unwrap_or_default())
+        }
+        TemplateSegment::Field(name) => match values.header.field(name) {
             Some(value) => Ok(Cow::Borrowed(value.as_bytes())),
-            None => Err(SignatureError::MissingField(case.scheme.signature.clone(), name.clone())),
+            None => Err(SignatureError::MissingField(context.signature_place(), name.clone())),
         },
         TemplateSegment::BodySha256Hex => text(hex::encode(Sha256::digest(&request.body))),
         TemplateSegment::BodySha256Base64 => text(STANDARD.encode(Sha256::digest(&request.body))),
-        TemplateSegment::BodyJsonString => json_string(case),
+        TemplateSegment::BodyJsonString => json_string(context),
         TemplateSegment::BodyAscii => Ok(ascii(&request.body)),
         TemplateSegment::BodyAsciiSlashes => Ok(ascii_slashes(&request.body)),
         TemplateSegment::Lower(inner) => {
-            piece(case, inner, filling).map(|bytes| Cow::Owned(bytes.to_ascii_lowercase()))
+            piece(context, inner, values).map(|bytes| Cow::Owned(bytes.to_ascii_lowercase()))
         }
         TemplateSegment::Optional(_) => Ok(Cow::default()),
     }
 }
 
-/// The body's hash stands in the query, which is part of the address that is signed.
-fn url_with_body_hash<'a>(case: &Case<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, SignatureError> {
+/// The signed URL has the body's hash in its query, which must match the body.
+fn url_with_body_hash<'a>(context: &Context<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, SignatureError> {
     let place = ValueLocation::Query(name.to_owned());
-    let written = case.required(&place)?;
-    let is_body = hex::decode(&written).is_ok_and(|hash| *hash == *Sha256::digest(&case.request.body));
-    if !is_body {
+    let hash = context.required(&place)?;
+    let is_of_body = hex::decode(&hash).is_ok_and(|hash| *hash == *Sha256::digest(&context.request.body));
+    if !is_of_body {
         return Err(SignatureError::NoMatch(place));
     }
     let separator = if url.contains('?') { '&' } else { '?' };
-    Ok(Cow::Owned([format!("{url}{separator}{name}=").as_bytes(), &written].concat()))
+    Ok(Cow::Owned([format!("{url}{separator}{name}=").as_bytes(), &hash].concat()))
 }
 
-/// Names and values of a form; of a body that is none, nothing may be left out.
-fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, SignatureError> {
-    let Some(mut pairs) = form::pairs(case.request) else {
-        return if case.request.body.is_empty() { Ok(Cow::default()) } else { Err(SignatureError::NotAForm) };
+/// The names and values of a form, joined. A body that is neither a form nor empty is an error: otherwise it would be
+/// left out of the signature.
+fn joined_form<'a>(context: &Context<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, SignatureError> {
+    let Some(mut pairs) = form::body_fields(context.request) else {
+        return if context.request.body.is_empty() { Ok(Cow::default()) } else { Err(SignatureError::NotAForm) };
     };
     if is_sorted {
         pairs.sort();
@@ -119,7 +124,7 @@ fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, Si
     } else {
         pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
     }
-    let mut joined = Vec::with_capacity(case.request.body.len());
+    let mut joined = Vec::with_capacity(context.request.body.len());
     for (name, value) in &pairs {
         joined.extend_from_slice(name);
         joined.extend_from_slice(value);
@@ -127,13 +132,13 @@ fn joined_form<'a>(case: &Case<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, Si
     Ok(Cow::Owned(joined))
 }
 
-fn json_string<'a>(case: &Case<'a>) -> Result<Cow<'a, [u8]>, SignatureError> {
-    let text =
-        std::str::from_utf8(&case.request.body).map_err(|_| SignatureError::NoMatch(case.scheme.signature.clone()))?;
+fn json_string<'a>(context: &Context<'a>) -> Result<Cow<'a, [u8]>, SignatureError> {
+    let no_match = |_| SignatureError::NoMatch(context.signature_place());
+    let text = std::str::from_utf8(&context.request.body).map_err(no_match)?;
     Ok(Cow::Owned(serde_json::Value::from(text).to_string().into_bytes()))
 }
 
-/// The body with what is not ASCII as JSON escapes.
+/// The body with all other characters than ASCII as JSON escapes.
 fn ascii(body: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(body) {
         Ok(text) if !text.is_ascii() => {
@@ -145,7 +150,7 @@ fn ascii(body: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Likewise with U+007F, and with a backslash before every slash that has none.
+/// As [`ascii`], with U+007F escaped too and every slash escaped unless it already is.
 fn ascii_slashes(body: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(body) else { return Cow::Borrowed(body) };
     let mut escaped = String::with_capacity(text.len() * 2);
@@ -168,10 +173,10 @@ fn push_escape(escaped: &mut String, c: char) {
     }
 }
 
-/// The text of a template, for a claim to be compared with.
-pub(super) fn text(case: &Case<'_>, content: &[TemplateSegment], url: &str) -> Result<String, SignatureError> {
-    let claim = Claim::default();
-    let filling = Filling { claim: &claim, timestamp: &[], url, secret: &[] };
-    let bytes = pieces(case, content, &filling)?.concat();
-    String::from_utf8(bytes).map_err(|_| SignatureError::Repeated(case.scheme.signature.clone()))
+/// The text of a template, to compare a token's claim with.
+pub(super) fn text(context: &Context<'_>, template: &[TemplateSegment], url: &str) -> Result<String, SignatureError> {
+    let header = SignatureHeader::default();
+    let values = TemplateValues { header: &header, timestamp: &[], url, secret: &[] };
+    let bytes = pieces(context, template, &values)?.concat();
+    String::from_utf8(bytes).map_err(|_| SignatureError::Repeated(context.signature_place()))
 }

@@ -109,7 +109,7 @@ fn send_says_which_key_it_wants() {
     assert!(without.stderr.contains("hint: `hookbox providers keygen telnyx`"), "{}", without.stderr);
     let public = hookbox.run(&["send", "telnyx", "--type", "test", "--key", "telnyx.public.txt"]);
     assert_eq!(public.status, Some(2));
-    assert!(public.stderr.contains("is no PKCS #8 in PEM"), "{}", public.stderr);
+    assert!(public.stderr.contains("is not PKCS #8 in PEM"), "{}", public.stderr);
     let useless = hookbox.run(&["send", "github", "--type", "push", "--key", "telnyx.private.pem"]);
     assert_eq!(useless.status, Some(2));
     assert!(useless.stderr.contains("--key has no use"), "{}", useless.stderr);

@@ -99,7 +99,7 @@ fn deliver(app: &App, config: &Config, act: &Act) -> Result<Answer, Failure> {
         event_type: act.event_type.to_owned(),
         event_id: Some(act.id.to_owned()),
         body: providers::sample(&source.provider, act.event_type, act.id),
-        forgery: act.forgery,
+        defect: act.defect,
         ..TestEvent::default()
     };
     let request = verify::sign(&source, &event, Millis::now()).map_err(Failure::failed)?;

@@ -17,12 +17,12 @@ pub(super) struct Act {
     pub(super) event_type: &'static str,
     pub(super) id: &'static str,
     pub(super) sent: &'static str,
-    pub(super) forgery: Defect,
+    pub(super) defect: Defect,
     pub(super) expected: &'static str,
 }
 
 const fn act(source: &'static str, event_type: &'static str, id: &'static str) -> Act {
-    Act { source, event_type, id, sent: "genuine", forgery: Defect::None, expected: ACCEPTED }
+    Act { source, event_type, id, sent: "genuine", defect: Defect::None, expected: ACCEPTED }
 }
 
 const ACCEPTED: &str = "accepted";
@@ -35,7 +35,7 @@ pub(super) const ACTS: &[Act] = &[
     Act { sent: "again", expected: DUPLICATE, ..act("github", "push", "72d3162e-cc78-11e3-81ab-4c9367dc0958") },
     Act {
         sent: "forged",
-        forgery: Defect::WrongSignature,
+        defect: Defect::WrongSignature,
         expected: REFUSED,
         ..act("github", "push", "0b2c9f4e-0000-4000-8000-00000000f03d")
     },
@@ -44,19 +44,19 @@ pub(super) const ACTS: &[Act] = &[
     Act { sent: "again", expected: DUPLICATE, ..act("stripe", "invoice.paid", "evt_1PaidInTheDemo") },
     Act {
         sent: "stale",
-        forgery: Defect::Stale,
+        defect: Defect::Stale,
         expected: REFUSED,
         ..act("stripe", "invoice.paid", "evt_1StaleInTheDemo")
     },
     act("shopify", "orders/create", "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043"),
     Act {
         sent: "forged",
-        forgery: Defect::WrongSignature,
+        defect: Defect::WrongSignature,
         expected: REFUSED,
         ..act("shopify", "orders/create", "b54557e4-0000-4b37-8a5f-00000000f03d")
     },
     act("slack", "app_mention", "Ev08MFMKH6"),
-    Act { sent: "stale", forgery: Defect::Stale, expected: REFUSED, ..act("slack", "app_mention", "Ev08STALE6") },
+    Act { sent: "stale", defect: Defect::Stale, expected: REFUSED, ..act("slack", "app_mention", "Ev08STALE6") },
     act("standard-webhooks", "user.deleted", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"),
 ];
 

@@ -1,7 +1,6 @@
-//! The events of a delivery that carries several, as ranges of the bytes received.
+//! Splits a delivery that carries several events.
 //!
-//! A body comes in, items go out: the exact bytes of each, nothing serialised again. A body without the array is one
-//! event, itself; an empty array is none.
+//! Items are ranges of the bytes received, never serialized again. A body without the batch's array is one event.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,19 +8,19 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::form;
 use crate::model::request::Request;
 use crate::providers::BatchLocation;
 use crate::verify::error::ExtractError;
-use crate::verify::extract::form;
 
-/// Most events that one delivery may carry.
+/// The most events that one delivery may carry.
 pub(crate) const MAX_ITEMS: usize = 10_000;
 
-/// The items, or `None` where the delivery is one event by itself.
+/// The items, possibly none; `None` if the delivery itself is the one event.
 pub(crate) fn split(batch: &BatchLocation, request: &Request) -> Result<Option<Vec<Bytes>>, ExtractError> {
     let document = match &batch.form {
         None => request.body.clone(),
-        Some(name) => match form::of_body(request, name) {
+        Some(name) => match form::body_field(request, name) {
             Ok(Some(Cow::Borrowed(value))) => request.body.slice_ref(value),
             Ok(Some(Cow::Owned(value))) => Bytes::from(value),
             Ok(None) => return Ok(None),
@@ -33,7 +32,7 @@ pub(crate) fn split(batch: &BatchLocation, request: &Request) -> Result<Option<V
     let Some(array) = below(whole, &batch.steps).filter(|value| value.get().starts_with('[')) else { return Ok(None) };
     let elements: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| ExtractError::NotJson)?;
     if elements.len() > MAX_ITEMS {
-        return Err(ExtractError::InvalidBatch("there are more than 10,000"));
+        return Err(ExtractError::InvalidBatch("more than 10,000 events"));
     }
     let item = |element: &&RawValue| {
         let item =
@@ -43,7 +42,7 @@ pub(crate) fn split(batch: &BatchLocation, request: &Request) -> Result<Option<V
     elements.iter().map(item).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-/// The value that steps lead to; of a key that comes twice the last counts.
+/// The value that steps lead to. The last of duplicate keys wins.
 fn below<'a>(value: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
     let Some((step, rest)) = steps.split_first() else { return Some(value) };
     let next: &'a RawValue = match value.get().as_bytes().first() {
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_exactly_what_stood_there() {
+    fn items_are_the_exact_bytes_received() {
         let json = "application/json";
         assert_eq!(items("", json, "[ {\"a\": 1.50 } ,2]"), texts(&["{\"a\": 1.50 }", "2"]));
         assert_eq!(items("/a/b", json, r#"{"a":{"b":[1,{"x":"\u00e9"}]}}"#), texts(&["1", r#"{"x":"\u00e9"}"#]));
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_array_it_is_one_event() {
+    fn body_without_the_array_is_one_event() {
         let json = "application/json";
         for (batch, body) in
             [("", "{}"), ("/a", "{}"), ("/a", r#"{"a":{}}"#), ("/a/0", r#"{"a":[1]}"#), ("form:e", "{}")]
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_or_too_much_is_refused() {
+    fn invalid_json_and_oversized_batches_are_rejected() {
         let json = "application/json";
         assert_eq!(items("", json, "[1,"), Err(ExtractError::NotJson));
         assert_eq!(items("/a", json, ""), Err(ExtractError::NotJson));
@@ -120,7 +119,7 @@ mod tests {
             Err(ExtractError::InvalidBatch("an element of the array has no event"))
         );
         let many = format!("[{}1]", "1,".repeat(MAX_ITEMS));
-        assert_eq!(items("", json, &many), Err(ExtractError::InvalidBatch("there are more than 10,000")));
+        assert_eq!(items("", json, &many), Err(ExtractError::InvalidBatch("more than 10,000 events")));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(items("", json, &deep).unwrap().unwrap().len(), 1);
     }

@@ -1,7 +1,7 @@
-//! Fields of a query string or of a body that is a form (WHATWG URL, 5.1; RFC 7578 for multipart).
+//! Fields of a query string or of a form body (WHATWG URL, 5.1; RFC 7578 for multipart).
 //!
-//! A field that comes several times with different values is refused: PHP takes the last, Go the first, others
-//! a list, so no reading is the right one.
+//! A field that occurs several times with different values is an error: PHP takes the last, Go the first and others a
+//! list, so no choice is safe.
 
 use std::borrow::Cow;
 
@@ -9,21 +9,48 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_
 
 use crate::model::request::{Repeated, Request};
 
-/// What a form writes as it is, beside letters and digits (RFC 3986, 2.3).
+/// All characters except letters, digits and the unreserved ones (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Most parts that are looked at.
+/// The most parts of a multipart body that are read.
 const MAX_PARTS: usize = 1000;
 
 /// The name of a field and its value, decoded.
-pub(crate) type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+pub(crate) type FormField<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
-/// The value of a field of the body; of a body that is no form, nothing.
-pub(crate) fn of_body<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
-    match Content::of(request) {
-        Content::Form => field(&request.body, name),
-        Content::Multipart => {
-            let mut values = multipart_pairs(request).into_iter().filter(|(own, _)| **own == *name.as_bytes());
+/// The format of a body according to its Content-Type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFormat {
+    Json,
+    Form,
+    Multipart,
+    Other,
+}
+
+impl BodyFormat {
+    pub(crate) fn of(request: &Request) -> Self {
+        let value = request.headers.all("content-type").next().unwrap_or_default();
+        let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
+        let is_json_suffix = || kind.len() > 5 && kind[kind.len() - 5..].eq_ignore_ascii_case(b"+json");
+        if is("application/json") || is("text/json") || is_json_suffix() {
+            Self::Json
+        } else if is("application/x-www-form-urlencoded") {
+            Self::Form
+        } else if is("multipart/form-data") {
+            Self::Multipart
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The value of a field of the body; `None` if the body is not a form.
+pub(crate) fn body_field<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
+    match BodyFormat::of(request) {
+        BodyFormat::Form => field(&request.body, name),
+        BodyFormat::Multipart => {
+            let mut values = multipart_fields(request).into_iter().filter(|(key, _)| **key == *name.as_bytes());
             let first = values.next().map(|(_, value)| value);
             if values.any(|(_, value)| Some(value) != first) { Err(Repeated) } else { Ok(first) }
         }
@@ -31,29 +58,22 @@ pub(crate) fn of_body<'a>(request: &'a Request, name: &str) -> Result<Option<Cow
     }
 }
 
-/// Every field of the body, in order; `None` of a body that is no form.
-pub(crate) fn pairs(request: &Request) -> Option<Vec<Pair<'_>>> {
-    match Content::of(request) {
-        Content::Form => {
+/// Every field of the body, in order; `None` if the body is not a form.
+pub(crate) fn body_fields(request: &Request) -> Option<Vec<FormField<'_>>> {
+    match BodyFormat::of(request) {
+        BodyFormat::Form => {
             let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-            Some(pairs.map(split).map(|(key, value)| (decode(key), decode(value))).collect())
+            Some(pairs.map(decode_pair).collect())
         }
-        Content::Multipart => Some(multipart_pairs(request)),
+        BodyFormat::Multipart => Some(multipart_fields(request)),
         _ => None,
-    }
-}
-
-fn split(pair: &[u8]) -> (&[u8], &[u8]) {
-    match pair.iter().position(|byte| *byte == b'=') {
-        Some(place) => (&pair[..place], &pair[place + 1..]),
-        None => (pair, &[][..]),
     }
 }
 
 /// The value of a field, decoded.
 pub(crate) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Repeated> {
     let mut found: Option<Cow<'a, [u8]>> = None;
-    for (key, value) in form.split(|byte| *byte == b'&').map(split) {
+    for (key, value) in form.split(|byte| *byte == b'&').map(split_pair) {
         if *decode(key) != *name.as_bytes() {
             continue;
         }
@@ -66,12 +86,7 @@ pub(crate) fn field<'a>(form: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8
     Ok(found)
 }
 
-/// Names and values of all fields in order, decoded.
-pub(crate) fn fields(form: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    form.split(|byte| *byte == b'&').map(split).map(|(key, value)| (decode(key), decode(value)))
-}
-
-/// The same form with the values of some fields replaced by a mask.
+/// The form with the values of one field replaced.
 pub(crate) fn masked(form: &str, name: &str, mask: &str) -> String {
     let pairs = form.split('&').map(|pair| match pair.split_once('=') {
         Some((key, _)) if *decode(key.as_bytes()) == *name.as_bytes() => Cow::Owned(format!("{key}={mask}")),
@@ -80,20 +95,31 @@ pub(crate) fn masked(form: &str, name: &str, mask: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// The same form with a field's value replaced, or the field behind the others.
-pub(crate) fn replaced(form: &[u8], name: &str, value: &str) -> String {
+/// The form with a field set: its old values removed, the new one appended.
+pub(crate) fn with_field(form: &[u8], name: &str, value: &str) -> String {
     let text = String::from_utf8_lossy(form);
-    let is_other = |pair: &&str| !pair.is_empty() && *decode(split(pair.as_bytes()).0) != *name.as_bytes();
+    let is_other = |pair: &&str| !pair.is_empty() && *decode(split_pair(pair.as_bytes()).0) != *name.as_bytes();
     let mut form = text.split('&').filter(is_other).collect::<Vec<_>>().join("&");
     push(&mut form, name, value);
     form
 }
 
-/// Puts a field behind the others.
 pub(crate) fn push(form: &mut String, name: &str, value: &str) {
     let encode = |text| utf8_percent_encode(text, RESERVED);
     let separator = if form.is_empty() { "" } else { "&" };
     form.push_str(&format!("{separator}{}={}", encode(name), encode(value)));
+}
+
+pub(crate) fn decode_pair(pair: &[u8]) -> FormField<'_> {
+    let (key, value) = split_pair(pair);
+    (decode(key), decode(value))
+}
+
+fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    match pair.iter().position(|byte| *byte == b'=') {
+        Some(place) => (&pair[..place], &pair[place + 1..]),
+        None => (pair, &[][..]),
+    }
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
@@ -110,40 +136,10 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// What Content-Type says of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
-    Json,
-    Form,
-    Multipart,
-    Other,
-}
-
-impl Content {
-    pub(crate) fn of(request: &Request) -> Self {
-        let written = request.headers.all("content-type").next().unwrap_or_default();
-        let kind = written.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let is_json = |kind: &[u8]| {
-            kind.eq_ignore_ascii_case(b"application/json")
-                || kind.eq_ignore_ascii_case(b"text/json")
-                || kind.len() > 5 && kind[kind.len() - 5..].eq_ignore_ascii_case(b"+json")
-        };
-        if is_json(kind) {
-            Self::Json
-        } else if kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-            Self::Form
-        } else if kind.eq_ignore_ascii_case(b"multipart/form-data") {
-            Self::Multipart
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// Name and value of each part, in order.
-fn multipart_pairs(request: &Request) -> Vec<Pair<'_>> {
-    let written = request.headers.all("content-type").next().unwrap_or_default();
-    let Some(boundary) = std::str::from_utf8(written).ok().and_then(|written| parameter(written, "boundary")) else {
+/// The parts of a multipart body; files count as fields. Reading stops at the first broken part.
+fn multipart_fields(request: &Request) -> Vec<FormField<'_>> {
+    let value = request.headers.all("content-type").next().unwrap_or_default();
+    let Some(boundary) = std::str::from_utf8(value).ok().and_then(|value| parameter(value, "boundary")) else {
         return Vec::new();
     };
     let delimiter = format!("\r\n--{boundary}");
@@ -154,15 +150,15 @@ fn multipart_pairs(request: &Request) -> Vec<Pair<'_>> {
             None => return Vec::new(),
         },
     };
-    let mut pairs = Vec::new();
-    while let Some(part) = rest.strip_prefix(b"\r\n".as_slice()).filter(|_| pairs.len() < MAX_PARTS) {
+    let mut fields = Vec::new();
+    while let Some(part) = rest.strip_prefix(b"\r\n".as_slice()).filter(|_| fields.len() < MAX_PARTS) {
         let Some(end) = find(part, delimiter.as_bytes()) else { break };
         if let Some((name, value)) = read_part(&part[..end]) {
-            pairs.push((Cow::Owned(name.into_bytes()), Cow::Borrowed(value)));
+            fields.push((Cow::Owned(name.into_bytes()), Cow::Borrowed(value)));
         }
         rest = &part[end + delimiter.len()..];
     }
-    pairs
+    fields
 }
 
 fn read_part(part: &[u8]) -> Option<(String, &[u8])> {
@@ -173,17 +169,17 @@ fn read_part(part: &[u8]) -> Option<(String, &[u8])> {
     Some((parameter(value, "name")?, &part[end + 4..]))
 }
 
-/// A parameter of a header's value: `; name="value"`.
-fn parameter(written: &str, name: &str) -> Option<String> {
-    let is_it = |(own, _): &(&str, &str)| own.trim().eq_ignore_ascii_case(name);
-    let (_, value) = written.split(';').skip(1).filter_map(|part| part.split_once('=')).find(is_it)?;
+/// A parameter of a header's value: `; name="value"`, 1 to 200 bytes.
+fn parameter(header: &str, name: &str) -> Option<String> {
+    let is_named = |(key, _): &(&str, &str)| key.trim().eq_ignore_ascii_case(name);
+    let (_, value) = header.split(';').skip(1).filter_map(|part| part.split_once('=')).find(is_named)?;
     let value = value.trim();
     let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
     (!value.is_empty() && value.len() <= 200).then(|| value.to_owned())
 }
 
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    memchr::memmem::find(text, wanted)
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, needle)
 }
 
 #[cfg(test)]
@@ -193,14 +189,14 @@ mod tests {
     use crate::support::time::Millis;
 
     #[test]
-    fn what_looks_like_an_escape_and_is_none_is_kept() {
+    fn invalid_escapes_are_kept() {
         for (written, meant) in [("%+41", "% 41"), ("%4+1", "%4 1"), ("+%2B+", " + "), ("%", "%"), ("%zz+", "%zz ")] {
             assert_eq!(decode(written.as_bytes()), meant.as_bytes(), "{written}");
         }
     }
 
     #[test]
-    fn fields_are_decoded() {
+    fn names_and_values_are_decoded() {
         let form = b"a=1&b+c=x%2By+z&&%61b=%C3%A9&bare&empty=";
         let read = |name: &str| field(form, name).unwrap().map(|value| String::from_utf8(value.into_owned()).unwrap());
         assert_eq!(read("a").as_deref(), Some("1"));
@@ -212,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn a_field_with_two_values_is_refused_and_the_same_twice_is_one() {
+    fn field_with_two_different_values_is_rejected() {
         assert_eq!(field(b"a=1&b=2&a=1", "a").unwrap().as_deref(), Some(&b"1"[..]));
         assert_eq!(field(b"a=1&%61=2", "a"), Err(Repeated));
     }
 
     #[test]
-    fn every_value_under_a_name_is_masked_however_it_is_written() {
+    fn every_value_of_a_name_is_masked_despite_escapes() {
         assert_eq!(masked("a=1&t%6Fken=x&token=y&token", "token", "***"), "a=1&t%6Fken=***&token=***&token");
     }
 
@@ -234,11 +230,11 @@ mod tests {
             received_at: Millis(0),
         };
         let text = |bytes: &Cow<'_, [u8]>| String::from_utf8(bytes.to_vec()).unwrap();
-        multipart_pairs(&request).iter().map(|(name, value)| (text(name), text(value))).collect()
+        multipart_fields(&request).iter().map(|(name, value)| (text(name), text(value))).collect()
     }
 
     #[test]
-    fn parts_are_read_in_order_and_what_is_broken_ends_it() {
+    fn multipart_parts_are_read_until_one_is_broken() {
         let body = "--xx\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{\"a\":\r\n1}\r\n--xx\r\n\
             content-disposition: form-data; filename=f; name=file\r\nContent-Type: text/plain\r\n\r\n\r\n--xx--\r\n";
         let expected = [("json".to_owned(), "{\"a\":\r\n1}".to_owned()), ("file".to_owned(), String::new())];
@@ -251,7 +247,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_body_is_read(body in "(--xx|\r\n|name=a|Content-Disposition: form-data; |:|;|\"|é){0,30}") {
+        fn any_multipart_body_is_read(body in "(--xx|\r\n|name=a|Content-Disposition: form-data; |:|;|\"|é){0,30}") {
             proptest::prop_assert!(read("multipart/form-data; boundary=xx", &body).len() <= body.len());
         }
     }

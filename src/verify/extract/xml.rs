@@ -1,20 +1,19 @@
-//! One text out of an XML document: the first element at a path.
+//! Reads the text of one element of an XML document.
 //!
-//! Entities beyond the five of XML itself are not expanded, and no document is fetched: what a DTD says has no effect.
+//! Only the five entities of XML itself are expanded. DTDs have no effect, and nothing is fetched.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use crate::providers::Pointer;
 
-/// Deepest element that is looked at.
+/// Deeper documents are rejected.
 const MAX_DEPTH: usize = 64;
 
-/// The document is not XML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotXml;
 
-/// The text of the first element at the path, its root among the steps.
+/// The text of the first element at a path, which begins with the root element.
 pub(crate) fn text(document: &[u8], pointer: &Pointer) -> Result<Option<String>, NotXml> {
     let text = std::str::from_utf8(document).map_err(|_| NotXml)?;
     let mut reader = Reader::from_str(text);
@@ -45,8 +44,8 @@ pub(crate) fn text(document: &[u8], pointer: &Pointer) -> Result<Option<String>,
             }
             Event::GeneralRef(reference) if is_within => {
                 let character = reference.resolve_char_ref().map_err(|_| NotXml)?.map(String::from);
-                let known = character.or_else(|| quick_xml::escape::resolve_xml_entity(&reference).map(str::to_owned));
-                found.get_or_insert_default().push_str(&known.ok_or(NotXml)?);
+                let text = character.or_else(|| quick_xml::escape::resolve_xml_entity(&reference).map(str::to_owned));
+                found.get_or_insert_default().push_str(&text.ok_or(NotXml)?);
             }
             Event::Eof if path.is_empty() => return Ok(found.map(|text| text.trim().to_owned())),
             Event::Eof => return Err(NotXml),
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_to_the_first_element() {
+    fn path_leads_to_the_first_element() {
         let document = "<?xml version=\"1.0\"?><n:a><b> x&amp;&#65; </b><b>y</b><c><![CDATA[d]]><b>z</b></c></n:a>";
         assert_eq!(read(document, "/a/b"), Ok(Some("x&A".to_owned())));
         assert_eq!(read(document, "/a/c/b"), Ok(Some("z".to_owned())));
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_xml_or_wants_entities_is_refused() {
+    fn broken_xml_and_custom_entities_are_rejected() {
         let bomb = "<!DOCTYPE a [<!ENTITY x \"xx\">]><a><b>&x;</b></a>";
         for document in ["<a>", "<a></b>", bomb, &"<a>".repeat(100)] {
             assert_eq!(read(document, "/a/b"), Err(NotXml), "{document}");

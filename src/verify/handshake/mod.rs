@@ -1,8 +1,7 @@
-//! Answers to what a provider asks before it sends events: `handshakes.toml`, interpreted.
+//! Responds to the requests that a provider makes before it sends events, as `handshakes.toml` describes.
 //!
-//! A request comes in, before or after its signature was checked; out goes what to answer, or that it is no
-//! handshake. What is sent back of a request is bounded in length and characters, and text/plain or inside a JSON
-//! string. Nothing of a handshake is stored; a secret that one teaches is only handed on.
+//! Text that is sent back is bounded in length and characters, and is text/plain or inside a JSON string. Nothing is
+//! stored. A secret in a handshake is returned to the caller, which decides whether to accept it.
 
 mod reply;
 #[cfg(test)]
@@ -13,114 +12,67 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use subtle::ConstantTimeEq;
 
-use crate::config::Source;
+pub(super) use self::reply::HandshakeContext;
+pub use self::reply::ProviderResponse;
+use super::error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
+use super::extract::form;
+use super::extract::json::Pointers;
 use crate::model::request::Request;
 use crate::providers::{
     Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Pointer, Selector,
     Setting,
 };
 use crate::support::secret::{MASK, Secret};
-use crate::verify::error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
-use crate::verify::extract::form;
-use crate::verify::extract::json::Wanted;
 
-/// Longest body that is parsed before anything proves it.
-const LONGEST_UNSIGNED: usize = 8 << 10;
+/// Longest body that is parsed before its signature is checked, in bytes.
+const MAX_UNSIGNED_BODY: usize = 8 << 10;
 
-/// What a provider's handshake, or a stored delivery, is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderResponse {
-    /// HTTP status.
-    pub status: u16,
-    /// Content-Type of the body; `None` where there is none.
-    pub content_type: Option<Cow<'static, str>>,
-    /// Further headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// The exact bytes.
-    pub body: Vec<u8>,
-}
-
-impl ProviderResponse {
-    pub(super) fn new(status: u16, content_type: Cow<'static, str>, body: Vec<u8>) -> Self {
-        let content_type = (!body.is_empty()).then_some(content_type);
-        Self { status, content_type, headers: Vec::new(), body }
-    }
-}
-
-/// A secret that the provider says is the source's. Whether it is believed is the inbox's to say.
+/// A secret that the provider sent. The inbox decides whether to accept it.
 #[derive(Debug, Clone)]
 pub struct SecretEnrollment {
-    /// The secret.
     pub secret: Secret,
-    /// What to answer once it is kept.
-    pub answer: ProviderResponse,
+    /// The response to send once it is stored.
+    pub response: ProviderResponse,
 }
 
-/// What a request turned out to be.
 #[derive(Debug)]
-pub(super) enum Heard {
-    /// No handshake.
-    Nothing,
+pub(super) enum HandshakeOutcome {
+    /// Not a handshake.
+    None,
     Respond(ProviderResponse),
-    SecretEnrollment(SecretEnrollment),
-    /// An address to be visited, as the provider wrote it, and what to answer then.
-    Visit(String, ProviderResponse),
+    Enroll(SecretEnrollment),
+    /// A URL from the request that is to be requested before responding. Not yet checked.
+    Visit {
+        url: String,
+        response: ProviderResponse,
+    },
 }
 
-/// Answers the handshakes of one source.
-pub(super) struct Handshaker {
+/// Responds to the handshakes of one source.
+pub(super) struct HandshakeResponder {
     handshake: Option<&'static Handshake>,
-    settings: Settings,
-    unsigned: Wanted,
+    context: HandshakeContext,
+    pointers: Pointers,
 }
 
-/// What of a source its handshakes need.
-#[derive(Default)]
-pub(super) struct Settings {
-    pub(super) secrets: Vec<Secret>,
-    /// Of the newest secret.
-    pub(super) key: Vec<u8>,
-    pub(super) verify_token: Option<Secret>,
-    pub(super) topics: Vec<String>,
-    pub(super) url: String,
-    pub(super) key_id: String,
-}
+/// Reads the text at a pointer into the JSON body.
+type JsonLookup<'a> = dyn Fn(&str) -> Result<Option<String>, ExtractError> + 'a;
 
-impl Settings {
-    /// With the key of one of the source's secrets.
-    pub(super) fn of(source: &Source, secret: Option<&Secret>) -> Self {
-        let key = secret.and_then(|secret| source.scheme.key(secret).ok());
-        let key_id = source.key_ids.first().map(|key_id| key_id.reveal().to_owned());
-        Self {
-            secrets: source.secrets.clone(),
-            key: key.unwrap_or_default(),
-            verify_token: source.verify_token.clone(),
-            topics: source.topics.clone(),
-            url: source.url.clone().unwrap_or_default(),
-            key_id: key_id.unwrap_or_default(),
-        }
-    }
-}
-
-/// Finds the text at a pointer of the JSON body.
-type Json<'a> = dyn Fn(&str) -> Result<Option<String>, ExtractError> + 'a;
-
-impl Handshaker {
-    pub(super) fn new(handshake: Option<&'static Handshake>, settings: Settings) -> Self {
-        let unsigned = Wanted::new(pointers(handshake).iter());
-        Self { handshake, settings, unsigned }
+impl HandshakeResponder {
+    pub(super) fn new(handshake: Option<&'static Handshake>, context: HandshakeContext) -> Self {
+        let pointers = Pointers::new(pointers(handshake).iter());
+        Self { handshake, context, pointers }
     }
 
-    /// Methods other than POST by which the provider asks.
+    /// The methods other than POST that handshakes use.
     pub(super) fn further_methods(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let asks = self.handshake.filter(|handshake| handshake.answer.is_some());
-        asks.into_iter()
-            .flat_map(|handshake| handshake.methods.iter().map(String::as_str))
-            .filter(|name| *name != "POST")
+        let handshake = self.handshake.filter(|handshake| handshake.answer.is_some());
+        let methods = handshake.into_iter().flat_map(|handshake| handshake.methods.iter().map(String::as_str));
+        methods.filter(|name| *name != "POST")
     }
 
-    /// Whether the source's secret may come from the provider itself.
-    pub(super) fn teaches(&self) -> bool {
+    /// Whether the provider may send the source's secret.
+    pub(super) fn enrolls_secret(&self) -> bool {
         self.handshake.is_some_and(|handshake| handshake.teaches)
     }
 
@@ -128,46 +80,52 @@ impl Handshaker {
         self.handshake.is_some_and(|handshake| handshake.bare_refusals)
     }
 
-    /// Looks at a request that nothing has proven yet.
-    pub(super) fn before_signature(&self, request: &Request) -> Result<Heard, VerifyError> {
+    /// Handles a request whose signature has not been checked.
+    pub(super) fn before_signature(&self, request: &Request) -> Result<HandshakeOutcome, VerifyError> {
         let Some(handshake) = self.handshake.filter(|known| !known.signed && known.accepts_method(&request.method))
         else {
-            return Ok(Heard::Nothing);
+            return Ok(HandshakeOutcome::None);
         };
-        let is_short = request.body.len() <= LONGEST_UNSIGNED;
-        let texts = is_short.then(|| self.unsigned.read(&request.body).ok()).flatten();
-        let json = |pointer: &str| Ok(texts.as_ref().and_then(|texts| texts.at(pointer).map(ToString::to_string)));
-        match self.look(handshake, request, &json) {
-            // Whatever it is, it may still be a signed delivery.
-            Err(VerifyError::Malformed(_)) if request.method == "POST" => Ok(Heard::Nothing),
-            heard => heard,
+        let is_short = request.body.len() <= MAX_UNSIGNED_BODY;
+        let values = is_short.then(|| self.pointers.read(&request.body).ok()).flatten();
+        let json = |pointer: &str| Ok(values.as_ref().and_then(|values| values.at(pointer).map(ToString::to_string)));
+        match self.outcome(handshake, request, &json) {
+            // It may still be a signed delivery.
+            Err(VerifyError::Malformed(_)) if request.method == "POST" => Ok(HandshakeOutcome::None),
+            outcome => outcome,
         }
     }
 
-    /// Looks at a request that was proven genuine, with its body's places read by `json`.
-    pub(super) fn after_signature(&self, request: &Request, json: &Json<'_>) -> Result<Heard, VerifyError> {
+    /// Handles a request with a valid signature.
+    pub(super) fn after_signature(
+        &self,
+        request: &Request,
+        json: &JsonLookup<'_>,
+    ) -> Result<HandshakeOutcome, VerifyError> {
         match self.handshake.filter(|known| known.signed && known.accepts_method(&request.method)) {
-            Some(handshake) => self.look(handshake, request, json),
-            None => Ok(Heard::Nothing),
+            Some(handshake) => self.outcome(handshake, request, json),
+            None => Ok(HandshakeOutcome::None),
         }
     }
 
-    /// What to answer to a stored delivery, where the provider wants to hear something of its own.
+    /// The response to a stored delivery, if the provider expects a particular one.
     pub(super) fn acknowledgement(&self, request: &Request) -> Option<ProviderResponse> {
         let handshake = self.handshake?;
-        let reply = handshake.acknowledgement.as_ref()?;
+        let template = handshake.acknowledgement.as_ref()?;
         let value = match &handshake.value {
-            Some(place) => read(&place.0, request, &|_| Ok(None)).ok().flatten().filter(|text| is_fit(handshake, text)),
+            Some(HandshakeSelector(selector)) => read(selector, request, &|_| Ok(None)).ok().flatten(),
             None => None,
         };
-        Some(reply::write(reply, &value.unwrap_or_default(), &self.settings))
+        let value = value.filter(|text| is_allowed(handshake, text));
+        Some(reply::write(template, &value.unwrap_or_default(), &self.context))
     }
 
-    /// A body as it may be kept: without the secret that it teaches.
-    pub(super) fn masked(&self, body: &Bytes) -> Bytes {
-        let place = self.handshake.filter(|handshake| handshake.teaches).and_then(|handshake| handshake.value.as_ref());
-        match place {
-            Some(HandshakeSelector(Selector::Json(pointer))) if is_alone(body) => {
+    /// The body of a rejected request without the secret that it may contain.
+    pub(super) fn redacted_body(&self, body: &Bytes) -> Bytes {
+        let secret =
+            self.handshake.filter(|handshake| handshake.teaches).and_then(|handshake| handshake.value.as_ref());
+        match secret {
+            Some(HandshakeSelector(Selector::Json(pointer))) if has_one_member(body) => {
                 let name = pointer.steps().last().map_or("", String::as_str);
                 serde_json::json!({ name: MASK }).to_string().into()
             }
@@ -175,65 +133,70 @@ impl Handshaker {
         }
     }
 
-    fn look(&self, handshake: &'static Handshake, request: &Request, json: &Json<'_>) -> Result<Heard, VerifyError> {
-        let Some(reply) = &handshake.answer else { return Ok(Heard::Nothing) };
+    fn outcome(
+        &self,
+        handshake: &'static Handshake,
+        request: &Request,
+        json: &JsonLookup<'_>,
+    ) -> Result<HandshakeOutcome, VerifyError> {
+        let Some(template) = &handshake.answer else { return Ok(HandshakeOutcome::None) };
         for condition in &handshake.when {
-            if !holds(condition, request, json).map_err(VerifyError::Malformed)? {
-                return Ok(Heard::Nothing);
+            if !is_met(condition, request, json)? {
+                return Ok(HandshakeOutcome::None);
             }
         }
-        if handshake.only && !is_alone(&request.body) {
-            return Ok(Heard::Nothing);
+        if handshake.only && !has_one_member(&request.body) {
+            return Ok(HandshakeOutcome::None);
         }
         if let Some(expected) = &handshake.expects {
             self.compare(expected, handshake.otherwise, request, json)?;
         }
         let value = match &handshake.value {
             None => String::new(),
-            Some(place) => read(&place.0, request, json)
-                .map_err(VerifyError::Malformed)?
-                .filter(|text| is_fit(handshake, text))
-                .ok_or_else(|| VerifyError::Malformed(ExtractError::NoChallenge(place.0.to_string())))?,
+            Some(HandshakeSelector(selector)) => read(selector, request, json)?
+                .filter(|text| is_allowed(handshake, text))
+                .ok_or_else(|| ExtractError::NoChallenge(selector.to_string()))?,
         };
-        self.conclude(handshake, reply, value)
+        self.respond(handshake, template, value)
     }
 
-    fn conclude(
+    fn respond(
         &self,
         handshake: &Handshake,
-        reply: &'static HandshakeResponse,
+        template: &'static HandshakeResponse,
         value: String,
-    ) -> Result<Heard, VerifyError> {
-        let answer = reply::write(reply, &value, &self.settings);
+    ) -> Result<HandshakeOutcome, VerifyError> {
+        let response = reply::write(template, &value, &self.context);
         if handshake.confirms {
-            return Ok(Heard::Visit(value, answer));
+            return Ok(HandshakeOutcome::Visit { url: value, response });
         }
         if !handshake.teaches {
-            return Ok(Heard::Respond(answer));
+            return Ok(HandshakeOutcome::Respond(response));
         }
-        match self.settings.secrets.as_slice() {
-            [] => Ok(Heard::SecretEnrollment(SecretEnrollment { secret: Secret::new(value), answer })),
-            known if is_one_of(known.iter().map(Secret::reveal), &value) => Ok(Heard::Respond(answer)),
-            _ => Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled)),
+        match self.context.secrets.as_slice() {
+            [] => Ok(HandshakeOutcome::Enroll(SecretEnrollment { secret: Secret::new(value), response })),
+            known if is_one_of(known.iter().map(Secret::reveal), &value) => Ok(HandshakeOutcome::Respond(response)),
+            _ => Err(SignatureError::AlreadyEnrolled.into()),
         }
     }
 
+    /// Fails with `status` if the request does not match the source's settings.
     fn compare(
         &self,
         expected: &Expectation,
         status: u16,
         request: &Request,
-        json: &Json<'_>,
+        json: &JsonLookup<'_>,
     ) -> Result<(), VerifyError> {
-        let found = read(&expected.place.0, request, json).map_err(VerifyError::Malformed)?.unwrap_or_default();
-        let settings = &self.settings;
+        let found = read(&expected.place.0, request, json)?.unwrap_or_default();
+        let context = &self.context;
         let matches = match expected.setting {
-            Setting::VerifyToken => is_one_of(settings.verify_token.iter().map(Secret::reveal), &found),
-            Setting::Secret => is_one_of(settings.secrets.iter().map(Secret::reveal), &found),
-            Setting::Topics => is_one_of(settings.topics.iter().map(String::as_str), &found),
+            Setting::VerifyToken => is_one_of(context.verify_token.iter().map(Secret::reveal), &found),
+            Setting::Secret => is_one_of(context.secrets.iter().map(Secret::reveal), &found),
+            Setting::Topics => is_one_of(context.topics.iter().map(String::as_str), &found),
         };
         let is_reversed = match &expected.not_when {
-            Some(condition) => holds(condition, request, json).map_err(VerifyError::Malformed)?,
+            Some(condition) => is_met(condition, request, json)?,
             None => false,
         };
         if matches == is_reversed {
@@ -244,7 +207,7 @@ impl Handshaker {
     }
 }
 
-/// The places of a JSON body that a handshake looks at.
+/// The pointers into a JSON body that a handshake needs.
 pub(super) fn pointers(handshake: Option<&Handshake>) -> Vec<Pointer> {
     let Some(handshake) = handshake else { return Vec::new() };
     let places = handshake.when.iter().map(|condition| &condition.place);
@@ -256,20 +219,20 @@ pub(super) fn pointers(handshake: Option<&Handshake>) -> Vec<Pointer> {
     places.filter_map(pointer).collect()
 }
 
-/// Compared in constant time, all of them, whichever matches.
+/// Compares with all known texts in constant time. Empty texts match nothing.
 fn is_one_of<'a>(known: impl Iterator<Item = &'a str>, found: &str) -> bool {
     known.fold(false, |so_far, text| so_far | (!text.is_empty() & bool::from(text.as_bytes().ct_eq(found.as_bytes()))))
 }
 
-fn holds(condition: &HandshakeCondition, request: &Request, json: &Json<'_>) -> Result<bool, ExtractError> {
+fn is_met(condition: &HandshakeCondition, request: &Request, json: &JsonLookup<'_>) -> Result<bool, ExtractError> {
     let found = read(&condition.place, request, json)?;
     Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.contains(&text)))
 }
 
-/// The text at a place; an empty one is none.
-fn read(place: &Selector, request: &Request, json: &Json<'_>) -> Result<Option<String>, ExtractError> {
-    let repeated = |_| ExtractError::Repeated(place.to_string());
-    let bytes = match place {
+/// The text that a selector finds. An empty text counts as absent.
+fn read(selector: &Selector, request: &Request, json: &JsonLookup<'_>) -> Result<Option<String>, ExtractError> {
+    let repeated = |_| ExtractError::Repeated(selector.to_string());
+    let bytes = match selector {
         Selector::Json(pointer) => return Ok(json(pointer.as_str())?.filter(|text| !text.is_empty())),
         Selector::Header(name) => request.headers.one(name).map_err(repeated)?.map(Cow::Borrowed),
         Selector::Query(name) => form::field(request.query.as_bytes(), name).map_err(repeated)?,
@@ -280,18 +243,18 @@ fn read(place: &Selector, request: &Request, json: &Json<'_>) -> Result<Option<S
 }
 
 /// Whether a text may be sent back.
-fn is_fit(handshake: &Handshake, text: &str) -> bool {
-    let (least, most) = handshake.length;
-    let fits = |c: char| match handshake.characters {
+fn is_allowed(handshake: &Handshake, text: &str) -> bool {
+    let (shortest, longest) = handshake.length;
+    let is_allowed = |c: char| match handshake.characters {
         Characters::Text if handshake.signed => !c.is_control(),
         Characters::Text => (' '..='~').contains(&c),
         Characters::Hex => c.is_ascii_digit() || ('a'..='f').contains(&c),
     };
-    (least..=most).contains(&text.len()) && text.chars().all(fits)
+    (shortest..=longest).contains(&text.len()) && text.chars().all(is_allowed)
 }
 
-/// Whether the body is a JSON object of one member.
-fn is_alone(body: &[u8]) -> bool {
-    body.len() <= LONGEST_UNSIGNED
+/// Whether the body is a short JSON object with exactly one member.
+fn has_one_member(body: &[u8]) -> bool {
+    body.len() <= MAX_UNSIGNED_BODY
         && serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok_and(|all| all.len() == 1)
 }

@@ -168,8 +168,8 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn handshaker(name: &str) -> Handshaker {
-    let settings = Settings {
+fn handshaker(name: &str) -> HandshakeResponder {
+    let settings = HandshakeContext {
         secrets: vec![Secret::new("key")],
         key: b"key".to_vec(),
         verify_token: Some(Secret::new("to ken")),
@@ -177,11 +177,11 @@ fn handshaker(name: &str) -> Handshaker {
         url: "https://here.example/hooks/x".to_owned(),
         key_id: "integration_public_key".to_owned(),
     };
-    Handshaker::new(Some(Handshake::find(name).unwrap()), settings)
+    HandshakeResponder::new(Some(Handshake::find(name).unwrap()), settings)
 }
 
-fn untaught(name: &str) -> Handshaker {
-    Handshaker::new(Some(Handshake::find(name).unwrap()), Settings::default())
+fn untaught(name: &str) -> HandshakeResponder {
+    HandshakeResponder::new(Some(Handshake::find(name).unwrap()), HandshakeContext::default())
 }
 
 fn request(method: &str, query: &str, headers: &[(&str, &str)], body: &str) -> Request {
@@ -198,20 +198,20 @@ fn request(method: &str, query: &str, headers: &[(&str, &str)], body: &str) -> R
 }
 
 /// What becomes of a request at the stage where its handshake belongs.
-fn hear(handshaker: &Handshaker, request: &Request) -> Result<Heard, VerifyError> {
-    let wanted = Wanted::new(pointers(handshaker.handshake).iter());
+fn hear(handshaker: &HandshakeResponder, request: &Request) -> Result<HandshakeOutcome, VerifyError> {
+    let wanted = Pointers::new(pointers(handshaker.handshake).iter());
     let texts = wanted.read(&request.body).ok();
     let json = |pointer: &str| Ok(texts.as_ref().and_then(|texts| texts.at(pointer)).map(ToString::to_string));
     match handshaker.before_signature(request)? {
-        Heard::Nothing => handshaker.after_signature(request, &json),
+        HandshakeOutcome::None => handshaker.after_signature(request, &json),
         heard => Ok(heard),
     }
 }
 
 fn answer(name: &str, request: &Request) -> Option<ProviderResponse> {
     match hear(&handshaker(name), request) {
-        Ok(Heard::Respond(answer)) => Some(answer),
-        Ok(Heard::Nothing) => None,
+        Ok(HandshakeOutcome::Respond(answer)) => Some(answer),
+        Ok(HandshakeOutcome::None) => None,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -244,7 +244,7 @@ fn a_signed_handshake_waits_for_its_signature_and_another_does_not() {
     for case in CASES.iter().filter(|case| case.method == "POST") {
         let handshaker = handshaker(case.name);
         let asked = request("POST", case.query, case.headers, case.body);
-        let is_before = !matches!(handshaker.before_signature(&asked), Ok(Heard::Nothing));
+        let is_before = !matches!(handshaker.before_signature(&asked), Ok(HandshakeOutcome::None));
         assert_eq!(is_before, ["ms_graph_validation", "monday_challenge"].contains(&case.name), "{}", case.name);
     }
 }
@@ -302,7 +302,7 @@ fn only_short_printable_texts_are_sent_back() {
 
 #[test]
 fn an_unsigned_post_that_cannot_be_answered_is_left_to_its_signature() {
-    let deep = format!("{{\"challenge\":\"{}\"}}", "x".repeat(LONGEST_UNSIGNED));
+    let deep = format!("{{\"challenge\":\"{}\"}}", "x".repeat(MAX_UNSIGNED_BODY));
     assert_eq!(answer("monday_challenge", &request("POST", "", &[], &deep)), None);
     assert_eq!(answer("monday_challenge", &request("POST", "", &[], r#"{"challenge":"a\u0000"}"#)), None);
     assert_eq!(answer("ms_graph_validation", &request("POST", "validationToken=%0a", &[], "")), None);
@@ -312,9 +312,9 @@ fn an_unsigned_post_that_cannot_be_answered_is_left_to_its_signature() {
 fn a_taught_secret_is_handed_on_while_none_is_configured() {
     const SECRET: &str = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81";
     let hook = request("POST", "", &[("X-Hook-Secret", SECRET)], "");
-    let Ok(Heard::SecretEnrollment(lesson)) = hear(&untaught("asana_hook_secret"), &hook) else { panic!("no lesson") };
+    let Ok(HandshakeOutcome::Enroll(lesson)) = hear(&untaught("asana_hook_secret"), &hook) else { panic!("no lesson") };
     assert_eq!(lesson.secret.reveal(), SECRET);
-    assert_eq!(lesson.answer.headers, [("X-Hook-Secret", SECRET.to_owned())]);
+    assert_eq!(lesson.response.headers, [("X-Hook-Secret", SECRET.to_owned())]);
     assert!(matches!(
         hear(&handshaker("asana_hook_secret"), &hook),
         Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled))
@@ -322,17 +322,17 @@ fn a_taught_secret_is_handed_on_while_none_is_configured() {
 
     let body = format!("{{\"verification_token\":\"{SECRET}\"}}");
     let token = request("POST", "", &[], &body);
-    let Ok(Heard::SecretEnrollment(lesson)) = hear(&untaught("notion_verification_token"), &token) else {
+    let Ok(HandshakeOutcome::Enroll(lesson)) = hear(&untaught("notion_verification_token"), &token) else {
         panic!("no lesson")
     };
-    assert_eq!((lesson.secret.reveal(), lesson.answer.status), (SECRET, 200));
-    assert!(lesson.answer.headers.is_empty() && lesson.answer.body.is_empty());
-    let known = Settings { secrets: vec![Secret::new(SECRET)], ..Settings::default() };
-    let known = Handshaker::new(Handshake::find("asana_hook_secret"), known);
-    assert!(matches!(hear(&known, &hook), Ok(Heard::Respond(_))));
+    assert_eq!((lesson.secret.reveal(), lesson.response.status), (SECRET, 200));
+    assert!(lesson.response.headers.is_empty() && lesson.response.body.is_empty());
+    let known = HandshakeContext { secrets: vec![Secret::new(SECRET)], ..HandshakeContext::default() };
+    let known = HandshakeResponder::new(Handshake::find("asana_hook_secret"), known);
+    assert!(matches!(hear(&known, &hook), Ok(HandshakeOutcome::Respond(_))));
     // A short one is guessed.
     let weak = request("POST", "", &[("X-Hook-Secret", "short")], "");
-    assert!(matches!(hear(&untaught("asana_hook_secret"), &weak), Ok(Heard::Nothing)));
+    assert!(matches!(hear(&untaught("asana_hook_secret"), &weak), Ok(HandshakeOutcome::None)));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_confirmation_hands_on_its_address() {
     let body = r#"{"Type":"SubscriptionConfirmation","SubscribeURL":"https://sns.us-east-1.amazonaws.com/?a=b"}"#;
     let asked = request("POST", "", &[], body);
     match hear(&handshaker("sns_subscription_confirmation"), &asked) {
-        Ok(Heard::Visit(address, answer)) => {
+        Ok(HandshakeOutcome::Visit { url: address, response: answer }) => {
             assert_eq!(address, "https://sns.us-east-1.amazonaws.com/?a=b");
             assert_eq!((answer.status, answer.body.len()), (200, 0));
         }
@@ -360,7 +360,7 @@ fn some_providers_hear_words_of_their_own_for_every_delivery() {
     assert!(handshaker("xero_itr").rejects_with_status_only() && !handshaker("get_ok").rejects_with_status_only());
     assert_eq!(acknowledged("adobe_sign_echo").unwrap().headers, [("X-AdobeSign-ClientId", "key".to_owned())]);
     assert_eq!(acknowledged("slack_url_verification"), None);
-    assert!(matches!(hear(&handshaker("xero_itr"), &posted), Ok(Heard::Nothing)));
+    assert!(matches!(hear(&handshaker("xero_itr"), &posted), Ok(HandshakeOutcome::None)));
 }
 
 #[test]

@@ -1,215 +1,193 @@
-//! The keys of one source, as last fetched.
+//! The cached keys of one source.
 //!
-//! One fetch per address at a time, and whoever wants the same waits for it. What failed is not tried again for a
-//! while. A key that the set does not have may be newer than the set, so it is fetched again, but at most once a
-//! minute. Neither the number of documents nor that of fetches grows with what strangers ask for.
+//! Each URL has at most one fetch at a time, which other requests for it wait for. A failed URL is left alone for a
+//! while. A key that a set lacks may be newer than the cached set, so the set is fetched again, at most once a minute.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::allowed_hosts::Address;
-use super::api::{Api, Credentials, Token};
+use super::allowed_hosts::KeyUrl;
 use super::fetch;
-use super::public_key::{self, PublishedKey};
+use super::key_api::{AccessToken, Credentials, KeyApi, KeyApiCall};
+use super::public_key::{self, FetchedKeys, PublishedKey};
 use crate::support::locks;
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 
-/// How long a document is used that does not say.
-const USUAL_AGE: Duration = Duration::from_secs(3600);
-/// How long at least and at most, whatever it says.
-const AGES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
-/// How long an address that failed is left alone.
+/// How long a document is cached if it does not say.
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(3600);
+/// The bounds of what a document says.
+const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+/// How long a URL is left alone after a failure.
 const FAILURE_AGE: Duration = Duration::from_secs(10);
-/// How often a set may be fetched again for a key that it does not have; also the span of [`MAX_FETCHES`].
+/// How often a set may be fetched again for a key that it lacks, how long an unknown name is remembered, and the period
+/// of [`MAX_FETCHES`].
 const MINUTE: Duration = Duration::from_secs(60);
 /// Fetches of one source within a minute.
 pub(super) const MAX_FETCHES: usize = 20;
-/// Addresses kept for one source.
+/// URLs cached for one source.
 pub(super) const MAX_ENTRIES: usize = 32;
-/// Requests that may wait for a fetch under way.
+/// Requests that may wait for a fetch in progress.
 const MAX_WAITING: usize = 64;
 
-/// SignatureError there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// The provider has no such key, as far as is known now.
+pub enum KeyFetchError {
+    /// As far as is known now.
     #[error("the provider has no such key")]
     Unknown,
-    /// The keys cannot be had now.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// The keys of one source.
+/// Locks are not held during a fetch.
 #[derive(Debug)]
-pub struct KeyRing {
+pub struct JwksCache {
     base: Option<KeysUrl>,
     time_limit: Duration,
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
     fetched: Condvar,
-    /// What an API has given in return for credentials.
-    token: Mutex<Option<Token>>,
+    access_token: Mutex<Option<AccessToken>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    entries: HashMap<Address, Entry>,
+struct CacheState {
+    entries: HashMap<KeyUrl, CacheEntry>,
     waiting: usize,
-    /// When the last fetches began, oldest first.
-    begun_at: Vec<Millis>,
+    /// Start times of the fetches within the last minute, oldest first.
+    fetches: Vec<Millis>,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
-    known: Option<Known>,
-    /// When the last fetch failed, and why; none once one has succeeded.
-    failed: Option<(Millis, String)>,
-    is_under_way: bool,
+struct CacheEntry {
+    keys: Option<CachedKeys>,
+    /// When and why the last fetch failed; `None` after a success.
+    failure: Option<(Millis, String)>,
+    is_fetching: bool,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedKeys {
     keys: Vec<PublishedKey>,
-    since: Millis,
-    age: Duration,
+    fetched_at: Millis,
+    max_age: Duration,
 }
 
-/// How a document is read.
-type Read = fn(&[u8]) -> Result<Vec<PublishedKey>, String>;
-/// The keys that stand at an address, and how long they may be used; none where the provider knows none by that name.
-pub(super) type Fetched = Result<(Vec<PublishedKey>, Option<Duration>), String>;
-
-impl KeyRing {
-    /// An empty ring; `base` takes the place of the provider's own address.
-    #[must_use]
+impl JwksCache {
+    /// `base` replaces the provider's own URLs.
     pub fn new(base: Option<KeysUrl>) -> Self {
         Self::with_time_limit(base, fetch::TIME_LIMIT)
     }
 
     pub(super) fn with_time_limit(base: Option<KeysUrl>, time_limit: Duration) -> Self {
-        Self { base, time_limit, state: Mutex::default(), fetched: Condvar::new(), token: Mutex::default() }
+        Self { base, time_limit, state: Mutex::default(), fetched: Condvar::new(), access_token: Mutex::default() }
     }
 
-    /// Where keys are fetched from in place of the provider's own address.
-    #[must_use]
     pub fn base(&self) -> Option<&KeysUrl> {
         self.base.as_ref()
     }
 
-    /// The key of the certificate at an address; it must be valid now.
-    ///
-    /// # Errors
-    /// [`KeyError`]
-    pub fn certificate(&self, address: &Address, now: Millis) -> Result<PublishedKey, KeyError> {
-        let read: Read = |document| public_key::of_certificate(document).map(|key| vec![key]);
-        let keys = self.document(address, read, now, None)?;
-        keys.into_iter().find(|key| is_valid(key, now)).ok_or(KeyError::Unknown)
+    /// The key of the certificate at a URL. It must be valid now.
+    pub fn certificate(&self, url: &KeyUrl, now: Millis) -> Result<PublishedKey, KeyFetchError> {
+        let read = |document: &[u8]| public_key::from_certificate(document).map(|key| vec![key]);
+        valid(self.document(url, read, now, None)?, now)
     }
 
-    /// The key of this name, from an API that gives one at a time; it must be valid now. A name that the API does not
-    /// know is remembered for a minute, and however many names strangers make up, the fetches are counted as all others.
-    ///
-    /// # Errors
-    /// [`KeyError`]
+    /// The key of this name from an API. It must be valid now. An unknown name is remembered for a minute.
     pub fn named(
         &self,
-        (api, credentials): (Api, &Credentials),
+        api: KeyApi,
+        credentials: &Credentials,
         name: &str,
         now: Millis,
-    ) -> Result<PublishedKey, KeyError> {
-        let address = api.address(name, self.base()).ok_or(KeyError::Unknown)?;
-        let ask = || api.fetch(&address, credentials, (&self.token, self.base()), (self.time_limit, now));
-        let keys = self.kept(&address, &ask, now, None)?;
-        keys.into_iter().find(|key| is_valid(key, now)).ok_or(KeyError::Unknown)
+    ) -> Result<PublishedKey, KeyFetchError> {
+        let base = self.base();
+        let url = api.url(name, base).ok_or(KeyFetchError::Unknown)?;
+        let call = KeyApiCall { credentials, base, token: &self.access_token, time_limit: self.time_limit, now };
+        valid(self.cached_or_fetched(&url, &|| api.fetch(&url, &call), now, None)?, now)
     }
 
-    /// The keys of a set by a name; all of them where no name is given.
-    ///
-    /// # Errors
-    /// [`KeyError`]
-    pub fn set(&self, known: &str, kid: Option<&str>, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
-        let address = self.base.as_ref().map_or_else(|| Address::known(known), Address::of_base);
-        let named = |keys: Vec<PublishedKey>| match kid {
-            Some(kid) => keys.into_iter().filter(|key| key.kid.as_deref() == Some(kid)).collect(),
-            None => keys,
-        };
-        let found = named(self.document(&address, public_key::of_set, now, None)?);
-        if !found.is_empty() {
-            return Ok(found);
+    /// The keys of a set with this `kid`, or all of them. `known` is the set's URL without a `keys_url`.
+    pub fn set(&self, known: &str, kid: Option<&str>, now: Millis) -> Result<Vec<PublishedKey>, KeyFetchError> {
+        let url = self.set_url(known);
+        let is_wanted = |key: &PublishedKey| kid.is_none() || key.kid.as_deref() == kid;
+        for max_age in [None, Some(MINUTE)] {
+            let keys = self.document(&url, public_key::from_jwk_set, now, max_age)?;
+            let found: Vec<_> = keys.into_iter().filter(is_wanted).collect();
+            if !found.is_empty() {
+                return Ok(found);
+            }
         }
-        match named(self.document(&address, public_key::of_set, now, Some(MINUTE))?) {
-            found if found.is_empty() => Err(KeyError::Unknown),
-            found => Ok(found),
-        }
+        Err(KeyFetchError::Unknown)
     }
 
-    /// Every key of a set, fetched anew unless that was done within a minute: for signatures that name no key.
-    ///
-    /// # Errors
-    /// [`KeyError`]
-    pub fn newer_set(&self, known: &str, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
-        let address = self.base.as_ref().map_or_else(|| Address::known(known), Address::of_base);
-        self.document(&address, public_key::of_set, now, Some(MINUTE))
+    /// Every key of a set, fetched again unless that happened within a minute. For signatures that name no key.
+    pub fn newer_set(&self, known: &str, now: Millis) -> Result<Vec<PublishedKey>, KeyFetchError> {
+        self.document(&self.set_url(known), public_key::from_jwk_set, now, Some(MINUTE))
     }
 
-    /// Visits an address and says whether it answered 200.
-    ///
-    /// # Errors
-    /// [`KeyError::Unavailable`] says why it did not.
-    pub fn visit(&self, address: &Address, now: Millis) -> Result<(), KeyError> {
-        self.lock().begin(now)?;
-        fetch::fetch(address, self.time_limit).map(drop).map_err(KeyError::Unavailable)
+    fn set_url(&self, known: &str) -> KeyUrl {
+        self.base.as_ref().map_or_else(|| KeyUrl::known(known), KeyUrl::of_base)
     }
 
-    /// What stands at an address, not older than `oldest` where that is given.
+    /// Requests a URL and succeeds if the response is 200.
+    pub fn visit(&self, url: &KeyUrl, now: Millis) -> Result<(), KeyFetchError> {
+        self.lock().count_fetch(now)?;
+        fetch::get(url, self.time_limit).map(drop).map_err(KeyFetchError::Unavailable)
+    }
+
     fn document(
         &self,
-        address: &Address,
-        read: Read,
+        url: &KeyUrl,
+        read: impl Fn(&[u8]) -> Result<Vec<PublishedKey>, String>,
         now: Millis,
-        oldest: Option<Duration>,
-    ) -> Result<Vec<PublishedKey>, KeyError> {
+        max_age: Option<Duration>,
+    ) -> Result<Vec<PublishedKey>, KeyFetchError> {
         let fetch = || {
-            let document = fetch::fetch(address, self.time_limit)?;
-            let keys = read(&document.body).map_err(|why| format!("{}: {why}", address.url))?;
-            Ok((keys, document.max_age))
+            let document = fetch::get(url, self.time_limit)?;
+            let keys = read(&document.body).map_err(|reason| format!("{}: {reason}", url.url))?;
+            Ok(FetchedKeys { keys, max_age: document.max_age })
         };
-        self.kept(address, &fetch, now, oldest)
+        self.cached_or_fetched(url, &fetch, now, max_age)
     }
 
-    /// What is known of an address, or else what is fetched.
-    fn kept(
+    /// `max_age` lowers the age up to which cached keys are returned.
+    fn cached_or_fetched(
         &self,
-        address: &Address,
-        fetch: &dyn Fn() -> Fetched,
+        url: &KeyUrl,
+        fetch: &dyn Fn() -> Result<FetchedKeys, String>,
         now: Millis,
-        oldest: Option<Duration>,
-    ) -> Result<Vec<PublishedKey>, KeyError> {
+        max_age: Option<Duration>,
+    ) -> Result<Vec<PublishedKey>, KeyFetchError> {
         let mut state = self.lock();
-        while let Some(entry) = state.entries.get(address) {
-            let is_young = |known: &&Known| is_within(known.since, oldest.unwrap_or(known.age).min(known.age), now);
-            if let Some(known) = entry.known.as_ref().filter(is_young) {
-                return Ok(known.keys.clone());
+        while let Some(entry) = state.entries.get(url) {
+            let is_fresh = |cached: &&CachedKeys| {
+                is_within(cached.fetched_at, max_age.unwrap_or(cached.max_age).min(cached.max_age), now)
+            };
+            if let Some(cached) = entry.keys.as_ref().filter(is_fresh) {
+                return Ok(cached.keys.clone());
             }
-            match &entry.failed {
-                _ if entry.is_under_way => state = self.wait(state)?,
-                Some((at, why)) if is_within(*at, FAILURE_AGE, now) => return Err(KeyError::Unavailable(why.clone())),
+            match &entry.failure {
+                _ if entry.is_fetching => state = self.wait(state)?,
+                Some((at, reason)) if is_within(*at, FAILURE_AGE, now) => {
+                    return Err(KeyFetchError::Unavailable(reason.clone()));
+                }
                 _ => break,
             }
         }
-        state.begin(now)?;
+        state.count_fetch(now)?;
         state.make_room(now)?;
-        state.entries.entry(address.clone()).or_default().is_under_way = true;
+        state.entries.entry(url.clone()).or_default().is_fetching = true;
         drop(state);
-        let under_way = UnderWay { ring: self, address };
-        under_way.end(fetch(), now)
+        let guard = FetchGuard { cache: self, url };
+        guard.finish(fetch(), now)
     }
 
-    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, KeyError> {
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, CacheState>) -> Result<MutexGuard<'a, CacheState>, KeyFetchError> {
         if state.waiting >= MAX_WAITING {
-            return Err(KeyError::Unavailable("too many deliveries wait for the provider's keys".to_owned()));
+            let reason = "too many deliveries are waiting for the provider's keys";
+            return Err(KeyFetchError::Unavailable(reason.to_owned()));
         }
         state.waiting += 1;
         let mut state = locks::wait(&self.fetched, state);
@@ -222,78 +200,81 @@ impl KeyRing {
         self.lock().entries.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         locks::lock(&self.state)
     }
 }
 
-impl State {
-    /// Counts a fetch, if another one may be made.
-    fn begin(&mut self, now: Millis) -> Result<(), KeyError> {
-        self.begun_at.retain(|begun_at| is_within(*begun_at, MINUTE, now));
-        if self.begun_at.len() >= MAX_FETCHES {
-            return Err(KeyError::Unavailable(format!("keys were fetched {MAX_FETCHES} times within a minute")));
+impl CacheState {
+    fn count_fetch(&mut self, now: Millis) -> Result<(), KeyFetchError> {
+        self.fetches.retain(|begun_at| is_within(*begun_at, MINUTE, now));
+        if self.fetches.len() >= MAX_FETCHES {
+            let reason = format!("the limit of {MAX_FETCHES} key fetches per minute is reached");
+            return Err(KeyFetchError::Unavailable(reason));
         }
-        self.begun_at.push(now);
+        self.fetches.push(now);
         Ok(())
     }
 
-    /// Drops what is out of date, and else the oldest failure; keys in use are not pushed out by strangers.
-    fn make_room(&mut self, now: Millis) -> Result<(), KeyError> {
+    /// Removes expired keys and failures, but never keys in use: strangers must not evict them.
+    fn make_room(&mut self, now: Millis) -> Result<(), KeyFetchError> {
         if self.entries.len() < MAX_ENTRIES {
             return Ok(());
         }
-        let is_current = |entry: &Entry| {
-            entry.is_under_way || entry.known.as_ref().is_some_and(|known| is_within(known.since, known.age, now))
+        let is_current = |entry: &CacheEntry| {
+            entry.is_fetching
+                || entry.keys.as_ref().is_some_and(|cached| is_within(cached.fetched_at, cached.max_age, now))
         };
         self.entries.retain(|_, entry| is_current(entry));
         if self.entries.len() < MAX_ENTRIES {
             return Ok(());
         }
-        Err(KeyError::Unavailable(format!("keys of {MAX_ENTRIES} addresses are in use already")))
+        Err(KeyFetchError::Unavailable(format!("keys from {MAX_ENTRIES} URLs are in use already")))
     }
 }
 
-/// A fetch that has begun; however it ends, those who wait are woken.
-struct UnderWay<'a> {
-    ring: &'a KeyRing,
-    address: &'a Address,
+/// A fetch in progress. Wakes the waiting requests when dropped, even by a panic.
+struct FetchGuard<'a> {
+    cache: &'a JwksCache,
+    url: &'a KeyUrl,
 }
 
-impl UnderWay<'_> {
-    fn end(self, fetched: Fetched, now: Millis) -> Result<Vec<PublishedKey>, KeyError> {
-        let known: Result<Known, String> = fetched.map(|(keys, age)| {
-            let age = if keys.is_empty() { MINUTE } else { age.unwrap_or(USUAL_AGE).clamp(AGES.0, AGES.1) };
-            Known { keys, since: now, age }
-        });
-        let keys = known.as_ref().map(|known| known.keys.clone()).map_err(Clone::clone);
-        if let Some(entry) = self.ring.lock().entries.get_mut(self.address) {
-            match known {
-                Ok(known) => (entry.known, entry.failed) = (Some(known), None),
-                Err(why) => {
-                    log::warn!("a provider's keys could not be fetched: {why}");
-                    entry.failed = Some((now, why));
-                }
+impl FetchGuard<'_> {
+    fn finish(self, fetched: Result<FetchedKeys, String>, now: Millis) -> Result<Vec<PublishedKey>, KeyFetchError> {
+        let mut state = self.cache.lock();
+        let entry = state.entries.entry(self.url.clone()).or_default();
+        match fetched {
+            Ok(FetchedKeys { keys, max_age }) => {
+                let max_age = max_age.unwrap_or(DEFAULT_MAX_AGE).clamp(SHORTEST_MAX_AGE, LONGEST_MAX_AGE);
+                let max_age = if keys.is_empty() { MINUTE } else { max_age };
+                entry.keys = Some(CachedKeys { keys: keys.clone(), fetched_at: now, max_age });
+                entry.failure = None;
+                Ok(keys)
+            }
+            Err(reason) => {
+                log::warn!("fetching a provider's keys failed: {reason}");
+                entry.failure = Some((now, reason.clone()));
+                Err(KeyFetchError::Unavailable(reason))
             }
         }
-        keys.map_err(KeyError::Unavailable)
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for FetchGuard<'_> {
     fn drop(&mut self) {
-        if let Some(entry) = self.ring.lock().entries.get_mut(self.address) {
-            entry.is_under_way = false;
+        if let Some(entry) = self.cache.lock().entries.get_mut(self.url) {
+            entry.is_fetching = false;
         }
-        self.ring.fetched.notify_all();
+        self.cache.fetched.notify_all();
     }
 }
 
-fn is_valid(key: &PublishedKey, now: Millis) -> bool {
-    key.valid.is_none_or(|(from, until)| from <= now && now <= until)
+fn valid(keys: Vec<PublishedKey>, now: Millis) -> Result<PublishedKey, KeyFetchError> {
+    let is_valid = |key: &PublishedKey| key.validity.is_none_or(|(from, until)| from <= now && now <= until);
+    keys.into_iter().find(is_valid).ok_or(KeyFetchError::Unknown)
 }
 
-/// Whether an instant lies within a span of now, on either side: a clock that is set back makes nothing last longer.
-fn is_within(instant: Millis, span: Duration, now: Millis) -> bool {
-    u128::from(now.0.abs_diff(instant.0)) < span.as_millis()
+/// Whether a time is less than a period away from now, in either direction: a clock that is set back extends nothing.
+fn is_within(time: Millis, period: Duration, now: Millis) -> bool {
+    u128::from(now.0.abs_diff(time.0)) < period.as_millis()
 }

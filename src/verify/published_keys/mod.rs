@@ -1,20 +1,17 @@
-//! Keys that providers publish: fetched over TLS from the provider's own hosts, kept for a while, shared by threads.
+//! Public keys of providers: fetched over TLS from the provider's own hosts, cached, shared by threads.
 //!
-//! An address and perhaps the name of a key come in, public keys go out. Fetching blocks, for five seconds at most,
-//! and every quantity of it has a limit, since strangers can ask for it. Which signatures the keys prove is the verify
-//! room's to say.
+//! Fetching blocks for at most five seconds. Strangers can cause it, so the number of fetches, waiting requests and
+//! cached documents is limited.
 
 mod allowed_hosts;
-mod api;
-mod ebay;
 mod fetch;
 mod jwks_cache;
-mod plaid;
+mod key_api;
 mod public_key;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use allowed_hosts::{Address, Hosts, Pin};
-pub use api::{Api, Credentials};
-pub use jwks_cache::{KeyError, KeyRing};
-pub use public_key::{Kind, PublishedKey};
+pub use allowed_hosts::{AllowedHosts, AllowedUrls, KeyUrl};
+pub use jwks_cache::{JwksCache, KeyFetchError};
+pub use key_api::{Credentials, KeyApi};
+pub use public_key::PublishedKey;

@@ -1,11 +1,12 @@
 //! Public keys as providers publish them: X.509 certificates (RFC 5280) and JSON Web Keys (RFC 7517).
 //!
-//! Text of a document comes in, keys go out: RSA of at least 2048 bits, P-256, Ed25519; others are passed over, and
-//! so are keys for encryption. Limits keep a document from costing much.
+//! Accepts RSA keys of at least 2048 bits, P-256 and Ed25519. Other keys of a set are skipped, as are keys for
+//! encryption. Errors complete a sentence about the document.
+
+use std::time::Duration;
 
 use base64::Engine;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD;
 use p256::pkcs8::EncodePublicKey as _;
 use rsa::BoxedUint;
 use rsa::traits::PublicKeyParts as _;
@@ -13,43 +14,36 @@ use serde::Deserialize;
 use x509_cert::Certificate;
 use x509_cert::der::{DecodePem as _, Encode as _};
 
+use crate::providers::KeyKind;
 use crate::support::time::Millis;
+use crate::verify::signature_header::BASE64_URL;
 
-/// Keys of one document.
+/// The most keys that are read from one document.
 const MAX_KEYS: usize = 64;
-/// Below this RSA can be broken.
-const LEAST_RSA_BITS: u32 = 2048;
-const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Shorter RSA keys can be broken.
+const MIN_RSA_BITS: u32 = 2048;
 
-/// A public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedKey {
-    /// Its name in the set.
+    /// The key's name in its set.
     pub kid: Option<String>,
-    /// What it is for.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// SubjectPublicKeyInfo in DER (RFC 5280, 4.1).
     pub der: Vec<u8>,
-    /// From when to when it may be used.
-    pub valid: Option<(Millis, Millis)>,
+    /// The first and the last moment of validity; `None` if it is not limited.
+    pub validity: Option<(Millis, Millis)>,
 }
 
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// RSA
-    Rsa,
-    /// ECDSA with P-256
-    P256,
-    /// Ed25519
-    Ed25519,
+/// The keys at a URL; none if the provider does not know the requested name.
+#[derive(Debug, Default)]
+pub(super) struct FetchedKeys {
+    pub(super) keys: Vec<PublishedKey>,
+    /// How long they may be cached.
+    pub(super) max_age: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Set {
+struct JwkSet {
     keys: Vec<Jwk>,
 }
 
@@ -72,63 +66,63 @@ pub(super) struct Jwk {
     y: Option<String>,
 }
 
-/// The keys of a set.
-pub(super) fn of_set(document: &[u8]) -> Result<Vec<PublishedKey>, String> {
-    let set: Set = serde_json::from_slice(document).map_err(|_| "is no set of JSON Web Keys".to_owned())?;
-    let keys: Vec<_> = set.keys.iter().take(MAX_KEYS).filter_map(of_jwk).collect();
-    if keys.is_empty() { Err("holds no key that can be used".to_owned()) } else { Ok(keys) }
+pub(super) fn from_jwk_set(document: &[u8]) -> Result<Vec<PublishedKey>, String> {
+    let set: JwkSet = serde_json::from_slice(document).map_err(|_| "is not a JSON Web Key Set".to_owned())?;
+    let keys: Vec<_> = set.keys.iter().take(MAX_KEYS).filter_map(from_jwk).collect();
+    if keys.is_empty() { Err("contains no usable key".to_owned()) } else { Ok(keys) }
 }
 
-/// The key of a certificate in PEM; of several, the first.
-pub(super) fn of_certificate(document: &[u8]) -> Result<PublishedKey, String> {
-    let text = std::str::from_utf8(document).map_err(|_| "is no certificate".to_owned())?;
+/// The key of the first certificate of a PEM file.
+pub(super) fn from_certificate(document: &[u8]) -> Result<PublishedKey, String> {
+    let not_a_certificate = || "is not a certificate".to_owned();
+    let text = std::str::from_utf8(document).map_err(|_| not_a_certificate())?;
     let end = "-----END CERTIFICATE-----";
     let first = text.find(end).map(|place| &text[..place + end.len()]);
-    let certificate = Certificate::from_pem(first.unwrap_or_default()).map_err(|_| "is no certificate".to_owned())?;
+    let certificate = Certificate::from_pem(first.unwrap_or_default()).map_err(|_| not_a_certificate())?;
     let tbs = certificate.tbs_certificate();
-    let der = tbs.subject_public_key_info().to_der().map_err(|_| "holds no key".to_owned())?;
+    let der = tbs.subject_public_key_info().to_der().map_err(|_| "contains no key".to_owned())?;
     let key: rsa::RsaPublicKey =
-        rsa::pkcs8::DecodePublicKey::from_public_key_der(&der).map_err(|_| "holds no RSA key".to_owned())?;
-    if key.n().bits() < LEAST_RSA_BITS {
-        return Err("holds an RSA key that is too short".to_owned());
+        rsa::pkcs8::DecodePublicKey::from_public_key_der(&der).map_err(|_| "contains no RSA key".to_owned())?;
+    if key.n().bits() < MIN_RSA_BITS {
+        return Err("contains an RSA key that is too short".to_owned());
     }
     let at =
         |time: x509_cert::time::Time| Millis(i64::try_from(time.to_unix_duration().as_millis()).unwrap_or(i64::MAX));
-    let valid = Some((at(tbs.validity().not_before), at(tbs.validity().not_after)));
-    Ok(PublishedKey { kid: None, kind: Kind::Rsa, der, valid })
+    let validity = Some((at(tbs.validity().not_before), at(tbs.validity().not_after)));
+    Ok(PublishedKey { kid: None, kind: KeyKind::Rsa, der, validity })
 }
 
-/// The key, if it can be used.
-pub(super) fn of_jwk(jwk: &Jwk) -> Option<PublishedKey> {
+/// `None` if the key cannot be used.
+pub(super) fn from_jwk(jwk: &Jwk) -> Option<PublishedKey> {
     if jwk.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
         return None;
     }
     let (kind, der) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => (Kind::Rsa, rsa_der(&bytes(&jwk.n)?, &bytes(&jwk.e)?)?),
-        ("EC", Some("P-256")) => (Kind::P256, p256_der(&bytes(&jwk.x)?, &bytes(&jwk.y)?)?),
-        ("OKP", Some("Ed25519")) => (Kind::Ed25519, ed25519_der(&bytes(&jwk.x)?)?),
+        ("RSA", _) => (KeyKind::Rsa, rsa_der(&decode(&jwk.n)?, &decode(&jwk.e)?)?),
+        ("EC", Some("P-256")) => (KeyKind::P256, p256_der(&decode(&jwk.x)?, &decode(&jwk.y)?)?),
+        ("OKP", Some("Ed25519")) => (KeyKind::Ed25519, ed25519_der(&decode(&jwk.x)?)?),
         _ => return None,
     };
-    Some(PublishedKey { kid: jwk.kid.clone(), kind, der, valid: None })
+    Some(PublishedKey { kid: jwk.kid.clone(), kind, der, validity: None })
 }
 
-/// A P-256 key in PEM, which may lack its line ends.
-pub(super) fn of_p256_pem(pem: &str) -> Option<PublishedKey> {
+/// A P-256 key in PEM, possibly without line breaks.
+pub(super) fn from_p256_pem(pem: &str) -> Option<PublishedKey> {
     let body = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----")?.strip_suffix("-----END PUBLIC KEY-----")?;
     let body: String = body.split_ascii_whitespace().collect();
-    let der = base64::engine::general_purpose::STANDARD.decode(body).ok()?;
+    let der = STANDARD.decode(body).ok()?;
     <p256::ecdsa::VerifyingKey as p256::pkcs8::DecodePublicKey>::from_public_key_der(&der).ok()?;
-    Some(PublishedKey { kid: None, kind: Kind::P256, der, valid: None })
+    Some(PublishedKey { kid: None, kind: KeyKind::P256, der, validity: None })
 }
 
-fn bytes(text: &Option<String>) -> Option<Vec<u8>> {
+fn decode(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64_URL.decode(text.as_deref()?).ok()
 }
 
 fn rsa_der(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
     let key =
         rsa::RsaPublicKey::new(BoxedUint::from_be_slice_vartime(modulus), BoxedUint::from_be_slice_vartime(exponent));
-    let key = key.ok().filter(|key| key.n().bits() >= LEAST_RSA_BITS)?;
+    let key = key.ok().filter(|key| key.n().bits() >= MIN_RSA_BITS)?;
     Some(key.to_public_key_der().ok()?.into_vec())
 }
 

@@ -1,8 +1,8 @@
-//! Amazon SNS: the message is signed with a key of Amazon's, whose certificate the message names.
+//! Amazon SNS: the message is signed with a key of Amazon, and names the certificate.
 //!
-//! Anyone with an account of theirs has such messages sent, so the topic must be one of the source's. After npm
-//! sns-validator 0.3.5 and docs.aws.amazon.com/sns, verifying the signatures of messages. A message in raw delivery has
-//! no signature, and is refused.
+//! Anyone with an AWS account can make SNS send such messages, so the topic must be one of the source's. Follows npm
+//! sns-validator 0.3.5 and docs.aws.amazon.com/sns, verifying the signatures of messages. Messages in raw delivery have
+//! no signature and are rejected.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,21 +11,21 @@ use serde::Deserialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::Remote;
+use super::keys::RemoteKeys;
 use crate::model::request::Request;
 use crate::providers::Hash;
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 use crate::verify::error::{SignatureError, VerifyError};
-use crate::verify::published_keys::{Address, Hosts, Pin};
+use crate::verify::published_keys::{AllowedHosts, AllowedUrls, KeyUrl};
 
-const CERTIFICATES: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: ".pem" };
-const SUBSCRIPTIONS: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: "" };
+const CERTIFICATES: AllowedUrls = AllowedUrls { hosts: AllowedHosts::Sns, path_prefix: "/", path_suffix: ".pem" };
+const SUBSCRIPTIONS: AllowedUrls = AllowedUrls { hosts: AllowedHosts::Sns, path_prefix: "/", path_suffix: "" };
 
-/// A key that comes twice is refused.
+/// Deserializing rejects duplicate keys.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Message {
+struct SnsMessage {
     #[serde(rename = "Type")]
     kind: String,
     message_id: String,
@@ -42,34 +42,32 @@ struct Message {
     subscribe_url: Option<String>,
 }
 
-pub(super) fn prove(remote: &Remote, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
-    let no_message = || not_genuine(SignatureError::NotAMessage("an Amazon SNS message with a signature"));
-    let message: Message = serde_json::from_slice(&request.body).map_err(|_| no_message())?;
+/// Returns the message's timestamp.
+pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+    let not_a_message = || SignatureError::NotAMessage("an Amazon SNS message with a signature");
+    let message: SnsMessage = serde_json::from_slice(&request.body).map_err(|_| not_a_message())?;
     if !remote.topics.contains(&message.topic_arn) {
-        return Err(not_genuine(SignatureError::TopicNotAllowed));
+        return Err(SignatureError::TopicNotAllowed.into());
     }
     let place = || remote.signature.clone();
-    let foreign = |why| not_genuine(SignatureError::UrlNotAllowed("SigningCertURL", why));
-    let address = Address::pinned(&message.signing_cert_url, CERTIFICATES, remote.ring.base()).map_err(foreign)?;
-    let signature =
-        STANDARD.decode(&message.signature).map_err(|_| not_genuine(SignatureError::Undecodable(place(), "base64")))?;
-    let text = canonical(&message).ok_or_else(no_message)?;
-    let keys = remote.certified(&address, now)?;
+    let not_allowed = |reason| SignatureError::UrlNotAllowed("SigningCertURL", reason);
+    let url = KeyUrl::allowed(&message.signing_cert_url, CERTIFICATES, remote.cache.base()).map_err(not_allowed)?;
+    let signature = STANDARD.decode(&message.signature).map_err(|_| SignatureError::Undecodable(place(), "base64"))?;
+    let text = signed_text(&message).ok_or_else(not_a_message)?;
+    let keys = remote.configured_or_certified(&url, now)?;
     let (padding, digest) = match hash(&message) {
         Some(Hash::Sha1) => (Pkcs1v15Sign::new::<Sha1>(), Sha1::digest(&text).to_vec()),
         Some(_) => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(&text).to_vec()),
-        None => {
-            return Err(not_genuine(SignatureError::NotAMessage("an Amazon SNS message with SignatureVersion 1 or 2")));
-        }
+        None => return Err(SignatureError::NotAMessage("an Amazon SNS message with SignatureVersion 1 or 2").into()),
     };
     if keys.iter().any(|key| key.verify(padding.clone(), &digest, &signature).is_ok()) {
         Ok(message.timestamp.into_bytes())
     } else {
-        Err(not_genuine(SignatureError::NoMatch(place())))
+        Err(SignatureError::NoMatch(place()).into())
     }
 }
 
-fn hash(message: &Message) -> Option<Hash> {
+fn hash(message: &SnsMessage) -> Option<Hash> {
     match message.signature_version.as_str() {
         "1" => Some(Hash::Sha1),
         "2" => Some(Hash::Sha256),
@@ -77,15 +75,16 @@ fn hash(message: &Message) -> Option<Hash> {
     }
 }
 
-/// What of a body is signed, and with which hash; nothing of what is no message.
-pub(crate) fn signed(body: &[u8]) -> Option<(Hash, String)> {
-    let message: Message = serde_json::from_slice(body).ok()?;
-    Some((hash(&message)?, canonical(&message)?))
+/// The hash and the signed text of a body, for test deliveries; `None` if it is not a message.
+pub(in crate::verify) fn signed_body(body: &[u8]) -> Option<(Hash, String)> {
+    let message: SnsMessage = serde_json::from_slice(body).ok()?;
+    Some((hash(&message)?, signed_text(&message)?))
 }
 
-/// What is signed: of some members, in this order, name and value, each with a newline behind it.
-fn canonical(message: &Message) -> Option<String> {
-    let Message { kind, message_id, topic_arn, message: text, timestamp, subject, token, subscribe_url, .. } = message;
+/// The signed members in this order: each name and value, followed by a newline.
+fn signed_text(message: &SnsMessage) -> Option<String> {
+    let SnsMessage { kind, message_id, topic_arn, message: text, timestamp, subject, token, subscribe_url, .. } =
+        message;
     let mut members = vec![("Message", text), ("MessageId", message_id)];
     if kind == "Notification" {
         members.extend(subject.iter().map(|subject| ("Subject", subject)));
@@ -101,15 +100,11 @@ fn canonical(message: &Message) -> Option<String> {
     Some(members.into_iter().map(|(name, value)| format!("{name}\n{value}\n")).collect())
 }
 
-/// Where a subscription is confirmed.
-pub(super) fn subscribe_address(url: &str, base: Option<&KeysUrl>) -> Result<Address, VerifyError> {
-    let foreign = |why| not_genuine(SignatureError::UrlNotAllowed("SubscribeURL", why));
+/// The URL that confirms a subscription.
+pub(super) fn subscribe_url(url: &str, base: Option<&KeysUrl>) -> Result<KeyUrl, VerifyError> {
+    let not_allowed = |reason| SignatureError::UrlNotAllowed("SubscribeURL", reason);
     if !url.contains("Action=ConfirmSubscription&") {
-        return Err(foreign("confirms no subscription".to_owned()));
+        return Err(not_allowed("does not confirm a subscription".to_owned()).into());
     }
-    Address::pinned(url, SUBSCRIPTIONS, base).map_err(foreign)
-}
-
-fn not_genuine(why: SignatureError) -> VerifyError {
-    VerifyError::NotGenuine(why)
+    Ok(KeyUrl::allowed(url, SUBSCRIPTIONS, base).map_err(not_allowed)?)
 }

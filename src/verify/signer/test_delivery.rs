@@ -1,53 +1,75 @@
-//! A delivery in the making: id and type are put where the source will look for them.
+//! A test delivery before it is signed, with id and type set where its source reads them.
 //!
-//! What stands there already and reads as wanted is left alone, so that a provider's own payload goes out byte for
-//! byte. Otherwise headers, query and forms get a field, and JSON objects a member (their keys come out sorted).
-//! Where the provider sends batches, a body that is none becomes the one item of one.
+//! Every edit is checked by reading the delivery as the source would. An edit that has no effect is undone.
 
 use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
+use super::json_edit::{json_of, with_member, wrap_batch, wrap_sns_message};
 use crate::model::request::{Headers, Request};
 use crate::providers::{AuthMethod, BuiltinScheme, EventId, Pointer, Scheme, Selector, ValueLocation};
+use crate::support::secret::Secret;
 use crate::support::time::Millis;
-use crate::verify::context::{Case, Own};
-use crate::verify::extract::batch;
-use crate::verify::extract::form;
-use crate::verify::extract::form::Content;
-use crate::verify::extract::{Delivery, listed, wanted};
-use crate::verify::signer::TestEvent;
-use crate::verify::signer::json_edit::{json_of, with_member, wrapped, wrapped_message};
+use crate::verify::context::{Context, SourceSettings};
+use crate::verify::extract::form::BodyFormat;
+use crate::verify::extract::{EventReader, batch, describe_selectors, form, pointers};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A text that nobody has seen before.
+/// An event to be signed.
+#[derive(Debug, Clone, Default)]
+pub struct TestEvent {
+    /// If empty, the type comes from the body.
+    pub event_type: String,
+    /// If `None`, the id comes from the body, or else is a fresh one.
+    pub event_id: Option<String>,
+    /// Sent unchanged, except that id and type are added to a JSON object where the source reads them, and that a
+    /// single event is wrapped if the provider sends batches.
+    pub body: Vec<u8>,
+    /// Defaults to what the provider sends.
+    pub content_type: Option<String>,
+    pub defect: Defect,
+    /// In PEM (PKCS #8), for schemes that verify with a public key.
+    pub private_key: Option<Secret>,
+}
+
+/// A reason for which a test delivery must be rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Defect {
+    #[default]
+    None,
+    /// Signed with a key that is not the source's.
+    WrongSignature,
+    /// Signed longer ago than the tolerance.
+    Stale,
+}
+
+/// A text that was never used before.
 pub(super) fn fresh() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// A request without signature.
-pub(super) struct Draft<'a> {
+pub(super) struct TestDelivery<'a> {
     pub(super) scheme: &'a Scheme,
     pub(super) request: Request,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> TestDelivery<'a> {
     pub(super) fn new(scheme: &'a Scheme, path: &str, event: &TestEvent, now: Millis) -> Result<Self, String> {
         let is_form = event.content_type.is_none() && scheme.is_form();
         let content_type = if is_form { FORM } else { event.content_type.as_deref().unwrap_or("application/json") };
         let mut headers = Headers::default();
         headers.push("content-type", content_type.as_bytes());
-        let body = match (&scheme.batch, packed_xml(scheme)) {
-            (Some(batch), _) => wrapped(batch, &event.body)?,
+        let body = match (&scheme.batch, packed_xml_field(scheme)) {
+            (Some(batch), _) => wrap_batch(batch, &event.body)?,
             (None, Some(field)) if event.body.starts_with(b"<") => {
-                form::replaced(b"", field, &STANDARD.encode(&event.body)).into_bytes()
+                form::with_field(b"", field, &STANDARD.encode(&event.body)).into_bytes()
             }
             (None, _) if is_form && event.body.starts_with(b"{") => Vec::new(),
-            _ if scheme.auth == AuthMethod::Builtin(BuiltinScheme::AwsSns) => wrapped_message(&event.body),
+            _ if scheme.auth == AuthMethod::Builtin(BuiltinScheme::AwsSns) => wrap_sns_message(&event.body),
             _ => event.body.clone(),
         };
         let request = Request {
@@ -61,78 +83,78 @@ impl<'a> Draft<'a> {
         Ok(Self { scheme, request })
     }
 
-    /// Makes the delivery read as of this type; a body may say it more exactly (`issues.opened` for `issues`).
-    pub(super) fn put_type(&mut self, wanted: &str) -> Result<(), String> {
+    /// Makes the source read this type. The body may refine it (`issues.opened` for `issues`).
+    pub(super) fn put_type(&mut self, event_type: &str) -> Result<(), String> {
         let tries = &self.scheme.event_type.alternatives;
-        let reads_as_wanted = |draft: &Self| draft.event_type().is_some_and(|read| is_of_type(&read, wanted));
-        if wanted.is_empty() || reads_as_wanted(self) || is_claimed(tries) {
+        let is_read = |delivery: &Self| {
+            let found = delivery.read(|reader, _| reader.event_type(&delivery.scheme.event_type).ok());
+            let rest = found.as_deref().and_then(|found| found.strip_prefix(event_type));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if event_type.is_empty() || is_read(self) || is_token_claim(tries) {
             return Ok(());
         }
         if tries.is_empty() {
-            return Err(format!("deliveries of this source have no type, so `{wanted}` cannot be said: leave it out"));
+            return Err(format!("deliveries of this source have no type, so `{event_type}` cannot be set"));
         }
         for parts in tries {
             let before = self.request.clone();
-            self.put_all(parts, wanted.splitn(parts.len(), '.'));
-            if reads_as_wanted(self) {
+            self.put_all(parts, event_type.splitn(parts.len(), '.'));
+            if is_read(self) {
                 return Ok(());
             }
             self.request = before;
         }
-        Err(format!("type `{wanted}` cannot be put where this source looks for it: {}", listed(tries)))
+        Err(format!("type `{event_type}` cannot be set where this source reads it: {}", describe_selectors(tries)))
     }
 
-    /// Makes the delivery carry this id, or, unless given, the body's own or else a fresh one.
-    pub(super) fn put_id(&mut self, wanted: Option<&str>) -> Result<(), String> {
+    /// Makes the source read this id. Without one, keeps the body's own id or sets a fresh one.
+    pub(super) fn put_id(&mut self, id: Option<&str>) -> Result<(), String> {
         let mut places = self.scheme.event_id.clone();
-        let reads_as_wanted = |draft: &Self, places: &EventId| {
-            // Of a joined id the first part may be asked for, and of a batch's what belongs to the delivery.
-            let begins = |rest: &str| rest.is_empty() || rest == "#0" || rest.starts_with(':');
-            let is_wanted = |read: &str| wanted.is_none_or(|wanted| read.strip_prefix(wanted).is_some_and(begins));
-            draft.event_id(places).is_some_and(|read| is_wanted(&read))
+        let is_read = |delivery: &Self, places: &EventId| {
+            // The given id may be the first part of a joined id, or an id of the delivery without an item's index.
+            let is_whole = |rest: &str| rest.is_empty() || rest == "#0" || rest.starts_with(':');
+            let is_wanted = |found: &str| id.is_none_or(|id| found.strip_prefix(id).is_some_and(is_whole));
+            delivery.read(|reader, index| reader.event_id(places, index).ok()).is_some_and(|found| is_wanted(&found))
         };
-        // A digest is always there; where an id can be chosen, it is.
+        // A digest of the body always exists, but an id that can be set is preferred.
         places.alternatives.retain(|parts| parts.iter().any(|part| *part != Selector::Body));
         places.or_fresh = false;
-        let is_made =
-            wanted.is_none() && places.alternatives.iter().flatten().all(|part| matches!(part, Selector::Claim(_)));
-        if reads_as_wanted(self, &places)
-            || is_claimed(&places.alternatives)
-            || is_made && !places.alternatives.is_empty()
-        {
+        let is_claim = |part: &Selector| matches!(part, Selector::Claim(_));
+        let comes_from_token =
+            id.is_none() && !places.alternatives.is_empty() && places.alternatives.iter().flatten().all(is_claim);
+        if is_read(self, &places) || is_token_claim(&places.alternatives) || comes_from_token {
             return Ok(());
         }
         for parts in &places.alternatives {
             let before = self.request.clone();
             let parts: Vec<_> = parts.iter().filter(|part| **part != Selector::Body).cloned().collect();
-            match wanted {
-                Some(wanted) => self.put_all(&parts, wanted.splitn(parts.len(), ':')),
+            match id {
+                Some(id) => self.put_all(&parts, id.splitn(parts.len(), ':')),
                 None => {
-                    let absent: Vec<_> = parts.into_iter().filter(|part| self.reads(part).is_none()).collect();
+                    let absent: Vec<_> = parts.into_iter().filter(|part| self.text(part).is_none()).collect();
                     for part in &absent {
                         self.put(part, &fresh());
                     }
                 }
             }
-            if reads_as_wanted(self, &self.scheme.event_id) {
+            if is_read(self, &self.scheme.event_id) {
                 return Ok(());
             }
             self.request = before;
         }
-        if reads_as_wanted(self, &self.scheme.event_id) {
+        if is_read(self, &self.scheme.event_id) {
             return Ok(());
         }
-        Err(format!(
-            "an id cannot be put where this source looks for it: {}",
-            listed(&self.scheme.event_id.alternatives)
-        ))
+        let places = describe_selectors(&self.scheme.event_id.alternatives);
+        Err(format!("an id cannot be set where this source reads it: {places}"))
     }
 
-    /// Puts texts into parts, one each, in order; a part that cannot take its text is passed over.
+    /// Sets the texts in the parts, in order, skipping parts that cannot take their text.
     fn put_all<'t>(&mut self, parts: &[Selector], texts: impl Iterator<Item = &'t str>) {
         let mut parts = parts.iter();
         for text in texts {
-            parts.find(|part| self.reads(part).as_deref() == Some(text) || self.put(part, text));
+            parts.find(|part| self.text(part).as_deref() == Some(text) || self.put(part, text));
         }
     }
 
@@ -140,10 +162,10 @@ impl<'a> Draft<'a> {
         match part {
             Selector::Header(name) => self.request.headers.push(name, text.as_bytes()),
             Selector::Query(name) => form::push(&mut self.request.query, name, text),
-            Selector::Json(pointer) => return self.put_member(&self.to_item(pointer), Value::from(text)),
-            Selector::BodyJson(pointer) => return self.put_member(pointer.steps(), Value::from(text)),
+            Selector::Json(pointer) => return self.put_member(&self.item_steps(0, pointer.steps()), text.into()),
+            Selector::BodyJson(pointer) => return self.put_member(pointer.steps(), text.into()),
             Selector::Key(_) => {
-                return self.put_member(&self.item_steps(&[text.to_owned()]), Value::Object(Map::new()));
+                return self.put_member(&self.item_steps(0, &[text.to_owned()]), Value::Object(Map::new()));
             }
             Selector::Form(name) => return self.put_field(name, text),
             Selector::FormJson(name, pointer) => return self.put_form_member(name, pointer, text),
@@ -152,7 +174,6 @@ impl<'a> Draft<'a> {
         true
     }
 
-    /// Puts a value in a place of its own.
     pub(super) fn put_at(&mut self, place: &ValueLocation, value: &str) {
         match place {
             ValueLocation::Header(name) => self.request.headers.push(name, value.as_bytes()),
@@ -167,45 +188,39 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn put_if_absent(&mut self, place: &ValueLocation, value: &str) {
-        let own = Own::default();
-        let case = Case { scheme: self.scheme, own: &own, request: &self.request, item: None };
-        if matches!(case.value(place), Ok(None)) {
+        let settings = SourceSettings::default();
+        let context = Context { scheme: self.scheme, settings: &settings, request: &self.request, item: None };
+        if matches!(context.value(place), Ok(None)) {
             self.put_at(place, value);
         }
     }
 
-    /// Puts into each item of the batch what is made of the request and the item.
+    /// Sets the signature of each item of the batch.
     pub(super) fn sign_items(
         &mut self,
         pointer: &Pointer,
-        make: impl Fn(&Request, &[u8]) -> Result<String, String>,
+        signature: impl Fn(&Request, &[u8]) -> Result<String, String>,
     ) -> Result<(), String> {
         let batch = self.scheme.batch.as_ref().ok_or("there is no batch")?;
-        let items = batch::split(batch, &self.request).map_err(|fault| fault.to_string())?.unwrap_or_default();
+        let items = batch::split(batch, &self.request).map_err(|error| error.to_string())?.unwrap_or_default();
         for (index, item) in items.iter().enumerate() {
-            let value = make(&self.request, item)?;
-            let steps: Vec<_> = batch.steps.iter().cloned().chain([index.to_string()]).collect();
-            let steps: Vec<_> = steps.into_iter().chain(batch.inner.iter().chain(pointer.steps()).cloned()).collect();
-            self.put_member(&steps, Value::from(value));
+            let value = signature(&self.request, item)?;
+            self.put_member(&self.item_steps(index, pointer.steps()), Value::from(value));
         }
         Ok(())
     }
 
-    /// The steps to a place of the batch's first item.
-    fn item_steps(&self, steps: &[String]) -> Vec<String> {
+    /// The steps to a place in an item of the batch, or in the body if there is no batch.
+    fn item_steps(&self, index: usize, steps: &[String]) -> Vec<String> {
         let Some(batch) = &self.scheme.batch else { return steps.to_vec() };
-        batch.steps.iter().cloned().chain(["0".to_owned()]).chain(batch.inner.iter().chain(steps).cloned()).collect()
-    }
-
-    fn to_item(&self, pointer: &Pointer) -> Vec<String> {
-        self.item_steps(pointer.steps())
+        let inner = batch.inner.iter().chain(steps).cloned();
+        batch.steps.iter().cloned().chain([index.to_string()]).chain(inner).collect()
     }
 
     fn put_member(&mut self, steps: &[String], value: Value) -> bool {
         if let Some(name) = self.scheme.batch.as_ref().and_then(|batch| batch.form.clone()) {
-            let document = form::of_body(&self.request, &name).ok().flatten().map(Cow::into_owned).unwrap_or_default();
-            let Some(text) = with_member(&document, steps, value) else { return false };
-            self.request.body = form::replaced(&self.request.body, &name, &text).into();
+            let Some(text) = with_member(&self.field(&name), steps, value) else { return false };
+            self.request.body = form::with_field(&self.request.body, &name, &text).into();
             return true;
         }
         let Some(text) = with_member(&self.request.body, steps, value) else { return false };
@@ -213,45 +228,41 @@ impl<'a> Draft<'a> {
         true
     }
 
+    fn field(&self, name: &str) -> Vec<u8> {
+        form::body_field(&self.request, name).ok().flatten().map(Cow::into_owned).unwrap_or_default()
+    }
+
     fn put_field(&mut self, name: &str, text: &str) -> bool {
-        if Content::of(&self.request) != Content::Form {
+        if BodyFormat::of(&self.request) != BodyFormat::Form {
             return false;
         }
-        self.request.body = form::replaced(&self.request.body, name, text).into();
+        self.request.body = form::with_field(&self.request.body, name, text).into();
         true
     }
 
     fn put_form_member(&mut self, name: &str, pointer: &Pointer, text: &str) -> bool {
-        let document = form::of_body(&self.request, name).ok().flatten().map(Cow::into_owned).unwrap_or_default();
-        with_member(&document, pointer.steps(), Value::from(text)).is_some_and(|text| self.put_field(name, &text))
+        let member = with_member(&self.field(name), pointer.steps(), Value::from(text));
+        member.is_some_and(|text| self.put_field(name, &text))
     }
 
-    fn event_type(&self) -> Option<String> {
-        self.delivered(|delivery, _| delivery.event_type(&self.scheme.event_type).ok())
+    fn text(&self, part: &Selector) -> Option<String> {
+        self.read(|reader, _| reader.text(part).ok().flatten().map(Cow::into_owned))
     }
 
-    fn event_id(&self, places: &EventId) -> Option<String> {
-        self.delivered(|delivery, index| delivery.event_id(places, index).ok())
-    }
-
-    fn reads(&self, part: &Selector) -> Option<String> {
-        self.delivered(|delivery, _| delivery.text(part).ok().flatten().map(Cow::into_owned))
-    }
-
-    /// What the source would read, of a batch its first item.
-    fn delivered<T>(&self, read: impl Fn(&Delivery<'_>, Option<usize>) -> T) -> T {
-        let wanted = wanted(self.scheme, &[]);
-        let whole = Delivery::new(self.scheme, &self.request, &wanted, Sha256::digest(&self.request.body).into());
+    /// Reads as the source would: the body, or the first item of its batch.
+    fn read<T>(&self, read: impl Fn(&EventReader<'_>, Option<usize>) -> T) -> T {
+        let pointers = pointers(self.scheme, &[]);
+        let whole = EventReader::new(self.scheme, &self.request, &pointers, None);
         let items = self.scheme.batch.as_ref().and_then(|batch| batch::split(batch, &self.request).ok().flatten());
         match items.as_ref().and_then(|items| items.first()) {
-            Some(item) => read(&whole.item(item, Sha256::digest(item).into()), Some(0)),
+            Some(item) => read(&whole.item(item), Some(0)),
             None => read(&whole, None),
         }
     }
 }
 
-/// The form field that holds XML in base64.
-fn packed_xml(scheme: &Scheme) -> Option<&str> {
+/// The form field that contains XML in base64.
+fn packed_xml_field(scheme: &Scheme) -> Option<&str> {
     let tries = scheme.event_type.alternatives.iter().chain(&scheme.event_id.alternatives);
     tries.flatten().find_map(|part| match part {
         Selector::FormXml(name, _) => Some(name.as_str()),
@@ -259,11 +270,7 @@ fn packed_xml(scheme: &Scheme) -> Option<&str> {
     })
 }
 
-/// Whether a token says it, whatever the body holds.
-fn is_claimed(tries: &[Vec<Selector>]) -> bool {
+/// Whether the first choice is a claim of a token, whatever the body contains.
+fn is_token_claim(tries: &[Vec<Selector>]) -> bool {
     tries.first().is_some_and(|parts| matches!(parts[..], [Selector::Claim(_)]))
-}
-
-fn is_of_type(read: &str, wanted: &str) -> bool {
-    read.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

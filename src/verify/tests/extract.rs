@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::providers::sample;
-use crate::verify::error::Name;
+use crate::verify::error::EventField;
 
 const SIGNED: &str = "signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
 
@@ -100,12 +100,15 @@ fn names_are_bounded_and_free_of_control_characters() {
     let refused = |fault: ExtractError| Err::<(), _>(VerifyError::Malformed(fault));
     let plain = |result: Result<VerifiedRequest, VerifyError>| result.map(drop);
     let long = "é".repeat(128);
-    assert_eq!(plain(check(&long, "{}")), refused(ExtractError::TooLong(Name::Id, 256)));
-    assert_eq!(plain(check("1", &format!(r#"{{"type":"{long}"}}"#))), refused(ExtractError::TooLong(Name::Type, 256)));
+    assert_eq!(plain(check(&long, "{}")), refused(ExtractError::TooLong(EventField::Id, 256)));
+    assert_eq!(
+        plain(check("1", &format!(r#"{{"type":"{long}"}}"#))),
+        refused(ExtractError::TooLong(EventField::Type, 256))
+    );
     for control in ["a\u{1}", "\u{7f}", "\t", "a\u{85}b", "a\nb"] {
-        assert_eq!(plain(check(control, "{}")), refused(ExtractError::ControlCharacter(Name::Id)), "{control:?}");
+        assert_eq!(plain(check(control, "{}")), refused(ExtractError::ControlCharacter(EventField::Id)), "{control:?}");
     }
-    assert_eq!(plain(check("1", r#"{"type":"a\u0000"}"#)), refused(ExtractError::ControlCharacter(Name::Type)));
+    assert_eq!(plain(check("1", r#"{"type":"a\u0000"}"#)), refused(ExtractError::ControlCharacter(EventField::Type)));
     let latin = altered(&signed(&source, &[("X-Id", "1")], b"{}"), |name, value| {
         Some(if name == "X-Id" { vec![0xe9] } else { value.to_vec() })
     });
@@ -204,7 +207,7 @@ fn a_payload_may_say_its_type_more_exactly() {
 fn what_cannot_be_put_anywhere_is_an_error() {
     let body = TestEvent { body: b"no json".to_vec(), event_type: "t".into(), ..TestEvent::default() };
     let message = sign(&known("stripe", &["s"]), &body, NOW).unwrap_err();
-    assert_eq!(message, "type `t` cannot be put where this source looks for it: `json:/type`");
+    assert_eq!(message, "type `t` cannot be set where this source reads it: `json:/type`");
     let digest = named("event_id = ['body']");
     assert!(sign(&digest, &TestEvent { event_id: Some("x".into()), ..TestEvent::default() }, NOW).is_err());
     assert!(sign(&digest, &TestEvent::default(), NOW).is_ok());

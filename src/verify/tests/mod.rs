@@ -17,9 +17,12 @@ mod walk;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
+use super::extract::form;
 use super::*;
 use crate::config::Admission;
-use crate::providers::{ProviderRow, find};
+use crate::providers::{ProviderRow, ValueLocation, find};
 use crate::support::secret::Secret;
 
 /// 2023-11-14T22:13:20Z
@@ -69,9 +72,9 @@ fn request(headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
 
 /// The signature that the source's first algorithm makes with a secret.
 fn made(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
-    let keys = Key::all(&source.scheme.auth, secret);
+    let keys = SignatureKey::all(&source.scheme.auth, secret);
     let pieces: Vec<_> = pieces.iter().map(|piece| Cow::Borrowed(*piece)).collect();
-    keys[0].1.sign(&pieces).unwrap()
+    keys[0].sign(&pieces).unwrap()
 }
 
 fn check(source: &Source, request: &Request) -> Result<VerifiedRequest, VerifyError> {

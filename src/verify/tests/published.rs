@@ -1,6 +1,6 @@
 //! Signatures that providers published, in their documentation or SDK's test suites: the figures are in vectors.json.
 
-use crate::verify::context::Case;
+use crate::verify::context::Context;
 use serde::Deserialize;
 
 use super::*;
@@ -57,8 +57,8 @@ impl Vector {
     /// The time that the vector's timestamp tells.
     fn now(&self, source: &Source) -> Millis {
         let case_of = |place: &ValueLocation| {
-            let (own, request) = (Own::new(source), self.request());
-            let case = Case { scheme: &source.scheme, own: &own, request: &request, item: None };
+            let (settings, request) = (SourceSettings::new(source), self.request());
+            let case = Context { scheme: &source.scheme, settings: &settings, request: &request, item: None };
             String::from_utf8(case.required(place).unwrap().into_owned()).unwrap()
         };
         let Some(timestamp) = &source.scheme.timestamp else { return NOW };

@@ -306,13 +306,13 @@ fn an_empty_or_foreign_message_id_is_refused() {
 fn forgeries_on_demand_are_refused() {
     for case in CASES {
         let source = case.source();
-        let forged = TestEvent { forgery: Defect::WrongSignature, ..case.unsigned() };
+        let forged = TestEvent { defect: Defect::WrongSignature, ..case.unsigned() };
         assert!(
             matches!(why(&source, &sign(&source, &forged, NOW).unwrap()), SignatureError::NoMatch(_)),
             "{}",
             case.name
         );
-        let stale = TestEvent { forgery: Defect::Stale, ..case.unsigned() };
+        let stale = TestEvent { defect: Defect::Stale, ..case.unsigned() };
         match (sign(&source, &stale, NOW), source.scheme.timestamp.is_some()) {
             (Ok(request), true) => {
                 assert!(matches!(why(&source, &request), SignatureError::TooOld { .. }), "{}", case.name)

@@ -102,7 +102,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
     ));
     let mixed = ProviderRow { jwt_algorithms: vec!["HS256".into(), "RS256".into()], ..row };
     assert!(Scheme::from_row(&mixed).is_err());
-    assert_eq!(jwt::name_of(JwtAlgorithm::Hs(Hash::Sha384)), "HS384");
+    assert_eq!(jwt::algorithm_name(JwtAlgorithm::Hs(Hash::Sha384)), "HS384");
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn a_body_that_is_a_token_is_read_through_the_texts_of_json_in_it() {
     let bare = signed(json!({ "data": "no json" }));
     assert_eq!(event(&source, &bare).1, "");
     let nested = json!({ "a": json!("\"{\\\"b\\\":1}\"").to_string() });
-    assert_eq!(jwt::text(&nested, &["a".to_owned(), "b".to_owned()]), None);
+    assert_eq!(jwt::claim_text(&nested, &["a".to_owned(), "b".to_owned()]), None);
 }

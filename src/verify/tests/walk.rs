@@ -334,10 +334,10 @@ fn a_timestamp_missing_repeated_or_changed_is_refused() {
 #[test]
 fn forgeries_on_demand_are_refused() {
     for case in cases() {
-        let forged = TestEvent { forgery: Defect::WrongSignature, ..case.unsigned.clone() };
+        let forged = TestEvent { defect: Defect::WrongSignature, ..case.unsigned.clone() };
         let request = sign(&case.source, &forged, NOW).unwrap_or_else(|why| panic!("{}: {why}", case.name));
         refused(&case, &case.source, &request, "forged");
-        let stale = TestEvent { forgery: Defect::Stale, ..case.unsigned.clone() };
+        let stale = TestEvent { defect: Defect::Stale, ..case.unsigned.clone() };
         match sign(&case.source, &stale, NOW) {
             Ok(request) => {
                 let why = refused(&case, &case.source, &request, "stale");

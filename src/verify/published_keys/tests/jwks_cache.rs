@@ -1,28 +1,29 @@
 //! Fetching, keeping and fetching again, against a provider on this machine.
 
 use super::provider::{Provider, RSA, certificate, jwk, rsa, set};
+use crate::providers::KeyKind;
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
-use crate::verify::published_keys::jwks_cache::{KeyError, KeyRing, MAX_ENTRIES, MAX_FETCHES};
-use crate::verify::published_keys::{Address, Hosts, Kind, Pin};
+use crate::verify::published_keys::jwks_cache::{JwksCache, KeyFetchError, MAX_ENTRIES, MAX_FETCHES};
+use crate::verify::published_keys::{AllowedHosts, AllowedUrls, KeyUrl};
 use std::time::Duration;
 
 /// 2023-11-14T22:13:20Z
 const NOW: Millis = Millis(1_700_000_000_000);
-const SNS: Pin = Pin { hosts: Hosts::Sns, path_prefix: "/", path_suffix: ".pem" };
+const SNS: AllowedUrls = AllowedUrls { hosts: AllowedHosts::Sns, path_prefix: "/", path_suffix: ".pem" };
 const URL: &str = "https://keys.example/jwks";
 
 fn later(seconds: i64) -> Millis {
     Millis(NOW.0 + seconds * 1000)
 }
 
-fn ring(provider: &Provider) -> KeyRing {
-    KeyRing::with_time_limit(Some(provider.base()), Duration::from_millis(500))
+fn ring(provider: &Provider) -> JwksCache {
+    JwksCache::with_time_limit(Some(provider.base()), Duration::from_millis(500))
 }
 
-fn unavailable<T: std::fmt::Debug>(result: Result<T, KeyError>) -> String {
+fn unavailable<T: std::fmt::Debug>(result: Result<T, KeyFetchError>) -> String {
     match result {
-        Err(KeyError::Unavailable(why)) => why,
+        Err(KeyFetchError::Unavailable(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -33,7 +34,7 @@ fn a_set_is_fetched_once_and_again_when_it_is_old() {
     let ring = ring(&provider);
     for seconds in [0, 1, 3599] {
         let found = ring.set(URL, Some("a"), later(seconds)).unwrap();
-        assert_eq!((found.len(), found[0].kind, found[0].kid.as_deref()), (1, Kind::Rsa, Some("a")));
+        assert_eq!((found.len(), found[0].kind, found[0].kid.as_deref()), (1, KeyKind::Rsa, Some("a")));
     }
     assert_eq!(ring.set(URL, None, NOW).unwrap().len(), 2);
     assert_eq!(provider.requests(), 1);
@@ -65,12 +66,12 @@ fn an_unknown_key_has_the_set_fetched_again_once_a_minute() {
     let provider = Provider::start(&set(&[jwk(&RSA, "old")]));
     let ring = ring(&provider);
     assert!(ring.set(URL, Some("old"), NOW).is_ok());
-    assert_eq!(ring.set(URL, Some("new"), later(30)), Err(KeyError::Unknown));
+    assert_eq!(ring.set(URL, Some("new"), later(30)), Err(KeyFetchError::Unknown));
     assert_eq!(provider.requests(), 1);
     provider.now_answers("200 OK", "", &set(&[jwk(&rsa(), "new")]));
     assert_eq!(ring.set(URL, Some("new"), later(60)).unwrap().len(), 1);
-    assert_eq!(ring.set(URL, Some("old"), later(61)), Err(KeyError::Unknown));
-    assert_eq!(ring.set(URL, Some("evil"), later(119)), Err(KeyError::Unknown));
+    assert_eq!(ring.set(URL, Some("old"), later(61)), Err(KeyFetchError::Unknown));
+    assert_eq!(ring.set(URL, Some("evil"), later(119)), Err(KeyFetchError::Unknown));
     assert_eq!(provider.requests(), 2);
 }
 
@@ -79,9 +80,9 @@ fn what_fails_is_unavailable_and_left_alone_for_a_while() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
     let ring = ring(&provider);
     provider.now_answers("500 Internal Server Error", "", "");
-    assert!(unavailable(ring.set(URL, Some("a"), NOW)).contains("answered 500"));
+    assert!(unavailable(ring.set(URL, Some("a"), NOW)).contains("responded with status 500"));
     provider.now_answers("200 OK", "", &set(&[jwk(&RSA, "a")]));
-    assert!(unavailable(ring.set(URL, Some("a"), later(9))).contains("answered 500"));
+    assert!(unavailable(ring.set(URL, Some("a"), later(9))).contains("responded with status 500"));
     assert_eq!(provider.requests(), 1);
     assert!(ring.set(URL, Some("a"), later(10)).is_ok());
 }
@@ -99,10 +100,13 @@ fn silence_oversize_redirects_and_nonsense_are_unavailable() {
     };
     assert!(failure(&|provider| provider.falls_silent(Duration::from_secs(5))).contains("timeout"));
     assert!(failure(&|provider| provider.now_answers("200 OK", "", &" ".repeat(300 << 10))).contains("limit"));
-    assert!(failure(&|provider| provider.now_answers("302 Found", "Location: /x\r\n", "")).contains("answered 302"));
-    assert!(failure(&|provider| provider.now_answers("200 OK", "", "<html>")).contains("no set"));
-    assert!(failure(&|provider| provider.now_answers("200 OK", "", r#"{"keys":[]}"#)).contains("no key"));
-    let nowhere = KeyRing::new(Some(KeysUrl::parse("http://127.0.0.1:1").unwrap()));
+    assert!(
+        failure(&|provider| provider.now_answers("302 Found", "Location: /x\r\n", ""))
+            .contains("responded with status 302")
+    );
+    assert!(failure(&|provider| provider.now_answers("200 OK", "", "<html>")).contains("is not a JSON Web Key Set"));
+    assert!(failure(&|provider| provider.now_answers("200 OK", "", r#"{"keys":[]}"#)).contains("no usable key"));
+    let nowhere = JwksCache::new(Some(KeysUrl::parse("http://127.0.0.1:1").unwrap()));
     unavailable(nowhere.set(URL, None, NOW));
 }
 
@@ -110,7 +114,7 @@ fn silence_oversize_redirects_and_nonsense_are_unavailable() {
 fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
     let base = KeysUrl::parse(&provider.url.replace("http://", "https://")).unwrap();
-    unavailable(KeyRing::with_time_limit(Some(base), Duration::from_secs(2)).set(URL, Some("a"), NOW));
+    unavailable(JwksCache::with_time_limit(Some(base), Duration::from_secs(2)).set(URL, Some("a"), NOW));
 
     let pair = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
@@ -125,7 +129,7 @@ fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
         let (mut stream, _) = listener.accept().unwrap();
         connection.complete_io(&mut stream).map(drop)
     });
-    let ring = KeyRing::with_time_limit(Some(KeysUrl::parse(&url).unwrap()), Duration::from_secs(2));
+    let ring = JwksCache::with_time_limit(Some(KeysUrl::parse(&url).unwrap()), Duration::from_secs(2));
     let why = unavailable(ring.set(URL, Some("a"), NOW));
     assert!(why.contains("certificate"), "{why}");
     assert!(served.join().unwrap().is_err());
@@ -146,30 +150,30 @@ fn a_known_key_stays_usable_while_a_newer_one_cannot_be_fetched() {
 #[test]
 fn a_certificate_must_be_valid_now() {
     let at = |path: &str, provider: &Provider| {
-        Address::pinned(&format!("https://sns.us-east-1.amazonaws.com/{path}.pem"), SNS, Some(&provider.base()))
+        KeyUrl::allowed(&format!("https://sns.us-east-1.amazonaws.com/{path}.pem"), SNS, Some(&provider.base()))
             .unwrap()
     };
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let ring = ring(&provider);
     let key = ring.certificate(&at("a", &provider), NOW).unwrap();
-    assert_eq!((key.kind, &key.der), (Kind::Rsa, &ring.certificate(&at("a", &provider), NOW).unwrap().der));
+    assert_eq!((key.kind, &key.der), (KeyKind::Rsa, &ring.certificate(&at("a", &provider), NOW).unwrap().der));
     assert_eq!((provider.requests(), provider.targets()), (1, vec!["/a.pem".to_owned()]));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2021));
-    assert_eq!(ring.certificate(&at("expired", &provider), NOW), Err(KeyError::Unknown));
+    assert_eq!(ring.certificate(&at("expired", &provider), NOW), Err(KeyFetchError::Unknown));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2029, 2030));
-    assert_eq!(ring.certificate(&at("future", &provider), NOW), Err(KeyError::Unknown));
+    assert_eq!(ring.certificate(&at("future", &provider), NOW), Err(KeyFetchError::Unknown));
     provider.now_answers("200 OK", "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    assert!(unavailable(ring.certificate(&at("broken", &provider), NOW)).contains("no certificate"));
+    assert!(unavailable(ring.certificate(&at("broken", &provider), NOW)).contains("is not a certificate"));
 }
 
 #[test]
 fn strangers_can_neither_fill_the_ring_nor_make_it_fetch_without_end() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
     let ring = ring(&provider);
-    let pin = Pin { path_suffix: "", ..SNS };
+    let pin = AllowedUrls { path_suffix: "", ..SNS };
     let fetch = |name: usize, now| {
         let url = format!("https://sns.us-east-1.amazonaws.com/{name}");
-        ring.certificate(&Address::pinned(&url, pin, Some(&provider.base())).unwrap(), now)
+        ring.certificate(&KeyUrl::allowed(&url, pin, Some(&provider.base())).unwrap(), now)
     };
     assert!(ring.set(URL, Some("a"), NOW).is_ok());
     for name in 0..100 {

@@ -158,21 +158,21 @@ fn an_api_that_fails_is_no_forgery() {
     let provider = Provider::start("");
     let wrong = r#"{"error_type":"INVALID_INPUT","error_code":"INVALID_API_KEYS","error_message":"hunter2"}"#;
     for (status, body, said) in [
-        ("500 Internal Server Error", "", "answered 500"),
-        ("400 Bad Request", wrong, "answered 400 (INVALID_API_KEYS)"),
-        ("200 OK", "<html>", "no key"),
-        ("200 OK", r#"{"key":{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}}"#, "no key"),
-        ("302 Found", "", "answered 302"),
+        ("500 Internal Server Error", "", "responded with status 500"),
+        ("400 Bad Request", wrong, "responded with status 400 (INVALID_API_KEYS)"),
+        ("200 OK", "<html>", "no usable key"),
+        ("200 OK", r#"{"key":{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}}"#, "no usable key"),
+        ("302 Found", "", "responded with status 302"),
     ] {
         provider.now_answers(status, "", body);
         for (name, delivery) in
             [("plaid", plaid(&key(1), ES256, 0, BODY)), ("ebay", ebay(&key(1), ("ecdsa", KID, "SHA1"), NOTICE))]
         {
-            if (name, said) == ("ebay", "answered 400 (INVALID_API_KEYS)") {
+            if (name, said) == ("ebay", "responded with status 400 (INVALID_API_KEYS)") {
                 continue;
             }
             let why = unavailable(verdict(&Verifier::new(&application(name, &provider)), &delivery, 0));
-            let said = if name == "ebay" { said.replace("no key", "no token") } else { said.to_owned() };
+            let said = if name == "ebay" { said.replace("no usable key", "no access token") } else { said.to_owned() };
             assert!(why.contains(&said), "{name}: {why}");
             assert!(!why.contains("hunter2") && !why.contains("app-1"), "{why}");
         }
@@ -289,13 +289,16 @@ fn a_token_that_is_not_given_or_taken_back_is_no_forgery() {
     let delivery = ebay(&key(1), SHA1, NOTICE);
     provider.answers_at(GRANT, "401 Unauthorized", r#"{"error":"invalid_client"}"#);
     let why = unavailable(verdict(&verifier, &delivery, 0));
-    assert!(why.ends_with("/identity/v1/oauth2/token: answered 401: are `api_key` and `secret` right?"), "{why}");
+    assert!(
+        why.ends_with("/identity/v1/oauth2/token: responded with status 401 (hint: check `api_key` and `secret`)"),
+        "{why}"
+    );
     provider.answers_at(GRANT, "200 OK", r#"{"access_token":"t","expires_in":7200}"#);
     assert_eq!(verdict(&verifier, &delivery, 10), Ok(()));
     provider.answers_at(KID, "401 Unauthorized", "");
-    assert!(unavailable(verdict(&verifier, &delivery, 3610)).contains("answered 401"));
+    assert!(unavailable(verdict(&verifier, &delivery, 3610)).contains("responded with status 401"));
     provider.answers_at(KID, "500 Internal Server Error", "");
-    assert!(unavailable(verdict(&verifier, &delivery, 3621)).contains("answered 500"));
+    assert!(unavailable(verdict(&verifier, &delivery, 3621)).contains("responded with status 500"));
     let granted = provider.targets().iter().filter(|target| *target == GRANT).count();
     assert_eq!(granted, 3, "a token that was refused is used no more");
 }

@@ -1,23 +1,24 @@
-//! Headers as they are stored: one JSON object by name, repeated fields joined, tokens masked.
+//! Writes headers as they are stored: one JSON object by name, in the order received, tokens masked.
 //!
-//! Names stay as they came. Bytes that are not UTF-8 are read as Latin-1, so that no value is lost.
+//! Repeated fields are joined with a comma. Bytes that are not UTF-8 are read as Latin-1, so that no value is lost.
+//! This runs for every accepted delivery, so the usual case is fast: nothing to escape and no repeated name.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use crate::model::request::Headers;
 use crate::support::secret::MASK;
 
-/// The object's text; `tokens` are lower-case names whose values become `***`.
-pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {
-    // Nearly always nothing needs an escape, which is told faster of all names and values at once than of each.
+/// `tokens` are names in lower case whose values are masked.
+pub(super) fn write(headers: &Headers, tokens: &[String]) -> String {
+    // One check of all names and values together is faster than one of each.
     let push = if is_plain(headers.text()) { push_plain } else { push_escaped };
     let may_repeat = may_repeat(headers);
     let mut json = Vec::with_capacity(headers.text().len() + 512);
     json.push(b'{');
     let mut before: &[u8] = b"\"";
-    for (place, (name, value)) in headers.raw().enumerate() {
+    for (index, (name, value)) in headers.raw().enumerate() {
         let is_same = |(other, _): &(&[u8], &[u8])| is_named(other, name);
-        if may_repeat && headers.raw().take(place).any(|field| is_same(&field)) {
+        if may_repeat && headers.raw().take(index).any(|field| is_same(&field)) {
             continue;
         }
         json.extend_from_slice(before);
@@ -29,7 +30,7 @@ pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {
         } else {
             push(&mut json, value);
             if may_repeat {
-                for (_, further) in headers.raw().skip(place + 1).filter(is_same) {
+                for (_, further) in headers.raw().skip(index + 1).filter(is_same) {
                     json.extend_from_slice(b", ");
                     push(&mut json, further);
                 }
@@ -37,11 +38,11 @@ pub(super) fn to_json(headers: &Headers, tokens: &[String]) -> String {
         }
     }
     json.extend_from_slice(if json.len() > 1 { b"\"}" } else { b"}" });
-    // Only UTF-8 was put together; whether it is has to be looked at once, not for every part.
+    // Every part is UTF-8. Checking the whole is faster than checking each part.
     String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Whether some name may come twice: nearly always none does, which is told in one pass by a mark of each.
+/// Whether a name may occur twice. Marks a bit for each name in one pass; false positives are possible.
 fn may_repeat(headers: &Headers) -> bool {
     let mut seen = [0_u64; 16];
     headers.raw().any(|(name, _)| {
@@ -54,13 +55,13 @@ fn may_repeat(headers: &Headers) -> bool {
     })
 }
 
-/// Names of different lengths are told apart without a call.
+/// Compares lengths first, which is faster than the call.
 fn is_named(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.eq_ignore_ascii_case(other)
 }
 
-/// A header's bytes as text.
-pub(super) fn text_of(value: &[u8]) -> String {
+/// A header's bytes as text: UTF-8, or else Latin-1.
+pub(super) fn text(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| value.iter().map(|byte| char::from(*byte)).collect(), str::to_owned)
 }
 
@@ -80,7 +81,7 @@ fn push_escaped(json: &mut Vec<u8>, value: &[u8]) {
     json.extend_from_slice(text.as_bytes());
 }
 
-/// Folded over every byte rather than left early, which the compiler turns into vector instructions.
+/// Looks at every byte instead of stopping early, so that the compiler can use vector instructions.
 fn is_plain(value: &[u8]) -> bool {
     value.iter().fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte) & (*byte != b'"') & (*byte != b'\\'))
 }
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_kept_repeated_fields_are_joined_and_tokens_are_masked() {
+    fn order_is_kept_repeats_are_joined_tokens_are_masked() {
         let headers = headers(&[
             ("X-B", b"1"),
             ("Authorization", b"Bearer hunter2"),
@@ -116,15 +117,15 @@ mod tests {
             ("x-b", b"3"),
             ("AUTHORIZATION", b"Basic aHVudGVyMg=="),
         ]);
-        let json = to_json(&headers, &["authorization".to_owned()]);
+        let json = write(&headers, &["authorization".to_owned()]);
         assert_eq!(json, r#"{"X-B":"1, 3","Authorization":"***","x-a":"2"}"#);
-        assert_eq!(to_json(&Headers::default(), &[]), "{}");
+        assert_eq!(write(&Headers::default(), &[]), "{}");
     }
 
     #[test]
-    fn any_bytes_become_valid_json() {
+    fn any_header_bytes_become_valid_json() {
         let every: Vec<u8> = (0..=255).collect();
-        let json = to_json(&headers(&[("x", &every), ("y", "é\u{2028}".as_bytes()), ("z\"", b"\"\\")]), &[]);
+        let json = write(&headers(&[("x", &every), ("y", "é\u{2028}".as_bytes()), ("z\"", b"\"\\")]), &[]);
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
             read["x"].as_str().unwrap().chars().map(u32::from).collect::<Vec<_>>(),
@@ -132,6 +133,6 @@ mod tests {
         );
         assert_eq!(read["y"], "é\u{2028}");
         assert_eq!(read["z\""], "\"\\");
-        assert_eq!(text_of(b"caf\xe9"), "café");
+        assert_eq!(text(b"caf\xe9"), "café");
     }
 }

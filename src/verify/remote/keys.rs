@@ -1,0 +1,191 @@
+//! The published keys of one source, and the key that a delivery names.
+//!
+//! Key names come from unverified deliveries: they are bounded in length and only used to look up a key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rsa::RsaPublicKey;
+use rsa::pkcs8::DecodePublicKey as _;
+use serde::Deserialize;
+
+use crate::config::Source;
+use crate::providers::{AuthMethod, KeySource, PublicKey, Scheme, ValueLocation};
+use crate::support::locks;
+use crate::support::time::Millis;
+use crate::verify::context::Context;
+use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::key::SignatureKey;
+use crate::verify::published_keys::{Credentials, JwksCache, KeyApi, KeyFetchError, KeyUrl, PublishedKey};
+use crate::verify::signature_header;
+
+/// Longest name of a key, in bytes.
+const MAX_KEY_NAME: usize = 256;
+/// The most keys that are tried if a signature does not name one.
+const MAX_KEYS_TRIED: usize = 8;
+
+/// Fetched keys by source, shared by several verifiers.
+#[derive(Debug, Default)]
+pub struct SharedKeys(Mutex<HashMap<Arc<str>, Arc<JwksCache>>>);
+
+impl SharedKeys {
+    fn of(&self, source: &Source) -> Arc<JwksCache> {
+        let mut caches = locks::lock(&self.0);
+        let new = || Arc::new(JwksCache::new(source.keys_url.clone()));
+        Arc::clone(caches.entry(Arc::clone(&source.name)).or_insert_with(new))
+    }
+}
+
+/// The published keys of a source, and the settings that its deliveries are checked against.
+pub(in crate::verify) struct RemoteKeys {
+    pub(super) cache: Arc<JwksCache>,
+    pub(super) signature: ValueLocation,
+    /// Only deliveries about these topics are accepted.
+    pub(super) topics: Vec<String>,
+    /// The provider's ids of the webhook.
+    pub(super) webhook_ids: Vec<String>,
+    pub(super) confirms_subscriptions: bool,
+    /// Where the keys are, for schemes that need no code.
+    published: Option<KeySource>,
+    /// Configured keys, used instead of fetched ones by schemes that need code.
+    configured: Vec<PublicKey>,
+    credentials: Option<Credentials>,
+}
+
+impl RemoteKeys {
+    /// `None` for a source that needs no fetched keys.
+    pub(in crate::verify) fn new(source: &Source, shared: &SharedKeys) -> Option<Self> {
+        let scheme = &source.scheme;
+        let is_code = matches!(scheme.auth, AuthMethod::Builtin(_));
+        let published = scheme.keys.clone().filter(|_| source.public_keys.is_empty());
+        if !is_code && published.is_none() {
+            return None;
+        }
+        let read = |key| PublicKey::read(scheme.key_kind()?, &scheme.key(key).ok()?);
+        let credentials = source.api_key.clone().zip(source.secrets.first().cloned());
+        Some(Self {
+            cache: shared.of(source),
+            signature: scheme.signature.clone(),
+            topics: source.topics.clone(),
+            webhook_ids: source.key_ids.iter().map(|id| id.reveal().to_owned()).collect(),
+            confirms_subscriptions: source.confirm_subscriptions,
+            published,
+            configured: source.public_keys.iter().filter(|_| is_code).filter_map(read).collect(),
+            credentials: credentials
+                .filter(|_| scheme.required_settings().credentials)
+                .map(|(id, secret)| Credentials { id, secret }),
+        })
+    }
+
+    /// The keys that may have signed a delivery.
+    pub(super) fn keys(
+        &self,
+        scheme: &Scheme,
+        name: Option<&str>,
+        now: Millis,
+    ) -> Result<Vec<SignatureKey>, VerifyError> {
+        let keys = match &self.published {
+            // plaid.com/docs/api/webhooks/webhook-verification
+            Some(KeySource::Plaid) => vec![self.named(KeyApi::Plaid, name.ok_or(SignatureError::UnknownKey)?, now)?],
+            _ => self.cache.set(self.set_url(), name, now).map_err(verify_error)?,
+        };
+        Ok(usable(scheme, &keys))
+    }
+
+    /// All keys of the provider, fetched again unless that happened within a minute.
+    pub(super) fn newer_keys(&self, scheme: &Scheme, now: Millis) -> Result<Vec<SignatureKey>, VerifyError> {
+        let keys = self.cache.newer_set(self.set_url(), now).map_err(verify_error)?;
+        Ok(usable(scheme, &keys))
+    }
+
+    /// Empty if the source has a `keys_url`.
+    fn set_url(&self) -> &str {
+        match &self.published {
+            Some(KeySource::Set(url)) => url,
+            Some(KeySource::OwnSet | KeySource::Plaid) | None => "",
+        }
+    }
+
+    /// The configured keys, or else the key of this name from the provider's API.
+    pub(super) fn configured_or_named(
+        &self,
+        api: KeyApi,
+        name: &str,
+        now: Millis,
+    ) -> Result<Vec<PublicKey>, VerifyError> {
+        if !self.configured.is_empty() {
+            return Ok(self.configured.clone());
+        }
+        let key = self.named(api, name, now)?;
+        Ok(PublicKey::read(key.kind, &key.der).into_iter().collect())
+    }
+
+    /// The configured RSA keys, or else the key of the certificate at a URL.
+    pub(super) fn configured_or_certified(&self, url: &KeyUrl, now: Millis) -> Result<Vec<RsaPublicKey>, VerifyError> {
+        if !self.configured.is_empty() {
+            let rsa = |key: &PublicKey| if let PublicKey::Rsa(key) = key { Some(key.clone()) } else { None };
+            return Ok(self.configured.iter().filter_map(rsa).collect());
+        }
+        let key = self.cache.certificate(url, now).map_err(verify_error)?;
+        let key = RsaPublicKey::from_public_key_der(&key.der).map_err(|_| SignatureError::UnknownKey)?;
+        Ok(vec![key])
+    }
+
+    fn named(&self, api: KeyApi, name: &str, now: Millis) -> Result<PublishedKey, VerifyError> {
+        let missing =
+            || VerifyError::Unavailable("the source has no `api_key` and `secret` to fetch keys with".to_owned());
+        let credentials = self.credentials.as_ref().ok_or_else(missing)?;
+        self.cache.named(api, credentials, name, now).map_err(verify_error)
+    }
+}
+
+pub(super) fn verify_error(error: KeyFetchError) -> VerifyError {
+    match error {
+        KeyFetchError::Unknown => SignatureError::UnknownKey.into(),
+        KeyFetchError::Unavailable(reason) => VerifyError::Unavailable(reason),
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenHeader {
+    #[serde(default)]
+    kid: Option<String>,
+}
+
+/// The name of the key that signed a delivery, if the delivery says it. A JSON Web Token must.
+pub(super) fn key_name(context: &Context<'_>) -> Result<Option<String>, SignatureError> {
+    let name = match (&context.scheme.auth, &context.scheme.key_name) {
+        (_, Some(place)) => Some(String::from_utf8_lossy(&context.required(place)?).into_owned()),
+        (AuthMethod::Jwt(_), None) => {
+            let expected = "a JSON Web Token that names its key";
+            let unnamed = || SignatureError::Undecodable(context.signature_place(), expected);
+            Some(token_key_name(context)?.ok_or_else(unnamed)?)
+        }
+        _ => None,
+    };
+    match name {
+        Some(name) if name.len() > MAX_KEY_NAME => Err(SignatureError::UnknownKey),
+        name => Ok(name),
+    }
+}
+
+fn token_key_name(context: &Context<'_>) -> Result<Option<String>, SignatureError> {
+    let value = context.required(&context.scheme.signature)?;
+    let Ok(text) = std::str::from_utf8(&value) else { return Ok(None) };
+    let header = signature_header::read(context.scheme, text)?;
+    let token = header.signatures.first().copied().unwrap_or_default();
+    let head = token.rsplit(' ').next().and_then(|token| token.split('.').next()).unwrap_or_default();
+    let head = URL_SAFE_NO_PAD.decode(head).ok();
+    Ok(head.and_then(|head| serde_json::from_slice::<TokenHeader>(&head).ok()?.kid))
+}
+
+/// The keys that the scheme's algorithms can use.
+fn usable(scheme: &Scheme, keys: &[PublishedKey]) -> Vec<SignatureKey> {
+    let all = keys.iter().flat_map(|key| {
+        let is_of_kind = |usable: &SignatureKey| usable.algorithm.key_kind() == Some(key.kind);
+        SignatureKey::all(&scheme.auth, &key.der).into_iter().filter(is_of_kind)
+    });
+    all.take(MAX_KEYS_TRIED).collect()
+}
