@@ -138,7 +138,7 @@ impl Which {
         for (why, jobs) in &left {
             remark(format!("{} left: {}", count(*jobs, "job"), because(change, *why)));
         }
-        if self.names_events() && left.contains_key(&SkipReason::Held) {
+        if self.names_events() && left.contains_key(&SkipReason::Blocked) {
             asked.tell_what_holds()?;
         }
         if changed + made == 0 {
@@ -168,7 +168,7 @@ impl Which {
         let is_so_already = |left: SkipReason| {
             matches!(
                 (change, left),
-                (BulkAction::Retry, SkipReason::Due | SkipReason::Held) | (BulkAction::Skip, SkipReason::Skipped)
+                (BulkAction::Retry, SkipReason::Due | SkipReason::Blocked) | (BulkAction::Skip, SkipReason::Skipped)
             )
         };
         if left.all(is_so_already) { Ok(()) } else { Err(Failure::silent()) }
@@ -231,7 +231,7 @@ fn because(change: BulkAction, left: SkipReason) -> &'static str {
         (_, SkipReason::Pending) => "pending; they run anyway",
         (_, SkipReason::Running) => "running",
         (_, SkipReason::Due) => "due already",
-        (_, SkipReason::Held) => "held behind another job of the same value; they run in their turn",
+        (_, SkipReason::Blocked) => "blocked by another job of the same value; they run in their turn",
         (_, SkipReason::Ending) => {
             "skipped, and their last attempt is still ending; try again in a moment (if hookbox was killed: once it serves again)"
         }

@@ -89,9 +89,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 pub(super) fn when(job: &Job, now: Millis) -> String {
     match (job.state, job.finished_at) {
         (_, Some(finished_at)) => relative(finished_at, now),
-        (JobState::Pending, None) if job.held == 1 => match job.behind {
+        (JobState::Pending, None) if job.blocked == 1 => match job.behind {
             Some(seq) => format!("behind #{seq}"),
-            None => "held".to_owned(),
+            None => "blocked".to_owned(),
         },
         (JobState::Pending, None) if job.run_at > now => relative(job.run_at, now),
         (JobState::Pending, None) => "due".to_owned(),

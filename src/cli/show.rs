@@ -98,7 +98,7 @@ fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
     let when = super::jobs::when(job, now);
     let separator = if when.is_empty() { "" } else { ", " };
     write!(out, "job for {}: {}{separator}{when}", shown(&job.handler), job.state)?;
-    if let Some(value) = job.order_key.as_deref().filter(|_| job.held == 1) {
+    if let Some(value) = job.order_key.as_deref().filter(|_| job.blocked == 1) {
         write!(out, ", which has the same value ({})", shown(value))?;
     }
     if job.replays > 0 {
@@ -112,7 +112,7 @@ fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
 
 fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write!(out, "  attempt {}: {}, ", attempt.number, instant(attempt.started_at))?;
-    match (attempt.ending, attempt.finished_at) {
+    match (attempt.status, attempt.finished_at) {
         (Some(ending), Some(finished_at)) => {
             write!(out, "{ending} after {}", span(finished_at.since(attempt.started_at)))?;
         }

@@ -97,11 +97,11 @@ fn told(line: &TailLine) -> String {
             let [source, event_type, event_id] = [source, event_type, event_id].map(|text| shown(text));
             format!("{}  #{seq}  {source}  {event_type}  {event_id}  {state}", instant(*at))
         }
-        TailLine::Attempt { at, seq, handler, attempt, ending, took_ms, state, reason, .. } => {
+        TailLine::Attempt { at, seq, handler, attempt, status, took_ms, state, reason, .. } => {
             let took = span(Duration::from_millis(took_ms.unsigned_abs()));
             let reason = reason.as_ref().map(|reason| format!(": {}", shown(reason))).unwrap_or_default();
             let handler = shown(handler);
-            format!("{}  #{seq}  {handler}  attempt {attempt} {ending} after {took}, {state}{reason}", instant(*at))
+            format!("{}  #{seq}  {handler}  attempt {attempt} {status} after {took}, {state}{reason}", instant(*at))
         }
         TailLine::Refusal { at, id, source, status, reason } => {
             format!(

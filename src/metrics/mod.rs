@@ -212,8 +212,8 @@ impl Metrics {
     }
 
     /// A run of a handler has ended.
-    pub fn attempt(&self, handler: &Arc<str>, ending: AttemptStatus, took: Duration) {
-        self.attempts.get_or_create(&labels(("handler", handler), ("ending", ending.as_str()))).inc();
+    pub fn attempt(&self, handler: &Arc<str>, status: AttemptStatus, took: Duration) {
+        self.attempts.get_or_create(&labels(("handler", handler), ("status", status.as_str()))).inc();
         self.attempt.get_or_create(&[("handler", handler.clone())]).observe(took.as_secs_f64());
     }
 

@@ -486,7 +486,7 @@ fn what_fails_is_counted_and_the_last_failure_leads_to_its_event() {
     assert!(page(&hookbox, "/handlers").contains("1 of them failing"));
     let api: serde_json::Value = serde_json::from_slice(&hookbox.look("/api/v1/handlers", &[]).body).unwrap();
     let (ours, theirs) = (&api[0], &hookbox.json(&["status"])["handlers"][0]);
-    for key in ["handler", "pending", "failing", "held", "running", "dead", "oldest_pending_at", "next_run_at"] {
+    for key in ["handler", "pending", "failing", "blocked", "running", "dead", "oldest_pending_at", "next_run_at"] {
         assert_eq!(ours[key], theirs[key], "{key}: {api}");
     }
     assert_eq!((&ours["failing"], &api[1]["failing"]), (&serde_json::json!(1), &serde_json::json!(0)));

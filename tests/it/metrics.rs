@@ -180,8 +180,8 @@ fn what_happens_is_counted() {
         ("hookbox_events_total", &[source("gitlab"), ("answer", "accepted")], 0.0),
         ("hookbox_acknowledgement_seconds_count", &[], 3.0),
         ("hookbox_batch_events_sum", &[], 3.0),
-        ("hookbox_attempts_total", &[("handler", "good"), ("ending", "succeeded")], 1.0),
-        ("hookbox_attempts_total", &[("handler", "bad"), ("ending", "failed")], 2.0),
+        ("hookbox_attempts_total", &[("handler", "good"), ("status", "succeeded")], 1.0),
+        ("hookbox_attempts_total", &[("handler", "bad"), ("status", "failed")], 2.0),
         ("hookbox_attempt_seconds_count", &[("handler", "bad")], 2.0),
         ("hookbox_jobs", &[("handler", "bad"), ("state", "dead")], 1.0),
         ("hookbox_jobs", &[("handler", "good"), ("state", "pending")], 0.0),
@@ -257,7 +257,7 @@ fn page(scrape: &Scrape) -> String {
     let answers = Answered::ALL.iter().map(|how| how.answer()).collect();
     writeln!(page, "| `answer` | {} |", words(answers)).unwrap();
     writeln!(page, "| `reason` | {} |", words(Answered::ALL.iter().filter_map(|how| how.reason()).collect())).unwrap();
-    writeln!(page, "| `ending` | {} |", words(AttemptStatus::ALL.iter().map(|ending| ending.as_str()).collect()))
+    writeln!(page, "| `status` | {} |", words(AttemptStatus::ALL.iter().map(|ending| ending.as_str()).collect()))
         .unwrap();
     writeln!(page, "| `state` | {} |", words(COUNTED_STATES.iter().copied().map(JobState::as_str).collect())).unwrap();
     page

@@ -84,7 +84,7 @@ fn one_that_is_held_says_behind_which_wherever_it_is_asked_about() {
     hookbox.wait_for(&first, "running");
     let retry = hookbox.run(&["retry", &held.id]);
     assert_eq!((retry.status, retry.stdout.as_str()), (Some(0), "retried 0 jobs\n"), "{retry:?}");
-    assert!(retry.stderr.contains("1 job left: held behind another job of the same value"), "{}", retry.stderr);
+    assert!(retry.stderr.contains("1 job left: blocked by another job of the same value"), "{}", retry.stderr);
     assert!(retry.stderr.contains("#2 for work is behind #1, which has the same value (a)"), "{}", retry.stderr);
     let show = hookbox.ok(&["events", "show", &held.id]);
     assert!(show.contains("job for work: pending, behind #1, which has the same value (a)"), "{show}");

@@ -145,7 +145,7 @@ fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
         }
         for JobDetail { job, attempts } in jobs {
             let endings: Vec<_> =
-                attempts.iter().filter_map(|attempt| attempt.ending).map(AttemptStatus::as_str).collect();
+                attempts.iter().filter_map(|attempt| attempt.status).map(AttemptStatus::as_str).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);
             let last = output.lines().last().unwrap_or_default();

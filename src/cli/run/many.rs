@@ -124,7 +124,7 @@ fn compare<'a>(event: &'a Event, rehearsal: Rehearsal, interrupt: &Interrupt) ->
 
 /// Only endings by the handler's own doing can be compared.
 fn ran_then(attempt: &Attempt) -> Option<Ran> {
-    let ending = attempt.ending.filter(|ending| {
+    let ending = attempt.status.filter(|ending| {
         matches!(
             ending,
             AttemptStatus::Succeeded

@@ -19,7 +19,7 @@ pub(super) fn left_because(change: BulkAction, revives: bool) -> String {
         BulkAction::Retry => format!(
             "CASE WHEN j.state IN ('succeeded', 'running'{}) THEN j.state
              WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0
-             THEN CASE j.blocked WHEN 1 THEN 'held' ELSE 'due' END
+             THEN CASE j.blocked WHEN 1 THEN 'blocked' ELSE 'due' END
              {UNLESS_RUNNABLE} END",
             if revives { "" } else { ", 'skipped'" }
         ),
@@ -58,7 +58,7 @@ impl SkipReason {
             Self::Dead => "dead",
             Self::Pending => "pending",
             Self::Due => "due",
-            Self::Held => "held",
+            Self::Blocked => "blocked",
             Self::Running => "running",
             Self::Skipped => "skipped",
             Self::Ending => "ending",

@@ -43,7 +43,7 @@ pub enum SkipReason {
     /// It is pending, due, and has no failures to forget.
     Due,
     /// Likewise, but another job of its value comes first.
-    Held,
+    Blocked,
     /// It is running.
     Running,
     /// It was skipped.
@@ -292,7 +292,7 @@ impl SkipReason {
             "dead" => Self::Dead,
             "pending" => Self::Pending,
             "due" => Self::Due,
-            "held" => Self::Held,
+            "blocked" => Self::Blocked,
             "running" => Self::Running,
             "skipped" => Self::Skipped,
             "ending" => Self::Ending,

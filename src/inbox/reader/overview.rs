@@ -106,10 +106,10 @@ pub(super) fn handler_overview(connection: &Connection, names: &[String]) -> Res
     for (name, status) in known {
         let (dead, newest_dead) = dead.get(&name).copied().unwrap_or_default();
         let (oldest_pending_at, next_run_at) = pending_times(connection, &name)?;
-        let (pending, held) = pending(connection, &name)?;
+        let (pending, blocked) = pending(connection, &name)?;
         let status = HandlerStats {
             pending,
-            held,
+            blocked,
             failing: if pending > 0 { count_failing(connection, &name)? } else { 0 },
             running: running(connection, &name)?,
             dead,

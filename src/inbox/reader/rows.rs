@@ -1,6 +1,6 @@
 //! What the inbox holds, row by row, as people and scripts get to see it.
 //!
-//! The keys of every serialised row are the column names of `schema.sql` (except `held` and `ending`), instants are unix milliseconds and
+//! The keys of every serialised row are the column names of `schema.sql`, instants are unix milliseconds and
 //! digests hex. `state` is added to events; source, event id, type and `behind` to jobs.
 
 use rusqlite::{Result, Row};
@@ -92,8 +92,8 @@ pub struct Job {
     /// Its value for the handler's `order_by` or `coalesce`.
     pub order_key: Option<String>,
     /// 1 while another job of its value comes first, 2 until that is judged anew.
-    pub held: i64,
-    /// The event whose job of the same value comes first, where `held` is 1.
+    pub blocked: i64,
+    /// The event whose job of the same value comes first, where `blocked` is 1.
     pub behind: Option<i64>,
     /// When it was made.
     pub created_at: Millis,
@@ -125,7 +125,7 @@ impl Job {
             lost: row.get("lost")?,
             replays: row.get("replays")?,
             order_key: row.get("order_key")?,
-            held: row.get("blocked")?,
+            blocked: row.get("blocked")?,
             behind: row.get("behind")?,
             created_at: Millis(row.get("created_at")?),
             finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Millis),
@@ -146,7 +146,7 @@ pub struct Attempt {
     pub finished_at: Option<Millis>,
     /// `None` while it runs.
     #[serde(serialize_with = "as_maybe_word")]
-    pub ending: Option<AttemptStatus>,
+    pub status: Option<AttemptStatus>,
     /// `None` unless the process exited by itself.
     pub exit_code: Option<i64>,
     /// `None` unless the handler's URL answered.
@@ -177,7 +177,7 @@ impl Attempt {
             number: row.get("number")?,
             started_at: Millis(row.get("started_at")?),
             finished_at: row.get::<_, Option<i64>>("finished_at")?.map(Millis),
-            ending: if row.get_ref("status")? == rusqlite::types::ValueRef::Null {
+            status: if row.get_ref("status")? == rusqlite::types::ValueRef::Null {
                 None
             } else {
                 Some(word(row, "status")?)

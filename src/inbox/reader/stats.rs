@@ -53,7 +53,7 @@ pub struct HandlerStats {
     /// Of these, those whose last try has failed.
     pub failing: i64,
     /// Of these, those that wait for an earlier job of the same value.
-    pub held: i64,
+    pub blocked: i64,
     /// Under way.
     pub running: i64,
     /// Set aside for a person.
@@ -182,7 +182,7 @@ pub(super) fn handler_stats(connection: &Connection) -> Result<Vec<HandlerStats>
                 handler.oldest_pending_at = Some(Millis(row.get(3)?));
                 handler.next_run_at = Some(Millis(row.get(4)?));
                 handler.failing = row.get(5)?;
-                handler.held = row.get(6)?;
+                handler.blocked = row.get(6)?;
             }
             Ok(JobState::Running) => handler.running = count,
             Ok(JobState::Succeeded) => handler.succeeded = count,

@@ -63,7 +63,7 @@ pub enum TailLine {
         /// `attempts.number`
         attempt: i64,
         /// `attempts.status`
-        ending: String,
+        status: String,
         /// How long it took, in milliseconds.
         took_ms: i64,
         /// The job's state now.
@@ -201,7 +201,7 @@ fn attempt(row: &rusqlite::Row<'_>) -> Result<TailLine> {
         event_id: row.get(4)?,
         handler: row.get(5)?,
         attempt: row.get(6)?,
-        ending: row.get(7)?,
+        status: row.get(7)?,
         took_ms: row.get(8)?,
         state: row.get(9)?,
         reason: row.get(10)?,

@@ -44,7 +44,7 @@ pub(super) fn job(look: &Look, ledger: &JobDetail) -> Markup {
 }
 
 fn one(look: &Look, attempt: &Attempt, is_newest: bool) -> Markup {
-    let ending = attempt.ending.map_or("running", |ending| ending.as_str());
+    let ending = attempt.status.map_or("running", |ending| ending.as_str());
     html! {
         li.attempt data-key={ "a-" (attempt.job_id) "-" (attempt.number) } {
             details open[is_newest && ending != "succeeded"] {
@@ -59,7 +59,7 @@ fn one(look: &Look, attempt: &Attempt, is_newest: bool) -> Markup {
                     (output("stderr", attempt.stderr.as_deref(), attempt.stderr_bytes))
                     (output("stdout", attempt.stdout.as_deref(), attempt.stdout_bytes))
                     @if attempt.stdout_bytes + attempt.stderr_bytes == 0 {
-                        p.muted { @if attempt.ending.is_some() { "It wrote nothing." } @else { "Output is kept once it has ended." } }
+                        p.muted { @if attempt.status.is_some() { "It wrote nothing." } @else { "Output is kept once it has ended." } }
                     }
                 }
             }

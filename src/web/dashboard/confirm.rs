@@ -142,7 +142,7 @@ fn because(left: SkipReason) -> &'static str {
         SkipReason::Dead => "dead; a retry runs them again",
         SkipReason::Pending => "pending; they run anyway",
         SkipReason::Due => "due already",
-        SkipReason::Held => "held behind another job of the same value",
+        SkipReason::Blocked => "blocked by another job of the same value",
         SkipReason::Running => "running; skip ends them",
         SkipReason::Skipped => "skipped already",
         SkipReason::Ending => "their last attempt is still ending",

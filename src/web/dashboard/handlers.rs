@@ -118,7 +118,7 @@ fn card(look: &Look, one: &HandlerOverview, configured: Option<&Handler>) -> Mar
                 dd.job-counts {
                     (jobs("pending", counted(status.pending)))
                     @if status.failing > 0 { a href=(failing_link(&status.handler)) { (grouped(status.failing)) " of them failing" } }
-                    @if status.held > 0 { span.muted { (counted(status.held)) " of them behind another of their value" } }
+                    @if status.blocked > 0 { span.muted { (counted(status.blocked)) " of them behind another of their value" } }
                     (jobs("running", grouped(status.running)))
                     (jobs("dead", counted(status.dead)))
                 }

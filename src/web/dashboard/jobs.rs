@@ -138,7 +138,7 @@ pub(super) fn told(look: &Look, job: &Job) -> Markup {
             JobState::Pending if let Some(seq) = job.behind => span.muted {
                 (between) "waits for " a href={ "/events/" (seq) } { "#" (seq) } ", which comes first of the same value"
             },
-            JobState::Pending if job.held == 1 => span.muted { (between) "waits for another job of the same value" },
+            JobState::Pending if job.blocked == 1 => span.muted { (between) "waits for another job of the same value" },
             JobState::Pending if job.run_at <= look.now => span.muted { (between) "waits for its turn" },
             JobState::Pending => span.muted { (between) "next try " (ago(job.run_at, look.now)) },
             JobState::Running => span.muted { (between) "attempt " (job.attempt) " is under way" },

@@ -66,7 +66,7 @@ fn retry_leaves_a_job_that_is_due_and_has_nothing_to_forget() {
     sample.run("UPDATE jobs SET failures = 0, lost = 0");
     assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Due, 1)]);
     sample.run("UPDATE jobs SET blocked = 1, order_key = 'a'");
-    assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Held, 1)]);
+    assert_eq!(left(&carry_out(&sample, &wish(BulkAction::Retry)).0), [(SkipReason::Blocked, 1)]);
     sample.run("UPDATE jobs SET blocked = 0, run_at = 5001");
     assert_eq!(carry_out(&sample, &wish(BulkAction::Retry)).1.changed, 1);
     assert_eq!(sample.line("SELECT run_at FROM jobs"), "5000");

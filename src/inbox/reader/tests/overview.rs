@@ -59,10 +59,10 @@ fn the_oldest_pending_job_is_told_though_it_waits_for_another_of_its_value() {
     );
     let mail = &sample.reader().handler_overview(&["mail".to_owned()]).unwrap()[0].status;
     assert_eq!(mail.oldest_pending_at, Some(Millis(1001)));
-    assert_eq!((mail.pending, mail.held, mail.failing), (1_200, 1_199, 1));
+    assert_eq!((mail.pending, mail.blocked, mail.failing), (1_200, 1_199, 1));
     let exact = &sample.reader().handler_stats().unwrap()[0];
     assert_eq!(exact.oldest_pending_at, mail.oldest_pending_at);
-    assert_eq!((exact.pending, exact.held, exact.failing), (1_200, 1_199, 1));
+    assert_eq!((exact.pending, exact.blocked, exact.failing), (1_200, 1_199, 1));
     sample.run("UPDATE jobs SET blocked = 2 WHERE id = 1");
     assert_eq!(pending_times(&sample.connection, "mail").unwrap().0, Some(Millis(1001)), "not judged yet");
 }
