@@ -22,10 +22,9 @@ use crate::inbox::Inbox;
 use crate::receiver::{Endpoints, Listener};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
-use crate::support::control::{ControlHandle, ControlMessage};
+use crate::support::control::{self, ControlHandle, ControlMessage};
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{InheritedSockets, SocketRole};
-use crate::support::systemd;
 use crate::web::{Admin, Reloads, Setup};
 
 /// File descriptors beyond which more would not help.
@@ -98,10 +97,10 @@ impl App {
     /// # Errors
     /// What hookbox could not go on without.
     pub fn run(mut self, calls: &Receiver<ControlMessage>, read_again: ReadAgain<'_>) -> anyhow::Result<()> {
-        let interval = systemd::watchdog_interval().unwrap_or(Duration::MAX);
-        systemd::ready();
+        let interval = control::watchdog_interval().unwrap_or(Duration::MAX);
+        control::notify_ready();
         loop {
-            systemd::alive();
+            control::notify_alive();
             match calls.recv_timeout(interval) {
                 Ok(ControlMessage::Reload) => self.reload(read_again),
                 Ok(ControlMessage::Stop) | Err(RecvTimeoutError::Disconnected) => {
@@ -123,7 +122,7 @@ impl App {
     /// Ends in order. A second signal meanwhile changes nothing.
     pub fn stop(self) {
         log::info!("stopping: no more deliveries are taken in");
-        systemd::stopping();
+        control::notify_stopping();
         self.dispatcher.stop_claiming();
         self.listener.stop(|| self.inbox.stop_accepting());
         self.inbox.stop_accepting();
@@ -136,14 +135,14 @@ impl App {
     }
 
     fn reload(&mut self, read_again: ReadAgain<'_>) {
-        systemd::reloading();
+        control::notify_reloading();
         let error = read_again().map_err(|errors| errors.to_string()).and_then(|config| self.put_in(config)).err();
         match &error {
             None => log::info!("the configuration was read again and holds from now on"),
             Some(why) => log::error!("the configuration was read again and changes nothing: {why}"),
         }
         self.reloads.note(error);
-        systemd::ready();
+        control::notify_ready();
     }
 
     /// All of it, or an error and none of it.

@@ -193,7 +193,7 @@ impl Verb {
     }
 }
 
-impl From<LogFormat> for logging::Format {
+impl From<LogFormat> for logging::LineFormat {
     fn from(format: LogFormat) -> Self {
         match format {
             LogFormat::Text => Self::Text,

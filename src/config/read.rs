@@ -11,7 +11,7 @@ use super::alerts::{AlertsConfig, read_alerts};
 use super::checks;
 use super::handler::{Handler, read_handler};
 use super::problem::{ConfigErrors, Place, Problem, Problems};
-use super::reader::{Environment, LineIndex, ReadContext, TomlTable, TomlValue};
+use super::reader::{EnvLookup, LineIndex, ReadContext, TomlTable, TomlValue};
 use super::settings::{
     AdminConfig, DispatchConfig, InboxConfig, ServerConfig, read_admin, read_dispatch, read_inbox, read_server,
 };
@@ -39,14 +39,14 @@ pub struct Config {
 }
 
 /// Reads a configuration, or returns everything that is wrong with it.
-pub fn read(file: &Path, environment: Environment<'_>) -> Result<Config, ConfigErrors> {
+pub fn read(file: &Path, environment: EnvLookup<'_>) -> Result<Config, ConfigErrors> {
     read_with(file, environment, |root| read_config(file, root), |_| true)
 }
 
 /// Reads a file with `read`. Problems that are not `relevant` are dropped.
 pub(super) fn read_with<T>(
     file: &Path,
-    environment: Environment<'_>,
+    environment: EnvLookup<'_>,
     read: impl FnOnce(&TomlTable<'_>) -> T,
     relevant: impl Fn(&Problem) -> bool,
 ) -> Result<T, ConfigErrors> {

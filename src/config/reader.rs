@@ -17,7 +17,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::problem::{Place, Problem, Problems, nearest};
 
 /// Looks up an environment variable.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Turns a byte offset into a line number, counted from 1.
 pub(super) struct LineIndex(Vec<usize>);
@@ -38,7 +38,7 @@ pub(super) struct ReadContext<'a> {
     pub(super) problems: Problems,
     /// The folder of the file, absolute.
     pub(super) folder: &'a Path,
-    pub(super) environment: Environment<'a>,
+    pub(super) environment: EnvLookup<'a>,
 }
 
 impl ReadContext<'_> {

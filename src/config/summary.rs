@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::handler::{Handler, read_handler};
 use super::problem::{ConfigErrors, Problem};
 use super::read::{named_tables, names, read_with};
-use super::reader::{Environment, TomlTable};
+use super::reader::{EnvLookup, TomlTable};
 use super::settings::{AdminConfig, Retention, read_admin, read_inbox, read_server};
 use super::source::{self, Source};
 use crate::support::net::socket::Listen;
@@ -40,17 +40,17 @@ pub struct ConfigSummary {
 
 /// Reads a summary if the inbox is configured correctly. Its addresses may be defaults for wrong ones; use
 /// [`read_summary_with_addresses`] to rely on them.
-pub fn read_summary(file: &Path, environment: Environment<'_>) -> Result<ConfigSummary, ConfigErrors> {
+pub fn read_summary(file: &Path, environment: EnvLookup<'_>) -> Result<ConfigSummary, ConfigErrors> {
     read_with(file, environment, summary, |problem| problem.is_at(&INBOX))
 }
 
 /// Reads a summary if inbox and addresses are configured correctly.
-pub fn read_summary_with_addresses(file: &Path, environment: Environment<'_>) -> Result<ConfigSummary, ConfigErrors> {
+pub fn read_summary_with_addresses(file: &Path, environment: EnvLookup<'_>) -> Result<ConfigSummary, ConfigErrors> {
     read_with(file, environment, summary, |problem| problem.is_at(&INBOX) || problem.is_at(&ADDRESSES))
 }
 
 /// Reads one source; `None` if there is no source of that name.
-pub fn read_source(file: &Path, environment: Environment<'_>, name: &str) -> Result<Option<Arc<Source>>, ConfigErrors> {
+pub fn read_source(file: &Path, environment: EnvLookup<'_>, name: &str) -> Result<Option<Arc<Source>>, ConfigErrors> {
     let key = format!("sources.{name}");
     let is_relevant = |problem: &Problem| problem.is_within(&key) || problem.is_within("server.max_body");
     read_with(file, environment, |root| source_named(root, name).map(Arc::new), is_relevant)
@@ -58,7 +58,7 @@ pub fn read_source(file: &Path, environment: Environment<'_>, name: &str) -> Res
 
 /// Lower-case names of the headers that handlers must not see. Empty if the source is missing or wrong.
 #[must_use]
-pub fn read_private_headers(file: &Path, environment: Environment<'_>, name: &str) -> Vec<String> {
+pub fn read_private_headers(file: &Path, environment: EnvLookup<'_>, name: &str) -> Vec<String> {
     let source = read_with(file, environment, |root| source_named(root, name), |_| false).ok().flatten();
     source.map(|source| source.scheme.private_headers()).unwrap_or_default()
 }

@@ -1,7 +1,4 @@
-//! How things are said to a person, in a terminal or on a page: text from outside, ages, spans, counts.
-//!
-//! Values come in, plain text goes out. Ids, types and outputs come from outside, and are spelled out as [`crate::support::sanitize`]
-//! does it. Markup is escaped by the templates of pages.
+//! Values as people read them, in a terminal or on a page: ages, durations, counts.
 
 use std::time::Duration;
 
@@ -18,7 +15,7 @@ pub fn relative(at: Millis, now: Millis) -> String {
     }
 }
 
-/// A span in its largest unit: `12 ms`, `3 min`.
+/// A duration in its largest unit: `12 ms`, `3 min`.
 #[must_use]
 pub fn span(span: Duration) -> String {
     const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
@@ -55,9 +52,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_are_told_in_their_largest_unit() {
+    fn instants_are_shown_in_their_largest_unit() {
         let now = Millis(1_000_000_000);
-        for (ago, told) in [
+        for (ago, expected) in [
             (0, "just now"),
             (999, "just now"),
             (-999, "just now"),
@@ -66,13 +63,13 @@ mod tests {
             (-7_200_000, "in 2 h"),
             (3 * 86_400_000, "3 d ago"),
         ] {
-            assert_eq!(relative(Millis(now.0 - ago), now), told);
+            assert_eq!(relative(Millis(now.0 - ago), now), expected);
         }
         assert_eq!(span(Duration::from_millis(12)), "12 ms");
     }
 
     #[test]
-    fn numbers_are_counted_and_grouped() {
+    fn counts_have_plurals_and_grouped_digits() {
         assert_eq!(count(1, "job"), "1 job");
         assert_eq!(count(0, "job"), "0 jobs");
         assert_eq!(count(1_234_567, "job"), "1,234,567 jobs");

@@ -1,13 +1,12 @@
-//! What stands at a few places of a JSON document, found in one pass and without building it.
+//! Extracts a few values from a JSON document in one pass, without building the document in memory.
 //!
-//! Steps of JSON pointers (RFC 6901) and a document go in, each value as it is written comes out. The whole document is
-//! checked to be JSON (RFC 8259, in UTF-8); only what a pointer leads to is looked at. Of a key that comes twice the last
-//! counts, as it does for the parsers that handlers use. Memory does not grow with the document.
+//! The whole document is checked to be JSON (RFC 8259, in UTF-8). Of a duplicate key the last one counts, as in most
+//! parsers that handlers use.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The places that are wanted of documents.
+/// JSON pointers (RFC 6901) to the values to extract.
 #[derive(Debug, Default)]
 pub struct JsonPaths {
     count: usize,
@@ -20,23 +19,18 @@ struct Node {
     children: Vec<(String, Node)>,
 }
 
-/// The document is not JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotJson;
 
 impl JsonPaths {
-    /// Wants the place that these steps lead to, at least one; they are not escaped. Its number among what
-    /// [`JsonPaths::read`] finds.
+    /// Adds a path of at least one step, unescaped. Returns its index in the result of [`JsonPaths::read`].
     pub fn add(&mut self, steps: &[String]) -> usize {
         let slot = self.root.add(steps, self.count);
         self.count = self.count.max(slot + 1);
         slot
     }
 
-    /// What stands at each place, as it is written there.
-    ///
-    /// # Errors
-    /// [`NotJson`]
+    /// The value at each path, as written in the document.
     pub fn read<'a>(&self, document: &'a [u8]) -> Result<Vec<Option<&'a str>>, NotJson> {
         let text = std::str::from_utf8(document).map_err(|_| NotJson)?;
         let mut slots = vec![None; self.count];
@@ -48,7 +42,7 @@ impl JsonPaths {
 }
 
 impl Node {
-    /// The slot that these steps have already, or `slot`.
+    /// Returns the slot of an equal path, or takes `slot`.
     fn add(&mut self, steps: &[String], slot: usize) -> usize {
         let Some((step, rest)) = steps.split_first() else {
             return *self.slot.get_or_insert(slot);
@@ -149,7 +143,7 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
     }
 }
 
-/// Reads a key and says which node stands below it.
+/// Reads a key and returns its node.
 struct Step<'n>(&'n Node);
 
 impl<'a, 'n> DeserializeSeed<'a> for Step<'n> {

@@ -1,6 +1,4 @@
-//! Log lines: readable ones for people, JSON for machines. Never a secret, a signature or a body.
-//!
-//! Rooms log through the `log` facade; this is the only place that decides how a line looks.
+//! Formats log lines, as text or as JSON. Log lines never contain a secret, a signature or a body.
 
 use std::io::{IsTerminal, Write};
 
@@ -13,26 +11,25 @@ use crate::support::time::Millis;
 /// The environment variable that filters lines: `debug`, `hookbox::receiver=debug`.
 pub const FILTER_VARIABLE: &str = "HOOKBOX_LOG";
 
-/// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum LineFormat {
     /// `2026-01-31T12:00:00.000Z INFO  hooks on http://127.0.0.1:8080`
     #[default]
     Text,
-    /// One JSON object per line: `at`, `level`, `room`, `message`.
+    /// One JSON object per line: `at`, `level`, `module`, `message`.
     Json,
 }
 
-/// Sends log lines of this level and above to stderr from now on, unless the environment says otherwise.
-pub fn start(format: Format, level: LevelFilter) {
+/// Starts logging to stderr. The environment variable overrides the level.
+pub fn start(format: LineFormat, level: LevelFilter) {
     let mut builder = Builder::new();
     builder.filter_level(level).filter_module("actix", level.min(LevelFilter::Warn));
-    // Its errors are what strangers send: anybody could fill the log.
+    // Logs malformed requests as errors, so anyone could fill the log.
     builder.filter_module("actix_http", LevelFilter::Off);
     builder.parse_env(Env::new().filter(FILTER_VARIABLE));
     builder.target(env_logger::Target::Stderr);
     match format {
-        Format::Text => {
+        LineFormat::Text => {
             let bold = std::io::stderr().is_terminal();
             builder.format(move |line, record| {
                 if is_noise(record) {
@@ -53,25 +50,25 @@ pub fn start(format: Format, level: LevelFilter) {
                 )
             })
         }
-        Format::Json => builder.format(|line, record| {
+        LineFormat::Json => builder.format(|line, record| {
             if is_noise(record) {
                 return Ok(());
             }
             let entry = serde_json::json!({
                 "at": Millis::now().to_rfc3339(),
                 "level": record.level().as_str().to_ascii_lowercase(),
-                "room": record.target(),
+                "module": record.target(),
                 "message": record.args().to_string(),
             });
             writeln!(line, "{entry}")
         }),
     };
     if builder.try_init().is_err() {
-        log::debug!("log lines had been set up before");
+        log::debug!("logging was already started");
     }
 }
 
-/// The accepting thread of a server that stops sees its workers go first, which is as it should be.
+/// The accepting thread of a stopping server logs that its workers are gone.
 fn is_noise(record: &log::Record<'_>) -> bool {
     record.target() == "actix_server::accept" && record.args().as_str() == Some("No workers")
 }
@@ -81,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_from_outside_forges_no_line_and_steers_no_terminal() {
+    fn text_from_outside_cannot_forge_a_log_line() {
         assert_eq!(shown("a\nb\x1b[31m é \u{202e}c"), "a\\nb\\u{1b}[31m é \\u{202e}c");
     }
 }

@@ -1,4 +1,4 @@
-//! Building blocks that know nothing of webhooks: time, secrets, text for people, sockets, TLS, logging, systemd.
+//! Building blocks that know nothing of webhooks: time, secrets, text, locks, logging, network, process control.
 
 pub mod control;
 pub mod humanize;
@@ -10,6 +10,5 @@ pub mod net;
 pub mod rate_limiter;
 pub mod sanitize;
 pub mod secret;
-pub mod systemd;
 pub mod time;
 pub mod trace_context;

@@ -1,14 +1,11 @@
-//! A secret: text that never prints.
-//!
-//! `Debug` and `Display` show `***`, so that no log line, error or `--json` output can hold one.
-//! Whoever needs the text says so with [`Secret::reveal`].
+//! Secrets, which print as `***` so that no log line, error or `--json` output can contain one.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What stands in place of a secret wherever one would be shown.
+/// Shown instead of a secret.
 pub const MASK: &str = "***";
 
 /// The text of a secret, exactly as configured.
@@ -16,13 +13,13 @@ pub const MASK: &str = "***";
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps the text; nothing is trimmed.
+    /// Nothing is trimmed.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself. Only for computing with it.
+    /// Only for computing with the text, not for showing it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -41,12 +38,11 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Digests tokens (HMAC-SHA-256), so that one can be compared with what came without being kept.
+/// Digests tokens (HMAC-SHA-256), so that they can be compared without being stored.
 #[derive(Clone)]
 pub struct DigestKey(Hmac<Sha256>);
 
 impl DigestKey {
-    /// From random bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         let mut block = hmac::digest::array::Array::default();
@@ -74,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_the_hmac_of_its_token() {
-        // RFC 4231, 4.2 has a key of 20 bytes; padded with zeros it is the same key.
+    fn digest_is_the_hmac_of_the_token() {
+        // RFC 4231, 4.2 has a key of 20 bytes; padding it with zeros does not change the HMAC.
         let mut key = [0; 32];
         key[..20].fill(0x0b);
         let expected = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
@@ -84,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_prints_as_stars() {
+    fn secret_prints_as_stars() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
         assert_eq!(secret.reveal(), "hunter2");

@@ -1,6 +1,6 @@
 //! Instants as hookbox stores and prints them: unix milliseconds, shown as RFC 3339 in UTC.
 //!
-//! The wall clock says *when*; time limits use [`std::time::Instant`] instead, since the wall clock may jump.
+//! Only for points in time. Time limits use [`std::time::Instant`], because the wall clock may be stepped.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,19 +22,19 @@ impl Millis {
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// This instant and a span later, at most the end of time.
+    /// Saturates.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The span from `earlier` to this instant; zero when it is not earlier.
+    /// Zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`.
+    /// With milliseconds, in UTC: `2026-01-31T12:00:00.000Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |instant| format!("{instant:.3}"))
@@ -46,14 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_is_shown_in_utc_with_milliseconds() {
+    fn instant_is_shown_in_utc_with_milliseconds() {
         assert_eq!(Millis(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Millis(1_769_860_800_007).to_rfc3339(), "2026-01-31T12:00:00.007Z");
         assert_eq!(Millis(i64::MAX).to_rfc3339(), i64::MAX.to_string());
     }
 
     #[test]
-    fn a_span_is_never_negative() {
+    fn time_differences_are_never_negative() {
         assert_eq!(Millis(5).since(Millis(9)), Duration::ZERO);
         assert_eq!(Millis(9).since(Millis(5)), Duration::from_millis(4));
         assert_eq!(Millis(i64::MAX).after(Duration::from_secs(1)), Millis(i64::MAX));

@@ -1,12 +1,10 @@
-//! W3C trace context (<https://www.w3.org/TR/trace-context/>): which trace a delivery belongs to, if its sender says so.
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>) of a delivery, passed on to handlers and the log.
 //!
-//! Headers come in, what is handed on to handlers and the log goes out. What is not written as the recommendation says
-//! is as if it had not come.
+//! Invalid headers are ignored.
 
-/// Longest `tracestate` that is handed on: what the recommendation asks for at least.
+/// Longest `tracestate` that is passed on: the minimum that the recommendation requires.
 const MAX_STATE_BYTES: usize = 512;
 
-/// A trace that goes through hookbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// `traceparent` as received: `00-TRACE-PARENT-FLAGS`, in lower-case hex.
@@ -16,7 +14,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// From the two headers; `None` without a `traceparent` that holds.
+    /// `None` without a valid `traceparent`.
     #[must_use]
     pub fn parse(parent: &str, state: Option<&str>) -> Option<Self> {
         let parent = parent.trim();
@@ -26,7 +24,7 @@ impl TraceContext {
         let is_hex = |field: &&str| field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let is_hex = [version, trace, span, flags].into_iter().all(is_hex);
         let is_set = |field: &str| field.bytes().any(|byte| byte != b'0');
-        // Only version 00 must end here; later ones may say more, ff is none.
+        // Version 00 has exactly four fields, later ones may have more, and ff is invalid.
         let is_known = *version != "ff" && (rest.is_empty() || *version != "00");
         if !(lengths && is_hex && is_set(trace) && is_set(span) && is_known) {
             return None;
@@ -38,7 +36,7 @@ impl TraceContext {
         Some(Self { parent: parent.to_owned(), state })
     }
 
-    /// From headers by name and value; of several `traceparent` none counts.
+    /// Several `traceparent` headers are invalid.
     #[must_use]
     pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let (mut parents, mut state) = (Vec::new(), None);
@@ -55,7 +53,7 @@ impl TraceContext {
         }
     }
 
-    /// The id of the trace: 32 digits.
+    /// 32 hex digits.
     #[must_use]
     pub fn id(&self) -> &str {
         self.parent.get(3..35).unwrap_or_default()
@@ -69,7 +67,7 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_trace_is_taken_as_it_was_written() {
+    fn valid_trace_is_kept_as_received() {
         let trace = TraceContext::parse(PARENT, Some("congo=t61rcWkgMzE")).unwrap();
         assert_eq!((trace.parent.as_str(), trace.state.as_deref()), (PARENT, Some("congo=t61rcWkgMzE")));
         assert_eq!(trace.id(), "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_none_counts() {
+    fn several_traceparents_are_ignored() {
         let headers = [("Host", "a"), ("TraceParent", PARENT), ("tracestate", "a=b")];
         assert_eq!(TraceContext::from_headers(headers.into_iter()).unwrap().state.as_deref(), Some("a=b"));
         assert_eq!(TraceContext::from_headers(headers.into_iter().chain(headers)), None);
@@ -86,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_recommended_never_came() {
+    fn invalid_headers_are_ignored() {
         for parent in [
             "",
             "00",

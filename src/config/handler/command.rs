@@ -13,7 +13,7 @@ const ONE_ARGUMENT_EACH: &str =
     "a command is a list with one argument each, not a shell line: [\"program\", \"argument\"]";
 
 /// Reads `command`, which will run in `cwd`.
-pub(in crate::config) fn read_command(table: &TomlTable<'_>, cwd: &Path) -> Option<Vec<String>> {
+pub fn read_command(table: &TomlTable<'_>, cwd: &Path) -> Option<Vec<String>> {
     let hint = "command = [\"handlers/deploy.sh\"]";
     let value = table.required("command", hint)?;
     let argument = |item: &TomlValue<'_>| match item.text()? {
@@ -33,7 +33,7 @@ pub(in crate::config) fn read_command(table: &TomlTable<'_>, cwd: &Path) -> Opti
 }
 
 /// Reads `env`: names of environment variables.
-pub(in crate::config) fn variable_names(table: &TomlTable<'_>, expected: &str) -> Vec<String> {
+pub fn variable_names(table: &TomlTable<'_>, expected: &str) -> Vec<String> {
     let name = |value: &TomlValue<'_>| -> Result<String, Problem> {
         match value.system_text()? {
             name if name.contains('=') => Err(value

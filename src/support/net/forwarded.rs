@@ -1,8 +1,7 @@
-//! Where a request came from: the peer, or whom trusted proxies name in X-Forwarded-For or Forwarded (RFC 7239).
+//! The client of a request: the peer, or the client that trusted proxies name in X-Forwarded-For or Forwarded (RFC 7239).
 //!
-//! The peer's address and header lines come in, the client comes out. Read from the right: the last address that is not a
-//! trusted proxy is the client. What stands left of it was written by the client itself and is never believed. What
-//! cannot be told is not guessed at. Free of the web framework, so that both servers hold to the same rule.
+//! Headers are read from the right: the last address that is not a trusted proxy is the client. Addresses to its left
+//! could be forged by the client. If the headers are unclear, no address is guessed.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -33,27 +32,23 @@ pub struct TrustedProxies {
     pub unix: bool,
 }
 
-/// Where a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// At this address.
     At(IpAddr),
-    /// Through a unix socket, which has no address.
+    /// The client connected through a unix socket.
     Socket,
-    /// A trusted proxy said something that is no address.
     Unclear(UnclearReason),
 }
 
-/// Why it cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnclearReason {
-    /// The header that names none.
+    /// This header of a trusted proxy contains something other than an address.
     NoAddress(&'static str),
-    /// Two headers name different ones.
+    /// The two headers name different clients.
     Disagreement,
 }
 
-/// Where a request came from, by its peer (`None` through a unix socket) and the lines of a header by its name.
+/// Finds the client. `peer` is `None` for a unix socket; `lines` returns the values of a header.
 pub fn client_address<'a, Lines>(
     peer: Option<IpAddr>,
     lines: impl Fn(&'static str) -> Lines,
@@ -77,7 +72,7 @@ where
         lines(FORWARDED).flat_map(|line| split(&line, ',').map(hop_of_element).collect::<Vec<_>>()).collect();
     let mut named = [(X_FORWARDED_FOR, list), (FORWARDED, elements)].into_iter().filter_map(|(name, hops)| {
         let mut client = None;
-        for hop in hops.into_iter().rev().filter(|hop| *hop != Hop::Nothing) {
+        for hop in hops.into_iter().rev().filter(|hop| *hop != Hop::Empty) {
             let Hop::At(hop) = hop else { return Some(ClientAddress::Unclear(UnclearReason::NoAddress(name))) };
             client = Some(ClientAddress::At(hop));
             if !is_trusted(hop) {
@@ -93,14 +88,12 @@ where
     }
 }
 
-/// What a proxy wrote of whom it heard.
+/// One element of a header: the address that a proxy received the request from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hop {
     At(IpAddr),
-    /// No address.
-    Unknown,
-    /// Nothing between two commas.
-    Nothing,
+    NotAnAddress,
+    Empty,
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`
@@ -110,8 +103,8 @@ fn hop_of_list(text: &str) -> Hop {
     let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
     match address {
         Some(address) => Hop::At(IpAddr::to_canonical(&address)),
-        None if text.is_empty() => Hop::Nothing,
-        None => Hop::Unknown,
+        None if text.is_empty() => Hop::Empty,
+        None => Hop::NotAnAddress,
     }
 }
 
@@ -123,15 +116,15 @@ fn hop_of_element(element: &str) -> Hop {
             let value = value.trim();
             match hop_of_list(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)) {
                 Hop::At(address) => Hop::At(address),
-                Hop::Unknown | Hop::Nothing => Hop::Unknown,
+                Hop::NotAnAddress | Hop::Empty => Hop::NotAnAddress,
             }
         }
-        None if element.is_empty() => Hop::Nothing,
-        None => Hop::Unknown,
+        None if element.is_empty() => Hop::Empty,
+        None => Hop::NotAnAddress,
     }
 }
 
-/// Parts between separators that stand outside of quotes.
+/// Splits at separators outside of quotes.
 fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let parts = text.split(move |character| {
@@ -147,7 +140,6 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 }
 
 impl ClientAddress {
-    /// The address, where there is one.
     #[must_use]
     pub fn address(self) -> Option<IpAddr> {
         match self {
@@ -161,14 +153,14 @@ impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(address) => write!(f, "the client's address {address}"),
-            Self::Socket => f.write_str("a client of a unix socket has no address, and"),
+            Self::Socket => f.write_str("a unix socket client has no address; it"),
             Self::Unclear(UnclearReason::NoAddress(name)) => {
-                write!(f, "a trusted proxy names no address in {name}, so where the client is cannot be told; it")
+                write!(f, "the client is unknown, because a trusted proxy sent no address in {name}; it")
             }
             Self::Unclear(UnclearReason::Disagreement) => {
                 write!(
                     f,
-                    "{X_FORWARDED_FOR} and {FORWARDED} name different clients (let the proxy remove the one it does not write); neither"
+                    "{X_FORWARDED_FOR} and {FORWARDED} name different clients (have the proxy remove the header it does not set); neither"
                 )
             }
         }
@@ -212,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rightmost_untrusted_address_wins_and_only_trusted_proxies_are_heard() {
+    fn rightmost_untrusted_address_is_the_client() {
         for (peer, lines, expected) in [
             ("192.0.2.9", &[][..], "192.0.2.9"),
             ("192.0.2.9", &["X-Forwarded-For: 198.51.100.1"][..], "192.0.2.9"),
@@ -252,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_not_guessed_at() {
+    fn unclear_headers_give_no_address() {
         for line in ["X-Forwarded-For: 198.51.100.1, unknown", "X-Forwarded-For: example.org", "X-Forwarded-For: 1.2"] {
             assert_eq!(
                 found("10.0.0.1", &[line]),
@@ -272,6 +264,6 @@ mod tests {
         assert_eq!(client(None, &[], &proxies(&["10.0.0.0/8"], false)), ClientAddress::Socket);
         let all = proxies(&["0.0.0.0/0"], false);
         let named = ["X-Forwarded-For: 198.51.100.1"];
-        assert_eq!(client(None, &named, &all), ClientAddress::Socket, "a socket is trusted by name alone");
+        assert_eq!(client(None, &named, &all), ClientAddress::Socket, "a socket is only trusted as `unix:`");
     }
 }

@@ -1,7 +1,4 @@
-//! Listening sockets, bound before any server starts: TCP, or a unix socket in the place of a stale one.
-//!
-//! A configured address comes in, a bound socket goes out, or an error that names the setting. A unix socket that
-//! somebody still listens on is left alone. Where systemd hands sockets over (sd_listen_fds(3)), those are used.
+//! Listening sockets, bound before any server starts: TCP, unix, or inherited from systemd (sd_listen_fds(3)).
 
 use std::fmt;
 use std::io;
@@ -13,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 
-/// Connections that may wait to be accepted.
+/// Connections waiting to be accepted.
 const BACKLOG: i32 = 2048;
 
 /// The address of a server, as in `listen`.
@@ -34,16 +31,13 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A bound socket that listens.
 #[derive(Debug)]
 pub enum Socket {
-    /// Over TCP.
     Tcp(TcpListener),
-    /// In the file system, at this path.
     Unix(UnixListener, PathBuf),
 }
 
-/// Which of hookbox's addresses a socket is for.
+/// What a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketRole {
     /// `server.listen`
@@ -53,7 +47,6 @@ pub enum SocketRole {
 }
 
 impl SocketRole {
-    /// The setting that names the address.
     fn key(self) -> &'static str {
         match self {
             Self::Hooks => "server.listen",
@@ -61,15 +54,15 @@ impl SocketRole {
         }
     }
 
-    /// Whether a socket of this name is meant. systemd calls it as `FileDescriptorName=` says, else by its unit; one
-    /// that is not said to be for the operator is for providers.
-    fn is_meant(self, name: &str) -> bool {
+    /// Whether an inherited socket of this name has this role. The name is `FileDescriptorName=` of the systemd unit, by
+    /// default the unit's name. Sockets that are not named for `admin` are for `server`.
+    fn has_name(self, name: &str) -> bool {
         let is_for_admin = name == "admin" || name.ends_with("-admin.socket");
         is_for_admin == (self == Self::Admin)
     }
 }
 
-/// Sockets that are bound already, handed over by systemd.
+/// Sockets that systemd has bound.
 pub struct InheritedSockets {
     sockets: ListenFd,
     names: Vec<String>,
@@ -82,33 +75,28 @@ impl std::fmt::Debug for InheritedSockets {
 }
 
 impl InheritedSockets {
-    /// None: whoever starts hookbox in the same process, such as a demonstration.
     #[must_use]
     pub fn none() -> Self {
         Self { sockets: ListenFd::empty(), names: Vec::new() }
     }
 
-    /// Those that the environment tells of.
     #[must_use]
     pub fn from_environment() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         Self { sockets: ListenFd::from_env(), names: names.split(':').map(String::from).collect() }
     }
 
-    /// The one for this purpose, if it was handed over; otherwise binds the configured address.
-    ///
-    /// # Errors
-    /// When the address cannot be had, or what was handed over is no listening socket.
-    pub fn take_or_bind(&mut self, purpose: SocketRole, listen: &Listen) -> io::Result<BoundSocket> {
+    /// Returns the inherited socket for this role, or binds the configured address.
+    pub fn take_or_bind(&mut self, role: SocketRole, listen: &Listen) -> io::Result<BoundSocket> {
         let name = |index: usize| self.names.get(index).map_or("", String::as_str);
-        let found = (0..self.sockets.len()).find(|index| purpose.is_meant(name(*index)));
-        let Some(index) = found else { return Socket::bind(listen, purpose.key()).map(BoundSocket::ours) };
+        let found = (0..self.sockets.len()).find(|index| role.has_name(name(*index)));
+        let Some(index) = found else { return Socket::bind(listen, role.key()).map(BoundSocket::ours) };
         let socket = self.take(index).map_err(|error| {
-            let hint = "hint: hookbox takes stream sockets, over TCP or in the file system (ListenStream=)";
-            io::Error::other(format!("the socket that systemd handed over cannot be used: {error}\n{hint}"))
+            let hint = "hint: hookbox accepts TCP and unix stream sockets (ListenStream=)";
+            io::Error::other(format!("cannot use the socket inherited from systemd: {error}\n{hint}"))
         })?;
-        let Some(socket) = socket else { return Socket::bind(listen, purpose.key()).map(BoundSocket::ours) };
-        log::info!("systemd handed over a socket, used in place of `{}`", purpose.key());
+        let Some(socket) = socket else { return Socket::bind(listen, role.key()).map(BoundSocket::ours) };
+        log::info!("using a socket inherited from systemd instead of `{}`", role.key());
         Ok(BoundSocket { socket, file: None })
     }
 
@@ -121,12 +109,10 @@ impl InheritedSockets {
     }
 }
 
-/// A socket, and the file that goes when it is closed.
 #[derive(Debug)]
 pub struct BoundSocket {
-    /// The socket.
     pub socket: Socket,
-    /// Its file, where hookbox made it.
+    /// The file to remove when the socket is closed, if hookbox created it.
     pub file: Option<SocketFile>,
 }
 
@@ -140,24 +126,20 @@ impl BoundSocket {
     }
 }
 
-/// The file of a unix socket that hookbox made.
+/// The file of a unix socket that hookbox created.
 #[derive(Debug)]
 pub struct SocketFile(PathBuf);
 
 impl SocketFile {
-    /// Removes it, once the socket is closed.
     pub fn remove(&self) {
         if let Err(error) = std::fs::remove_file(&self.0) {
-            log::debug!("{} could not be removed: {error}", self.0.display());
+            log::debug!("{} not removed: {error}", self.0.display());
         }
     }
 }
 
 impl Socket {
-    /// Binds and listens; `key` is the setting that names the address.
-    ///
-    /// # Errors
-    /// When the address cannot be had: which, and why.
+    /// `key` is the setting with the address, for the error.
     fn bind(listen: &Listen, key: &str) -> io::Result<Self> {
         let socket = match listen {
             Listen::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
@@ -173,15 +155,12 @@ impl Socket {
             Ok(socket)
         });
         widened.map_err(|error| {
-            let hint = "hint: is something else listening there? another address, or port 0 for a free one, goes into the configuration";
+            let hint = "hint: if another program listens there, configure another address, or port 0 for a free one";
             io::Error::new(error.kind(), format!("cannot listen on {listen} (`{key}`): {error}\n{hint}"))
         })
     }
 
-    /// Where it listens, with the port it was given.
-    ///
-    /// # Errors
-    /// When the system does not tell.
+    /// With the actual port, if port 0 was configured.
     pub fn address(&self) -> io::Result<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
@@ -190,7 +169,7 @@ impl Socket {
     }
 }
 
-/// A socket that nobody listens on any more is in the way; one that somebody does is not ours.
+/// Removes the file of a unix socket that no process listens on any more.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
@@ -204,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
+    fn only_a_stale_unix_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let listen = Listen::Unix(folder.path().join("hookbox.sock"));
         let first = Socket::bind(&listen, "server.listen").unwrap();
@@ -217,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_handed_socket_is_known_by_its_name() {
-        for (name, purpose) in [
+    fn inherited_socket_is_assigned_by_its_name() {
+        for (name, role) in [
             ("", SocketRole::Hooks),
             ("hooks", SocketRole::Hooks),
             ("hookbox.socket", SocketRole::Hooks),
             ("admin", SocketRole::Admin),
             ("hookbox-admin.socket", SocketRole::Admin),
         ] {
-            assert!(purpose.is_meant(name), "{name}");
+            assert!(role.has_name(name), "{name}");
             assert_eq!(
-                [SocketRole::Hooks, SocketRole::Admin].iter().filter(|other| other.is_meant(name)).count(),
+                [SocketRole::Hooks, SocketRole::Admin].iter().filter(|other| other.has_name(name)).count(),
                 1,
                 "{name}"
             );
@@ -235,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_is_told() {
+    fn address_has_the_actual_port() {
         let socket = Socket::bind(&Listen::Tcp(([127, 0, 0, 1], 0).into()), "server.listen").unwrap();
         assert!(matches!(socket.address().unwrap(), Listen::Tcp(address) if address.port() != 0));
     }

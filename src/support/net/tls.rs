@@ -1,8 +1,7 @@
-//! HTTPS for the providers' address: a certificate chain and its key, read from files, read again once they change.
+//! The certificate of the server: read from files, and read again when they change.
 //!
-//! Paths come in, what rustls needs to serve them goes out, and until when the certificate is valid. Promises: a handshake
-//! always gets a certificate that fits its key; files that do not fit together yet, as while they are being replaced,
-//! change nothing. One that is not valid is served all the same and warned of, since without it nothing would be served.
+//! A certificate and key that do not match, as while they are being replaced, change nothing. An expired certificate is
+//! still served, with a warning in the log, because the alternative is no service.
 
 use std::fs;
 use std::io;
@@ -23,21 +22,20 @@ use x509_cert::der::Decode as _;
 use crate::support::locks;
 use crate::support::time::Millis;
 
-/// The shortest time between two looks at the files.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// So long before its end a certificate is warned of; most are renewed a month before.
-const RENEW_WITHIN: Duration = Duration::from_hours(14 * 24);
+/// Shortest interval between two checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long before it expires the log warns of a certificate. Most are renewed a month before.
+const WARN_WITHIN: Duration = Duration::from_hours(14 * 24);
 
-/// Where a certificate and its key are; both files are PEM.
+/// PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate chain, the server's own first.
+    /// The certificate chain, the server's own certificate first.
     pub cert: PathBuf,
-    /// Its private key.
     pub key: PathBuf,
 }
 
-/// The certificate that is served; clones serve the same one.
+/// The certificate that is served. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Certificate(Arc<Mutex<Served>>);
 
@@ -45,65 +43,55 @@ pub struct Certificate(Arc<Mutex<Served>>);
 struct Served {
     files: TlsFiles,
     key: Arc<CertifiedKey>,
-    seen: Seen,
-    looked_at: Instant,
-    /// Where the end of what is served is told, in unix seconds.
+    versions: FileVersions,
+    checked_at: Instant,
+    /// Unix seconds.
     expiry: Gauge,
 }
 
-/// What tells that a file has been replaced: device, inode, length and time of change.
-type Seen = [Option<(u64, u64, u64, i64, i64)>; 2];
+/// Device, inode, length and time of change of both files.
+type FileVersions = [Option<(u64, u64, u64, i64, i64)>; 2];
 
 impl Certificate {
-    /// Reads both files.
-    ///
-    /// # Errors
-    /// Which file cannot be read, or does not fit the other.
     pub fn read(files: &TlsFiles) -> io::Result<Self> {
-        let seen = seen(files);
+        let versions = file_versions(files);
         let key = load(files)?;
-        let (looked_at, expiry) = (Instant::now(), Gauge::default());
-        let served = Served { files: files.clone(), key, seen, looked_at, expiry };
+        let (checked_at, expiry) = (Instant::now(), Gauge::default());
+        let served = Served { files: files.clone(), key, versions, checked_at, expiry };
         Ok(Self(Arc::new(Mutex::new(served))))
     }
 
-    /// From now on `expiry` tells until when what is served is valid, and the log warns when that is a matter of days.
+    /// Keeps the gauge up to date from now on, and warns in the log before the certificate expires.
     pub fn watch(&self, expiry: Gauge) {
         let mut served = locks::lock(&self.0);
         served.expiry = expiry;
-        served.tell();
+        served.publish();
     }
 
-    /// Until when it is valid, where that can be read.
+    /// `None` if the certificate cannot be parsed.
     #[must_use]
     pub fn expires_at(&self) -> Option<Millis> {
         let served = locks::lock(&self.0);
         validity(&served.key).map(|(_, until)| until)
     }
 
-    /// What is wrong with when it is valid: `the certificate in cert.pem has expired at …`.
+    /// A certificate that is expired, not yet valid or about to expire: `the certificate in cert.pem has expired at …`.
     #[must_use]
     pub fn warning(&self, now: Millis) -> Option<String> {
         locks::lock(&self.0).warning(now)
     }
 
-    /// From now on these files count; the ones that are served go on when these cannot be.
-    ///
-    /// # Errors
-    /// As for [`Certificate::read`].
+    /// Switches to other files. After an error the old certificate is still served.
     pub fn replace(&self, files: &TlsFiles) -> io::Result<()> {
-        let (seen, key) = (seen(files), load(files)?);
+        let (versions, key) = (file_versions(files), load(files)?);
         let mut served = locks::lock(&self.0);
         let expiry = served.expiry.clone();
-        *served = Served { files: files.clone(), key, seen, looked_at: Instant::now(), expiry };
-        served.tell();
+        *served = Served { files: files.clone(), key, versions, checked_at: Instant::now(), expiry };
+        served.publish();
         Ok(())
     }
 
-    /// For the server: TLS 1.2 and 1.3, as rustls has them by default.
-    ///
-    /// # Errors
-    /// When the library was built without any of them.
+    /// TLS 1.2 and 1.3 with rustls' defaults.
     pub fn server_config(&self) -> io::Result<ServerConfig> {
         let provider = Arc::new(provider());
         let builder = ServerConfig::builder_with_provider(provider)
@@ -116,36 +104,32 @@ impl Certificate {
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut served = locks::lock(&self.0);
-        if served.looked_at.elapsed() >= LOOK_EVERY {
-            served.look();
+        if served.checked_at.elapsed() >= CHECK_INTERVAL {
+            served.reload_if_changed();
         }
         Some(served.key.clone())
     }
 }
 
 impl Served {
-    /// Takes in what has been replaced since the last look.
-    fn look(&mut self) {
-        self.looked_at = Instant::now();
-        let seen = seen(&self.files);
-        if seen == self.seen {
+    fn reload_if_changed(&mut self) {
+        self.checked_at = Instant::now();
+        let versions = file_versions(&self.files);
+        if versions == self.versions {
             return;
         }
-        self.seen = seen;
+        self.versions = versions;
         match load(&self.files) {
             Ok(key) => {
                 self.key = key;
-                log::info!(
-                    "the certificate in {} has been replaced and is served from now on",
-                    self.files.cert.display()
-                );
-                self.tell();
+                log::info!("certificate in {} replaced", self.files.cert.display());
+                self.publish();
             }
-            Err(error) => log::warn!("the certificate has changed and cannot be served, the old one is: {error}"),
+            Err(error) => log::warn!("certificate changed but not usable, serving the old one: {error}"),
         }
     }
 
-    fn tell(&self) {
+    fn publish(&self) {
         let until = validity(&self.key).map_or(0, |(_, until)| until.0 / 1000);
         self.expiry.set(until);
         if let Some(warning) = self.warning(Millis::now()) {
@@ -154,24 +138,24 @@ impl Served {
     }
 
     fn warning(&self, now: Millis) -> Option<String> {
-        let what = doubt(validity(&self.key)?, now)?;
+        let what = validity_warning(validity(&self.key)?, now)?;
         Some(format!("the certificate in {} {what}", self.files.cert.display()))
     }
 }
 
-fn doubt((from, until): (Millis, Millis), now: Millis) -> Option<String> {
-    let refused = "providers that check it deliver nothing";
+fn validity_warning((from, until): (Millis, Millis), now: Millis) -> Option<String> {
+    let effect = "providers that check it will not deliver";
     if now < from {
-        return Some(format!("is not valid before {}: {refused} until then", from.to_rfc3339()));
+        return Some(format!("is not valid before {}: {effect} until then", from.to_rfc3339()));
     }
     if now > until {
-        return Some(format!("has expired at {}: {refused} until it is renewed", until.to_rfc3339()));
+        return Some(format!("has expired at {}: {effect} until it is renewed", until.to_rfc3339()));
     }
-    let is_near = until.since(now) < RENEW_WITHIN;
-    is_near.then(|| format!("expires at {}, within {} days", until.to_rfc3339(), RENEW_WITHIN.as_secs() / 86_400))
+    let is_near = until.since(now) < WARN_WITHIN;
+    is_near.then(|| format!("expires at {}, within {} days", until.to_rfc3339(), WARN_WITHIN.as_secs() / 86_400))
 }
 
-/// From when until when, of the server's own certificate. What rustls takes and this cannot read is not doubted.
+/// Validity period of the server's own certificate; `None` if it cannot be parsed.
 fn validity(key: &CertifiedKey) -> Option<(Millis, Millis)> {
     let own = x509_cert::Certificate::from_der(key.cert.first()?).ok()?;
     let valid = own.tbs_certificate().validity();
@@ -179,7 +163,7 @@ fn validity(key: &CertifiedKey) -> Option<(Millis, Millis)> {
     Some((at(valid.not_before)?, at(valid.not_after)?))
 }
 
-fn seen(files: &TlsFiles) -> Seen {
+fn file_versions(files: &TlsFiles) -> FileVersions {
     [&files.cert, &files.key].map(|path| {
         let file = fs::metadata(path).ok()?;
         Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
@@ -191,7 +175,7 @@ fn load(files: &TlsFiles) -> io::Result<Arc<CertifiedKey>> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failed(&files.cert, &error))?;
     if chain.is_empty() {
-        return Err(failed(&files.cert, &"there is no certificate in it"));
+        return Err(failed(&files.cert, &"contains no certificate"));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| failed(&files.key, &error))?;
     CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(|error| {
@@ -226,7 +210,7 @@ mod tests {
             TlsFiles { cert: path("cert.pem"), key: path("key.pem") }
         }
 
-        /// Puts a fresh certificate in place, or only its half.
+        /// Writes a new certificate and key, or only one of them.
         fn put(&self, name: &str, cert: bool, key: bool) {
             let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
             if cert {
@@ -240,19 +224,19 @@ mod tests {
 
     fn served(certificate: &Certificate) -> Arc<CertifiedKey> {
         let mut served = certificate.0.lock().unwrap();
-        served.look();
+        served.reload_if_changed();
         served.key.clone()
     }
 
     #[test]
-    fn a_replaced_certificate_is_served_once_its_key_fits() {
+    fn replaced_certificate_is_served_once_its_key_matches() {
         let files = Folder::new();
         files.put("one.example", true, true);
         let certificate = Certificate::read(&files.paths()).unwrap();
         let first = served(&certificate);
-        assert!(Arc::ptr_eq(&first, &served(&certificate)), "unchanged files are not read again");
+        assert!(Arc::ptr_eq(&first, &served(&certificate)), "unchanged files are not reloaded");
         files.put("two.example", true, false);
-        assert!(Arc::ptr_eq(&first, &served(&certificate)), "its key does not fit yet");
+        assert!(Arc::ptr_eq(&first, &served(&certificate)), "the key does not match yet");
         files.put("three.example", true, true);
         let third = served(&certificate);
         assert_ne!(first.cert, third.cert);
@@ -261,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_doubted_before_its_time_and_from_two_weeks_before_its_end() {
+    fn warns_of_certificates_outside_their_validity_period() {
         let day = |day: i64| Millis(day * 86_400_000);
-        for (now, doubted) in [
+        for (now, expected) in [
             (day(99), Some("is not valid before 1970-04-11T00:00:00.000Z")),
             (day(100), None),
             (day(186), None),
@@ -271,14 +255,14 @@ mod tests {
             (day(200), Some("expires at")),
             (Millis(day(200).0 + 1), Some("has expired at 1970-07-20T00:00:00.000Z")),
         ] {
-            let told = doubt((day(100), day(200)), now);
-            assert_eq!(told.is_some(), doubted.is_some(), "{now:?}: {told:?}");
-            assert!(told.unwrap_or_default().starts_with(doubted.unwrap_or_default()), "{now:?}");
+            let warning = validity_warning((day(100), day(200)), now);
+            assert_eq!(warning.is_some(), expected.is_some(), "{now:?}: {warning:?}");
+            assert!(warning.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{now:?}");
         }
     }
 
     #[test]
-    fn what_cannot_be_served_is_named() {
+    fn unusable_files_are_named() {
         let files = Folder::new();
         let error = |files: &Folder| Certificate::read(&files.paths()).unwrap_err().to_string();
         assert!(error(&files).contains("cert.pem: "), "{}", error(&files));
