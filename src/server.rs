@@ -17,7 +17,7 @@ use signal_hook::iterator::Signals;
 
 use crate::alerts::Alerts;
 use crate::config::{self, Config, ReplayGuard};
-use crate::dispatcher::{self, Dispatcher};
+use crate::dispatcher::{self, Dispatcher, DispatcherSettings};
 use crate::inbox::Inbox;
 use crate::receiver::{Endpoints, Listener};
 use crate::routing::Routes;
@@ -58,7 +58,10 @@ impl App {
     /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
     pub fn start(config: Config, mut handed: InheritedSockets, caller: &ControlHandle) -> anyhow::Result<Self> {
         let routes = Routes::new(&config.handlers)?;
-        let never_begun = || runner::never_begun(&results_folder(&config));
+        let never_begun = || {
+            let jobs = dispatcher::not_started(&results_folder(&config));
+            jobs.iter().map(|job| (job.id, job.attempt)).collect()
+        };
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone(), &never_begun)?);
         let reloads = Arc::new(Reloads::default());
         inbox.guard_bodies(&guarded(&config))?;
@@ -243,9 +246,9 @@ fn results_folder(config: &Config) -> PathBuf {
     results.into()
 }
 
-fn dispatch_settings(config: &Config) -> dispatcher::Settings {
+fn dispatch_settings(config: &Config) -> DispatcherSettings {
     let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
-    dispatcher::Settings {
+    DispatcherSettings {
         results: results_folder(config),
         dispatch: config.dispatch.clone(),
         handlers: config.handlers.clone(),

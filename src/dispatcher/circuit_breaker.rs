@@ -1,150 +1,139 @@
-//! Whether a handler can run at all: paused by a person, or broken and probed with growing pauses.
+//! A circuit breaker per handler, and the operator's pause.
 //!
-//! Pure: endings and the time come in, free places go out. A handler that cannot be executed is broken, not its
-//! event; so is one whose last three different jobs ended in 126 or 127.
+//! It opens if the command cannot be executed, or if three different jobs in a row exited with 126 or 127 or killed a
+//! new worker process. Then one job at a time probes the handler, with growing delays. Pure: time is an argument.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::inbox::HandlerState;
 use crate::retry::AttemptExit;
 use crate::support::time::Millis;
 
-/// From the break to the first probe; each failed probe doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// The longest time between two probes.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// Different jobs in a row ending in 126 or 127 that mean the handler is broken.
-const UNRUNNABLE: usize = 3;
+/// From opening to the first probe. Each failed probe doubles it.
+const FIRST_PROBE_DELAY: Duration = Duration::from_secs(2);
+const MAX_PROBE_DELAY: Duration = Duration::from_secs(300);
+/// Different jobs in a row whose exit suggests a broken handler.
+const THRESHOLD: usize = 3;
 
-/// The health of one handler.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Health {
-    pause: Option<Pause>,
-    /// Different jobs that ended in 126 or 127, in a row.
-    unrunnable: Vec<i64>,
+pub(super) struct CircuitBreaker {
+    state: BreakerState,
+    /// Different jobs in a row whose exit suggests a broken handler.
+    suspicious: Vec<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Pause {
-    Operator { reason: Option<String>, since: Millis },
-    Broken { reason: String, since: Millis, probes: u32, probe_at: Millis, probe: Option<i64> },
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum BreakerState {
+    #[default]
+    Closed,
+    /// Half-open while `probe` is running.
+    Open {
+        reason: String,
+        since: Millis,
+        failed_probes: u32,
+        probe_at: Millis,
+        probe: Option<i64>,
+    },
+    Paused {
+        reason: Option<String>,
+        since: Millis,
+    },
 }
 
-impl Health {
-    /// As the inbox remembers it.
-    pub(super) fn remembered(state: &HandlerState) -> Self {
+impl CircuitBreaker {
+    /// Restores the state from the inbox.
+    pub(super) fn restored(state: &HandlerState) -> Self {
         let since = state.paused_at.unwrap_or(Millis(0));
-        let pause = match state.paused_by.as_deref() {
-            Some("operator") => Some(Pause::Operator { reason: state.reason.clone(), since }),
-            Some(_) => Some(Pause::Broken {
+        let state = match state.paused_by.as_deref() {
+            Some("operator") => BreakerState::Paused { reason: state.reason.clone(), since },
+            Some(_) => BreakerState::Open {
                 reason: state.reason.clone().unwrap_or_default(),
                 since,
-                probes: state.probes,
+                failed_probes: state.probes,
                 probe_at: state.probe_at.unwrap_or(since),
                 probe: None,
-            }),
-            None => None,
+            },
+            None => BreakerState::Closed,
         };
-        Self { pause, unrunnable: Vec::new() }
+        Self { state, suspicious: Vec::new() }
     }
 
-    /// How many of `free` places may be used now: none while paused, one for a probe.
-    pub(super) fn places(&self, free: usize, now: Millis) -> usize {
-        match &self.pause {
-            None => free,
-            Some(Pause::Broken { probe_at, probe: None, .. }) if *probe_at <= now => free.min(1),
-            Some(_) => 0,
+    /// How many of `slots` may be used now: one if a probe is due, none while open or paused.
+    pub(super) fn available(&self, slots: usize, now: Millis) -> usize {
+        match &self.state {
+            BreakerState::Closed => slots,
+            BreakerState::Open { probe_at, probe: None, .. } if *probe_at <= now => slots.min(1),
+            BreakerState::Open { .. } | BreakerState::Paused { .. } => 0,
         }
     }
 
-    /// When the next probe is due.
     pub(super) fn probe_at(&self) -> Option<Millis> {
-        match &self.pause {
-            Some(Pause::Broken { probe_at, probe: None, .. }) => Some(*probe_at),
+        match &self.state {
+            BreakerState::Open { probe_at, probe: None, .. } => Some(*probe_at),
             _ => None,
         }
     }
 
-    /// A job was claimed; while broken it is the probe.
+    /// A job was claimed. It is the probe if the breaker is open.
     pub(super) fn started(&mut self, job: i64) {
-        if let Some(Pause::Broken { probe, .. }) = &mut self.pause {
+        if let BreakerState::Open { probe, .. } = &mut self.state {
             *probe = Some(job);
         }
     }
 
-    /// Takes in an ending. Whether the pause has changed, so that the inbox should know.
-    pub(super) fn ended(&mut self, job: i64, exit: &AttemptExit, now: Millis) -> bool {
+    /// Records the exit of an attempt. Returns whether the state has changed.
+    pub(super) fn record(&mut self, job: i64, exit: &AttemptExit, now: Millis) -> bool {
         match exit {
-            AttemptExit::NotExecutable(why) => self.broke(job, why.clone(), now),
-            AttemptExit::Exited(code @ (126 | 127)) => {
-                if !self.unrunnable.contains(&job) {
-                    self.unrunnable.push(job);
-                }
-                let is_probe = self.is_probe(job);
-                (is_probe || self.unrunnable.len() >= UNRUNNABLE)
-                    && self.broke(
-                        job,
-                        format!("{UNRUNNABLE} different jobs in a row ended in 126 or 127, the last in {code}"),
-                        now,
-                    )
+            AttemptExit::NotExecutable(reason) => self.open(job, reason.clone(), now),
+            AttemptExit::Exited(code @ (126 | 127)) => self.suspect(job, now, || {
+                format!("{THRESHOLD} different jobs in a row exited with 126 or 127, the last with {code}")
+            }),
+            AttemptExit::WorkerDied { has_answered: false, .. } => self.suspect(job, now, || {
+                format!("new worker processes died on {THRESHOLD} different jobs in a row, the last: {exit}")
+            }),
+            AttemptExit::Starved(_) | AttemptExit::Stopped | AttemptExit::Skipped => {
+                self.probe_without_result(job, now);
+                false
             }
-            AttemptExit::WorkerDied { has_answered: false, .. } => {
-                if !self.unrunnable.contains(&job) {
-                    self.unrunnable.push(job);
-                }
-                let is_probe = self.is_probe(job);
-                (is_probe || self.unrunnable.len() >= UNRUNNABLE)
-                    && self.broke(
-                        job,
-                        format!("fresh workers died on {UNRUNNABLE} different jobs in a row, the last: {exit}"),
-                        now,
-                    )
-            }
-            AttemptExit::Exited(_) | AttemptExit::Signaled(_) | AttemptExit::TimedOut => self.ran(),
-            AttemptExit::Completed
-            | AttemptExit::Failed(_)
-            | AttemptExit::WorkerDied { .. }
-            | AttemptExit::HttpStatus(_) => self.ran(),
-            AttemptExit::Starved(_) | AttemptExit::Stopped | AttemptExit::Skipped => self.probe_told_nothing(job, now),
+            _ => self.close(),
         }
     }
 
-    /// The configuration was read again: whatever was broken may be mended.
-    pub(super) fn reconsider(&mut self, now: Millis) {
-        self.unrunnable.clear();
-        if let Some(Pause::Broken { probe_at, .. }) = &mut self.pause {
+    /// Probes now, since a reload may have repaired the handler.
+    pub(super) fn probe_now(&mut self, now: Millis) {
+        self.suspicious.clear();
+        if let BreakerState::Open { probe_at, .. } = &mut self.state {
             *probe_at = now;
         }
     }
 
-    /// What a person says of the pause wins over what is known here. Whether that changes anything.
-    pub(super) fn told(&mut self, state: Option<&HandlerState>) -> bool {
-        let before = self.pause.clone();
-        let paused_by = state.and_then(|state| state.paused_by.as_deref());
-        match (&self.pause, paused_by) {
-            (Some(Pause::Operator { .. }), Some("operator")) => {}
-            (_, Some("operator")) => self.pause = state.and_then(|state| Self::remembered(state).pause),
-            (Some(Pause::Operator { .. }), _) => self.pause = None,
-            (Some(Pause::Broken { .. }), Some(_)) => self.try_at(state.and_then(|state| state.probe_at)),
-            (Some(Pause::Broken { .. }), None) if state.is_some() => {
-                self.pause = None;
-                self.unrunnable.clear();
+    /// Applies what the operator did in the inbox. Returns whether that changes the state.
+    pub(super) fn apply_operator(&mut self, stored: Option<&HandlerState>) -> bool {
+        let before = self.state.clone();
+        let paused_by = stored.and_then(|state| state.paused_by.as_deref());
+        match (&mut self.state, paused_by) {
+            (BreakerState::Paused { .. }, Some("operator")) => {}
+            (_, Some("operator")) => {
+                self.state = stored.map(|state| Self::restored(state).state).unwrap_or_default();
+            }
+            (BreakerState::Paused { .. }, _) => self.state = BreakerState::Closed,
+            (BreakerState::Open { probe_at, probe: None, .. }, Some(_)) => {
+                let requested = stored.and_then(|state| state.probe_at);
+                *probe_at = requested.map_or(*probe_at, |at| at.min(*probe_at));
+            }
+            (BreakerState::Open { .. }, None) if stored.is_some() => {
+                self.state = BreakerState::Closed;
+                self.suspicious.clear();
             }
             _ => {}
         }
-        self.pause != before
+        self.state != before
     }
 
-    /// A person wants a broken handler tried earlier.
-    fn try_at(&mut self, at: Option<Millis>) {
-        if let (Some(Pause::Broken { probe_at, probe: None, .. }), Some(at)) = (&mut self.pause, at) {
-            *probe_at = at.min(*probe_at);
-        }
-    }
-
-    /// For the inbox.
-    pub(super) fn state(&self, name: &std::sync::Arc<str>) -> HandlerState {
-        let mut state = HandlerState {
+    /// The state for the inbox.
+    pub(super) fn stored(&self, name: &Arc<str>) -> HandlerState {
+        let mut stored = HandlerState {
             name: name.clone(),
             paused_by: None,
             reason: None,
@@ -152,69 +141,75 @@ impl Health {
             probes: 0,
             probe_at: None,
         };
-        match &self.pause {
-            None => {}
-            Some(Pause::Operator { reason, since }) => {
-                state.paused_by = Some("operator".into());
-                state.reason.clone_from(reason);
-                state.paused_at = Some(*since);
+        match &self.state {
+            BreakerState::Closed => {}
+            BreakerState::Paused { reason, since } => {
+                stored.paused_by = Some("operator".into());
+                stored.reason.clone_from(reason);
+                stored.paused_at = Some(*since);
             }
-            Some(Pause::Broken { reason, since, probes, probe_at, .. }) => {
-                state.paused_by = Some("hookbox".into());
-                state.reason = Some(reason.clone());
-                state.paused_at = Some(*since);
-                state.probes = *probes;
-                state.probe_at = Some(*probe_at);
+            BreakerState::Open { reason, since, failed_probes, probe_at, .. } => {
+                stored.paused_by = Some("hookbox".into());
+                stored.reason = Some(reason.clone());
+                stored.paused_at = Some(*since);
+                stored.probes = *failed_probes;
+                stored.probe_at = Some(*probe_at);
             }
         }
-        state
+        stored
+    }
+
+    fn suspect(&mut self, job: i64, now: Millis, reason: impl FnOnce() -> String) -> bool {
+        if !self.suspicious.contains(&job) {
+            self.suspicious.push(job);
+        }
+        (self.is_probe(job) || self.suspicious.len() >= THRESHOLD) && self.open(job, reason(), now)
     }
 
     fn is_probe(&self, job: i64) -> bool {
-        matches!(&self.pause, Some(Pause::Broken { probe: Some(probe), .. }) if *probe == job)
+        matches!(&self.state, BreakerState::Open { probe: Some(probe), .. } if *probe == job)
     }
 
-    fn broke(&mut self, job: i64, why: String, now: Millis) -> bool {
+    fn open(&mut self, job: i64, why: String, now: Millis) -> bool {
         let is_probe = self.is_probe(job);
-        match &mut self.pause {
-            None => {
-                let probe_at = now.after(FIRST_PAUSE);
-                self.pause = Some(Pause::Broken { reason: why, since: now, probes: 0, probe_at, probe: None });
+        match &mut self.state {
+            BreakerState::Closed => {
+                let probe_at = now.after(FIRST_PROBE_DELAY);
+                self.state = BreakerState::Open { reason: why, since: now, failed_probes: 0, probe_at, probe: None };
                 true
             }
-            Some(Pause::Broken { reason, probes, probe_at, probe, .. }) if is_probe => {
+            BreakerState::Open { reason, failed_probes, probe_at, probe, .. } if is_probe => {
                 *reason = why;
-                *probes += 1;
-                *probe_at = now.after(pause_before_probe(*probes));
+                *failed_probes += 1;
+                *probe_at = now.after(probe_delay(*failed_probes));
                 *probe = None;
                 true
             }
-            Some(_) => false,
+            BreakerState::Open { .. } | BreakerState::Paused { .. } => false,
         }
     }
 
-    fn ran(&mut self) -> bool {
-        self.unrunnable.clear();
-        let was_broken = matches!(self.pause, Some(Pause::Broken { .. }));
-        if was_broken {
-            self.pause = None;
+    fn close(&mut self) -> bool {
+        self.suspicious.clear();
+        let was_open = matches!(self.state, BreakerState::Open { .. });
+        if was_open {
+            self.state = BreakerState::Closed;
         }
-        was_broken
+        was_open
     }
 
-    fn probe_told_nothing(&mut self, job: i64, now: Millis) -> bool {
+    fn probe_without_result(&mut self, job: i64, now: Millis) {
         if self.is_probe(job)
-            && let Some(Pause::Broken { probe, probe_at, .. }) = &mut self.pause
+            && let BreakerState::Open { probe, probe_at, .. } = &mut self.state
         {
             *probe = None;
-            *probe_at = now.after(FIRST_PAUSE);
+            *probe_at = now.after(FIRST_PROBE_DELAY);
         }
-        false
     }
 }
 
-fn pause_before_probe(failed: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failed)).min(LONGEST_PAUSE)
+fn probe_delay(failed_probes: u32) -> Duration {
+    FIRST_PROBE_DELAY.saturating_mul(2_u32.saturating_pow(failed_probes)).min(MAX_PROBE_DELAY)
 }
 
 #[cfg(test)]
@@ -226,78 +221,78 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_cannot_be_executed_pauses_and_is_probed_with_growing_pauses() {
-        let mut health = Health::default();
-        assert_eq!(health.places(4, Millis(0)), 4);
-        assert!(health.ended(1, &not_found(), Millis(0)));
-        assert!(!health.ended(2, &not_found(), Millis(0)), "one that was under way changes nothing");
-        assert_eq!(health.places(4, Millis(1_999)), 0);
-        assert_eq!(health.places(4, Millis(2_000)), 1);
-        health.started(1);
-        assert_eq!(health.places(4, Millis(2_001)), 0, "one probe at a time");
-        assert!(health.ended(1, &not_found(), Millis(2_100)));
-        assert_eq!(health.probe_at(), Some(Millis(6_100)));
-        health.started(1);
+    fn not_executable_opens_it_and_failed_probes_double_the_delay() {
+        let mut breaker = CircuitBreaker::default();
+        assert_eq!(breaker.available(4, Millis(0)), 4);
+        assert!(breaker.record(1, &not_found(), Millis(0)));
+        assert!(!breaker.record(2, &not_found(), Millis(0)), "an attempt that was already running changes nothing");
+        assert_eq!(breaker.available(4, Millis(1_999)), 0);
+        assert_eq!(breaker.available(4, Millis(2_000)), 1);
+        breaker.started(1);
+        assert_eq!(breaker.available(4, Millis(2_001)), 0, "one probe at a time");
+        assert!(breaker.record(1, &not_found(), Millis(2_100)));
+        assert_eq!(breaker.probe_at(), Some(Millis(6_100)));
+        breaker.started(1);
         assert!(
-            health.ended(1, &AttemptExit::Exited(1), Millis(6_200)),
-            "a failure is the event's, so the handler runs again"
+            breaker.record(1, &AttemptExit::Exited(1), Millis(6_200)),
+            "an ordinary failure proves that the handler can run"
         );
-        assert_eq!(health.places(4, Millis(6_200)), 4);
+        assert_eq!(breaker.available(4, Millis(6_200)), 4);
     }
 
     #[test]
-    fn three_different_jobs_in_a_row_that_end_in_127_pause_it() {
-        let mut health = Health::default();
-        assert!(!health.ended(1, &AttemptExit::Exited(127), Millis(0)));
-        assert!(!health.ended(1, &AttemptExit::Exited(127), Millis(0)), "the same job again");
-        assert!(!health.ended(2, &AttemptExit::Exited(126), Millis(0)));
-        assert!(!health.ended(3, &AttemptExit::Exited(0), Millis(0)), "not in a row");
-        assert!(!health.ended(4, &AttemptExit::Exited(127), Millis(0)));
-        assert!(!health.ended(5, &AttemptExit::Exited(127), Millis(0)));
-        assert!(health.ended(6, &AttemptExit::Exited(127), Millis(0)));
-        assert_eq!(health.places(4, Millis(0)), 0);
-        health.started(4);
+    fn three_different_jobs_in_a_row_with_127_open_it() {
+        let mut breaker = CircuitBreaker::default();
+        assert!(!breaker.record(1, &AttemptExit::Exited(127), Millis(0)));
+        assert!(!breaker.record(1, &AttemptExit::Exited(127), Millis(0)), "the same job again");
+        assert!(!breaker.record(2, &AttemptExit::Exited(126), Millis(0)));
+        assert!(!breaker.record(3, &AttemptExit::Exited(0), Millis(0)), "not in a row");
+        assert!(!breaker.record(4, &AttemptExit::Exited(127), Millis(0)));
+        assert!(!breaker.record(5, &AttemptExit::Exited(127), Millis(0)));
+        assert!(breaker.record(6, &AttemptExit::Exited(127), Millis(0)));
+        assert_eq!(breaker.available(4, Millis(0)), 0);
+        breaker.started(4);
         assert!(
-            health.ended(4, &AttemptExit::Exited(127), Millis(2_000)),
-            "a probe that fails the same way keeps it broken"
+            breaker.record(4, &AttemptExit::Exited(127), Millis(2_000)),
+            "a probe that fails the same way keeps it open"
         );
-        assert_eq!(health.probe_at(), Some(Millis(6_000)));
+        assert_eq!(breaker.probe_at(), Some(Millis(6_000)));
     }
 
     #[test]
-    fn what_a_person_paused_stays_paused_until_he_resumes_it() {
-        let mut health = Health::default();
-        let mut state = health.state(&"deploy".into());
+    fn operator_pause_lasts_until_the_operator_resumes() {
+        let mut breaker = CircuitBreaker::default();
+        let mut state = breaker.stored(&"deploy".into());
         state.paused_by = Some("operator".into());
-        health.told(Some(&state));
-        assert_eq!(health.places(4, Millis(i64::MAX)), 0);
-        assert!(!health.ended(1, &AttemptExit::Exited(0), Millis(0)));
-        assert_eq!(health.places(4, Millis(0)), 0);
+        breaker.apply_operator(Some(&state));
+        assert_eq!(breaker.available(4, Millis(i64::MAX)), 0);
+        assert!(!breaker.record(1, &AttemptExit::Exited(0), Millis(0)));
+        assert_eq!(breaker.available(4, Millis(0)), 0);
         state.paused_by = None;
-        health.told(Some(&state));
-        assert_eq!(health.places(4, Millis(0)), 4);
+        breaker.apply_operator(Some(&state));
+        assert_eq!(breaker.available(4, Millis(0)), 4);
     }
 
     #[test]
-    fn a_person_can_have_a_broken_handler_tried_earlier_with_one_job() {
-        let mut health = Health::default();
-        health.ended(1, &not_found(), Millis(0));
-        let mut state = health.state(&"deploy".into());
-        health.told(Some(&state));
-        assert_eq!(health.places(4, Millis(500)), 0);
+    fn operator_can_request_an_earlier_probe() {
+        let mut breaker = CircuitBreaker::default();
+        breaker.record(1, &not_found(), Millis(0));
+        let mut state = breaker.stored(&"deploy".into());
+        breaker.apply_operator(Some(&state));
+        assert_eq!(breaker.available(4, Millis(500)), 0);
         state.probe_at = Some(Millis(500));
-        health.told(Some(&state));
-        assert_eq!(health.places(4, Millis(500)), 1);
+        breaker.apply_operator(Some(&state));
+        assert_eq!(breaker.available(4, Millis(500)), 1);
         state.probe_at = Some(Millis(9_000));
-        health.told(Some(&state));
-        assert_eq!(health.probe_at(), Some(Millis(500)), "never later than it would be anyway");
+        breaker.apply_operator(Some(&state));
+        assert_eq!(breaker.probe_at(), Some(Millis(500)), "never later than planned");
     }
 
     #[test]
-    fn it_is_remembered_as_it_was_told() {
-        let mut health = Health::default();
-        health.ended(1, &not_found(), Millis(7));
-        let state = health.state(&"deploy".into());
-        assert_eq!(Health::remembered(&state).state(&"deploy".into()), state);
+    fn state_survives_a_restart() {
+        let mut breaker = CircuitBreaker::default();
+        breaker.record(1, &not_found(), Millis(7));
+        let state = breaker.stored(&"deploy".into());
+        assert_eq!(CircuitBreaker::restored(&state).stored(&"deploy".into()), state);
     }
 }

@@ -1,112 +1,111 @@
-//! One turn: what has ended and what may be claimed go to the inbox together, and its answer is taken in.
-//!
-//! What cannot be written now is kept and tried again: no ending is lost.
+//! One exchange: results and claim requests go to the inbox together, and the scheduler applies the answer.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::clock_step::Clocks;
 use super::scheduler::Scheduler;
-use crate::dispatcher::clock_step::Clocks;
 use crate::inbox::{InboxError, Turn, Turned};
 use crate::support::control::ControlMessage;
 use crate::support::time::Millis;
 
 impl Scheduler {
-    /// Takes a turn when there is anything to write or to claim. Whether it must be tried again.
-    pub(super) fn turn_if_needed(&mut self, (now, instant): (Millis, Instant)) -> bool {
+    /// Makes an exchange if there is anything to write or to claim. Returns whether it must be tried again.
+    pub(super) fn exchange_if_needed(&mut self, now: Millis, instant: Instant) -> bool {
         if self.is_inbox_lost {
             return false;
         }
-        self.look_at_clocks(now);
-        let workers = self.settings.dispatch.workers;
-        let free = workers.saturating_sub(self.sharing());
-        let (places, wanted) = match self.may_claim {
-            true => self.lanes.wanted((free, workers), now, instant),
-            false => (0, Vec::new()),
-        };
-        let awaited = if self.may_claim { self.lanes.awaited(&self.inbox, now) } else { Vec::new() };
-        let is_idle = !self.has_news() && self.clock_jump == 0 && !self.inbox.was_changed_outside();
-        if wanted.is_empty() && awaited.is_empty() && is_idle {
+        self.check_clocks(now);
+        let (mut max_jobs, mut requests, mut sync_requests) = (0, Vec::new(), Vec::new());
+        if self.may_claim {
+            (max_jobs, requests) = self.slots.claim_requests(self.settings.dispatch.workers, now, instant);
+            sync_requests = self.slots.sync_requests(&self.inbox, now);
+        }
+        let is_idle = !self.has_news() && self.clock_step == 0 && !self.inbox.was_changed_outside();
+        if requests.is_empty() && sync_requests.is_empty() && is_idle {
             if self.may_claim {
-                // Whoever could claim is busy or paused: an ending, a probe or a change wakes us, no job's time.
+                // Every handler is busy or paused: a result, a probe or a change will wake the scheduler.
                 (self.may_claim, self.next_due_at) = (false, None);
             }
             return false;
         }
-        let turn = Turn { places, wanted, awaited, asked_at: Some((now, instant)), ..self.news() };
-        match self.inbox.turn(turn) {
-            Ok(turned) => {
-                (self.last_turn, self.is_awaited) = (Instant::now(), false);
-                self.may_claim = turned.may_claim_more;
-                self.take_in(turned);
+        let requested_at = Some((now, instant));
+        let request =
+            Turn { places: max_jobs, wanted: requests, awaited: sync_requests, asked_at: requested_at, ..self.news() };
+        match self.inbox.turn(request) {
+            Ok(result) => {
+                (self.last_exchange, self.is_urgent) = (Instant::now(), false);
+                self.may_claim = result.may_claim_more;
+                self.apply(result);
                 false
             }
-            Err(error) => self.is_passing(&error),
+            Err(error) => self.may_retry(&error),
         }
     }
 
-    /// A wall clock that has jumped must neither make anything wait for as long, nor let all that waits start at once.
-    fn look_at_clocks(&mut self, now: Millis) {
-        let Some(jump) = self.clocks.reach(Clocks::now()) else { return };
-        let how = if jump < 0 { "back" } else { "ahead" };
-        log::warn!("the clock was set {how} by {} s; jobs that wait are moved along", jump.abs() / 1_000);
-        self.clock_jump += jump;
-        for lane in self.lanes.iter_mut() {
-            lane.health.reconsider(now);
+    /// A step of the wall clock must neither delay scheduled jobs nor start all of them.
+    fn check_clocks(&mut self, now: Millis) {
+        let Some(step) = self.clocks.advance(Clocks::now()) else { return };
+        let direction = if step < 0 { "back" } else { "forward" };
+        log::warn!("clock set {direction} by {} s: scheduled jobs are shifted", step.abs() / 1_000);
+        self.clock_step += step;
+        for slots in self.slots.iter_mut() {
+            slots.breaker.probe_now(now);
         }
     }
 
-    /// Whether there is something that the inbox must know.
+    /// Whether there is something to write.
     pub(super) fn has_news(&self) -> bool {
-        !self.finished.is_empty() || !self.unbegun.is_empty() || !self.changed.is_empty()
+        !self.results.is_empty() || !self.not_started.is_empty() || !self.changed.is_empty()
     }
 
-    /// What the inbox does not know yet.
+    /// An exchange that claims nothing.
     pub(super) fn news(&mut self) -> Turn {
-        let lanes = &mut self.lanes;
-        let state = |name: &Arc<str>| lanes.named(name).map(|lane| lane.health.state(name));
+        let slots = &mut self.slots;
+        let state = |name: &Arc<str>| slots.get_mut(name).map(|slots| slots.breaker.stored(name));
         Turn {
-            finished: self.finished.clone(),
-            unbegun: self.unbegun.clone(),
+            finished: self.results.clone(),
+            unbegun: self.not_started.clone(),
             running: self.running.values().map(|running| running.claimed.job).collect(),
             may_claim_suspect: !self.running.values().any(|running| running.claimed.is_suspect),
-            clock_jump: self.clock_jump,
+            clock_jump: self.clock_step,
             handlers: self.changed.iter().filter_map(state).collect(),
             ..Turn::default()
         }
     }
 
-    pub(super) fn take_in(&mut self, turned: Turned) {
-        self.finished.clear();
-        self.unbegun.clear();
+    pub(super) fn apply(&mut self, result: Turned) {
+        self.results.clear();
+        self.not_started.clear();
         self.changed.clear();
-        self.clock_jump = 0;
-        self.next_due_at = turned.next_due_at;
-        for job in turned.stale {
-            log::info!("job {} attempt {}: ended after a person had taken the job back", job.id, job.attempt);
+        self.clock_step = 0;
+        self.next_due_at = result.next_due_at;
+        for job in result.stale {
+            log::info!(
+                "job {} attempt {}: result ignored, the operator had already moved the job",
+                job.id,
+                job.attempt
+            );
         }
-        for job in turned.revoked {
+        for job in result.revoked {
             self.revoke(job);
         }
-        for claimed in turned.claimed {
-            self.start(claimed);
-        }
-        self.workers.offer_ahead();
-        if turned.was_changed_outside {
+        self.start(result.claimed);
+        if result.was_changed_outside {
             self.read_pauses();
         }
     }
 
-    /// Whether the same may be tried again.
-    pub(super) fn is_passing(&mut self, error: &InboxError) -> bool {
+    /// Whether the exchange may be tried again.
+    pub(super) fn may_retry(&mut self, error: &InboxError) -> bool {
         match error {
-            InboxError::Passing(why) => {
-                log::warn!("endings and claims wait for the inbox: {why}");
+            InboxError::Passing(reason) => {
+                log::warn!("results and claims are delayed by the inbox: {reason}");
                 true
             }
-            InboxError::Final(why) => {
+            InboxError::Final(reason) => {
                 self.is_inbox_lost = true;
-                self.caller.send(ControlMessage::Failed(format!("the dispatcher has lost the inbox: {why}")));
+                self.control.send(ControlMessage::Failed(format!("the dispatcher has lost the inbox: {reason}")));
                 false
             }
         }

@@ -1,14 +1,13 @@
-//! From the inbox to the handlers: what is due is claimed, run on a pool of threads, and its ending written.
+//! The dispatcher: claims due jobs, runs them on executor threads and writes their results.
 //!
-//! One scheduler thread owns all decisions (who may run, who is paused, what an ending means); worker threads run
-//! attempts. A stored event wakes it through the inbox, so the listener does not know of it.
+//! The scheduler thread owns all decisions: which jobs to claim, which handler is paused, what a result means. Executor
+//! threads run attempts. Stored events wake the scheduler through the inbox, so the receiver does not know it.
 
 mod circuit_breaker;
 mod clock_step;
-mod decision;
 mod exchange;
 mod executor;
-mod prefetch;
+mod journal;
 mod results;
 mod scheduler;
 mod shutdown;
@@ -21,64 +20,64 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 
-use crate::config;
+use crate::config::{DispatchConfig, Handler};
 use crate::inbox::Inbox;
 use crate::support::control::ControlHandle;
 
-use scheduler::{Order, Scheduler};
+pub use journal::not_started;
+use scheduler::{Command, Scheduler};
 
 /// What the dispatcher needs of the configuration.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// `[dispatch]`
-    pub dispatch: config::DispatchConfig,
-    /// `[handlers.NAME]`
-    pub handlers: Vec<Arc<config::Handler>>,
-    /// Per source, the lower-case names of headers that handlers must not see.
+pub struct DispatcherSettings {
+    pub dispatch: DispatchConfig,
+    pub handlers: Vec<Arc<Handler>>,
+    /// Lower-case names of headers that handlers must not see, by source.
     pub private_headers: HashMap<String, Arc<[String]>>,
-    /// The folder for result files; made when it is not there, removed at the end.
+    /// The folder for result files. The dispatcher creates and removes it.
     pub results: PathBuf,
 }
 
 /// The running dispatcher.
 #[derive(Debug)]
 pub struct Dispatcher {
-    orders: Sender<Order>,
+    commands: Sender<Command>,
     thread: JoinHandle<()>,
 }
 
 impl Dispatcher {
-    /// Ends what a killed hookbox left running, then starts the scheduler; it claims at once.
+    /// Kills the orphans of a crashed hookbox, then starts the scheduler.
     ///
     /// # Errors
-    /// When the folder for result files or the thread cannot be made.
-    pub fn start(settings: Settings, inbox: Arc<Inbox>, caller: ControlHandle) -> std::io::Result<Self> {
-        let (orders, incoming) = crossbeam_channel::unbounded();
-        let scheduler = Scheduler::new(settings, inbox, caller)?;
+    /// When the folder for result files or the thread cannot be created.
+    pub fn start(settings: DispatcherSettings, inbox: Arc<Inbox>, control: ControlHandle) -> std::io::Result<Self> {
+        let (commands, incoming) = crossbeam_channel::unbounded();
+        let scheduler = Scheduler::new(settings, inbox, control)?;
         let thread = std::thread::Builder::new().name("scheduler".into()).spawn(move || scheduler.run(&incoming))?;
-        Ok(Self { orders, thread })
+        Ok(Self { commands, thread })
     }
 
-    /// From now on these handlers and limits hold; what runs keeps the settings it started with.
-    pub fn reload(&self, settings: Settings) {
-        self.order(Order::Reload(Box::new(settings)));
+    /// Applies new settings. Running attempts keep theirs.
+    pub fn reload(&self, settings: DispatcherSettings) {
+        self.send(Command::Reload(Box::new(settings)));
     }
 
-    /// From now on nothing is claimed, and the grace of what runs begins.
+    /// Stops claiming jobs. The shutdown grace of running attempts begins.
     pub fn stop_claiming(&self) {
-        self.order(Order::Stop);
+        self.send(Command::Stop);
     }
 
-    /// After [`Dispatcher::stop_claiming`]: waits for what runs, ends what outlasts the grace; every ending is written.
+    /// Waits for running attempts after [`Dispatcher::stop_claiming`], and kills those that outlast the grace. All results
+    /// are written then.
     pub fn join(self) {
         if self.thread.join().is_err() {
-            log::error!("the scheduler ended in a panic");
+            log::error!("the scheduler panicked");
         }
     }
 
-    fn order(&self, order: Order) {
-        if self.orders.send(order).is_err() {
-            log::error!("the scheduler has ended early");
+    fn send(&self, command: Command) {
+        if self.commands.send(command).is_err() {
+            log::error!("the scheduler has already ended");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Endings on their way from the threads to the scheduler, which is not woken for each.
+//! Results on their way from the executors to the scheduler, and from an attempt's output to the inbox.
 //!
-//! While it lets endings gather, a thread that has gone on by itself only leaves its own; whoever waits for the next
-//! turn rings. Promises: what was left is taken with the next ring or after the gathering, whichever comes first.
+//! The scheduler is not woken for every result. While it batches, an executor that continues with another job only
+//! leaves its report; the next urgent report or the end of the batch picks it up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,129 +9,172 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use crate::inbox::JobRef;
+use super::executor::Permit;
+use crate::config::Handler;
+use crate::inbox::{Claimed, Finished, JobRef, Spoken};
+use crate::retry::{self, AttemptExit, JobOutcome, RetryContext};
 use crate::runner::AttemptOutput;
+use crate::support::trace_context::TraceContext;
 
-/// An attempt that has ended.
+/// A finished attempt.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct AttemptReport {
     pub(super) job: JobRef,
-    pub(super) ended: AttemptOutput,
-    /// How long its thread was busy with it.
+    pub(super) output: AttemptOutput,
+    /// How long the executor was busy with it.
     pub(super) took: Duration,
-    /// The job that its thread has gone on with.
-    pub(super) next: Option<i64>,
-    /// Whether its thread, or another before long, waits for the next turn.
-    pub(super) is_awaited: bool,
+    /// The permit, if the executor is free again.
+    pub(super) returned: Option<Permit>,
+    /// Whether an executor waits for the next exchange, or will soon.
+    pub(super) is_urgent: bool,
 }
 
-/// What the threads have of it.
 #[derive(Debug, Clone)]
-pub(super) struct Teller {
-    done: Sender<Done>,
-    bell: Sender<()>,
-    gathers: Arc<AtomicBool>,
+pub(super) struct ResultSender {
+    reports: Sender<AttemptReport>,
+    notify: Sender<()>,
+    is_batching: Arc<AtomicBool>,
 }
 
-/// What the scheduler has of it.
 #[derive(Debug)]
-pub(super) struct Endings {
-    done: Receiver<Done>,
-    bell: Receiver<()>,
-    gathers: Arc<AtomicBool>,
+pub(super) struct ResultReceiver {
+    reports: Receiver<AttemptReport>,
+    notify: Receiver<()>,
+    is_batching: Arc<AtomicBool>,
 }
 
-/// Both ends.
-pub(super) fn endings() -> (Teller, Endings) {
-    let (done, taken) = crossbeam_channel::unbounded();
-    let (bell, rings) = crossbeam_channel::bounded(1);
-    let gathers = Arc::new(AtomicBool::new(false));
-    (Teller { done, bell, gathers: gathers.clone() }, Endings { done: taken, bell: rings, gathers })
+pub(super) fn results_channel() -> (ResultSender, ResultReceiver) {
+    let (sender, reports) = crossbeam_channel::unbounded();
+    let (notifier, notify) = crossbeam_channel::bounded(1);
+    let is_batching = Arc::new(AtomicBool::new(false));
+    let receiver = ResultReceiver { reports, notify, is_batching: is_batching.clone() };
+    (ResultSender { reports: sender, notify: notifier, is_batching }, receiver)
 }
 
-impl Teller {
-    /// Whether anybody still takes endings.
-    pub(super) fn tell(&self, done: Done) -> bool {
-        let is_awaited = done.is_awaited;
-        // Left before it is looked whether to ring: either the scheduler sees it, or it is rung for.
-        self.done.send(done).is_ok()
-            && (!is_awaited && self.gathers.load(Ordering::SeqCst)
-                || !matches!(self.bell.try_send(()), Err(TrySendError::Disconnected(()))))
+impl ResultSender {
+    /// Returns whether the receiver still exists.
+    pub(super) fn send(&self, report: AttemptReport) -> bool {
+        let is_urgent = report.is_urgent;
+        // Sent before the flag is read: either the scheduler takes the report, or it is notified.
+        self.reports.send(report).is_ok()
+            && (!is_urgent && self.is_batching.load(Ordering::SeqCst)
+                || !matches!(self.notify.try_send(()), Err(TrySendError::Disconnected(()))))
     }
 }
 
-impl Endings {
-    /// Rings when there is something to take.
-    pub(super) fn bell(&self) -> &Receiver<()> {
-        &self.bell
+impl ResultReceiver {
+    /// Receives a message when there is something to take.
+    pub(super) fn notify(&self) -> &Receiver<()> {
+        &self.notify
     }
 
-    /// From here until the next [`Endings::take`] only those ring who wait.
-    pub(super) fn gather(&self) {
-        self.gathers.store(true, Ordering::SeqCst);
+    /// Until the next [`ResultReceiver::take`], only urgent reports notify.
+    pub(super) fn start_batch(&self) {
+        self.is_batching.store(true, Ordering::SeqCst);
     }
 
-    /// All that have come, each thread's in its order.
-    pub(super) fn take(&self) -> Vec<Done> {
-        self.gathers.store(false, Ordering::SeqCst);
-        self.done.try_iter().collect()
+    pub(super) fn take(&self) -> Vec<AttemptReport> {
+        self.is_batching.store(false, Ordering::SeqCst);
+        self.reports.try_iter().collect()
+    }
+}
+
+/// Decides what the output means for the job, and logs it.
+pub(super) fn decide(claimed: &Claimed, handler: &Handler, output: AttemptOutput) -> Finished {
+    let note = output.note();
+    let AttemptOutput { exit, directives, response, stdout, stderr, started_at, finished_at, trace, .. } = output;
+    let jitter = fastrand::f64().mul_add(2.0, -1.0);
+    let context = RetryContext { policy: &handler.policy, counters: claimed.counters, now: finished_at, jitter };
+    let decision = retry::decide(&exit, &directives, &context);
+    log_decision(claimed, &exit, &decision.outcome, trace.as_ref());
+    let (exit_code, signal, http_status) = match exit {
+        AttemptExit::Exited(code) => (Some(code), None, None),
+        AttemptExit::Signaled(signal) => (None, Some(signal), None),
+        AttemptExit::WorkerDied { code, signal, .. } => (code, signal, None),
+        AttemptExit::HttpStatus(status) => (None, None, Some(status)),
+        _ => (None, None, None),
+    };
+    Finished {
+        job: claimed.job,
+        ending: decision.status,
+        outcome: decision.outcome,
+        started_at,
+        finished_at,
+        exit_code,
+        http_status,
+        signal,
+        stdout: (stdout.kept, stdout.total),
+        stderr: (stderr.kept, stderr.total),
+        note,
+        spoken: handler.respond.map(|_| Spoken { event_seq: claimed.event_seq, response }),
+    }
+}
+
+fn log_decision(claimed: &Claimed, exit: &AttemptExit, outcome: &JobOutcome, trace: Option<&TraceContext>) {
+    let Claimed { job, handler, source, event_id, .. } = claimed;
+    let trace = trace.map(|trace| format!(", trace {}", trace.id())).unwrap_or_default();
+    let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler}{trace})", job.id, job.attempt);
+    match (outcome, exit) {
+        (JobOutcome::Succeeded, _) => log::debug!("{what}: succeeded"),
+        (JobOutcome::Skipped, _) => log::info!("{what}: skipped"),
+        (JobOutcome::Dead { reason, .. }, _) => log::error!("{what}: dead: {reason}"),
+        (JobOutcome::Retry { reason, .. }, AttemptExit::NotExecutable(_)) => {
+            log::info!("{what}: {reason}; retry once the handler works");
+        }
+        (JobOutcome::Retry { at, reason, .. }, AttemptExit::Stopped) => {
+            log::info!("{what}: {reason}; retry at {}", at.to_rfc3339());
+        }
+        (JobOutcome::Retry { at, reason, .. }, _) => log::warn!("{what}: {reason}; retry at {}", at.to_rfc3339()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retry::AttemptExit;
 
-    fn done(id: i64, is_awaited: bool) -> Done {
-        let job = JobRef { id, attempt: 1 };
-        Done {
-            job,
-            ended: AttemptOutput::without_output(AttemptExit::Stopped),
-            took: Duration::ZERO,
-            next: None,
-            is_awaited,
-        }
+    fn report(id: i64, is_urgent: bool) -> AttemptReport {
+        let output = AttemptOutput::without_output(AttemptExit::Stopped);
+        AttemptReport { job: JobRef { id, attempt: 1 }, output, took: Duration::ZERO, returned: None, is_urgent }
     }
 
     #[test]
-    fn while_endings_gather_only_those_who_wait_ring() {
-        let (teller, endings) = endings();
-        let taken = || endings.take().iter().map(|done| done.job.id).collect::<Vec<_>>();
-        assert!(teller.tell(done(1, false)) && teller.tell(done(2, false)));
-        assert!(endings.bell().try_recv().is_ok());
+    fn only_urgent_reports_notify_during_a_batch() {
+        let (sender, receiver) = results_channel();
+        let taken = || receiver.take().iter().map(|report| report.job.id).collect::<Vec<_>>();
+        assert!(sender.send(report(1, false)) && sender.send(report(2, false)));
+        assert!(receiver.notify().try_recv().is_ok());
         assert_eq!(taken(), [1, 2]);
-        endings.gather();
-        assert!(teller.tell(done(3, false)));
-        assert!(endings.bell().try_recv().is_err());
-        assert!(teller.tell(done(4, true)));
-        assert!(endings.bell().try_recv().is_ok());
+        receiver.start_batch();
+        assert!(sender.send(report(3, false)));
+        assert!(receiver.notify().try_recv().is_err());
+        assert!(sender.send(report(4, true)));
+        assert!(receiver.notify().try_recv().is_ok());
         assert_eq!(taken(), [3, 4]);
-        assert!(teller.tell(done(5, false)));
-        assert!(endings.bell().try_recv().is_ok(), "no longer gathering");
-        drop(endings);
-        assert!(!teller.tell(done(6, false)));
+        assert!(sender.send(report(5, false)));
+        assert!(receiver.notify().try_recv().is_ok(), "the batch is over");
+        drop(receiver);
+        assert!(!sender.send(report(6, false)));
     }
 
     #[test]
-    fn nothing_is_left_lying_however_gathering_ends() {
+    fn no_report_is_left_behind_by_a_batch() {
         const EACH: i64 = 20_000;
-        let (teller, endings) = endings();
+        let (sender, receiver) = results_channel();
         std::thread::scope(|scope| {
             for thread in 0..2 {
-                let teller = teller.clone();
-                scope.spawn(move || (0..EACH).for_each(|id| assert!(teller.tell(done(thread * EACH + id, false)))));
+                let sender = sender.clone();
+                scope.spawn(move || (0..EACH).for_each(|id| assert!(sender.send(report(thread * EACH + id, false)))));
             }
-            let (mut taken, mut gathers) = (0, false);
+            let (mut taken, mut is_batching) = (0, false);
             while taken < 2 * EACH {
-                gathers = !gathers;
-                if gathers {
-                    endings.gather();
+                is_batching = !is_batching;
+                if is_batching {
+                    receiver.start_batch();
                     std::thread::yield_now();
                 } else {
-                    endings.bell().recv_timeout(Duration::from_secs(10)).expect("a ring for what was left");
+                    receiver.notify().recv_timeout(Duration::from_secs(30)).expect("a notification");
                 }
-                taken += i64::try_from(endings.take().len()).unwrap();
+                taken += i64::try_from(receiver.take().len()).unwrap();
             }
         });
     }

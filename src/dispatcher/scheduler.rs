@@ -1,7 +1,7 @@
-//! The scheduler: collects endings, decides what they mean, and asks the inbox for the next jobs, in turns.
+//! The scheduler thread: takes results, decides what they mean, and exchanges them with the inbox for the next jobs.
 //!
-//! A turn is one commit: everything that has ended since the last one is written, and every free place is filled.
-//! While it commits, further endings gather. What cannot be written now is kept and tried again: no ending is lost.
+//! An exchange is one commit: it writes all results since the last one and fills every free slot. Results that arrive
+//! meanwhile form the next batch. What could not be written is kept and tried again, so no result is lost.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,279 +12,309 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 
-use crate::config;
-use crate::inbox::{Claimed, Finished, Inbox, JobRef};
+use super::DispatcherSettings;
+use super::clock_step::Clocks;
+use super::executor::{Executors, QueuedJob, RunningJob, starved};
+use super::journal::{Journal, JournalEntry};
+use super::results::{self, AttemptReport, ResultReceiver};
+use super::slots::Slots;
+use crate::inbox::{Claimed, Finished, HandlerState, Inbox, JobRef};
 use crate::runner::{self, CancelToken, StopReason};
 use crate::support::control::ControlHandle;
 use crate::support::time::Millis;
 
-use super::Settings;
-use super::clock_step::Clocks;
-use super::decision;
-use super::executor::{Task, Workers};
-use super::results::{Done, Endings};
-use super::slots::Lanes;
+/// Between two tries of an exchange that failed.
+pub(super) const RETRY_EXCHANGE: Duration = Duration::from_millis(200);
+/// How long results are batched while no executor waits: a commit costs nearly the same for all of them.
+const BATCH: Duration = Duration::from_millis(4);
+/// The longest sleep, in case a wake-up is lost or the wall clock is stepped.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
-/// Between two tries of a turn that the inbox could not carry out.
-pub(super) const RETRY_TURN: Duration = Duration::from_millis(200);
-/// Endings of threads that have gone on by themselves gather for so long: a commit costs nearly the same for all of them.
-const GATHER: Duration = Duration::from_millis(4);
-/// The longest sleep: a guard against a wake that is never sent, and against a wall clock that jumps.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// What the scheduler is told from outside.
 #[derive(Debug)]
-pub(super) enum Order {
-    Reload(Box<Settings>),
+pub(super) enum Command {
+    Reload(Box<DispatcherSettings>),
     Stop,
 }
 
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) claimed: Claimed,
-    pub(super) handler: Arc<config::Handler>,
-    pub(super) cancel: CancelToken,
-    /// Claimed ahead, and not begun as far as is known.
-    pub(super) is_waiting: bool,
-}
-
-#[derive(Debug)]
 pub(super) struct Scheduler {
-    pub(super) settings: Settings,
+    pub(super) settings: DispatcherSettings,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) caller: ControlHandle,
-    pub(super) lanes: Lanes,
-    pub(super) running: HashMap<i64, Running>,
-    pub(super) workers: Workers,
-    pub(super) endings: Endings,
-    /// Endings and pauses that are not written yet.
-    pub(super) finished: Vec<Finished>,
-    /// Likewise: claims that came to nothing.
-    pub(super) unbegun: Vec<JobRef>,
+    pub(super) control: ControlHandle,
+    pub(super) slots: Slots,
+    /// Claimed jobs without a result, by id.
+    pub(super) running: HashMap<i64, Arc<RunningJob>>,
+    pub(super) executors: Executors,
+    pub(super) reports: ResultReceiver,
+    /// `None` if it could not be created. Then every claimed attempt counts as started.
+    journal: Option<Arc<Journal>>,
+    /// For the next exchange.
+    pub(super) results: Vec<Finished>,
+    /// For the next exchange: claims to undo.
+    pub(super) not_started: Vec<JobRef>,
+    /// For the next exchange: handlers whose pause has changed.
     pub(super) changed: HashSet<Arc<str>>,
+    /// For the next exchange: milliseconds by which the wall clock was stepped.
+    pub(super) clock_step: i64,
     /// Whether there may be something to claim.
     pub(super) may_claim: bool,
     pub(super) next_due_at: Option<Millis>,
-    pub(super) last_turn: Instant,
-    /// Whether a thread or a new job waits for the next turn.
-    pub(super) is_awaited: bool,
+    pub(super) last_exchange: Instant,
+    /// Whether an executor or a new job waits for the next exchange.
+    pub(super) is_urgent: bool,
     pub(super) clocks: Clocks,
-    /// By how much the wall clock has jumped, in milliseconds, which the inbox does not know yet.
-    pub(super) clock_jump: i64,
-    /// The inbox takes nothing more until hookbox has been started again.
+    /// The inbox accepts nothing until hookbox is restarted.
     pub(super) is_inbox_lost: bool,
 }
 
 impl Scheduler {
-    pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, caller: ControlHandle) -> std::io::Result<Self> {
+    pub(super) fn new(
+        settings: DispatcherSettings,
+        inbox: Arc<Inbox>,
+        control: ControlHandle,
+    ) -> std::io::Result<Self> {
         let lost: Vec<_> = inbox.lost().iter().map(|job| (job.id, job.attempt)).collect();
-        let ended = runner::kill_orphans(&settings.results, &lost);
-        if ended > 0 {
-            log::warn!("{ended} processes of lost attempts were still running and have been ended");
+        let killed = runner::kill_orphans(&settings.results, &lost);
+        if killed > 0 {
+            log::warn!("killed {killed} processes left behind by lost attempts");
         }
-        make_folder(&settings.results)?;
+        create_folder(&settings.results)?;
         let states = inbox.handler_states().map_err(std::io::Error::other)?;
-        rekey(&inbox);
-        let (workers, endings) = Workers::new(inbox.clone(), settings.results.clone());
-        let mut lanes = Lanes::default();
-        lanes.reload(&settings.handlers, &states, Millis::now());
+        recompute_ordering_keys(&inbox);
+        let (executors, reports) = Executors::new(inbox.clone(), settings.results.clone());
+        let journal = Journal::create(&settings.results);
+        let mut slots = Slots::default();
+        slots.reload(&settings.handlers, &states, Millis::now());
         Ok(Self {
             settings,
             inbox,
-            caller,
-            lanes,
+            control,
+            slots,
             running: HashMap::new(),
-            workers,
-            endings,
-            finished: Vec::new(),
-            unbegun: Vec::new(),
+            executors,
+            reports,
+            journal: journal.inspect_err(|error| log::debug!("claims are not recorded: {error}")).ok(),
+            results: Vec::new(),
+            not_started: Vec::new(),
             changed: HashSet::new(),
+            clock_step: 0,
             may_claim: true,
             next_due_at: None,
-            last_turn: Instant::now(),
-            is_awaited: true,
+            last_exchange: Instant::now(),
+            is_urgent: true,
             clocks: Clocks::now(),
-            clock_jump: 0,
             is_inbox_lost: false,
         })
     }
 
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
-        let wakes = self.inbox.wakes();
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let wakeups = self.inbox.wakes();
         loop {
-            let now = (Millis::now(), Instant::now());
-            let sleep = match self.gathers() {
+            let (now, instant) = (Millis::now(), Instant::now());
+            let sleep = match self.batch_time_left() {
                 Some(left) => {
-                    self.endings.gather();
+                    self.reports.start_batch();
                     left
                 }
-                None if self.turn_if_needed(now) => RETRY_TURN,
-                None => self.sleep(now),
+                None if self.exchange_if_needed(now, instant) => RETRY_EXCHANGE,
+                None => self.sleep(now, instant),
             };
             select! {
-                recv(self.endings.bell()) -> _ => {}
-                recv(wakes) -> _ => (self.may_claim, self.is_awaited) = (true, true),
-                recv(orders) -> order => match order {
-                    Ok(Order::Reload(settings)) => self.reload(*settings),
-                    Ok(Order::Stop) | Err(_) => break,
+                recv(self.reports.notify()) -> _ => {}
+                recv(wakeups) -> _ => (self.may_claim, self.is_urgent) = (true, true),
+                recv(commands) -> command => match command {
+                    Ok(Command::Reload(settings)) => self.reload(*settings),
+                    Ok(Command::Stop) | Err(_) => break,
                 },
                 default(sleep) => self.may_claim = true,
             }
-            self.end_all();
+            self.take_reports();
         }
         self.stop();
     }
 
-    pub(super) fn start(&mut self, claimed: Claimed) {
-        let Some(lane) = self.lanes.named(&claimed.handler) else {
-            log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
-            return;
-        };
-        let handler = lane.handler.clone();
-        let cancel = match CancelToken::new() {
-            Ok(cancel) => cancel,
-            Err(error) => return self.could_not_start(&claimed, &handler, &error),
-        };
-        let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
-        let ahead = self.workers.ahead(&handler.name);
-        let (handed, cancelled) = (handler.clone(), cancel.clone());
-        let task = Task {
-            claimed: claimed.clone(),
-            handler: handed,
-            private_headers,
-            cancel: cancelled,
-            ahead,
-            low: 0,
-            note: None,
-        };
-        self.place(task, Running { claimed, handler, cancel, is_waiting: false });
-    }
-
-    fn could_not_start(&mut self, claimed: &Claimed, handler: &config::Handler, error: &std::io::Error) {
-        let ended = decision::never_started(format!("hookbox has no file descriptor left: {error}"));
-        let finished = decision::finished(claimed, handler, ended);
-        self.keep(&handler.name, finished);
-    }
-
-    pub(super) fn end_all(&mut self) {
-        for done in self.endings.take() {
-            self.end(done);
-        }
-    }
-
-    /// Decides what an ending means; the next turn writes it.
-    fn end(&mut self, done: Done) {
-        let Some(running) = self.running.remove(&done.job.id) else {
-            log::error!("job {}: an attempt ended that was not under way", done.job.id);
-            return;
-        };
-        self.may_claim = true;
-        let name = &running.handler.name;
-        if let Some(lane) = self.lanes.named(name) {
-            match running.is_waiting {
-                true => lane.waiting = lane.waiting.saturating_sub(1),
-                false => {
-                    lane.running = lane.running.saturating_sub(1);
-                    lane.took(done.took);
+    /// Queues claimed jobs and starts those that have a slot.
+    pub(super) fn start(&mut self, claimed: Vec<Claimed>) {
+        for claimed in claimed {
+            let Some(slots) = self.slots.get_mut(&claimed.handler) else {
+                log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
+                continue;
+            };
+            let (handler, job) = (slots.handler.clone(), claimed.job);
+            let cancel = match CancelToken::new() {
+                Ok(cancel) => cancel,
+                Err(error) => {
+                    let output = starved(format!("hookbox has no file descriptor left: {error}"));
+                    self.record(&handler.name, results::decide(&claimed, &handler, output));
+                    continue;
                 }
-            }
-            if lane.health.ended(done.job.id, &done.ended.exit, done.ended.finished_at) {
-                decision::log_pause(&lane.health.state(&running.handler.name));
-                self.changed.insert(name.clone());
-            }
+            };
+            slots.record_start(job.id, Instant::now());
+            let queue = slots.queue.clone();
+            let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
+            let running = Arc::new(RunningJob { claimed, handler, private_headers, cancel });
+            let entry = self.journal.as_ref().map(|journal| journal.add(job));
+            self.running.insert(job.id, running.clone());
+            queue.push(QueuedJob { job: running, entry, low_water: 0 });
         }
-        self.give_back_what_is_paused(done.ended.finished_at);
-        match done.next {
-            Some(next) => self.begun(next),
-            None => self.fill(),
-        }
-        self.is_awaited |= done.is_awaited;
-        let finished = decision::finished(&running.claimed, &running.handler, done.ended);
-        self.keep(&running.handler.name, finished);
+        self.start_queued();
     }
 
-    /// Until it is written.
-    fn keep(&mut self, handler: &Arc<str>, finished: Finished) {
-        let took = finished.finished_at.since(finished.started_at);
-        self.inbox.metrics().attempt(handler, finished.ending, took);
-        self.finished.push(finished);
+    /// Gives permits to queued jobs while there are free slots.
+    fn start_queued(&mut self) {
+        while let Some((permit, job)) = self.slots.next_permit(self.settings.dispatch.workers) {
+            self.executors.run(permit, job, self.slots.busy());
+        }
     }
 
+    pub(super) fn take_reports(&mut self) {
+        for report in self.reports.take() {
+            self.take_report(report);
+        }
+    }
+
+    fn take_report(&mut self, report: AttemptReport) {
+        let AttemptReport { job, output, took, returned, is_urgent } = report;
+        if let Some(permit) = &returned {
+            self.slots.return_permit(permit);
+        }
+        let Some(running) = self.running.remove(&job.id) else {
+            log::error!("job {}: an attempt ended that was not running", job.id);
+            return;
+        };
+        (self.may_claim, self.is_urgent) = (true, self.is_urgent | is_urgent);
+        if let Some(slots) = self.slots.get_mut(&running.handler.name) {
+            slots.record_duration(took);
+            if slots.breaker.record(job.id, &output.exit, output.finished_at) {
+                log_breaker(&slots.breaker.stored(&running.handler.name));
+                self.changed.insert(running.handler.name.clone());
+            }
+        }
+        self.undo_paused_claims(output.finished_at);
+        if returned.is_some() {
+            self.start_queued();
+        }
+        let result = results::decide(&running.claimed, &running.handler, output);
+        self.record(&running.handler.name, result);
+    }
+
+    /// Keeps a result for the next exchange.
+    fn record(&mut self, handler: &Arc<str>, result: Finished) {
+        let took = result.finished_at.since(result.started_at);
+        self.inbox.metrics().attempt(handler, result.ending, took);
+        self.results.push(result);
+    }
+
+    /// Undoes the claims of queued jobs of these handlers, as if they had never been made.
+    pub(super) fn undo_claims(&mut self, is_affected: impl Fn(&str) -> bool) {
+        for slots in self.slots.iter_mut().filter(|slots| is_affected(&slots.handler.name)) {
+            for queued in slots.queue.drain() {
+                // The next attempt will get the same number.
+                queued.entry.into_iter().for_each(JournalEntry::remove);
+                let job = queued.job.claimed.job;
+                self.running.remove(&job.id);
+                self.not_started.push(job);
+            }
+        }
+    }
+
+    fn undo_paused_claims(&mut self, now: Millis) {
+        let is_paused = self.slots.iter_mut().filter(|slots| slots.breaker.available(1, now) == 0);
+        let paused: Vec<_> = is_paused.filter(|slots| slots.queue.len() > 0).map(|s| s.handler.name.clone()).collect();
+        if !paused.is_empty() {
+            self.undo_claims(|name| paused.iter().any(|paused| **paused == *name));
+        }
+    }
+
+    /// Stops an attempt whose job the operator has skipped.
     pub(super) fn revoke(&mut self, job: JobRef) {
         if let Some(running) = self.running.get(&job.id).filter(|running| running.claimed.job == job) {
-            log::info!("job {} attempt {}: a person has skipped it, so it is ended", job.id, job.attempt);
+            log::info!("job {} attempt {} stopped: skipped by the operator", job.id, job.attempt);
             running.cancel.stop(StopReason::Skipped);
         }
     }
 
+    /// Applies what the operator has paused and resumed.
     pub(super) fn read_pauses(&mut self) {
         match self.inbox.handler_states() {
             Ok(states) => {
-                for lane in self.lanes.iter_mut() {
-                    if lane.health.told(states.iter().find(|state| state.name == lane.handler.name)) {
-                        decision::log_hand(&lane.health.state(&lane.handler.name));
+                for slots in self.slots.iter_mut() {
+                    let name = &slots.handler.name;
+                    if slots.breaker.apply_operator(states.iter().find(|state| state.name == *name)) {
+                        log_operator(&slots.breaker.stored(name));
                     }
                 }
-                self.give_back_what_is_paused(Millis::now());
+                self.undo_paused_claims(Millis::now());
                 self.may_claim = true;
             }
             Err(error) => log::warn!("pauses could not be read: {error}"),
         }
     }
 
-    fn reload(&mut self, settings: Settings) {
+    fn reload(&mut self, settings: DispatcherSettings) {
         let states = self.inbox.handler_states().unwrap_or_else(|error| {
             log::warn!("pauses could not be read: {error}");
             Vec::new()
         });
-        rekey(&self.inbox);
-        self.lanes.reload(&settings.handlers, &states, Millis::now());
-        let is_gone = |name: &str| settings.handlers.iter().all(|handler| *handler.name != *name);
-        self.give_back(&is_gone);
-        for lane in self.lanes.iter_mut() {
-            let ours = self.running.values().filter(|running| running.handler.name == lane.handler.name);
-            lane.waiting = ours.clone().filter(|running| running.is_waiting).count();
-            lane.running = ours.count() - lane.waiting;
-        }
-        self.workers.kept().reload(&settings.handlers);
+        recompute_ordering_keys(&self.inbox);
+        self.undo_claims(|name| settings.handlers.iter().all(|handler| *handler.name != *name));
+        self.slots.reload(&settings.handlers, &states, Millis::now());
+        self.executors.resources().reload(&settings.handlers);
         self.settings = settings;
         self.may_claim = true;
     }
 
-    /// How long endings that nobody waits for may still gather.
-    fn gathers(&self) -> Option<Duration> {
-        let may_wait = !self.is_awaited && !self.finished.is_empty();
-        may_wait.then(|| GATHER.saturating_sub(self.last_turn.elapsed())).filter(|left| !left.is_zero())
+    /// How long results may still be batched, if no executor waits for the next exchange.
+    fn batch_time_left(&self) -> Option<Duration> {
+        let may_wait = !self.is_urgent && !self.results.is_empty();
+        may_wait.then(|| BATCH.saturating_sub(self.last_exchange.elapsed())).filter(|left| !left.is_zero())
     }
 
-    /// Until something is due. `now` is when the last turn was offered: what was due then needs another cause to be
-    /// looked at again.
-    fn sleep(&self, (now, instant): (Millis, Instant)) -> Duration {
+    /// Until something is due. `now` and `instant`: when the last exchange was tried. What was due then needs another
+    /// cause to be tried again.
+    fn sleep(&self, now: Millis, instant: Instant) -> Duration {
         if !self.is_inbox_lost && (self.may_claim || self.has_news()) {
             return Duration::ZERO;
         }
-        let next = [self.next_due_at, self.lanes.next_probe_after(now)].into_iter().flatten().min();
-        let next = next.map_or(LONGEST_SLEEP, |at| at.since(Millis::now()));
-        let paced = self.lanes.next_start_after(instant).unwrap_or(LONGEST_SLEEP);
-        next.min(paced).clamp(Duration::from_millis(1), LONGEST_SLEEP)
+        let next = [self.next_due_at, self.slots.next_probe_after(now)].into_iter().flatten().min();
+        let next = next.map_or(MAX_SLEEP, |at| at.since(Millis::now()));
+        let limited = self.slots.next_start_after(instant).unwrap_or(MAX_SLEEP);
+        next.min(limited).clamp(Duration::from_millis(1), MAX_SLEEP)
     }
 }
 
-/// Before anything is claimed by new rules.
-fn rekey(inbox: &Inbox) {
+/// hookbox has paused, probed or resumed a handler.
+fn log_breaker(state: &HandlerState) {
+    let HandlerState { name, reason, probe_at, .. } = state;
+    match (reason, probe_at) {
+        (Some(reason), Some(at)) => log::warn!("handler `{name}` paused: {reason} (next probe at {})", at.to_rfc3339()),
+        _ => log::info!("handler `{name}` resumed: it works again"),
+    }
+}
+
+/// The operator has paused, probed or resumed a handler.
+fn log_operator(state: &HandlerState) {
+    let name = &state.name;
+    match (state.paused_by.as_deref(), &state.reason) {
+        (Some("operator"), Some(reason)) => log::info!("handler `{name}` paused by the operator: {reason}"),
+        (Some("operator"), None) => log::info!("handler `{name}` paused by the operator"),
+        (Some(_), _) => log::info!("handler `{name}` is probed as the operator requested"),
+        (None, _) => log::info!("handler `{name}` resumed by the operator"),
+    }
+}
+
+/// Call it before jobs are claimed under a new configuration.
+fn recompute_ordering_keys(inbox: &Inbox) {
     if let Err(error) = inbox.rekey() {
-        log::warn!(
-            "jobs that wait could not be put in the order of the configuration; the next reload tries again: {error}"
-        );
+        log::warn!("ordering keys of pending jobs could not be updated (the next reload tries again): {error}");
     }
 }
 
-/// An empty folder of our own: what lies in it was left by a hookbox that was killed.
-fn make_folder(results: &Path) -> std::io::Result<()> {
-    let made = runner::remove_result_files(results).and_then(|()| fs::DirBuilder::new().mode(0o700).create(results));
-    let explained = |error: std::io::Error| {
-        let hint = "hint: handlers leave their result files there; hookbox makes and removes it";
+/// Creates an empty folder. What it contained was left by a hookbox that was killed.
+fn create_folder(results: &Path) -> std::io::Result<()> {
+    let created = runner::remove_result_files(results).and_then(|()| fs::DirBuilder::new().mode(0o700).create(results));
+    created.map_err(|error| {
+        let hint = "hint: hookbox creates and removes this folder, for the result files of handlers";
         std::io::Error::new(error.kind(), format!("{}: {error}\n{hint}", results.display()))
-    };
-    made.map_err(explained)
+    })
 }

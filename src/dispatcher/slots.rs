@@ -1,174 +1,196 @@
-//! One lane per handler: how many of its attempts run, how many more may, and whether it is well.
+//! Slots: how many attempts of each handler are running, and how many jobs may be claimed.
 //!
-//! Lanes take turns at the front, so that free workers go round the handlers. Where jobs are short, a few are claimed
-//! ahead, so that no thread waits for a commit; how many, by how long the last ones took.
+//! Handlers rotate, so that free executors go round. For short jobs a few more are claimed than can start now
+//! (prefetch), so that executors do not wait for a commit; how many depends on how long the last ones took.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config;
+use super::circuit_breaker::CircuitBreaker;
+use super::executor::{JobQueue, Permit, QueuedJob};
+use crate::config::{Handler, Mode};
 use crate::inbox::{HandlerState, Inbox, Wanted};
 use crate::support::rate_limiter::RateLimiter;
 use crate::support::time::Millis;
 
-use super::circuit_breaker::Health;
-
-/// Jobs are claimed ahead for about so long a time: what hookbox dies under then has hardly waited.
-const AHEAD: Duration = Duration::from_millis(10);
-/// Jobs of one handler that are claimed ahead.
-const MOST_AHEAD: usize = 64;
+/// Jobs are prefetched for about this time.
+const PREFETCH: Duration = Duration::from_millis(10);
+/// Longest queue of a handler.
+const MAX_PREFETCH: usize = 64;
 
 /// A handler as the scheduler sees it.
 #[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) handler: Arc<config::Handler>,
-    /// Attempts that a thread has begun.
-    pub(super) running: usize,
-    /// Jobs claimed ahead that none has begun yet.
-    pub(super) waiting: usize,
-    pub(super) health: Health,
+pub(super) struct HandlerSlots {
+    pub(super) handler: Arc<Handler>,
+    pub(super) breaker: CircuitBreaker,
+    /// Claimed jobs that no executor has started.
+    pub(super) queue: JobQueue,
     rate_limiter: Option<RateLimiter>,
-    /// How long an attempt takes of late.
-    usual: Option<Duration>,
+    /// Moving average of the time that an attempt takes.
+    average: Option<Duration>,
 }
 
-impl Lane {
-    /// One of its jobs is claimed.
-    pub(super) fn started(&mut self, now: Instant) {
+/// All handlers. The first is served first.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    handlers: VecDeque<HandlerSlots>,
+    /// Permits in use by handler, also of removed ones.
+    permits: HashMap<Arc<str>, usize>,
+    /// Permits in use that count against the shared executors.
+    shared: usize,
+}
+
+impl HandlerSlots {
+    fn new(handler: Arc<Handler>, states: &[HandlerState]) -> Self {
+        let state = states.iter().find(|state| state.name == handler.name);
+        let breaker = state.map(CircuitBreaker::restored).unwrap_or_default();
+        Self { handler, breaker, queue: JobQueue::default(), rate_limiter: None, average: None }
+    }
+
+    pub(super) fn record_start(&mut self, job: i64, now: Instant) {
         if let Some(limiter) = &mut self.rate_limiter {
             limiter.record(now);
         }
+        self.breaker.started(job);
     }
 
-    /// One of its attempts has kept a thread busy so long.
-    pub(super) fn took(&mut self, span: Duration) {
-        self.usual = Some(self.usual.map_or(span, |usual| usual.mul_f64(0.875) + span.mul_f64(0.125)));
+    pub(super) fn record_duration(&mut self, took: Duration) {
+        self.average = Some(self.average.map_or(took, |average| average.mul_f64(0.875) + took.mul_f64(0.125)));
     }
 
-    /// How many more jobs may be claimed ahead. Not where a pace, a waiting provider or a probe needs to know when each
-    /// starts.
-    fn room_ahead(&self, workers: usize, now: Millis) -> usize {
+    /// How many jobs may be prefetched. None if a rate limit, a waiting provider or a probe depends on when each starts,
+    /// and none for commands, which gain nothing.
+    fn prefetch_room(&self, permits: usize, executors: usize, now: Millis) -> usize {
         let handler = &self.handler;
-        // More run than may since a reload: they end only when nothing is left to go on with.
-        let is_crowded = self.running > handler.concurrency;
-        let is_free = !is_crowded
+        // After a reload more may be running than allowed. These executors stop only at an empty queue.
+        let is_crowded = permits > handler.concurrency;
+        let may_prefetch = !is_crowded
+            && handler.mode != Mode::Command
             && self.rate_limiter.is_none()
             && handler.respond.is_none()
-            && self.health.places(usize::MAX, now) > 1;
-        let Some(usual) = self.usual.filter(|_| is_free) else { return 0 };
-        let at_once = handler.concurrency.min(workers) as u128;
-        let all = usize::try_from(AHEAD.as_micros() * at_once / usual.as_micros().max(1));
-        all.unwrap_or(MOST_AHEAD).min(MOST_AHEAD).saturating_sub(self.waiting)
+            && self.breaker.available(usize::MAX, now) > 1;
+        let Some(average) = self.average.filter(|_| may_prefetch) else { return 0 };
+        let parallel = handler.concurrency.min(executors) as u128;
+        let room = usize::try_from(PREFETCH.as_micros() * parallel / average.as_micros().max(1));
+        room.unwrap_or(MAX_PREFETCH).min(MAX_PREFETCH).saturating_sub(self.queue.len())
     }
 
-    fn wants(&self, slots: usize) -> Wanted {
-        let sequence = self.handler.ordering.as_ref().map(|keyed| keyed.mode);
-        Wanted { handler: self.handler.name.clone(), slots, sequence }
+    fn request(&self, slots: usize) -> Option<Wanted> {
+        let ordering = self.handler.ordering.as_ref().map(|ordering| ordering.mode);
+        (slots > 0).then(|| Wanted { handler: self.handler.name.clone(), slots, sequence: ordering })
     }
 }
 
-/// All of them; the first is served first.
-#[derive(Debug, Default)]
-pub(super) struct Lanes(VecDeque<Lane>);
-
-impl Lanes {
-    /// The lanes of a configuration: those that were there keep what runs and how they are.
-    pub(super) fn reload(&mut self, handlers: &[Arc<config::Handler>], states: &[HandlerState], now: Millis) {
-        let mut before = std::mem::take(&mut self.0);
+impl Slots {
+    /// Applies a configuration. Handlers that remain keep their queue, breaker and rate limiter.
+    pub(super) fn reload(&mut self, handlers: &[Arc<Handler>], states: &[HandlerState], now: Millis) {
+        let mut before = std::mem::take(&mut self.handlers);
         for handler in handlers {
-            let known =
-                before.iter().position(|lane| lane.handler.name == handler.name).and_then(|at| before.remove(at));
-            let mut lane = known.unwrap_or_else(|| Lane {
-                handler: handler.clone(),
-                running: 0,
-                waiting: 0,
-                rate_limiter: None,
-                usual: None,
-                health: states
-                    .iter()
-                    .find(|state| state.name == handler.name)
-                    .map(Health::remembered)
-                    .unwrap_or_default(),
-            });
-            lane.handler = handler.clone();
-            lane.health.reconsider(now);
-            if lane.rate_limiter.as_ref().map(RateLimiter::rate) != handler.rate_limit {
-                lane.rate_limiter = handler.rate_limit.map(|rate| RateLimiter::paced(rate, Instant::now()));
+            let known = before.iter().position(|slots| slots.handler.name == handler.name);
+            let known = known.and_then(|at| before.remove(at));
+            let mut slots = known.unwrap_or_else(|| HandlerSlots::new(handler.clone(), states));
+            slots.handler = handler.clone();
+            slots.breaker.probe_now(now);
+            if slots.rate_limiter.as_ref().map(RateLimiter::rate) != handler.rate_limit {
+                slots.rate_limiter = handler.rate_limit.map(|rate| RateLimiter::paced(rate, Instant::now()));
             }
-            self.0.push_back(lane);
+            self.handlers.push_back(slots);
         }
     }
 
-    pub(super) fn named(&mut self, name: &str) -> Option<&mut Lane> {
-        self.0.iter_mut().find(|lane| *lane.handler.name == *name)
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut HandlerSlots> {
+        self.handlers.iter_mut().find(|slots| *slots.handler.name == *name)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.0.iter_mut()
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut HandlerSlots> {
+        self.handlers.iter_mut()
     }
 
-    /// How many jobs may be claimed with `free` of all workers' places, and by whom; the next call begins with another
-    /// lane.
-    pub(super) fn wanted(
-        &mut self,
-        (free, workers): (usize, usize),
-        now: Millis,
-        instant: Instant,
-    ) -> (usize, Vec<Wanted>) {
-        // A thread that goes on with the next job of its handler must not keep another's waiting.
-        let needed: usize = self.0.iter().map(|lane| lane.handler.concurrency).sum();
-        let may_be_ahead = self.0.len() == 1 || needed <= workers;
-        let mut places = free;
-        if free > 0 && self.0.len() > 1 {
-            self.0.rotate_left(1);
+    /// Number of permits in use.
+    pub(super) fn busy(&self) -> usize {
+        self.permits.values().sum()
+    }
+
+    /// Takes a queued job that may start now, with a permit for it.
+    pub(super) fn next_permit(&mut self, executors: usize) -> Option<(Permit, QueuedJob)> {
+        let may_share = self.shared < executors;
+        let (slots, job) = self.handlers.iter().find_map(|slots| {
+            let is_free = self.permits_of(slots) < slots.handler.concurrency;
+            is_free.then(|| slots.queue.pop_startable(may_share)).flatten().map(|job| (slots, job))
+        })?;
+        let (handler, queue, is_sync) = (slots.handler.name.clone(), slots.queue.clone(), job.job.claimed.is_apart);
+        *self.permits.entry(handler.clone()).or_default() += 1;
+        self.shared += usize::from(!is_sync);
+        Some((Permit { handler, is_sync, queue }, job))
+    }
+
+    pub(super) fn return_permit(&mut self, permit: &Permit) {
+        if let Some(count) = self.permits.get_mut(&permit.handler) {
+            *count = count.saturating_sub(1);
         }
-        let want = |lane: &Lane| {
-            let paced = lane.rate_limiter.as_ref().map_or(usize::MAX, |limiter| limiter.available(instant));
-            let idle = lane.handler.concurrency.saturating_sub(lane.running);
-            let ahead = if may_be_ahead { lane.room_ahead(workers, now) } else { 0 };
-            places += ahead;
-            let slots = lane.health.places(idle, now).min(free).min(paced) + ahead;
-            (slots > 0).then(|| lane.wants(slots))
-        };
-        let wanted = self.0.iter().filter_map(want).collect();
-        (places, wanted)
+        self.shared = self.shared.saturating_sub(usize::from(!permit.is_sync));
     }
 
-    /// What each may claim beside the places that all share, since a provider waits for its answer. Of a handler that
-    /// runs nothing now, nobody need wait.
-    pub(super) fn awaited(&self, inbox: &Inbox, now: Millis) -> Vec<Wanted> {
-        let responds = |lane: &&Lane| lane.handler.respond.is_some() && inbox.is_awaited(&lane.handler.name);
-        let want = |lane: &Lane| {
-            if lane.health.places(1, now) == 0 {
-                inbox.release(&lane.handler.name);
+    fn permits_of(&self, slots: &HandlerSlots) -> usize {
+        self.permits.get(&slots.handler.name).copied().unwrap_or(0)
+    }
+
+    /// Returns how many jobs to claim at most, and the requests of all handlers. Each call starts with another handler.
+    pub(super) fn claim_requests(&mut self, executors: usize, now: Millis, instant: Instant) -> (usize, Vec<Wanted>) {
+        let free = executors.saturating_sub(self.shared);
+        // Otherwise an executor that continues with a prefetched job would keep the jobs of another handler waiting.
+        let needed: usize = self.handlers.iter().map(|slots| slots.handler.concurrency).sum();
+        let may_prefetch = self.handlers.len() == 1 || needed <= executors;
+        if free > 0 && self.handlers.len() > 1 {
+            self.handlers.rotate_left(1);
+        }
+        let mut max_jobs = free;
+        let requests = self.handlers.iter().filter_map(|slots| {
+            let permits = self.permits_of(slots);
+            let limited = slots.rate_limiter.as_ref().map_or(usize::MAX, |limiter| limiter.available(instant));
+            let idle = slots.handler.concurrency.saturating_sub(permits);
+            let prefetch = if may_prefetch { slots.prefetch_room(permits, executors, now) } else { 0 };
+            max_jobs += prefetch;
+            slots.request(slots.breaker.available(idle, now).min(free).min(limited) + prefetch)
+        });
+        let requests = requests.collect();
+        (max_jobs, requests)
+    }
+
+    /// Requests of handlers for whose replies providers wait. Providers that wait for a paused handler are released.
+    pub(super) fn sync_requests(&self, inbox: &Inbox, now: Millis) -> Vec<Wanted> {
+        let responds = |slots: &&HandlerSlots| slots.handler.respond.is_some() && inbox.is_awaited(&slots.handler.name);
+        let request = |slots: &HandlerSlots| {
+            if slots.breaker.available(1, now) == 0 {
+                inbox.release(&slots.handler.name);
             }
-            let slots = lane.health.places(lane.handler.concurrency.saturating_sub(lane.running), now);
-            (slots > 0).then(|| lane.wants(slots))
+            let idle = slots.handler.concurrency.saturating_sub(self.permits_of(slots));
+            slots.request(slots.breaker.available(idle, now))
         };
-        self.0.iter().filter(responds).filter_map(want).collect()
+        self.handlers.iter().filter(responds).filter_map(request).collect()
     }
 
-    /// When the next probe of a broken handler is due that was not due at `now`.
+    /// When the next probe is due that was not due at `now`.
     pub(super) fn next_probe_after(&self, now: Millis) -> Option<Millis> {
-        self.0.iter().filter_map(|lane| lane.health.probe_at()).filter(|at| *at > now).min()
+        self.handlers.iter().filter_map(|slots| slots.breaker.probe_at()).filter(|at| *at > now).min()
     }
 
-    /// How long until a handler may start an attempt that its rate held back at `then`.
+    /// How long until a handler may start an attempt that its rate limit held back at `then`.
     pub(super) fn next_start_after(&self, then: Instant) -> Option<Duration> {
-        let next =
-            |lane: &Lane| lane.rate_limiter.as_ref().and_then(|limiter| limiter.wait(then)).map(|wait| then + wait);
-        self.0.iter().filter_map(next).min().map(|at| at.saturating_duration_since(Instant::now()))
+        let next = |slots: &HandlerSlots| slots.rate_limiter.as_ref().and_then(|limiter| limiter.wait(then));
+        self.handlers.iter().filter_map(next).min().map(|wait| (then + wait).saturating_duration_since(Instant::now()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::retry::AttemptExit;
 
-    /// One lane with two places, whose jobs have taken so long of late.
-    fn lane(lines: &str, usual_ms: u64) -> Lane {
+    /// A handler with two slots, whose attempts have taken `average_ms`.
+    fn slots(lines: &str, average_ms: u64) -> HandlerSlots {
         let text = format!(
             "[sources.s]\nprovider = \"github\"\nsecret = \"a secret\"\n[handlers.h]\nconcurrency = 2\n{lines}\n"
         );
@@ -176,29 +198,25 @@ mod tests {
         let file = folder.path().join("hookbox.toml");
         std::fs::write(&file, text).unwrap();
         let config = config::read(&file, &|name| std::env::var(name).ok()).unwrap();
-        let mut lanes = Lanes::default();
-        lanes.reload(&config.handlers, &[], Millis(0));
-        let mut lane = lanes.0.pop_front().unwrap();
-        lane.took(Duration::from_millis(usual_ms));
-        lane
+        let mut slots = Slots::default();
+        slots.reload(&config.handlers, &[], Millis(0));
+        let mut handler = slots.handlers.pop_front().unwrap();
+        handler.record_duration(Duration::from_millis(average_ms));
+        handler
     }
 
     #[test]
-    fn short_jobs_are_claimed_ahead_for_ten_milliseconds() {
+    fn short_jobs_are_prefetched_for_ten_milliseconds() {
         const WORKER: &str = "mode = \"worker\"\ncommand = [\"true\"]";
-        let ahead = |lines: &str, usual_ms| lane(lines, usual_ms).room_ahead(16, Millis(0));
-        assert_eq!([0, 1, 4, 10, 11, 20, 21].map(|usual| ahead(WORKER, usual)), [MOST_AHEAD, 20, 5, 2, 1, 1, 0]);
-        assert_eq!(ahead("mode = \"http\"\nurl = \"http://127.0.0.1:1/\"", 1), 20);
-        assert_eq!(ahead("command = [\"true\"]", 10), 2);
-        assert_eq!(ahead(&format!("{WORKER}\nrate_limit = \"10/s\""), 1), 0);
-        let mut lane = lane(WORKER, 1);
-        lane.waiting = 15;
-        assert_eq!(lane.room_ahead(16, Millis(0)), 5);
-        lane.running = 3;
-        assert_eq!(lane.room_ahead(16, Millis(0)), 0);
-        let strange = AttemptExit::NotExecutable("not found".into());
-        lane.running = 2;
-        assert!(lane.health.ended(1, &strange, Millis(0)));
-        assert_eq!(lane.room_ahead(16, Millis(0)), 0);
+        let room = |lines: &str, average_ms| slots(lines, average_ms).prefetch_room(0, 16, Millis(0));
+        assert_eq!([0, 1, 4, 10, 11, 20, 21].map(|average| room(WORKER, average)), [MAX_PREFETCH, 20, 5, 2, 1, 1, 0]);
+        assert_eq!(room("mode = \"http\"\nurl = \"http://127.0.0.1:1/\"", 1), 20);
+        assert_eq!(room("command = [\"true\"]", 1), 0);
+        assert_eq!(room(&format!("{WORKER}\nrate_limit = \"10/s\""), 1), 0);
+        let mut slots = slots(WORKER, 1);
+        assert_eq!(slots.prefetch_room(2, 16, Millis(0)), 20);
+        assert_eq!(slots.prefetch_room(3, 16, Millis(0)), 0, "more are running than allowed");
+        assert!(slots.breaker.record(1, &AttemptExit::NotExecutable("not found".into()), Millis(0)));
+        assert_eq!(slots.prefetch_room(2, 16, Millis(0)), 0);
     }
 }

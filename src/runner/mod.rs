@@ -4,7 +4,6 @@
 //! The executor thread returns within the time limit plus [`KILL_GRACE`], whatever the process does. After hookbox has
 //! stopped an attempt, everything that it started is gone. Memory does not grow with the output. No zombie remains.
 
-mod ahead;
 mod attempt;
 mod cancel;
 mod command;
@@ -20,7 +19,6 @@ mod result_file;
 mod tests;
 mod worker;
 
-pub use ahead::{Ahead, Note, never_begun};
 pub use attempt::{AttemptInput, AttemptOutput, AttemptPurpose, KILL_GRACE};
 pub use cancel::{CancelToken, StopReason};
 pub use notifier::{NotifierCommand, run_notifier};
