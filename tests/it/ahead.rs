@@ -14,7 +14,7 @@ fn at(endpoint: &Endpoint, concurrency: usize) -> Hookbox {
     Hookbox::new()
         .handler_section("app", &lines)
         .expect_warning("under way when hookbox last ended")
-        .allow_warning("still running")
+        .allow_warning("left behind by lost attempts")
 }
 
 fn event(kind: &str) -> Delivery {
@@ -37,7 +37,7 @@ fn all_done(hookbox: &Running) {
 
 /// From now on nothing is claimed.
 fn pause(hookbox: &Running) {
-    let times = || hookbox.log().iter().filter(|line| line.contains("is paused by a person")).count();
+    let times = || hookbox.log().iter().filter(|line| line.contains("paused by the operator")).count();
     let before = times();
     hookbox.ok(&["pause", "app"]);
     until("the pause to be noticed", || (times() > before).then_some(()));

@@ -90,7 +90,7 @@ fn five_hundred_dead_jobs_are_one_message_or_two() {
 
 #[test]
 fn a_broken_handler_is_told_once_and_again_when_it_runs() {
-    let hookbox = told(Hookbox::new().handler("deploy", succeeds()), "").expect_warning("pauses").start();
+    let hookbox = told(Hookbox::new().handler("deploy", succeeds()), "").expect_warning(" paused: ").start();
     fs::remove_file(hookbox.folder().join("handlers/deploy")).unwrap();
     let event = hookbox.deliver(github::push());
     let told = wait_for(&hookbox, &["paused begun"]);

@@ -86,7 +86,7 @@ fn after_kill_9_no_job_ever_runs_twice_at_once() {
     let mut hookbox = Hookbox::new()
         .handler_with("work", "concurrency = 8", script)
         .expect_warning("were under way when hookbox last ended")
-        .expect_warning("still running and have been ended")
+        .expect_warning("left behind by lost attempts")
         .start();
     let rounds = rounds(1);
     for round in 0..rounds {

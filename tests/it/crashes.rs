@@ -16,7 +16,7 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
         .handler("work", script)
         .expect_failures()
         .allow_warning("under way when hookbox last ended")
-        .allow_warning("still running and have been ended")
+        .allow_warning("left behind by lost attempts")
         .start();
     let clients = Clients::default();
     let rounds = rounds(4);
@@ -111,7 +111,7 @@ fn jobs_that_were_lost_run_one_at_a_time() {
     let mut hookbox = Hookbox::new()
         .handler_with("work", "concurrency = 4", script)
         .expect_warning("under way when hookbox last ended")
-        .allow_warning("still running and have been ended")
+        .allow_warning("left behind by lost attempts")
         .start();
     let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "running"));
@@ -148,7 +148,7 @@ fn a_job_never_runs_beside_what_a_dead_hookbox_left_of_it() {
     let mut hookbox = Hookbox::new()
         .handler("work", script)
         .expect_warning("under way when hookbox last ended")
-        .expect_warning("still running and have been ended")
+        .expect_warning("left behind by lost attempts")
         .start();
     let event = hookbox.deliver(github::push());
     until("the handler to work", || hookbox.folder().join("records/alone").exists().then_some(()));

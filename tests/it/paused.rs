@@ -33,7 +33,7 @@ fn a_command_that_is_no_program_pauses_its_handler_until_it_is_one() {
 #[test]
 fn three_different_jobs_that_end_in_127_pause_their_handler() {
     let hookbox =
-        Hookbox::new().handler_with("deploy", HOURLY, exits(127)).expect_failures().expect_warning("pauses").start();
+        Hookbox::new().handler_with("deploy", HOURLY, exits(127)).expect_failures().expect_warning(" paused: ").start();
     let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
     wait_until_paused(&hookbox);
     let later = hookbox.deliver(github::push());
@@ -75,7 +75,7 @@ fn a_paused_handler_does_not_hold_up_the_others() {
         .dispatch("workers = 1")
         .handler("broken", succeeds())
         .handler("works", succeeds())
-        .expect_warning("pauses")
+        .expect_warning(" paused: ")
         .start();
     fs::remove_file(hookbox.folder().join("handlers/broken")).unwrap();
     for _ in 0..5 {
@@ -87,7 +87,7 @@ fn a_paused_handler_does_not_hold_up_the_others() {
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
 fn assert_paused_and_probed(break_it: impl FnOnce(&Running)) {
-    let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning("pauses").start();
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning(" paused: ").start();
     break_it(&hookbox);
     let event = hookbox.deliver(github::push());
     wait_until_paused(&hookbox);

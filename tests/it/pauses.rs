@@ -10,7 +10,7 @@ fn a_paused_handler_starts_nothing_until_it_is_resumed_and_the_others_go_on() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).handler("other", succeeds()).start();
     let printed = hookbox.ok(&["pause", "deploy", "--reason", "release freeze"]);
     assert!(printed.contains("paused deploy"), "{printed}");
-    hookbox.wait_for_log("handler `deploy` is paused by a person: release freeze");
+    hookbox.wait_for_log("handler `deploy` paused by the operator: release freeze");
     let held = hookbox.deliver(github::push());
     until("the other one", || (hookbox.job_of(&held, "other").state == "succeeded").then_some(()));
     let status = hookbox.ok(&["status"]);
@@ -52,7 +52,7 @@ fn a_pause_of_all_holds_over_restarts_and_works_while_nobody_serves() {
 
 #[test]
 fn resuming_a_broken_handler_tries_it_at_once_with_one_job() {
-    let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning("pauses").start();
+    let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning(" paused: ").start();
     fs::remove_file(hookbox.folder().join("handlers/deploy")).unwrap();
     let event = hookbox.deliver(github::push());
     until("the handler to be paused", || (probes(&hookbox) >= 0).then_some(()));

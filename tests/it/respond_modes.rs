@@ -113,14 +113,14 @@ fn what_of_a_url_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
     for (kind, why) in [
         ("long", "longer than 65536 bytes"),
         ("endless", "longer than 65536 bytes"),
-        ("broken", "is not whole"),
+        ("broken", "is incomplete"),
         ("encoded", "encoded as gzip"),
         ("typed", "is not a content type"),
     ] {
         let event = plainly(&hookbox, &github::push().of_type(kind));
         hookbox.wait_for(&event, "succeeded");
         let note = hookbox.ledger(&event)[0].note.clone().unwrap_or_default();
-        assert!(note.contains("answered plainly") && note.contains(why), "{kind}: {note}");
+        assert!(note.contains("not sent to the provider") && note.contains(why), "{kind}: {note}");
     }
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
 }
@@ -231,10 +231,10 @@ fn a_slash_command_is_answered_by_a_worker_and_a_duplicate_hears_the_same() {
 fn what_of_a_worker_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
     let hookbox = by_worker("github", &format!("{PATIENT}{HOURLY}")).expect_failures().start();
     for (kind, state, why) in [
-        ("longer", "succeeded", "answered plainly: it is longer than 65536 bytes"),
-        ("gone", "succeeded", "answered plainly: status 410"),
+        ("longer", "succeeded", "not sent to the provider: it is longer than 65536 bytes"),
+        ("gone", "succeeded", "not sent to the provider: status 410"),
         ("fails", "pending", "`response` counts only with `\"ok\":true`"),
-        ("garbled", "pending", "is not understood"),
+        ("garbled", "pending", "is invalid"),
     ] {
         let event = plainly(&hookbox, &github::push().of_type(kind));
         hookbox.wait_for(&event, state);
@@ -266,7 +266,7 @@ fn while_all_copies_are_busy_the_plain_answer_goes_out_and_the_words_come_later(
 fn after_kill_9_a_fresh_copy_answers_duplicates() {
     let mut hookbox = by_worker("github", HASTY)
         .expect_warning("under way when hookbox last ended")
-        .allow_warning("still running")
+        .allow_warning("left behind by lost attempts")
         .start();
     let push: Delivery = github::push().of_type("waits");
     let event = plainly(&hookbox, &push);

@@ -157,7 +157,7 @@ fn garbage_fails_the_attempt_and_a_fresh_copy_goes_on() {
     let hookbox = hookbox("concurrency = 1").expect_failures().start();
     let mut copies = 1;
     for (kind, why) in [
-        ("garbage", "its answer `handling it` is no JSON object; hint: logs go to stderr"),
+        ("garbage", "its answer `handling it` is not a JSON object; hint: logs go to stderr"),
         ("other", "it answered for job"),
         ("long", "its answer is longer than 65536 bytes"),
     ] {
@@ -188,7 +188,8 @@ fn a_worker_that_ends_with_its_job_has_failed_whatever_its_status() {
 
 #[test]
 fn a_copy_that_dies_while_idle_costs_no_attempt() {
-    let hookbox = hookbox("concurrency = 1").allow_warning("a worker of handler `work` is let go: it ended").start();
+    let hookbox =
+        hookbox("concurrency = 1").allow_warning("worker process of handler `work` replaced: it ended").start();
     for _ in 0..3 {
         let pid = done(&hookbox, "pid", "succeeded").1.remove(0);
         let number = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
@@ -203,7 +204,7 @@ fn a_copy_that_dies_while_idle_costs_no_attempt() {
 fn a_worker_that_cannot_begin_pauses_its_handler_and_costs_nothing() {
     let broken = Hookbox::new()
         .handler_with("work", "mode = \"worker\"\nconcurrency = 2", python("this is no Python"))
-        .expect_warning("handler `work` pauses: the worker ended before it took a job: exit 1")
+        .expect_warning("handler `work` paused: the worker ended before it took a job: exit 1")
         .start();
     let events: Vec<Event> = (0..5).map(|_| broken.deliver(event("ok"))).collect();
     until("the handler to pause", || {
@@ -226,14 +227,14 @@ fn three_jobs_in_a_row_that_kill_a_fresh_copy_pause_the_handler() {
         )
         .expect_failures()
         .expect_warning(
-            "handler `work` pauses: fresh workers died on 3 different jobs in a row, the last: the worker died: exit 3",
+            "handler `work` paused: new worker processes died on 3 different jobs in a row, the last: the worker died: exit 3",
         )
         .start();
     let events: Vec<Event> = (0..6).map(|_| hookbox.deliver(event("ok"))).collect();
     until("the handler to pause", || {
         hookbox.json(&["status"])["handlers"][0]["reason"]
             .as_str()
-            .filter(|why| why.contains("fresh workers"))
+            .filter(|why| why.contains("new worker processes"))
             .map(drop)
     });
     assert_eq!(events.iter().map(|event| hookbox.job(event).failures).sum::<i64>(), 3);
@@ -277,11 +278,10 @@ fn an_idle_copy_may_write_as_much_as_it_likes_to_stderr() {
 
 #[test]
 fn a_copy_that_speaks_unasked_is_replaced() {
-    let hookbox = hookbox("concurrency = 1")
-        .expect_warning("it wrote to stdout, or closed it, without having been asked")
-        .start();
+    let hookbox =
+        hookbox("concurrency = 1").expect_warning("it wrote to stdout, or closed it, while it was idle").start();
     done(&hookbox, "unasked", "succeeded");
-    hookbox.wait_for_log("without having been asked");
+    hookbox.wait_for_log("while it was idle");
     let (next, _) = done(&hookbox, "ok", "succeeded");
     assert_eq!(endings(&hookbox, &next), ["succeeded"]);
     assert_eq!(records(&hookbox, "copies").len(), 2);
@@ -370,7 +370,7 @@ time.sleep(1000)
 "#;
     let mut hookbox = Hookbox::new()
         .handler_with("work", "mode = \"worker\"", python(stubborn))
-        .expect_warning("were still running and have been ended")
+        .expect_warning("left behind by lost attempts")
         .start();
     assert_its_copy_ends_after_a_kill(&mut hookbox);
 }
@@ -399,7 +399,7 @@ time.sleep(1000)
     let script = sh(&format!("exec env -i PATH=\"$PATH\" setsid --wait python3 -c '{stubborn}'"));
     let mut hookbox = Hookbox::new()
         .handler_with("work", "mode = \"worker\"", script)
-        .expect_warning("were still running and have been ended")
+        .expect_warning("left behind by lost attempts")
         .start();
     assert_its_copy_ends_after_a_kill(&mut hookbox);
 }

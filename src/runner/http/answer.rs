@@ -123,8 +123,8 @@ fn read_body(body: &mut Body) -> (CapturedOutput, BodyEnd) {
 /// `None` if the body was announced to be that long.
 fn unread_note(read: u64, headers: &HeaderMap) -> Option<String> {
     let announced = text(headers, "content-length").and_then(|length| length.parse::<u64>().ok());
-    let of = announced.map(|bytes| format!(" of {bytes} announced")).unwrap_or_default();
-    (announced != Some(read)).then(|| format!("only the first {read} bytes{of} of its answer were read"))
+    let length = announced.map(|bytes| format!(" (Content-Length {bytes})")).unwrap_or_default();
+    (announced != Some(read)).then(|| format!("its answer was cut after {read} bytes{length}"))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

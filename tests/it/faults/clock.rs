@@ -60,7 +60,7 @@ fn a_clock_that_jumps_by_a_day_starts_no_storm_and_loses_nothing() {
         .handler_with("later", "events = [\"later\"]\nretry = { initial = \"1h\" }", exits(1))
         .handler_with("long", "events = [\"later\"]\ntimeout = \"1h\"", waits_for("long").then_succeeds())
         .expect_failures()
-        .expect_warning("jobs that wait are moved along")
+        .expect_warning("scheduled jobs are shifted")
         .prepare();
     let mut clock = Clock::of(&mut hookbox);
     hookbox.start_again();
