@@ -88,4 +88,5 @@ pub mod internals {
     pub use crate::support::secret::Secret;
     pub use crate::support::time::Millis;
     pub use crate::verify::{TestEvent, VerifiedRequest, Verifier, sign};
+    pub use crate::web::openapi_document;
 }

@@ -25,7 +25,7 @@ use crate::runner::{self, OrphanReaper};
 use crate::support::control::{self, ControlHandle, ControlMessage};
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{InheritedSockets, SocketRole};
-use crate::web::{Admin, Reloads, Setup};
+use crate::web::{ReloadStatus, WebConfig, WebServer};
 
 /// File descriptors beyond which more would not help.
 const MOST_DESCRIPTORS: u64 = 65_536;
@@ -41,10 +41,10 @@ pub struct App {
     inbox: Arc<Inbox>,
     dispatcher: Dispatcher,
     listener: Listener,
-    admin: Admin,
+    admin: WebServer,
     orphans: OrphanReaper,
     alerts: Alerts,
-    reloads: Arc<Reloads>,
+    reloads: Arc<ReloadStatus>,
 }
 
 /// Reads the configuration again.
@@ -63,7 +63,7 @@ impl App {
             jobs.iter().map(|job| (job.id, job.attempt)).collect()
         };
         let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone(), &never_begun)?);
-        let reloads = Arc::new(Reloads::default());
+        let reloads = Arc::new(ReloadStatus::default());
         inbox.guard_bodies(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources, inbox.metrics());
         let apart =
@@ -75,7 +75,7 @@ impl App {
         let hooks = handed.take_or_bind(SocketRole::Hooks, &config.server.listen)?;
         let operator = handed.take_or_bind(SocketRole::Admin, &config.admin.listen)?;
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
-        let admin = Admin::start(&config.admin, Setup::new(&config), operator, inbox.clone(), reloads.clone())?;
+        let admin = WebServer::start(&config.admin, WebConfig::new(&config), operator, inbox.clone(), reloads.clone())?;
         let orphans = OrphanReaper::adopt().context("the reaper of orphans could not be started")?;
         let alerts = Alerts::start(config.alerts.clone(), inbox.clone())?;
         let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
@@ -144,7 +144,7 @@ impl App {
             None => log::info!("the configuration was read again and holds from now on"),
             Some(why) => log::error!("the configuration was read again and changes nothing: {why}"),
         }
-        self.reloads.note(error);
+        self.reloads.record(error);
         control::notify_ready();
     }
 
@@ -167,7 +167,7 @@ impl App {
         self.inbox.set_routes(routes);
         self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources, self.inbox.metrics()));
         self.dispatcher.reload(dispatch_settings(&config));
-        self.admin.reload(&config.admin, Setup::new(&config));
+        self.admin.reload(&config.admin, WebConfig::new(&config));
         self.alerts.reload(config.alerts.clone());
         self.config = config;
         Ok(())

@@ -1,8 +1,8 @@
-//! `/live`: tells open pages that something has changed, by server-sent events.
+//! `/live`: server-sent events that tell an open page to reload its content.
 //!
-//! The inbox counts its commits; a stream looks at that number a few times a second and passes it on when it has risen.
-//! Nothing is read from the file, so no stream holds a transaction open. A page says what it has seen, so that nothing is
-//! missed between its making and its stream. Streams are few, and end with hookbox.
+//! The inbox counts its commits. A stream polls that counter and sends an event when it has risen. It reads nothing from
+//! the database, so it holds no transaction open. A page passes the counter that it was rendered with, so that it misses no
+//! change. The number of streams is limited.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,91 +16,90 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use serde::Deserialize;
 
-use super::{Shared, malformed};
+use super::errors;
+use super::state::WebState;
 use crate::inbox::Inbox;
 
-/// Streams at once; whoever comes later loads pages by hand.
-const MOST: usize = 64;
-/// How often a stream looks.
-const TICK: Duration = Duration::from_millis(200);
-/// The least time between two tellings: a page that follows every commit would do nothing else.
-const PACE: Duration = Duration::from_millis(600);
-/// How long nothing is said; then a line that means nothing shows that both ends are there.
-const QUIET: Duration = Duration::from_secs(15);
+const MAX_STREAMS: usize = 64;
+/// How often a stream polls the counter.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Least time between two events, so that a busy inbox does not keep pages reloading.
+const MIN_INTERVAL: Duration = Duration::from_millis(600);
+/// An idle stream sends a comment this often, so that both ends notice a lost connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How many streams there are.
+/// The number of open streams.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Streams(Arc<AtomicUsize>);
+pub(super) struct LiveStreams(Arc<AtomicUsize>);
 
-/// A place among them, free again with its end.
+/// Counts as one open stream until it is dropped.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+struct StreamPermit(Arc<AtomicUsize>);
 
-impl Streams {
-    fn enter(&self) -> Option<Place> {
-        let place = Place(self.0.clone());
-        (place.0.fetch_add(1, Ordering::Relaxed) < MOST).then_some(place)
+impl LiveStreams {
+    fn acquire(&self) -> Option<StreamPermit> {
+        let permit = StreamPermit(self.0.clone());
+        (permit.0.fetch_add(1, Ordering::Relaxed) < MAX_STREAMS).then_some(permit)
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// What the page that asks has seen.
 #[derive(Debug, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct LiveQuery {
     since: Option<String>,
 }
 
-/// What one stream has said.
-struct Telling {
+struct LiveStream {
     inbox: Arc<Inbox>,
-    _place: Place,
-    told: u64,
+    _permit: StreamPermit,
+    /// The counter in the last event.
+    sent: u64,
     last: Option<Instant>,
 }
 
-pub(super) async fn stream(shared: Data<Shared>, seen: Query<Seen>, request: HttpRequest) -> HttpResponse {
-    let Ok(since) = seen.since.as_deref().map(str::parse).transpose() else {
-        let hint = "it is what `data-live` of a page says, or left out";
-        return malformed::answer(&request, StatusCode::BAD_REQUEST, "`since` is not a number", hint);
+pub(super) async fn stream(state: Data<WebState>, query: Query<LiveQuery>, request: HttpRequest) -> HttpResponse {
+    let Ok(since) = query.since.as_deref().map(str::parse).transpose() else {
+        let hint = "use the value of `data-live` in a page, or leave it out";
+        return errors::respond(&request, StatusCode::BAD_REQUEST, "`since` is not a number", hint);
     };
-    let Some(place) = shared.live.enter() else {
-        return HttpResponse::ServiceUnavailable().body("too many pages are live; load this one again by hand");
+    let Some(permit) = state.live.acquire() else {
+        return HttpResponse::ServiceUnavailable().body("too many live pages; reload this one manually");
     };
-    let inbox = shared.inbox.clone();
-    let first = Telling {
-        told: since.unwrap_or_else(|| inbox.changes()),
+    let inbox = state.inbox.clone();
+    let first = LiveStream {
+        sent: since.unwrap_or_else(|| inbox.changes()),
         inbox,
-        _place: place,
-        last: Instant::now().checked_sub(PACE),
+        _permit: permit,
+        last: Instant::now().checked_sub(MIN_INTERVAL),
     };
     let hello = stream::once(std::future::ready(Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n"))));
-    let told = stream::unfold(first, |telling| async move { telling.next().await });
+    let events = stream::unfold(first, |stream| async move { stream.next().await });
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(stream::StreamExt::chain(hello, told))
+        .streaming(stream::StreamExt::chain(hello, events))
 }
 
-impl Telling {
-    /// What to say next, when there is something.
+impl LiveStream {
+    /// Waits for the next line to send. Ends when hookbox stops.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         loop {
-            actix_web::rt::time::sleep(TICK).await;
+            actix_web::rt::time::sleep(POLL_INTERVAL).await;
             if self.inbox.is_closing() {
                 return None;
             }
-            let (now, silence) = (self.inbox.changes(), self.last.map_or(PACE, |last| last.elapsed()));
-            let line = match now != self.told {
-                true if silence >= PACE => format!("event: changed\ndata: {now}\n\n"),
-                false if silence >= QUIET => ":\n\n".to_owned(),
+            let (now, idle) = (self.inbox.changes(), self.last.map_or(MIN_INTERVAL, |last| last.elapsed()));
+            let line = match now != self.sent {
+                true if idle >= MIN_INTERVAL => format!("event: changed\ndata: {now}\n\n"),
+                false if idle >= KEEP_ALIVE => ":\n\n".to_owned(),
                 _ => continue,
             };
-            (self.told, self.last) = (now, Some(Instant::now()));
+            (self.sent, self.last) = (now, Some(Instant::now()));
             return Some((Ok(Bytes::from(line)), self));
         }
     }
@@ -111,13 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_few_and_free_again() {
-        let streams = Streams::default();
-        let places: Vec<_> = std::iter::repeat_with(|| streams.enter()).take(MOST).collect();
-        assert!(places.iter().all(Option::is_some));
-        assert!(streams.enter().is_none());
-        assert!(streams.enter().is_none());
-        drop(places);
-        assert!(streams.enter().is_some());
+    fn streams_are_limited_and_released() {
+        let streams = LiveStreams::default();
+        let permits: Vec<_> = std::iter::repeat_with(|| streams.acquire()).take(MAX_STREAMS).collect();
+        assert!(permits.iter().all(Option::is_some));
+        assert!(streams.acquire().is_none());
+        assert!(streams.acquire().is_none());
+        drop(permits);
+        assert!(streams.acquire().is_some());
     }
 }

@@ -1,102 +1,76 @@
-//! The operator's address: whether hookbox is alive, and whether it would accept a delivery now.
+//! The admin server: dashboard, API, metrics and probes, on an address of its own.
 //!
-//! Listens apart from the providers' address, so that a probe is answered however busy that one is. The guard stands
-//! before everything.
+//! It listens apart from the receiver, so that probes are answered however busy deliveries keep that one. Every request
+//! passes the [`auth`] middleware first. The server runs on one thread with one worker; what reads the inbox runs on
+//! actix's blocking threads.
 
 mod api;
+mod assets;
 mod auth;
-mod changes;
+mod bulk;
 mod dashboard;
+mod errors;
+mod layout;
 mod live;
-mod malformed;
-mod metrics;
-mod setup;
+mod operations;
+mod query;
+mod state;
 
 use std::io;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::json;
 
-use self::auth::{Guard, Visitor};
-pub use self::setup::Setup;
+pub use self::api::openapi_document;
+use self::auth::{Auth, Principal};
+use self::state::WebState;
+pub use self::state::{ReloadStatus, WebConfig};
 use crate::config;
 use crate::inbox::Inbox;
-use crate::support::locks;
-use crate::support::net::socket::Listen;
-use crate::support::net::socket::{BoundSocket, Socket, SocketFile};
-
-/// What came of reading the configuration again, for `hookbox reload`.
-#[derive(Debug, Default)]
-pub struct Reloads(Mutex<(u64, Option<String>)>);
-
-impl Reloads {
-    /// Notes one more, and its error if it had one.
-    pub fn note(&self, error: Option<String>) {
-        let mut noted = locks::lock(&self.0);
-        *noted = (noted.0 + 1, error);
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    inbox: Arc<Inbox>,
-    reloads: Arc<Reloads>,
-    setup: RwLock<Arc<Setup>>,
-    changes: Arc<changes::Changes>,
-    live: live::Streams,
-}
-
-impl Shared {
-    fn setup(&self) -> Arc<Setup> {
-        locks::read(&self.setup).clone()
-    }
-}
+use crate::metrics::CONTENT_TYPE;
+use crate::support::net::socket::{BoundSocket, Listen, Socket, SocketFile};
 
 /// The running server.
 #[derive(Debug)]
-pub struct Admin {
-    shared: Data<Shared>,
-    guard: Arc<Guard>,
+pub struct WebServer {
+    state: Data<WebState>,
+    auth: Data<Auth>,
     handle: ServerHandle,
     address: Listen,
     file: Option<SocketFile>,
     thread: JoinHandle<io::Result<()>>,
 }
 
-impl Admin {
-    /// Serves a bound socket on a thread of its own.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
+impl WebServer {
+    /// Starts to serve on the bound socket, on a new thread.
     pub fn start(
         settings: &config::AdminConfig,
-        setup: Setup,
+        config: WebConfig,
         bound: BoundSocket,
         inbox: Arc<Inbox>,
-        reloads: Arc<Reloads>,
+        reloads: Arc<ReloadStatus>,
     ) -> io::Result<Self> {
-        let guard = Arc::new(Guard::new(settings, setup.proxies.clone())?);
-        let setup = RwLock::new(Arc::new(setup));
-        let shared =
-            Data::new(Shared { inbox, reloads, setup, changes: Arc::default(), live: live::Streams::default() });
-        let rooms = Rooms { shared: shared.clone(), guard: guard.clone() };
+        let auth = Data::new(Auth::new(settings, config.proxies.clone())?);
+        let state = Data::new(WebState::new(inbox, reloads, config));
         let BoundSocket { socket, file } = bound;
         let address = socket.address()?;
-        if settings.tokens.is_empty() && is_reachable(&address) {
+        if settings.tokens.is_empty() && is_remote(&address) {
             let hint = "hint: set `admin.token`, or have systemd listen on a loopback address or a unix socket";
             return Err(io::Error::other(format!(
-                "{address} is reachable from other machines, and that needs a token\n{hint}"
+                "{address} is reachable from other machines, which requires a token\n{hint}"
             )));
         }
-        let (ready, started) = std::sync::mpsc::channel();
+        let (ready, started) = mpsc::channel();
+        let (server_state, server_auth) = (state.clone(), auth.clone());
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = match serve(rooms, socket) {
+                let server = match serve(server_state, server_auth, socket) {
                     Ok(server) => server,
                     Err(error) => return ready.send(Err(error)).map_err(io::Error::other),
                 };
@@ -105,26 +79,25 @@ impl Admin {
             })
         })?;
         let handle = started.recv().map_err(io::Error::other)??;
-        Ok(Self { shared, guard, handle, address, file, thread })
+        Ok(Self { state, auth, handle, address, file, thread })
     }
 
-    /// Where it listens, with the port it was given.
-    #[must_use]
+    /// The address it listens on, with the port that the system chose.
     pub fn address(&self) -> &Listen {
         &self.address
     }
 
-    /// Holds to other names and tokens from now on, and tells of other sources and handlers; the address stays.
-    pub fn reload(&self, settings: &config::AdminConfig, setup: Setup) {
-        self.guard.reload(settings, setup.proxies.clone());
-        *locks::write(&self.shared.setup) = Arc::new(setup);
+    /// Applies new settings. The address stays.
+    pub fn reload(&self, settings: &config::AdminConfig, config: WebConfig) {
+        self.auth.reload(settings, config.proxies.clone());
+        self.state.reload(config);
     }
 
-    /// Ends it at once.
+    /// Stops without waiting for open connections.
     pub fn stop(self) {
         drop(self.handle.stop(false));
         if self.thread.join().is_err() {
-            log::error!("the admin server ended in a panic");
+            log::error!("admin server panicked");
         }
         if let Some(file) = &self.file {
             file.remove();
@@ -132,35 +105,30 @@ impl Admin {
     }
 }
 
-/// Whether others than this machine may knock: a socket that was handed over can be anywhere.
-fn is_reachable(address: &Listen) -> bool {
+/// Whether other machines can reach the address. A socket inherited from systemd can be bound anywhere.
+fn is_remote(address: &Listen) -> bool {
     matches!(address, Listen::Tcp(address) if !address.ip().to_canonical().is_loopback())
 }
 
-/// What every worker of the server gets.
-#[derive(Debug, Clone)]
-struct Rooms {
-    shared: Data<Shared>,
-    guard: Arc<Guard>,
-}
-
-fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
+fn serve(state: Data<WebState>, auth: Data<Auth>, socket: Socket) -> io::Result<Server> {
     let app = move || {
         App::new()
-            .app_data(rooms.shared.clone())
-            .app_data(Data::from(rooms.guard.clone()))
-            .configure(malformed::settings)
-            .wrap(from_fn(auth::stand))
+            .app_data(state.clone())
+            .app_data(auth.clone())
+            .configure(errors::configure)
+            .wrap(from_fn(auth::middleware))
             .configure(auth::routes)
             .configure(api::routes)
+            .configure(assets::routes)
             .configure(dashboard::routes)
             .route("/live", web::get().to(live::stream))
-            .configure(metrics::routes)
-            .route("/healthz", web::get().to(alive))
-            .route("/healthz", web::head().to(alive))
-            .route("/readyz", web::get().to(ready))
-            .route("/readyz", web::head().to(ready))
-            .default_service(web::to(nothing_here))
+            .route("/metrics", web::get().to(metrics))
+            .route("/metrics", web::head().to(metrics))
+            .route("/healthz", web::get().to(healthz))
+            .route("/healthz", web::head().to(healthz))
+            .route("/readyz", web::get().to(readyz))
+            .route("/readyz", web::head().to(readyz))
+            .default_service(web::to(not_found))
     };
     let http = HttpServer::new(app).workers(1).disable_signals();
     Ok(match socket {
@@ -169,20 +137,20 @@ fn serve(rooms: Rooms, socket: Socket) -> io::Result<actix_web::dev::Server> {
     })
 }
 
-/// What came of the last reload may quote the configuration, which strangers do not get to see.
-async fn alive(shared: Data<Shared>, visitor: Visitor) -> HttpResponse {
-    let (reloads, last) = locks::lock(&shared.reloads.0).clone();
-    let last = match last {
+/// The last reload's error may quote the configuration, so only authenticated clients see it.
+async fn healthz(state: Data<WebState>, principal: Principal) -> HttpResponse {
+    let (reloads, error) = state.reloads.latest();
+    let last = match error {
         _ if reloads == 0 => None,
         None => Some("ok".to_owned()),
-        Some(error) if visitor.is_known() => Some(error),
+        Some(error) if principal.is_authenticated() => Some(error),
         Some(_) => Some("failed".to_owned()),
     };
     HttpResponse::Ok().json(json!({ "status": "alive", "reloads": reloads, "last_reload": last }))
 }
 
-async fn ready(shared: Data<Shared>) -> HttpResponse {
-    match shared.inbox.is_ready() {
+async fn readyz(state: Data<WebState>) -> HttpResponse {
+    match state.inbox.is_ready() {
         Ok(()) => HttpResponse::Ok().json(json!({ "status": "ready" })),
         Err(why) => {
             HttpResponse::ServiceUnavailable().json(json!({ "status": "not ready", "reason": why.to_string() }))
@@ -190,12 +158,25 @@ async fn ready(shared: Data<Shared>) -> HttpResponse {
     }
 }
 
-async fn nothing_here(shared: Data<Shared>, visitor: Visitor, request: HttpRequest) -> HttpResponse {
+/// Metrics in Prometheus text format. They need no session, since a scraper has none, and contain nothing but names of
+/// sources and handlers, and numbers.
+async fn metrics(state: Data<WebState>) -> HttpResponse {
+    let inbox = state.inbox.clone();
+    match web::block(move || inbox.metrics().text(&inbox.gauges())).await {
+        Ok(Ok(text)) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
+        failed => {
+            log::error!("metrics could not be rendered: {failed:?}");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+async fn not_found(state: Data<WebState>, principal: Principal, request: HttpRequest) -> HttpResponse {
     if request.resource_map().has_resource(request.path()) {
-        return malformed::wrong_method(&request);
+        return errors::method_not_allowed(&request);
     }
-    if visitor.is_known() && auth::wants_page(request.path(), request.headers()) {
-        return dashboard::nothing_here(shared, visitor).await;
+    if principal.is_authenticated() && errors::wants_page(request.path(), request.headers()) {
+        return dashboard::not_found(state, principal).await;
     }
-    HttpResponse::NotFound().json(json!({ "error": "nothing is here", "hint": "/api/v1/openapi.json lists the API" }))
+    HttpResponse::NotFound().json(json!({ "error": "no such path", "hint": "/api/v1/openapi.json lists the API" }))
 }

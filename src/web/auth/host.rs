@@ -1,14 +1,13 @@
-//! Whether a request was meant for this address, and whether a page of ours made it.
+//! Host names: whether `Host` and `Origin` name this server.
 //!
-//! `Host`, `Origin` and `Sec-Fetch-Site` come in as text; yes or no comes out. A foreign page can point its own name at
-//! this address (DNS rebinding), but it cannot make a browser send another name in `Host`: addresses written as numbers
-//! and `localhost` are nobody's to point, so they pass whatever the port, which tunnels and containers change.
+//! Another site can point its own name at this address (DNS rebinding), but it cannot make a browser send a different
+//! `Host`. IP addresses and `localhost` cannot be pointed anywhere, so they are always accepted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::HostName;
 
-/// A name and its port, as browsers write them.
+/// A host name and its port.
 #[derive(Debug, PartialEq, Eq)]
 struct Authority<'a> {
     name: &'a str,
@@ -17,8 +16,8 @@ struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     fn parse(text: &'a str) -> Option<Self> {
-        let name_ends = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
-        let (name, port) = text.split_at(name_ends);
+        let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+        let (name, port) = text.split_at(end);
         let port = match port.strip_prefix(':') {
             Some(port) => Some(port.parse().ok()?),
             None if port.is_empty() => None,
@@ -27,8 +26,8 @@ impl<'a> Authority<'a> {
         (!name.is_empty()).then_some(Self { name, port })
     }
 
-    /// Whether it is an address, or a name that always means this machine.
-    fn is_at_home(&self) -> bool {
+    /// Whether it is an IP address or `localhost`, whatever the port, which tunnels and containers change.
+    fn is_literal(&self) -> bool {
         let literal = self.name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
         let is_address = match literal {
             Some(name) => name.parse::<Ipv6Addr>().is_ok(),
@@ -42,16 +41,16 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// Whether `host`, the value of the header, names this address; `hosts` are the configured names.
-pub(super) fn is_ours(host: &str, hosts: &[HostName]) -> bool {
+/// Whether the value of the `Host` header names this server. `hosts` are the configured names.
+pub(super) fn is_known(host: &str, hosts: &[HostName]) -> bool {
     let Some(authority) = Authority::parse(host) else { return false };
     let is_named = |host: &HostName| authority.has_name(host) && (host.port.is_none() || host.port == authority.port);
-    authority.is_at_home() || hosts.iter().any(is_named)
+    authority.is_literal() || hosts.iter().any(is_named)
 }
 
-/// Whether a page at `origin` belongs to the address that the request names as `host`. A proxy may have put its own
-/// name for us there, so the configured names count too, at the port they are written with.
-pub(super) fn is_same(origin: &str, host: &str, hosts: &[HostName]) -> bool {
+/// Whether a page of `origin` belongs to this server, which the request addresses as `host`. A proxy may rewrite `Host`,
+/// so the configured names count too.
+pub(super) fn is_own_origin(origin: &str, host: &str, hosts: &[HostName]) -> bool {
     let (rest, standard) = match origin.split_once("://") {
         Some(("https", rest)) => (rest, 443),
         Some(("http", rest)) => (rest, 80),
@@ -64,11 +63,6 @@ pub(super) fn is_same(origin: &str, host: &str, hosts: &[HostName]) -> bool {
     is_the_host || hosts.iter().any(is_named)
 }
 
-/// Whether the browser says that the request came from a page of ours, or from no page.
-pub(super) fn is_from_home(sec_fetch_site: &str) -> bool {
-    matches!(sec_fetch_site, "same-origin" | "none")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_localhost_and_configured_names_are_ours() {
+    fn ip_addresses_localhost_and_configured_names_are_known() {
         for (host, expected) in [
             ("127.0.0.1:8081", true),
             ("127.0.0.1", true),
@@ -106,12 +100,12 @@ mod tests {
             ("2130706433", false),
             ("", false),
         ] {
-            assert_eq!(is_ours(host, &hosts()), expected, "{host}");
+            assert_eq!(is_known(host, &hosts()), expected, "{host}");
         }
     }
 
     #[test]
-    fn only_pages_of_the_same_address_are_the_same() {
+    fn only_pages_of_this_server_are_its_own() {
         for (origin, host, expected) in [
             ("http://127.0.0.1:8081", "127.0.0.1:8081", true),
             ("http://LOCALHOST:9000", "localhost:9000", true),
@@ -129,7 +123,7 @@ mod tests {
             ("null", "127.0.0.1:8081", false),
             ("", "127.0.0.1:8081", false),
         ] {
-            assert_eq!(is_same(origin, host, &hosts()), expected, "{origin} {host}");
+            assert_eq!(is_own_origin(origin, host, &hosts()), expected, "{origin} {host}");
         }
     }
 }

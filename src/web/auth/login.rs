@@ -1,122 +1,111 @@
-//! Logging in and out: the token is shown once, and a session begins.
+//! Login and logout of a browser.
 //!
-//! The form comes in, a cookie goes out that scripts cannot read and other sites do not send. Its name holds the port
-//! that the browser sees, since cookies are shared between the ports of a host.
+//! The form exchanges the token for a session cookie, which scripts cannot read and other sites do not send.
+//! Without a configured token there is nothing to log in to.
 
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{COOKIE, HOST, HeaderMap, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
+use actix_web::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use actix_web::web::{self, Data, Form, Query, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use maud::html;
 use serde::Deserialize;
 
-use super::refusal::Refusal;
-use super::{Guard, one, tries};
+use super::access_denied::AccessDenied;
+use super::authenticate::Auth;
+use super::{login_throttle, session};
+use crate::web::layout;
 
-/// Where to go afterwards.
+/// The page to return to.
 #[derive(Debug, Default, Deserialize)]
-struct Next {
+struct LoginQuery {
     #[serde(default)]
     next: String,
 }
 
 #[derive(Deserialize)]
-struct Login {
+struct LoginForm {
     token: String,
     #[serde(default)]
     next: String,
 }
 
-/// `/login` and `/logout`.
 pub(in crate::web) fn routes(config: &mut ServiceConfig) {
-    config
-        .service(
-            web::resource("/login").route(web::get().to(ask)).route(web::head().to(ask)).route(web::post().to(log_in)),
-        )
-        .route("/logout", web::post().to(log_out));
+    let login = web::resource("/login")
+        .route(web::get().to(show_form))
+        .route(web::head().to(show_form))
+        .route(web::post().to(log_in));
+    config.service(login).route("/logout", web::post().to(log_out));
 }
 
-async fn ask(guard: Data<Guard>, next: Query<Next>) -> HttpResponse {
-    if guard.rules().tokens.is_empty() {
-        return see(&next.next).finish();
+async fn show_form(auth: Data<Auth>, query: Query<LoginQuery>) -> HttpResponse {
+    if !auth.rules().requires_token() {
+        return redirect(&query.next).finish();
     }
-    page(StatusCode::OK, &next.next, None)
+    page(StatusCode::OK, &query.next, None)
 }
 
-async fn log_in(guard: Data<Guard>, request: HttpRequest, form: Form<Login>) -> HttpResponse {
-    let rules = guard.rules();
-    if rules.tokens.is_empty() {
-        return see(&form.next).finish();
+async fn log_in(auth: Data<Auth>, request: HttpRequest, form: Form<LoginForm>) -> HttpResponse {
+    let rules = auth.rules();
+    if !rules.requires_token() {
+        return redirect(&form.next).finish();
     }
-    let client = tries::client_of(&request, &rules.proxies);
-    if let Err(refusal) = guard.try_token(&rules, form.token.trim(), client) {
-        let mut answer = page(refusal.status(), &form.next, Some(&refusal));
-        if let Refusal::TooMany(wait) = refusal {
-            answer.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
+    let client = login_throttle::client_of(&request, &rules.proxies);
+    if let Err(denied) = auth.check_token(&rules, form.token.trim(), client) {
+        let mut response = page(denied.status(), &form.next, Some(&denied));
+        if let AccessDenied::TooManyFailures(wait) = denied {
+            response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
         }
-        return answer;
+        return response;
     }
-    match guard.sessions.begin(Instant::now()) {
-        Ok(key) => see(&form.next).insert_header((SET_COOKIE, cookie(request.headers(), &key))).finish(),
+    match auth.sessions.start(Instant::now()) {
+        Ok(key) => redirect(&form.next).insert_header((SET_COOKIE, session::cookie(request.headers(), &key))).finish(),
         Err(error) => {
-            log::error!("no session could begin: {error}");
+            log::error!("session could not be started: {error}");
             HttpResponse::InternalServerError().finish()
         }
     }
 }
 
-async fn log_out(guard: Data<Guard>, request: HttpRequest) -> HttpResponse {
-    session_keys(request.headers()).for_each(|key| guard.sessions.end(key));
-    let gone = format!("{}; Max-Age=0", cookie(request.headers(), ""));
-    see("/login").insert_header((SET_COOKIE, gone)).finish()
+async fn log_out(auth: Data<Auth>, request: HttpRequest) -> HttpResponse {
+    session::cookies(request.headers()).for_each(|key| auth.sessions.end(key));
+    let expired = format!("{}; Max-Age=0", session::cookie(request.headers(), ""));
+    redirect("/login").insert_header((SET_COOKIE, expired)).finish()
 }
 
-/// Every text under the name of our cookie: a page on another port may have set one beside it.
-pub(super) fn session_keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let name = cookie_name(headers);
-    let lines = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
+fn redirect(next: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::SeeOther();
+    response.insert_header((LOCATION, local_or_root(next)));
+    response
 }
 
-fn cookie(headers: &HeaderMap, key: &str) -> String {
-    let is_encrypted = one(headers, &ORIGIN).is_some_and(|origin| origin.starts_with("https://"));
-    let secure = if is_encrypted { "; Secure" } else { "" };
-    format!("{}={key}; Path=/; HttpOnly; SameSite=Strict{secure}", cookie_name(headers))
+fn local_or_root(path: &str) -> &str {
+    if is_local(path) { path } else { "/" }
 }
 
-fn cookie_name(headers: &HeaderMap) -> String {
-    let host = one(headers, &HOST).unwrap_or_default();
-    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
-    format!("hookbox_{}", port.unwrap_or("session"))
-}
-
-fn see(next: &str) -> actix_web::HttpResponseBuilder {
-    let mut answer = HttpResponse::SeeOther();
-    answer.insert_header((LOCATION, if is_local(next) { next } else { "/" }));
-    answer
-}
-
-/// A path of ours, that no browser reads as another site's.
+/// Whether every browser reads this as a path of this server.
 fn is_local(path: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
     path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_plain)
 }
 
-fn page(status: StatusCode, next: &str, refusal: Option<&Refusal>) -> HttpResponse {
-    let told = refusal.map(|refusal| {
-        let (error, hint) = refusal.text();
-        format!("<p role=\"alert\">{}: {}.</p>", escaped(&error), escaped(hint))
-    });
-    let html = include_str!("login.html")
-        .replace("{told}", &told.unwrap_or_default())
-        .replace("{next}", &escaped(if is_local(next) { next } else { "/" }));
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(html)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn page(status: StatusCode, next: &str, denied: Option<&AccessDenied>) -> HttpResponse {
+    let body = html! {
+        main {
+            h1 { "hookbox" }
+            @if let Some((error, hint)) = denied.map(AccessDenied::text) { p role="alert" { (error) ": " (hint) "." } }
+            form method="post" action="/login" {
+                input type="hidden" name="next" value=(local_or_root(next));
+                label for="token" { "Token" }
+                input #token name="token" type="password" required autofocus autocomplete="current-password";
+                button.primary type="submit" { "Log in" }
+                p { "The token is " code { "token" } " in " code { "[admin]" } " of " code { "hookbox.toml" } "." }
+            }
+        }
+    };
+    let page = layout::document("Log in", Some("login"), false, &body);
+    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())
 }
 
 #[cfg(test)]
@@ -124,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_of_our_own_are_gone_to() {
+    fn login_redirects_to_own_paths_only() {
         for (path, expected) in [
             ("/", true),
             ("/events?state=dead&x=%2F", true),
@@ -137,6 +126,5 @@ mod tests {
         ] {
             assert_eq!(is_local(path), expected, "{path:?}");
         }
-        assert_eq!(escaped("\"><script>&"), "&quot;&gt;&lt;script&gt;&amp;");
     }
 }

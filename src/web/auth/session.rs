@@ -1,69 +1,89 @@
-//! Sessions of browsers, kept in memory only: a restart, and a changed token, end them all.
+//! Browser sessions, in memory: a restart or a changed token ends them all.
 //!
-//! A session is known by random text that its browser alone has; here its digest is kept, so that looking one up tells
-//! nothing by the time it takes. Each has a token of its own against forged forms. They end by themselves.
+//! The cookie holds a random key. The table is keyed by its digest, so that the time of a lookup reveals nothing about the
+//! keys. Each session has its own CSRF token. The cookie's name contains the port, since browsers share cookies between
+//! the ports of a host.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::support::locks;
-
+use actix_web::http::header::{COOKIE, HOST, HeaderMap, ORIGIN};
 use sha2::{Digest as _, Sha256};
 
-/// From logging in until the token is asked for again.
-pub(super) const LASTS: Duration = Duration::from_secs(12 * 60 * 60);
-const MOST: usize = 256;
+use super::principal::single_header;
+use crate::support::locks;
 
-/// A browser that has shown the token.
+const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+const MAX_SESSIONS: usize = 256;
+
 #[derive(Debug, Clone)]
 struct Session {
-    until: Instant,
+    expires: Instant,
     csrf: String,
 }
 
-/// All of them.
+/// All sessions, by the digest of their key.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<HashMap<[u8; 32], Session>>);
 
 impl Sessions {
-    /// Begins one; returns the text that is its key. Where there are too many the oldest ends.
-    ///
-    /// # Errors
-    /// When the system has no random bytes.
-    pub(super) fn begin(&self, now: Instant) -> std::io::Result<String> {
-        let (key, csrf) = (random()?, random()?);
-        let mut sessions = locks::lock(&self.0);
-        sessions.retain(|_, session| now < session.until);
-        if sessions.len() >= MOST
-            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.until).map(|(key, _)| *key)
+    /// Starts a session and returns its key. If there are too many, the oldest ends.
+    pub(super) fn start(&self, now: Instant) -> std::io::Result<String> {
+        let (key, csrf) = (random_hex()?, random_hex()?);
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| now < session.expires);
+        if sessions.len() >= MAX_SESSIONS
+            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.expires).map(|(key, _)| *key)
         {
             sessions.remove(&oldest);
         }
-        sessions.insert(digest(&key), Session { until: now + LASTS, csrf });
+        sessions.insert(digest(&key), Session { expires: now + LIFETIME, csrf });
         Ok(key)
     }
 
-    /// The token against forged forms of the session that this text is the key of.
+    /// The CSRF token of the session with this key.
     pub(super) fn csrf(&self, key: &str, now: Instant) -> Option<String> {
-        let sessions = locks::lock(&self.0);
-        sessions.get(&digest(key)).filter(|session| now < session.until).map(|session| session.csrf.clone())
+        let sessions = self.lock();
+        sessions.get(&digest(key)).filter(|session| now < session.expires).map(|session| session.csrf.clone())
     }
 
     pub(super) fn end(&self, key: &str) {
-        locks::lock(&self.0).remove(&digest(key));
+        self.lock().remove(&digest(key));
     }
 
     pub(super) fn end_all(&self) {
-        locks::lock(&self.0).clear();
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
+        locks::lock(&self.0)
     }
 }
 
+/// All values of our cookie: a page on another port may have set a second one.
+pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let name = cookie_name(headers);
+    let lines = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// The `Set-Cookie` value for a session key.
+pub(super) fn cookie(headers: &HeaderMap, key: &str) -> String {
+    let is_https = single_header(headers, &ORIGIN).is_some_and(|origin| origin.starts_with("https://"));
+    let secure = if is_https { "; Secure" } else { "" };
+    format!("{}={key}; Path=/; HttpOnly; SameSite=Strict{secure}", cookie_name(headers))
+}
+
+fn cookie_name(headers: &HeaderMap) -> String {
+    let host = single_header(headers, &HOST).unwrap_or_default();
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
+    format!("hookbox_{}", port.unwrap_or("session"))
+}
+
 /// 32 random bytes in hex.
-///
-/// # Errors
-/// When the system has none.
-pub(super) fn random() -> std::io::Result<String> {
+pub(super) fn random_hex() -> std::io::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     Ok(hex::encode(bytes))
@@ -78,26 +98,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_lasts_until_it_ends() {
+    fn session_lasts_until_it_expires_or_ends() {
         let (sessions, start) = (Sessions::default(), Instant::now());
-        let (one, other) = (sessions.begin(start).unwrap(), sessions.begin(start).unwrap());
+        let (one, other) = (sessions.start(start).unwrap(), sessions.start(start).unwrap());
         assert_ne!(sessions.csrf(&one, start).unwrap(), sessions.csrf(&other, start).unwrap());
         assert_eq!((one.len(), sessions.csrf("", start)), (64, None));
         sessions.end(&one);
         assert_eq!(sessions.csrf(&one, start), None);
-        assert!(sessions.csrf(&other, start + LASTS - Duration::from_secs(1)).is_some());
-        assert_eq!(sessions.csrf(&other, start + LASTS), None);
+        assert!(sessions.csrf(&other, start + LIFETIME - Duration::from_secs(1)).is_some());
+        assert_eq!(sessions.csrf(&other, start + LIFETIME), None);
         sessions.end_all();
         assert_eq!(sessions.csrf(&other, start), None);
     }
 
     #[test]
-    fn the_oldest_makes_room() {
+    fn new_session_replaces_the_oldest() {
         let (sessions, start) = (Sessions::default(), Instant::now());
-        let first = sessions.begin(start).unwrap();
-        let second = sessions.begin(start + Duration::from_secs(1)).unwrap();
-        for _ in 2..=MOST {
-            sessions.begin(start + Duration::from_secs(2)).unwrap();
+        let first = sessions.start(start).unwrap();
+        let second = sessions.start(start + Duration::from_secs(1)).unwrap();
+        for _ in 2..=MAX_SESSIONS {
+            sessions.start(start + Duration::from_secs(2)).unwrap();
         }
         assert_eq!(sessions.csrf(&first, start), None);
         assert!(sessions.csrf(&second, start).is_some());

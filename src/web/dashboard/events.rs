@@ -1,87 +1,97 @@
-//! `/events`: what came in, newest first, by filter, id, or a text in the body.
+//! `/events`: the list of events, newest first, by filter, id prefix or text in the body.
 //!
-//! A filter goes in, one page of events comes out. Looking for a text reads bodies, so it goes as far as its time
-//! allows and offers to go on.
+//! A search for text reads bodies, so it is limited by time and offers to continue.
 
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Query, ServiceConfig};
 use maud::{Markup, html};
 
-use super::frame::{Frame, Tab};
-use super::list::{self, ROWS, Reached};
-use super::query::Asked;
-use super::words::{badge, event_type, shown, size, when};
-use super::{Look, Trouble};
+use super::components::format::{badge, event_type, shown, size, when};
+use super::components::layout::{Layout, Tab};
+use super::components::list::{self, FilterForm};
+use super::context::{PAGE_ROWS, PageContext, PageError};
+use super::page;
 use crate::inbox::reader::{Event, PagedList, SEARCHED_BODY};
 use crate::model::event::EventState;
-use crate::model::filter::Page;
+use crate::web::auth::Principal;
+use crate::web::query::PageQuery;
+use crate::web::state::WebState;
 
 const PATH: &str = "/events";
 
-pub(super) fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
-    let walk = if asked.id.trim().is_empty() { walk(look, asked)? } else { by_id(look, asked)? };
-    let reached = Reached {
-        rows: walk.rows.len(),
-        next: walk.next,
-        is_cut_short: walk.is_cut_short,
-        looked_at: walk.looked_at,
-        one: "event",
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route(PATH, web::get().to(show));
+}
+
+async fn show(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
+    page::show(state, principal, move |ctx| render(ctx, &query)).await
+}
+
+fn render(ctx: &PageContext, query: &PageQuery) -> Result<Markup, PageError> {
+    let list = if query.id.trim().is_empty() {
+        ctx.inbox.reader()?.events(&query.events()?, PageContext::list_page(query.before()?))?
+    } else {
+        by_id(ctx, query)?
+    };
+    let form = FilterForm {
+        path: PATH,
+        query,
+        fields: html! {
+            (list::source_field(ctx, query))
+            (list::text_field("type", "Type", &query.event_type, "push or invoice.*"))
+            (list::text_field("id", "Id starts with", &query.id, "evt_1Nx or #42"))
+        },
+        more_fields: html! {
+            (list::text_field("text", "Text in the body", &query.text, "exact text"))
+            (list::time_fields(query))
+        },
+        is_open: !(query.text.is_empty() && query.since.is_empty() && query.until.is_empty()),
     };
     let main = html! {
         h1 { "Events" }
-        (list::states(PATH, asked, EventState::ALL.iter().map(|state| state.as_str())))
-        (list::filter(PATH, asked, &html! {
-            (list::sources(look, asked))
-            (list::field("type", "Type", &asked.event_type, "push or invoice.*"))
-            (list::field("id", "Id begins with", &asked.id, "evt_1Nx or #42"))
-        }, (&html! {
-            (list::field("text", "Text in the body", &asked.text, "as it stands there"))
-            (list::times(asked))
-        }, !(asked.text.is_empty() && asked.since.is_empty() && asked.until.is_empty()))))
-        @if !asked.text.trim().is_empty() {
-            p.muted { "Bodies of more than " (size(SEARCHED_BODY)) " are not looked through." }
+        (list::state_links(PATH, query, EventState::ALL.iter().map(|state| state.as_str())))
+        (form.render())
+        @if !query.text.trim().is_empty() {
+            p.muted { "Bodies larger than " (size(SEARCHED_BODY)) " are not searched." }
         }
-        @if walk.rows.is_empty() {
-            @if !walk.is_cut_short { p.empty { @if asked.is_narrow() { "No event passes this filter." } @else { "Nothing has arrived yet." } } }
-        } @else { (table(look, &walk.rows)) }
-        (list::end(PATH, asked, &reached))
-        @if asked.is_narrow() && asked.id.is_empty() && asked.text.is_empty() {
-            p.aside { a href=(jobs_of(asked)) { "The jobs of these events" } " can be retried, replayed or skipped together." }
+        @if list.rows.is_empty() {
+            @if !list.is_cut_short { p.empty { @if query.has_filter() { "No event matches this filter." } @else { "No event has arrived yet." } } }
+        } @else { (table(ctx, &list.rows)) }
+        (list::paging(PATH, query, &list, "event"))
+        @if query.has_filter() && query.id.is_empty() && query.text.is_empty() {
+            p.aside { a href=(jobs_link(query)) { "Show the jobs of these events" } " to retry, replay or skip them together." }
         }
     };
-    Ok(Frame { title: "Events", tab: Tab::Events, is_live: true, did: None }.around(look, &main))
+    Ok(Layout { title: "Events", tab: Tab::Events, is_live: true, flash: None }.render(ctx, &main))
 }
 
-/// The list of jobs by the same filter.
-fn jobs_of(asked: &Asked) -> String {
-    let state = if asked.state == "unmatched" { String::new() } else { asked.state.clone() };
-    Asked { state, ..asked.filter() }.link("/jobs")
+/// The jobs page with the same filter.
+fn jobs_link(query: &PageQuery) -> String {
+    let state = if query.state == "unmatched" { String::new() } else { query.state.clone() };
+    PageQuery { state, ..query.filter() }.link("/jobs")
 }
 
-fn walk(look: &Look, asked: &Asked) -> Result<PagedList<Event>, Trouble> {
-    let (filter, before) = (asked.events()?, asked.before()?);
-    let reach = Page { before, limit: ROWS, deadline: Some(Look::until()) };
-    Ok(look.inbox.reader()?.events(&filter, reach)?)
-}
-
-/// Events by their id, or how it begins; the rest of the filter still holds.
-fn by_id(look: &Look, asked: &Asked) -> Result<PagedList<Event>, Trouble> {
-    let (filter, id) = (asked.events()?, asked.id.trim());
-    let rows = match id.strip_prefix('#').map(str::parse) {
-        Some(Ok(seq)) => look.inbox.reader()?.event(seq)?.into_iter().collect(),
-        _ => look.inbox.reader()?.events_by_id_prefix(id, ROWS)?,
+/// Events by `#seq` or id prefix that match the rest of the filter.
+fn by_id(ctx: &PageContext, query: &PageQuery) -> Result<PagedList<Event>, PageError> {
+    let (filter, id) = (query.events()?, query.id.trim());
+    let reader = ctx.inbox.reader()?;
+    let mut rows = match id.strip_prefix('#').map(str::parse) {
+        Some(Ok(seq)) => reader.event(seq)?.into_iter().collect(),
+        _ => reader.events_by_id_prefix(id, PAGE_ROWS)?,
     };
-    let passes = |event: &Event| {
+    rows.retain(|event: &Event| {
         let arrival = &filter.arrival;
         arrival.source.as_ref().is_none_or(|source| *source == event.source)
             && arrival.since.is_none_or(|since| event.received_at >= since)
             && arrival.until.is_none_or(|until| event.received_at < until)
             && (filter.states.is_empty() || filter.states.contains(&event.state))
-    };
-    let rows: Vec<_> = rows.into_iter().filter(passes).take(ROWS as usize).collect();
+    });
+    rows.truncate(PAGE_ROWS as usize);
     let looked_at = rows.len() as u64;
     Ok(PagedList { rows, next: None, is_cut_short: false, looked_at })
 }
 
-fn table(look: &Look, events: &[Event]) -> Markup {
+fn table(ctx: &PageContext, events: &[Event]) -> Markup {
     html! {
         table.list role="table" {
             caption.visually-hidden { "Events, newest first" }
@@ -93,12 +103,12 @@ fn table(look: &Look, events: &[Event]) -> Markup {
                 th.number role="columnheader" scope="col" { "Size" }
                 th role="columnheader" scope="col" { "Received" }
             } }
-            tbody role="rowgroup" { @for event in events { (row(look, event)) } }
+            tbody role="rowgroup" { @for event in events { (row(ctx, event)) } }
         }
     }
 }
 
-fn row(look: &Look, event: &Event) -> Markup {
+fn row(ctx: &PageContext, event: &Event) -> Markup {
     html! {
         tr role="row" data-key={ "e-" (event.seq) } {
             th.lead-cell role="rowheader" scope="row" {
@@ -109,7 +119,7 @@ fn row(look: &Look, event: &Event) -> Markup {
             td.id role="cell" data-label="Id" { code { (shown(&event.event_id)) }
                 @if event.deliveries > 1 { " " span.muted { "× " (event.deliveries) } } }
             td.number role="cell" data-label="Size" { (size(event.body_bytes)) }
-            td.when role="cell" data-label="Received" { (when(event.received_at, look.now)) }
+            td.when role="cell" data-label="Received" { (when(event.received_at, ctx.now)) }
         }
     }
 }

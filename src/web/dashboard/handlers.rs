@@ -1,90 +1,82 @@
-//! `/handlers`: what runs for which events, and how each handler stands; pausing and resuming.
+//! `/handlers`: the state and settings of each handler, with buttons to pause and resume it.
 //!
-//! The configuration and the state of the jobs come in. How a handler is configured is only told, and of a URL nothing
-//! that may be a secret.
+//! Of a handler's URL the query is not shown, since it may contain a secret.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame::{Did, Frame, Tab, csrf};
-use super::query::{Asked, encoded};
-use super::words::{ago, badge, configured, count, counted, event_type, grouped, shown};
-use super::{Look, Shared, Trouble, Visitor, jobs};
+use super::components::format::{ago, badge, configured, count, counted, event_type, grouped, shown};
+use super::components::job::status_text;
+use super::components::layout::{Flash, Layout, Tab, csrf_field};
+use super::context::{PageContext, PageError};
+use super::page;
 use crate::config::{Handler, Mode, OrderingMode};
 use crate::inbox::reader::{HandlerOverview, HandlerStats};
 use crate::retry::RetryPolicy;
+use crate::web::auth::Principal;
+use crate::web::operations::MAX_REASON;
+use crate::web::query::{PageQuery, encoded};
+use crate::web::state::WebState;
 
-/// Longest reason for a pause.
-const LONGEST_REASON: usize = 500;
-
-/// Why a handler is paused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Reason {
+struct PauseForm {
     reason: String,
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
-        .route("/handlers", web::get().to(all))
+        .route("/handlers", web::get().to(show))
         .route("/handlers/{name}/pause", web::post().to(pause))
         .route("/handlers/{name}/resume", web::post().to(resume));
 }
 
-async fn all(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {
-    super::show(shared, visitor, move |look| page(look, &asked)).await
+async fn show(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
+    page::show(state, principal, move |ctx| render(ctx, &query)).await
 }
 
-async fn pause(shared: Data<Shared>, visitor: Visitor, name: Path<String>, reason: Form<Reason>) -> HttpResponse {
-    super::act(shared, visitor, move |look| {
-        check_name(look, &name)?;
-        let reason: String = reason.reason.trim().chars().take(LONGEST_REASON).collect();
-        let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
-        look.inbox.pause(&name, reason, look.now)?;
-        Ok(on_card(look, "pause", &name))
+async fn pause(state: Data<WebState>, principal: Principal, name: Path<String>, form: Form<PauseForm>) -> HttpResponse {
+    page::redirect(state, principal, move |ctx| {
+        ctx.operations().pause(&name, &form.reason)?.ok_or_else(|| no_handler(&name))?;
+        Ok(card_link(ctx, "pause", &name))
     })
     .await
 }
 
-async fn resume(shared: Data<Shared>, visitor: Visitor, name: Path<String>) -> HttpResponse {
-    super::act(shared, visitor, move |look| {
-        check_name(look, &name)?;
-        let resumed = look.inbox.resume(&name, look.now)?;
-        let did = if resumed.state.is_some_and(|state| state.paused_by.is_some()) { "probe" } else { "resume" };
-        Ok(on_card(look, did, &name))
+async fn resume(state: Data<WebState>, principal: Principal, name: Path<String>) -> HttpResponse {
+    page::redirect(state, principal, move |ctx| {
+        let resumed = ctx.operations().resume(&name)?.ok_or_else(|| no_handler(&name))?;
+        // A handler that hookbox itself paused stays paused until a probe succeeds.
+        let is_probing = resumed.state.is_some_and(|state| state.paused_by.is_some());
+        Ok(card_link(ctx, if is_probing { "probe" } else { "resume" }, &name))
     })
     .await
 }
 
-/// The handler on the page, with what was done.
-fn on_card(look: &Look, verb: &str, name: &str) -> String {
-    format!("{}#{}", look.told(Asked::default(), verb, 1).link("/handlers"), encoded(name))
+fn no_handler(name: &str) -> PageError {
+    PageError::NotFound(format!("There is no handler {name}."))
 }
 
-/// A name that nobody knows is a slip, and would stay in the inbox.
-fn check_name(look: &Look, name: &str) -> Result<(), Trouble> {
-    let known = look.inbox.reader()?.handler_overview(&look.setup.handler_names())?;
-    let is_known = known.iter().any(|one| one.status.handler == name);
-    if is_known { Ok(()) } else { Err(Trouble::Missing(format!("There is no handler {name}."))) }
+/// The handler's card on the page, with a flash message.
+fn card_link(ctx: &PageContext, verb: &str, name: &str) -> String {
+    format!("{}#{}", ctx.with_flash(PageQuery::default(), verb, 1).link("/handlers"), encoded(name))
 }
 
-fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
-    let names = look.setup.handler_names();
-    let now = look.inbox.reader()?.handler_overview(&names)?;
-    let configured = |name: &str| look.setup.handlers.iter().find(|handler| *handler.name == *name);
+fn render(ctx: &PageContext, query: &PageQuery) -> Result<Markup, PageError> {
+    let handlers = ctx.inbox.reader()?.handler_overview(&ctx.config.handler_names())?;
     let main = html! {
         h1 { "Handlers" }
-        @if now.is_empty() { p.empty { "No handler is configured: events are stored, and nothing runs." } }
-        @for one in &now { (card(look, one, configured(&one.status.handler).map(AsRef::as_ref))) }
+        @if handlers.is_empty() { p.empty { "No handler is configured: events are stored, and nothing runs." } }
+        @for handler in &handlers { (card(ctx, handler, ctx.config.handler(&handler.status.handler).map(AsRef::as_ref))) }
     };
-    let did = Did::read(look, asked);
-    Ok(Frame { title: "Handlers", tab: Tab::Handlers, is_live: true, did }.around(look, &main))
+    let flash = Flash::read(ctx, query);
+    Ok(Layout { title: "Handlers", tab: Tab::Handlers, is_live: true, flash }.render(ctx, &main))
 }
 
-/// How a handler stands, in a word and a shape.
-pub(super) fn state(status: &HandlerStats, is_known: bool) -> Markup {
+/// The state of a handler as a badge.
+pub(super) fn state_badge(status: &HandlerStats, is_known: bool) -> Markup {
     html! {
         @if status.paused && status.paused_by.as_deref() == Some("hookbox") { (badge("broken")) }
         @else if status.paused { (badge("paused")) }
@@ -95,13 +87,13 @@ pub(super) fn state(status: &HandlerStats, is_known: bool) -> Markup {
     }
 }
 
-/// The list of its jobs that have failed and are tried again: those have a reason.
+/// The pending jobs that have failed before: those with a reason.
 pub(super) fn failing_link(handler: &str) -> String {
     format!("/jobs?state=pending&handler={}&reason=*", encoded(handler))
 }
 
-fn card(look: &Look, one: &HandlerOverview, configured: Option<&Handler>) -> Markup {
-    let status = &one.status;
+fn card(ctx: &PageContext, overview: &HandlerOverview, configured: Option<&Handler>) -> Markup {
+    let status = &overview.status;
     let title = format!("handler-{}", status.handler);
     let link = encoded(&status.handler);
     let jobs = |state: &str, number: String| html! { a href={ "/jobs?state=" (state) "&handler=" (link) } { (number) " " (state) } };
@@ -109,48 +101,48 @@ fn card(look: &Look, one: &HandlerOverview, configured: Option<&Handler>) -> Mar
         article.card.wide id=(status.handler) aria-labelledby=(title) data-key={ "h-" (status.handler) } {
             header.card-head {
                 h2 id=(title) { (shown(&status.handler)) }
-                (state(status, configured.is_some()))
-                (buttons(look, status))
+                (state_badge(status, configured.is_some()))
+                (buttons(ctx, status))
             }
-            (paused(look, status))
+            (paused(ctx, status))
             dl.facts {
                 dt { "Jobs" }
                 dd.job-counts {
                     (jobs("pending", counted(status.pending)))
                     @if status.failing > 0 { a href=(failing_link(&status.handler)) { (grouped(status.failing)) " of them failing" } }
-                    @if status.blocked > 0 { span.muted { (counted(status.blocked)) " of them behind another of their value" } }
+                    @if status.blocked > 0 { span.muted { (counted(status.blocked)) " of them blocked by another job with the same ordering key" } }
                     (jobs("running", grouped(status.running)))
                     (jobs("dead", counted(status.dead)))
                 }
-                @if let Some(at) = status.oldest_pending_at { dt { "Oldest pending" } dd { (ago(at, look.now)) } }
-                @if let Some(job) = &one.last_failure {
+                @if let Some(at) = status.oldest_pending_at { dt { "Oldest pending" } dd { (ago(at, ctx.now)) } }
+                @if let Some(job) = &overview.last_failure {
                     dt { "Last failure" }
-                    dd { a href={ "/events/" (job.event_seq) } { (event_type(&job.event_type)) " #" (job.event_seq) } " " (jobs::told(look, job)) }
+                    dd { a href={ "/events/" (job.event_seq) } { (event_type(&job.event_type)) " #" (job.event_seq) } " " (status_text(job, ctx.now)) }
                 }
                 @match configured {
                     Some(handler) => (settings(handler)),
-                    None => { dt { "Configuration" } dd { "It is no longer there: its jobs stay pending." } }
+                    None => { dt { "Configuration" } dd { "No longer configured: its jobs stay pending." } }
                 }
             }
         }
     }
 }
 
-fn buttons(look: &Look, status: &HandlerStats) -> Markup {
+fn buttons(ctx: &PageContext, status: &HandlerStats) -> Markup {
     let (name, field) = (encoded(&status.handler), format!("reason-{}", status.handler));
     let is_broken = status.paused_by.as_deref() == Some("hookbox");
     html! {
         div.actions {
             @if status.paused {
                 form method="post" action={ "/handlers/" (name) "/resume" } {
-                    (csrf(look))
-                    button.small type="submit" { @if is_broken { "Try it now" } @else { "Resume" } span.visually-hidden { " " (shown(&status.handler)) } }
+                    (csrf_field(ctx))
+                    button.small type="submit" { @if is_broken { "Try now" } @else { "Resume" } span.visually-hidden { " " (shown(&status.handler)) } }
                 }
             } @else {
                 form.inline method="post" action={ "/handlers/" (name) "/pause" } {
-                    (csrf(look))
+                    (csrf_field(ctx))
                     label.visually-hidden for=(field) { "Reason for pausing " (shown(&status.handler)) }
-                    input.small id=(field) name="reason" maxlength=(LONGEST_REASON) placeholder="Reason (optional)" autocomplete="off";
+                    input.small id=(field) name="reason" maxlength=(MAX_REASON) placeholder="Reason (optional)" autocomplete="off";
                     button.small type="submit" { "Pause" span.visually-hidden { " " (shown(&status.handler)) } }
                 }
             }
@@ -158,15 +150,15 @@ fn buttons(look: &Look, status: &HandlerStats) -> Markup {
     }
 }
 
-fn paused(look: &Look, status: &HandlerStats) -> Markup {
+fn paused(ctx: &PageContext, status: &HandlerStats) -> Markup {
     html! {
         @if status.paused {
             p.notice.warn {
-                strong { @if status.paused_by.as_deref() == Some("hookbox") { "Paused by hookbox: it cannot be run" } @else { "Paused by a person" } }
-                @if let Some(at) = status.paused_at { " " (ago(at, look.now)) }
+                strong { @if status.paused_by.as_deref() == Some("hookbox") { "Paused by hookbox: the handler cannot be run" } @else { "Paused by an operator" } }
+                @if let Some(at) = status.paused_at { " " (ago(at, ctx.now)) }
                 @if let Some(reason) = &status.reason { ": " (shown(reason)) }
                 "."
-                @if let Some(at) = status.probe_at { " Next probe " (ago(at, look.now)) "." }
+                @if let Some(at) = status.probe_at { " Next probe " (ago(at, ctx.now)) "." }
             }
         }
     }
@@ -183,24 +175,24 @@ fn settings(handler: &Handler) -> Markup {
                 Mode::Command | Mode::Worker { .. } => code { (shown(&handler.command.join(" "))) },
             }
         }
-        dt { "Takes" } dd { (takes(handler)) }
-        @if let Some(keyed) = &handler.ordering {
-            dt { @if keyed.mode == OrderingMode::InOrder { "Order" } @else { "Bursts" } }
+        dt { "Events" } dd { (filter(handler)) }
+        @if let Some(ordering) = &handler.ordering {
+            dt { @if ordering.mode == OrderingMode::InOrder { "Order" } @else { "Bursts" } }
             dd {
-                @match keyed.mode {
+                @match ordering.mode {
                     OrderingMode::InOrder => "one at a time, in order, for each value of ",
-                    OrderingMode::Coalesce { quiet, max } => { "the newest runs once " (configured(quiet)) " were quiet, after " (configured(max)) " at the latest, for each value of " }
+                    OrderingMode::Coalesce { quiet, max } => { "the newest event runs after " (configured(quiet)) " without another, at the latest after " (configured(max)) ", for each value of " }
                 }
-                code { (shown(&keyed.key.to_string())) }
+                code { (shown(&ordering.key.to_string())) }
             }
         }
         @if let Some(rate) = &handler.rate_limit {
-            dt { "Pace" } dd { "at most " (count(rate.count as usize, "start")) " each " (configured(rate.per)) }
+            dt { "Rate limit" } dd { "at most " (count(rate.count as usize, "start")) " per " (configured(rate.per)) }
         }
-        @if let Some(patience) = handler.respond {
-            dt { "Answers" } dd { "the provider in its own words, within " (configured(patience)) }
+        @if let Some(timeout) = handler.respond {
+            dt { "Responds" } dd { "to the provider, within " (configured(timeout)) }
         }
-        dt { "At once" } dd { (count(handler.concurrency, "attempt")) ", each at most " (configured(handler.timeout)) }
+        dt { "Concurrency" } dd { (count(handler.concurrency, "attempt")) ", each at most " (configured(handler.timeout)) }
         dt { "Retries" }
         dd { (retries(policy)) ", then dead" }
     }
@@ -210,25 +202,25 @@ fn retries(policy: &RetryPolicy) -> String {
     let over = configured(policy.span());
     match policy.attempts {
         0 | 1 => "1 attempt".to_owned(),
-        2 => format!("2 attempts, with a pause of {over}"),
+        2 => format!("2 attempts, with a delay of {over}"),
         attempts => {
             let longest = configured(policy.backoff(attempts - 1, 0.0));
-            format!("{attempts} attempts over {over}, with pauses from {} to {longest}", configured(policy.initial))
+            format!("{attempts} attempts over {over}, with delays from {} to {longest}", configured(policy.initial))
         }
     }
 }
 
-/// A query may be how the receiver knows us.
+/// The URL without its query, which may contain a secret.
 fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(address, _)| address)
 }
 
-fn takes(handler: &Handler) -> Markup {
-    let takes = &handler.filter;
+fn filter(handler: &Handler) -> Markup {
+    let filter = &handler.filter;
     html! {
-        @for (index, glob) in takes.events.iter().enumerate() { @if index > 0 { ", " } code { (shown(glob)) } }
-        " from " @match &takes.sources { Some(names) => (shown(&names.join(", "))), None => "every source" }
-        @for (pointer, values) in &takes.conditions {
+        @for (index, glob) in filter.events.iter().enumerate() { @if index > 0 { ", " } code { (shown(glob)) } }
+        " from " @match &filter.sources { Some(names) => (shown(&names.join(", "))), None => "every source" }
+        @for (pointer, values) in &filter.conditions {
             ", where " code { (shown(pointer)) } " is "
             (shown(&values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")))
         }

@@ -1,29 +1,45 @@
-//! `/`: how it stands, in one look: what is dead or waits, each handler, each source's last day.
+//! `/`: the overview: readiness, job counts, handlers, and deliveries of the last 24 hours by source.
 //!
-//! What needs a person comes first. With an empty inbox it tells how to send a first event.
+//! What needs attention comes first. An empty inbox shows how to send a first event.
 
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, ServiceConfig};
 use maud::{Markup, html};
 
-use super::frame::{self, Tab};
-use super::words::{ago, badge, counted, event_type, grouped, shown};
-use super::{Look, Trouble, chart, handlers};
-use crate::inbox::reader::{HandlerOverview, HandlerStats, SourceDay};
+use super::components::chart;
+use super::components::format::{ago, badge, counted, event_type, grouped, shown};
+use super::components::layout::{Layout, Tab};
+use super::context::{PageContext, PageError};
+use super::handlers::{failing_link, state_badge};
+use super::page;
+use crate::inbox::reader::{HandlerOverview, SourceDay};
+use crate::web::auth::Principal;
+use crate::web::query::encoded;
+use crate::web::state::WebState;
 
-pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
-    let (sources, names) = (look.setup.source_names(), look.setup.handler_names());
-    let reader = look.inbox.reader()?;
-    let days = reader.hourly_counts(&sources, look.now)?;
-    let (now, newest) = (reader.handler_overview(&names)?, reader.newest_seq()?);
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/", web::get().to(show));
+}
+
+async fn show(state: Data<WebState>, principal: Principal) -> HttpResponse {
+    page::show(state, principal, render).await
+}
+
+fn render(ctx: &PageContext) -> Result<Markup, PageError> {
+    let reader = ctx.inbox.reader()?;
+    let days = reader.hourly_counts(&ctx.config.source_names(), ctx.now)?;
+    let handlers = reader.handler_overview(&ctx.config.handler_names())?;
+    let is_empty = reader.newest_seq()?.is_none();
     let main = html! {
         h1 { "Overview" }
-        (readiness(look))
-        @if newest.is_none() { (first_event(look)) }
-        (numbers(look, &now))
+        (readiness(ctx))
+        @if is_empty { (first_event(ctx)) }
+        (tiles(ctx, &handlers))
         section aria-labelledby="handlers" {
-            div.section-head { h2 #handlers { "Handlers" } a href="/handlers" { "All about handlers" } }
-            @if now.is_empty() {
+            div.section-head { h2 #handlers { "Handlers" } a href="/handlers" { "All handlers" } }
+            @if handlers.is_empty() {
                 p.empty { "No handler is configured: events are stored, and nothing runs." }
-            } @else { (handler_table(look, &now)) }
+            } @else { (handler_table(ctx, &handlers)) }
         }
         section aria-labelledby="sources" {
             div.section-head { h2 #sources { "Last 24 hours" } (legend()) }
@@ -31,33 +47,33 @@ pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
             div.cards { @for (number, day) in days.iter().enumerate() { (source_card(day, number)) } }
         }
     };
-    frame::page(look, Tab::Overview, "Overview", &main)
+    Ok(Layout { title: "Overview", tab: Tab::Overview, is_live: true, flash: None }.render(ctx, &main))
 }
 
-/// Whether deliveries are taken in, where they are not.
-fn readiness(look: &Look) -> Markup {
+/// A warning while new deliveries are not accepted.
+fn readiness(ctx: &PageContext) -> Markup {
     html! {
-        @if let Err(why) = look.inbox.is_ready() {
+        @if let Err(why) = ctx.inbox.is_ready() {
             p.notice.bad role="alert" { strong { "New deliveries get 503: " } (why.to_string()) "." }
         }
     }
 }
 
-/// How to send a first event, with the name of a source that is there.
-fn first_event(look: &Look) -> Markup {
-    let source = look.setup.sources.first();
+/// How to send a first event to a configured source.
+fn first_event(ctx: &PageContext) -> Markup {
+    let source = ctx.config.sources.first();
     html! {
         section.welcome aria-labelledby="first" {
-            h2 #first { "Nothing has arrived yet" }
+            h2 #first { "No event has arrived yet" }
             @match source {
                 Some(source) => {
-                    p { "Send a test event, signed as the provider signs:" }
+                    p { "Send a test event with a valid signature:" }
                     @let command = format!("hookbox send {} --type test", source.name);
                     div.copyable { code #first-command { (command) } button type="button" data-copy="first-command" hidden { "Copy" } }
-                    p.muted { "Or have the provider deliver to " code { (source.path) } " at the address where hookbox listens. This page shows it within a second." }
+                    p.muted { "Or let the provider deliver to " code { (source.path) } " at the address of the receiver. This page shows the event within a second." }
                 }
                 None => {
-                    p { "Name a source first:" }
+                    p { "Add a source first:" }
                     div.copyable { code #first-command { "hookbox init github" } button type="button" data-copy="first-command" hidden { "Copy" } }
                 }
             }
@@ -65,13 +81,13 @@ fn first_event(look: &Look) -> Markup {
     }
 }
 
-fn numbers(look: &Look, now: &[HandlerOverview]) -> Markup {
-    let sum = |number: fn(&HandlerOverview) -> i64| now.iter().map(number).sum::<i64>();
+fn tiles(ctx: &PageContext, handlers: &[HandlerOverview]) -> Markup {
+    let sum = |number: fn(&HandlerOverview) -> i64| handlers.iter().map(number).sum::<i64>();
     let (dead, pending, running) =
         (sum(|one| one.status.dead), sum(|one| one.status.pending), sum(|one| one.status.running));
-    let oldest = now.iter().filter_map(|one| one.status.oldest_pending_at).min();
+    let oldest = handlers.iter().filter_map(|one| one.status.oldest_pending_at).min();
     let failing = sum(|one| one.status.failing);
-    let paused = now.iter().filter(|one| one.status.paused).count();
+    let paused = handlers.iter().filter(|one| one.status.paused).count();
     html! {
         ul.tiles aria-label="Jobs" {
             (tile("Dead", &counted(dead), "/jobs?state=dead", if dead > 0 { "bad" } else { "" }))
@@ -80,7 +96,7 @@ fn numbers(look: &Look, now: &[HandlerOverview]) -> Markup {
             (tile("Running", &grouped(running), "/jobs?state=running", ""))
             li.tile {
                 span.tile-label { "Oldest pending" }
-                span.tile-number { @match oldest { Some(at) => (ago(at, look.now)), None => "none" } }
+                span.tile-number { @match oldest { Some(at) => (ago(at, ctx.now)), None => "none" } }
             }
             @if paused > 0 { (tile("Paused handlers", &grouped(i64::try_from(paused).unwrap_or(0)), "/handlers", "warn")) }
         }
@@ -91,7 +107,7 @@ fn tile(label: &str, number: &str, href: &str, class: &str) -> Markup {
     html! { li class={ "tile " (class) } { a href=(href) { span.tile-label { (label) } span.tile-number { (number) } } } }
 }
 
-fn handler_table(look: &Look, now: &[HandlerOverview]) -> Markup {
+fn handler_table(ctx: &PageContext, handlers: &[HandlerOverview]) -> Markup {
     html! {
         table.list role="table" {
             caption.visually-hidden { "Handlers and their jobs" }
@@ -104,50 +120,45 @@ fn handler_table(look: &Look, now: &[HandlerOverview]) -> Markup {
                 th.number role="columnheader" scope="col" { "Dead" }
                 th role="columnheader" scope="col" { "Last failure" }
             } }
-            tbody role="rowgroup" { @for one in now { (handler_row(look, one)) } }
+            tbody role="rowgroup" { @for handler in handlers { (handler_row(ctx, handler)) } }
         }
     }
 }
 
-fn handler_row(look: &Look, one: &HandlerOverview) -> Markup {
+fn handler_row(ctx: &PageContext, one: &HandlerOverview) -> Markup {
     let status = &one.status;
-    let jobs = |state: &str| format!("/jobs?state={state}&handler={}", super::query::encoded(&status.handler));
-    let is_known = look.setup.handlers.iter().any(|handler| *handler.name == status.handler);
+    let jobs = |state: &str| format!("/jobs?state={state}&handler={}", encoded(&status.handler));
+    let is_configured = ctx.config.handler(&status.handler).is_some();
     html! {
         tr role="row" data-key={ "h-" (status.handler) } {
             th.lead-cell role="rowheader" scope="row" { a href={ "/handlers#" (status.handler) } { (shown(&status.handler)) } }
             td role="cell" data-label="State" {
-                (handlers::state(status, is_known))
+                (state_badge(status, is_configured))
                 @if let (true, Some(reason)) = (status.paused, &status.reason) { small.under.reason { (shown(reason)) } }
             }
             td.number role="cell" data-label="Pending" {
                 (number_link(status.pending, &jobs("pending"), ""))
-                @if let Some(at) = status.oldest_pending_at { small.under { "oldest " (ago(at, look.now)) } }
+                @if let Some(at) = status.oldest_pending_at { small.under { "oldest " (ago(at, ctx.now)) } }
             }
-            td.number role="cell" data-label="Failing" { (failing(status)) }
+            td.number role="cell" data-label="Failing" { (number_link(status.failing, &failing_link(&status.handler), "warn")) }
             td.number role="cell" data-label="Running" { (number_link(status.running, &jobs("running"), "")) }
             td.number role="cell" data-label="Dead" { (number_link(status.dead, &jobs("dead"), "bad")) }
-            td role="cell" data-label="Last failure" { (last_failure(look, one)) }
+            td role="cell" data-label="Last failure" { (last_failure(ctx, one)) }
         }
     }
-}
-
-/// Jobs that have failed and are tried again: those with a reason.
-fn failing(status: &HandlerStats) -> Markup {
-    number_link(status.failing, &handlers::failing_link(&status.handler), "warn")
 }
 
 fn number_link(number: i64, href: &str, class: &str) -> Markup {
     html! { @if number > 0 { a class=(class) href=(href) { (counted(number)) } } @else { span.zero { "0" } } }
 }
 
-fn last_failure(look: &Look, one: &HandlerOverview) -> Markup {
+fn last_failure(ctx: &PageContext, one: &HandlerOverview) -> Markup {
     html! {
         @match &one.last_failure {
             Some(job) => {
                 a href={ "/events/" (job.event_seq) } { (event_type(&job.event_type)) }
                 " " span.reason { (job.reason.as_deref().map(shown).unwrap_or_default()) }
-                " " span.muted { @if let Some(at) = one.last_failed_at { (ago(at, look.now)) } }
+                " " span.muted { @if let Some(at) = one.last_failed_at { (ago(at, ctx.now)) } }
             }
             None => span.zero { "none" }
         }
@@ -166,7 +177,7 @@ fn legend() -> Markup {
 
 fn source_card(day: &SourceDay, number: usize) -> Markup {
     let total = day.total();
-    let link = super::query::encoded(&day.source);
+    let link = encoded(&day.source);
     html! {
         article.card aria-labelledby={ "source-" (number) } data-key={ "s-" (day.source) } {
             header.card-head {
@@ -176,7 +187,7 @@ fn source_card(day: &SourceDay, number: usize) -> Markup {
                 }
             }
             p.card-number { strong { (grouped(total.accepted)) } " accepted " span.muted { "· " (grouped(total.duplicate)) " duplicate" } }
-            (chart::day(day, number))
+            (chart::svg(day, number))
             (chart::table(day))
         }
     }

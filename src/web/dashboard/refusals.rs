@@ -1,96 +1,211 @@
-//! `/refusals`: deliveries that were turned away, newest first, and the way to why.
+//! `/refusals` and `/refusals/ID`: rejected deliveries, and which change would have accepted one.
 //!
-//! The ring of refusals comes in, page by page. What one says in detail is `refusal`'s.
+//! The diagnosis reveals no secret and no expected signature. A refusal can be verified again under the current
+//! configuration and is then accepted if its signature is valid.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use maud::{Markup, html};
 
-use super::frame::{Frame, Tab};
-use super::list::{self, ROWS, Reached};
-use super::query::Asked;
-use super::words::{shown, size, when};
-use super::{Look, Shared, Trouble, Visitor, refusal};
-use crate::inbox::reader::RefusalSummary;
+use super::components::body::{StoredBody, display_limit};
+use super::components::format::{badge, header_list, shown, size, when};
+use super::components::layout::{Flash, Layout, Tab, breadcrumbs, csrf_field};
+use super::components::list::{self, FilterForm};
+use super::context::{PAGE_ROWS, PageContext, PageError};
+use super::page;
+use crate::diagnose::{Explanation, ReverifyResult};
+use crate::inbox::reader::{PagedList, RefusalSummary, StoredRefusal};
 use crate::model::filter::Page;
+use crate::web::auth::Principal;
+use crate::web::operations::{AcceptResult, RefusalWithKey};
+use crate::web::query::PageQuery;
+use crate::web::state::WebState;
 
 const PATH: &str = "/refusals";
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
-        .route(PATH, web::get().to(all))
-        .route("/refusals/{id:[0-9]{1,18}}", web::get().to(one))
+        .route(PATH, web::get().to(show_list))
+        .route("/refusals/{id:[0-9]{1,18}}", web::get().to(show))
         .route("/refusals/{id:[0-9]{1,18}}/body", web::get().to(download))
         .route("/refusals/{id:[0-9]{1,18}}/reverify", web::post().to(reverify));
 }
 
-async fn all(shared: Data<Shared>, visitor: Visitor, asked: Query<Asked>) -> HttpResponse {
-    super::show(shared, visitor, move |look| page(look, &asked)).await
+async fn show_list(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
+    page::show(state, principal, move |ctx| render_list(ctx, &query)).await
 }
 
-async fn one(shared: Data<Shared>, visitor: Visitor, id: Path<i64>, asked: Query<Asked>) -> HttpResponse {
-    super::show(shared, visitor, move |look| refusal::page(look, *id, &asked)).await
+async fn show(state: Data<WebState>, principal: Principal, id: Path<i64>, query: Query<PageQuery>) -> HttpResponse {
+    page::show(state, principal, move |ctx| render(ctx, *id, &query)).await
 }
 
-async fn download(shared: Data<Shared>, visitor: Visitor, id: Path<i64>) -> HttpResponse {
+async fn download(state: Data<WebState>, principal: Principal, id: Path<i64>) -> HttpResponse {
     let id = id.into_inner();
-    let file = format!("refusal-{id}.body");
-    super::with(shared, visitor, move |look| refusal::kept_body(look, id), move |body| super::saved(body, &file)).await
+    let body = move |ctx: &PageContext| Ok(find(ctx, id)?.refusal.refused.body);
+    page::download(state, principal, format!("refusal-{id}.body"), body).await
 }
 
-async fn reverify(shared: Data<Shared>, visitor: Visitor, id: Path<i64>) -> HttpResponse {
-    super::act(shared, visitor, move |look| refusal::reverify(look, *id)).await
+async fn reverify(state: Data<WebState>, principal: Principal, id: Path<i64>) -> HttpResponse {
+    page::redirect(state, principal, move |ctx| {
+        let path = format!("/refusals/{id}");
+        let events = match ctx.operations().accept(*id, &find(ctx, *id)?)? {
+            AcceptResult::Accepted(events) => usize::try_from(events).unwrap_or(usize::MAX),
+            AcceptResult::AlreadyAccepted => 0,
+            AcceptResult::Rejected(_) => return Ok(format!("{path}?did=left")),
+        };
+        Ok(ctx.with_flash(PageQuery::default(), "reverify", events).link(&path))
+    })
+    .await
 }
 
-fn page(look: &Look, asked: &Asked) -> Result<Markup, Trouble> {
-    let (arrival, before) = (asked.arrival()?, asked.before()?);
-    // One more than fits tells whether there is a next page.
-    let wanted = Page { before, limit: ROWS + 1, deadline: None };
-    let mut rows = look.inbox.reader()?.refusals(&arrival, wanted)?;
-    let has_more = rows.len() > ROWS as usize;
-    rows.truncate(ROWS as usize);
+fn find(ctx: &PageContext, id: i64) -> Result<RefusalWithKey, PageError> {
+    let not_found = || PageError::NotFound(format!("There is no refusal {id}. Only the newest thousand are stored."));
+    ctx.operations().refusal(id)?.ok_or_else(not_found)
+}
+
+fn render_list(ctx: &PageContext, query: &PageQuery) -> Result<Markup, PageError> {
+    // One row more than fits shows whether there is another page.
+    let page = Page { before: query.before()?, limit: PAGE_ROWS + 1, deadline: None };
+    let mut rows = ctx.inbox.reader()?.refusals(&query.arrival()?, page)?;
+    let has_more = rows.len() > PAGE_ROWS as usize;
+    rows.truncate(PAGE_ROWS as usize);
     let next = rows.last().filter(|_| has_more).map(|last| last.id);
-    let reached = Reached { rows: rows.len(), next, is_cut_short: false, looked_at: 0, one: "refusal" };
+    let list = PagedList { rows, next, is_cut_short: false, looked_at: 0 };
+    let form = FilterForm {
+        path: PATH,
+        query,
+        fields: list::source_field(ctx, query),
+        more_fields: list::time_fields(query),
+        is_open: !(query.since.is_empty() && query.until.is_empty()),
+    };
     let main = html! {
         h1 { "Refusals" }
-        p.lead { "Deliveries that were turned away; the newest thousand are kept. The sender was told nothing but a status." }
-        (list::filter(PATH, asked, &list::sources(look, asked), (&list::times(asked), !(asked.since.is_empty() && asked.until.is_empty()))))
-        @if rows.is_empty() { p.empty { @if asked.is_narrow() { "No refusal passes this filter." } @else { "Nothing was turned away." } } }
-        @else { (table(look, &rows)) }
-        (list::end(PATH, asked, &reached))
+        p.lead { "Rejected deliveries, at most the newest thousand. The sender received only the status." }
+        (form.render())
+        @if list.rows.is_empty() { p.empty { @if query.has_filter() { "No refusal matches this filter." } @else { "No delivery was rejected." } } }
+        @else { (table(ctx, &list.rows)) }
+        (list::paging(PATH, query, &list, "refusal"))
     };
-    Ok(Frame { title: "Refusals", tab: Tab::Refusals, is_live: true, did: None }.around(look, &main))
+    Ok(Layout { title: "Refusals", tab: Tab::Refusals, is_live: true, flash: None }.render(ctx, &main))
 }
 
-fn table(look: &Look, rows: &[RefusalSummary]) -> Markup {
+fn table(ctx: &PageContext, refusals: &[RefusalSummary]) -> Markup {
     html! {
         table.list role="table" {
             caption.visually-hidden { "Refusals, newest first" }
             thead role="rowgroup" { tr role="row" {
-                th role="columnheader" scope="col" { "Why" }
-                th role="columnheader" scope="col" { "Answer" }
+                th role="columnheader" scope="col" { "Reason" }
+                th role="columnheader" scope="col" { "Response" }
                 th role="columnheader" scope="col" { "Source" }
                 th role="columnheader" scope="col" { "From" }
                 th.number role="columnheader" scope="col" { "Size" }
                 th role="columnheader" scope="col" { "Received" }
             } }
-            tbody role="rowgroup" { @for one in rows { (row(look, one)) } }
+            tbody role="rowgroup" { @for refusal in refusals { (row(ctx, refusal)) } }
         }
     }
 }
 
-fn row(look: &Look, one: &RefusalSummary) -> Markup {
+fn row(ctx: &PageContext, refusal: &RefusalSummary) -> Markup {
     html! {
-        tr role="row" data-key={ "r-" (one.id) } {
+        tr role="row" data-key={ "r-" (refusal.id) } {
             th.lead-cell role="rowheader" scope="row" {
-                a href={ "/refusals/" (one.id) } { (shown(&one.reason)) }
-                @if one.taken_at.is_some() { " " (super::words::badge("taken in")) }
+                a href={ "/refusals/" (refusal.id) } { (shown(&refusal.reason)) }
+                @if refusal.taken_at.is_some() { " " (badge("accepted")) }
             }
-            td role="cell" data-label="Answer" { span.status { (one.status) } }
-            td role="cell" data-label="Source" { (shown(&one.source)) }
-            td role="cell" data-label="From" { (one.remote.as_deref().map(shown).unwrap_or_default()) }
-            td.number role="cell" data-label="Size" { (size(one.body_bytes)) }
-            td.when role="cell" data-label="Received" { (when(one.received_at, look.now)) }
+            td role="cell" data-label="Response" { span.status { (refusal.status) } }
+            td role="cell" data-label="Source" { (shown(&refusal.source)) }
+            td role="cell" data-label="From" { (refusal.remote.as_deref().map(shown).unwrap_or_default()) }
+            td.number role="cell" data-label="Size" { (size(refusal.body_bytes)) }
+            td.when role="cell" data-label="Received" { (when(refusal.received_at, ctx.now)) }
+        }
+    }
+}
+
+fn render(ctx: &PageContext, id: i64, query: &PageQuery) -> Result<Markup, PageError> {
+    let stored = find(ctx, id)?;
+    let row = &stored.refusal.row;
+    let main = html! {
+        (breadcrumbs(PATH, "Refusals", &shown(&row.source)))
+        div.title { h1 { (shown(&row.reason)) } span.status { (row.status) } }
+        div.split {
+            div.split-main {
+                section aria-labelledby="why" {
+                    h2 #why { "What would have accepted it" }
+                    (findings(&ctx.operations().diagnose(&stored)))
+                    (verify_again(ctx, row))
+                }
+                (body(&stored.refusal, query))
+            }
+            aside.split-side aria-label="About this delivery" {
+                dl.facts {
+                    dt { "Source" } dd { (shown(&row.source)) }
+                    dt { "Received" } dd { (when(row.received_at, ctx.now)) }
+                    dt { "From" } dd { (row.remote.as_deref().map_or_else(|| "unknown".to_owned(), shown)) }
+                    dt { "Request" } dd { code { (shown(&row.method)) " " (shown(&row.target)) } }
+                }
+                section aria-labelledby="headers" { h2 #headers { "Headers" } (header_list(&stored.refusal.refused.headers)) }
+            }
+        }
+    };
+    let flash = match query.did.as_str() {
+        "left" => Some(Flash::new(rejection(ctx, &stored))),
+        _ => Flash::read(ctx, query),
+    };
+    Ok(Layout { title: "Refusal", tab: Tab::Refusals, is_live: false, flash }.render(ctx, &main))
+}
+
+/// Why verifying it again does not accept it.
+fn rejection(ctx: &PageContext, stored: &RefusalWithKey) -> String {
+    match ctx.operations().verify_again(stored) {
+        ReverifyResult::Verified(_) => "It is valid now: verify it again.".to_owned(),
+        ReverifyResult::Unrecoverable(why) => format!("Cannot be verified: {}.", shown(&why)),
+        ReverifyResult::StillRefused(why) => format!("Still refused: {}.", shown(&why)),
+    }
+}
+
+fn verify_again(ctx: &PageContext, row: &RefusalSummary) -> Markup {
+    html! {
+        @match row.taken_at {
+            Some(at) => p.notice { "Accepted as an event " (when(at, ctx.now)) "." },
+            None => form.confirm method="post" action={ "/refusals/" (row.id) "/reverify" } {
+                (csrf_field(ctx))
+                button type="submit" { "Verify again" }
+                span.muted { "Accepts it if it is valid under the current configuration." }
+            }
+        }
+    }
+}
+
+fn findings(explanation: &Explanation) -> Markup {
+    html! {
+        @if explanation.findings.is_empty() {
+            p { "No change that was tried would accept it. Compare the secret with the one that the provider shows. A forged delivery looks the same." }
+            details { summary { "What was tried" } ul.plain-list { @for tried in &explanation.tried { li { (tried) } } } }
+        } @else {
+            ul.findings {
+                @for finding in &explanation.findings {
+                    li { p.what { (shown(&finding.what)) } p.remedy { (shown(&finding.change)) } }
+                }
+            }
+        }
+    }
+}
+
+/// The body as stored: truncated if it was long, with tokens masked.
+fn body(refusal: &StoredRefusal, query: &PageQuery) -> Markup {
+    let refused = &refusal.refused;
+    let start = refused.body.get(..display_limit(query)).unwrap_or(&refused.body);
+    let is_stored = !start.is_empty() || refused.body_bytes == 0;
+    let body = StoredBody {
+        start: is_stored.then_some((start, refused.body.len())),
+        page: &format!("/refusals/{}", refusal.row.id),
+        download: "Download as stored",
+    };
+    html! {
+        (body.render(query))
+        @if (refused.body.len() as u64) < refused.body_bytes {
+            p.reach { "Only " (size(i64::try_from(refused.body.len()).unwrap_or(i64::MAX))) " of " (size(refusal.row.body_bytes)) " are stored." }
         }
     }
 }

@@ -1,37 +1,50 @@
-//! `/sources`: who may deliver, how each signs, and when it last did.
+//! `/sources`: the configured sources, how each verifies deliveries, and when it last received one.
 //!
-//! The configuration and its providers' rows come in, words go out; a secret is only counted.
+//! Secrets are counted, never shown.
 
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, ServiceConfig};
 use maud::{Markup, html};
 
-use super::frame::{self, Tab};
-use super::words::{count, grouped, shown, size, span, when};
-use super::{Look, Trouble};
+use super::components::format::{count, grouped, shown, size, span, when};
+use super::components::layout::{Layout, Tab};
+use super::context::{PageContext, PageError};
+use super::page;
 use crate::config::{ReplayGuard, Source};
 use crate::inbox::reader::SourceStats;
 use crate::providers;
+use crate::web::auth::Principal;
+use crate::web::query::encoded;
+use crate::web::state::WebState;
 
-/// Where the configuration does not say how long a source may be silent: seconds.
-const A_DAY: u64 = 86_400;
+/// How long a source may be silent unless `alerts.silence` says otherwise, in seconds.
+const DEFAULT_SILENCE: u64 = 86_400;
 
-pub(super) fn page(look: &Look) -> Result<Markup, Trouble> {
-    let last = look.inbox.reader()?.source_stats(look.now)?;
-    let of = |name: &str| last.iter().find(|status| status.source == name);
-    let main = html! {
-        h1 { "Sources" }
-        @if look.setup.sources.is_empty() { p.empty { "No source is configured." } }
-        @for source in &look.setup.sources { (card(look, source, of(&source.name))) }
-        @let gone = last.iter().filter(|status| !look.setup.sources.iter().any(|source| *source.name == status.source));
-        @for status in gone {
-            p.muted { (shown(&status.source)) " is no longer in the configuration; its events are kept." }
-        }
-    };
-    frame::page(look, Tab::Sources, "Sources", &main)
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/sources", web::get().to(show));
 }
 
-fn card(look: &Look, source: &Source, status: Option<&SourceStats>) -> Markup {
+async fn show(state: Data<WebState>, principal: Principal) -> HttpResponse {
+    page::show(state, principal, render).await
+}
+
+fn render(ctx: &PageContext) -> Result<Markup, PageError> {
+    let stats = ctx.inbox.reader()?.source_stats(ctx.now)?;
+    let of = |name: &str| stats.iter().find(|stats| stats.source == name);
+    let main = html! {
+        h1 { "Sources" }
+        @if ctx.config.sources.is_empty() { p.empty { "No source is configured." } }
+        @for source in &ctx.config.sources { (card(ctx, source, of(&source.name))) }
+        @for stats in stats.iter().filter(|stats| ctx.config.source(&stats.source).is_none()) {
+            p.muted { (shown(&stats.source)) " is no longer configured. Its events are still stored." }
+        }
+    };
+    Ok(Layout { title: "Sources", tab: Tab::Sources, is_live: true, flash: None }.render(ctx, &main))
+}
+
+fn card(ctx: &PageContext, source: &Source, status: Option<&SourceStats>) -> Markup {
     let row = providers::find(&source.provider);
-    let link = super::query::encoded(&source.name);
+    let link = encoded(&source.name);
     html! {
         article.card.wide id=(source.name) aria-labelledby={ "source-" (source.name) } data-key={ "s-" (source.name) } {
             header.card-head {
@@ -42,43 +55,43 @@ fn card(look: &Look, source: &Source, status: Option<&SourceStats>) -> Markup {
             }
             dl.facts {
                 dt { "Last delivery" }
-                dd { (last_delivery(look, source, status)) }
+                dd { (last_delivery(ctx, source, status)) }
                 @if let Some(status) = status {
                     dt { "Last 24 hours" }
                     dd { (grouped(status.accepted)) " accepted, " (grouped(status.duplicate)) " duplicate, " (grouped(status.refused)) " refused" }
                 }
                 dt { "Delivers to" } dd { code { (source.path) } }
-                dt { "Proof" } dd { (keys(source)) }
+                dt { "Keys" } dd { (keys(source)) }
                 (guards(source))
             }
-            details { summary { "How it signs" }
+            details { summary { "Signature" }
                 dl.facts { @for (label, text) in &source.scheme_summary { dt { (label) } dd { (shown(text)) } } }
             }
         }
     }
 }
 
-fn last_delivery(look: &Look, source: &Source, status: Option<&SourceStats>) -> Markup {
-    let silence = look.setup.silence.get(&source.name).map_or(A_DAY, |span| span.as_secs());
+fn last_delivery(ctx: &PageContext, source: &Source, status: Option<&SourceStats>) -> Markup {
+    let silence = ctx.config.silence.get(&source.name).map_or(DEFAULT_SILENCE, |span| span.as_secs());
     html! {
         @match status.and_then(|status| Some((status, status.last_at?, status.latest_at()?))) {
             Some((status, at, latest)) => {
-                @if status.last_at_is_hour { "in the hour that began " }
-                (when(at, look.now))
-                @if look.now.since(latest).as_secs() > silence { " · " strong { "silent for " (span(look.now.since(latest))) } }
+                @if status.last_at_is_hour { "in the hour from " }
+                (when(at, ctx.now))
+                @if ctx.now.since(latest).as_secs() > silence { " · " strong { "silent for " (span(ctx.now.since(latest))) } }
             }
             None => span.muted { "never" }
         }
     }
 }
 
-/// What proves a delivery, counted.
+/// The keys that verify a delivery.
 fn keys(source: &Source) -> String {
     let counted = [(source.secrets.len(), "secret"), (source.public_keys.len(), "public key")];
     let own: Vec<_> = counted.into_iter().filter(|(number, _)| *number > 0).map(|(n, one)| count(n, one)).collect();
     match (own.is_empty(), source.scheme.handshake.is_some_and(|handshake| handshake.teaches)) {
-        (true, true) => "a secret that the provider's handshake teaches (`hookbox learn`)".to_owned(),
-        (true, false) => "keys that are fetched from the provider".to_owned(),
+        (true, true) => "a secret from the provider's handshake (`hookbox learn`)".to_owned(),
+        (true, false) => "keys fetched from the provider".to_owned(),
         (false, _) => own.join(", "),
     }
 }
@@ -90,8 +103,8 @@ fn guards(source: &Source) -> Markup {
         dd {
             "bodies up to " (size(i64::try_from(source.max_body).unwrap_or(i64::MAX)))
             @if guards.allow_ips.is_some() { ", only from the networks in " code { "allow_ips" } }
-            @if guards.rate_limit.is_some() { ", no faster than " code { "rate_limit" } }
-            @if guards.replay_guard == ReplayGuard::IdAndBody { ", the same body only once" }
+            @if guards.rate_limit.is_some() { ", at most " code { "rate_limit" } }
+            @if guards.replay_guard == ReplayGuard::IdAndBody { ", each body only once" }
         }
     }
 }

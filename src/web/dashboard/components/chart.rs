@@ -1,44 +1,43 @@
-//! A day of deliveries as a picture and as a table: 24 bars of accepted, duplicate and refused.
+//! The deliveries of one source over 24 hours, as an SVG chart and as a table.
 //!
-//! One source's hours come in, an inline SVG goes out with a sentence that says the same; the numbers themselves are in
-//! a table beneath it, closed until someone opens it.
+//! The chart has a text description with the same numbers. The table is collapsed.
 
 use maud::{Markup, html};
 
-use super::words::{grouped, instant};
+use super::format::{grouped, instant, shown};
 use crate::inbox::reader::{HourCounts, SourceDay};
 use crate::support::time::{HOUR_MS, Millis};
 
-/// Of the picture, in its own units.
+/// Sizes in units of the SVG.
 const HEIGHT: i64 = 72;
-const STEP: i64 = 12;
-const BAR: i64 = 9;
+const HOUR_WIDTH: i64 = 12;
+const BAR_WIDTH: i64 = 9;
 
-/// The picture with its table; `number` tells charts on one page apart.
-pub(super) fn day(day: &SourceDay, number: usize) -> Markup {
-    let most = day.hours.iter().map(|hour| hour.accepted + hour.duplicate + hour.refused).max().unwrap_or(0).max(1);
+/// `number` distinguishes the charts of a page.
+pub(crate) fn svg(day: &SourceDay, number: usize) -> Markup {
+    let scale = peak(day).max(1);
     let (title, about) = (format!("chart-{number}-title"), format!("chart-{number}-about"));
     html! {
         figure.chart {
-            svg viewBox={ "0 0 " (STEP * 24) " " (HEIGHT + 2) } preserveAspectRatio="none" role="img"
+            svg viewBox={ "0 0 " (HOUR_WIDTH * 24) " " (HEIGHT + 2) } preserveAspectRatio="none" role="img"
                 aria-labelledby={ (title) " " (about) } {
-                title id=(title) { "Deliveries to " (super::words::shown(&day.source)) " in the last 24 hours" }
-                desc id=(about) { (sentence(day)) }
-                line.chart-base x1="0" x2=(STEP * 24) y1=(HEIGHT + 1) y2=(HEIGHT + 1) {}
-                @for (index, hour) in (0..).zip(&day.hours) { (bar(index, hour, most, day.since)) }
+                title id=(title) { "Deliveries to " (shown(&day.source)) " in the last 24 hours" }
+                desc id=(about) { (description(day)) }
+                line.chart-base x1="0" x2=(HOUR_WIDTH * 24) y1=(HEIGHT + 1) y2=(HEIGHT + 1) {}
+                @for (index, hour) in (0..).zip(&day.hours) { (bar(index, hour, scale, day.since)) }
             }
-            div.chart-ends aria-hidden="true" { span { "24 h ago" } span { "peak " (grouped(most_of(day))) "/h" } span { "now" } }
+            div.chart-ends aria-hidden="true" { span { "24 h ago" } span { "peak " (grouped(peak(day))) "/h" } span { "now" } }
         }
     }
 }
 
-/// The same as numbers, newest first.
-pub(super) fn table(day: &SourceDay) -> Markup {
+/// Newest hour first.
+pub(crate) fn table(day: &SourceDay) -> Markup {
     html! {
         details.numbers {
             summary { "Numbers by hour" }
             table.plain {
-                caption.visually-hidden { "Deliveries to " (super::words::shown(&day.source)) " by hour, UTC" }
+                caption.visually-hidden { "Deliveries to " (shown(&day.source)) " by hour, UTC" }
                 thead { tr {
                     th scope="col" { "HourCounts" }
                     th.number scope="col" { "Accepted" }
@@ -60,30 +59,31 @@ pub(super) fn table(day: &SourceDay) -> Markup {
     }
 }
 
-fn most_of(day: &SourceDay) -> i64 {
+/// The largest number of deliveries in an hour.
+fn peak(day: &SourceDay) -> i64 {
     day.hours.iter().map(|hour| hour.accepted + hour.duplicate + hour.refused).max().unwrap_or(0)
 }
 
-fn sentence(day: &SourceDay) -> String {
+fn description(day: &SourceDay) -> String {
     let HourCounts { accepted, duplicate, refused } = day.total();
     format!(
         "{} accepted, {} duplicate, {} refused; at most {} deliveries in one hour.",
         grouped(accepted),
         grouped(duplicate),
         grouped(refused),
-        grouped(most_of(day))
+        grouped(peak(day))
     )
 }
 
-fn bar(index: i64, hour: &HourCounts, most: i64, since: Millis) -> Markup {
+fn bar(index: i64, hour: &HourCounts, scale: i64, since: Millis) -> Markup {
     let parts = [("accepted", hour.accepted), ("duplicate", hour.duplicate), ("refused", hour.refused)];
     let mut y = HEIGHT;
     let rects: Vec<_> = parts
         .into_iter()
         .filter(|(_, number)| *number > 0)
         .map(|(name, number)| {
-            // However few, what came is seen.
-            let height = (number * HEIGHT / most).clamp(2, HEIGHT);
+            // Small numbers stay visible.
+            let height = (number * HEIGHT / scale).clamp(2, HEIGHT);
             y = (y - height).max(0);
             (name, y, height)
         })
@@ -92,15 +92,15 @@ fn bar(index: i64, hour: &HourCounts, most: i64, since: Millis) -> Markup {
     html! {
         g.bar {
             title { (at) ": " (grouped(hour.accepted)) " accepted, " (grouped(hour.duplicate)) " duplicate, " (grouped(hour.refused)) " refused" }
-            rect.bar-back x=(index * STEP) y="0" width=(STEP) height=(HEIGHT) {}
+            rect.bar-back x=(index * HOUR_WIDTH) y="0" width=(HOUR_WIDTH) height=(HEIGHT) {}
             @for (name, y, height) in rects {
-                rect class={ "bar-" (name) } x=(index * STEP + 1) y=(y) width=(BAR) height=(height) {}
+                rect class={ "bar-" (name) } x=(index * HOUR_WIDTH + 1) y=(y) width=(BAR_WIDTH) height=(height) {}
             }
         }
     }
 }
 
-/// `14:00Z`, with the day where it begins.
+/// `2026-01-31 14:00`
 fn clock(at: Millis) -> String {
     let text = instant(at);
     let (day, time) = text.split_once(' ').unwrap_or(("", &text));
@@ -112,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_told_in_a_picture_and_in_words() {
+    fn day_is_shown_as_chart_description_and_table() {
         let mut hours = [HourCounts::default(); 24];
         hours[23] = HourCounts { accepted: 100, duplicate: 1, refused: 0 };
         let one = SourceDay { source: "a<b".into(), since: Millis(0), hours };
-        let page = day(&one, 3).into_string();
+        let page = svg(&one, 3).into_string();
         assert!(page.contains("a&lt;b") && !page.contains("a<b"));
         assert!(page.contains("100 accepted, 1 duplicate, 0 refused; at most 101 deliveries in one hour."));
         assert_eq!(page.matches("class=\"bar-accepted\"").count(), 1);

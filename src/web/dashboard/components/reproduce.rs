@@ -1,8 +1,7 @@
-//! How an event is had again elsewhere: commands that send it to a hookbox in development, run a handler on it, or post it
-//! to any address.
+//! Shell commands that reproduce an event elsewhere: send it to a hookbox, run a handler on it, or post it to a URL.
 //!
-//! What came with the event comes in, lines for a shell go out. Whatever came from outside stands in quotes that nothing
-//! in it can end; what would not be one line, or was masked, is left out.
+//! Text from outside is quoted so that it cannot end its quotes. Masked values, and values that are not one line, are left
+//! out.
 
 use maud::{Markup, html};
 
@@ -10,8 +9,8 @@ use crate::inbox::reader::{Event, EventDetail};
 use crate::model::request::stored_headers;
 use crate::support::secret::MASK;
 
-/// Headers that belong to one connection, or that whoever sends makes anew.
-const OF_THE_WAY: [&str; 12] = [
+/// Headers of the connection, or that the sender sets itself.
+const CONNECTION_HEADERS: [&str; 12] = [
     "host",
     "content-length",
     "connection",
@@ -26,19 +25,19 @@ const OF_THE_WAY: [&str; 12] = [
     "x-forwarded-proto",
 ];
 
-pub(super) fn section(detail: &EventDetail) -> Markup {
+pub(crate) fn section(detail: &EventDetail) -> Markup {
     let headers = detail.headers.as_ref().map(|headers| stored_headers(headers.get())).unwrap_or_default();
     let lines = [
-        ("again-send", "To a hookbox, signed afresh", send(&detail.event)),
-        ("again-run", "To a handler, in the foreground", run(detail)),
-        ("again-curl", "To any address, with the headers as they came", curl(&detail.event, &headers)),
+        ("reproduce-send", "Send to a hookbox, with a new signature", send(&detail.event)),
+        ("reproduce-run", "Run a handler in the foreground", run(detail)),
+        ("reproduce-curl", "Post to any URL, with the original headers", curl(&detail.event, &headers)),
     ];
     html! {
-        details.again {
-            summary { "Have it again elsewhere" }
-            p.muted { "In the folder of hookbox.toml:" }
+        details.reproduce {
+            summary { "Reproduce elsewhere" }
+            p.muted { "Run in the folder of hookbox.toml:" }
             @for (id, label, line) in lines {
-                p.again-label id={ (id) "-label" } { (label) }
+                p.reproduce-label id={ (id) "-label" } { (label) }
                 div.copyable {
                     code id=(id) tabindex="0" aria-labelledby={ (id) "-label" } { (line) }
                     button.small type="button" data-copy=(id) aria-label={ "Copy: " (label) } hidden { "Copy" }
@@ -57,20 +56,24 @@ fn send(event: &Event) -> String {
 }
 
 fn run(detail: &EventDetail) -> String {
-    let handler = detail.jobs.first().map_or_else(|| "HANDLER".to_owned(), |ledger| quoted(&ledger.job.handler));
+    let handler = detail.jobs.first().map_or_else(|| "HANDLER".to_owned(), |detail| quoted(&detail.job.handler));
     format!("hookbox run {handler} '#{}'", detail.event.seq)
 }
 
 fn curl(event: &Event, headers: &[(String, String)]) -> String {
-    let is_of_the_event = |(name, value): &&(String, String)| {
-        value != MASK && !value.is_empty() && is_line(value) && is_name(name) && !OF_THE_WAY.contains(&name.as_str())
+    let is_own_header = |(name, value): &&(String, String)| {
+        value != MASK
+            && !value.is_empty()
+            && is_line(value)
+            && is_name(name)
+            && !CONNECTION_HEADERS.contains(&name.as_str())
     };
-    let headers = headers.iter().filter(is_of_the_event);
+    let headers = headers.iter().filter(is_own_header);
     let headers: String = headers.map(|(name, value)| format!(" -H {}", quoted(&format!("{name}: {value}")))).collect();
     format!("hookbox events body '#{}' | curl --data-binary @-{headers} http://127.0.0.1:3000/", event.seq)
 }
 
-/// A word of a shell. Only a quote can end what it begins.
+/// Quotes a word for the shell.
 fn quoted(text: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@".contains(letter);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -80,7 +83,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// What a terminal takes as it stands: no control, nothing that changes how other text is shown.
+/// Whether the text is safe in a terminal: no control characters, and none that change how other text is displayed.
 fn is_line(text: &str) -> bool {
     crate::support::humanize::shown(text) == text
 }
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_outside_ends_its_quotes() {
+    fn text_from_outside_cannot_end_its_quotes() {
         assert_eq!(quoted("'; rm -rf / #$(id)`id`\\"), r"''\''; rm -rf / #$(id)`id`\'");
         assert_eq!((quoted("a-b.c"), quoted("")), ("a-b.c".into(), "''".into()));
         assert_eq!(
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_masked_or_of_the_way_are_left_out() {
+    fn masked_and_connection_headers_are_left_out() {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = [
             header("host", "a"),

@@ -1,19 +1,17 @@
-//! What a page was asked for: the filters in its address, read and written.
+//! The query string of a dashboard page: filter, position in the list, flash message, confirmation.
 //!
-//! A query string goes in, a filter of the inbox comes out; what cannot be meant is told instead of left out, since a
-//! filter that is dropped would show, and change, too much.
+//! Invalid values are errors: a page that ignores a filter would show, or change, too much.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::Trouble;
-use crate::model::filter::{self, ArrivalFilter, ArrivalText, EventFilter, JobFilter};
+use crate::model::filter::{self, ArrivalFilter, ArrivalText, EventFilter, FilterError, JobFilter};
 use crate::support::time::Millis;
 
-/// Everything that a list can be filtered by. Empty is any.
+/// An empty value means that the parameter is not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct PageQuery {
     pub(super) state: String,
     pub(super) source: String,
     #[serde(rename = "type")]
@@ -22,51 +20,57 @@ pub(super) struct Asked {
     pub(super) reason: String,
     pub(super) since: String,
     pub(super) until: String,
-    /// How an event's id begins, or `#seq`.
+    /// Prefix of an event's id, or `#seq`.
     pub(super) id: String,
-    /// What stands in its body.
+    /// Text that the body contains.
     pub(super) text: String,
-    /// One event: its `seq`.
+    /// An event's `seq`.
     pub(super) event: String,
-    /// Jobs that were picked out: their ids, between commas.
+    /// Ids of selected jobs, separated by commas.
     pub(super) jobs: String,
-    /// Not the jobs that have finished since.
+    /// Excludes jobs that finished at this time or later.
     pub(super) finished_before: String,
-    /// Where the page before ended.
+    /// Where the previous page of the list ended.
     pub(super) before: String,
-    /// What was done just now, and to how many.
+    /// The last change and the number of jobs that it changed, with a signature.
     pub(super) did: String,
     pub(super) n: String,
-    /// Shows that we have said so.
     pub(super) seal: String,
-    /// The newest job and how many there were when a person was asked.
+    /// The newest job and the number of jobs that the confirmation showed.
     pub(super) newest: String,
     pub(super) count: String,
-    /// How much of a body is wanted.
+    /// `all` shows more of a body.
     pub(super) body: String,
 }
 
-impl Asked {
-    pub(super) fn before(&self) -> Result<Option<i64>, Trouble> {
+/// The jobs that a user confirmed to change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Confirmation {
+    pub(super) newest: i64,
+    pub(super) count: usize,
+}
+
+impl PageQuery {
+    pub(super) fn before(&self) -> Result<Option<i64>, FilterError> {
         number("before", &self.before)
     }
 
-    pub(super) fn arrival(&self) -> Result<ArrivalFilter, Trouble> {
+    pub(super) fn arrival(&self) -> Result<ArrivalFilter, FilterError> {
         let text = ArrivalText {
             source: some(&self.source),
             event_type: some(&self.event_type),
             since: some(&self.since),
             until: some(&self.until),
         };
-        Ok(text.parse(Millis::now())?)
+        text.parse(Millis::now())
     }
 
-    pub(super) fn events(&self) -> Result<EventFilter, Trouble> {
+    pub(super) fn events(&self) -> Result<EventFilter, FilterError> {
         let body_text = some(&self.text).map(str::to_owned);
         Ok(EventFilter { arrival: self.arrival()?, states: filter::states(some(&self.state))?, body_text })
     }
 
-    pub(super) fn jobs(&self) -> Result<JobFilter, Trouble> {
+    pub(super) fn jobs(&self) -> Result<JobFilter, FilterError> {
         Ok(JobFilter {
             arrival: self.arrival()?,
             states: filter::states(some(&self.state))?,
@@ -78,30 +82,28 @@ impl Asked {
         })
     }
 
-    /// The filter alone, without the page, what was done and what was asked.
+    /// The filter alone.
     pub(super) fn filter(&self) -> Self {
         let none = String::new;
         let (did, n, seal, newest, count) = (none(), none(), none(), none(), none());
         Self { before: none(), did, n, seal, newest, count, body: none(), ..self.clone() }
     }
 
-    /// The newest job that a person was asked about, and how many they were; `None` where nobody was asked.
-    pub(super) fn confirmed(&self) -> Result<Option<(i64, usize)>, Trouble> {
+    pub(super) fn confirmation(&self) -> Result<Option<Confirmation>, FilterError> {
         let (newest, count) = (number("newest", &self.newest)?, number("count", &self.count)?);
-        Ok(newest.zip(count.and_then(|count| usize::try_from(count).ok())))
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        Ok(newest.zip(count).map(|(newest, count)| Confirmation { newest, count }))
     }
 
-    /// The event that it is about, if it is one.
-    pub(super) fn seq(&self) -> Result<Option<i64>, Trouble> {
+    pub(super) fn seq(&self) -> Result<Option<i64>, FilterError> {
         number("event", &self.event)
     }
 
-    /// Whether anything narrows the list.
-    pub(super) fn is_narrow(&self) -> bool {
+    pub(super) fn has_filter(&self) -> bool {
         self.filter() != Self::default()
     }
 
-    /// The names and values that are not empty.
+    /// Names and values of the parameters that are given.
     pub(super) fn pairs(&self) -> Vec<(&'static str, &str)> {
         let all = [
             ("state", &self.state),
@@ -125,7 +127,7 @@ impl Asked {
         all.into_iter().map(|(name, value)| (name, value.as_str())).filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    /// The address of `path` with this filter.
+    /// The address of `path` with this query.
     pub(super) fn link(&self, path: &str) -> String {
         let pairs = self.pairs();
         let query =
@@ -134,7 +136,7 @@ impl Asked {
     }
 }
 
-/// A part of an address.
+/// Percent-encodes a value for an address.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -143,8 +145,8 @@ fn some(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-fn number(name: &str, text: &str) -> Result<Option<i64>, Trouble> {
-    Ok(some(text).map(|text| filter::id(name, text)).transpose()?)
+fn number(name: &str, text: &str) -> Result<Option<i64>, FilterError> {
+    some(text).map(|text| filter::id(name, text)).transpose()
 }
 
 #[cfg(test)]
@@ -152,27 +154,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_written_as_it_was_read() {
-        let asked = Asked { state: "dead".into(), event_type: "a b&c".into(), before: "7".into(), ..Asked::default() };
-        assert_eq!(asked.link("/jobs"), "/jobs?state=dead&type=a%20b%26c&before=7");
-        assert_eq!(asked.filter().link("/jobs"), "/jobs?state=dead&type=a%20b%26c");
-        assert_eq!(Asked::default().link("/jobs"), "/jobs");
-        assert!(asked.is_narrow() && !Asked { before: "7".into(), ..Asked::default() }.is_narrow());
-        let read = actix_web::web::Query::<Asked>::from_query("state=dead&type=a+b%26c&before=7&unknown=1").unwrap();
-        assert_eq!(*read, asked);
+    fn link_reads_back_as_the_same_query() {
+        let query =
+            PageQuery { state: "dead".into(), event_type: "a b&c".into(), before: "7".into(), ..PageQuery::default() };
+        assert_eq!(query.link("/jobs"), "/jobs?state=dead&type=a%20b%26c&before=7");
+        assert_eq!(query.filter().link("/jobs"), "/jobs?state=dead&type=a%20b%26c");
+        assert_eq!(PageQuery::default().link("/jobs"), "/jobs");
+        assert!(query.has_filter() && !PageQuery { before: "7".into(), ..PageQuery::default() }.has_filter());
+        let read =
+            actix_web::web::Query::<PageQuery>::from_query("state=dead&type=a+b%26c&before=7&unknown=1").unwrap();
+        assert_eq!(*read, query);
     }
 
     #[test]
-    fn what_cannot_be_meant_is_told() {
-        let with = |change: &dyn Fn(&mut Asked)| {
-            let mut asked = Asked::default();
-            change(&mut asked);
-            asked.jobs().map(|_| ())
+    fn invalid_values_are_errors() {
+        let with = |change: &dyn Fn(&mut PageQuery)| {
+            let mut query = PageQuery::default();
+            change(&mut query);
+            query.jobs().map(|_| ())
         };
-        assert!(with(&|asked| asked.state = "dead, pending".into()).is_ok());
-        assert!(with(&|asked| asked.state = "deed".into()).is_err());
-        assert!(with(&|asked| asked.event = "x".into()).is_err());
-        assert!(with(&|asked| asked.since = "yesterday".into()).is_err());
-        assert!(Asked { before: "x".into(), ..Asked::default() }.before().is_err());
+        assert!(with(&|query| query.state = "dead, pending".into()).is_ok());
+        assert!(with(&|query| query.state = "deed".into()).is_err());
+        assert!(with(&|query| query.event = "x".into()).is_err());
+        assert!(with(&|query| query.since = "yesterday".into()).is_err());
+        assert!(PageQuery { before: "x".into(), ..PageQuery::default() }.before().is_err());
     }
 }

@@ -1,30 +1,30 @@
-//! How things are said on a page: instants, spans, counts, states, text from outside.
+//! Values as text or markup: times, durations, numbers, sizes, states, text from outside.
 //!
-//! Values come in, text or a piece of markup goes out. Whatever came from outside is shown as text: markup is escaped by
-//! the templates, and characters that steer how others are shown are spelled out here.
+//! Text from outside is escaped by the templates. Characters that control how other text is displayed are spelled out.
 
 use std::time::Duration;
 
 use maud::{Markup, html};
 
 use crate::inbox::reader::COUNTED;
+use crate::model::request::stored_headers;
 use crate::support::humanize;
+use crate::support::secret::MASK;
 use crate::support::time::Millis;
 
-pub(super) use crate::support::humanize::{count, relative as age, shown_lines, span};
+pub(crate) use crate::support::humanize::{count, relative as age, shown_lines, span};
 
-/// One line of text from outside.
-pub(super) fn shown(text: &str) -> String {
+/// Text from outside, on one line.
+pub(crate) fn shown(text: &str) -> String {
     humanize::shown(text).into_owned()
 }
 
-/// An event's type, or that it has none.
-pub(super) fn event_type(text: &str) -> String {
+pub(crate) fn event_type(text: &str) -> String {
     if text.is_empty() { "(no type)".to_owned() } else { shown(text) }
 }
 
 /// `2026-01-31 12:00:00Z`
-pub(super) fn instant(at: Millis) -> String {
+pub(crate) fn instant(at: Millis) -> String {
     let text = at.to_rfc3339();
     match text.split_once('.') {
         Some((seconds, _)) => format!("{}Z", seconds.replacen('T', " ", 1)),
@@ -32,21 +32,21 @@ pub(super) fn instant(at: Millis) -> String {
     }
 }
 
-/// How long ago, with the instant beside it.
-pub(super) fn when(at: Millis, now: Millis) -> Markup {
+/// The age, and the time itself.
+pub(crate) fn when(at: Millis, now: Millis) -> Markup {
     html! {
         time datetime=(at.to_rfc3339()) title=(instant(at)) data-age { (age(at, now)) }
         " " time.instant datetime=(at.to_rfc3339()) data-instant { (instant(at)) }
     }
 }
 
-/// How long ago, alone; the instant is the title.
-pub(super) fn ago(at: Millis, now: Millis) -> Markup {
+/// The age, with the time as its title.
+pub(crate) fn ago(at: Millis, now: Millis) -> Markup {
     html! { time datetime=(at.to_rfc3339()) title=(instant(at)) data-age { (age(at, now)) } }
 }
 
-/// How long something took: `1.24 s`, `12 ms`, `3 min 20 s`.
-pub(super) fn duration(span: Duration) -> String {
+/// `1.24 s`, `12 ms`, `3 min 20 s`.
+pub(crate) fn duration(span: Duration) -> String {
     match span.as_secs() {
         0 => format!("{} ms", span.as_millis()),
         1..60 => format!("{:.2} s", span.as_secs_f64()),
@@ -54,13 +54,13 @@ pub(super) fn duration(span: Duration) -> String {
     }
 }
 
-/// A span as it is configured: `5m`, `6h`.
-pub(super) fn configured(span: Duration) -> String {
+/// A duration as in the configuration: `5m`, `6h`.
+pub(crate) fn configured(span: Duration) -> String {
     humantime::format_duration(span).to_string()
 }
 
 /// `1,234`
-pub(super) fn grouped(number: i64) -> String {
+pub(crate) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {
@@ -72,13 +72,13 @@ pub(super) fn grouped(number: i64) -> String {
     text
 }
 
-/// A number that was counted up to a limit.
-pub(super) fn counted(number: i64) -> String {
+/// A count that stops at a limit.
+pub(crate) fn counted(number: i64) -> String {
     if number >= COUNTED { format!("{}+", grouped(COUNTED)) } else { grouped(number) }
 }
 
 /// `812 B`, `14.2 KiB`
-pub(super) fn size(bytes: i64) -> String {
+pub(crate) fn size(bytes: i64) -> String {
     const UNITS: [(i64, &str); 2] = [(1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => {
@@ -89,15 +89,27 @@ pub(super) fn size(bytes: i64) -> String {
     }
 }
 
-/// A state or an ending as a badge: a word, a shape, and only then a colour.
-pub(super) fn badge(word: &str) -> Markup {
+/// Stored headers as a list of names and values.
+pub(crate) fn header_list(json: &str) -> Markup {
+    html! {
+        dl.headers {
+            @for (name, value) in stored_headers(json) {
+                dt { (shown(&name)) }
+                dd { @if value == MASK { span.masked { "*** " span.muted { "(masked)" } } } @else { (shown(&value)) } }
+            }
+        }
+    }
+}
+
+/// A state as a badge: a word, a shape and a colour.
+pub(crate) fn badge(word: &str) -> Markup {
     html! { span class={ "badge " (word) } { (shape(word)) (word) } }
 }
 
-/// The shape that goes with a word; what reads the page aloud skips it.
+/// Hidden from screen readers.
 fn shape(word: &str) -> Markup {
     let lines = match word {
-        "succeeded" | "accepting" | "done" => "M3.5 8.5l3 3 6-7",
+        "succeeded" | "accepting" | "accepted" | "done" => "M3.5 8.5l3 3 6-7",
         "dead" => "M5.2 1.5h5.6l3.7 3.7v5.6l-3.7 3.7H5.2L1.5 10.8V5.2zM5.7 5.7l4.6 4.6M10.3 5.7l-4.6 4.6",
         "failed" | "timeout" | "broken" | "lost" | "refused" => "M4 4l8 8M12 4l-8 8",
         "running" => "M5 3.2v9.6l7.6-4.8z",
@@ -114,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_sizes_are_said_in_few_characters() {
+    fn numbers_and_sizes_are_short() {
         assert_eq!(
             (grouped(1_234_567), grouped(12), grouped(-1234)),
             ("1,234,567".into(), "12".into(), "-1,234".into())
@@ -128,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_steers_nothing() {
+    fn text_from_outside_is_escaped() {
         assert_eq!(shown("a\u{202e}b\u{7}\n"), "a\\u{202e}b\\u{7}\\n");
         assert_eq!(shown_lines("a\n\tb\u{200b}"), "a\n\tb\\u{200b}");
         let page = html! { (shown("<script>alert(1)</script>\"'&")) }.into_string();
@@ -136,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_told_both_ways() {
+    fn ages_are_past_or_future() {
         let now = Millis(10_000_000);
         assert_eq!((age(Millis(0), now), age(Millis(17_200_000), now)), ("2 h ago".into(), "in 2 h".into()));
         assert_eq!(age(now, now), "just now");
