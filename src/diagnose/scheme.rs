@@ -197,7 +197,7 @@ fn parsed(template: &str) -> Option<Vec<TemplateSegment>> {
 
 /// The time was signed in another unit than it was sent in.
 pub(super) fn other_time(case: &Probe<'_>) -> Vec<Finding> {
-    let timestamp = case.source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
+    let timestamp = case.source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location);
     let Some(TimestampLocation::At(ValueLocation::Header(name))) = timestamp else { return Vec::new() };
     let changes: [(HeaderEdit, &str); 3] = [
         (

@@ -1,17 +1,15 @@
-//! What proves that a delivery is genuine, as types.
+//! How a delivery is authenticated, as types: a signature over a template, a JSON Web Token, or the secret itself.
 //!
-//! One of a few kinds: a signature over a template, a JSON Web Token, or the secret itself. What they look like in a
-//! row is `parse_proof`'s to read; computing with them is `verify`'s.
+//! `parse` reads these from a row; `verify` computes with them.
 
-use super::public_key::KeyKind;
 use super::template::TemplateSegment;
 
-/// What proves that a delivery is genuine.
+/// How a delivery is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthMethod {
     /// A signature over a template.
     Signature(TemplateSignature),
-    /// A JSON Web Token (RFC 7519), signed, with claims about the delivery.
+    /// A signed JSON Web Token (RFC 7519) with claims about the delivery.
     Jwt(JwtScheme),
     /// The secret itself.
     Token,
@@ -19,68 +17,58 @@ pub enum AuthMethod {
     Basic,
     /// A `Bearer` token (RFC 6750), which is the secret.
     Bearer,
-    /// A scheme that takes code, and keys that are fetched.
+    /// A scheme implemented in code, with keys fetched from the provider.
     Builtin(BuiltinScheme),
 }
 
-/// Schemes that take code.
+/// Schemes that a row cannot describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltinScheme {
-    /// Amazon SNS.
     AwsSns,
-    /// PayPal.
     PayPal,
-    /// eBay.
     Ebay,
 }
 
-/// A signature over a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateSignature {
-    /// How it is made, unless a header says otherwise.
+    /// Used unless a header names another one.
     pub algorithm: Algorithm,
-    /// The header that names the algorithm, and what its values mean.
     pub by_header: Option<NamedAlgorithms>,
-    /// How the signature is written.
     pub encoding: Encoding,
-    /// What is signed: one of these.
+    /// Templates of the signed content; the signature must match one of them.
     pub contents: Vec<Vec<TemplateSegment>>,
 }
 
-/// A header that names the algorithm, and what its values mean.
+/// A header that names the algorithm. Values that are not listed are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedAlgorithms {
-    /// The header's name.
     pub header: String,
-    /// What each value means; any other is refused.
     pub names: Vec<(String, Algorithm)>,
 }
 
-/// A JSON Web Token as a provider makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwtScheme {
-    /// The algorithms it may name.
+    /// Algorithms that a token may name.
     pub algorithms: Vec<JwtAlgorithm>,
-    /// Claims, and what each must say.
+    /// Claims with the value that each must have.
     pub claims: Vec<(String, Vec<TemplateSegment>)>,
-    /// Claims that must be there.
+    /// Claims that must be present.
     pub required: Vec<String>,
-    /// Whether claims about the body may be missing where the body is empty.
+    /// Claims about the body may be missing if the body is empty.
     pub empty_body_unclaimed: bool,
 }
 
-/// How a signature is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// A keyed hash (RFC 2104).
     Hmac(Hash),
-    /// A plain hash of a template with the secret in it.
+    /// A plain hash of a template that contains the secret.
     Digest(Hash),
     /// RFC 8032.
     Ed25519,
-    /// ECDSA with P-256 and SHA-256 (FIPS 186-5), in DER.
+    /// ECDSA with P-256 and SHA-256 (FIPS 186-5), DER-encoded.
     EcdsaP256Sha256,
-    /// The same with SHA-1: eBay's alone, and no word of rows.
+    /// The same with SHA-1. Only eBay uses it; rows cannot name it.
     EcdsaP256Sha1,
     /// RSASSA-PKCS1-v1_5 (RFC 8017, 8.2).
     Rsa(Hash),
@@ -99,27 +87,22 @@ pub enum JwtAlgorithm {
     EdDsa,
 }
 
-/// A hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {
-    /// MD5, within HMAC alone.
+    /// Only within HMAC.
     Md5,
-    /// SHA-1
     Sha1,
-    /// SHA-256
     Sha256,
-    /// SHA-384
     Sha384,
-    /// SHA-512
     Sha512,
 }
 
 /// How bytes are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As they are (tokens only).
+    /// Unchanged (tokens only).
     Utf8,
-    /// RFC 4648, 8; in either case.
+    /// RFC 4648, 8; upper or lower case.
     Hex,
     /// RFC 4648, 4.
     Base64,
@@ -127,33 +110,50 @@ pub enum Encoding {
     Base64Url,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RFC 8032.
+    Ed25519,
+    /// NIST P-256.
+    P256,
+    Rsa,
+}
+
 impl AuthMethod {
-    /// Whether deliveries are checked with a public key, which only the provider can sign for.
-    #[must_use]
+    /// Whether only the provider can sign: deliveries are checked with a public key.
     pub fn is_asymmetric(&self) -> bool {
         match self {
-            Self::Signature(signed) => signed.algorithm.is_asymmetric(),
+            Self::Signature(signature) => signature.algorithm.is_asymmetric(),
             Self::Jwt(jwt) => jwt.algorithms.iter().all(|algorithm| algorithm.is_asymmetric()),
             Self::Token | Self::Basic | Self::Bearer | Self::Builtin(_) => false,
         }
     }
 
-    /// Whether deliveries may be checked with a public key that the source has configured.
-    #[must_use]
+    /// Whether a source may configure a `public_key`.
     pub fn takes_public_key(&self) -> bool {
         self.is_asymmetric() || matches!(self, Self::Builtin(_))
     }
 
     /// Whether the secret itself is sent, so that nothing of the delivery is signed.
-    #[must_use]
     pub fn is_token(&self) -> bool {
         matches!(self, Self::Token | Self::Basic | Self::Bearer)
     }
 
-    /// Every template that goes into the proof.
+    /// The kinds of public key that deliveries may be checked with.
+    pub(super) fn key_kinds(&self) -> Vec<KeyKind> {
+        match self {
+            Self::Signature(signature) => signature.algorithm.key_kind().into_iter().collect(),
+            Self::Jwt(jwt) => jwt.algorithms.iter().filter_map(|algorithm| algorithm.key_kind()).collect(),
+            Self::Builtin(BuiltinScheme::AwsSns | BuiltinScheme::PayPal) => vec![KeyKind::Rsa],
+            Self::Builtin(BuiltinScheme::Ebay) => vec![KeyKind::P256],
+            Self::Token | Self::Basic | Self::Bearer => Vec::new(),
+        }
+    }
+
+    /// The templates that the signature, or the token's claims, are made of.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Vec<TemplateSegment>> {
         let (contents, claims) = match self {
-            Self::Signature(signed) => (&signed.contents[..], &[][..]),
+            Self::Signature(signature) => (&signature.contents[..], &[][..]),
             Self::Jwt(jwt) => (&[][..], &jwt.claims[..]),
             Self::Token | Self::Basic | Self::Bearer | Self::Builtin(_) => (&[][..], &[][..]),
         };
@@ -161,28 +161,12 @@ impl AuthMethod {
     }
 }
 
-impl BuiltinScheme {
-    /// The kind of public key it takes.
-    #[must_use]
-    pub fn key_kind(self) -> KeyKind {
-        match self {
-            Self::AwsSns | Self::PayPal => KeyKind::Rsa,
-            Self::Ebay => KeyKind::P256,
-        }
-    }
-}
-
 impl Algorithm {
-    /// Whether it takes a public key.
-    #[must_use]
     pub fn is_asymmetric(self) -> bool {
         self.key_kind().is_some()
     }
-}
 
-impl Algorithm {
     /// The kind of public key it takes.
-    #[must_use]
     pub fn key_kind(self) -> Option<KeyKind> {
         match self {
             Self::Ed25519 => Some(KeyKind::Ed25519),
@@ -195,7 +179,6 @@ impl Algorithm {
 
 impl JwtAlgorithm {
     /// The kind of public key it takes.
-    #[must_use]
     pub fn key_kind(self) -> Option<KeyKind> {
         match self {
             Self::Hs(_) => None,
@@ -205,8 +188,6 @@ impl JwtAlgorithm {
         }
     }
 
-    /// Whether it takes a public key.
-    #[must_use]
     pub fn is_asymmetric(self) -> bool {
         self.key_kind().is_some()
     }

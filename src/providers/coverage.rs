@@ -1,101 +1,124 @@
-//! What the signature covers of an event's names, and what anyone could change who holds a genuine delivery.
+//! What a signature covers, and which headers carry secrets.
 //!
-//! A scheme goes in; whether its id and type lie under the signature comes out, for `providers`, for `check` and for
-//! whoever decides on a `replay_guard`.
+//! Used by `providers` and `check`, and by users who decide whether a source needs a `replay_guard`.
 
 use super::auth::AuthMethod;
-use super::place::ValueLocation;
 use super::scheme::{Scheme, TimestampLocation};
-use super::selectors::{EventId, Selector};
+use super::selectors::{Selector, ValueLocation};
 use super::template::TemplateSegment;
 
+/// Headers that carry tokens for any provider, in lower case.
+const ALWAYS_TOKENS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+
 impl Scheme {
-    /// Places of the event's id that the signature does not cover, as written: who holds a genuine delivery can send
-    /// it again under another id.
-    #[must_use]
+    /// Selectors of the event id that the signature does not cover. Anyone who has a genuine delivery can send it again
+    /// under another id.
     pub fn unsigned_id(&self) -> Vec<String> {
-        let EventId { alternatives: tries, .. } = &self.event_id;
-        self.unsigned(tries)
+        self.unsigned(&self.event_id.alternatives)
     }
 
-    /// Places of the event's type that the signature does not cover, as written: who holds a genuine delivery can
-    /// steer it to another handler.
-    #[must_use]
+    /// Selectors of the event type that the signature does not cover. Anyone who has a genuine delivery can route it to
+    /// another handler.
     pub fn unsigned_type(&self) -> Vec<String> {
         self.unsigned(&self.event_type.alternatives)
     }
 
-    /// Whether the signature covers the body.
-    #[must_use]
     pub fn covers_body(&self) -> bool {
-        let covers = |template: &Vec<TemplateSegment>| {
-            template.iter().flat_map(TemplateSegment::flat).any(TemplateSegment::covers_body)
-        };
         match &self.auth {
-            AuthMethod::Signature(signed) => signed.contents.iter().all(covers),
-            AuthMethod::Jwt(jwt) => {
-                self.signature == ValueLocation::Body || jwt.claims.iter().any(|(_, claim)| covers(claim))
-            }
+            AuthMethod::Jwt(_) if self.signature == ValueLocation::Body => true,
             AuthMethod::Builtin(_) => true,
-            AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => false,
+            _ => self.signs(&TemplateSegment::covers_body),
         }
     }
 
-    fn unsigned(&self, tries: &[Vec<Selector>]) -> Vec<String> {
-        tries.iter().flatten().filter(|part| !self.is_signed(part)).map(ToString::to_string).collect()
+    /// Lower-case names of headers whose values are secret. They are stored as `***`.
+    pub fn token_headers(&self) -> Vec<String> {
+        let own = self.signature_headers().filter(|_| self.auth.is_token());
+        distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own))
+    }
+
+    /// Lower-case names of headers that carry signatures or tokens. They are never passed to handlers.
+    pub fn private_headers(&self) -> Vec<String> {
+        let own = self.token_headers().into_iter().chain(self.signature_headers());
+        distinct(own.chain(self.further_private.iter().cloned()))
+    }
+
+    fn signature_headers(&self) -> impl Iterator<Item = String> {
+        self.signature_locations().flat_map(|location| match location {
+            ValueLocation::Header(name) => self.header_names(name).map(str::to_ascii_lowercase).collect(),
+            ValueLocation::Numbered(prefix) => (1..=9).map(|n| format!("{}{n}", prefix.to_ascii_lowercase())).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    fn unsigned(&self, alternatives: &[Vec<Selector>]) -> Vec<String> {
+        alternatives.iter().flatten().filter(|part| !self.is_signed(part)).map(ToString::to_string).collect()
+    }
+
+    /// Whether every template of the signature, or a claim of the token, contains such a segment.
+    fn signs(&self, is_wanted: &dyn Fn(&TemplateSegment) -> bool) -> bool {
+        let has = |template: &Vec<TemplateSegment>| template.iter().flat_map(TemplateSegment::flatten).any(is_wanted);
+        match &self.auth {
+            AuthMethod::Signature(signature) => signature.contents.iter().all(has),
+            AuthMethod::Jwt(jwt) => jwt.claims.iter().any(|(_, claim)| has(claim)),
+            AuthMethod::Builtin(_) | AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => false,
+        }
     }
 
     fn is_signed(&self, part: &Selector) -> bool {
-        if self.auth.is_token() {
-            return false;
-        }
-        let named = |is_it: &dyn Fn(&TemplateSegment) -> bool| {
-            let covers = |template: &Vec<TemplateSegment>| template.iter().flat_map(TemplateSegment::flat).any(is_it);
-            match &self.auth {
-                AuthMethod::Signature(signed) => signed.contents.iter().all(covers),
-                AuthMethod::Jwt(jwt) => jwt.claims.iter().any(|(_, claim)| covers(claim)),
-                AuthMethod::Builtin(_) | AuthMethod::Token | AuthMethod::Basic | AuthMethod::Bearer => false,
-            }
-        };
-        let is_timestamp = |place: &ValueLocation| matches!(&self.timestamp, Some(timestamp) if timestamp.place == TimestampLocation::At(place.clone()));
+        use TemplateSegment as Segment;
+        let is_template = matches!(self.auth, AuthMethod::Signature(_));
         match part {
+            _ if self.auth.is_token() => false,
             Selector::Claim(_) => true,
             Selector::Header(name) => {
-                let is_it = |segment: &TemplateSegment| matches!(segment, TemplateSegment::Header(own) if own.eq_ignore_ascii_case(name));
-                named(&is_it) || is_timestamp(&ValueLocation::Header(name.clone()))
+                let is_same =
+                    |segment: &Segment| matches!(segment, Segment::Header(own) if own.eq_ignore_ascii_case(name));
+                self.signs(&is_same) || self.is_timestamp(&ValueLocation::Header(name.clone()))
             }
-            Selector::Query(name) => named(&|segment| matches!(segment, TemplateSegment::Query(own) if own == name)),
+            Selector::Query(name) => self.signs(&|segment| matches!(segment, Segment::Query(own) if own == name)),
             Selector::Json(pointer) | Selector::BodyJson(pointer) if !self.covers_body() => {
-                let is_it = |segment: &TemplateSegment| matches!(segment, TemplateSegment::Json(own) | TemplateSegment::Item(own) if own == pointer);
-                named(&is_it)
+                self.signs(&|segment| matches!(segment, Segment::Json(own) | Segment::Item(own) if own == pointer))
             }
             Selector::FormJson(field, pointer) if !self.covers_body() => {
-                named(&|segment| matches!(segment, TemplateSegment::FormJson(a, b) if a == field && b == pointer))
+                self.signs(&|segment| matches!(segment, Segment::FormJson(a, b) if a == field && b == pointer))
             }
-            // Of a form single fields may be signed: the others, and a digest of them all, are anyone's.
-            Selector::Form(field) | Selector::FormJson(field, _) | Selector::FormXml(field, _)
-                if matches!(self.auth, AuthMethod::Signature(_)) =>
-            {
-                named(&|segment| match segment {
-                    TemplateSegment::Form(own) => own == field,
+            // Single fields of a form may be signed. The others are not, and neither is a digest of the whole form.
+            Selector::Form(field) | Selector::FormJson(field, _) | Selector::FormXml(field, _) if is_template => self
+                .signs(&|segment| match segment {
+                    Segment::Form(own) => own == field,
                     segment => segment.covers_body(),
-                })
-            }
-            Selector::Body if matches!(self.auth, AuthMethod::Signature(_)) => {
-                named(&|segment| segment.covers_body() && !matches!(segment, TemplateSegment::Form(_)))
+                }),
+            Selector::Body if is_template => {
+                self.signs(&|segment| segment.covers_body() && !matches!(segment, Segment::Form(_)))
             }
             _ => self.covers_body(),
         }
     }
+
+    fn is_timestamp(&self, location: &ValueLocation) -> bool {
+        let timestamp = self.timestamp.as_ref().map(|timestamp| &timestamp.location);
+        matches!(timestamp, Some(TimestampLocation::At(own)) if own == location)
+    }
+}
+
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    for name in names {
+        if !kept.contains(&name) {
+            kept.push(name);
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::ProviderRow;
+    use crate::providers::{ProviderRow, find};
 
     #[test]
-    fn of_a_form_the_fields_that_are_signed_are_covered() {
+    fn signed_form_fields_are_covered() {
         let unsigned = |content: &str, id: &str| {
             let row = format!(
                 "signature = 'header:X'\nalgorithm = 'hmac-sha256'\nsigned_content = '{content}'\nevent_id = ['{id}']"
@@ -108,6 +131,20 @@ mod tests {
             }
             let is_covered = id.starts_with("form:a") || id.starts_with("form_json:a");
             assert_eq!(unsigned("{form.a}", id).is_empty(), is_covered, "{id}");
+        }
+    }
+
+    #[test]
+    fn signatures_and_tokens_are_private_and_tokens_are_masked() {
+        let scheme = |name: &str| Scheme::from_row(find(name).unwrap()).unwrap();
+        let gitlab = scheme("gitlab");
+        assert!(gitlab.token_headers().contains(&"x-gitlab-token".to_owned()));
+        let github = scheme("github");
+        assert_eq!(github.token_headers(), ["authorization", "cookie", "proxy-authorization", "x-api-key"]);
+        assert!(github.private_headers().contains(&"x-hub-signature".to_owned()));
+        let svix = scheme("svix").private_headers();
+        for name in ["svix-signature", "webhook-signature", "authorization", "cookie"] {
+            assert!(svix.contains(&name.to_owned()), "{name}");
         }
     }
 }

@@ -1,16 +1,14 @@
-//! What a row says, in words for people: the lines of `providers NAME`, and of the page about providers.
+//! Describes a row in plain text, for `providers NAME` and the dashboard.
 //!
-//! A scheme goes in, sentences come out. What stands here is read off the scheme alone, so that it cannot say more than
-//! the engine does.
+//! Everything is derived from the parsed scheme, so the text cannot claim more than `verify` checks.
 
 use super::auth::{AuthMethod, BuiltinScheme};
 use super::row::{ProviderRow, SelectorEntry};
 use super::scheme::{RequiredSettings, Scheme};
 
-/// What a row says, by label, in the order to be shown; what a row does not say is left out.
-#[must_use]
+/// Labels and values in display order, without those that do not apply.
 pub fn describe(row: &ProviderRow) -> Vec<(&'static str, String)> {
-    let own = if row.confirmed { "confirmed: the provider's own documentation or SDK" } else { "unconfirmed" };
+    let confirmed = if row.confirmed { "confirmed: the provider's own documentation or SDK" } else { "unconfirmed" };
     let mut lines = vec![("provider", row.title.clone())];
     match (&row.unsupported, Scheme::from_row(row)) {
         (Some(reason), _) => lines.push(("support", format!("not yet: {reason}"))),
@@ -18,20 +16,21 @@ pub fn describe(row: &ProviderRow) -> Vec<(&'static str, String)> {
         (None, Err(_)) => {}
     }
     lines.push(("notes", row.notes.clone()));
-    // A table of the user's own comes from nowhere else.
-    let is_known = !row.provenance.is_empty();
-    lines.push(("from", if is_known { format!("{} ({own})", row.provenance) } else { String::new() }));
+    // A user's own `verify` table has no provenance.
+    if !row.provenance.is_empty() {
+        lines.push(("from", format!("{} ({confirmed})", row.provenance)));
+    }
     lines.retain(|(_, text)| !text.is_empty());
     lines
 }
 
 fn scheme_lines(row: &ProviderRow, scheme: &Scheme) -> Vec<(&'static str, String)> {
-    let aliases = row.header_aliases.iter().map(|(of, names)| format!("{of} or {}", names.join(" or ")));
+    let aliases = row.header_aliases.iter().map(|(name, others)| format!("{name} or {}", others.join(" or ")));
     let required = row.required_headers.iter().map(|(name, value)| format!("{name}: {value}"));
     vec![
-        ("proof", proof(row)),
+        ("signature", auth_method(row)),
         ("settings", settings(row, scheme.required_settings()).join(", ")),
-        ("secret", said_secret(row, scheme.required_settings())),
+        ("secret", secret(row, scheme.required_settings())),
         ("keys", keys(row, scheme)),
         ("timestamp", timestamp(row, scheme)),
         ("batch", row.batch.as_deref().map(batch).unwrap_or_default()),
@@ -40,21 +39,18 @@ fn scheme_lines(row: &ProviderRow, scheme: &Scheme) -> Vec<(&'static str, String
         ("unsigned", unsigned(scheme)),
         ("headers", aliases.chain(required).collect::<Vec<_>>().join(", ")),
         ("handshake", row.handshake.clone().unwrap_or_default()),
-        ("answer", answer(scheme)),
+        ("response", success_response(scheme)),
     ]
 }
 
-/// Entries of a list of selectors, those of an inner list joined.
-#[must_use]
+/// Selectors as text. Those of an inner list are joined by `between`.
 pub fn listed(entries: &[SelectorEntry], between: &str) -> String {
     entries.iter().map(|entry| entry.parts().join(between)).collect::<Vec<_>>().join(", else ")
 }
 
-/// How a row's deliveries are proven, in a few words.
-#[must_use]
-pub fn proof(row: &ProviderRow) -> String {
-    let place = &row.signature;
-    let form = match row.syntax.as_deref() {
+fn auth_method(row: &ProviderRow) -> String {
+    let location = &row.signature;
+    let syntax = match row.syntax.as_deref() {
         Some("prefixed") => format!(", after `{}`", row.prefix.as_deref().unwrap_or_default()),
         Some("kv_list") => format!(
             ", as `{}{}SIGNATURE` in a list",
@@ -65,91 +61,61 @@ pub fn proof(row: &ProviderRow) -> String {
         _ => String::new(),
     };
     match row.algorithm.as_str() {
-        "token" => format!("the secret itself, in {place}{form}"),
-        "aws-sns" => format!("rsa-sha1 or rsa-sha256 of the message's members, base64, in {place}"),
-        "paypal" => format!("rsa-sha256 of id, time, key_id and the body's CRC-32, base64, in {place}"),
-        "ebay" => {
-            format!("ecdsa-p256 of the body, with SHA-1 or SHA-256 as it says, in base64 in JSON in base64 in {place}")
-        }
-        "basic" => format!("user and password, in {place}"),
-        "bearer" => format!("the secret itself, as a Bearer token in {place}"),
+        "token" => format!("the secret itself, in {location}{syntax}"),
+        "aws-sns" => format!("rsa-sha1 or rsa-sha256 of selected members of the message, base64, in {location}"),
+        "paypal" => format!("rsa-sha256 of the id, time, key_id and CRC-32 of the body, base64, in {location}"),
+        "ebay" => format!("ecdsa-p256 of the body, with SHA-1 or SHA-256, in base64 in JSON in base64, in {location}"),
+        "basic" => format!("user and password, in {location}"),
+        "bearer" => format!("the secret itself, as a Bearer token in {location}"),
         "jwt" => {
-            let claims = row.claims.iter().map(|(name, says)| format!("{name} = {says}"));
-            let required = row.required_claims.iter().cloned();
-            let claims = claims.chain(required).collect::<Vec<_>>().join(", ");
-            format!("a JSON Web Token ({}) in {place}{form}, with {claims}", row.jwt_algorithms.join(", "))
+            let claims = row.claims.iter().map(|(name, value)| format!("{name} = {value}"));
+            let claims = claims.chain(row.required_claims.iter().cloned()).collect::<Vec<_>>().join(", ");
+            format!("a JSON Web Token ({}) in {location}{syntax}, with {claims}", row.jwt_algorithms.join(", "))
         }
         algorithm => {
-            let names: Vec<_> = row.algorithm_names.values().map(String::as_str).collect();
+            let named: Vec<_> = row.algorithm_names.values().map(String::as_str).collect();
+            let choices = row.algorithm_choices.iter().map(String::as_str);
             let algorithm = match &row.algorithm_header {
-                Some(header) => format!("{} as {header} says", names.join(" or ")),
-                None => std::iter::once(algorithm)
-                    .chain(row.algorithm_choices.iter().map(String::as_str))
-                    .collect::<Vec<_>>()
-                    .join(" or "),
+                Some(header) => format!("{} (named by {header})", named.join(" or ")),
+                None => std::iter::once(algorithm).chain(choices).collect::<Vec<_>>().join(" or "),
             };
             let contents = row.signed_content.each();
             let content = if contents.is_empty() { "{body}".to_owned() } else { contents.join("` or `") };
             let encoding = row.encoding.as_deref().unwrap_or("hex");
-            format!("{algorithm} of `{}`, {encoding}, in {place}{form}", content.replace('\n', "\\n"))
+            format!("{algorithm} of `{}`, {encoding}, in {location}{syntax}", content.replace('\n', "\\n"))
         }
     }
 }
 
-/// Settings that a source must have.
-#[must_use]
-pub fn settings(row: &ProviderRow, needs: RequiredSettings) -> Vec<&'static str> {
+/// Settings that a source must or may have.
+fn settings(row: &ProviderRow, required: RequiredSettings) -> Vec<&'static str> {
     let has_choice = !row.algorithm_choices.is_empty() || !row.algorithm_names.is_empty();
     let settings = [
-        ("secret", needs.secret == Some(true) || needs.credentials),
-        ("public_key", needs.public_key),
-        ("key_id", needs.key_id),
-        ("api_key", needs.api_key || needs.credentials),
-        ("verify_token", needs.verify_token),
-        ("url", needs.url),
-        ("topics", needs.topics),
-        ("confirm_subscriptions (if wanted)", needs.confirm_subscriptions),
+        ("secret", required.secret == Some(true) || required.credentials),
+        ("public_key", required.public_key),
+        ("key_id", required.key_id),
+        ("api_key", required.api_key || required.credentials),
+        ("verify_token", required.verify_token),
+        ("url", required.url),
+        ("topics", required.topics),
+        ("confirm_subscriptions (optional)", required.confirm_subscriptions),
         ("algorithm (if not the first)", has_choice),
     ];
-    settings.into_iter().filter(|(_, is_needed)| *is_needed).map(|(name, _)| name).collect()
+    settings.into_iter().filter(|(_, is_required)| *is_required).map(|(name, _)| name).collect()
 }
 
-fn said_secret(row: &ProviderRow, needs: RequiredSettings) -> String {
-    match needs.secret {
-        Some(true) => secret(row),
-        Some(false) => String::new(),
-        None => "taught by the handshake: `hookbox learn`; or configured".to_owned(),
+fn secret(row: &ProviderRow, required: RequiredSettings) -> String {
+    match required.secret {
+        Some(true) => {}
+        Some(false) => return String::new(),
+        None => return "sent by the provider in its handshake (`hookbox learn`), or configured".to_owned(),
     }
-}
-
-/// Where public keys come from that are not configured.
-fn keys(row: &ProviderRow, scheme: &Scheme) -> String {
-    match (&row.keys, &scheme.auth) {
-        (Some(address), _) if address == "keys_url" => {
-            "of a pair: fetched from the source's keys_url, unless it has a public_key".to_owned()
-        }
-        (Some(api), _) if api == "plaid" => {
-            "fetched from Plaid's API with api_key (the client_id) and secret, unless the source has a public_key".to_owned()
-        }
-        (None, AuthMethod::Builtin(BuiltinScheme::Ebay)) => {
-            "fetched from eBay's API with api_key (the App ID) and secret (the Cert ID), unless the source has a public_key"
-                .to_owned()
-        }
-        (Some(address), _) => format!("fetched from {address}, unless the source has a public_key"),
-        (None, AuthMethod::Builtin(_)) => {
-            "fetched from the provider's own hosts, unless the source has a public_key".to_owned()
-        }
-        _ => String::new(),
-    }
-}
-
-fn secret(row: &ProviderRow) -> String {
     let text = match row.secret_decoding.as_deref() {
         _ if row.algorithm == "basic" => "user:password",
-        Some("utf8") | None => "text, as it is",
+        Some("utf8") | None => "text",
         Some("nfkd") => "text, normalised (NFKD)",
-        Some("sha1") => "text, of which the SHA-1 is the key",
-        Some("base64-if-prefixed") => "base64 with its prefix, or else text",
+        Some("sha1") => "text, whose SHA-1 digest is the key",
+        Some("base64-if-prefixed") => "base64 if it has its prefix, else text",
         Some(encoding) => encoding,
     };
     match row.secret_prefix.each() {
@@ -158,12 +124,27 @@ fn secret(row: &ProviderRow) -> String {
     }
 }
 
+/// Where public keys are fetched from, if they are.
+fn keys(row: &ProviderRow, scheme: &Scheme) -> String {
+    let origin = match (row.keys.as_deref(), &scheme.auth) {
+        (Some("keys_url"), _) => "the source's keys_url",
+        (Some("plaid"), _) => "Plaid's API with api_key (the client_id) and secret",
+        (None, AuthMethod::Builtin(BuiltinScheme::Ebay)) => {
+            "eBay's API with api_key (the App ID) and secret (the Cert ID)"
+        }
+        (Some(url), _) => url,
+        (None, AuthMethod::Builtin(_)) => "the provider's own hosts",
+        _ => return String::new(),
+    };
+    format!("fetched from {origin}, unless the source has a public_key")
+}
+
 fn timestamp(row: &ProviderRow, scheme: &Scheme) -> String {
-    let Some(place) = &row.timestamp else {
+    let Some(location) = &row.timestamp else {
         return if row.required_claims.iter().any(|claim| claim == "exp") {
-            "the token tells how long it is good".to_owned()
+            "the token contains its expiry".to_owned()
         } else {
-            "none is signed: a captured delivery stays valid".to_owned()
+            "not signed: a captured delivery stays valid".to_owned()
         };
     };
     let unit = match row.timestamp_unit.as_deref() {
@@ -173,39 +154,37 @@ fn timestamp(row: &ProviderRow, scheme: &Scheme) -> String {
         _ => "unix seconds",
     };
     let window = humantime::format_duration(scheme.tolerance.unwrap_or_default());
-    format!("{place}, {unit}, at most {window} old or ahead")
+    format!("{location}, {unit}, at most {window} in the past or future")
 }
 
 fn batch(written: &str) -> String {
-    match written {
-        "" => "each element of the body is an event".to_owned(),
-        _ => match written.strip_prefix("form:") {
-            Some(field) => format!("each element of the form field {field} is an event"),
-            None => format!("each element at {written} is an event"),
-        },
+    match (written, written.strip_prefix("form:")) {
+        ("", _) => "each element of the body is an event".to_owned(),
+        (_, Some(field)) => format!("each element of the form field {field} is an event"),
+        (pointer, None) => format!("each element at {pointer} is an event"),
     }
 }
 
-/// What anyone could change who holds a genuine delivery.
+/// The parts that anyone who has a genuine delivery could change.
 fn unsigned(scheme: &Scheme) -> String {
     if scheme.auth.is_token() {
-        return "everything: whoever has seen a delivery can make others".to_owned();
+        return "everything: anyone who has seen a delivery can forge others".to_owned();
     }
-    let body = if scheme.covers_body() { Vec::new() } else { vec!["the body".to_owned()] };
-    let names = |label: &str, places: Vec<String>| {
-        if places.is_empty() { None } else { Some(format!("the {label} ({})", places.join(", "))) }
+    let body = (!scheme.covers_body()).then(|| "the body".to_owned());
+    let named = |label: &str, selectors: Vec<String>| {
+        (!selectors.is_empty()).then(|| format!("the {label} ({})", selectors.join(", ")))
     };
-    let id = names("event id", scheme.unsigned_id());
-    let event_type = names("event type", scheme.unsigned_type());
+    let id = named("event id", scheme.unsigned_id());
+    let event_type = named("event type", scheme.unsigned_type());
     body.into_iter().chain(id).chain(event_type).collect::<Vec<_>>().join(", ")
 }
 
-fn answer(scheme: &Scheme) -> String {
-    let Some(reply) = &scheme.success_response else { return String::new() };
-    match reply.body.as_deref() {
-        None => reply.status.to_string(),
-        Some("") => format!("{}, empty", reply.status),
-        Some(body) => format!("{}, `{body}`", reply.status),
+fn success_response(scheme: &Scheme) -> String {
+    let Some(response) = &scheme.success_response else { return String::new() };
+    match response.body.as_deref() {
+        None => response.status.to_string(),
+        Some("") => format!("{}, empty", response.status),
+        Some(body) => format!("{}, `{body}`", response.status),
     }
 }
 
@@ -215,18 +194,18 @@ mod tests {
     use crate::providers::all;
 
     #[test]
-    fn every_row_is_described_without_gaps() {
+    fn every_row_is_described_on_single_lines() {
         for (name, row) in all() {
             let lines = describe(row);
             let labels: Vec<_> = lines.iter().map(|(label, _)| *label).collect();
             assert_eq!((labels[0], labels[labels.len() - 1]), ("provider", "from"), "{name}");
-            assert!(labels.contains(&"support") || labels.contains(&"proof"), "{name}");
+            assert!(labels.contains(&"support") || labels.contains(&"signature"), "{name}");
             assert!(lines.iter().all(|(_, text)| !text.contains('\n')), "{name}");
         }
     }
 
     #[test]
-    fn what_is_not_signed_is_told() {
+    fn unsigned_parts_and_settings_are_listed() {
         let line = |name: &str, label: &str| {
             let lines = describe(crate::providers::find(name).unwrap());
             lines.into_iter().find(|(own, _)| *own == label).map(|(_, text)| text).unwrap_or_default()

@@ -1,7 +1,6 @@
-//! What providers ask before they send events, and what they want to hear of each: `handshakes.toml` as types.
+//! Handshakes: what providers ask before they send events, and the responses they expect. Types of `handshakes.toml`.
 //!
-//! The file is embedded and a test reads it as a whole, so that a row can only name a handshake that exists and can
-//! be interpreted. Recognising and answering one is the verify room's.
+//! The file is embedded, and a test checks all of it. `verify` recognises and answers handshakes.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,102 +9,92 @@ use serde::Deserialize;
 
 use super::selectors::Selector;
 
-/// Longest text that is sent back, unless the handshake says otherwise: in bytes.
-const LONGEST: usize = 2048;
+/// Default limit of the value that is sent back, in bytes.
+const MAX_VALUE_BYTES: usize = 2048;
 
-/// One handshake.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handshake {
-    /// Where it was taken from.
+    /// Where the description was taken from.
     pub provenance: String,
-    /// Methods of the request that asks.
     #[serde(default = "post")]
     pub methods: Vec<String>,
-    /// Whether the request must be proven genuine first.
+    /// Whether the request's signature must match.
     #[serde(default)]
     pub signed: bool,
-    /// All of these must hold.
+    /// All of these must be true.
     #[serde(default)]
     pub when: Vec<HandshakeCondition>,
-    /// Whether the JSON body must be an object that holds the value alone.
+    /// The JSON body must be an object with the value as its only member.
     #[serde(default)]
     pub only: bool,
-    /// What a place must hold, by the configuration.
     #[serde(default)]
     pub expects: Option<Expectation>,
-    /// The status where `expects` does not hold.
+    /// Status of the response if `expects` does not match.
     #[serde(default)]
     pub otherwise: u16,
-    /// What the answer is made of.
+    /// Where the value is that the response is made of.
     #[serde(default)]
     pub value: Option<HandshakeSelector>,
-    /// Which characters the value may hold.
     #[serde(default)]
     pub characters: Characters,
-    /// Least and most bytes of the value.
+    /// Minimum and maximum length of the value, in bytes.
     #[serde(default = "any_length")]
     pub length: (usize, usize),
-    /// Whether the value is the source's secret.
+    /// The value is the source's secret.
     #[serde(default)]
     pub teaches: bool,
-    /// Whether the value is an address to be visited.
+    /// The value is a URL that confirms the subscription.
     #[serde(default)]
     pub confirms: bool,
-    /// Whether a 401 has no body.
+    /// A 401 has no body.
     #[serde(default)]
     pub bare_refusals: bool,
-    /// What is answered.
     #[serde(default)]
     pub answer: Option<HandshakeResponse>,
-    /// What is answered to every delivery that is stored.
+    /// The response to every stored delivery.
     #[serde(default)]
     pub acknowledgement: Option<HandshakeResponse>,
 }
 
-/// A place that holds something, or one of several texts: `json:/type = a | b`.
+/// A selector, alone or with the texts it may find: `json:/type = a | b`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct HandshakeCondition {
-    /// Where to look.
     pub place: Selector,
-    /// What may stand there; anything where this is empty.
+    /// Empty if any text will do.
     pub texts: Vec<String>,
 }
 
-/// Where a value is.
+/// A `header:`, `query:` or `json:` selector.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct HandshakeSelector(pub Selector);
 
-/// What a place must hold.
+/// A value that must match a setting of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// Where to look.
     pub place: HandshakeSelector,
-    /// The setting that it must match.
     pub setting: Setting,
-    /// Where this holds, it must match none.
+    /// If this is true, the value must not match the setting.
     #[serde(default)]
     pub not_when: Option<HandshakeCondition>,
 }
 
-/// A setting of the source that a handshake compares with.
+/// A setting of the source that a handshake is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
-    /// `verify_token`
     VerifyToken,
     /// One of the secrets.
     Secret,
-    /// One of `topics`.
+    /// One of the topics.
     Topics,
 }
 
 impl Setting {
     /// Its key in the configuration.
-    #[must_use]
     pub fn key(self) -> &'static str {
         match self {
             Self::VerifyToken => "verify_token",
@@ -115,46 +104,39 @@ impl Setting {
     }
 }
 
-/// Which characters a value may hold.
+/// The characters that a value may contain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Characters {
-    /// Printable; ASCII unless it is signed.
+    /// Printable characters; only ASCII unless the handshake is signed.
     #[default]
     Text,
     /// Digits and `a` to `f`.
     Hex,
 }
 
-/// An answer, with names in place of what is not known before.
+/// A response with placeholders, which the header of handshakes.toml lists.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandshakeResponse {
-    /// HTTP status.
     #[serde(default = "ok")]
     pub status: u16,
-    /// Of the body; none where there is no body.
+    /// `None` if there is no body.
     #[serde(default)]
     pub content_type: Option<String>,
-    /// Further headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body.
     #[serde(default)]
     pub body: String,
 }
 
-/// Settings of the source that a handshake needs.
+/// The source's settings that a handshake requires, in addition to the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HandshakeSettings {
-    /// `verify_token`
-    pub verify_token: bool,
-    /// `url`
-    pub url: bool,
-    /// `key_id`
-    pub key_id: bool,
-    /// `topics`
-    pub topics: bool,
+pub(super) struct HandshakeSettings {
+    pub(super) verify_token: bool,
+    pub(super) url: bool,
+    pub(super) key_id: bool,
+    pub(super) topics: bool,
 }
 
 fn post() -> Vec<String> {
@@ -162,7 +144,7 @@ fn post() -> Vec<String> {
 }
 
 fn any_length() -> (usize, usize) {
-    (1, LONGEST)
+    (1, MAX_VALUE_BYTES)
 }
 
 fn ok() -> u16 {
@@ -175,7 +157,7 @@ impl TryFrom<String> for HandshakeSelector {
     fn try_from(written: String) -> Result<Self, String> {
         match Selector::parse(written.trim())? {
             found @ (Selector::Header(_) | Selector::Query(_) | Selector::Json(_)) => Ok(Self(found)),
-            _ => Err(format!("`{written}` is neither header:, query: nor json:")),
+            _ => Err(format!("`{written}` is none of header:, query: and json:")),
         }
     }
 }
@@ -190,25 +172,21 @@ impl TryFrom<String> for HandshakeCondition {
     }
 }
 
-// A test reads the file, so that it cannot be empty here.
+// A test parses the file, so the default is never used.
 static ALL: LazyLock<BTreeMap<String, Handshake>> =
     LazyLock::new(|| toml::from_str(include_str!("handshakes.toml")).unwrap_or_default());
 
 impl Handshake {
-    /// The handshake of a name.
-    #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.get(name)
     }
 
-    /// Every handshake by its name.
+    /// Every handshake with its name, sorted.
     pub fn all() -> impl Iterator<Item = (&'static str, &'static Self)> {
         ALL.iter().map(|(name, handshake)| (name.as_str(), handshake))
     }
 
-    /// Settings that the answer is made of, beside the secret.
-    #[must_use]
-    pub fn required_settings(&self) -> HandshakeSettings {
+    pub(super) fn required_settings(&self) -> HandshakeSettings {
         let compares = |setting| self.expects.as_ref().is_some_and(|expected| expected.setting == setting);
         let writes = |name: &str| self.answer.as_ref().is_some_and(|answer| answer.body.contains(name));
         HandshakeSettings {
@@ -219,14 +197,11 @@ impl Handshake {
         }
     }
 
-    /// Whether it is signed, and answered with something made of the secret that signed it.
-    #[must_use]
+    /// Whether the response depends on which of the secrets signed the request.
     pub fn needs_signing_key(&self) -> bool {
         self.signed && self.answer.as_ref().is_some_and(|answer| answer.body.contains("$hmac"))
     }
 
-    /// Whether it asks by this method.
-    #[must_use]
     pub fn accepts_method(&self, method: &str) -> bool {
         self.answer.is_some() && self.methods.iter().any(|known| known == method)
     }
@@ -247,7 +222,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_handshake_can_be_interpreted() {
+    fn every_handshake_is_valid() {
         let all: BTreeMap<String, Handshake> = toml::from_str(include_str!("handshakes.toml")).unwrap();
         assert_eq!(all.len(), 31);
         for (name, handshake) in all {
@@ -256,7 +231,7 @@ mod tests {
             assert!(methods.iter().all(|method| ["GET", "HEAD", "OPTIONS", "POST"].contains(&method.as_str())));
             assert!(!handshake.signed || *methods == ["POST"], "{name}: only a POST is signed");
             assert!(answer.is_some() || acknowledgement.is_some(), "{name}");
-            // Otherwise it would swallow every delivery.
+            // Otherwise every delivery would be taken for a handshake.
             assert!(answer.is_none() || *methods != ["POST"] || !handshake.when.is_empty(), "{name}");
             assert_eq!(handshake.expects.is_some(), handshake.otherwise >= 400, "{name}");
             assert!(!handshake.teaches && !handshake.confirms && !handshake.only || value.is_some(), "{name}");
@@ -276,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_read_as_written() {
+    fn conditions_are_parsed() {
         let condition = HandshakeCondition::try_from("json:/type = a | b".to_owned()).unwrap();
         assert_eq!((condition.place.to_string().as_str(), condition.texts.len()), ("json:/type", 2));
         assert!(HandshakeCondition::try_from("header:X".to_owned()).unwrap().texts.is_empty());

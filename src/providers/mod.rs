@@ -1,21 +1,15 @@
-//! Providers as data: one row says where the signature is, how it is made, and where id and type are.
+//! Providers as data. A row describes where the signature is, how it is made, and where the event's id and type are.
 //!
-//! Rows stand in `table.toml`, embedded; `custom` sources write the same keys under `[sources.NAME.verify]`.
-//! [`Row`] is what was written, [`Scheme`] what it means. Adding a provider is a row, no code: the engine in
-//! `verify` interprets what stands here and knows no provider by name.
+//! The rows are in `table.toml`, embedded in the binary. A `custom` source has the same keys under
+//! `[sources.NAME.verify]`. [`ProviderRow`] is a row as written, [`Scheme`] what it means. `verify` interprets schemes and
+//! knows no provider by name, so an HMAC provider needs a row and no code.
 
+mod auth;
 mod coverage;
 mod describe;
 mod handshake;
 mod keys;
-mod pair;
 mod parse;
-
-mod auth;
-mod place;
-mod pointer;
-mod private;
-mod public_key;
 mod row;
 mod sample;
 mod scheme;
@@ -26,61 +20,56 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
 pub use auth::{
-    Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, NamedAlgorithms, TemplateSignature,
+    Algorithm, AuthMethod, BuiltinScheme, Encoding, Hash, JwtAlgorithm, JwtScheme, KeyKind, NamedAlgorithms,
+    TemplateSignature,
 };
 pub use describe::{describe, listed};
 pub use handshake::{
     Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Setting,
 };
-pub use pair::GeneratedKeys;
-pub use place::ValueLocation;
-pub use pointer::{BatchLocation, Pointer};
-pub use public_key::{KeyKind, PublicKey};
+pub use keys::{GeneratedKeys, PublicKey};
 pub use row::{OneOrMany, ProviderRow, RowError, SelectorEntry};
 pub use sample::sample;
 pub use scheme::{
     KeySource, RequiredSettings, Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, Timestamp,
     TimestampLocation, TimestampUnit,
 };
-pub use selectors::{EventId, EventType, Selector};
+pub use selectors::{BatchLocation, EventId, EventType, Pointer, Selector, ValueLocation};
 pub use template::TemplateSegment;
 
-/// The name that stands for a source's own `verify` table; no row may take it.
+/// The provider name of a source with its own `verify` table. No row may have it.
 pub const CUSTOM: &str = "custom";
 
 const TABLE: &str = include_str!("table.toml");
 
-/// A row as it stands in the table, read when someone asks for it.
-struct Written {
+/// A row of the table, parsed on first use.
+struct LazyRow {
     text: &'static str,
     row: OnceLock<ProviderRow>,
 }
 
-static ROWS: LazyLock<BTreeMap<&'static str, Written>> = LazyLock::new(|| {
-    let named = |section: &'static str| section.split_once("]\n");
-    let sections = TABLE.split("\n[").skip(1).filter_map(named);
-    sections.map(|(name, text)| (name, Written { text, row: OnceLock::new() })).collect()
+static ROWS: LazyLock<BTreeMap<&'static str, LazyRow>> = LazyLock::new(|| {
+    let sections = TABLE.split("\n[").skip(1).filter_map(|section| section.split_once("]\n"));
+    sections.map(|(name, text)| (name, LazyRow { text, row: OnceLock::new() })).collect()
 });
 
-impl Written {
-    // A test reads every row, so that none can be empty here.
+impl LazyRow {
+    // A test parses every row, so the default is never used.
     fn row(&'static self) -> &'static ProviderRow {
         self.row.get_or_init(|| toml::from_str(self.text).unwrap_or_default())
     }
 }
 
-/// The row of a provider.
-#[must_use]
 pub fn find(name: &str) -> Option<&'static ProviderRow> {
-    ROWS.get(name).map(Written::row)
+    ROWS.get(name).map(LazyRow::row)
 }
 
-/// Every provider's name and row, in the order of names.
+/// Every provider with its row, sorted by name.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static ProviderRow)> {
-    ROWS.iter().map(|(name, written)| (*name, written.row()))
+    ROWS.iter().map(|(name, lazy)| (*name, lazy.row()))
 }
 
-/// Every provider's name, in order; no row is read for it.
+/// Every provider's name, sorted. Parses no row.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ROWS.keys().copied()
 }
@@ -90,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_of_the_table_is_a_whole_scheme() {
+    fn every_row_of_the_table_is_a_valid_scheme() {
         let rows: BTreeMap<String, ProviderRow> = toml::from_str(TABLE).unwrap();
         assert!(rows.len() >= 224, "{}", rows.len());
         let whole: Vec<_> = rows.iter().map(|(name, row)| (name.as_str(), format!("{row:?}"))).collect();
@@ -114,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_no_provider() {
+    fn unknown_names_find_no_provider() {
         assert!(find("github").is_some());
         assert!(find("GitHub").is_none() && find("").is_none() && find(CUSTOM).is_none());
     }

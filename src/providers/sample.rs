@@ -1,12 +1,11 @@
-//! Sample bodies: small payloads shaped like each provider's own, for `send`, `demo` and tests.
+//! Sample bodies, shaped like each provider's own, for `send`, `demo` and tests.
 //!
-//! Provider, type and id come in, JSON goes out, with id and type where that provider's body has them. A type
-//! nobody wrote a sample for gets the provider's envelope with little in it. All names are invented.
+//! The id and type are where the provider has them. An event type without a sample gets the provider's envelope with
+//! little in it. All names are invented.
 
 use serde_json::{Value, json};
 
 /// A body as the provider would send it for an event of this type.
-#[must_use]
 pub fn sample(provider: &str, event_type: &str, id: &str) -> Vec<u8> {
     let body = match provider {
         "github" => github(event_type),
@@ -197,7 +196,7 @@ fn adyen(event_type: &str, id: &str) -> Value {
     json!({ "live": "false", "notificationItems": [{ "NotificationRequestItem": item }] })
 }
 
-/// XML, as it is before it is packed into a form.
+/// The XML that braintree sends base64-encoded in a form.
 fn braintree(kind: &str) -> Vec<u8> {
     let kind = kind.replace('&', "&amp;").replace('<', "&lt;");
     format!(

@@ -1,95 +1,128 @@
-//! Selectors: where in a delivery a text is. `header:X-GitHub-Delivery`, `json:/id`, `form:command` and so on.
+//! Where in a delivery a text is: `header:X-GitHub-Delivery`, `json:/id`, `form:command` and so on.
 //!
-//! Written text comes in, parsed places go out; reading them out of a request is `verify`'s. No selector
-//! that parses can fail later other than by finding nothing.
+//! [`Selector`]s find event ids and types. [`ValueLocation`]s hold what is read before the signature is checked:
+//! signatures, timestamps and key ids. A selector that parses can later only find nothing; it cannot fail. `verify` reads
+//! the values.
 
 use std::fmt;
 
-pub(super) use super::pointer::Pointer;
 use super::row::{RowError, SelectorEntry};
+
+const SELECTOR_HINT: &str =
+    "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER, or body for its SHA-256";
+const LOCATION_HINT: &str =
+    "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER or item:/POINTER";
+const NUMBER: &str = "{n}";
 
 /// Where one text of a delivery is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     /// `header:NAME`
     Header(String),
-    /// `query:NAME`: of the request's query string.
+    /// `query:NAME`: a parameter of the request's query string.
     Query(String),
     /// `json:/POINTER`: a string or number of the JSON body.
     Json(Pointer),
     /// `form:FIELD` of an `application/x-www-form-urlencoded` body.
     Form(String),
-    /// `form_json:FIELD/POINTER`: of the JSON that a form's field holds.
+    /// `form_json:FIELD/POINTER`: within the JSON of a form field.
     FormJson(String, Pointer),
-    /// `body:/POINTER`: of the JSON body; in a batch of the whole delivery rather than of the item.
+    /// `body:/POINTER`: within the JSON body. In a batch it reads the whole delivery rather than the item.
     BodyJson(Pointer),
     /// `key:NAME,…`: the first key of the JSON object that is none of these.
     Key(Vec<String>),
-    /// `xml:/POINTER`: the text of an element of an XML body, its root among the steps.
+    /// `xml:/POINTER`: the text of an element of an XML body. The root is the first step.
     Xml(Pointer),
-    /// `form_xml:FIELD/POINTER`: of the XML that a form's field holds in base64.
+    /// `form_xml:FIELD/POINTER`: within the base64-encoded XML of a form field.
     FormXml(String, Pointer),
-    /// `claim:/POINTER`: of the JSON Web Token.
+    /// `claim:/POINTER`: within the claims of the JSON Web Token.
     Claim(Pointer),
     /// `body`: the SHA-256 of the body (of the item, in a batch) in hex.
     Body,
 }
 
-/// Where an event's id is. Were there no entry at all, no delivery would have one, and each be refused.
+/// Where a single value is that is read before the signature is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueLocation {
+    Header(String),
+    /// Headers with this prefix and a number from 1.
+    Numbered(String),
+    Query(String),
+    /// Within the JSON body.
+    Json(Pointer),
+    /// Within each item of a batch.
+    Item(Pointer),
+    Form(String),
+    /// Within the JSON of a form field.
+    FormJson(String, Pointer),
+    /// The whole body.
+    Body,
+}
+
+/// Where an event's id is. Without any alternative, every delivery is rejected for having no id.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventId {
-    /// Tried in order; of an inner list all must be there, and are joined by colons.
+    /// Tried in order. All selectors of an inner list must be found; they are joined by colons.
     pub alternatives: Vec<Vec<Selector>>,
-    /// Whether an event without id gets a fresh one (`none`), and so is never a duplicate.
+    /// `none`: an event without an id gets a fresh one, and so is never a duplicate.
     pub or_fresh: bool,
 }
 
 /// Where an event's type is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventType {
-    /// Tried in order; of an inner list what is there is joined by dots.
+    /// Tried in order. The selectors of an inner list that are found are joined by dots.
     pub alternatives: Vec<Vec<Selector>>,
 }
 
-const KINDS: &str =
-    "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER, or body for its SHA-256";
+/// A JSON pointer (RFC 6901) to something within a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    text: String,
+    steps: Vec<String>,
+}
+
+/// Where the events of a batch are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchLocation {
+    /// The form field that contains the array; `None` for the body.
+    pub form: Option<String>,
+    /// Steps to the array; empty if the array is the whole document.
+    pub steps: Vec<String>,
+    /// Steps from an element to the item; empty if the element is the item.
+    pub inner: Vec<String>,
+}
 
 /// Reads the key `event_id`: at least one entry, of which only the last may be `body` or `none`.
-///
-/// # Errors
-/// Says which entry is wrong; the error's key is `event_id`.
 pub(super) fn parse_event_id(written: &[SelectorEntry]) -> Result<EventId, RowError> {
-    let wrong = |message: String| RowError::new("event_id", message);
+    let wrong = |message: &str| RowError::new("event_id", message);
     let or_fresh = written.last() == Some(&SelectorEntry::One("none".to_owned()));
     let entries = &written[..written.len() - usize::from(or_fresh)];
     if written.is_empty() {
-        return Err(wrong("names no place".into()).hint("end the list in \"body\" to tell events by their body"));
+        return Err(wrong("names no selector").hint("end the list in \"body\" to use the body's SHA-256 as the id"));
     }
-    let tries = parse_tries(entries).map_err(|message| wrong(message).hint(KINDS))?;
-    let always_found = tries.iter().position(|parts| parts.iter().all(|part| *part == Selector::Body));
+    let alternatives = parse_alternatives(entries).map_err(|message| wrong(&message).hint(SELECTOR_HINT))?;
+    let always_found = alternatives.iter().position(|parts| parts.iter().all(|part| *part == Selector::Body));
     match always_found {
-        Some(place) if place + 1 < written.len() => {
-            Err(wrong("`body` is always found, so what comes after it is never tried".into()).hint("put it last"))
+        Some(index) if index + 1 < written.len() => {
+            Err(wrong("`body` is always found, so the entries after it are never used").hint("put it last"))
         }
-        _ => Ok(EventId { alternatives: tries, or_fresh }),
+        _ => Ok(EventId { alternatives, or_fresh }),
     }
 }
 
-/// Reads the key `event_type`: any number of entries, none at all for a provider without types.
-///
-/// # Errors
-/// Says which entry is wrong; the error's key is `event_type`.
+/// Reads the key `event_type`: any number of entries, none for a provider without types.
 pub(super) fn parse_event_type(written: &[SelectorEntry]) -> Result<EventType, RowError> {
-    let wrong = |message: String| RowError::new("event_type", message);
-    let tries = parse_tries(written).map_err(|message| wrong(message).hint(KINDS))?;
-    if tries.iter().flatten().any(|part| *part == Selector::Body) {
-        return Err(wrong("`body` is no type".into()));
+    let wrong = |message: &str| RowError::new("event_type", message);
+    let alternatives = parse_alternatives(written).map_err(|message| wrong(&message).hint(SELECTOR_HINT))?;
+    if alternatives.iter().flatten().any(|part| *part == Selector::Body) {
+        return Err(wrong("`body` cannot be an event type"));
     }
-    Ok(EventType { alternatives: tries })
+    Ok(EventType { alternatives })
 }
 
-fn parse_tries(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> {
-    let parse = |selection: &SelectorEntry| match selection.parts() {
+fn parse_alternatives(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> {
+    let parse = |entry: &SelectorEntry| match entry.parts() {
         [] => Err("an inner list is empty".to_owned()),
         parts => parts.iter().map(|part| Selector::parse(part)).collect(),
     };
@@ -97,13 +130,9 @@ fn parse_tries(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> 
 }
 
 impl Selector {
-    /// Reads one selector.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
         let named = |name: &str| {
-            if name.is_empty() { Err(format!("`{written}` names nothing")) } else { Ok(name.to_owned()) }
+            if name.is_empty() { Err(format!("`{written}` has no name")) } else { Ok(name.to_owned()) }
         };
         match written.split_once(':') {
             Some(("header", name)) => header_name(name).map(Self::Header),
@@ -120,17 +149,96 @@ impl Selector {
             Some(("xml", pointer)) => Pointer::parse(pointer).map(Self::Xml),
             Some(("claim", pointer)) => Pointer::parse(pointer).map(Self::Claim),
             None if written == "body" => Ok(Self::Body),
-            None if written == "none" => Err("`none` stands alone, and last".to_owned()),
-            _ => Err(format!("`{written}` is no selector")),
+            None if written == "none" => Err("`none` must be an entry on its own, and the last".to_owned()),
+            _ => Err(format!("`{written}` is not a selector")),
+        }
+    }
+
+    /// Whether it reads the item of a batch rather than the whole delivery.
+    pub fn is_of_item(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Key(_) | Self::Xml(_) | Self::Body)
+    }
+}
+
+impl ValueLocation {
+    pub(super) fn parse(key: &'static str, written: &str) -> Result<Self, RowError> {
+        let wrong = |message: String| RowError::new(key, message).hint(LOCATION_HINT);
+        if let Some(prefix) = written.strip_prefix("header:").and_then(|name| name.strip_suffix(NUMBER)) {
+            return header_name(prefix).map(Self::Numbered).map_err(wrong);
+        }
+        if let Some(pointer) = written.strip_prefix("item:") {
+            return Pointer::parse(pointer).map(Self::Item).map_err(wrong);
+        }
+        match Selector::parse(written) {
+            Ok(Selector::Header(name)) => Ok(Self::Header(name)),
+            Ok(Selector::Query(name)) => Ok(Self::Query(name)),
+            Ok(Selector::Json(pointer) | Selector::BodyJson(pointer)) => Ok(Self::Json(pointer)),
+            Ok(Selector::Form(name)) => Ok(Self::Form(name)),
+            Ok(Selector::FormJson(name, pointer)) => Ok(Self::FormJson(name, pointer)),
+            Ok(Selector::Body) => Ok(Self::Body),
+            _ => Err(wrong(format!("`{written}` is not allowed here"))),
         }
     }
 }
 
-impl Selector {
-    /// Whether it looks at an item of a batch, rather than at the whole delivery.
-    #[must_use]
-    pub fn is_of_item(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Key(_) | Self::Xml(_) | Self::Body)
+impl Pointer {
+    /// Parses steps, each after a slash, in which `~1` is a slash and `~0` a tilde. The empty pointer (the whole
+    /// document) is rejected, since it never points to a text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(path) = text.strip_prefix('/') else {
+            return Err(format!("`{text}` is not a JSON pointer: it must begin with a slash"));
+        };
+        let steps = path.split('/').map(|step| unescape(step).ok_or(step));
+        match steps.collect::<Result<_, _>>() {
+            Ok(steps) => Ok(Self { text: text.to_owned(), steps }),
+            Err(step) => Err(format!("`{step}` is not a step of a JSON pointer: write ~0 for a tilde, ~1 for a slash")),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The unescaped steps; at least one.
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+}
+
+fn unescape(step: &str) -> Option<String> {
+    let plain = step.replace("~1", "").replace("~0", "");
+    (!plain.contains('~')).then(|| step.replace("~1", "/").replace("~0", "~"))
+}
+
+impl BatchLocation {
+    /// Reads the key `batch`.
+    pub(super) fn parse(written: &str) -> Result<Self, String> {
+        let steps = |path: &str| match path {
+            "" => Ok(Vec::new()),
+            path => Pointer::parse(path).map(|pointer| pointer.steps),
+        };
+        let (form, outer, inner) = match (written.strip_prefix("form:"), written.split_once("/*")) {
+            (Some(""), _) => return Err("names no form field".to_owned()),
+            (Some(field), _) => (Some(field.to_owned()), "", ""),
+            (None, Some((outer, inner))) => (None, outer, inner),
+            (None, None) => (None, written, ""),
+        };
+        Ok(Self { form, steps: steps(outer)?, inner: steps(inner)? })
+    }
+}
+
+/// Checks a header name (RFC 9110, 5.6.2).
+pub(super) fn header_name(name: &str) -> Result<String, String> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(is_token) {
+        return Err(format!("`{name}` is not a header name"));
+    }
+    Ok(name.to_owned())
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -152,13 +260,19 @@ impl fmt::Display for Selector {
     }
 }
 
-/// A header's name, checked (RFC 9110, 5.6.2).
-pub(super) fn header_name(name: &str) -> Result<String, String> {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if name.is_empty() || !name.chars().all(is_token) {
-        return Err(format!("`{name}` is no header's name"));
+impl fmt::Display for ValueLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header `{name}`"),
+            Self::Numbered(prefix) => write!(f, "header `{prefix}1`"),
+            Self::Query(name) => write!(f, "query parameter `{name}`"),
+            Self::Json(pointer) => write!(f, "JSON value `{pointer}`"),
+            Self::Item(pointer) => write!(f, "JSON value `{pointer}` of an item"),
+            Self::Form(name) => write!(f, "form field `{name}`"),
+            Self::FormJson(name, pointer) => write!(f, "JSON value `{pointer}` of the form field `{name}`"),
+            Self::Body => f.write_str("body"),
+        }
     }
-    Ok(name.to_owned())
 }
 
 #[cfg(test)]
@@ -170,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_selector_reads_and_prints_as_itself() {
+    fn every_kind_of_selector_prints_as_written() {
         for text in ["header:X-Id", "query:id", "json:/a/b~1c/0", "form:id", "form_json:payload/id", "body"]
             .into_iter()
             .chain(["body:/a/id", "key:id,at", "xml:/a/b", "form_xml:payload/a/b", "claim:/jti"])
@@ -180,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_selector_is_refused() {
+    fn invalid_selectors_are_rejected() {
         let bad = ["", "id", "header:", "header:a b", "json:id", "json:", "json:/a~2", "json:/~", "form:", "query:"];
         for text in bad.into_iter().chain(["form_json:/id", "form_json:payload", "cookie:id", "none", "Body"]) {
             assert!(Selector::parse(text).is_err(), "{text}");
@@ -188,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn body_and_none_end_a_list_of_ids() {
+    fn body_and_none_must_end_a_list_of_ids() {
         assert!(parse_event_id(&[]).is_err());
         assert!(parse_event_id(&[one("body"), one("json:/id")]).is_err());
         assert!(parse_event_id(&[one("none"), one("json:/id")]).is_err());
@@ -202,20 +316,41 @@ mod tests {
         assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
     }
 
+    #[test]
+    fn body_is_not_an_event_type() {
+        assert!(parse_event_type(&[one("body")]).is_err());
+        assert!(parse_event_type(&[]).unwrap().alternatives.is_empty());
+    }
+
+    #[test]
+    fn pointer_unescapes_slash_and_tilde() {
+        assert_eq!(Pointer::parse("/a~1b/~01/").unwrap().steps(), ["a/b", "~1", ""]);
+    }
+
+    #[test]
+    fn batch_is_a_pointer_a_form_field_or_the_body() {
+        let batch = |form: Option<&str>, steps: &[&str], inner: &[&str]| BatchLocation {
+            form: form.map(str::to_owned),
+            steps: steps.iter().map(ToString::to_string).collect(),
+            inner: inner.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(BatchLocation::parse(""), Ok(batch(None, &[], &[])));
+        assert_eq!(BatchLocation::parse("/data/events"), Ok(batch(None, &["data", "events"], &[])));
+        assert_eq!(BatchLocation::parse("/items/*/Item"), Ok(batch(None, &["items"], &["Item"])));
+        assert_eq!(BatchLocation::parse("form:events"), Ok(batch(Some("events"), &[], &[])));
+        for written in ["events", "form:", "/a/*b", "/~"] {
+            assert!(BatchLocation::parse(written).is_err(), "{written}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn whatever_is_read_prints_as_itself(
+        fn parsed_selectors_print_as_written(
             text in "(header|query|json|form|form_json|form_xml|body|key|xml|claim|none)?:?[ -~é]{0,24}",
         ) {
             if let Ok(selector) = Selector::parse(&text) {
                 proptest::prop_assert_eq!(selector.to_string(), text);
             }
         }
-    }
-
-    #[test]
-    fn a_body_is_no_type() {
-        assert!(parse_event_type(&[one("body")]).is_err());
-        assert!(parse_event_type(&[]).unwrap().alternatives.is_empty());
     }
 }

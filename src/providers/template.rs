@@ -1,31 +1,30 @@
-//! What is signed, as a template: `{header.webhook-id}.{timestamp}.{body}`.
+//! Templates of signed content: `{header.webhook-id}.{timestamp}.{body}`.
 //!
-//! Parsed once into segments, so that a request's pieces go to the hash one by one and the body is never copied. A
-//! brace that is meant is written twice; what stands in `{?…}` vanishes where one of its placeholders finds nothing.
+//! A template is parsed once into segments. `verify` feeds each segment's value to the hash, so the body is never copied.
+//! A literal brace is doubled. `{?…}` is empty if a placeholder inside it finds nothing.
 
-use super::pointer::Pointer;
 use super::row::RowError;
-use super::selectors::header_name;
+use super::selectors::{Pointer, header_name};
 
 const PLACEHOLDERS: &str = "the placeholders are {body}, {timestamp}, {url}, {method}, {path}, {secret}, {header.NAME}, \
     {query.NAME}, {form.FIELD}, {form_sorted}, {form_received}, {json./POINTER}, {item./POINTER}, \
     {form_json.FIELD./POINTER}, {sigfield.NAME}, {api_key}, {key_id}, {url_with_body_hash.NAME}, {sha256_hex(body)}, \
-    {sha256_base64(body)}, {sha256_hex(url)}, {json_string(body)}, {ascii(body)}, {ascii_slashes(body)}, {lower(…)}, and {?…} around what may \
-    be absent";
+    {sha256_base64(body)}, {sha256_hex(url)}, {json_string(body)}, {ascii(body)}, {ascii_slashes(body)}, {lower(…)}, and \
+    {?…} around optional parts";
 
-/// A piece of what is signed.
+/// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateSegment {
-    /// The text itself.
+    /// Literal text.
     Text(String),
     /// `{body}`: the exact bytes.
     Body,
     /// `{timestamp}`: the text as received.
     Timestamp,
-    /// `{url}`: as the source has it configured.
+    /// `{url}`: the source's `url`.
     Url,
-    /// `{url_with_body_hash.NAME}`: the same with the request's query parameter NAME, which must be the SHA-256 of the
-    /// body in hex.
+    /// `{url_with_body_hash.NAME}`: the source's `url` with the query parameter NAME of the request, which must be the
+    /// SHA-256 of the body in hex.
     UrlWithBodyHash(String),
     /// `{sha256_hex(url)}`
     UrlSha256Hex,
@@ -33,25 +32,25 @@ pub enum TemplateSegment {
     Method,
     /// `{path}`: as received.
     Path,
-    /// `{secret}`: for plain hashes.
+    /// `{secret}`: only for plain hashes.
     Secret,
-    /// `{api_key}`: as the source has it configured.
+    /// `{api_key}`: the source's `api_key`.
     ApiKey,
-    /// `{key_id}`: likewise, the first.
+    /// `{key_id}`: the first of the source's `key_id`.
     KeyId,
     /// `{header.NAME}`: the value as received.
     Header(String),
-    /// `{query.NAME}`: the value, decoded.
+    /// `{query.NAME}`: the decoded value.
     Query(String),
-    /// `{form.FIELD}`: the value, decoded.
+    /// `{form.FIELD}`: the decoded value.
     Form(String),
-    /// `{form_sorted}`: names and values, decoded, in the order of names, then values, each pair once.
+    /// `{form_sorted}`: decoded names and values, sorted by name, then value, without repeated pairs.
     FormSorted,
-    /// `{form_received}`: names and values, decoded, in the order of names, then as received.
+    /// `{form_received}`: decoded names and values, sorted by name, then as received.
     FormReceived,
-    /// `{json./POINTER}`: of the body.
+    /// `{json./POINTER}`: within the body.
     Json(Pointer),
-    /// `{item./POINTER}`: of the batch's item; empty where it is absent.
+    /// `{item./POINTER}`: within the batch's item; empty if absent.
     Item(Pointer),
     /// `{form_json.FIELD./POINTER}`
     FormJson(String, Pointer),
@@ -63,28 +62,27 @@ pub enum TemplateSegment {
     BodySha256Base64,
     /// `{json_string(body)}`: the body as a JSON string.
     BodyJsonString,
-    /// `{ascii(body)}`: the body with what is not ASCII as JSON escapes.
+    /// `{ascii(body)}`: the body with JSON escapes for all characters outside of ASCII.
     BodyAscii,
-    /// `{ascii_slashes(body)}`: likewise with U+007F, and `/` with a backslash before it unless it has one.
+    /// `{ascii_slashes(body)}`: as `BodyAscii`, with U+007F escaped and a backslash before each `/` that has none.
     BodyAsciiSlashes,
-    /// `{lower(…)}`: another one in lower case.
+    /// `{lower(…)}`: the inner value in lower case.
     Lower(Box<TemplateSegment>),
-    /// `{?…}`: nothing, where a placeholder within finds nothing.
+    /// `{?…}`: empty if a placeholder inside it finds nothing.
     Optional(Vec<TemplateSegment>),
 }
 
 impl TemplateSegment {
-    /// This and what is inside it.
-    pub fn flat(&self) -> Vec<&TemplateSegment> {
+    /// This segment and all nested ones.
+    pub fn flatten(&self) -> Vec<&TemplateSegment> {
         match self {
-            Self::Lower(inner) => std::iter::once(self).chain(inner.flat()).collect(),
-            Self::Optional(inner) => std::iter::once(self).chain(inner.iter().flat_map(Self::flat)).collect(),
+            Self::Lower(inner) => std::iter::once(self).chain(inner.flatten()).collect(),
+            Self::Optional(inner) => std::iter::once(self).chain(inner.iter().flat_map(Self::flatten)).collect(),
             _ => vec![self],
         }
     }
 
-    /// Whether nobody can change the body without changing this.
-    #[must_use]
+    /// Whether the body cannot change without changing this segment.
     pub fn covers_body(&self) -> bool {
         matches!(
             self,
@@ -102,14 +100,10 @@ impl TemplateSegment {
     }
 }
 
-/// Reads a template.
-///
-/// # Errors
-/// An unknown placeholder, or a brace that is not closed.
+/// Parses a template. Errors are reported under `key`.
 pub(super) fn parse(key: &'static str, written: &str) -> Result<Vec<TemplateSegment>, RowError> {
     let mut rest = written;
-    let segments = segments(&mut rest, false).map_err(|message| RowError::new(key, message).hint(PLACEHOLDERS))?;
-    Ok(segments)
+    segments(&mut rest, false).map_err(|message| RowError::new(key, message).hint(PLACEHOLDERS))
 }
 
 fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<TemplateSegment>, String> {
@@ -132,14 +126,18 @@ fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<TemplateSegment>, Str
             *rest = after;
             found.push(TemplateSegment::Optional(segments(rest, true)?));
         } else if let Some(after) = rest.strip_prefix('{') {
-            let end = after.find('}').ok_or("a brace is not closed")?;
+            let end = after.find('}').ok_or("a `{` is not closed")?;
             found.push(placeholder(&after[..end])?);
             *rest = &after[end + 1..];
         } else if let Some(after) = rest.strip_prefix('}') {
             *rest = after;
-            return if is_inner { Ok(found) } else { Err("a brace is not open; write `}}` for a brace".to_owned()) };
+            return if is_inner {
+                Ok(found)
+            } else {
+                Err("`}` without `{`; write `}}` for a literal brace".to_owned())
+            };
         } else if is_inner {
-            return Err("a brace is not closed".to_owned());
+            return Err("a `{` is not closed".to_owned());
         } else {
             return Ok(found);
         }
@@ -147,7 +145,7 @@ fn segments(rest: &mut &str, is_inner: bool) -> Result<Vec<TemplateSegment>, Str
 }
 
 fn placeholder(written: &str) -> Result<TemplateSegment, String> {
-    let unknown = || format!("`{{{written}}}` is no placeholder");
+    let unknown = || format!("`{{{written}}}` is not a placeholder");
     if let Some((function, argument)) = written.strip_suffix(')').and_then(|call| call.split_once('(')) {
         return match (function, argument) {
             ("lower", inner) => placeholder(inner).map(|inner| TemplateSegment::Lower(Box::new(inner))),
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_becomes_its_segments() {
+    fn template_is_split_into_segments() {
         let header = TemplateSegment::Header("X-Id".to_owned());
         assert_eq!(
             read("v0:{timestamp}:{header.X-Id}{body}.").unwrap(),
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn braces_are_written_twice_and_groups_may_be_absent() {
+    fn doubled_braces_are_literal_and_groups_optional() {
         assert_eq!(read("{{\"a\":{timestamp}}}").unwrap(), [text("{\"a\":"), TemplateSegment::Timestamp, text("}")]);
         let id = TemplateSegment::Lower(Box::new(TemplateSegment::Query("data.id".to_owned())));
         assert_eq!(
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_template_is_refused() {
+    fn invalid_templates_are_rejected() {
         let bad =
             ["{body", "{bodi}{body}", "{header.}{body}", "{header.a b}{body}", "{}", "{?{body}", "a}", "{json.a}"];
         for written in bad.into_iter().chain(["{upper(body)}", "{lower()}", "{form_json.a/b}", "{?{?{body}}}"]) {
@@ -232,14 +230,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_read_or_refused(written in "([{}?()./a]|body|header|lower|json|form_json|é){0,12}") {
+        fn parsing_any_text_terminates(written in "([{}?()./a]|body|header|lower|json|form_json|é){0,12}") {
             if let Ok(segments) = read(&written) {
                 proptest::prop_assert!(segments.len() <= written.len());
             }
         }
 
         #[test]
-        fn a_text_without_braces_is_itself(written in "[^{}]{1,40}") {
+        fn text_without_braces_is_literal(written in "[^{}]{1,40}") {
             proptest::prop_assert_eq!(read(&written).unwrap(), [text(&written)]);
         }
     }

@@ -110,7 +110,7 @@ fn numeric_date(value: &Value) -> Option<i64> {
 
 /// The claim that says when the token was made, as unix seconds.
 pub(super) fn timestamp(context: &Context<'_>, claims: &Value) -> Option<String> {
-    match &context.scheme.timestamp.as_ref()?.place {
+    match &context.scheme.timestamp.as_ref()?.location {
         TimestampLocation::Claim(pointer) => {
             claims.pointer(pointer.as_str()).and_then(numeric_date).map(|seconds| seconds.to_string())
         }

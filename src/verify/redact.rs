@@ -151,7 +151,7 @@ impl Redactor<'_> {
 fn reads_header(scheme: &Scheme, name: &str) -> bool {
     let is_named = |own: &str| own.eq_ignore_ascii_case(name);
     let is_header = |place: &ValueLocation| matches!(place, ValueLocation::Header(own) if scheme.header_names(own).any(|own| is_named(own)));
-    let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+    let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
         Some(TimestampLocation::At(place)) => Some(place),
         _ => None,
     };
@@ -159,7 +159,7 @@ fn reads_header(scheme: &Scheme, name: &str) -> bool {
     let mut selectors = scheme.event_id.alternatives.iter().chain(&scheme.event_type.alternatives).flatten();
     scheme.signature_locations().chain(timestamp).chain(&scheme.key_id).any(is_header)
         || segments.any(|segment| {
-            segment.flat().iter().any(|part| matches!(part, TemplateSegment::Header(own) if is_named(own)))
+            segment.flatten().iter().any(|part| matches!(part, TemplateSegment::Header(own) if is_named(own)))
         })
         || selectors.any(|part| matches!(part, Selector::Header(own) if is_named(own)))
 }

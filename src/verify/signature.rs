@@ -132,7 +132,7 @@ impl<'a> SignatureCheck<'_, 'a> {
         let header = signature_header::read(context.scheme, text)?;
         match &context.scheme.auth {
             AuthMethod::Signature(signed) => {
-                let timestamp = match context.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+                let timestamp = match context.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
                     Some(TimestampLocation::At(place)) => Some(context.required(place)?),
                     _ => header.timestamp.map(|text| Cow::Owned(text.as_bytes().to_vec())),
                 };

@@ -124,7 +124,7 @@ fn check_count<'a>(scheme: &Scheme, header: SignatureHeader<'a>) -> Result<Signa
 }
 
 fn timestamp_field(scheme: &Scheme) -> Option<&str> {
-    match &scheme.timestamp.as_ref()?.place {
+    match &scheme.timestamp.as_ref()?.location {
         TimestampLocation::Field(name) => Some(name),
         _ => None,
     }

@@ -1,6 +1,6 @@
-//! docs/providers.md is what the table says: it is made from it here, and compared.
+//! Generates docs/providers.md from the table and compares it with the file.
 //!
-//! `HOOKBOX_WRITE_DOCS=1 cargo test --test it page` writes it anew, after a row was added or changed.
+//! After a row changes, `HOOKBOX_WRITE_DOCS=1 cargo test --test it page` rewrites the file.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use ::hookbox::internals::{self, ProviderRow, RequiredSettings, Scheme};
 const README: &str = include_str!("../../README.md");
 const FILE: &str = "docs/providers.md";
 
-/// A provider that is supported.
+/// A supported provider.
 struct Known {
     name: &'static str,
     row: &'static ProviderRow,
@@ -18,7 +18,7 @@ struct Known {
 }
 
 #[test]
-fn the_page_about_providers_is_what_the_table_says() {
+fn providers_page_matches_the_table() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let page = page();
     if std::env::var_os("HOOKBOX_WRITE_DOCS").is_some() {
@@ -31,9 +31,9 @@ fn the_page_about_providers_is_what_the_table_says() {
 }
 
 #[test]
-fn the_readme_counts_the_providers_and_links_to_them() {
+fn readme_states_the_number_of_providers() {
     let sentence = format!("It understands {} providers ([docs/providers.md]({FILE})", known().len());
-    assert!(README.contains(&sentence), "the README does not say: {sentence}");
+    assert!(README.contains(&sentence), "the README does not contain: {sentence}");
 }
 
 #[test]
@@ -53,19 +53,19 @@ fn known() -> Vec<Known> {
 fn page() -> String {
     let known = known();
     let mut page = String::from(HEAD);
-    page += "\n## Supported\n\n| provider | who | how it signs | window | event id | event type | source |\n";
+    page += "\n## Supported\n\n| provider | name | signature | window | event id | event type | source |\n";
     page += "| --- | --- | --- | --- | --- | --- | --- |\n";
     known.iter().for_each(|one| page += &line(one));
-    page += "\n## Not yet\n\n| provider | who | why |\n| --- | --- | --- |\n";
+    page += "\n## Not supported yet\n\n| provider | name | reason |\n| --- | --- | --- |\n";
     for (name, row) in internals::all() {
         if let Some(reason) = &row.unsupported {
             writeln!(page, "| `{name}` | {} | {} |", cell(&row.title), cell(reason)).unwrap();
         }
     }
-    page += "\n## Settings that some need\n\n";
-    page += "`hookbox init PROVIDER` writes them, and `hookbox check` says which are missing.\n\n";
-    for (heading, text, is_meant) in SETTINGS {
-        let names = listed(known.iter().filter(|one| is_meant(one)));
+    page += "\n## Settings that some providers need\n\n";
+    page += "`hookbox init PROVIDER` writes these settings, and `hookbox check` reports the ones that are missing.\n\n";
+    for (heading, text, applies) in SETTINGS {
+        let names = listed(known.iter().filter(|one| applies(one)));
         writeln!(page, "**{heading}** {text}\n{names}.\n").unwrap();
     }
     page += "## Notes\n\n";
@@ -77,9 +77,9 @@ fn page() -> String {
 
 const HEAD: &str = "# Providers
 
-<!-- Made from src/provider/table.toml. To write it anew: HOOKBOX_WRITE_DOCS=1 cargo test --test it page -->
+<!-- Generated from src/providers/table.toml by: HOOKBOX_WRITE_DOCS=1 cargo test --test it page -->
 
-Put the name of one into `hookbox.toml`:
+Use a provider's name in `hookbox.toml`:
 
 ```toml
 [sources.github]
@@ -87,67 +87,70 @@ provider = \"github\"
 secret = { env = \"GITHUB_WEBHOOK_SECRET\" }
 ```
 
-`hookbox providers NAME` tells all that is known of one. To try one on your own machine, without the provider:
+`hookbox providers NAME` shows all details of a provider. To try one on your own machine, without the provider:
 
 ```sh
 hookbox providers keygen sendgrid
 hookbox send sendgrid --type test --key sendgrid.private.pem
 ```
 
-The first makes a key pair, or a secret, and prints the lines for `hookbox.toml`; the second sends what the provider would
-send, signed with it. Who is not here is a source with `provider = \"custom\"`: its `verify` table takes the same words
-that describe these (see [hookbox.example.toml](../hookbox.example.toml)).
+The first command generates a key pair or a secret and prints the lines for `hookbox.toml`. The second sends a delivery as
+the provider would, signed with that key. For a provider that is not listed, use `provider = \"custom\"` and describe it in
+the source's `verify` table, with the same keys as the rows of this table (see
+[hookbox.example.toml](../hookbox.example.toml)).
 
-How to read the table:
+The columns:
 
-- *Window*: how old a delivery may be, and how far ahead of your clock, where the provider signs the time. Without one, a
-  delivery that someone has captured stays valid; its event id still lets it in only once.
-- *Event id*, *event type*: where they are looked for, in this order. `body` is the SHA-256 of the body, `none` makes each
-  delivery a new event. Parts of an id are joined with `:`, parts of a type with `.`.
-- `*`: the signature does not cover it. Whoever has captured a delivery can send it again with another; for ids,
-  `replay_guard = \"id+body\"` helps.
-- *Source*: `confirmed` where the provider's own documentation or SDK was read, `unconfirmed` where others' code was.
+- *Window*: how far a signed timestamp may be in the past or future. Without a window, a captured delivery stays valid, but
+  its event id is still accepted only once.
+- *Event id*, *event type*: the selectors, in the order in which they are tried. `body` is the SHA-256 of the body, `none`
+  makes each delivery a new event. Parts of an id are joined with `:`, parts of a type with `.`.
+- `*`: the signature does not cover this value. Anyone who has captured a delivery can send it again with another value. For
+  ids, `replay_guard = \"id+body\"` prevents this.
+- *Source*: `confirmed` if the row was taken from the provider's own documentation or SDK, else `unconfirmed`.
 ";
 
-type Meant = fn(&Known) -> bool;
+type AppliesTo = fn(&Known) -> bool;
 
-const SETTINGS: &[(&str, &str, Meant)] = &[
+const SETTINGS: &[(&str, &str, AppliesTo)] = &[
     (
         "`url`",
-        "is the address exactly as the provider has it, with its query: it is part of what is signed, or of a handshake.",
+        "is the URL exactly as entered at the provider, with its query. It is part of the signed content, or of a handshake:",
         |one| needs(one).url,
     ),
-    ("`public_key`", "stands in place of `secret`. The provider shows it, in PEM, as hex or as base64:", |one| {
-        needs(one).public_key
-    }),
+    ("`public_key`", "replaces `secret`. The provider shows it in PEM, hex or base64:", |one| needs(one).public_key),
     (
         "Fetched keys.",
-        "These publish their keys, which hookbox fetches and keeps; when that fails, the answer is 503:",
+        "hookbox fetches and caches the keys that these providers publish. If it cannot, it responds with 503:",
         |one| needs(one).keys_url,
     ),
-    ("`key_id`", "names the key, or you, in what is signed:", |one| needs(one).key_id),
-    ("`api_key`", "is part of what is signed, beside the secret:", |one| needs(one).api_key),
+    ("`key_id`", "is the name of the key, or of your account, in the signed content:", |one| needs(one).key_id),
+    ("`api_key`", "is part of the signed content, in addition to the secret:", |one| needs(one).api_key),
     (
         "`api_key` and `secret`",
-        "are the client id and client secret of your application, without which the provider does not give its keys:",
+        "are the client id and client secret of your application. The provider requires them to return its keys:",
         |one| needs(one).credentials,
     ),
-    ("`verify_token`", "is a word of yours that the provider repeats when it first calls:", |one| {
+    ("`verify_token`", "is a text of your choice that the provider repeats in its first request:", |one| {
         needs(one).verify_token
     }),
-    ("`topics`", "are yours: without them, anyone could have the provider send about others:", |one| needs(one).topics),
-    ("`algorithm`", "chooses among several, if you told the provider to use another than the first:", |one| {
+    (
+        "`topics`",
+        "are the topics that you subscribed to. Without them, anyone could make the provider send events about theirs:",
+        |one| needs(one).topics,
+    ),
+    ("`algorithm`", "chooses an algorithm, if the provider is configured to use another than the first:", |one| {
         !one.row.algorithm_choices.is_empty() || !one.row.algorithm_names.is_empty()
     }),
     (
         "`hookbox learn SOURCE`",
-        "believes, for ten minutes, the first call in which the provider says what the secret is:",
+        "accepts, for ten minutes, the first handshake in which the provider sends its secret:",
         |one| needs(one).secret.is_none(),
     ),
-    ("Several events in one delivery.", "Each becomes an event of its own:", |one| one.scheme.batch.is_some()),
+    ("Several events in one delivery.", "Each is stored as a separate event:", |one| one.scheme.batch.is_some()),
     (
         "No signature.",
-        "The secret itself is sent, so only TLS protects it, and nothing of the delivery is signed:",
+        "The secret itself is sent. Only TLS protects it, and nothing of the delivery is signed:",
         |one| one.scheme.auth.is_token(),
     ),
 ];
@@ -158,7 +161,7 @@ fn needs(one: &Known) -> RequiredSettings {
 
 fn listed<'a>(some: impl Iterator<Item = &'a Known>) -> String {
     let names: Vec<_> = some.map(|one| format!("`{}`", one.name)).collect();
-    assert!(!names.is_empty(), "a setting that nobody needs");
+    assert!(!names.is_empty(), "no provider needs this setting");
     names.join(", ")
 }
 
@@ -172,7 +175,7 @@ fn line(Known { name, row, scheme }: &Known) -> String {
     format!("| `{name}` | {cells} | {source} |\n")
 }
 
-/// How it signs, in a few words.
+/// Algorithm and location of the signature.
 fn signs(row: &ProviderRow) -> String {
     let place =
         row.signature.each().iter().map(|place| format!("`{}`", place.strip_prefix("header:").unwrap_or(place)));
@@ -198,7 +201,7 @@ fn algorithm_name(algorithm: &str) -> String {
     }
 }
 
-/// Places as in the table, each marked that the signature does not cover.
+/// Selectors, with a star on those that the signature does not cover.
 fn places(written: &str, unsigned: &[String]) -> String {
     let entries = written.split(", else ").filter(|entry| !entry.is_empty());
     let marked = |entry: &str| {
@@ -208,7 +211,7 @@ fn places(written: &str, unsigned: &[String]) -> String {
     entries.map(marked).collect::<Vec<_>>().join(", else ")
 }
 
-/// Text that does not end its cell.
+/// Escapes the separator of cells.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

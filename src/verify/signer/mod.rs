@@ -36,7 +36,7 @@ pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, 
         builtin::complete(&mut delivery, builtin, source)?;
     }
     let segments = scheme.template_signature().into_iter().flat_map(|signed| &signed.contents).flatten();
-    segments.flat_map(TemplateSegment::flat).for_each(|segment| add_signed_value(&mut delivery, segment));
+    segments.flat_map(TemplateSegment::flatten).for_each(|segment| add_signed_value(&mut delivery, segment));
     let timestamp = add_timestamp(&mut delivery, sent_at);
     let signer = Signer { source, settings: &settings, event, sent_at, timestamp: &timestamp };
     match &scheme.signature {
@@ -96,10 +96,10 @@ fn add_signed_value(delivery: &mut TestDelivery<'_>, segment: &TemplateSegment) 
 
 /// Returns the timestamp's text; empty if the scheme has none.
 fn add_timestamp(delivery: &mut TestDelivery<'_>, sent_at: Millis) -> String {
-    let Some(Timestamp { place, unit }) = &delivery.scheme.timestamp else { return String::new() };
+    let Some(Timestamp { location, unit }) = &delivery.scheme.timestamp else { return String::new() };
     let text = timestamp::write(sent_at, *unit);
-    if let TimestampLocation::At(place) = place {
-        delivery.put_at(place, &text);
+    if let TimestampLocation::At(location) = location {
+        delivery.put_at(location, &text);
     }
     text
 }

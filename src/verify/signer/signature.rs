@@ -189,7 +189,7 @@ impl Signer<'_> {
                 _ => json!(fresh()),
             });
         }
-        let timestamp = context.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
+        let timestamp = context.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location);
         if let Some(TimestampLocation::Claim(pointer)) = timestamp
             && let [name] = pointer.steps()
         {
@@ -216,7 +216,7 @@ impl Signer<'_> {
 /// Fresh texts for the fields of the signature's list that are themselves signed.
 fn signed_fields(context: &Context<'_>) -> Vec<(String, String)> {
     let segments = context.scheme.template_signature().into_iter().flat_map(|signed| &signed.contents).flatten();
-    let fields = segments.flat_map(TemplateSegment::flat).filter_map(|segment| match segment {
+    let fields = segments.flat_map(TemplateSegment::flatten).filter_map(|segment| match segment {
         TemplateSegment::Field(name) => Some((name.clone(), "made".to_owned())),
         _ => None,
     });

@@ -21,7 +21,7 @@ fn name() -> impl Strategy<Value = String> {
             _ => None,
         }));
         if let Some(TimestampLocation::At(ValueLocation::Header(name))) =
-            source.scheme.timestamp.as_ref().map(|time| &time.place)
+            source.scheme.timestamp.as_ref().map(|time| &time.location)
         {
             known.push(name.clone());
         }

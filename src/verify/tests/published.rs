@@ -62,7 +62,7 @@ impl Vector {
             String::from_utf8(case.required(place).unwrap().into_owned()).unwrap()
         };
         let Some(timestamp) = &source.scheme.timestamp else { return NOW };
-        let text = match &timestamp.place {
+        let text = match &timestamp.location {
             TimestampLocation::At(place) => case_of(place),
             _ => {
                 let written = case_of(&source.scheme.signature);

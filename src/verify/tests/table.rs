@@ -198,7 +198,7 @@ fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
 fn a_timestamp_changed_after_signing_is_refused_as_a_wrong_signature() {
     for case in CASES {
         let source = case.source();
-        let request = match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+        let request = match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
             Some(TimestampLocation::At(ValueLocation::Header(name))) => {
                 let missing = without(&case.signed(), name);
                 assert_eq!(

@@ -306,7 +306,7 @@ fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
 fn a_timestamp_missing_repeated_or_changed_is_refused() {
     for case in cases() {
         let (source, signed) = (&case.source, case.signed());
-        match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
+        match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
             Some(TimestampLocation::At(ValueLocation::Header(name))) => {
                 refused(&case, source, &without(&signed, name), "without time");
                 refused(&case, source, &with(&signed, name, "1"), "two times");
