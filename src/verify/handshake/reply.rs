@@ -25,7 +25,7 @@ pub struct ProviderResponse {
 }
 
 impl ProviderResponse {
-    pub(in crate::verify) fn new(status: u16, content_type: Cow<'static, str>, body: Vec<u8>) -> Self {
+    pub(crate) fn new(status: u16, content_type: Cow<'static, str>, body: Vec<u8>) -> Self {
         let content_type = (!body.is_empty()).then_some(content_type);
         Self { status, content_type, headers: Vec::new(), body }
     }
@@ -33,7 +33,7 @@ impl ProviderResponse {
 
 /// The settings of a source that handshakes compare with or send back.
 #[derive(Default)]
-pub(in crate::verify) struct HandshakeContext {
+pub(crate) struct HandshakeContext {
     pub(super) secrets: Vec<Secret>,
     /// The decoded key of one secret.
     pub(super) key: Vec<u8>,
@@ -45,7 +45,7 @@ pub(in crate::verify) struct HandshakeContext {
 
 impl HandshakeContext {
     /// `secret` is the one that responses are computed with.
-    pub(in crate::verify) fn new(source: &Source, secret: Option<&Secret>) -> Self {
+    pub(crate) fn new(source: &Source, secret: Option<&Secret>) -> Self {
         let key_id = source.key_ids.first().map(|key_id| key_id.reveal().to_owned());
         Self {
             secrets: source.secrets.clone(),

@@ -1,10 +1,10 @@
-//! Every handshake of the table, answered to the letter; what only looks like one is not.
+//! Every handshake of the table gets its exact response; similar requests do not.
 
 use super::*;
 use crate::model::request::Headers;
 use crate::support::time::Millis;
 
-/// A request that asks, and what it is answered with.
+/// A handshake request and its expected response.
 struct Case {
     name: &'static str,
     method: &'static str,
@@ -20,7 +20,7 @@ const JSON: Option<&str> = Some("application/json");
 const POST: Case = Case { name: "", method: "POST", query: "", headers: &[], body: "", answer: (200, None, &[], "") };
 const GET: Case = Case { method: "GET", ..POST };
 
-/// HMACs and digests were computed with Python's hmac and hashlib: key `key`, value as asked.
+/// HMACs and digests were computed with Python's hmac and hashlib, with the key `key`.
 const CASES: &[Case] = &[
     Case {
         name: "slack_url_verification",
@@ -168,7 +168,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn handshaker(name: &str) -> HandshakeResponder {
+fn responder(name: &str) -> HandshakeResponder {
     let settings = HandshakeContext {
         secrets: vec![Secret::new("key")],
         key: b"key".to_vec(),
@@ -180,7 +180,7 @@ fn handshaker(name: &str) -> HandshakeResponder {
     HandshakeResponder::new(Some(Handshake::find(name).unwrap()), settings)
 }
 
-fn untaught(name: &str) -> HandshakeResponder {
+fn without_secret(name: &str) -> HandshakeResponder {
     HandshakeResponder::new(Some(Handshake::find(name).unwrap()), HandshakeContext::default())
 }
 
@@ -197,19 +197,19 @@ fn request(method: &str, query: &str, headers: &[(&str, &str)], body: &str) -> R
     }
 }
 
-/// What becomes of a request at the stage where its handshake belongs.
-fn hear(handshaker: &HandshakeResponder, request: &Request) -> Result<HandshakeOutcome, VerifyError> {
-    let wanted = Pointers::new(pointers(handshaker.handshake).iter());
-    let texts = wanted.read(&request.body).ok();
+/// The outcome before the signature check, or else after it.
+fn outcome(responder: &HandshakeResponder, request: &Request) -> Result<HandshakeOutcome, VerifyError> {
+    let pointers = Pointers::new(pointers(responder.handshake).iter());
+    let texts = pointers.read(&request.body).ok();
     let json = |pointer: &str| Ok(texts.as_ref().and_then(|texts| texts.at(pointer)).map(ToString::to_string));
-    match handshaker.before_signature(request)? {
-        HandshakeOutcome::None => handshaker.after_signature(request, &json),
-        heard => Ok(heard),
+    match responder.before_signature(request)? {
+        HandshakeOutcome::None => responder.after_signature(request, &json),
+        outcome => Ok(outcome),
     }
 }
 
 fn answer(name: &str, request: &Request) -> Option<ProviderResponse> {
-    match hear(&handshaker(name), request) {
+    match outcome(&responder(name), request) {
         Ok(HandshakeOutcome::Respond(answer)) => Some(answer),
         Ok(HandshakeOutcome::None) => None,
         other => panic!("{name}: {other:?}"),
@@ -221,7 +221,7 @@ fn get(query: &str) -> Request {
 }
 
 #[test]
-fn every_handshake_is_answered_to_the_letter() {
+fn every_handshake_gets_its_exact_response() {
     for case in CASES {
         let asked = request(case.method, case.query, case.headers, case.body);
         let answer = answer(case.name, &asked).unwrap_or_else(|| panic!("{}: not recognised", case.name));
@@ -240,17 +240,17 @@ fn every_handshake_is_answered_to_the_letter() {
 }
 
 #[test]
-fn a_signed_handshake_waits_for_its_signature_and_another_does_not() {
+fn only_unsigned_handshakes_are_answered_before_the_signature() {
     for case in CASES.iter().filter(|case| case.method == "POST") {
-        let handshaker = handshaker(case.name);
+        let responder = responder(case.name);
         let asked = request("POST", case.query, case.headers, case.body);
-        let is_before = !matches!(handshaker.before_signature(&asked), Ok(HandshakeOutcome::None));
+        let is_before = !matches!(responder.before_signature(&asked), Ok(HandshakeOutcome::None));
         assert_eq!(is_before, ["ms_graph_validation", "monday_challenge"].contains(&case.name), "{}", case.name);
     }
 }
 
 #[test]
-fn a_request_that_does_not_ask_is_no_handshake() {
+fn other_requests_are_not_handshakes() {
     for case in CASES {
         if !Handshake::find(case.name).unwrap().when.is_empty() {
             assert_eq!(answer(case.name, &request(case.method, "a=b", &[], "{\"a\":1}")), None, "{}", case.name);
@@ -264,8 +264,8 @@ fn a_request_that_does_not_ask_is_no_handshake() {
 }
 
 #[test]
-fn what_must_match_a_setting_is_refused_otherwise() {
-    let status = |name: &str, request: &Request| match hear(&handshaker(name), request) {
+fn mismatch_with_a_setting_is_rejected() {
+    let status = |name: &str, request: &Request| match outcome(&responder(name), request) {
         Err(VerifyError::Handshake(mismatch)) => mismatch.status,
         other => panic!("{name}: {other:?}"),
     };
@@ -278,30 +278,30 @@ fn what_must_match_a_setting_is_refused_otherwise() {
     assert_eq!(status("websub_intent", &topic("subscribe", "https://evil.example")), 404);
     assert_eq!(status("websub_intent", &topic("unsubscribe", "https://a.example/feed")), 404);
     assert!(answer("websub_intent", &topic("unsubscribe", "https://former.example")).is_some());
-    // A token that is not configured matches nothing, not even nothing.
+    // Without a configured token nothing matches, not even an empty one.
     let empty = get("hub.mode=subscribe&hub.challenge=1&hub.verify_token=");
-    assert!(matches!(hear(&untaught("meta_hub_challenge"), &empty), Err(VerifyError::Handshake(_))));
+    assert!(matches!(outcome(&without_secret("meta_hub_challenge"), &empty), Err(VerifyError::Handshake(_))));
 }
 
 #[test]
 fn only_short_printable_texts_are_sent_back() {
     let long = "x".repeat(2049);
     for challenge in ["%0d%0aSet-Cookie:a", "%00", "%C3%A9", &long, "a&challenge=b"] {
-        let verdict = hear(&handshaker("query_challenge_echo"), &get(&format!("challenge={challenge}")));
+        let verdict = outcome(&responder("query_challenge_echo"), &get(&format!("challenge={challenge}")));
         assert!(matches!(verdict, Err(VerifyError::Malformed(_))), "{challenge}: {verdict:?}");
     }
     for challenge in ["20f9f8ed05f77439fe9", "20F9F8ED05F77439FE955C977E4C8A53", "<script>alert(1)</script>"] {
-        let verdict = hear(&handshaker("braintree_challenge"), &get(&format!("bt_challenge={challenge}")));
+        let verdict = outcome(&responder("braintree_challenge"), &get(&format!("bt_challenge={challenge}")));
         assert!(matches!(verdict, Err(VerifyError::Malformed(_))), "{challenge}: {verdict:?}");
     }
     let signed = request("POST", "", &[], r#"{"type":"url_verification","challenge":"a\nb"}"#);
-    assert!(matches!(hear(&handshaker("slack_url_verification"), &signed), Err(VerifyError::Malformed(_))));
+    assert!(matches!(outcome(&responder("slack_url_verification"), &signed), Err(VerifyError::Malformed(_))));
     let origin = request("OPTIONS", "", &[("WebHook-Request-Origin", "a\u{1}b")], "");
-    assert!(matches!(hear(&handshaker("cloudevents_options"), &origin), Err(VerifyError::Malformed(_))));
+    assert!(matches!(outcome(&responder("cloudevents_options"), &origin), Err(VerifyError::Malformed(_))));
 }
 
 #[test]
-fn an_unsigned_post_that_cannot_be_answered_is_left_to_its_signature() {
+fn unanswerable_unsigned_post_is_checked_as_a_delivery() {
     let deep = format!("{{\"challenge\":\"{}\"}}", "x".repeat(MAX_UNSIGNED_BODY));
     assert_eq!(answer("monday_challenge", &request("POST", "", &[], &deep)), None);
     assert_eq!(answer("monday_challenge", &request("POST", "", &[], r#"{"challenge":"a\u0000"}"#)), None);
@@ -309,37 +309,39 @@ fn an_unsigned_post_that_cannot_be_answered_is_left_to_its_signature() {
 }
 
 #[test]
-fn a_taught_secret_is_handed_on_while_none_is_configured() {
+fn secret_is_enrolled_only_while_none_is_configured() {
     const SECRET: &str = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81";
     let hook = request("POST", "", &[("X-Hook-Secret", SECRET)], "");
-    let Ok(HandshakeOutcome::Enroll(lesson)) = hear(&untaught("asana_hook_secret"), &hook) else { panic!("no lesson") };
-    assert_eq!(lesson.secret.reveal(), SECRET);
-    assert_eq!(lesson.response.headers, [("X-Hook-Secret", SECRET.to_owned())]);
+    let Ok(HandshakeOutcome::Enroll(enrollment)) = outcome(&without_secret("asana_hook_secret"), &hook) else {
+        panic!("no enrollment")
+    };
+    assert_eq!(enrollment.secret.reveal(), SECRET);
+    assert_eq!(enrollment.response.headers, [("X-Hook-Secret", SECRET.to_owned())]);
     assert!(matches!(
-        hear(&handshaker("asana_hook_secret"), &hook),
+        outcome(&responder("asana_hook_secret"), &hook),
         Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled))
     ));
 
     let body = format!("{{\"verification_token\":\"{SECRET}\"}}");
     let token = request("POST", "", &[], &body);
-    let Ok(HandshakeOutcome::Enroll(lesson)) = hear(&untaught("notion_verification_token"), &token) else {
-        panic!("no lesson")
+    let Ok(HandshakeOutcome::Enroll(enrollment)) = outcome(&without_secret("notion_verification_token"), &token) else {
+        panic!("no enrollment")
     };
-    assert_eq!((lesson.secret.reveal(), lesson.response.status), (SECRET, 200));
-    assert!(lesson.response.headers.is_empty() && lesson.response.body.is_empty());
+    assert_eq!((enrollment.secret.reveal(), enrollment.response.status), (SECRET, 200));
+    assert!(enrollment.response.headers.is_empty() && enrollment.response.body.is_empty());
     let known = HandshakeContext { secrets: vec![Secret::new(SECRET)], ..HandshakeContext::default() };
     let known = HandshakeResponder::new(Handshake::find("asana_hook_secret"), known);
-    assert!(matches!(hear(&known, &hook), Ok(HandshakeOutcome::Respond(_))));
-    // A short one is guessed.
+    assert!(matches!(outcome(&known, &hook), Ok(HandshakeOutcome::Respond(_))));
+    // A short secret could be guessed.
     let weak = request("POST", "", &[("X-Hook-Secret", "short")], "");
-    assert!(matches!(hear(&untaught("asana_hook_secret"), &weak), Ok(HandshakeOutcome::None)));
+    assert!(matches!(outcome(&without_secret("asana_hook_secret"), &weak), Ok(HandshakeOutcome::None)));
 }
 
 #[test]
-fn a_confirmation_hands_on_its_address() {
+fn confirmation_returns_its_url() {
     let body = r#"{"Type":"SubscriptionConfirmation","SubscribeURL":"https://sns.us-east-1.amazonaws.com/?a=b"}"#;
     let asked = request("POST", "", &[], body);
-    match hear(&handshaker("sns_subscription_confirmation"), &asked) {
+    match outcome(&responder("sns_subscription_confirmation"), &asked) {
         Ok(HandshakeOutcome::Visit { url: address, response: answer }) => {
             assert_eq!(address, "https://sns.us-east-1.amazonaws.com/?a=b");
             assert_eq!((answer.status, answer.body.len()), (200, 0));
@@ -349,23 +351,23 @@ fn a_confirmation_hands_on_its_address() {
 }
 
 #[test]
-fn some_providers_hear_words_of_their_own_for_every_delivery() {
+fn some_providers_get_their_own_acknowledgement() {
     let posted = request("POST", "", &[("X-AdobeSign-ClientId", "key")], "{}");
-    let acknowledged = |name: &str| handshaker(name).acknowledgement(&posted);
+    let acknowledged = |name: &str| responder(name).acknowledgement(&posted);
     assert_eq!(acknowledged("hello_api_event_received").unwrap().body, b"Hello API Event Received");
     let soap = String::from_utf8(acknowledged("salesforce_soap_ack").unwrap().body).unwrap();
     assert!(soap.contains("<notificationsResponse xmlns=\"http://soap.sforce.com/2005/09/outbound\"><Ack>true</Ack>"));
     let xero = acknowledged("xero_itr").unwrap();
     assert_eq!((xero.status, xero.content_type.as_deref(), xero.body.len()), (200, None, 0));
-    assert!(handshaker("xero_itr").rejects_with_status_only() && !handshaker("get_ok").rejects_with_status_only());
+    assert!(responder("xero_itr").rejects_with_status_only() && !responder("get_ok").rejects_with_status_only());
     assert_eq!(acknowledged("adobe_sign_echo").unwrap().headers, [("X-AdobeSign-ClientId", "key".to_owned())]);
     assert_eq!(acknowledged("slack_url_verification"), None);
-    assert!(matches!(hear(&handshaker("xero_itr"), &posted), Ok(HandshakeOutcome::None)));
+    assert!(matches!(outcome(&responder("xero_itr"), &posted), Ok(HandshakeOutcome::None)));
 }
 
 #[test]
-fn the_methods_that_may_come_are_those_by_which_a_provider_asks() {
-    let methods = |name: &str| handshaker(name).further_methods().collect::<Vec<_>>();
+fn methods_are_those_of_the_providers_handshake() {
+    let methods = |name: &str| responder(name).further_methods().collect::<Vec<_>>();
     assert_eq!(methods("meta_hub_challenge"), ["GET"]);
     assert_eq!(methods("get_ok"), ["GET", "HEAD"]);
     assert_eq!(methods("cloudevents_options"), ["OPTIONS"]);

@@ -57,7 +57,7 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
 }
 
 /// The header for a SHA-1 signature in base64, for test deliveries.
-pub(in crate::verify) fn write_header(signature: &str) -> String {
+pub(crate) fn write_header(signature: &str) -> String {
     let header = json!({ "alg": "ecdsa", "kid": "hookbox", "signature": signature, "digest": "SHA1" });
     STANDARD.encode(header.to_string())
 }

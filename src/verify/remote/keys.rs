@@ -39,7 +39,7 @@ impl SharedKeys {
 }
 
 /// The published keys of a source, and the settings that its deliveries are checked against.
-pub(in crate::verify) struct RemoteKeys {
+pub(crate) struct RemoteKeys {
     pub(super) cache: Arc<JwksCache>,
     pub(super) signature: ValueLocation,
     /// Only deliveries about these topics are accepted.
@@ -56,7 +56,7 @@ pub(in crate::verify) struct RemoteKeys {
 
 impl RemoteKeys {
     /// `None` for a source that needs no fetched keys.
-    pub(in crate::verify) fn new(source: &Source, shared: &SharedKeys) -> Option<Self> {
+    pub(crate) fn new(source: &Source, shared: &SharedKeys) -> Option<Self> {
         let scheme = &source.scheme;
         let is_code = matches!(scheme.auth, AuthMethod::Builtin(_));
         let published = scheme.keys.clone().filter(|_| source.public_keys.is_empty());

@@ -18,7 +18,7 @@ use crate::verify::published_keys::{AllowedHosts, AllowedUrls, KeyUrl};
 
 const CERTIFICATES: AllowedUrls =
     AllowedUrls { hosts: AllowedHosts::Under("paypal.com"), path_prefix: "/v1/notifications/certs/", path_suffix: "" };
-pub(in crate::verify) const ALGORITHM: &str = "SHA256withRSA";
+pub(crate) const ALGORITHM: &str = "SHA256withRSA";
 
 /// Returns the transmission time.
 pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
@@ -45,6 +45,6 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
     }
 }
 
-pub(in crate::verify) fn signed_text(id: &str, time: &str, webhook: &str, body: &[u8]) -> String {
+pub(crate) fn signed_text(id: &str, time: &str, webhook: &str, body: &[u8]) -> String {
     format!("{id}|{time}|{webhook}|{}", crc32fast::hash(body))
 }

@@ -76,7 +76,7 @@ fn hash(message: &SnsMessage) -> Option<Hash> {
 }
 
 /// The hash and the signed text of a body, for test deliveries; `None` if it is not a message.
-pub(in crate::verify) fn signed_body(body: &[u8]) -> Option<(Hash, String)> {
+pub(crate) fn signed_body(body: &[u8]) -> Option<(Hash, String)> {
     let message: SnsMessage = serde_json::from_slice(body).ok()?;
     Some((hash(&message)?, signed_text(&message)?))
 }

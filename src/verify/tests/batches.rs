@@ -1,9 +1,9 @@
-//! Deliveries that carry several events: each with its own id, type and exact bytes.
+//! Deliveries with several events: each gets its own id, type and exact bytes.
 
 use super::*;
 use crate::providers::{Pointer, Selector, ValueLocation, all};
 
-/// A document with texts at places, as JSON.
+/// A JSON document with the given texts at the given places.
 fn item(texts: &[(&Selector, String)]) -> serde_json::Value {
     let mut item = serde_json::json!({});
     for (part, text) in texts {
@@ -28,9 +28,9 @@ fn put(item: &mut serde_json::Value, pointer: &Pointer, text: &str) {
     *place = text.into();
 }
 
-/// Every batch row with two items that differ in id and type.
+/// Every provider that sends batches, with two items that differ in id and type.
 #[test]
-fn items_of_every_batch_row_have_their_own_ids_types_and_bytes() {
+fn items_of_every_batch_provider_have_own_id_type_and_bytes() {
     let mut seen = 0;
     for (name, row) in all().filter(|(_, row)| row.batch.is_some()) {
         let source = walk::source_of(name, walk::scheme_of(row), &[0]);
@@ -77,7 +77,7 @@ fn items_of_every_batch_row_have_their_own_ids_types_and_bytes() {
 }
 
 #[test]
-fn an_id_of_the_whole_delivery_tells_items_apart_by_their_index() {
+fn items_sharing_the_delivery_id_get_their_index_appended() {
     let row = "signature = 'header:X-Sig'\nalgorithm = 'token'\nbatch = '/e'\n
         event_id = ['json:/id', 'header:X-Id', 'body:/whole']\nevent_type = [['body:/kind', 'json:/type']]";
     let source = custom(row, "s");
@@ -105,7 +105,7 @@ fn an_id_of_the_whole_delivery_tells_items_apart_by_their_index() {
 }
 
 #[test]
-fn items_that_are_signed_themselves_must_all_be_signed() {
+fn every_item_must_be_signed_if_items_are_signed() {
     let adyen = known("adyen", &["00112233"]);
     let body = |success: &str| {
         let item = |id: &str| {

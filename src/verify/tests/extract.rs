@@ -1,6 +1,6 @@
-//! Ids, types and handshakes of deliveries whose signature holds.
+//! Ids, types and handshakes of deliveries with a valid signature.
 //!
-//! What cannot be told apart is refused as malformed, never stored under a guess.
+//! Ambiguous deliveries are rejected as malformed, never stored under a guess.
 
 use super::*;
 use crate::providers::sample;
@@ -8,7 +8,7 @@ use crate::verify::error::EventField;
 
 const SIGNED: &str = "signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
 
-/// A delivery of a custom source, signed over whatever it is.
+/// A correctly signed delivery to a custom source.
 fn signed(source: &Source, headers: &[(&str, &str)], body: &[u8]) -> Request {
     let signature = hex::encode(made(source, b"s", &[body]));
     with(&request(headers, body), "X-Sig", &signature)
@@ -22,7 +22,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json; charset=utf-8");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 #[test]
-fn selectors_are_tried_in_order_and_an_inner_list_is_joined() {
+fn selectors_are_tried_in_order_and_lists_are_joined() {
     let source = named(
         "event_id = ['header:X-Id', ['json:/a', 'json:/b'], 'json:/n', 'body']
          event_type = [['header:X-Type', 'json:/action', 'json:/what'], 'json:/b']",
@@ -43,7 +43,7 @@ fn selectors_are_tried_in_order_and_an_inner_list_is_joined() {
 }
 
 #[test]
-fn forms_and_queries_hold_names_too() {
+fn ids_and_types_are_read_from_forms_and_queries() {
     let source =
         named("event_id = ['form:id', 'query:id', 'form_json:payload/id']\nevent_type = ['form_json:payload/deep/0']");
     let form = signed(&source, &[FORM], b"id=a%20b&payload=%7B%22deep%22%3A%5B%22t%22%5D%7D");
@@ -58,12 +58,12 @@ fn forms_and_queries_hold_names_too() {
     assert_eq!(fault(&source, &signed(&source, &[FORM], b"payload=x")), ExtractError::NotJson);
     assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=%ff")), ExtractError::NotText(_)));
     assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=1&id=2")), ExtractError::Repeated(_)));
-    // A JSON body is no form, whatever its strings hold.
+    // A JSON body is not a form, even if its strings look like one.
     assert!(matches!(fault(&source, &signed(&source, &[JSON], br#"{"x":"&id=1&"}"#)), ExtractError::NoId(_)));
 }
 
 #[test]
-fn without_an_id_it_is_refused_and_none_makes_a_fresh_one() {
+fn missing_id_is_rejected_unless_none_is_allowed() {
     let source = named("event_id = ['header:X-Id', ['json:/a', 'json:/b']]");
     assert_eq!(
         check(&source, &signed(&source, &[], b"{\"a\":1}")).unwrap_err().to_string(),
@@ -78,7 +78,7 @@ fn without_an_id_it_is_refused_and_none_makes_a_fresh_one() {
 }
 
 #[test]
-fn a_body_that_claims_to_be_json_must_be_where_json_is_asked_for() {
+fn body_with_json_content_type_must_be_json() {
     let source = named("event_id = ['json:/id', 'body']");
     assert_eq!(fault(&source, &signed(&source, &[JSON], b"{\"id\":")), ExtractError::NotJson);
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_body_that_claims_to_be_json_must_be_where_json_is_asked_for() {
 }
 
 #[test]
-fn names_are_bounded_and_free_of_control_characters() {
+fn ids_and_types_are_bounded_without_control_characters() {
     let source = named("event_id = ['header:X-Id']\nevent_type = ['json:/type']");
     let check = |id: &str, body: &str| check(&source, &signed(&source, &[("X-Id", id)], body.as_bytes()));
     let longest = "é".repeat(127) + "x";
@@ -118,7 +118,7 @@ fn names_are_bounded_and_free_of_control_characters() {
 }
 
 #[test]
-fn github_in_form_mode_reads_the_action_inside_the_form() {
+fn github_form_mode_reads_the_action_inside_the_form() {
     let github = known("github", &["s"]);
     let body = b"payload=%7B%22action%22%3A%22opened%22%7D";
     let signature = hex::encode(made(&github, b"s", &[body]));
@@ -128,7 +128,7 @@ fn github_in_form_mode_reads_the_action_inside_the_form() {
 }
 
 #[test]
-fn gitlab_without_an_idempotency_key_counts_recursive_hooks_apart() {
+fn gitlab_without_idempotency_key_distinguishes_recursive_hooks() {
     let gitlab = known("gitlab", &["s"]);
     let request = |body: &str| {
         let headers = [JSON, ("X-Gitlab-Token", "s"), ("X-Gitlab-Event-UUID", "u"), ("X-Gitlab-Event", "Push Hook")];
@@ -144,7 +144,7 @@ fn gitlab_without_an_idempotency_key_counts_recursive_hooks_apart() {
 }
 
 #[test]
-fn slack_is_answered_its_challenge_and_only_slack_is() {
+fn only_slack_gets_its_challenge_back() {
     let slack = known("slack", &["s"]);
     let unsigned = TestEvent {
         event_type: "url_verification".to_owned(),
@@ -170,7 +170,7 @@ fn slack_is_answered_its_challenge_and_only_slack_is() {
 }
 
 #[test]
-fn slack_interactivity_is_named_by_its_trigger() {
+fn slack_interactivity_uses_the_trigger_id() {
     let slack = known("slack", &["s"]);
     let body = b"payload=%7B%22type%22%3A%22block_actions%22%2C%22trigger_id%22%3A%2212.34%22%7D";
     let unsigned = TestEvent { body: body.to_vec(), content_type: Some(FORM.1.to_owned()), ..TestEvent::default() };
@@ -180,7 +180,7 @@ fn slack_interactivity_is_named_by_its_trigger() {
 }
 
 #[test]
-fn what_reads_as_wanted_is_sent_byte_for_byte() {
+fn body_that_already_fits_is_sent_unchanged() {
     let stripe = known("stripe", &["s"]);
     let body = br#"{ "type":"invoice.paid","id" : "evt_1","x":1.0 }"#;
     let unsigned = TestEvent { event_type: "invoice.paid".into(), body: body.to_vec(), ..TestEvent::default() };
@@ -194,7 +194,7 @@ fn what_reads_as_wanted_is_sent_byte_for_byte() {
 }
 
 #[test]
-fn a_payload_may_say_its_type_more_exactly() {
+fn payload_may_refine_the_type() {
     let github = known("github", &["s"]);
     let unsigned =
         TestEvent { event_type: "issues".into(), body: br#"{"action":"opened"}"#.to_vec(), ..TestEvent::default() };
@@ -204,7 +204,7 @@ fn a_payload_may_say_its_type_more_exactly() {
 }
 
 #[test]
-fn what_cannot_be_put_anywhere_is_an_error() {
+fn id_or_type_that_cannot_be_set_is_an_error() {
     let body = TestEvent { body: b"no json".to_vec(), event_type: "t".into(), ..TestEvent::default() };
     let message = sign(&known("stripe", &["s"]), &body, NOW).unwrap_err();
     assert_eq!(message, "type `t` cannot be set where this source reads it: `json:/type`");
@@ -216,7 +216,7 @@ fn what_cannot_be_put_anywhere_is_an_error() {
 }
 
 #[test]
-fn zoom_hears_of_the_secret_that_it_signed_with_while_two_are_known() {
+fn rotation_answers_zoom_with_the_secret_that_signed() {
     let body = br#"{"event":"endpoint.url_validation","payload":{"plainToken":"abc"}}"#.to_vec();
     for signing in ["old", "new"] {
         let unsigned = TestEvent { body: body.clone(), ..TestEvent::default() };

@@ -1,6 +1,4 @@
-//! Noise is refused, whatever it is made of, and nothing panics.
-//!
-//! Random headers, bodies and queries against every row of the table; whatever is let through is a failure.
+//! Random headers, bodies and queries are rejected by every provider of the table, without a panic.
 
 use std::sync::LazyLock;
 
@@ -11,7 +9,7 @@ use crate::providers::{TimestampLocation, ValueLocation, all};
 
 const SECRET: &str = "bmV3ZXN0IHNlY3JldCE=";
 
-/// Names that some row looks at, in any case, and others.
+/// Header names that some provider uses, in any case, and others.
 fn name() -> impl Strategy<Value = String> {
     let mut known = vec!["content-type".to_owned(), "webhook-id".to_owned(), "svix-id".to_owned()];
     for (source, _) in sources() {
@@ -29,7 +27,7 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![4 => proptest::sample::select(known), 1 => "[a-zA-Z-]{1,12}"]
 }
 
-/// Every row that is supported, with a source of its own.
+/// A source for every supported provider.
 fn sources() -> &'static [(Source, Verifier)] {
     static SOURCES: LazyLock<Vec<(Source, Verifier)>> = LazyLock::new(|| {
         let rows = all().filter(|(_, row)| row.unsupported.is_none());

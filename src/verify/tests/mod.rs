@@ -1,7 +1,7 @@
-//! The engine against published vectors, against every row of the table, and against noise.
+//! The engine against published vectors, every provider of the table, and random input.
 //!
-//! Sources are made of the embedded rows, time stands still, and signatures come from outside the engine where
-//! somebody has published them.
+//! Sources use the embedded provider rows, and the time is fixed. Where providers have published signatures, the tests
+//! use those instead of ones made by the engine.
 
 mod batches;
 mod extract;
@@ -70,7 +70,7 @@ fn request(headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
     }
 }
 
-/// The signature that the source's first algorithm makes with a secret.
+/// A signature with the source's first algorithm.
 fn made(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
     let keys = SignatureKey::all(&source.scheme.auth, secret);
     let pieces: Vec<_> = pieces.iter().map(|piece| Cow::Borrowed(*piece)).collect();
@@ -81,7 +81,7 @@ fn check(source: &Source, request: &Request) -> Result<VerifiedRequest, VerifyEr
     Verifier::new(source).check(request, NOW)
 }
 
-/// Id and type of a delivery that must be genuine and carry one event.
+/// The id and type of a delivery that must be genuine and carry one event.
 fn event(source: &Source, request: &Request) -> (String, String) {
     match check(source, request) {
         Ok(VerifiedRequest::Delivery(verified)) => {
@@ -107,7 +107,7 @@ fn fault(source: &Source, request: &Request) -> ExtractError {
     }
 }
 
-/// The same request with its headers changed: `None` drops one.
+/// The request with changed headers; `None` removes one.
 fn altered(request: &Request, change: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Request {
     let mut headers = Headers::default();
     for (name, value) in request.headers.iter() {

@@ -1,4 +1,4 @@
-//! Signatures that providers published, in their documentation or SDK's test suites: the figures are in vectors.json.
+//! Signatures from the documentation and SDK test suites of providers, listed in `vectors.json`.
 
 use crate::verify::context::Context;
 use serde::Deserialize;
@@ -31,7 +31,7 @@ impl Vector {
         let is_public = source.scheme.auth.is_asymmetric();
         (source.secrets, source.public_keys) = if is_public { (vec![], secrets) } else { (secrets, vec![]) };
         source.url.clone_from(&self.url);
-        // The body's hash is not part of the address as configured.
+        // The configured URL does not contain the body's hash.
         if let Some((url, _)) = self.url.as_ref().and_then(|url| url.split_once("&bodySHA256=")) {
             source.url = Some(url.to_owned());
         }
@@ -54,7 +54,7 @@ impl Vector {
         request
     }
 
-    /// The time that the vector's timestamp tells.
+    /// The time in the vector's timestamp.
     fn now(&self, source: &Source) -> Millis {
         let case_of = |place: &ValueLocation| {
             let (settings, request) = (SourceSettings::new(source), self.request());
@@ -81,7 +81,7 @@ fn holds(source: &Source, request: &Request, now: Millis) -> Result<(), Signatur
 }
 
 #[test]
-fn every_published_signature_holds_and_does_not_for_another_body_secret_or_time() {
+fn published_signatures_match_only_their_body_secret_and_time() {
     let vectors = vectors();
     assert!(vectors.len() >= 22, "{}", vectors.len());
     for vector in vectors {

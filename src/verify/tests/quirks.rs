@@ -1,4 +1,4 @@
-//! What single providers do differently, as seen in their SDKs: each with what must not get in by it.
+//! Peculiarities of single providers, as in their SDKs, and what must be rejected despite them.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn is_genuine(source: &Source, request: &Request) -> bool {
 }
 
 #[test]
-fn twilio_may_write_the_default_port_out_and_covers_json_by_its_hash() {
+fn twilio_accepts_explicit_default_port_and_json_by_hash() {
     let twilio = with_url("twilio", "t", "https://a.example/x?foo=1");
     let signed = |url: &str, fields: &str, body: &str, content_type, query: &str| {
         let signature = base64(&made(&twilio, b"t", &[url.as_bytes(), fields.as_bytes()]));
@@ -36,7 +36,7 @@ fn twilio_may_write_the_default_port_out_and_covers_json_by_its_hash() {
     let (url, query) = (format!("https://a.example/x?foo=1&bodySHA256={hash}"), format!("foo=1&bodySHA256={hash}"));
     assert!(is_genuine(&twilio, &signed(&url, "", body, JSON, &query)));
     assert!(!is_genuine(&twilio, &signed(&url, "", r#"{"a":2}"#, JSON, &query)));
-    // A signature over the address alone says nothing about a body.
+    // A signature over the URL alone does not cover a body.
     let bare = "https://a.example/x?foo=1";
     assert!(is_genuine(&twilio, &signed(bare, "", "", FORM, "foo=1")));
     assert!(!is_genuine(&twilio, &signed(bare, "", body, JSON, "foo=1")));
@@ -44,7 +44,7 @@ fn twilio_may_write_the_default_port_out_and_covers_json_by_its_hash() {
 }
 
 #[test]
-fn signalwire_keeps_repeated_values_in_the_order_received() {
+fn signalwire_keeps_repeated_values_in_received_order() {
     let source = with_url("signalwire", "t", "https://a.example/x");
     for name in ["X-SignalWire-Signature", "X-Twilio-Signature"] {
         let signature = base64(&made(&source, b"t", &[b"https://a.example/x", b"A2A1A2B3"]));
@@ -55,7 +55,7 @@ fn signalwire_keeps_repeated_values_in_the_order_received() {
 }
 
 #[test]
-fn box_signs_with_either_key_and_perhaps_in_ascii() {
+fn box_accepts_either_key_and_escaped_ascii() {
     let source = known("box", &["one", "two"]);
     let at = "2023-11-14T22:13:20Z";
     let body = r#"{"id":"1","trigger":"é😀","url":"a/b\/c"}"#;
@@ -82,7 +82,7 @@ fn box_signs_with_either_key_and_perhaps_in_ascii() {
 }
 
 #[test]
-fn what_a_template_marks_as_optional_may_be_missing_and_not_be_empty() {
+fn optional_template_parts_may_be_missing_but_not_empty() {
     let source = known("mercado-pago", &["s"]);
     let signed = |content: &str, query: &str, headers: &[(&str, &str)]| {
         let signature = hex::encode(made(&source, b"s", &[content.as_bytes()]));
@@ -105,7 +105,7 @@ fn what_a_template_marks_as_optional_may_be_missing_and_not_be_empty() {
 }
 
 #[test]
-fn signatures_may_come_in_several_headers_sets_or_items() {
+fn signatures_may_be_in_several_headers_sets_or_items() {
     let mollie = known("mollie", &["s"]);
     let own = hex::encode(made(&mollie, b"s", &[b"{}"]));
     let prefixed = format!("sha256={own}");
@@ -147,7 +147,7 @@ fn signatures_may_come_in_several_headers_sets_or_items() {
 }
 
 #[test]
-fn a_foreign_key_or_algorithm_is_refused() {
+fn unknown_key_id_or_algorithm_is_rejected() {
     let pusher = Source { key_ids: vec![Secret::new("k1"), Secret::new("k2")], ..known("pusher", &["s"]) };
     let body = r#"{"time_ms":1,"events":[{"name":"a"}]}"#;
     let signature = hex::encode(made(&pusher, b"s", &[body.as_bytes()]));
@@ -167,7 +167,7 @@ fn a_foreign_key_or_algorithm_is_refused() {
 }
 
 #[test]
-fn gitea_signs_the_json_inside_its_form_and_braintree_one_of_its_pairs() {
+fn gitea_signs_json_in_a_form_braintree_one_pair() {
     let gitea = known("gitea", &["s"]);
     let signature = hex::encode(made(&gitea, b"s", &[b"{\"a\":1}"]));
     let names = [("X-Gitea-Signature", signature.as_str()), ("X-Gitea-Delivery", "1"), ("X-Gitea-Event", "push")];
@@ -204,7 +204,7 @@ fn hygraph_signs_json_with_the_body_as_a_string() {
 }
 
 #[test]
-fn credentials_count_whatever_the_case_of_their_scheme() {
+fn authentication_scheme_is_case_insensitive() {
     let basic = known("postmark", &["user:pass:word"]);
     let value = base64(b"user:pass:word");
     for (written, holds) in [
@@ -224,7 +224,7 @@ fn credentials_count_whatever_the_case_of_their_scheme() {
 }
 
 #[test]
-fn dropbox_sign_comes_as_multipart() {
+fn dropbox_sign_sends_multipart() {
     let source = known("dropbox-sign", &["key"]);
     let hash = hex::encode(made(&source, b"key", &[b"1348177752", b"sent"]));
     let json =

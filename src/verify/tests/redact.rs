@@ -1,4 +1,4 @@
-//! What is kept of refused deliveries holds no token, and loses nothing else.
+//! Rejected deliveries are stored without tokens, but otherwise completely.
 
 use super::*;
 use crate::model::refusal::RefusedDelivery;
@@ -25,7 +25,7 @@ fn masked(source: &Source, target: &str, fields: &[(&str, &str)]) -> RedactedReq
 }
 
 #[test]
-fn tokens_are_masked_wherever_they_stand_and_can_be_known_again() {
+fn tokens_are_masked_and_recognized_by_digest() {
     let key = DigestKey::new([1; 32]);
     let gitlab = known("gitlab", &["hunter2"]);
     let fields = [
@@ -60,7 +60,7 @@ fn tokens_are_masked_wherever_they_stand_and_can_be_known_again() {
 }
 
 #[test]
-fn a_token_within_the_body_is_masked_wherever_it_stands() {
+fn token_in_the_body_is_masked_everywhere() {
     let row = "signature = 'json:/passcode'\nalgorithm = 'token'\nevent_id = ['body']";
     let source = custom(row, "hunter2");
     let mask = |body: &str| {
@@ -76,7 +76,7 @@ fn a_token_within_the_body_is_masked_wherever_it_stands() {
 }
 
 #[test]
-fn signatures_and_what_they_cover_are_kept_as_they_came() {
+fn signatures_and_signed_values_are_kept_unchanged() {
     let fields = [
         ("X-Hub-Signature-256", "sha256=00"),
         ("x-hub-signature-256", "sha256=01"),

@@ -1,4 +1,4 @@
-//! JSON Web Tokens: what they may say, and what they must not get away with.
+//! JSON Web Tokens: accepted claims, and attacks that must fail.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -37,7 +37,7 @@ fn with_claim(name: &str, value: Value) -> Request {
 }
 
 #[test]
-fn a_token_holds_for_its_body_issuer_and_time() {
+fn token_is_bound_to_body_issuer_and_time() {
     let good = token(&json!({ "alg": "HS256", "typ": "JWT" }), &claims(), b"s");
     assert_eq!(event(&livekit(), &sent(&good)), ("1".to_owned(), "room".to_owned()));
     event(&livekit(), &sent(&format!("Bearer {good}")));
@@ -56,7 +56,7 @@ fn a_token_holds_for_its_body_issuer_and_time() {
 }
 
 #[test]
-fn algorithms_are_those_of_the_row_and_none_is_not_among_them() {
+fn only_the_schemes_algorithms_are_allowed_never_none() {
     for alg in ["none", "None", "HS384", "RS256", "ES256", "", "hs256"] {
         let request = sent(&token(&json!({ "alg": alg }), &claims(), b"s"));
         assert!(matches!(why(&livekit(), &request), SignatureError::AlgorithmNotAllowed(_)), "{alg}");
@@ -76,7 +76,7 @@ fn algorithms_are_those_of_the_row_and_none_is_not_among_them() {
 }
 
 #[test]
-fn a_public_key_is_never_taken_for_a_secret() {
+fn public_key_is_never_used_as_an_hmac_secret() {
     let row = crate::providers::find("fusionauth").unwrap();
     let row = ProviderRow { jwt_algorithms: vec!["RS256".to_owned()], keys: None, ..row.clone() };
     let scheme = Scheme::from_row(&row).unwrap();
@@ -106,7 +106,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
 }
 
 #[test]
-fn messagebird_tells_its_address_and_id() {
+fn messagebird_signs_the_url_and_id() {
     let url = "https://a.example/hook?x=1";
     let source = Source { url: Some(url.to_owned()), ..known("messagebird", &["s"]) };
     let claims = |url: &str| {
@@ -123,7 +123,7 @@ fn messagebird_tells_its_address_and_id() {
 }
 
 #[test]
-fn only_where_the_row_says_so_an_empty_body_needs_no_claim() {
+fn empty_body_needs_no_claim_only_if_the_scheme_says_so() {
     let url = "https://example.com/hooks";
     let bird = Source { url: Some(url.to_owned()), ..known("messagebird", &["s"]) };
     let url_hash = hex::encode(Sha256::digest(url));
@@ -145,7 +145,7 @@ fn only_where_the_row_says_so_an_empty_body_needs_no_claim() {
 }
 
 #[test]
-fn a_body_that_is_a_token_is_read_through_the_texts_of_json_in_it() {
+fn token_body_is_read_through_nested_json_strings() {
     let row = crate::providers::find("wix").unwrap();
     let source = walk::source_of("wix", Scheme::from_row(row).unwrap(), &[0]);
     let signed = |claims: Value| {

@@ -1,12 +1,12 @@
-//! Signatures that others made: from providers' documentation and SDK test suites, or from Python's `hmac`.
+//! Signatures from providers' documentation, from SDK test suites, or made with Python's `hmac`.
 //!
-//! Each names its source. None was made by the code that it tests.
+//! Each test names its source. No signature was made by the code under test.
 
 use super::*;
 
 const GENUINE_WITHOUT_ID: &str = "genuine, but no event id at ";
 
-/// Whether the signature holds at that time, whatever the event is called.
+/// Whether the signature is valid at that time. A missing event id is ignored.
 fn holds(source: &Source, request: &Request, at: i64) -> bool {
     match Verifier::new(source).check(request, Millis(at)) {
         Ok(_) => true,
@@ -53,7 +53,7 @@ fn slack_documentation() {
 }
 
 #[test]
-fn standard_webhooks_test_suite_also_under_svix_with_either_names() {
+fn standard_webhooks_test_suite_passes_with_either_header_names() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let (id, sent_at) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330");
     let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
@@ -67,7 +67,7 @@ fn standard_webhooks_test_suite_also_under_svix_with_either_names() {
 }
 
 #[test]
-fn stripe_made_with_python() {
+fn stripe_signature_made_with_python() {
     let header = "t=1700000000,v1=675677e91c58fb19262774c800c95cf0f444cfd3c7a0f6601ec80d651c12bb32,\
         v1=dfb4777aaaec4ea29ff455dd4df7fe6b2ef71096ad3a93a158db7e100109ea91,v0=00";
     let body = r#"{"id":"evt_1","object":"event","type":"invoice.paid"}"#;
@@ -77,7 +77,7 @@ fn stripe_made_with_python() {
 }
 
 #[test]
-fn shopify_made_with_python_under_either_name() {
+fn shopify_signature_made_with_python_under_either_name() {
     for name in ["X-Shopify-Hmac-Sha256", "shopify-hmac-sha256"] {
         let headers = [(name, "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY=")];
         assert_vector(&known("shopify", &["hush"]), &headers, r#"{"id":1}"#, 0);
@@ -85,7 +85,7 @@ fn shopify_made_with_python_under_either_name() {
 }
 
 #[test]
-fn a_custom_table_says_what_other_providers_do() {
+fn custom_table_describes_other_providers() {
     let paddle = "signature = 'header:Paddle-Signature'
         syntax = 'kv_list'
         item_separator = ';'

@@ -1,4 +1,4 @@
-//! Every row of the table that is supported: what is genuine gets in, with its id and type, and nothing else does.
+//! Every supported provider of the table: only genuine deliveries are accepted, with their id and type.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use crate::providers::{
     AuthMethod, Encoding, KeyKind, SecretDecoding, Selector, SignatureSyntax, TimestampLocation, ValueLocation, all,
 };
 
-/// Key pairs as a provider has them: the private key in PEM, the public one in PEM.
+/// Key pairs of a provider: private and public key in PEM.
 struct Pair {
     private: String,
     public: String,
@@ -46,7 +46,7 @@ fn rsa() -> Pair {
     Pair { private, public: key.to_public_key().to_public_key_pem(Default::default()).unwrap() }
 }
 
-/// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
+/// A secret that every decoding accepts: hex, and base64 of 24 bytes; with a colon for Basic.
 const SECRETS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
 
 struct Case {
@@ -57,7 +57,7 @@ struct Case {
     event_type: String,
 }
 
-/// Parts of a name, each with a text of its own.
+/// The parts of an id or type, each with a different text.
 fn named(scheme: &Scheme, tries: &[Vec<Selector>], between: &str, text: &str) -> Option<String> {
     let is_form = |part: &Selector| matches!(part, Selector::Form(_) | Selector::FormJson(..));
     let is_writable = |part: &&Selector| {
@@ -85,7 +85,7 @@ pub(super) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
     };
     let public = |kind: KeyKind, place: usize| {
         let pem = pairs(kind)[place].public.clone();
-        // Rows that take bare keys get them bare.
+        // Providers with bare keys get a bare key.
         let der =
             || base64::Engine::decode(&base64::engine::general_purpose::STANDARD, pem.lines().nth(1).unwrap()).unwrap();
         match scheme.secret_decoding {
@@ -133,7 +133,7 @@ fn cases() -> Vec<Case> {
         let (ids, types) = (&scheme.event_id.alternatives, &scheme.event_type.alternatives);
         let is_shared =
             ids.first().is_some_and(|parts| parts.iter().any(|part| types.iter().flatten().any(|own| own == part)));
-        // What several claims make up is the provider's to say.
+        // An id of several claims comes from the provider.
         let is_made = ids.first().is_some_and(|parts| matches!(parts[..], [Selector::Claim(_), _, ..]));
         let id = named(scheme, ids, ":", "id").filter(|_| !is_shared && !is_made && name != "dropbox-sign");
         let in_xml = matches!(types.first().and_then(|parts| parts.first()), Some(Selector::FormXml(..)));
@@ -156,7 +156,7 @@ fn cases() -> Vec<Case> {
         };
         Case { name, unsigned, id, event_type, source }
     };
-    // What takes code is signed by nobody but the provider; `remote` has tests of its own.
+    // Built-in schemes are tested in `remote`.
     let is_walked = |row: &ProviderRow| {
         row.unsupported.is_none() && !["aws-sns", "paypal", "ebay"].contains(&row.algorithm.as_str())
     };
@@ -172,7 +172,7 @@ impl Case {
         source_of(self.name, (*self.source.scheme).clone(), places)
     }
 
-    /// The request with every value of its signature changed, or without it; `None` where the body holds it.
+    /// The request with its signature changed or removed; `None` if the body contains it.
     fn changed(&self, change: &dyn Fn(&str) -> Option<String>) -> Option<Request> {
         let request = self.signed();
         let in_header = |is_it: &dyn Fn(&str) -> bool| {
@@ -205,7 +205,7 @@ fn refused(case: &Case, source: &Source, request: &Request, what: &str) -> Signa
 }
 
 #[test]
-fn the_genuine_is_accepted_with_its_id_and_type() {
+fn genuine_delivery_is_accepted_with_id_and_type() {
     let cases = cases();
     assert!(cases.len() > 200, "{}", cases.len());
     for case in cases {
@@ -223,7 +223,7 @@ fn the_genuine_is_accepted_with_its_id_and_type() {
 }
 
 #[test]
-fn an_altered_body_is_refused() {
+fn altered_body_is_rejected() {
     for case in cases().iter().filter(|case| case.source.scheme.covers_body()) {
         let signed = case.signed();
         for body in [&b""[..], &signed.body[1..], &[&signed.body[..], b"0"].concat()] {
@@ -234,7 +234,7 @@ fn an_altered_body_is_refused() {
 }
 
 #[test]
-fn another_secret_and_none_are_refused_and_the_second_of_two_is_taken() {
+fn only_configured_secrets_are_accepted_including_the_second() {
     for case in cases() {
         let signed = case.signed();
         refused(&case, &case.with_secrets(&[1]), &signed, "another secret");
@@ -249,7 +249,7 @@ fn another_secret_and_none_are_refused_and_the_second_of_two_is_taken() {
 }
 
 #[test]
-fn a_missing_empty_or_malformed_signature_is_refused() {
+fn missing_empty_or_malformed_signature_is_rejected() {
     for case in cases() {
         for change in [
             (|_: &str| None) as fn(&str) -> Option<String>,
@@ -270,7 +270,7 @@ fn a_missing_empty_or_malformed_signature_is_refused() {
 }
 
 #[test]
-fn a_signature_repeated_with_another_value_is_refused() {
+fn signature_repeated_with_another_value_is_rejected() {
     for case in cases() {
         let ValueLocation::Header(name) = &case.source.scheme.signature else { continue };
         let why = check(&case.source, &with(&case.signed(), name, "x"));
@@ -286,7 +286,7 @@ fn a_signature_repeated_with_another_value_is_refused() {
 }
 
 #[test]
-fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
+fn timestamps_beyond_the_tolerance_are_rejected() {
     for case in cases() {
         let Some(window) = case.source.scheme.tolerance else { continue };
         let window = i64::try_from(window.as_secs()).unwrap();
@@ -303,7 +303,7 @@ fn stale_and_future_timestamps_are_refused_and_the_edges_are_taken() {
 }
 
 #[test]
-fn a_timestamp_missing_repeated_or_changed_is_refused() {
+fn missing_repeated_or_changed_timestamp_is_rejected() {
     for case in cases() {
         let (source, signed) = (&case.source, case.signed());
         match source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
@@ -332,7 +332,7 @@ fn a_timestamp_missing_repeated_or_changed_is_refused() {
 }
 
 #[test]
-fn forgeries_on_demand_are_refused() {
+fn test_deliveries_with_a_defect_are_rejected() {
     for case in cases() {
         let forged = TestEvent { defect: Defect::WrongSignature, ..case.unsigned.clone() };
         let request = sign(&case.source, &forged, NOW).unwrap_or_else(|why| panic!("{}: {why}", case.name));
@@ -349,7 +349,7 @@ fn forgeries_on_demand_are_refused() {
 }
 
 #[test]
-fn no_refusal_shows_a_secret_or_a_signature() {
+fn errors_show_neither_secret_nor_signature() {
     for case in cases() {
         let request = Request { body: "{}".into(), ..case.signed() };
         let mut signature = String::new();

@@ -1,4 +1,4 @@
-//! Fetching, keeping and fetching again, against a provider on this machine.
+//! Fetching, caching and expiry, with a local provider.
 
 use super::provider::{Provider, RSA, certificate, jwk, rsa, set};
 use crate::providers::KeyKind;
@@ -17,7 +17,7 @@ fn later(seconds: i64) -> Millis {
     Millis(NOW.0 + seconds * 1000)
 }
 
-fn ring(provider: &Provider) -> JwksCache {
+fn cache(provider: &Provider) -> JwksCache {
     JwksCache::with_time_limit(Some(provider.base()), Duration::from_millis(500))
 }
 
@@ -29,21 +29,21 @@ fn unavailable<T: std::fmt::Debug>(result: Result<T, KeyFetchError>) -> String {
 }
 
 #[test]
-fn a_set_is_fetched_once_and_again_when_it_is_old() {
+fn set_is_fetched_again_when_expired() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a"), jwk(&RSA, "b")]));
-    let ring = ring(&provider);
+    let cache = cache(&provider);
     for seconds in [0, 1, 3599] {
-        let found = ring.set(URL, Some("a"), later(seconds)).unwrap();
+        let found = cache.set(URL, Some("a"), later(seconds)).unwrap();
         assert_eq!((found.len(), found[0].kind, found[0].kid.as_deref()), (1, KeyKind::Rsa, Some("a")));
     }
-    assert_eq!(ring.set(URL, None, NOW).unwrap().len(), 2);
+    assert_eq!(cache.set(URL, None, NOW).unwrap().len(), 2);
     assert_eq!(provider.requests(), 1);
-    assert!(ring.set(URL, Some("a"), later(3600)).is_ok());
+    assert!(cache.set(URL, Some("a"), later(3600)).is_ok());
     assert_eq!(provider.requests(), 2);
 }
 
 #[test]
-fn what_a_set_says_of_its_age_counts_within_bounds() {
+fn max_age_of_a_set_is_clamped() {
     for (header, fresh, old) in [
         ("Cache-Control: public, max-age=600\r\n", 599, 600),
         ("Cache-Control: max-age=0\r\n", 59, 60),
@@ -51,49 +51,49 @@ fn what_a_set_says_of_its_age_counts_within_bounds() {
     ] {
         let provider = Provider::start("");
         provider.now_answers("200 OK", header, &set(&[jwk(&RSA, "a")]));
-        let ring = ring(&provider);
+        let cache = cache(&provider);
         for seconds in [0, fresh] {
-            ring.set(URL, Some("a"), later(seconds)).unwrap();
+            cache.set(URL, Some("a"), later(seconds)).unwrap();
         }
         assert_eq!(provider.requests(), 1, "{header}");
-        ring.set(URL, Some("a"), later(old)).unwrap();
+        cache.set(URL, Some("a"), later(old)).unwrap();
         assert_eq!(provider.requests(), 2, "{header}");
     }
 }
 
 #[test]
-fn an_unknown_key_has_the_set_fetched_again_once_a_minute() {
+fn unknown_key_fetches_the_set_again_once_a_minute() {
     let provider = Provider::start(&set(&[jwk(&RSA, "old")]));
-    let ring = ring(&provider);
-    assert!(ring.set(URL, Some("old"), NOW).is_ok());
-    assert_eq!(ring.set(URL, Some("new"), later(30)), Err(KeyFetchError::Unknown));
+    let cache = cache(&provider);
+    assert!(cache.set(URL, Some("old"), NOW).is_ok());
+    assert_eq!(cache.set(URL, Some("new"), later(30)), Err(KeyFetchError::Unknown));
     assert_eq!(provider.requests(), 1);
     provider.now_answers("200 OK", "", &set(&[jwk(&rsa(), "new")]));
-    assert_eq!(ring.set(URL, Some("new"), later(60)).unwrap().len(), 1);
-    assert_eq!(ring.set(URL, Some("old"), later(61)), Err(KeyFetchError::Unknown));
-    assert_eq!(ring.set(URL, Some("evil"), later(119)), Err(KeyFetchError::Unknown));
+    assert_eq!(cache.set(URL, Some("new"), later(60)).unwrap().len(), 1);
+    assert_eq!(cache.set(URL, Some("old"), later(61)), Err(KeyFetchError::Unknown));
+    assert_eq!(cache.set(URL, Some("evil"), later(119)), Err(KeyFetchError::Unknown));
     assert_eq!(provider.requests(), 2);
 }
 
 #[test]
-fn what_fails_is_unavailable_and_left_alone_for_a_while() {
+fn failed_fetch_is_not_repeated_for_a_while() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
-    let ring = ring(&provider);
+    let cache = cache(&provider);
     provider.now_answers("500 Internal Server Error", "", "");
-    assert!(unavailable(ring.set(URL, Some("a"), NOW)).contains("responded with status 500"));
+    assert!(unavailable(cache.set(URL, Some("a"), NOW)).contains("responded with status 500"));
     provider.now_answers("200 OK", "", &set(&[jwk(&RSA, "a")]));
-    assert!(unavailable(ring.set(URL, Some("a"), later(9))).contains("responded with status 500"));
+    assert!(unavailable(cache.set(URL, Some("a"), later(9))).contains("responded with status 500"));
     assert_eq!(provider.requests(), 1);
-    assert!(ring.set(URL, Some("a"), later(10)).is_ok());
+    assert!(cache.set(URL, Some("a"), later(10)).is_ok());
 }
 
 #[test]
-fn silence_oversize_redirects_and_nonsense_are_unavailable() {
+fn timeouts_oversize_redirects_and_garbage_are_unavailable() {
     let failure = |prepare: &dyn Fn(&Provider)| {
         let provider = Provider::start("");
         prepare(&provider);
         let started = std::time::Instant::now();
-        let why = unavailable(ring(&provider).set(URL, Some("a"), NOW));
+        let why = unavailable(cache(&provider).set(URL, Some("a"), NOW));
         assert!(started.elapsed() < Duration::from_secs(3));
         assert_eq!(provider.requests(), 1);
         why
@@ -111,7 +111,7 @@ fn silence_oversize_redirects_and_nonsense_are_unavailable() {
 }
 
 #[test]
-fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
+fn host_without_trusted_certificate_is_unavailable() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
     let base = KeysUrl::parse(&provider.url.replace("http://", "https://")).unwrap();
     unavailable(JwksCache::with_time_limit(Some(base), Duration::from_secs(2)).set(URL, Some("a"), NOW));
@@ -129,53 +129,53 @@ fn a_host_that_cannot_show_a_trusted_certificate_is_unavailable() {
         let (mut stream, _) = listener.accept().unwrap();
         connection.complete_io(&mut stream).map(drop)
     });
-    let ring = JwksCache::with_time_limit(Some(KeysUrl::parse(&url).unwrap()), Duration::from_secs(2));
-    let why = unavailable(ring.set(URL, Some("a"), NOW));
+    let cache = JwksCache::with_time_limit(Some(KeysUrl::parse(&url).unwrap()), Duration::from_secs(2));
+    let why = unavailable(cache.set(URL, Some("a"), NOW));
     assert!(why.contains("certificate"), "{why}");
     assert!(served.join().unwrap().is_err());
 }
 
 #[test]
-fn a_known_key_stays_usable_while_a_newer_one_cannot_be_fetched() {
+fn known_key_stays_usable_while_fetching_fails() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
-    let ring = ring(&provider);
-    assert!(ring.set(URL, Some("a"), NOW).is_ok());
+    let cache = cache(&provider);
+    assert!(cache.set(URL, Some("a"), NOW).is_ok());
     provider.now_answers("500 Internal Server Error", "", "");
-    unavailable(ring.set(URL, Some("b"), later(90)));
-    assert!(ring.set(URL, Some("a"), later(91)).is_ok());
-    unavailable(ring.set(URL, Some("b"), later(92)));
+    unavailable(cache.set(URL, Some("b"), later(90)));
+    assert!(cache.set(URL, Some("a"), later(91)).is_ok());
+    unavailable(cache.set(URL, Some("b"), later(92)));
     assert_eq!(provider.requests(), 2);
 }
 
 #[test]
-fn a_certificate_must_be_valid_now() {
+fn certificate_must_be_valid_now() {
     let at = |path: &str, provider: &Provider| {
         KeyUrl::allowed(&format!("https://sns.us-east-1.amazonaws.com/{path}.pem"), SNS, Some(&provider.base()))
             .unwrap()
     };
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
-    let ring = ring(&provider);
-    let key = ring.certificate(&at("a", &provider), NOW).unwrap();
-    assert_eq!((key.kind, &key.der), (KeyKind::Rsa, &ring.certificate(&at("a", &provider), NOW).unwrap().der));
+    let cache = cache(&provider);
+    let key = cache.certificate(&at("a", &provider), NOW).unwrap();
+    assert_eq!((key.kind, &key.der), (KeyKind::Rsa, &cache.certificate(&at("a", &provider), NOW).unwrap().der));
     assert_eq!((provider.requests(), provider.targets()), (1, vec!["/a.pem".to_owned()]));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2021));
-    assert_eq!(ring.certificate(&at("expired", &provider), NOW), Err(KeyFetchError::Unknown));
+    assert_eq!(cache.certificate(&at("expired", &provider), NOW), Err(KeyFetchError::Unknown));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2029, 2030));
-    assert_eq!(ring.certificate(&at("future", &provider), NOW), Err(KeyFetchError::Unknown));
+    assert_eq!(cache.certificate(&at("future", &provider), NOW), Err(KeyFetchError::Unknown));
     provider.now_answers("200 OK", "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    assert!(unavailable(ring.certificate(&at("broken", &provider), NOW)).contains("is not a certificate"));
+    assert!(unavailable(cache.certificate(&at("broken", &provider), NOW)).contains("is not a certificate"));
 }
 
 #[test]
-fn strangers_can_neither_fill_the_ring_nor_make_it_fetch_without_end() {
+fn strangers_can_neither_fill_the_cache_nor_exceed_the_fetch_limit() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
-    let ring = ring(&provider);
+    let cache = cache(&provider);
     let pin = AllowedUrls { path_suffix: "", ..SNS };
     let fetch = |name: usize, now| {
         let url = format!("https://sns.us-east-1.amazonaws.com/{name}");
-        ring.certificate(&KeyUrl::allowed(&url, pin, Some(&provider.base())).unwrap(), now)
+        cache.certificate(&KeyUrl::allowed(&url, pin, Some(&provider.base())).unwrap(), now)
     };
-    assert!(ring.set(URL, Some("a"), NOW).is_ok());
+    assert!(cache.set(URL, Some("a"), NOW).is_ok());
     for name in 0..100 {
         unavailable(fetch(name, later(1)));
     }
@@ -183,22 +183,22 @@ fn strangers_can_neither_fill_the_ring_nor_make_it_fetch_without_end() {
     for name in 100..400 {
         unavailable(fetch(name, later(i64::try_from(name).unwrap())));
     }
-    assert!(ring.len() <= MAX_ENTRIES);
+    assert!(cache.len() <= MAX_ENTRIES);
     let before = provider.requests();
-    assert!(ring.set(URL, Some("a"), later(500)).is_ok());
+    assert!(cache.set(URL, Some("a"), later(500)).is_ok());
     assert_eq!(provider.requests(), before);
 }
 
 #[test]
-fn many_who_want_the_same_make_one_fetch() {
+fn concurrent_requests_for_a_url_share_one_fetch() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a")]));
-    let ring = ring(&provider);
+    let cache = cache(&provider);
     let gate = std::sync::Barrier::new(16);
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
                 gate.wait();
-                assert!(ring.set(URL, Some("a"), NOW).is_ok());
+                assert!(cache.set(URL, Some("a"), NOW).is_ok());
             });
         }
     });

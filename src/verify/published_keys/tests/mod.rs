@@ -1,6 +1,4 @@
-//! Keys against a provider on this machine.
-//!
-//! What other rooms' tests need of it is `provider`: keys, certificates, and a server that says what a test wants.
+//! Fetching keys from a local provider. `provider` is also used by the tests of other modules.
 
 mod jwks_cache;
 pub(crate) mod provider;

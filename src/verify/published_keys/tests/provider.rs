@@ -1,7 +1,6 @@
-//! For tests: keys, certificates, and a provider that answers on this machine.
+//! Keys, certificates and a local provider for tests.
 //!
-//! Keys are made here, none is kept in the repository. The provider says what a test wants it to say, and remembers what
-//! it was asked.
+//! Keys are generated, none is in the repository. The provider returns what a test configures and records its requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -17,27 +16,25 @@ use rsa::traits::PublicKeyParts;
 
 use crate::support::net::keys_url::KeysUrl;
 
-/// Made once for all tests.
+/// One key for all tests: generating takes time.
 pub(crate) static RSA: LazyLock<RsaPrivateKey> = LazyLock::new(rsa);
 
-/// A fresh key.
 pub(crate) fn rsa() -> RsaPrivateKey {
     RsaPrivateKey::new(&mut rsa::rand_core::UnwrapErr(getrandom::SysRng), 2048).unwrap()
 }
 
-/// The key as a JSON Web Key.
 pub(crate) fn jwk(key: &RsaPrivateKey, kid: &str) -> String {
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let (n, e) = (encode(&key.n().to_be_bytes_trimmed_vartime()), encode(&key.e().to_be_bytes_trimmed_vartime()));
     format!(r#"{{"kty":"RSA","use":"sig","alg":"RS256","kid":"{kid}","n":"{n}","e":"{e}"}}"#)
 }
 
-/// A set of keys.
+/// A JSON Web Key Set.
 pub(crate) fn set(keys: &[String]) -> String {
     format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
-/// A certificate of the key, valid between two years.
+/// A certificate that is valid between two years.
 pub(crate) fn certificate(key: &RsaPrivateKey, from: i32, until: i32) -> String {
     let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
     let pair = rcgen::KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &rcgen::PKCS_RSA_SHA256).unwrap();
@@ -47,21 +44,20 @@ pub(crate) fn certificate(key: &RsaPrivateKey, from: i32, until: i32) -> String 
     wanted.self_signed(&pair).unwrap().pem()
 }
 
-/// What a provider answers with.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    /// A status line's number and words, further header lines, and a body.
+    /// Status line, further header lines, and body.
     With(&'static str, &'static str, String),
-    /// Nothing, for this long.
+    /// No response for this long.
     Silence(Duration),
 }
 
-/// A provider on this machine. It serves until the test's process ends.
+/// A local provider. Serves until the test process exits.
 #[derive(Debug, Clone)]
 pub(crate) struct Provider {
     pub(crate) url: String,
     reply: Arc<Mutex<Reply>>,
-    /// By how a target ends, in place of the usual one.
+    /// Responses to targets with a certain ending.
     replies: Arc<Mutex<Vec<(String, Reply)>>>,
     asked: Arc<Mutex<Vec<String>>>,
     requests: Arc<AtomicUsize>,
@@ -112,7 +108,7 @@ impl Provider {
                     "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nContent-Length: {}\r\n\r\n",
                     body.len()
                 );
-                // Whoever has heard enough may be gone.
+                // The client may already have disconnected.
                 stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).unwrap_or_default();
             }
         }
@@ -126,14 +122,14 @@ impl Provider {
         *self.reply.lock().unwrap() = Reply::With(status, headers, body.to_owned());
     }
 
-    /// What it answers to targets that end so, whatever it answers to others.
+    /// Sets the response to targets with this ending.
     pub(crate) fn answers_at(&self, end: &str, status: &'static str, body: &str) {
         let mut replies = self.replies.lock().unwrap();
         replies.retain(|(own, _)| own != end);
         replies.push((end.to_owned(), Reply::With(status, "", body.to_owned())));
     }
 
-    /// Target, Authorization and body of each question.
+    /// The target, Authorization and body of each request.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }

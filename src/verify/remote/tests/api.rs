@@ -1,4 +1,4 @@
-//! Plaid and eBay, whose keys an API gives one at a time, from a provider on this machine.
+//! Plaid and eBay, whose APIs return one key at a time, with a local provider.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -75,7 +75,7 @@ fn plaid(key: &SigningKey, (alg, kid): (&str, &str), seconds: i64, body: &str) -
 const ES256: (&str, &str) = ("ES256", KID);
 
 #[test]
-fn a_delivery_of_plaids_is_genuine_and_its_key_is_asked_for_once() {
+fn plaid_delivery_is_genuine_and_its_key_fetched_once() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let verifier = Verifier::new(&application("plaid", &provider));
     assert!(verifier.may_block());
@@ -95,7 +95,7 @@ fn a_delivery_of_plaids_is_genuine_and_its_key_is_asked_for_once() {
 }
 
 #[test]
-fn forged_altered_and_stale_deliveries_of_plaids_are_refused() {
+fn forged_altered_and_stale_plaid_deliveries_are_rejected() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let plaids = application("plaid", &provider);
     let genuine = plaid(&key(1), ES256, 0, BODY);
@@ -121,7 +121,7 @@ fn forged_altered_and_stale_deliveries_of_plaids_are_refused() {
 }
 
 #[test]
-fn a_key_of_plaids_proves_nothing_once_it_has_expired() {
+fn expired_plaid_key_is_rejected() {
     let at = |seconds: i64| json!(NOW.0 / 1000 + seconds);
     let provider = Provider::start(&published(&key(1), &at(10)));
     let verifier = Verifier::new(&application("plaid", &provider));
@@ -132,7 +132,7 @@ fn a_key_of_plaids_proves_nothing_once_it_has_expired() {
 }
 
 #[test]
-fn keys_that_plaid_does_not_know_are_asked_for_once_a_minute_and_others_stay_known() {
+fn unknown_plaid_keys_are_fetched_once_a_minute() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let verifier = Verifier::new(&application("plaid", &provider));
     assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 0, BODY), 0), Ok(()));
@@ -154,7 +154,7 @@ fn keys_that_plaid_does_not_know_are_asked_for_once_a_minute_and_others_stay_kno
 }
 
 #[test]
-fn an_api_that_fails_is_no_forgery() {
+fn failing_api_is_not_a_wrong_signature() {
     let provider = Provider::start("");
     let wrong = r#"{"error_type":"INVALID_INPUT","error_code":"INVALID_API_KEYS","error_message":"hunter2"}"#;
     for (status, body, said) in [
@@ -206,7 +206,7 @@ fn ebays(key: &SigningKey) -> Provider {
 const SHA1: (&str, &str, &str) = ("ecdsa", KID, "SHA1");
 
 #[test]
-fn a_delivery_that_ebay_published_with_its_sdk_is_genuine() {
+fn delivery_from_ebays_sdk_is_genuine() {
     let body = concat!(
         r#"{"metadata":{"topic":"MARKETPLACE_ACCOUNT_DELETION","schemaVersion":"1.0","deprecated":false},"#,
         r#""notification":{"notificationId":"49feeaeb-4982-42d9-a377-9645b8479411_33f7e043-fed8-442b-9d44-791923bd9a6d","#,
@@ -239,7 +239,7 @@ fn a_delivery_that_ebay_published_with_its_sdk_is_genuine() {
 }
 
 #[test]
-fn keys_of_ebays_are_kept_for_an_hour_and_tokens_until_they_expire() {
+fn ebay_keys_are_cached_an_hour_tokens_until_expiry() {
     let provider = ebays(&key(1));
     let verifier = Verifier::new(&application("ebay", &provider));
     let delivery = ebay(&key(1), SHA1, NOTICE);
@@ -248,13 +248,13 @@ fn keys_of_ebays_are_kept_for_an_hour_and_tokens_until_they_expire() {
         assert_eq!(verdict(&verifier, &delivery, seconds), Ok(()));
         questions.push(provider.requests());
     }
-    // Token and key; the key; token and key.
+    // Token and key; only the key; token and key.
     assert_eq!(questions, [2, 2, 2, 3, 3, 5, 5]);
     assert_eq!(verdict(&verifier, &ebay(&key(1), ("ECDSA", KID, "SHA256"), NOTICE), 7202), Ok(()));
 }
 
 #[test]
-fn forged_and_altered_deliveries_of_ebays_are_refused() {
+fn forged_and_altered_ebay_deliveries_are_rejected() {
     let provider = ebays(&key(1));
     let source = application("ebay", &provider);
     assert!(matches!(why(&source, &ebay(&key(2), SHA1, NOTICE)), SignatureError::NoMatch(_)));
@@ -283,7 +283,7 @@ fn forged_and_altered_deliveries_of_ebays_are_refused() {
 }
 
 #[test]
-fn a_token_that_is_not_given_or_taken_back_is_no_forgery() {
+fn denied_or_revoked_access_token_is_not_a_wrong_signature() {
     let provider = ebays(&key(1));
     let verifier = Verifier::new(&application("ebay", &provider));
     let delivery = ebay(&key(1), SHA1, NOTICE);
@@ -304,7 +304,7 @@ fn a_token_that_is_not_given_or_taken_back_is_no_forgery() {
 }
 
 #[test]
-fn a_key_of_ones_own_takes_the_place_of_the_api() {
+fn configured_key_replaces_the_api() {
     let provider = Provider::start("");
     let pem = key(1).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
     for (name, delivery) in [("plaid", plaid(&key(1), ES256, 0, BODY)), ("ebay", ebay(&key(1), SHA1, NOTICE))] {

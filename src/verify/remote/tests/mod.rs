@@ -1,4 +1,4 @@
-//! Amazon SNS and PayPal, signed with keys made here, fetched from a provider on this machine.
+//! Amazon SNS and PayPal, signed with test keys that a local provider serves.
 
 mod api;
 
@@ -91,7 +91,7 @@ fn subscription() -> Value {
     })
 }
 
-/// The body with its signature, over the members that its type has, sorted by name.
+/// The body with a signature over the members of its type, sorted by name.
 fn signed(mut message: Value, key: &RsaPrivateKey) -> Request {
     let members = ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
     let text: String =
@@ -143,7 +143,7 @@ fn sns_messages_of_both_signature_versions_are_genuine() {
 }
 
 #[test]
-fn what_is_not_the_topics_or_not_amazons_is_refused_without_asking_anyone() {
+fn other_topics_and_hosts_are_rejected_without_fetching() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
     let theirs = signed(with(notification(), "TopicArn", "arn:aws:sns:us-east-1:666:orders"), &RSA);
@@ -166,7 +166,7 @@ fn what_is_not_the_topics_or_not_amazons_is_refused_without_asking_anyone() {
 }
 
 #[test]
-fn forged_and_stale_sns_messages_are_refused() {
+fn forged_and_stale_sns_messages_are_rejected() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
     assert!(matches!(why(&sns, &signed(notification(), &rsa())), SignatureError::NoMatch(_)));
@@ -193,7 +193,7 @@ fn forged_and_stale_sns_messages_are_refused() {
 }
 
 #[test]
-fn keys_that_cannot_be_fetched_are_no_forgery() {
+fn unavailable_keys_are_not_a_wrong_signature() {
     let provider = Provider::start("");
     for (status, body) in [("500 Internal Server Error", ""), ("200 OK", "<html>"), ("404 Not Found", "")] {
         provider.now_answers(status, "", body);
@@ -203,7 +203,7 @@ fn keys_that_cannot_be_fetched_are_no_forgery() {
 }
 
 #[test]
-fn a_subscription_is_confirmed_only_where_that_is_configured_and_only_when_signed() {
+fn subscription_is_confirmed_only_if_configured_and_signed() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
     let asked = signed(subscription(), &RSA);
@@ -262,7 +262,7 @@ fn paypal_deliveries_of_the_sources_webhooks_are_genuine() {
 }
 
 #[test]
-fn forged_paypal_deliveries_are_refused() {
+fn forged_paypal_deliveries_are_rejected() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let paypal = source("paypal", &provider);
     let genuine = payment(&RSA, WEBHOOK, PAYMENT);
@@ -322,14 +322,14 @@ fn by(kid: &str) -> Value {
 }
 
 #[test]
-fn a_push_of_the_sources_subscription_is_genuine() {
+fn push_of_the_sources_subscription_is_genuine() {
     let provider = Provider::start(&set(&[jwk(&rsa(), "other"), jwk(&RSA, "a")]));
     let expected = ("2070443601311540".to_owned(), "a.b".to_owned());
     assert_eq!(event(&pubsub(&provider), &token(&RSA, &by("a"), &claims())), expected);
 }
 
 #[test]
-fn tokens_for_others_and_of_others_are_refused() {
+fn tokens_for_other_audiences_or_issuers_are_rejected() {
     let provider = Provider::start(&set(&[jwk(&RSA, "a"), jwk(&rsa(), "b")]));
     let source = pubsub(&provider);
     for (name, value) in [
@@ -371,7 +371,7 @@ fn tokens_for_others_and_of_others_are_refused() {
 }
 
 #[test]
-fn a_key_that_was_rotated_in_is_fetched_and_a_set_that_cannot_be_is_no_forgery() {
+fn new_key_is_fetched_and_unavailable_set_is_no_wrong_signature() {
     let provider = Provider::start(&set(&[jwk(&RSA, "old")]));
     let verifier = Verifier::new(&pubsub(&provider));
     assert!(verifier.may_block());
@@ -388,7 +388,7 @@ fn a_key_that_was_rotated_in_is_fetched_and_a_set_that_cannot_be_is_no_forgery()
 }
 
 #[test]
-fn a_signature_that_names_no_key_is_tried_with_all_and_with_newer_ones() {
+fn signature_without_key_name_tries_all_and_newer_keys() {
     use ed25519_dalek::Signer as _;
     let [old, new] = [[1; 32], [2; 32]].map(|seed| ed25519_dalek::SigningKey::from_bytes(&seed));
     let jwk = |key: &ed25519_dalek::SigningKey| {
@@ -421,7 +421,7 @@ fn a_signature_that_names_no_key_is_tried_with_all_and_with_newer_ones() {
 }
 
 #[test]
-fn a_header_may_name_the_key_of_a_set() {
+fn header_may_name_the_key_of_a_set() {
     let provider = Provider::start(&set(&[jwk(&RSA, "k1"), jwk(&rsa(), "k2")]));
     let shipengine = source("shipengine", &provider);
     let body = r#"{"resource_type":"API_TRACK"}"#;
@@ -440,7 +440,7 @@ fn a_header_may_name_the_key_of_a_set() {
 }
 
 #[test]
-fn a_set_that_each_user_hosts_is_asked_at_keys_url() {
+fn self_hosted_set_is_fetched_from_keys_url() {
     let provider = Provider::start(&set(&[jwk(&RSA, "k1")]));
     let body = r#"{"event":{"id":"e1","type":"user.create"}}"#;
     let row = crate::providers::ProviderRow {
