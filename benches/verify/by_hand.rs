@@ -1,5 +1,4 @@
-//! The same schemes as someone would write them for one application, without an engine: signature, window where there is
-//! one, id and type, and the body's digest, which an inbox needs.
+//! The same schemes, hand-written for one application: signature, tolerance, id, type and the body's digest.
 
 use std::borrow::Cow;
 
@@ -12,14 +11,14 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// What a check comes to.
+/// The result of a check.
 pub(crate) struct Read {
     pub(crate) id: String,
     pub(crate) event_type: String,
     pub(crate) sha256: [u8; 32],
 }
 
-/// A check of one scheme, its key made once.
+/// A check of one scheme with a prepared key.
 pub(crate) type Check = Box<dyn Fn(&Request, i64) -> Option<Read>>;
 
 pub(crate) fn github(secret: &str) -> Check {

@@ -1,10 +1,10 @@
-//! Nanoseconds per request for checking what GitHub, Stripe and Twilio send, beside a check of the same scheme written by
-//! hand, in one run. By hand that is the signature, the window, id and type, and the body's digest, which an inbox needs;
-//! hookbox also writes all headers as JSON, so the ratio is shown with that and without.
+//! Nanoseconds per request for verifying deliveries of GitHub, Stripe and Twilio, compared with a hand-written check of the
+//! same scheme. The hand-written check covers signature, tolerance, id, type and the body's digest. hookbox also writes
+//! all headers as JSON, so the ratio is shown with and without that.
 //!
 //! `cargo bench --bench verify`
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot measure ends")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot measure exits")]
 
 mod by_hand;
 
@@ -12,20 +12,16 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use by_hand::{Check, github, stripe, twilio};
-use hookbox::internals::Millis;
-use hookbox::internals::Request;
-use hookbox::internals::sample;
-use hookbox::internals::{self, Source};
-use hookbox::internals::{TestEvent, VerifiedRequest, Verifier, sign};
+use hookbox::internals::{self, Millis, Request, Source, TestEvent, VerifiedRequest, Verifier, sample, sign};
 
 const SECRET: &str = "a secret of the benchmark";
 const URL: &str = "https://hooks.example.com/hooks/twilio";
-/// The contestants take turns this often, and the best turn of each counts.
-const TURNS: u32 = 300;
-const TURN: Duration = Duration::from_millis(2);
-const AIM: f64 = 1.5;
+/// The candidates run alternately this often, and the fastest run of each counts.
+const ROUNDS: u32 = 300;
+const ROUND_LENGTH: Duration = Duration::from_millis(2);
+const TARGET_RATIO: f64 = 1.5;
 
-/// What a message's status looks like (twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks).
+/// A message status (twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks).
 const TWILIO: &str = "SmsSid=SM3f1c0e7c8b1f4c0d9a6b2c7d8e9f0a1b&SmsStatus=delivered&MessageStatus=delivered\
     &To=%2B15558675310&From=%2B15005550006&MessageSid=SM3f1c0e7c8b1f4c0d9a6b2c7d8e9f0a1b&ToCountry=US\
     &AccountSid=AC3f1c0e7c8b1f4c0d9a6b2c7d8e9f0a1b&Body=Your+table+is+ready%21&NumSegments=1&ApiVersion=2010-04-01";
@@ -42,7 +38,9 @@ fn main() {
         Scheme { name: "stripe", event_type: "invoice.paid", by_hand: stripe(SECRET) },
         Scheme { name: "twilio", event_type: "delivered", by_hand: twilio(SECRET, URL) },
     ];
-    println!("verify, ns a request     body  hookbox  of it headers  by hand  ratio  without headers  (aim {AIM})");
+    println!(
+        "verify, ns a request     body  hookbox  of it headers  by hand  ratio  without headers  (target {TARGET_RATIO})"
+    );
     for scheme in &schemes {
         measure(scheme);
     }
@@ -55,20 +53,22 @@ fn measure(Scheme { name, event_type, by_hand }: &Scheme) {
     let now = request.received_at;
     let seconds = now.0.div_euclid(1000);
     agree(&verifier, by_hand, &request);
-    let mut contestants: [(&dyn Fn(), Duration); 3] = [
+    let mut candidates: [(&dyn Fn(), Duration); 3] = [
         (&|| drop(black_box(verifier.check(black_box(&request), now))), Duration::MAX),
         (&|| drop(black_box(verifier.headers_json(black_box(&request.headers)))), Duration::MAX),
         (&|| drop(black_box(by_hand(black_box(&request), seconds))), Duration::MAX),
     ];
-    let rounds = contestants.each_ref().map(|(run, _)| rounds_within(TURN, run));
-    for _ in 0..TURNS {
-        for ((run, best), rounds) in contestants.iter_mut().zip(rounds) {
-            *best = timed(rounds, run).min(*best);
+    let iterations = candidates.each_ref().map(|(run, _)| iterations_within(ROUND_LENGTH, run));
+    for _ in 0..ROUNDS {
+        for ((run, best), iterations) in candidates.iter_mut().zip(iterations) {
+            *best = timed(iterations, run).min(*best);
         }
     }
-    let mut each =
-        contestants.iter().zip(rounds).map(|((_, best), rounds)| best.as_secs_f64() * 1e9 / f64::from(rounds));
-    let mut next = || each.next().expect("three contestants");
+    let mut each = candidates
+        .iter()
+        .zip(iterations)
+        .map(|((_, best), iterations)| best.as_secs_f64() * 1e9 / f64::from(iterations));
+    let mut next = || each.next().expect("three candidates");
     let (hookbox, headers, by_hand) = (next(), next(), next());
     println!(
         "{name:<20} {:>6} B {hookbox:>8.0} {headers:>14.0} {by_hand:>8.0} {:>6.2} {:>16.2}",
@@ -78,21 +78,21 @@ fn measure(Scheme { name, event_type, by_hand }: &Scheme) {
     );
 }
 
-fn timed(rounds: u32, run: &dyn Fn()) -> Duration {
+fn timed(iterations: u32, run: &dyn Fn()) -> Duration {
     let start = Instant::now();
-    (0..rounds).for_each(|_| run());
+    (0..iterations).for_each(|_| run());
     start.elapsed()
 }
 
-fn rounds_within(span: Duration, run: &dyn Fn()) -> u32 {
-    let mut rounds = 1;
-    while timed(rounds, run) < span {
-        rounds *= 2;
+fn iterations_within(span: Duration, run: &dyn Fn()) -> u32 {
+    let mut iterations = 1;
+    while timed(iterations, run) < span {
+        iterations *= 2;
     }
-    rounds
+    iterations
 }
 
-/// Both read the same, and neither takes another body.
+/// Both read the same event, and both reject another body.
 fn agree(verifier: &Verifier, by_hand: &Check, request: &Request) {
     let seconds = request.received_at.0.div_euclid(1000);
     let Ok(VerifiedRequest::Delivery(verified)) = verifier.check(request, request.received_at) else {
@@ -115,7 +115,7 @@ fn source(name: &str) -> Source {
     Source::clone(&source)
 }
 
-/// What the provider sends, with the headers that come through a proxy.
+/// A delivery of the provider, with the headers that a proxy adds.
 fn request(source: &Source, name: &str, event_type: &str) -> Request {
     let is_form = name == "twilio";
     let event = TestEvent {

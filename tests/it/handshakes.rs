@@ -1,4 +1,4 @@
-//! What providers ask before they send events, over HTTP; secrets that a handshake teaches; keys that are fetched.
+//! Handshakes over HTTP, secrets that the provider sends in a handshake, and fetched keys.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -26,19 +26,19 @@ fn signature(secret: &str, body: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// A signed event.
+/// Delivers a signed event and returns the status.
 fn deliver(hookbox: &Running, secret: &str, id: &str) -> u16 {
     let body = format!("{{\"id\":\"{id}\"}}");
     let signature = signature(secret, &body);
     exchange(hookbox, "POST", "/hooks/asana", &[("X-Hook-Signature", &signature)], &body).status
 }
 
-fn ask(hookbox: &Running, secret: &str) -> Reply {
+fn send_secret(hookbox: &Running, secret: &str) -> Reply {
     exchange(hookbox, "POST", "/hooks/asana", &[("X-Hook-Secret", secret)], "{}")
 }
 
 #[test]
-fn a_get_with_a_challenge_is_answered_as_plain_text_and_any_other_is_405() {
+fn get_with_a_challenge_is_answered_in_plain_text_others_get_405() {
     let meta = custom("meta", "secret = \"s\"\nverify_token = \"to ken\"", "meta_hub_challenge");
     let hookbox = Hookbox::new().source("meta", &meta).start();
     let get = |query: &str| exchange(&hookbox, "GET", &format!("/hooks/meta{query}"), &[], "");
@@ -58,7 +58,7 @@ fn a_get_with_a_challenge_is_answered_as_plain_text_and_any_other_is_405() {
 }
 
 #[test]
-fn head_and_options_are_answered_where_the_provider_asks_by_them() {
+fn head_and_options_are_answered_for_providers_that_use_them() {
     let hookbox = Hookbox::new()
         .source("trello", &custom("trello", "secret = \"s\"", "head_ok"))
         .source("cloud", &custom("cloud", "secret = \"s\"", "cloudevents_options"))
@@ -74,7 +74,7 @@ fn head_and_options_are_answered_where_the_provider_asks_by_them() {
 }
 
 #[test]
-fn a_provider_hears_the_words_it_wants_for_every_delivery() {
+fn provider_gets_the_acknowledgement_it_expects() {
     let hookbox = Hookbox::new().source("asana", &custom("asana", "secret = \"s\"", "xero_itr")).start();
     let body = "{\"id\":\"1\"}";
     let send = |signature: &str| exchange(&hookbox, "POST", "/hooks/asana", &[("X-Hook-Signature", signature)], body);
@@ -88,22 +88,22 @@ fn a_provider_hears_the_words_it_wants_for_every_delivery() {
 }
 
 #[test]
-fn a_secret_is_learned_once_within_its_window_and_kept_over_a_restart() {
+fn secret_is_learned_once_and_survives_a_restart() {
     let asana = custom("asana", "", "asana_hook_secret");
     let mut hookbox = Hookbox::new()
         .source("asana", &asana)
         .expect_warning("a handshake would change the secret that is known")
         .start();
-    assert_eq!(ask(&hookbox, SECRET).status, 401);
+    assert_eq!(send_secret(&hookbox, SECRET).status, 401);
     assert_eq!(deliver(&hookbox, SECRET, "early"), 401);
     assert!(hookbox.ok(&["learn", "asana"]).contains("`asana` is believed until"));
-    let reply = until("the window", || Some(ask(&hookbox, SECRET)).filter(|reply| reply.status == 200));
+    let reply = until("the window", || Some(send_secret(&hookbox, SECRET)).filter(|reply| reply.status == 200));
     assert_eq!((reply.header("x-hook-secret"), reply.text().as_str()), (Some(SECRET), ""));
     assert_eq!(deliver(&hookbox, SECRET, "one"), 200);
-    // The provider may not have heard the answer, and asks again; nobody else may set another.
-    assert_eq!(ask(&hookbox, SECRET).status, 200);
+    // The provider may repeat its handshake. Another secret is rejected.
+    assert_eq!(send_secret(&hookbox, SECRET).status, 200);
     let other = SECRET.replace('b', "c");
-    assert_eq!(ask(&hookbox, &other).status, 401);
+    assert_eq!(send_secret(&hookbox, &other).status, 401);
     assert_eq!(deliver(&hookbox, &other, "forged"), 401);
     let refused = hookbox.run(&["learn", "asana"]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
@@ -112,7 +112,7 @@ fn a_secret_is_learned_once_within_its_window_and_kept_over_a_restart() {
     assert!(hookbox.stop().success());
     hookbox.start_again();
     assert_eq!(deliver(&hookbox, SECRET, "two"), 200);
-    assert_eq!(ask(&hookbox, &other).status, 401);
+    assert_eq!(send_secret(&hookbox, &other).status, 401);
     let address = format!("http://{}/hooks/asana", hookbox.hooks());
     hookbox.ok(&["send", "asana", "--id", "three", "--type", "test", "--url", &address]);
     assert_eq!(hookbox.inbox.texts("SELECT event_id FROM events ORDER BY seq"), ["one", "two", "three"]);
@@ -124,13 +124,13 @@ fn a_secret_is_learned_once_within_its_window_and_kept_over_a_restart() {
     assert!(hookbox.inbox.texts(kept).iter().all(|text| !text.contains(&other) && !text.contains(SECRET)));
 
     hookbox.ok(&["learn", "asana", "--forget"]);
-    until("the new secret", || (ask(&hookbox, &other).status == 200).then_some(()));
+    until("the new secret", || (send_secret(&hookbox, &other).status == 200).then_some(()));
     assert_eq!(deliver(&hookbox, &other, "four"), 200);
     assert_eq!(deliver(&hookbox, SECRET, "five"), 401);
 }
 
 #[test]
-fn learn_is_for_sources_that_are_taught() {
+fn learn_is_rejected_for_sources_with_a_known_secret() {
     let hookbox = Hookbox::new().source("asana", &custom("asana", "secret = \"s\"", "asana_hook_secret")).start();
     for (name, part) in [
         ("github", "does not tell its secret"),
@@ -141,11 +141,11 @@ fn learn_is_for_sources_that_are_taught() {
         assert_eq!(refused.status, Some(2), "{refused:?}");
         assert!(refused.stderr.contains(part), "{refused:?}");
     }
-    assert_eq!(ask(&hookbox, SECRET).status, 401);
+    assert_eq!(send_secret(&hookbox, SECRET).status, 401);
 }
 
 #[test]
-fn keys_that_cannot_be_fetched_are_503_and_what_no_key_could_prove_is_401() {
+fn unavailable_keys_are_503_and_unverifiable_tokens_401() {
     let pubsub = "provider = \"google-pubsub\"\nkey_id = \"push@p.iam.gserviceaccount.com\"\n\
                   url = \"https://here.example/x\"\nkeys_url = \"http://127.0.0.1:1\"";
     let hookbox = Hookbox::new().source("pubsub", pubsub).allow_warning("Connection refused").start();

@@ -1,4 +1,4 @@
-//! `providers keygen`: what it writes and prints is enough to serve a source and to send it deliveries.
+//! `providers keygen`: its files and output are enough to serve a source and to send deliveries to it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,30 +7,30 @@ use crate::support::running::Done;
 use crate::support::{Hookbox, Running};
 
 #[test]
-fn a_pair_made_for_a_provider_serves_and_signs() {
+fn key_pair_of_a_provider_verifies_and_signs() {
     for name in ["discord-webhook-events", "telnyx", "sendgrid", "kick", "fal-ai", "aws-sns", "paypal", "ebay", "plaid"]
     {
-        tries(name, name, true);
+        keygen_and_send(name, name, true);
     }
 }
 
 #[test]
-fn a_secret_made_for_a_provider_serves_and_signs() {
+fn secret_of_a_provider_verifies_and_signs() {
     for name in ["netlify", "livekit", "github", "svix"] {
-        tries(name, name, false);
+        keygen_and_send(name, name, false);
     }
 }
 
 #[test]
-fn a_pair_made_for_an_algorithm_comes_with_a_source_of_its_own() {
+fn keys_for_an_algorithm_come_with_a_custom_source() {
     for (algorithm, name) in [("ES256", "es256"), ("EdDSA", "eddsa"), ("ed25519", "ed25519")] {
-        tries(algorithm, name, true);
+        keygen_and_send(algorithm, name, true);
     }
-    tries("hmac-sha512", "hmac-sha512", false);
+    keygen_and_send("hmac-sha512", "hmac-sha512", false);
 }
 
-/// keygen, the lines it printed into the configuration, serve, send.
-fn tries(of: &str, name: &str, is_pair: bool) {
+/// Generates keys, adds the printed lines to the configuration, serves and sends.
+fn keygen_and_send(of: &str, name: &str, is_pair: bool) {
     let hookbox = Hookbox::new();
     let done = hookbox.run(&["providers", "keygen", of, "--out", "keys"]);
     assert_eq!(done.status, Some(0), "{of}: {}", done.stderr);
@@ -42,7 +42,10 @@ fn tries(of: &str, name: &str, is_pair: bool) {
     };
     assert_eq!(mode(&private), 0o600, "{of}");
     let text = fs::read_to_string(keys.join(&private)).unwrap();
-    assert!(!done.stdout.contains(text.trim()) && !done.stderr.contains(text.trim()), "{of}: it was shown");
+    assert!(
+        !done.stdout.contains(text.trim()) && !done.stderr.contains(text.trim()),
+        "{of}: the private key was printed"
+    );
     let lines = done.stdout.trim_start().strip_prefix(&format!("[sources.{name}]\n")).unwrap();
     assert!(lines.contains(&format!("{{ file = \"keys/{name}.")), "{lines}");
     let hookbox = hookbox.source(name, lines).start();
@@ -65,7 +68,7 @@ fn send(hookbox: &Running, arguments: &[&str]) -> Done {
 }
 
 #[test]
-fn nothing_is_ever_written_over() {
+fn existing_files_are_never_overwritten() {
     let hookbox = Hookbox::new();
     let keygen = || hookbox.run(&["providers", "keygen", "telnyx"]);
     assert_eq!(keygen().status, Some(0));
@@ -76,21 +79,21 @@ fn nothing_is_ever_written_over() {
     assert!(again.stderr.contains("exists already; nothing was written"), "{}", again.stderr);
     assert_eq!(fs::read(&file).unwrap(), before);
     fs::remove_file(&file).unwrap();
-    assert_eq!(keygen().status, Some(1), "half a pair is left");
+    assert_eq!(keygen().status, Some(1), "one file of the pair still exists");
     assert!(!file.exists());
 }
 
 #[test]
-fn what_cannot_be_made_is_said() {
+fn unknown_and_unsupported_names_are_reported() {
     let hookbox = Hookbox::new();
-    for (of, said) in [
+    for (of, expected) in [
         ("sendgird", "did you mean `sendgrid`?"),
         ("contentful", "is not supported yet"),
         ("../x", "neither a provider nor an algorithm"),
     ] {
         let done = hookbox.run(&["providers", "keygen", of]);
         assert_eq!(done.status, Some(2), "{of}");
-        assert!(done.stderr.contains(said), "{of}: {}", done.stderr);
+        assert!(done.stderr.contains(expected), "{of}: {}", done.stderr);
     }
     let provider = hookbox.run(&["providers", "keygen"]);
     assert!(provider.stdout.starts_with("keygen\n  provider    Keygen"), "{}", provider.stdout);
@@ -98,7 +101,7 @@ fn what_cannot_be_made_is_said() {
 }
 
 #[test]
-fn send_says_which_key_it_wants() {
+fn send_reports_a_missing_wrong_or_useless_key() {
     let hookbox = Hookbox::new();
     let done = hookbox.run(&["providers", "keygen", "telnyx"]);
     let lines = done.stdout.split_once("]\n").unwrap().1.to_owned();
@@ -117,7 +120,7 @@ fn send_says_which_key_it_wants() {
 }
 
 #[test]
-fn send_says_whether_it_wants_a_type() {
+fn send_reports_a_missing_or_useless_type() {
     let hookbox = Hookbox::new();
     hookbox.write();
     let useless = hookbox.run(&["send", "--print", "messagebird", "--type", "test"]);

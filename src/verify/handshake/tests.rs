@@ -287,12 +287,12 @@ fn mismatch_with_a_setting_is_rejected() {
 fn only_short_printable_texts_are_sent_back() {
     let long = "x".repeat(2049);
     for challenge in ["%0d%0aSet-Cookie:a", "%00", "%C3%A9", &long, "a&challenge=b"] {
-        let verdict = outcome(&responder("query_challenge_echo"), &get(&format!("challenge={challenge}")));
-        assert!(matches!(verdict, Err(VerifyError::Malformed(_))), "{challenge}: {verdict:?}");
+        let result = outcome(&responder("query_challenge_echo"), &get(&format!("challenge={challenge}")));
+        assert!(matches!(result, Err(VerifyError::Malformed(_))), "{challenge}: {result:?}");
     }
     for challenge in ["20f9f8ed05f77439fe9", "20F9F8ED05F77439FE955C977E4C8A53", "<script>alert(1)</script>"] {
-        let verdict = outcome(&responder("braintree_challenge"), &get(&format!("bt_challenge={challenge}")));
-        assert!(matches!(verdict, Err(VerifyError::Malformed(_))), "{challenge}: {verdict:?}");
+        let result = outcome(&responder("braintree_challenge"), &get(&format!("bt_challenge={challenge}")));
+        assert!(matches!(result, Err(VerifyError::Malformed(_))), "{challenge}: {result:?}");
     }
     let signed = request("POST", "", &[], r#"{"type":"url_verification","challenge":"a\nb"}"#);
     assert!(matches!(outcome(&responder("slack_url_verification"), &signed), Err(VerifyError::Malformed(_))));

@@ -56,7 +56,7 @@ fn items_of_every_batch_provider_have_own_id_type_and_bytes() {
         let whole = batch.steps.iter().rev().fold(array, |inner, step| format!("{{\"{step}\": {inner}}}"));
         let unsigned =
             TestEvent { body: whole.into_bytes(), private_key: walk::private_key(&scheme), ..TestEvent::default() };
-        let request = sign(&source, &unsigned, NOW).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let request = sign(&source, &unsigned, NOW).unwrap_or_else(|error| panic!("{name}: {error}"));
         let verified = match check(&source, &request) {
             Ok(VerifiedRequest::Delivery(verified)) => verified,
             other => panic!("{name}: {other:?} {:?}", request.body),
@@ -121,8 +121,14 @@ fn every_item_must_be_signed_if_items_are_signed() {
     let text = String::from_utf8(signed.body.to_vec()).unwrap();
     let (head, tail) = text.split_at(text.rfind("\"success\":\"true\"").unwrap());
     let one_changed = format!("{head}{}", tail.replacen("true", "false", 1));
-    assert!(matches!(why(&adyen, &Request { body: one_changed.into(), ..signed.clone() }), SignatureError::NoMatch(_)));
+    assert!(matches!(
+        signature_error(&adyen, &Request { body: one_changed.into(), ..signed.clone() }),
+        SignatureError::NoMatch(_)
+    ));
     for body in [body("true"), "{\"notificationItems\":[]}".into(), "{}".into(), "[]".into(), String::new()] {
-        assert!(matches!(why(&adyen, &Request { body: body.into(), ..signed.clone() }), SignatureError::Missing(_)));
+        assert!(matches!(
+            signature_error(&adyen, &Request { body: body.into(), ..signed.clone() }),
+            SignatureError::Missing(_)
+        ));
     }
 }

@@ -10,7 +10,7 @@ const SIGNED: &str = "signature = 'header:X-Sig'\nalgorithm = 'hmac-sha256'\n";
 
 /// A correctly signed delivery to a custom source.
 fn signed(source: &Source, headers: &[(&str, &str)], body: &[u8]) -> Request {
-    let signature = hex::encode(made(source, b"s", &[body]));
+    let signature = hex::encode(signature_of(source, b"s", &[body]));
     with(&request(headers, body), "X-Sig", &signature)
 }
 
@@ -52,14 +52,14 @@ fn ids_and_types_are_read_from_forms_and_queries() {
     query.query = "x&id=q".to_owned();
     assert_eq!(event(&source, &query).0, "q");
     query.query = "id=q&id=r".to_owned();
-    assert!(matches!(fault(&source, &query), ExtractError::Repeated(_)));
+    assert!(matches!(extract_error(&source, &query), ExtractError::Repeated(_)));
     let nested = signed(&source, &[FORM], b"payload={\"id\":7}");
     assert_eq!(event(&source, &nested).0, "7");
-    assert_eq!(fault(&source, &signed(&source, &[FORM], b"payload=x")), ExtractError::NotJson);
-    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=%ff")), ExtractError::NotText(_)));
-    assert!(matches!(fault(&source, &signed(&source, &[FORM], b"id=1&id=2")), ExtractError::Repeated(_)));
+    assert_eq!(extract_error(&source, &signed(&source, &[FORM], b"payload=x")), ExtractError::NotJson);
+    assert!(matches!(extract_error(&source, &signed(&source, &[FORM], b"id=%ff")), ExtractError::NotText(_)));
+    assert!(matches!(extract_error(&source, &signed(&source, &[FORM], b"id=1&id=2")), ExtractError::Repeated(_)));
     // A JSON body is not a form, even if its strings look like one.
-    assert!(matches!(fault(&source, &signed(&source, &[JSON], br#"{"x":"&id=1&"}"#)), ExtractError::NoId(_)));
+    assert!(matches!(extract_error(&source, &signed(&source, &[JSON], br#"{"x":"&id=1&"}"#)), ExtractError::NoId(_)));
 }
 
 #[test]
@@ -74,15 +74,15 @@ fn missing_id_is_rejected_unless_none_is_allowed() {
     assert_ne!(ids[0], ids[1]);
     assert_eq!(ids[0].len(), 36);
     let unnamed = named("");
-    assert!(matches!(fault(&unnamed, &signed(&unnamed, &[], b"{}")), ExtractError::NoId(_)));
+    assert!(matches!(extract_error(&unnamed, &signed(&unnamed, &[], b"{}")), ExtractError::NoId(_)));
 }
 
 #[test]
 fn body_with_json_content_type_must_be_json() {
     let source = named("event_id = ['json:/id', 'body']");
-    assert_eq!(fault(&source, &signed(&source, &[JSON], b"{\"id\":")), ExtractError::NotJson);
+    assert_eq!(extract_error(&source, &signed(&source, &[JSON], b"{\"id\":")), ExtractError::NotJson);
     assert_eq!(
-        fault(&source, &signed(&source, &[("content-type", "application/cloudevents+JSON")], b"")),
+        extract_error(&source, &signed(&source, &[("content-type", "application/cloudevents+JSON")], b"")),
         ExtractError::NotJson
     );
     event(&source, &signed(&source, &[FORM], b"id=1"));
@@ -97,7 +97,7 @@ fn ids_and_types_are_bounded_without_control_characters() {
     let longest = "é".repeat(127) + "x";
     assert_eq!(longest.len(), 255);
     assert!(check(&longest, &format!(r#"{{"type":"{longest}"}}"#)).is_ok());
-    let refused = |fault: ExtractError| Err::<(), _>(VerifyError::Malformed(fault));
+    let refused = |error: ExtractError| Err::<(), _>(VerifyError::Malformed(error));
     let plain = |result: Result<VerifiedRequest, VerifyError>| result.map(drop);
     let long = "é".repeat(128);
     assert_eq!(plain(check(&long, "{}")), refused(ExtractError::TooLong(EventField::Id, 256)));
@@ -112,16 +112,16 @@ fn ids_and_types_are_bounded_without_control_characters() {
     let latin = altered(&signed(&source, &[("X-Id", "1")], b"{}"), |name, value| {
         Some(if name == "X-Id" { vec![0xe9] } else { value.to_vec() })
     });
-    assert!(matches!(fault(&source, &latin), ExtractError::NotText(_)));
+    assert!(matches!(extract_error(&source, &latin), ExtractError::NotText(_)));
     let twice = signed(&source, &[("X-Id", "1"), ("x-id", "2")], b"{}");
-    assert!(matches!(fault(&source, &twice), ExtractError::Repeated(_)));
+    assert!(matches!(extract_error(&source, &twice), ExtractError::Repeated(_)));
 }
 
 #[test]
 fn github_form_mode_reads_the_action_inside_the_form() {
     let github = known("github", &["s"]);
     let body = b"payload=%7B%22action%22%3A%22opened%22%7D";
-    let signature = hex::encode(made(&github, b"s", &[body]));
+    let signature = hex::encode(signature_of(&github, b"s", &[body]));
     let headers = [FORM, ("X-GitHub-Event", "issues"), ("X-GitHub-Delivery", "d-1")];
     let request = with(&request(&headers, body), "X-Hub-Signature-256", &format!("sha256={signature}"));
     assert_eq!(event(&github, &request), ("d-1".to_owned(), "issues.opened".to_owned()));
@@ -140,7 +140,7 @@ fn gitlab_without_idempotency_key_distinguishes_recursive_hooks() {
     assert_eq!(event(&gitlab, &request(r#"{"a":1}"#)).0, first);
     assert_ne!(event(&gitlab, &request(r#"{"a":2}"#)).0, first);
     assert_eq!(event(&gitlab, &with(&request("{}"), "Idempotency-Key", "k")).0, "k");
-    assert!(matches!(fault(&gitlab, &without(&request("{}"), "x-gitlab-event-uuid")), ExtractError::NoId(_)));
+    assert!(matches!(extract_error(&gitlab, &without(&request("{}"), "x-gitlab-event-uuid")), ExtractError::NoId(_)));
 }
 
 #[test]
@@ -159,12 +159,12 @@ fn only_slack_gets_its_challenge_back() {
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(why(&known("slack", &["t"]), &request), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&known("slack", &["t"]), &request), SignatureError::NoMatch(_)));
     let late = Verifier::new(&slack).check(&request, Millis(NOW.0 + 301_000));
     assert!(matches!(late, Err(VerifyError::NotGenuine(SignatureError::TooOld { .. }))));
     let empty = TestEvent { body: br#"{"type":"url_verification"}"#.to_vec(), ..unsigned };
     assert_eq!(
-        fault(&slack, &sign(&slack, &empty, NOW).unwrap()),
+        extract_error(&slack, &sign(&slack, &empty, NOW).unwrap()),
         ExtractError::NoChallenge("json:/challenge".to_owned())
     );
 }

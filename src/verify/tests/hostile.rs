@@ -80,17 +80,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn noise_is_never_genuine(request in noise(), now in prop_oneof![Just(NOW.0), any::<i64>()]) {
+    fn random_requests_are_never_genuine(request in noise(), now in prop_oneof![Just(NOW.0), any::<i64>()]) {
         for (source, verifier) in sources() {
-            let verdict = verifier.check(&request, Millis(now));
-            prop_assert!(matches!(verdict, Err(VerifyError::NotGenuine(_))), "{}: {verdict:?}", source.provider);
+            let result = verifier.check(&request, Millis(now));
+            prop_assert!(matches!(result, Err(VerifyError::NotGenuine(_))), "{}: {result:?}", source.provider);
             let stored: Result<serde_json::Value, _> = serde_json::from_str(&verifier.headers_json(&request.headers));
             prop_assert!(stored.is_ok());
         }
     }
 
     #[test]
-    fn a_genuine_delivery_with_one_byte_changed_is_refused(
+    fn genuine_delivery_with_one_changed_byte_is_rejected(
         place in any::<proptest::sample::Index>(),
         flip in 1_u8..=255,
         name in proptest::sample::select(vec!["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe", "svix"]),
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_genuine_body_holds_its_names_can_be_stored(
+    fn ids_and_types_of_any_genuine_body_can_be_stored(
         body in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..200),
             r#"\{"id":("[^"]{0,300}"|-?[0-9]{1,300}|\[\]|null),"type":"[^"]{0,20}"\}"#.prop_map(String::into_bytes),
@@ -121,7 +121,7 @@ proptest! {
             event_id = ['json:/id', 'form:id', 'form_json:payload/id']
             event_type = [['json:/type', 'form:type']]";
         let source = custom(row, "s");
-        let signature = hex::encode(made(&source, b"s", &[&body]));
+        let signature = hex::encode(signature_of(&source, b"s", &[&body]));
         let request = request(&[("content-type", content_type), ("x-sig", &signature)], body);
         match check(&source, &request) {
             Ok(VerifiedRequest::Delivery(verified)) => {

@@ -71,7 +71,7 @@ fn request(headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
 }
 
 /// A signature with the source's first algorithm.
-fn made(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
+fn signature_of(source: &Source, secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
     let keys = SignatureKey::all(&source.scheme.auth, secret);
     let pieces: Vec<_> = pieces.iter().map(|piece| Cow::Borrowed(*piece)).collect();
     keys[0].sign(&pieces).unwrap()
@@ -93,16 +93,16 @@ fn event(source: &Source, request: &Request) -> (String, String) {
     }
 }
 
-fn why(source: &Source, request: &Request) -> SignatureError {
+fn signature_error(source: &Source, request: &Request) -> SignatureError {
     match check(source, request) {
-        Err(VerifyError::NotGenuine(why)) => why,
+        Err(VerifyError::NotGenuine(error)) => error,
         other => panic!("{}: {other:?}", source.provider),
     }
 }
 
-fn fault(source: &Source, request: &Request) -> ExtractError {
+fn extract_error(source: &Source, request: &Request) -> ExtractError {
     match check(source, request) {
-        Err(VerifyError::Malformed(fault)) => fault,
+        Err(VerifyError::Malformed(error)) => error,
         other => panic!("{}: {other:?}", source.provider),
     }
 }

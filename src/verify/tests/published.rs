@@ -75,7 +75,7 @@ impl Vector {
 
 fn holds(source: &Source, request: &Request, now: Millis) -> Result<(), SignatureError> {
     match Verifier::new(source).check(request, now) {
-        Err(VerifyError::NotGenuine(why)) => Err(why),
+        Err(VerifyError::NotGenuine(error)) => Err(error),
         _ => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ fn empty() -> Request {
     }
 }
 
-fn masked(source: &Source, target: &str, fields: &[(&str, &str)]) -> RedactedRequest {
+fn redacted(source: &Source, target: &str, fields: &[(&str, &str)]) -> RedactedRequest {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = Headers::default();
     fields.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
@@ -36,11 +36,11 @@ fn tokens_are_masked_and_recognized_by_digest() {
         ("cookie", "b=hunter2"),
         ("X-Id", "7"),
     ];
-    let masked = masked(&gitlab, "/in?a=1&access_token=hunter2&token%5F=hunter2", &fields);
-    assert!(!format!("{masked:?}").contains("hunter2"), "{masked:?}");
-    assert_eq!(masked.target, "/in?a=1&access_token=***&token%5F=***");
+    let redacted = redacted(&gitlab, "/in?a=1&access_token=hunter2&token%5F=hunter2", &fields);
+    assert!(!format!("{redacted:?}").contains("hunter2"), "{redacted:?}");
+    assert_eq!(redacted.target, "/in?a=1&access_token=***&token%5F=***");
     let headers = r#"{"X-Gitlab-Token":"***","Authorization":"***","x-api-secret":"***","Cookie":"***","X-Id":"7"}"#;
-    assert_eq!(masked.headers, headers);
+    assert_eq!(redacted.headers, headers);
     let refused = RefusedDelivery {
         source: "gitlab".into(),
         received_at: Millis(1),
@@ -48,9 +48,9 @@ fn tokens_are_masked_and_recognized_by_digest() {
         reason: String::new(),
         remote: None,
         method: "POST".into(),
-        target: masked.target,
-        headers: masked.headers,
-        tokens: masked.tokens,
+        target: redacted.target,
+        headers: redacted.headers,
+        tokens: redacted.tokens,
         body: vec![],
         body_bytes: 0,
     };
@@ -68,9 +68,9 @@ fn token_in_the_body_is_masked_everywhere() {
         request.headers.push("content-type", b"application/json");
         Verifier::new(&source).redact(&request, &DigestKey::new([1; 32]))
     };
-    let masked = mask(r#"{"passcode":"hunter2","again":"a hunter2"}"#);
-    assert_eq!(masked.body, r#"{"passcode":"***","again":"a ***"}"#);
-    assert!(masked.tokens.starts_with(r#"{"body":""#), "{}", masked.tokens);
+    let redacted = mask(r#"{"passcode":"hunter2","again":"a hunter2"}"#);
+    assert_eq!(redacted.body, r#"{"passcode":"***","again":"a ***"}"#);
+    assert!(redacted.tokens.starts_with(r#"{"body":""#), "{}", redacted.tokens);
     assert_eq!(mask(r#"{"passcode":"hunter\u0032"}"#).body, "", "what cannot be found is not kept");
     assert_eq!(mask(r#"{"other":"hunter2"}"#).body, r#"{"other":"hunter2"}"#);
 }
@@ -86,8 +86,11 @@ fn signatures_and_signed_values_are_kept_unchanged() {
         ("x-same", "1"),
         ("X-Quote", "\"\\\u{1}é"),
     ];
-    let masked = masked(&known("github", &["s"]), "/in", &fields);
+    let redacted = redacted(&known("github", &["s"]), "/in", &fields);
     let expected = "{\"X-Hub-Signature-256\":[\"sha256=00\",\"sha256=01\"],\"I-Twilio-Idempotency-Token\":\"t\",\
                     \"X-Token-Timestamp\":\"1\",\"X-Same\":\"1\",\"X-Quote\":\"\\\"\\\\\\u0001é\"}";
-    assert_eq!((masked.headers.as_str(), masked.tokens.as_str(), masked.target.as_str()), (expected, "{}", "/in"));
+    assert_eq!(
+        (redacted.headers.as_str(), redacted.tokens.as_str(), redacted.target.as_str()),
+        (expected, "{}", "/in")
+    );
 }

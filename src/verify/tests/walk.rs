@@ -165,7 +165,7 @@ fn cases() -> Vec<Case> {
 
 impl Case {
     fn signed(&self) -> Request {
-        sign(&self.source, &self.unsigned, NOW).unwrap_or_else(|why| panic!("{}: {why}", self.name))
+        sign(&self.source, &self.unsigned, NOW).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     fn with_secrets(&self, places: &[usize]) -> Source {
@@ -199,7 +199,7 @@ impl Case {
 
 fn refused(case: &Case, source: &Source, request: &Request, what: &str) -> SignatureError {
     match check(source, request) {
-        Err(VerifyError::NotGenuine(why)) => why,
+        Err(VerifyError::NotGenuine(error)) => error,
         other => panic!("{}: {what}: {other:?}", case.name),
     }
 }
@@ -242,8 +242,8 @@ fn only_configured_secrets_are_accepted_including_the_second() {
             refused(&case, &case.with_secrets(&[]), &signed, "no secret");
         }
         for places in [[1, 0], [0, 1]] {
-            let verdict = check(&case.with_secrets(&places), &signed);
-            assert!(matches!(verdict, Ok(VerifiedRequest::Delivery(_))), "{}: {verdict:?}", case.name);
+            let result = check(&case.with_secrets(&places), &signed);
+            assert!(matches!(result, Ok(VerifiedRequest::Delivery(_))), "{}: {result:?}", case.name);
         }
     }
 }
@@ -273,12 +273,12 @@ fn missing_empty_or_malformed_signature_is_rejected() {
 fn signature_repeated_with_another_value_is_rejected() {
     for case in cases() {
         let ValueLocation::Header(name) = &case.source.scheme.signature else { continue };
-        let why = check(&case.source, &with(&case.signed(), name, "x"));
+        let error = check(&case.source, &with(&case.signed(), name, "x"));
         match case.source.scheme.repeatable {
-            true => assert!(why.is_ok(), "{}", case.name),
+            true => assert!(error.is_ok(), "{}", case.name),
             false => assert!(
-                matches!(why, Err(VerifyError::NotGenuine(SignatureError::Repeated(_)))),
-                "{}: {why:?}",
+                matches!(error, Err(VerifyError::NotGenuine(SignatureError::Repeated(_)))),
+                "{}: {error:?}",
                 case.name
             ),
         }
@@ -292,8 +292,8 @@ fn timestamps_beyond_the_tolerance_are_rejected() {
         let window = i64::try_from(window.as_secs()).unwrap();
         let signed_at = |seconds: i64| sign(&case.source, &case.unsigned, Millis(NOW.0 + seconds * 1000)).unwrap();
         for seconds in [-window, 0, window] {
-            let verdict = check(&case.source, &signed_at(seconds));
-            assert!(matches!(verdict, Ok(VerifiedRequest::Delivery(_))), "{} {seconds}: {verdict:?}", case.name);
+            let result = check(&case.source, &signed_at(seconds));
+            assert!(matches!(result, Ok(VerifiedRequest::Delivery(_))), "{} {seconds}: {result:?}", case.name);
         }
         let stale = refused(&case, &case.source, &signed_at(-window - 61), "stale");
         assert!(matches!(stale, SignatureError::TooOld { .. }), "{}: {stale}", case.name);
@@ -335,13 +335,13 @@ fn missing_repeated_or_changed_timestamp_is_rejected() {
 fn test_deliveries_with_a_defect_are_rejected() {
     for case in cases() {
         let forged = TestEvent { defect: Defect::WrongSignature, ..case.unsigned.clone() };
-        let request = sign(&case.source, &forged, NOW).unwrap_or_else(|why| panic!("{}: {why}", case.name));
+        let request = sign(&case.source, &forged, NOW).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         refused(&case, &case.source, &request, "forged");
         let stale = TestEvent { defect: Defect::Stale, ..case.unsigned.clone() };
         match sign(&case.source, &stale, NOW) {
             Ok(request) => {
-                let why = refused(&case, &case.source, &request, "stale");
-                assert!(matches!(why, SignatureError::TooOld { .. }), "{}: {why}", case.name);
+                let error = refused(&case, &case.source, &request, "stale");
+                assert!(matches!(error, SignatureError::TooOld { .. }), "{}: {error}", case.name);
             }
             Err(_) => assert!(case.source.scheme.timestamp.is_none(), "{}", case.name),
         }

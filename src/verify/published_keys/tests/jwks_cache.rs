@@ -23,7 +23,7 @@ fn cache(provider: &Provider) -> JwksCache {
 
 fn unavailable<T: std::fmt::Debug>(result: Result<T, KeyFetchError>) -> String {
     match result {
-        Err(KeyFetchError::Unavailable(why)) => why,
+        Err(KeyFetchError::Unavailable(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -93,10 +93,10 @@ fn timeouts_oversize_redirects_and_garbage_are_unavailable() {
         let provider = Provider::start("");
         prepare(&provider);
         let started = std::time::Instant::now();
-        let why = unavailable(cache(&provider).set(URL, Some("a"), NOW));
+        let error = unavailable(cache(&provider).set(URL, Some("a"), NOW));
         assert!(started.elapsed() < Duration::from_secs(3));
         assert_eq!(provider.requests(), 1);
-        why
+        error
     };
     assert!(failure(&|provider| provider.falls_silent(Duration::from_secs(5))).contains("timeout"));
     assert!(failure(&|provider| provider.now_answers("200 OK", "", &" ".repeat(300 << 10))).contains("limit"));
@@ -130,8 +130,8 @@ fn host_without_trusted_certificate_is_unavailable() {
         connection.complete_io(&mut stream).map(drop)
     });
     let cache = JwksCache::with_time_limit(Some(KeysUrl::parse(&url).unwrap()), Duration::from_secs(2));
-    let why = unavailable(cache.set(URL, Some("a"), NOW));
-    assert!(why.contains("certificate"), "{why}");
+    let error = unavailable(cache.set(URL, Some("a"), NOW));
+    assert!(error.contains("certificate"), "{error}");
     assert!(served.join().unwrap().is_err());
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::{NOW, event, request, source, why};
+use super::{NOW, event, request, signature_error, source};
 use crate::config::Source;
 use crate::model::request::Request;
 use crate::support::secret::Secret;
@@ -35,7 +35,7 @@ fn later(seconds: i64) -> Millis {
     Millis(NOW.0 + seconds * 1000)
 }
 
-fn verdict(verifier: &Verifier, request: &Request, seconds: i64) -> Result<(), VerifyError> {
+fn result(verifier: &Verifier, request: &Request, seconds: i64) -> Result<(), VerifyError> {
     match verifier.check(request, later(seconds)) {
         Ok(VerifiedRequest::Delivery(_)) => Ok(()),
         Err(refusal) => Err(refusal),
@@ -43,9 +43,9 @@ fn verdict(verifier: &Verifier, request: &Request, seconds: i64) -> Result<(), V
     }
 }
 
-fn unavailable(verdict: Result<(), VerifyError>) -> String {
-    match verdict {
-        Err(VerifyError::Unavailable(why)) => why,
+fn unavailable(result: Result<(), VerifyError>) -> String {
+    match result {
+        Err(VerifyError::Unavailable(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -80,7 +80,7 @@ fn plaid_delivery_is_genuine_and_its_key_fetched_once() {
     let verifier = Verifier::new(&application("plaid", &provider));
     assert!(verifier.may_block());
     for seconds in [0, 1, 299, -299, 3599] {
-        assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, seconds, BODY), seconds), Ok(()));
+        assert_eq!(result(&verifier, &plaid(&key(1), ES256, seconds, BODY), seconds), Ok(()));
     }
     assert_eq!(provider.requests(), 1);
     let (target, body) = provider.asked()[0].split_once(" [] ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
@@ -90,7 +90,7 @@ fn plaid_delivery_is_genuine_and_its_key_fetched_once() {
     let id = format!("{}:{}", NOW.0 / 1000, hex::encode(Sha256::digest(BODY)));
     let named = (id, "TRANSACTIONS.SYNC_UPDATES_AVAILABLE".to_owned());
     assert_eq!(event(&application("plaid", &provider), &plaid(&key(1), ES256, 0, BODY)), named);
-    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 3600, BODY), 3600), Ok(()));
+    assert_eq!(result(&verifier, &plaid(&key(1), ES256, 3600, BODY), 3600), Ok(()));
     assert_eq!(provider.requests(), 3);
 }
 
@@ -99,24 +99,31 @@ fn forged_altered_and_stale_plaid_deliveries_are_rejected() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let plaids = application("plaid", &provider);
     let genuine = plaid(&key(1), ES256, 0, BODY);
-    assert!(matches!(why(&plaids, &plaid(&key(2), ES256, 0, BODY)), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&plaids, &plaid(&key(2), ES256, 0, BODY)), SignatureError::NoMatch(_)));
     let altered = Request { body: BODY.replace("i1", "i2").into_bytes().into(), ..genuine.clone() };
-    assert_eq!(why(&plaids, &altered), SignatureError::ClaimMismatch("request_body_sha256".to_owned()));
+    assert_eq!(signature_error(&plaids, &altered), SignatureError::ClaimMismatch("request_body_sha256".to_owned()));
     let respaced = Request { body: BODY.replace(':', ": ").into_bytes().into(), ..genuine };
-    assert_eq!(why(&plaids, &respaced), SignatureError::ClaimMismatch("request_body_sha256".to_owned()));
-    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, -301, BODY)), SignatureError::TooOld { .. }));
-    assert!(matches!(why(&plaids, &plaid(&key(1), ES256, 301, BODY)), SignatureError::InFuture { .. }));
+    assert_eq!(signature_error(&plaids, &respaced), SignatureError::ClaimMismatch("request_body_sha256".to_owned()));
+    assert!(matches!(signature_error(&plaids, &plaid(&key(1), ES256, -301, BODY)), SignatureError::TooOld { .. }));
+    assert!(matches!(signature_error(&plaids, &plaid(&key(1), ES256, 301, BODY)), SignatureError::InFuture { .. }));
     let asked = provider.requests();
     for alg in ["HS256", "none", "RS256", "es256"] {
         assert!(
-            matches!(why(&plaids, &plaid(&key(1), (alg, KID), 0, BODY)), SignatureError::AlgorithmNotAllowed(_)),
+            matches!(
+                signature_error(&plaids, &plaid(&key(1), (alg, KID), 0, BODY)),
+                SignatureError::AlgorithmNotAllowed(_)
+            ),
             "{alg}"
         );
     }
     for kid in ["", "../x", "a b", "a\"b", &"a".repeat(129), &"a".repeat(300)] {
-        assert_eq!(why(&plaids, &plaid(&key(1), ("ES256", kid), 0, BODY)), SignatureError::UnknownKey, "{kid}");
+        assert_eq!(
+            signature_error(&plaids, &plaid(&key(1), ("ES256", kid), 0, BODY)),
+            SignatureError::UnknownKey,
+            "{kid}"
+        );
     }
-    assert!(matches!(why(&plaids, &request(&[], BODY)), SignatureError::Missing(_)));
+    assert!(matches!(signature_error(&plaids, &request(&[], BODY)), SignatureError::Missing(_)));
     assert_eq!(provider.requests(), asked, "what no key could prove was asked for");
 }
 
@@ -125,8 +132,8 @@ fn expired_plaid_key_is_rejected() {
     let at = |seconds: i64| json!(NOW.0 / 1000 + seconds);
     let provider = Provider::start(&published(&key(1), &at(10)));
     let verifier = Verifier::new(&application("plaid", &provider));
-    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 9, BODY), 9), Ok(()));
-    let expired = verdict(&verifier, &plaid(&key(1), ES256, 10, BODY), 10);
+    assert_eq!(result(&verifier, &plaid(&key(1), ES256, 9, BODY), 9), Ok(()));
+    let expired = result(&verifier, &plaid(&key(1), ES256, 10, BODY), 10);
     assert_eq!(expired, Err(VerifyError::NotGenuine(SignatureError::UnknownKey)));
     assert_eq!(provider.requests(), 1);
 }
@@ -135,29 +142,29 @@ fn expired_plaid_key_is_rejected() {
 fn unknown_plaid_keys_are_fetched_once_a_minute() {
     let provider = Provider::start(&published(&key(1), &Value::Null));
     let verifier = Verifier::new(&application("plaid", &provider));
-    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 0, BODY), 0), Ok(()));
+    assert_eq!(result(&verifier, &plaid(&key(1), ES256, 0, BODY), 0), Ok(()));
     let unknown = r#"{"error_type":"INVALID_INPUT","error_code":"INVALID_WEBHOOK_VERIFICATION_KEY_ID"}"#;
     provider.now_answers("400 Bad Request", "", unknown);
     let other = |name: &str, seconds| plaid(&key(2), ("ES256", name), seconds, BODY);
     for seconds in [0, 1, 59] {
-        let refused = verdict(&verifier, &other("other", seconds), seconds);
+        let refused = result(&verifier, &other("other", seconds), seconds);
         assert_eq!(refused, Err(VerifyError::NotGenuine(SignatureError::UnknownKey)));
     }
     assert_eq!(provider.requests(), 2);
     for number in 0..100 {
-        assert!(verdict(&verifier, &other(&format!("made-up-{number}"), 59), 59).is_err());
+        assert!(result(&verifier, &other(&format!("made-up-{number}"), 59), 59).is_err());
     }
     assert!(provider.requests() <= 22, "{} questions within a minute", provider.requests());
-    assert_eq!(verdict(&verifier, &plaid(&key(1), ES256, 59, BODY), 59), Ok(()));
+    assert_eq!(result(&verifier, &plaid(&key(1), ES256, 59, BODY), 59), Ok(()));
     provider.now_answers("200 OK", "", &published(&key(2), &Value::Null));
-    assert_eq!(verdict(&verifier, &other("other", 120), 120), Ok(()));
+    assert_eq!(result(&verifier, &other("other", 120), 120), Ok(()));
 }
 
 #[test]
 fn failing_api_is_not_a_wrong_signature() {
     let provider = Provider::start("");
     let wrong = r#"{"error_type":"INVALID_INPUT","error_code":"INVALID_API_KEYS","error_message":"hunter2"}"#;
-    for (status, body, said) in [
+    for (status, body, expected) in [
         ("500 Internal Server Error", "", "responded with status 500"),
         ("400 Bad Request", wrong, "responded with status 400 (INVALID_API_KEYS)"),
         ("200 OK", "<html>", "no usable key"),
@@ -168,13 +175,14 @@ fn failing_api_is_not_a_wrong_signature() {
         for (name, delivery) in
             [("plaid", plaid(&key(1), ES256, 0, BODY)), ("ebay", ebay(&key(1), ("ecdsa", KID, "SHA1"), NOTICE))]
         {
-            if (name, said) == ("ebay", "responded with status 400 (INVALID_API_KEYS)") {
+            if (name, expected) == ("ebay", "responded with status 400 (INVALID_API_KEYS)") {
                 continue;
             }
-            let why = unavailable(verdict(&Verifier::new(&application(name, &provider)), &delivery, 0));
-            let said = if name == "ebay" { said.replace("no usable key", "no access token") } else { said.to_owned() };
-            assert!(why.contains(&said), "{name}: {why}");
-            assert!(!why.contains("hunter2") && !why.contains("app-1"), "{why}");
+            let error = unavailable(result(&Verifier::new(&application(name, &provider)), &delivery, 0));
+            let expected =
+                if name == "ebay" { expected.replace("no usable key", "no access token") } else { expected.to_owned() };
+            assert!(error.contains(&expected), "{name}: {error}");
+            assert!(!error.contains("hunter2") && !error.contains("app-1"), "{error}");
         }
     }
 }
@@ -235,7 +243,10 @@ fn delivery_from_ebays_sdk_is_genuine() {
     let path = "/commerce/notification/v1/public_key/9936261a-7d7b-4621-a0f1-96ccb428af49";
     assert_eq!(asked[1..], [format!("{path} [Bearer v^1.1#t] ")]);
     let altered = body.replace("test_user", "best_user");
-    assert!(matches!(why(&ebay, &request(&[("x-ebay-signature", header)], &altered)), SignatureError::NoMatch(_)));
+    assert!(matches!(
+        signature_error(&ebay, &request(&[("x-ebay-signature", header)], &altered)),
+        SignatureError::NoMatch(_)
+    ));
 }
 
 #[test]
@@ -245,41 +256,51 @@ fn ebay_keys_are_cached_an_hour_tokens_until_expiry() {
     let delivery = ebay(&key(1), SHA1, NOTICE);
     let mut questions = Vec::new();
     for seconds in [0, 1, 3599, 3600, 7139, 7200, 7201] {
-        assert_eq!(verdict(&verifier, &delivery, seconds), Ok(()));
+        assert_eq!(result(&verifier, &delivery, seconds), Ok(()));
         questions.push(provider.requests());
     }
     // Token and key; only the key; token and key.
     assert_eq!(questions, [2, 2, 2, 3, 3, 5, 5]);
-    assert_eq!(verdict(&verifier, &ebay(&key(1), ("ECDSA", KID, "SHA256"), NOTICE), 7202), Ok(()));
+    assert_eq!(result(&verifier, &ebay(&key(1), ("ECDSA", KID, "SHA256"), NOTICE), 7202), Ok(()));
 }
 
 #[test]
 fn forged_and_altered_ebay_deliveries_are_rejected() {
     let provider = ebays(&key(1));
     let source = application("ebay", &provider);
-    assert!(matches!(why(&source, &ebay(&key(2), SHA1, NOTICE)), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&source, &ebay(&key(2), SHA1, NOTICE)), SignatureError::NoMatch(_)));
     let altered = Request { body: NOTICE.replace("n1", "n2").into_bytes().into(), ..ebay(&key(1), SHA1, NOTICE) };
-    assert!(matches!(why(&source, &altered), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&source, &altered), SignatureError::NoMatch(_)));
     let before = provider.requests();
     for (claim, digest) in [("none", "SHA1"), ("ecdsa", "MD5"), ("ecdsa", ""), ("rsa", "SHA1")] {
         let delivery = ebay(&key(1), (claim, KID, digest), NOTICE);
-        assert!(matches!(why(&source, &delivery), SignatureError::AlgorithmNotAllowed(_)), "{claim} {digest}");
+        assert!(
+            matches!(signature_error(&source, &delivery), SignatureError::AlgorithmNotAllowed(_)),
+            "{claim} {digest}"
+        );
     }
     for kid in ["", "..", "a/b", "a?b", "a%2fb", &"a".repeat(129)] {
-        assert_eq!(why(&source, &ebay(&key(1), ("ecdsa", kid, "SHA1"), NOTICE)), SignatureError::UnknownKey, "{kid}");
+        assert_eq!(
+            signature_error(&source, &ebay(&key(1), ("ecdsa", kid, "SHA1"), NOTICE)),
+            SignatureError::UnknownKey,
+            "{kid}"
+        );
     }
     for claim in [json!({}), json!([]), json!({ "alg": "ecdsa", "kid": KID, "signature": "?", "digest": "SHA1" })] {
-        assert!(matches!(why(&source, &signed(&claim, NOTICE)), SignatureError::Undecodable(..)), "{claim}");
+        assert!(
+            matches!(signature_error(&source, &signed(&claim, NOTICE)), SignatureError::Undecodable(..)),
+            "{claim}"
+        );
     }
     assert!(matches!(
-        why(&source, &request(&[("x-ebay-signature", "no base64!")], NOTICE)),
+        signature_error(&source, &request(&[("x-ebay-signature", "no base64!")], NOTICE)),
         SignatureError::Undecodable(..)
     ));
-    assert!(matches!(why(&source, &request(&[], NOTICE)), SignatureError::Missing(_)));
+    assert!(matches!(signature_error(&source, &request(&[], NOTICE)), SignatureError::Missing(_)));
     assert_eq!(provider.requests(), before);
     provider.now_answers("404 Not Found", "", r#"{"errors":[]}"#);
     let unknown = ebay(&key(1), ("ecdsa", "other", "SHA1"), NOTICE);
-    assert_eq!(why(&source, &unknown), SignatureError::UnknownKey);
+    assert_eq!(signature_error(&source, &unknown), SignatureError::UnknownKey);
 }
 
 #[test]
@@ -288,17 +309,17 @@ fn denied_or_revoked_access_token_is_not_a_wrong_signature() {
     let verifier = Verifier::new(&application("ebay", &provider));
     let delivery = ebay(&key(1), SHA1, NOTICE);
     provider.answers_at(GRANT, "401 Unauthorized", r#"{"error":"invalid_client"}"#);
-    let why = unavailable(verdict(&verifier, &delivery, 0));
+    let error = unavailable(result(&verifier, &delivery, 0));
     assert!(
-        why.ends_with("/identity/v1/oauth2/token: responded with status 401 (hint: check `api_key` and `secret`)"),
-        "{why}"
+        error.ends_with("/identity/v1/oauth2/token: responded with status 401 (hint: check `api_key` and `secret`)"),
+        "{error}"
     );
     provider.answers_at(GRANT, "200 OK", r#"{"access_token":"t","expires_in":7200}"#);
-    assert_eq!(verdict(&verifier, &delivery, 10), Ok(()));
+    assert_eq!(result(&verifier, &delivery, 10), Ok(()));
     provider.answers_at(KID, "401 Unauthorized", "");
-    assert!(unavailable(verdict(&verifier, &delivery, 3610)).contains("responded with status 401"));
+    assert!(unavailable(result(&verifier, &delivery, 3610)).contains("responded with status 401"));
     provider.answers_at(KID, "500 Internal Server Error", "");
-    assert!(unavailable(verdict(&verifier, &delivery, 3621)).contains("responded with status 500"));
+    assert!(unavailable(result(&verifier, &delivery, 3621)).contains("responded with status 500"));
     let granted = provider.targets().iter().filter(|target| *target == GRANT).count();
     assert_eq!(granted, 3, "a token that was refused is used no more");
 }
@@ -309,9 +330,9 @@ fn configured_key_replaces_the_api() {
     let pem = key(1).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
     for (name, delivery) in [("plaid", plaid(&key(1), ES256, 0, BODY)), ("ebay", ebay(&key(1), SHA1, NOTICE))] {
         let own = |pem: &str| Source { public_keys: vec![Secret::new(pem)], ..source(name, &provider) };
-        assert_eq!(verdict(&Verifier::new(&own(&pem)), &delivery, 0), Ok(()), "{name}");
+        assert_eq!(result(&Verifier::new(&own(&pem)), &delivery, 0), Ok(()), "{name}");
         let other = key(2).verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
-        assert!(matches!(why(&own(&other), &delivery), SignatureError::NoMatch(_)), "{name}");
+        assert!(matches!(signature_error(&own(&other), &delivery), SignatureError::NoMatch(_)), "{name}");
     }
     assert_eq!(provider.requests(), 0);
 }

@@ -122,9 +122,9 @@ fn event(source: &Source, request: &Request) -> (String, String) {
     }
 }
 
-fn why(source: &Source, request: &Request) -> SignatureError {
+fn signature_error(source: &Source, request: &Request) -> SignatureError {
     match check(source, request) {
-        Err(VerifyError::NotGenuine(why)) => why,
+        Err(VerifyError::NotGenuine(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -147,21 +147,21 @@ fn other_topics_and_hosts_are_rejected_without_fetching() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
     let theirs = signed(with(notification(), "TopicArn", "arn:aws:sns:us-east-1:666:orders"), &RSA);
-    assert_eq!(why(&sns, &theirs), SignatureError::TopicNotAllowed);
+    assert_eq!(signature_error(&sns, &theirs), SignatureError::TopicNotAllowed);
     for url in [
         "https://evil.example/a.pem",
         "http://sns.us-east-1.amazonaws.com/a.pem",
         "https://sns.us-east-1.amazonaws.com/a",
     ] {
         let foreign = signed(with(notification(), "SigningCertURL", url), &RSA);
-        assert!(matches!(why(&sns, &foreign), SignatureError::UrlNotAllowed("SigningCertURL", _)), "{url}");
+        assert!(matches!(signature_error(&sns, &foreign), SignatureError::UrlNotAllowed("SigningCertURL", _)), "{url}");
     }
     for body in ["", "Hello world!", "{}", "[]", &notification().to_string()] {
-        assert!(matches!(why(&sns, &request(&[], body)), SignatureError::NotAMessage(_)), "{body}");
+        assert!(matches!(signature_error(&sns, &request(&[], body)), SignatureError::NotAMessage(_)), "{body}");
     }
     let twice = signed(notification(), &RSA);
     let text = String::from_utf8(twice.body.to_vec()).unwrap().replacen('{', r#"{"TopicArn":"arn:evil","#, 1);
-    assert!(matches!(why(&sns, &request(&[], &text)), SignatureError::NotAMessage(_)));
+    assert!(matches!(signature_error(&sns, &request(&[], &text)), SignatureError::NotAMessage(_)));
     assert_eq!(provider.requests(), 0);
 }
 
@@ -169,7 +169,7 @@ fn other_topics_and_hosts_are_rejected_without_fetching() {
 fn forged_and_stale_sns_messages_are_rejected() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let sns = source("aws-sns", &provider);
-    assert!(matches!(why(&sns, &signed(notification(), &rsa())), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&sns, &signed(notification(), &rsa())), SignatureError::NoMatch(_)));
     for name in ["Message", "MessageId", "Subject", "Timestamp", "Type"] {
         let genuine = signed(notification(), &RSA);
         let altered = with(serde_json::from_slice(&genuine.body).unwrap(), name, "SubscriptionConfirmation");
@@ -177,19 +177,19 @@ fn forged_and_stale_sns_messages_are_rejected() {
     }
     for version in ["3", "", "2 "] {
         assert!(matches!(
-            why(&sns, &signed(with(notification(), "SignatureVersion", version), &RSA)),
+            signature_error(&sns, &signed(with(notification(), "SignatureVersion", version), &RSA)),
             SignatureError::NotAMessage(_)
         ));
     }
     let downgraded = with(serde_json::from_slice(&signed(notification(), &RSA).body).unwrap(), "SignatureVersion", "1");
-    assert!(matches!(why(&sns, &request(&[], &downgraded.to_string())), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&sns, &request(&[], &downgraded.to_string())), SignatureError::NoMatch(_)));
     let stale = signed(with(notification(), "Timestamp", "2023-11-14T21:13:19.999Z"), &RSA);
-    assert!(matches!(why(&sns, &stale), SignatureError::TooOld { .. }));
+    assert!(matches!(signature_error(&sns, &stale), SignatureError::TooOld { .. }));
     let future = signed(with(notification(), "Timestamp", "2023-11-14T23:13:20.001Z"), &RSA);
-    assert!(matches!(why(&sns, &future), SignatureError::InFuture { .. }));
+    assert!(matches!(signature_error(&sns, &future), SignatureError::InFuture { .. }));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2023));
     let expired = with(notification(), "SigningCertURL", "https://sns.us-east-1.amazonaws.com/old.pem");
-    assert_eq!(why(&sns, &signed(expired, &RSA)), SignatureError::UnknownKey);
+    assert_eq!(signature_error(&sns, &signed(expired, &RSA)), SignatureError::UnknownKey);
 }
 
 #[test]
@@ -197,8 +197,8 @@ fn unavailable_keys_are_not_a_wrong_signature() {
     let provider = Provider::start("");
     for (status, body) in [("500 Internal Server Error", ""), ("200 OK", "<html>"), ("404 Not Found", "")] {
         provider.now_answers(status, "", body);
-        let verdict = check(&source("aws-sns", &provider), &signed(notification(), &RSA));
-        assert!(matches!(verdict, Err(VerifyError::Unavailable(_))), "{verdict:?}");
+        let result = check(&source("aws-sns", &provider), &signed(notification(), &RSA));
+        assert!(matches!(result, Err(VerifyError::Unavailable(_))), "{result:?}");
     }
 }
 
@@ -216,12 +216,12 @@ fn subscription_is_confirmed_only_if_configured_and_signed() {
     assert!(matches!(Verifier::new(&sns).confirm(confirmation, NOW), Err(VerifyError::Unavailable(_))));
 
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2030));
-    assert!(matches!(why(&sns, &signed(subscription(), &rsa())), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&sns, &signed(subscription(), &rsa())), SignatureError::NoMatch(_)));
     for url in
         ["https://evil.example/?Action=ConfirmSubscription&", "https://sns.us-east-1.amazonaws.com/?Action=Publish&"]
     {
         let foreign = signed(with(subscription(), "SubscribeURL", url), &RSA);
-        assert!(matches!(why(&sns, &foreign), SignatureError::UrlNotAllowed("SubscribeURL", _)), "{url}");
+        assert!(matches!(signature_error(&sns, &foreign), SignatureError::UrlNotAllowed("SubscribeURL", _)), "{url}");
     }
     let silent = Source { confirm_subscriptions: false, ..source("aws-sns", &provider) };
     assert_eq!(event(&silent, &asked).1, "SubscriptionConfirmation");
@@ -266,18 +266,24 @@ fn forged_paypal_deliveries_are_rejected() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let paypal = source("paypal", &provider);
     let genuine = payment(&RSA, WEBHOOK, PAYMENT);
-    assert!(matches!(why(&paypal, &payment(&rsa(), WEBHOOK, PAYMENT)), SignatureError::NoMatch(_)));
-    assert!(matches!(why(&paypal, &payment(&RSA, "1AB", PAYMENT)), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&paypal, &payment(&rsa(), WEBHOOK, PAYMENT)), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&paypal, &payment(&RSA, "1AB", PAYMENT)), SignatureError::NoMatch(_)));
     let altered = Request { body: PAYMENT.replace("SALE", "XALE").into_bytes().into(), ..genuine.clone() };
-    assert!(matches!(why(&paypal, &altered), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&paypal, &altered), SignatureError::NoMatch(_)));
     for name in ["PAYPAL-TRANSMISSION-ID", "PAYPAL-TRANSMISSION-TIME"] {
-        assert!(matches!(why(&paypal, &replaced(&genuine, name, "other")), SignatureError::NoMatch(_)), "{name}");
+        assert!(
+            matches!(signature_error(&paypal, &replaced(&genuine, name, "other")), SignatureError::NoMatch(_)),
+            "{name}"
+        );
     }
     for name in ["ID", "TIME", "SIG"].map(|name| format!("PAYPAL-TRANSMISSION-{name}")) {
-        assert!(matches!(why(&paypal, &replaced(&genuine, &name, "")), SignatureError::Missing(_)), "{name}");
+        assert!(
+            matches!(signature_error(&paypal, &replaced(&genuine, &name, "")), SignatureError::Missing(_)),
+            "{name}"
+        );
     }
     let weaker = replaced(&genuine, "PAYPAL-AUTH-ALGO", "SHA1withRSA");
-    assert!(matches!(why(&paypal, &weaker), SignatureError::UnexpectedValue(..)));
+    assert!(matches!(signature_error(&paypal, &weaker), SignatureError::UnexpectedValue(..)));
     let asked = provider.requests();
     for url in [
         "https://evil.example/v1/notifications/certs/CERT-1",
@@ -285,11 +291,14 @@ fn forged_paypal_deliveries_are_rejected() {
         "http://api.paypal.com/v1/notifications/certs/CERT-1",
     ] {
         let foreign = replaced(&genuine, "PAYPAL-CERT-URL", url);
-        assert!(matches!(why(&paypal, &foreign), SignatureError::UrlNotAllowed("PAYPAL-CERT-URL", _)), "{url}");
+        assert!(
+            matches!(signature_error(&paypal, &foreign), SignatureError::UrlNotAllowed("PAYPAL-CERT-URL", _)),
+            "{url}"
+        );
     }
     assert_eq!(provider.requests(), asked);
-    let verdict = Verifier::new(&paypal).check(&genuine, Millis(NOW.0 + 4 * 86_400_000 + 1));
-    assert!(matches!(verdict, Err(VerifyError::NotGenuine(SignatureError::TooOld { .. }))), "{verdict:?}");
+    let result = Verifier::new(&paypal).check(&genuine, Millis(NOW.0 + 4 * 86_400_000 + 1));
+    assert!(matches!(result, Err(VerifyError::NotGenuine(SignatureError::TooOld { .. }))), "{result:?}");
 }
 
 const AUDIENCE: &str = "https://here.example/hooks/pubsub";
@@ -340,30 +349,39 @@ fn tokens_for_other_audiences_or_issuers_are_rejected() {
     ] {
         let mut altered = claims();
         altered[name] = value;
-        assert_eq!(why(&source, &token(&RSA, &by("a"), &altered)), SignatureError::ClaimMismatch(name.to_owned()));
+        assert_eq!(
+            signature_error(&source, &token(&RSA, &by("a"), &altered)),
+            SignatureError::ClaimMismatch(name.to_owned())
+        );
         altered.as_object_mut().unwrap().remove(name);
-        assert!(matches!(why(&source, &token(&RSA, &by("a"), &altered)), SignatureError::MissingField(..)), "{name}");
+        assert!(
+            matches!(signature_error(&source, &token(&RSA, &by("a"), &altered)), SignatureError::MissingField(..)),
+            "{name}"
+        );
     }
     let mut expired = claims();
     expired["exp"] = (NOW.0 / 1000 - 61).into();
-    assert!(matches!(why(&source, &token(&RSA, &by("a"), &expired)), SignatureError::TooOld { .. }));
+    assert!(matches!(signature_error(&source, &token(&RSA, &by("a"), &expired)), SignatureError::TooOld { .. }));
     let mut early = claims();
     early["iat"] = (NOW.0 / 1000 + 61).into();
-    assert!(matches!(why(&source, &token(&RSA, &by("a"), &early)), SignatureError::InFuture { .. }));
-    assert!(matches!(why(&source, &token(&RSA, &by("b"), &claims())), SignatureError::NoMatch(_)));
-    assert!(matches!(why(&source, &token(&rsa(), &by("a"), &claims())), SignatureError::NoMatch(_)));
-    assert_eq!(why(&source, &token(&RSA, &by("c"), &claims())), SignatureError::UnknownKey);
-    assert_eq!(why(&source, &token(&RSA, &by(&"c".repeat(257)), &claims())), SignatureError::UnknownKey);
+    assert!(matches!(signature_error(&source, &token(&RSA, &by("a"), &early)), SignatureError::InFuture { .. }));
+    assert!(matches!(signature_error(&source, &token(&RSA, &by("b"), &claims())), SignatureError::NoMatch(_)));
+    assert!(matches!(signature_error(&source, &token(&rsa(), &by("a"), &claims())), SignatureError::NoMatch(_)));
+    assert_eq!(signature_error(&source, &token(&RSA, &by("c"), &claims())), SignatureError::UnknownKey);
+    assert_eq!(signature_error(&source, &token(&RSA, &by(&"c".repeat(257)), &claims())), SignatureError::UnknownKey);
     for algorithm in ["none", "HS256", "ES256", "rs256", ""] {
         let header = json!({ "alg": algorithm, "kid": "a" });
         assert!(
-            matches!(why(&source, &token(&RSA, &header, &claims())), SignatureError::AlgorithmNotAllowed(_)),
+            matches!(
+                signature_error(&source, &token(&RSA, &header, &claims())),
+                SignatureError::AlgorithmNotAllowed(_)
+            ),
             "{algorithm}"
         );
     }
     let unnamed = json!({ "alg": "RS256" });
-    assert!(matches!(why(&source, &token(&RSA, &unnamed, &claims())), SignatureError::Undecodable(..)));
-    assert!(matches!(why(&source, &request(&[], "{}")), SignatureError::Missing(_)));
+    assert!(matches!(signature_error(&source, &token(&RSA, &unnamed, &claims())), SignatureError::Undecodable(..)));
+    assert!(matches!(signature_error(&source, &request(&[], "{}")), SignatureError::Missing(_)));
     for text in ["Bearer", "Bearer ", "Bearer a.b.c", "a", "Bearer ..", "Basic YTpi"] {
         let noise = request(&[("authorization", text)], "{}");
         assert!(matches!(check(&source, &noise), Err(VerifyError::NotGenuine(_))), "{text}");
@@ -383,8 +401,8 @@ fn new_key_is_fetched_and_unavailable_set_is_no_wrong_signature() {
     assert!(verifier.check(&rotated, Millis(NOW.0 + 60_000)).is_ok());
     assert_eq!(provider.requests(), 2);
     provider.now_answers("503 Service Unavailable", "", "");
-    let verdict = verifier.check(&token(&key, &by("newer"), &claims()), Millis(NOW.0 + 120_000));
-    assert!(matches!(verdict, Err(VerifyError::Unavailable(_))), "{verdict:?}");
+    let result = verifier.check(&token(&key, &by("newer"), &claims()), Millis(NOW.0 + 120_000));
+    assert!(matches!(result, Err(VerifyError::Unavailable(_))), "{result:?}");
 }
 
 #[test]
@@ -410,7 +428,7 @@ fn signature_without_key_name_tries_all_and_newer_keys() {
     let provider = Provider::start(&set(&[jwk(&old)]));
     let fal = source("fal-ai", &provider);
     assert_eq!(event(&fal, &deliver(&old, 0)), ("r1".to_owned(), "OK".to_owned()));
-    assert!(matches!(why(&fal, &deliver(&old, -301)), SignatureError::TooOld { .. }));
+    assert!(matches!(signature_error(&fal, &deliver(&old, -301)), SignatureError::TooOld { .. }));
     let verifier = Verifier::new(&fal);
     assert!(verifier.check(&deliver(&old, 0), NOW).is_ok());
     provider.now_answers("200 OK", "", &set(&[jwk(&old), jwk(&new)]));
@@ -434,9 +452,9 @@ fn header_may_name_the_key_of_a_set() {
         request(&headers, body)
     };
     assert_eq!(event(&shipengine, &deliver("k1")).1, "API_TRACK");
-    assert!(matches!(why(&shipengine, &deliver("k2")), SignatureError::NoMatch(_)));
-    assert_eq!(why(&shipengine, &deliver("k3")), SignatureError::UnknownKey);
-    assert!(matches!(why(&shipengine, &deliver("")), SignatureError::Missing(_)));
+    assert!(matches!(signature_error(&shipengine, &deliver("k2")), SignatureError::NoMatch(_)));
+    assert_eq!(signature_error(&shipengine, &deliver("k3")), SignatureError::UnknownKey);
+    assert!(matches!(signature_error(&shipengine, &deliver("")), SignatureError::Missing(_)));
 }
 
 #[test]
@@ -460,6 +478,6 @@ fn self_hosted_set_is_fetched_from_keys_url() {
         request(&[("x-fusionauth-signature-jwt", &format!("{message}.{signature}"))], body)
     };
     assert_eq!(event(&fusionauth, &deliver("k1")), ("e1".to_owned(), "user.create".to_owned()));
-    assert_eq!(why(&fusionauth, &deliver("k2")), SignatureError::UnknownKey);
+    assert_eq!(signature_error(&fusionauth, &deliver("k2")), SignatureError::UnknownKey);
     assert_eq!(provider.targets()[0], "/.well-known/jwks.json");
 }
