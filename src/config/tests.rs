@@ -1,4 +1,4 @@
-//! Whole files in, configurations or errors out; the lists of keys are walked.
+//! Reads whole files, valid and invalid, and walks the keys of every section.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -70,7 +70,7 @@ const GITHUB: &str = "[sources.github]\nprovider = \"github\"\nsecret = { env = 
 const RUN: &str = "[handlers.run]\ncommand = [\"./run.sh\"]\n";
 
 #[test]
-fn a_minimal_file_gets_every_default() {
+fn minimal_file_gets_every_default() {
     let folder = Folder::new();
     let config = folder.read(&format!("{GITHUB}{RUN}")).unwrap();
     assert_eq!(config.folder, folder.path());
@@ -100,7 +100,7 @@ fn a_minimal_file_gets_every_default() {
 }
 
 #[test]
-fn every_setting_is_taken_as_written() {
+fn every_setting_is_read_as_written() {
     let folder = Folder::new();
     fs::create_dir(folder.path().join("data")).unwrap();
     let config = folder
@@ -199,7 +199,7 @@ command = ["./run.sh"]
 }
 
 #[test]
-fn all_problems_of_a_file_come_at_once_each_with_its_line() {
+fn all_problems_are_reported_together_with_their_lines() {
     let folder = Folder::new();
     let found = folder.problems(
         r#"[server]
@@ -257,7 +257,7 @@ retry = { attempts = 0, jitter = 2 }
 }
 
 #[test]
-fn what_a_source_with_fetched_keys_needs_is_asked_for_and_nothing_else() {
+fn source_with_fetched_keys_needs_only_its_own_settings() {
     let folder = Folder::new();
     let sns = |rest: &str| format!("[sources.x]\nprovider = 'aws-sns'\n{rest}\n");
     let github = |rest: &str| format!("{GITHUB}{rest}\n");
@@ -469,7 +469,7 @@ fn each_mistake_has_its_message() {
 }
 
 #[test]
-fn each_mode_takes_its_own_settings() {
+fn each_mode_has_its_own_settings() {
     let folder = Folder::new();
     let mode = |settings: &str| folder.read(&format!("{GITHUB}[handlers.x]\n{settings}")).unwrap().handlers[0].clone();
     assert_eq!(mode("command = ['sh']\nmode = 'command'").mode, Mode::Command);
@@ -499,7 +499,7 @@ fn each_mode_takes_its_own_settings() {
 }
 
 #[test]
-fn a_custom_scheme_shows_all_its_problems() {
+fn custom_scheme_reports_all_its_problems() {
     let folder = Folder::new();
     let found = folder.problems(
         "[sources.x]
@@ -549,7 +549,7 @@ event_type = 'type'
 }
 
 #[test]
-fn errors_of_syntax_look_like_all_others() {
+fn syntax_errors_look_like_other_problems() {
     let folder = Folder::new();
     for (toml, expected) in [
         ("[server\nlisten = 5\n", &["1 -: unclosed table, expected `]`"][..]),
@@ -581,7 +581,7 @@ fn one_trailing_newline_of_a_secret_file_is_dropped() {
 }
 
 #[test]
-fn no_error_holds_a_secret() {
+fn no_error_contains_a_secret() {
     let folder = Folder::new();
     for secret in [
         format!("'{SECRET}'"),
@@ -604,7 +604,7 @@ fn no_error_holds_a_secret() {
 }
 
 #[test]
-fn what_a_scheme_needs_must_be_there_and_what_it_has_no_use_for_is_refused() {
+fn settings_a_scheme_lacks_or_does_not_use_are_reported() {
     let folder = Folder::new();
     let problems =
         |provider: &str, rest: &str| folder.problems(&format!("[sources.x]\nprovider = '{provider}'\n{rest}\n"));
@@ -680,7 +680,7 @@ fn example_folder() -> Folder {
 }
 
 #[test]
-fn the_example_holds_every_key_at_its_default() {
+fn example_shows_the_defaults() {
     let folder = example_folder();
     let environment = |name: &str| name.ends_with("_WEBHOOK_SECRET").then(|| SECRET.to_owned());
     let read = |toml: &str| {
@@ -773,7 +773,7 @@ fn every_key_is_in_the_example() {
 }
 
 #[test]
-fn what_is_commented_out_in_the_example_can_be_put_in() {
+fn commented_settings_of_the_example_are_valid() {
     let folder = example_folder();
     let is_setting = |line: &str| {
         let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = ")).map(|(key, _)| key);
@@ -811,7 +811,7 @@ fn type_of_every_key_is_checked() {
 }
 
 #[test]
-fn order_by_and_coalesce_are_read_or_say_what_is_wrong() {
+fn order_by_and_coalesce_are_read_with_their_problems() {
     let folder = Folder::new();
     let handler = |rest: &str| {
         format!("[sources.x]\nprovider = 'github'\nsecret = '{SECRET}'\n[handlers.h]\ncommand = ['./run.sh']\n{rest}\n")
