@@ -8,40 +8,28 @@ mod clock_step;
 mod exchange;
 mod executor;
 mod journal;
+mod queue;
 mod results;
 mod scheduler;
 mod shutdown;
 mod slots;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 
-use crate::config::{DispatchConfig, Handler};
 use crate::inbox::Inbox;
 use crate::support::control::ControlHandle;
 
 pub use journal::not_started;
-use scheduler::{Command, Scheduler};
-
-/// What the dispatcher needs of the configuration.
-#[derive(Debug, Clone)]
-pub struct DispatcherSettings {
-    pub dispatch: DispatchConfig,
-    pub handlers: Vec<Arc<Handler>>,
-    /// Lower-case names of headers that handlers must not see, by source.
-    pub private_headers: HashMap<String, Arc<[String]>>,
-    /// The folder for result files. The dispatcher creates and removes it.
-    pub results: PathBuf,
-}
+pub use scheduler::DispatcherSettings;
+use scheduler::{Scheduler, SchedulerCommand};
 
 /// The running dispatcher.
 #[derive(Debug)]
 pub struct Dispatcher {
-    commands: Sender<Command>,
+    commands: Sender<SchedulerCommand>,
     thread: JoinHandle<()>,
 }
 
@@ -59,12 +47,12 @@ impl Dispatcher {
 
     /// Applies new settings. Running attempts keep theirs.
     pub fn reload(&self, settings: DispatcherSettings) {
-        self.send(Command::Reload(Box::new(settings)));
+        self.send(SchedulerCommand::Reload(Box::new(settings)));
     }
 
     /// Stops claiming jobs. The shutdown grace of running attempts begins.
     pub fn stop_claiming(&self) {
-        self.send(Command::Stop);
+        self.send(SchedulerCommand::Stop);
     }
 
     /// Waits for running attempts after [`Dispatcher::stop_claiming`], and kills those that outlast the grace. All results
@@ -75,7 +63,7 @@ impl Dispatcher {
         }
     }
 
-    fn send(&self, command: Command) {
+    fn send(&self, command: SchedulerCommand) {
         if self.commands.send(command).is_err() {
             log::error!("the scheduler has already ended");
         }

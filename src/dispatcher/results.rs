@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use super::executor::Permit;
+use super::queue::Permit;
 use crate::config::Handler;
 use crate::inbox::{Claimed, Finished, JobRef, Spoken};
 use crate::retry::{self, AttemptExit, JobOutcome, RetryContext};

@@ -6,18 +6,19 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 
-use super::DispatcherSettings;
 use super::clock_step::Clocks;
-use super::executor::{Executors, QueuedJob, RunningJob, starved};
+use super::executor::{Executors, starved};
 use super::journal::{Journal, JournalEntry};
+use super::queue::{QueuedJob, RunningJob};
 use super::results::{self, AttemptReport, ResultReceiver};
 use super::slots::Slots;
+use crate::config::{DispatchConfig, Handler};
 use crate::inbox::{Claimed, Finished, HandlerState, Inbox, JobRef};
 use crate::runner::{self, CancelToken, StopReason};
 use crate::support::control::ControlHandle;
@@ -30,8 +31,19 @@ const BATCH: Duration = Duration::from_millis(4);
 /// The longest sleep, in case a wake-up is lost or the wall clock is stepped.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
+/// What the dispatcher needs of the configuration.
+#[derive(Debug, Clone)]
+pub struct DispatcherSettings {
+    pub dispatch: DispatchConfig,
+    pub handlers: Vec<Arc<Handler>>,
+    /// Lower-case names of headers that handlers must not see, by source.
+    pub private_headers: HashMap<String, Arc<[String]>>,
+    /// The folder for result files. The dispatcher creates and removes it.
+    pub results: PathBuf,
+}
+
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum SchedulerCommand {
     Reload(Box<DispatcherSettings>),
     Stop,
 }
@@ -107,7 +119,7 @@ impl Scheduler {
         })
     }
 
-    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+    pub(super) fn run(mut self, commands: &Receiver<SchedulerCommand>) {
         let wakeups = self.inbox.wakes();
         loop {
             let (now, instant) = (Millis::now(), Instant::now());
@@ -123,8 +135,8 @@ impl Scheduler {
                 recv(self.reports.notify()) -> _ => {}
                 recv(wakeups) -> _ => (self.may_claim, self.is_urgent) = (true, true),
                 recv(commands) -> command => match command {
-                    Ok(Command::Reload(settings)) => self.reload(*settings),
-                    Ok(Command::Stop) | Err(_) => break,
+                    Ok(SchedulerCommand::Reload(settings)) => self.reload(*settings),
+                    Ok(SchedulerCommand::Stop) | Err(_) => break,
                 },
                 default(sleep) => self.may_claim = true,
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::circuit_breaker::CircuitBreaker;
-use super::executor::{JobQueue, Permit, QueuedJob};
+use super::queue::{JobQueue, Permit, QueuedJob};
 use crate::config::{Handler, Mode};
 use crate::inbox::{HandlerState, Inbox, Wanted};
 use crate::support::rate_limiter::RateLimiter;

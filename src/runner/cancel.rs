@@ -38,11 +38,11 @@ impl StopReason {
 /// A handle on one attempt. Clones refer to the same attempt.
 #[derive(Debug, Clone)]
 pub struct CancelToken {
-    shared: Arc<Shared>,
+    shared: Arc<CancelState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct CancelState {
     flags: AtomicU8,
     wake: OwnedFd,
 }
@@ -52,7 +52,7 @@ impl CancelToken {
     /// When no file descriptor is left.
     pub fn new() -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { shared: Arc::new(Shared { flags: AtomicU8::new(0), wake }) })
+        Ok(Self { shared: Arc::new(CancelState { flags: AtomicU8::new(0), wake }) })
     }
 
     /// Asks the attempt to end. A skip outweighs a shutdown, because it is final.

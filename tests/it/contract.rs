@@ -1,4 +1,4 @@
-//! The handlers' page says what is so: its variables, its endings, its examples by hand and under hookbox.
+//! handlers/README.md is correct: its variables, its statuses, and its examples by hand and under hookbox.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::{BINARY, Hookbox, github, hookbox};
 const PAGE: &str = include_str!("../../handlers/README.md");
 
 #[test]
-fn the_environment_holds_what_the_page_lists_and_nothing_else() {
+fn environment_is_what_the_page_lists() {
     let hookbox = Hookbox::new()
         .environment("DATABASE_URL", "sqlite:here")
         .environment("HOME", "/")
@@ -31,7 +31,7 @@ fn the_environment_holds_what_the_page_lists_and_nothing_else() {
     let (_, environment) = hookbox.record("keep", &event, 1);
     assert!(environment.contains(&format!("TRACEPARENT={trace}")), "{environment:?}");
     assert!(environment.contains(&"TRACESTATE=vendor=1".to_owned()), "{environment:?}");
-    // The shell that runs the script adds these by itself.
+    // Added by the shell that runs the script.
     let of_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
     let given: BTreeSet<&str> = environment
         .iter()
@@ -44,17 +44,17 @@ fn the_environment_holds_what_the_page_lists_and_nothing_else() {
 }
 
 #[test]
-fn the_endings_on_the_page_are_those_of_the_ledger() {
-    let told: BTreeSet<&str> =
+fn page_lists_the_statuses_of_the_schema() {
+    let listed: BTreeSet<&str> =
         rows("| how it ends | ending |").into_iter().flat_map(|row| names_in(row.split('|').nth(2).unwrap())).collect();
     let schema = include_str!("../../schema.sql");
     let check = schema.split("CHECK (status IN (").nth(1).unwrap().split("))").next().unwrap();
-    let there: BTreeSet<&str> = check.split('\'').skip(1).step_by(2).collect();
-    assert_eq!(told, there);
+    let allowed: BTreeSet<&str> = check.split('\'').skip(1).step_by(2).collect();
+    assert_eq!(listed, allowed);
 }
 
 #[test]
-fn each_example_is_listed_executable_and_runs_by_hand_as_it_says() {
+fn each_example_is_listed_and_runs_as_it_says() {
     let mut seen = 0;
     for file in examples() {
         let name = file.file_name().unwrap().to_str().unwrap();
@@ -62,7 +62,7 @@ fn each_example_is_listed_executable_and_runs_by_hand_as_it_says() {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o111, 0o111, "{name}");
         let text = fs::read_to_string(&file).unwrap();
         if text.contains("mode = \"http\"") {
-            // It serves, and never ends by itself: `http_mode.rs` runs it.
+            // It is a server: `http_mode.rs` runs it.
             seen += 1;
             continue;
         }
@@ -75,17 +75,17 @@ fn each_example_is_listed_executable_and_runs_by_hand_as_it_says() {
         std::os::unix::fs::symlink(file.parent().unwrap(), folder.path().join("handlers")).unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut sh = Command::new("sh");
-        sh.args(["-c", by_hand.expect("it says how it is run by hand")]);
+        sh.args(["-c", by_hand.expect("a comment with the command to run it by hand")]);
         let done = finish(sh.current_dir(&folder).env_clear().env("PATH", path).stdin(Stdio::null()));
         assert_eq!(done.status, Some(0), "{name}: {done:?}");
-        assert!(!done.stdout.is_empty(), "{name} says what it did: {done:?}");
+        assert!(!done.stdout.is_empty(), "{name} printed nothing: {done:?}");
         seen += 1;
     }
     assert!(seen >= 3, "sh, Python and JavaScript");
 }
 
 #[test]
-fn the_configuration_on_the_page_runs_the_examples() {
+fn configuration_on_the_page_runs_the_examples() {
     let handlers = PAGE.rsplit("```toml\n").next().unwrap().split("```").next().unwrap();
     let sources = "[sources.github]\nprovider = \"github\"\nsecret = \"github-secret-of-the-tests\"\n\
                    [sources.stripe]\nprovider = \"stripe\"\nsecret = \"stripe-secret-of-the-tests\"\n";
@@ -109,7 +109,7 @@ fn the_configuration_on_the_page_runs_the_examples() {
 }
 
 #[test]
-fn the_small_configurations_on_the_page_are_accepted() {
+fn small_configurations_on_the_page_are_accepted() {
     let greet = PAGE.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let source = "[sources.github]\nprovider = \"github\"\nsecret = \"s\"\n";
     let hookbox = Hookbox::new().configured(&format!("{source}{greet}"));
@@ -119,13 +119,13 @@ fn the_small_configurations_on_the_page_are_accepted() {
     assert_eq!(done.status, Some(0), "{done:?}");
 }
 
-/// The rows of the table that starts with this line.
+/// The rows of the table with this heading.
 fn rows(heading: &str) -> Vec<&'static str> {
     let table = PAGE.split(heading).nth(1).unwrap_or_else(|| panic!("no table {heading}"));
     table.lines().skip(2).take_while(|line| line.starts_with('|')).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn names_in(cell: &'static str) -> impl Iterator<Item = &'static str> {
     cell.split('`').skip(1).step_by(2)
 }

@@ -1,10 +1,10 @@
-//! The table of endings, row by row: what an attempt's end means for its job, and what the ledger says of it.
+//! The table of attempt statuses: what each exit means for the job, and what is recorded.
 
 use crate::support::script::{exits, fails, records, says, sh, succeeds, waits_for};
 use crate::support::{Hookbox, github, until};
 
 #[test]
-fn status_0_is_success() {
+fn exit_0_is_success() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -13,7 +13,7 @@ fn status_0_is_success() {
 }
 
 #[test]
-fn a_failed_attempt_is_made_again_until_it_succeeds() {
+fn failed_attempt_is_retried_until_it_succeeds() {
     let hookbox = Hookbox::new().handler("deploy", fails(2).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -21,7 +21,7 @@ fn a_failed_attempt_is_made_again_until_it_succeeds() {
 }
 
 #[test]
-fn the_pause_between_attempts_doubles_up_to_its_maximum() {
+fn retry_delay_doubles_up_to_the_maximum() {
     let retry = r#"retry = { attempts = 5, initial = "100ms", max = "300ms", jitter = 0.0 }"#;
     let hookbox = Hookbox::new().handler_with("deploy", retry, exits(1)).expect_failures().start();
     let event = hookbox.deliver(github::push());
@@ -35,7 +35,7 @@ fn the_pause_between_attempts_doubles_up_to_its_maximum() {
 }
 
 #[test]
-fn a_job_is_dead_after_the_last_of_its_attempts_with_a_reason() {
+fn job_is_dead_after_its_last_attempt() {
     let hookbox = Hookbox::new().handler("deploy", exits(3)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -46,7 +46,7 @@ fn a_job_is_dead_after_the_last_of_its_attempts_with_a_reason() {
 }
 
 #[test]
-fn status_65_is_dead_at_once() {
+fn exit_65_is_dead() {
     let hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -56,7 +56,7 @@ fn status_65_is_dead_at_once() {
 }
 
 #[test]
-fn the_statuses_that_mean_dead_can_be_chosen() {
+fn dead_exit_codes_are_configurable() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then exit 65; fi").then_exits(12);
     let hookbox = Hookbox::new().handler_with("deploy", "dead_exit_codes = [12, 13]", script).expect_failures().start();
     let event = hookbox.deliver(github::push());
@@ -65,7 +65,7 @@ fn the_statuses_that_mean_dead_can_be_chosen() {
 }
 
 #[test]
-fn dead_in_the_result_file_is_dead_at_once_with_its_reason() {
+fn dead_in_the_result_file_is_dead_with_its_reason() {
     let script = says(r#"{"dead":"no such customer"}"#);
     let hookbox = Hookbox::new()
         .handler("fails", script.clone().then_exits(1))
@@ -83,7 +83,7 @@ fn dead_in_the_result_file_is_dead_at_once_with_its_reason() {
 }
 
 #[test]
-fn retry_after_in_the_result_file_is_obeyed_and_uncounted() {
+fn retry_after_is_respected_and_uncounted() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" -gt 6 ]; then exit 0; fi")
         .then(says(r#"{"retry_after":"20ms","note":"not before noon"}"#))
         .then_exits(75);
@@ -98,7 +98,7 @@ fn retry_after_in_the_result_file_is_obeyed_and_uncounted() {
 }
 
 #[test]
-fn retry_after_with_status_0_is_success() {
+fn retry_after_with_exit_0_is_success() {
     let script = says(r#"{"retry_after":"1ms"}"#).then_succeeds();
     let hookbox = Hookbox::new().handler("deploy", script).start();
     let event = hookbox.deliver(github::push());
@@ -107,7 +107,7 @@ fn retry_after_with_status_0_is_success() {
 }
 
 #[test]
-fn asking_for_a_later_run_more_than_a_hundred_times_is_a_failure() {
+fn more_than_a_hundred_deferrals_are_a_failure() {
     let script = says(r#"{"retry_after":"1ms"}"#).then_exits(1);
     let retry = r#"retry = { attempts = 1, initial = "1ms", max = "1ms", jitter = 0.0 }"#;
     let hookbox = Hookbox::new().handler_with("deploy", retry, script).expect_failures().start();
@@ -118,7 +118,7 @@ fn asking_for_a_later_run_more_than_a_hundred_times_is_a_failure() {
 }
 
 #[test]
-fn a_note_is_kept_in_the_ledger() {
+fn note_is_stored_with_the_attempt() {
     let script = says(r#"{"note":"deployed abc123"}"#).then_succeeds();
     let hookbox = Hookbox::new().handler("deploy", script).start();
     let event = hookbox.deliver(github::push());
@@ -127,18 +127,18 @@ fn a_note_is_kept_in_the_ledger() {
 }
 
 #[test]
-fn a_result_file_that_makes_no_sense_does_not_change_the_ending() {
+fn invalid_result_file_changes_nothing() {
     let garbage = ["not json", "[1]", r#"{"retry_after":"soon"}"#, r#"{"dead":7}"#, r#"{"deaad":"typo"}"#];
     for text in garbage {
         let hookbox = Hookbox::new().handler("deploy", says(text).then_succeeds()).start();
         let event = hookbox.deliver(github::push());
         hookbox.wait_for(&event, "succeeded");
-        assert!(hookbox.ledger(&event)[0].note.is_some(), "the operator is told of {text}");
+        assert!(hookbox.ledger(&event)[0].note.is_some(), "no note about {text}");
     }
 }
 
 #[test]
-fn a_signal_is_a_failure_and_is_named() {
+fn signal_is_a_failure() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then kill -KILL $$; fi").then_succeeds();
     let hookbox = Hookbox::new().handler("deploy", script).expect_failures().start();
     let event = hookbox.deliver(github::push());
@@ -148,7 +148,7 @@ fn a_signal_is_a_failure_and_is_named() {
 }
 
 #[test]
-fn the_time_limit_is_a_failure_and_ends_the_whole_process_group() {
+fn time_limit_is_a_failure_and_kills_the_group() {
     let script = sh(concat!(
         "if [ \"$HOOKBOX_ATTEMPT\" != 1 ]; then exit 0; fi\n",
         "sleep 1000 &\necho $! > child\nmkfifo never\nread -r word < never",
@@ -163,7 +163,7 @@ fn the_time_limit_is_a_failure_and_ends_the_whole_process_group() {
 }
 
 #[test]
-fn a_handler_that_ignores_term_is_killed() {
+fn handler_that_ignores_sigterm_is_killed() {
     let script = sh("trap '' TERM\nwhile :; do sleep 1000 & wait $!; done");
     let retry = r#"retry = { attempts = 1, initial = "1s", max = "1s", jitter = 0.0 }"#;
     let hookbox = Hookbox::new()
@@ -176,7 +176,7 @@ fn a_handler_that_ignores_term_is_killed() {
 }
 
 #[test]
-fn a_background_child_that_holds_the_output_open_holds_up_nobody() {
+fn background_child_with_open_output_delays_nothing() {
     let hookbox = Hookbox::new().handler("deploy", sh("sleep 1000 &\necho done\nexit 0")).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -184,14 +184,14 @@ fn a_background_child_that_holds_the_output_open_holds_up_nobody() {
 }
 
 #[test]
-fn a_handler_that_never_reads_its_stdin_succeeds() {
+fn handler_need_not_read_its_stdin() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let event = hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(4 << 20))));
     hookbox.wait_for(&event, "succeeded");
 }
 
 #[test]
-fn a_handler_gets_the_exact_bytes_and_the_environment_of_the_contract() {
+fn handler_gets_the_exact_bytes_and_environment() {
     let hookbox = Hookbox::new()
         .environment("GREETING", "hello there")
         .environment("NOT_NAMED", "never seen")
@@ -237,24 +237,24 @@ fn a_handler_gets_the_exact_bytes_and_the_environment_of_the_contract() {
 }
 
 #[test]
-fn a_handler_runs_in_the_folder_of_the_configuration_unless_told_otherwise() {
+fn handler_runs_in_the_folder_of_the_configuration_or_cwd() {
     let hookbox = Hookbox::new()
         .handler("here", sh("pwd > records/here"))
         .handler_with("there", "cwd = \"records\"", sh(": from another folder\npwd > there"))
         .start();
     let event = hookbox.deliver(github::push());
-    until("the handler to say where it is", || {
+    until("the handler to report its folder", || {
         std::fs::read_to_string(hookbox.folder().join("records/there")).ok().filter(|text| text.ends_with('\n'))
     });
     hookbox.wait_for(&event, "succeeded");
-    let told = |name: &str| std::fs::read_to_string(hookbox.folder().join("records").join(name)).unwrap();
+    let reported = |name: &str| std::fs::read_to_string(hookbox.folder().join("records").join(name)).unwrap();
     let folder = hookbox.folder().canonicalize().unwrap();
-    assert_eq!(told("here").trim(), folder.to_str().unwrap());
-    assert_eq!(told("there").trim(), folder.join("records").to_str().unwrap());
+    assert_eq!(reported("here").trim(), folder.to_str().unwrap());
+    assert_eq!(reported("there").trim(), folder.join("records").to_str().unwrap());
 }
 
 #[test]
-fn a_running_attempt_is_shown_while_it_runs() {
+fn running_attempt_is_shown() {
     let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");

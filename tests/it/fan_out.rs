@@ -1,10 +1,10 @@
-//! Several handlers on one event: attempts, failures and endings belong to (event, handler), never to the event.
+//! Several handlers of one event: attempts and failures belong to (event, handler), never to the event.
 
 use crate::support::script::{exits, fails, succeeds, waits_for};
 use crate::support::{Event, Hookbox, Running, github, until};
 
 #[test]
-fn a_handler_that_fails_and_dies_never_repeats_another() {
+fn failing_handler_never_repeats_another() {
     let hookbox = Hookbox::new()
         .handler("dies", exits(1))
         .handler("fine", succeeds())
@@ -23,7 +23,7 @@ fn a_handler_that_fails_and_dies_never_repeats_another() {
 }
 
 #[test]
-fn retrying_what_is_dead_runs_the_dead_handler_alone() {
+fn retry_of_dead_jobs_runs_the_dead_handler_only() {
     let hookbox = Hookbox::new().handler("dies", exits(65)).handler("fine", succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("both to end", || {
@@ -38,7 +38,7 @@ fn retrying_what_is_dead_runs_the_dead_handler_alone() {
 }
 
 #[test]
-fn a_duplicate_repeats_neither_what_has_succeeded_nor_what_is_dead() {
+fn duplicate_runs_neither_succeeded_nor_dead_jobs_again() {
     let hookbox = Hookbox::new().handler("dies", exits(65)).handler("fine", succeeds()).expect_failures().start();
     let push = github::push();
     let event = hookbox.deliver(&push);
@@ -54,7 +54,7 @@ fn a_duplicate_repeats_neither_what_has_succeeded_nor_what_is_dead() {
 }
 
 #[test]
-fn a_handler_that_hangs_on_an_event_holds_up_none_of_the_others() {
+fn handler_hanging_on_an_event_blocks_no_other() {
     let hookbox =
         Hookbox::new().handler("hangs", waits_for("gate").then_succeeds()).handler("fine", succeeds()).start();
     let event = hookbox.deliver(github::push());

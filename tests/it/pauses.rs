@@ -6,13 +6,13 @@ use crate::support::script::{exits, succeeds, waits_for};
 use crate::support::{Hookbox, Running, github, until};
 
 #[test]
-fn a_paused_handler_starts_nothing_until_it_is_resumed_and_the_others_go_on() {
+fn paused_handler_starts_nothing_until_resumed() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).handler("other", succeeds()).start();
     let printed = hookbox.ok(&["pause", "deploy", "--reason", "release freeze"]);
     assert!(printed.contains("paused deploy"), "{printed}");
     hookbox.wait_for_log("handler `deploy` paused by the operator: release freeze");
     let held = hookbox.deliver(github::push());
-    until("the other one", || (hookbox.job_of(&held, "other").state == "succeeded").then_some(()));
+    until("the other handler to succeed", || (hookbox.job_of(&held, "other").state == "succeeded").then_some(()));
     let status = hookbox.ok(&["status"]);
     assert!(status.contains("paused by operator") && status.contains("release freeze"), "{status}");
     let row = hookbox.json(&["pause", "deploy"]);
@@ -25,7 +25,7 @@ fn a_paused_handler_starts_nothing_until_it_is_resumed_and_the_others_go_on() {
 }
 
 #[test]
-fn what_runs_goes_on_while_its_handler_is_paused() {
+fn running_attempt_continues_while_its_handler_is_paused() {
     let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");
@@ -36,7 +36,7 @@ fn what_runs_goes_on_while_its_handler_is_paused() {
 }
 
 #[test]
-fn a_pause_of_all_holds_over_restarts_and_works_while_nobody_serves() {
+fn pause_survives_restarts_and_works_without_serve() {
     let mut hookbox = Hookbox::new().handler("one", succeeds()).handler("two", succeeds()).start();
     assert!(hookbox.stop().success());
     let paused = hookbox.json(&["pause", "--all"]);
@@ -51,13 +51,13 @@ fn a_pause_of_all_holds_over_restarts_and_works_while_nobody_serves() {
 }
 
 #[test]
-fn resuming_a_broken_handler_tries_it_at_once_with_one_job() {
+fn resume_probes_a_broken_handler_with_one_job() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning(" paused: ").start();
     fs::remove_file(hookbox.folder().join("handlers/deploy")).unwrap();
     let event = hookbox.deliver(github::push());
     until("the handler to be paused", || (probes(&hookbox) >= 0).then_some(()));
-    // Far away, or the probe would come by itself.
-    until("some probes to have failed", || (probes(&hookbox) >= 2).then_some(()));
+    // The next planned probe is far away then.
+    until("some probes to fail", || (probes(&hookbox) >= 2).then_some(()));
     let status = hookbox.ok(&["status"]);
     assert!(status.contains("paused as broken") && status.contains("next probe in"), "{status}");
     hookbox.install("deploy", &succeeds());
@@ -69,7 +69,7 @@ fn resuming_a_broken_handler_tries_it_at_once_with_one_job() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_wrong_usage_with_the_nearest() {
+fn unknown_handler_is_a_usage_error_with_a_hint() {
     let hookbox = Hookbox::new().handler("deploy", exits(0)).start();
     for verb in ["pause", "resume"] {
         let done = hookbox.run(&[verb, "deplyo"]);

@@ -20,7 +20,7 @@ const HASTY: &str = "respond = true\nrespond_timeout = \"300ms\"\nsources = [\"g
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
 #[test]
-fn a_slack_command_is_answered_with_what_the_handler_prints() {
+fn handler_answers_a_slack_command_with_its_stdout() {
     let answer = r#"{"response_type":"in_channel","text":"deploying"}"#;
     let lines = "respond = true\nrespond_timeout = \"60s\"\nsources = [\"slack\"]\nevents = [\"/deploy\"]";
     let hookbox = Hookbox::new()
@@ -37,11 +37,11 @@ fn a_slack_command_is_answered_with_what_the_handler_prints() {
     let again = hookbox.send(&command);
     assert_eq!((again.text().as_str(), hookbox.starts("deploy").len()), (answer, 1));
     let other = hookbox.send(&slash("command=%2Fweather&text=&trigger_id=2"));
-    assert!(other.text().contains("accepted"), "another command is answered plainly: {}", other.text());
+    assert!(other.text().contains("accepted"), "another command gets the plain 200: {}", other.text());
 }
 
 #[test]
-fn a_discord_interaction_is_answered_by_the_handler_and_its_ping_by_hookbox() {
+fn handler_answers_discord_and_hookbox_its_ping() {
     let answer = r#"{"type":4,"data":{"content":"pong"}}"#;
     let hookbox = Hookbox::new()
         .source("discord", &discord())
@@ -59,7 +59,7 @@ fn a_discord_interaction_is_answered_by_the_handler_and_its_ping_by_hookbox() {
 }
 
 #[test]
-fn a_call_at_twilio_is_answered_with_the_handlers_twiml() {
+fn handler_answers_twilio_with_twiml() {
     let twiml = "<Response><Say>Goodbye</Say></Response>";
     let script = says(r#"{"content_type":"application/xml"}"#).then(sh(&format!("printf '%s' '{twiml}'")));
     let hookbox = Hookbox::new()
@@ -75,39 +75,39 @@ fn a_call_at_twilio_is_answered_with_the_handlers_twiml() {
 }
 
 #[test]
-fn a_handler_that_takes_too_long_leaves_the_plain_answer_and_goes_on() {
+fn slow_handler_gets_the_plain_200_and_continues() {
     let hookbox = Hookbox::new().handler_with("slow", HASTY, waits_for("gate").then(sh("printf late"))).start();
     let push = github::push();
-    let event = plainly(&hookbox, &push);
+    let event = deliver_plain(&hookbox, &push);
     assert_eq!(hookbox.job(&event).state, "running");
     hookbox.open_gate("gate");
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["exit 0"]);
-    assert_eq!(hookbox.send(&push).text(), "late", "what it said at last is kept for duplicates");
+    assert_eq!(hookbox.send(&push).text(), "late", "the late response is kept for duplicates");
 }
 
 #[test]
-fn a_handler_that_fails_leaves_the_plain_answer_at_once_and_is_tried_again_later() {
+fn failed_handler_gets_the_plain_200_and_a_retry() {
     let lines = format!("{PATIENT}\n{HOURLY}");
     let hookbox = Hookbox::new().handler_with("fails", &lines, sh("printf no\nexit 1")).expect_failures().start();
     let began = Instant::now();
-    let event = plainly(&hookbox, &github::push());
-    assert!(began.elapsed() < Duration::from_secs(30), "nobody waits for a retry that comes too late");
+    let event = deliver_plain(&hookbox, &github::push());
+    assert!(began.elapsed() < Duration::from_secs(30), "the request does not wait for a late retry");
     assert_eq!((hookbox.attempts(&event), hookbox.job(&event).state.as_str()), (vec!["exit 1".to_owned()], "pending"));
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
 }
 
 #[test]
-fn a_retry_within_the_time_still_answers_and_a_dead_job_does_not() {
+fn retry_within_the_timeout_still_answers() {
     let script =
         sh("[ \"$HOOKBOX_EVENT_TYPE\" = dies ] && exit 65\n[ \"$HOOKBOX_ATTEMPT\" = 3 ] || exit 1\nprintf third");
     let hookbox = Hookbox::new().handler_with("flaky", PATIENT, script).expect_failures().start();
     assert_eq!(hookbox.send(&github::push()).text(), "third");
-    plainly(&hookbox, &github::push().of_type("dies"));
+    deliver_plain(&hookbox, &github::push().of_type("dies"));
 }
 
 #[test]
-fn what_cannot_be_sent_is_not_and_the_ledger_says_why() {
+fn invalid_response_is_not_sent_and_noted() {
     let too_long = sh("head -c 65537 /dev/zero | tr '\\0' x");
     let cases: [(Script, &str); 3] = [
         (too_long, "longer than 65536 bytes"),
@@ -116,7 +116,7 @@ fn what_cannot_be_sent_is_not_and_the_ledger_says_why() {
     ];
     for (script, why) in cases {
         let hookbox = Hookbox::new().handler_with("says", PATIENT, script.then_succeeds()).start();
-        let event = plainly(&hookbox, &github::push());
+        let event = deliver_plain(&hookbox, &github::push());
         hookbox.wait_for(&event, "succeeded");
         let note = hookbox.ledger(&event)[0].note.clone().unwrap_or_default();
         assert!(note.contains("not sent to the provider") && note.contains(why), "{note}");
@@ -124,7 +124,7 @@ fn what_cannot_be_sent_is_not_and_the_ledger_says_why() {
 }
 
 #[test]
-fn the_longest_answer_another_status_and_no_words_at_all_come_through() {
+fn longest_response_other_status_and_empty_response_are_sent() {
     let script = sh(concat!(
         "case $HOOKBOX_EVENT_TYPE in\n",
         "long) head -c 65536 /dev/zero | tr '\\0' x;;\n",
@@ -141,13 +141,13 @@ fn the_longest_answer_another_status_and_no_words_at_all_come_through() {
 }
 
 #[test]
-fn duplicates_that_come_while_it_runs_wait_for_the_same_answer() {
+fn duplicates_wait_for_the_same_response() {
     let script = waits_for("gate").then(sh("printf \"run %s\" \"$$\""));
     let hookbox = Hookbox::new().handler_with("says", PATIENT, script).start();
     let push = github::push();
     let replies: Vec<Reply> = std::thread::scope(|scope| {
         let sent: Vec<_> = (0..8).map(|_| scope.spawn(|| hookbox.send(&push))).collect();
-        until("all to be counted", || {
+        until("all duplicates to be counted", || {
             (hookbox.inbox.number("SELECT coalesce(max(deliveries), 0) FROM events") == 8).then_some(())
         });
         hookbox.open_gate("gate");
@@ -159,7 +159,7 @@ fn duplicates_that_come_while_it_runs_wait_for_the_same_answer() {
 }
 
 #[test]
-fn neither_a_retry_nor_a_replay_changes_what_was_answered() {
+fn retry_and_replay_keep_the_stored_response() {
     let hookbox = Hookbox::new().handler_with("says", PATIENT, sh("printf 'answer %s' \"$HOOKBOX_ATTEMPT\"")).start();
     let push = github::push();
     assert_eq!(hookbox.send(&push).text(), "answer 1");
@@ -171,7 +171,7 @@ fn neither_a_retry_nor_a_replay_changes_what_was_answered() {
 }
 
 #[test]
-fn it_waits_for_no_free_worker() {
+fn responding_handler_needs_no_free_executor() {
     let hookbox = Hookbox::new()
         .dispatch("workers = 1")
         .handler_with("hangs", "sources = [\"gitlab\"]", waits_for("gate").then_succeeds())
@@ -185,10 +185,10 @@ fn it_waits_for_no_free_worker() {
 }
 
 #[test]
-fn no_more_run_at_once_than_its_concurrency() {
+fn responding_handler_keeps_its_concurrency() {
     let lines = format!("{HASTY}\nconcurrency = 1");
     let hookbox = Hookbox::new().handler_with("says", &lines, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
-    let events: Vec<Event> = (0..3).map(|_| plainly(&hookbox, &github::push())).collect();
+    let events: Vec<Event> = (0..3).map(|_| deliver_plain(&hookbox, &github::push())).collect();
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts"), 1);
     for event in &events {
         hookbox.open_gate(&event.id);
@@ -197,18 +197,18 @@ fn no_more_run_at_once_than_its_concurrency() {
 }
 
 #[test]
-fn a_paused_or_broken_handler_is_not_waited_for() {
+fn nobody_waits_for_a_paused_or_broken_handler() {
     let hookbox = Hookbox::new().handler_with("says", PATIENT, sh("printf here")).expect_warning(" paused: ").start();
     hookbox.ok(&["pause", "says"]);
     hookbox.wait_for_log("paused by the operator");
     let began = Instant::now();
-    let held = plainly(&hookbox, &github::push());
+    let held = deliver_plain(&hookbox, &github::push());
     hookbox.ok(&["resume", "says"]);
     hookbox.wait_for(&held, "succeeded");
     std::fs::remove_file(hookbox.folder().join("handlers/says")).unwrap();
-    let first = plainly(&hookbox, &github::push());
-    let second = plainly(&hookbox, &github::push());
-    assert!(began.elapsed() < Duration::from_secs(50), "each was answered before its time was over");
+    let first = deliver_plain(&hookbox, &github::push());
+    let second = deliver_plain(&hookbox, &github::push());
+    assert!(began.elapsed() < Duration::from_secs(50), "each was answered before its timeout");
     hookbox.install("says", &sh("printf here"));
     hookbox.ok(&["resume", "says"]);
     for event in [first, second] {
@@ -217,7 +217,7 @@ fn a_paused_or_broken_handler_is_not_waited_for() {
 }
 
 #[test]
-fn whoever_waits_while_hookbox_stops_is_answered_and_the_job_is_not_lost() {
+fn waiting_request_is_answered_at_shutdown() {
     let mut hookbox = Hookbox::new()
         .dispatch("shutdown_grace = \"4s\"")
         .handler_with("says", PATIENT, waits_for("gate").then(sh("printf here")))
@@ -240,7 +240,7 @@ fn whoever_waits_while_hookbox_stops_is_answered_and_the_job_is_not_lost() {
 }
 
 #[test]
-fn after_kill_9_the_job_runs_again_and_duplicates_get_what_it_says_then() {
+fn after_kill_9_duplicates_get_the_response_of_the_retry() {
     let mut hookbox = Hookbox::new()
         .handler_with(
             "says",
@@ -251,17 +251,17 @@ fn after_kill_9_the_job_runs_again_and_duplicates_get_what_it_says_then() {
         .allow_warning("left behind by lost attempts")
         .start();
     let push = github::push();
-    let event = plainly(&hookbox, &push);
+    let event = deliver_plain(&hookbox, &push);
     hookbox.kill();
     hookbox.start_again();
-    assert!(hookbox.send(&push).text().contains("duplicate"), "its run is too far away to be waited for");
+    assert!(hookbox.send(&push).text().contains("duplicate"), "the retry comes too late for this request");
     hookbox.wait_long_for(60, &event, "succeeded");
     assert_eq!(hookbox.attempts(&event), ["lost", "exit 0"]);
     assert_eq!(hookbox.send(&push).text(), "again");
 }
 
 #[test]
-fn what_cannot_respond_is_refused_by_the_configuration() {
+fn handlers_that_cannot_respond_are_configuration_errors() {
     let cases = [
         (vec![("one", PATIENT), ("two", PATIENT)], "`one` responds to the same events"),
         (
@@ -294,14 +294,14 @@ fn what_cannot_respond_is_refused_by_the_configuration() {
     assert_eq!(done.status, Some(0), "{done:?}");
 }
 
-/// Sends what is stored and answered plainly.
-pub fn plainly(hookbox: &Running, delivery: &Delivery) -> Event {
+/// Sends a delivery and expects the plain 200.
+pub fn deliver_plain(hookbox: &Running, delivery: &Delivery) -> Event {
     let reply = hookbox.send(delivery);
     assert_eq!(reply.text(), r#"{"status":"accepted","events":1,"duplicates":0}"#);
     Event { source: delivery.source.clone(), id: delivery.id.clone() }
 }
 
-/// A slash command, as Slack sends its form.
+/// A slash command of Slack.
 pub fn slash(form: &str) -> Delivery {
     Delivery::from("slack").with_content_type("application/x-www-form-urlencoded").with_body(form)
 }
@@ -310,13 +310,13 @@ fn discord_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-/// The lines of a source `discord`.
+/// The configuration of a source `discord`.
 pub fn discord() -> String {
     let public = hex::encode(discord_key().verifying_key().to_bytes());
     format!("provider = \"discord-interactions\"\npublic_key = \"{public}\"")
 }
 
-/// Sends an interaction as Discord does.
+/// Sends an interaction of Discord.
 pub fn interact(hookbox: &Running, body: &str) -> Reply {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
     let signature = hex::encode(discord_key().sign(format!("{now}{body}").as_bytes()).to_bytes());
@@ -324,10 +324,10 @@ pub fn interact(hookbox: &Running, body: &str) -> Reply {
     post(hookbox, "/hooks/discord", &headers, "application/json", body)
 }
 
-/// The lines of a source `twilio`.
+/// The configuration of a source `twilio`.
 pub const TWILIO: &str = "provider = \"twilio\"\nsecret = \"token\"\nurl = \"https://example.com/hooks/twilio\"";
 
-/// Sends a call as Twilio does, the same one each time.
+/// Sends a call of Twilio, the same one each time.
 pub fn call(hookbox: &Running) -> Reply {
     let mut mac = Hmac::<Sha1>::new_from_slice(b"token").unwrap();
     mac.update(b"https://example.com/hooks/twilioCallSidCA1CallStatusringing");

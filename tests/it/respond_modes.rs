@@ -1,20 +1,19 @@
-//! `respond` where the handler is a URL or a worker: its answer is the provider's, or the plain 200 is.
+//! `respond` with URLs and workers.
 
 use std::time::{Duration, Instant};
 
-use crate::respond::{TWILIO, call, discord, interact, plainly, slash};
+use crate::respond::{TWILIO, call, deliver_plain, discord, interact, slash};
 use crate::support::delivery::Delivery;
 use crate::support::endpoint::{Endpoint, Talk, answer};
 use crate::support::script::{Script, sh};
 use crate::support::{Hookbox, Running, github, until};
 
-/// Longer than any test takes: what is asserted does not hang on the time.
+/// Longer than any test takes.
 const PATIENT: &str = "respond = true\nrespond_timeout = \"60s\"\n";
-/// Over at once.
 const HASTY: &str = "respond = true\nrespond_timeout = \"300ms\"\n";
 const HOURLY: &str = "retry = { attempts = 5, initial = \"1h\", max = \"1h\", jitter = 0.0 }\n";
 
-/// A hookbox whose one handler, `says`, is this URL.
+/// A hookbox whose only handler, `says`, is this URL.
 fn at(endpoint: &Endpoint, source: &str, lines: &str) -> Hookbox {
     let url = endpoint.url();
     let lines = format!("mode = \"http\"\nurl = \"{url}\"\nsources = [\"{source}\"]\n{lines}");
@@ -27,7 +26,7 @@ fn note(hookbox: &Running) -> String {
 }
 
 #[test]
-fn a_slack_command_is_answered_with_what_the_url_answers() {
+fn url_answers_a_slack_command() {
     let says = r#"{"response_type":"in_channel","text":"deploying"}"#;
     let endpoint = Endpoint::new(move |_, stream| answer(stream, "200 OK", "Content-Type: application/json\r\n", says));
     let hookbox =
@@ -39,12 +38,12 @@ fn a_slack_command_is_answered_with_what_the_url_answers() {
         assert_eq!(reply.header("content-type"), Some("application/json"));
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
     }
-    assert_eq!(endpoint.asked().len(), 1, "a duplicate gets what is stored");
+    assert_eq!(endpoint.asked().len(), 1, "a duplicate gets the stored response");
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'succeeded'"), 1);
 }
 
 #[test]
-fn an_interaction_at_discord_and_a_call_at_twilio_are_answered_by_the_url() {
+fn url_answers_discord_and_twilio() {
     let pong = r#"{"type":4,"data":{"content":"pong"}}"#;
     let endpoint = Endpoint::new(move |_, stream| answer(stream, "200 OK", "Content-Type: application/json\r\n", pong));
     let hookbox = at(&endpoint, "discord", PATIENT).source("discord", &discord()).start();
@@ -61,7 +60,7 @@ fn an_interaction_at_discord_and_a_call_at_twilio_are_answered_by_the_url() {
 }
 
 #[test]
-fn a_url_that_answers_too_late_leaves_the_plain_answer_and_its_words_are_kept() {
+fn late_answer_of_a_url_is_kept_for_duplicates() {
     let (open, gate) = crossbeam_channel::bounded::<()>(1);
     let endpoint = Endpoint::new(move |_, stream| {
         gate.recv_timeout(Duration::from_secs(60)).ok();
@@ -69,7 +68,7 @@ fn a_url_that_answers_too_late_leaves_the_plain_answer_and_its_words_are_kept() 
     });
     let hookbox = at(&endpoint, "github", HASTY).start();
     let push = github::push();
-    let event = plainly(&hookbox, &push);
+    let event = deliver_plain(&hookbox, &push);
     assert_eq!(hookbox.job(&event).state, "running");
     open.send(()).unwrap();
     hookbox.wait_for(&event, "succeeded");
@@ -79,20 +78,20 @@ fn a_url_that_answers_too_late_leaves_the_plain_answer_and_its_words_are_kept() 
 }
 
 #[test]
-fn a_url_that_fails_leaves_the_plain_answer_at_once() {
+fn failed_url_gets_the_plain_200() {
     for status in ["500 Broken", "404 Not Found", "302 Found", "503 Busy"] {
         let endpoint = Endpoint::new(move |_, stream| answer(stream, status, "Retry-After: 3600\r\n", "no"));
         let hookbox = at(&endpoint, "github", &format!("{PATIENT}{HOURLY}")).expect_failures().start();
         let began = Instant::now();
-        let event = plainly(&hookbox, &github::push());
-        assert!(began.elapsed() < Duration::from_secs(30), "nobody waits for a retry that comes too late");
+        let event = deliver_plain(&hookbox, &github::push());
+        assert!(began.elapsed() < Duration::from_secs(30), "the request does not wait for a late retry");
         assert_eq!((hookbox.job(&event).state.as_str(), endpoint.asked().len()), ("pending", 1), "{status}");
         assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
     }
 }
 
 #[test]
-fn what_of_a_url_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
+fn invalid_answer_of_a_url_is_not_sent_and_noted() {
     let long = "x".repeat(65537);
     let sized = move |stream: &mut dyn Talk, head: &str, body: &str| {
         stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}").as_bytes()).unwrap();
@@ -117,7 +116,7 @@ fn what_of_a_url_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
         ("encoded", "encoded as gzip"),
         ("typed", "is not a content type"),
     ] {
-        let event = plainly(&hookbox, &github::push().of_type(kind));
+        let event = deliver_plain(&hookbox, &github::push().of_type(kind));
         hookbox.wait_for(&event, "succeeded");
         let note = hookbox.ledger(&event)[0].note.clone().unwrap_or_default();
         assert!(note.contains("not sent to the provider") && note.contains(why), "{kind}: {note}");
@@ -126,7 +125,7 @@ fn what_of_a_url_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
 }
 
 #[test]
-fn the_longest_answer_of_a_url_another_status_and_no_words_at_all_come_through() {
+fn longest_answer_other_status_and_empty_answer_of_a_url_are_sent() {
     let long = "x".repeat(65536);
     let endpoint = Endpoint::new(move |asked, stream| match asked.header("hookbox-event-type").unwrap() {
         "long" => answer(stream, "201 Created", "", &long),
@@ -137,13 +136,13 @@ fn the_longest_answer_of_a_url_another_status_and_no_words_at_all_come_through()
     let long = hookbox.send(&github::push().of_type("long"));
     assert_eq!((long.status, long.body), (201, vec![b'x'; 65536]));
     let list = hookbox.send(&github::push().of_type("list"));
-    assert_eq!((list.status, list.header("content-type")), (202, Some("application/json")), "told by the body");
+    assert_eq!((list.status, list.header("content-type")), (202, Some("application/json")), "derived from the body");
     let silent = hookbox.send(&github::push().of_type("silent"));
     assert_eq!((silent.status, silent.body.len(), silent.header("content-type")), (204, 0, None));
 }
 
 #[test]
-fn after_kill_9_the_url_is_asked_again_and_duplicates_get_what_it_says_then() {
+fn after_kill_9_the_url_is_asked_again() {
     let (open, gate) = crossbeam_channel::bounded::<()>(1);
     let endpoint = Endpoint::new(move |asked, stream| {
         if asked.header("hookbox-attempt") == Some("1") {
@@ -153,18 +152,18 @@ fn after_kill_9_the_url_is_asked_again_and_duplicates_get_what_it_says_then() {
     });
     let mut hookbox = at(&endpoint, "github", HASTY).expect_warning("under way when hookbox last ended").start();
     let push = github::push();
-    let event = plainly(&hookbox, &push);
+    let event = deliver_plain(&hookbox, &push);
     endpoint.wait_for(1);
     hookbox.kill();
     open.send(()).unwrap();
     hookbox.start_again();
-    assert!(hookbox.send(&push).text().contains("duplicate"), "its run is too far away to be waited for");
+    assert!(hookbox.send(&push).text().contains("duplicate"), "the retry comes too late for this request");
     hookbox.wait_long_for(60, &event, "succeeded");
     assert_eq!(hookbox.send(&push).text(), "attempt 2");
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'lost'"), 1);
 }
 
-/// A worker in Python that says, as the event's type wants it, what the provider is to hear.
+/// A worker in Python whose response depends on the type of the event.
 fn worker() -> Script {
     let text = r#"
 import json, os, sys
@@ -197,7 +196,7 @@ fn by_worker(source: &str, lines: &str) -> Hookbox {
 }
 
 #[test]
-fn a_worker_answers_the_provider_in_its_reply() {
+fn worker_answers_the_provider_in_its_reply() {
     let hookbox = by_worker("github", PATIENT).start();
     let ask = |kind: &str| hookbox.send(&github::push().of_type(kind));
     let words = ask("push");
@@ -212,15 +211,15 @@ fn a_worker_answers_the_provider_in_its_reply() {
     );
     let made = ask("made");
     assert_eq!((made.status, made.text().as_str()), (201, "made"));
-    assert_eq!(ask("long").body, vec![1; 65536], "six bytes of JSON for each of its own");
+    assert_eq!(ask("long").body, vec![1; 65536], "six bytes of JSON for each byte");
     assert_eq!(ask("nothing").body, b"");
-    assert!(ask("silent").text().contains("accepted"), "without words the answer is hookbox's");
+    assert!(ask("silent").text().contains("accepted"), "without a response, hookbox sends the plain 200");
     let stdout = "SELECT count(*) FROM attempts WHERE stdout = CAST('made' AS BLOB) AND stdout_bytes = 4";
-    assert_eq!(hookbox.inbox.number(stdout), 1, "the ledger has what was said");
+    assert_eq!(hookbox.inbox.number(stdout), 1, "the body is stored as stdout");
 }
 
 #[test]
-fn a_slash_command_is_answered_by_a_worker_and_a_duplicate_hears_the_same() {
+fn worker_answers_a_slash_command_and_its_duplicate() {
     let hookbox = by_worker("slack", PATIENT).source_with("slack", "event_id = [\"json:/event_id\", \"body\"]").start();
     let command = slash("command=%2Fdeploy&text=main&trigger_id=1");
     assert_eq!([0, 1].map(|_| hookbox.send(&command).text()), [r#"{"text": "attempt 1"}"#; 2]);
@@ -228,7 +227,7 @@ fn a_slash_command_is_answered_by_a_worker_and_a_duplicate_hears_the_same() {
 }
 
 #[test]
-fn what_of_a_worker_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
+fn invalid_response_of_a_worker_is_not_sent_and_noted() {
     let hookbox = by_worker("github", &format!("{PATIENT}{HOURLY}")).expect_failures().start();
     for (kind, state, why) in [
         ("longer", "succeeded", "not sent to the provider: it is longer than 65536 bytes"),
@@ -236,25 +235,25 @@ fn what_of_a_worker_cannot_be_passed_on_is_not_and_the_ledger_says_why() {
         ("fails", "pending", "`response` counts only with `\"ok\":true`"),
         ("garbled", "pending", "is invalid"),
     ] {
-        let event = plainly(&hookbox, &github::push().of_type(kind));
+        let event = deliver_plain(&hookbox, &github::push().of_type(kind));
         hookbox.wait_for(&event, state);
         let note = hookbox.ledger(&event)[0].note.clone().unwrap_or_default();
         assert!(note.contains(why), "{kind}: {note}");
     }
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM replies"), 0);
     let hookbox = by_worker("github", "").start();
-    let event = plainly(&hookbox, &github::push());
+    let event = deliver_plain(&hookbox, &github::push());
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(note(&hookbox), "`response` counts only with `respond = true`; ignored");
 }
 
 #[test]
-fn while_all_copies_are_busy_the_plain_answer_goes_out_and_the_words_come_later() {
+fn busy_worker_gets_the_plain_200_and_answers_duplicates() {
     let hookbox = by_worker("github", &format!("{HASTY}concurrency = 1")).start();
-    let busy = plainly(&hookbox, &github::push().of_type("waits"));
-    until("the copy to be busy", || hookbox.folder().join("gates/gate").exists().then_some(()));
+    let busy = deliver_plain(&hookbox, &github::push().of_type("waits"));
+    until("the process to be busy", || hookbox.folder().join("gates/gate").exists().then_some(()));
     let push = github::push();
-    let waiting = plainly(&hookbox, &push);
+    let waiting = deliver_plain(&hookbox, &push);
     assert_eq!(hookbox.job(&waiting).state, "pending");
     hookbox.open_gate("gate");
     hookbox.wait_for(&busy, "succeeded");
@@ -263,14 +262,14 @@ fn while_all_copies_are_busy_the_plain_answer_goes_out_and_the_words_come_later(
 }
 
 #[test]
-fn after_kill_9_a_fresh_copy_answers_duplicates() {
+fn after_kill_9_a_new_process_answers_duplicates() {
     let mut hookbox = by_worker("github", HASTY)
         .expect_warning("under way when hookbox last ended")
         .allow_warning("left behind by lost attempts")
         .start();
     let push: Delivery = github::push().of_type("waits");
-    let event = plainly(&hookbox, &push);
-    until("the copy to be busy", || hookbox.folder().join("gates/gate").exists().then_some(()));
+    let event = deliver_plain(&hookbox, &push);
+    until("the process to be busy", || hookbox.folder().join("gates/gate").exists().then_some(()));
     hookbox.kill();
     hookbox.start_again();
     hookbox.wait_long_for(60, &event, "succeeded");

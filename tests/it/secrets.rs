@@ -1,4 +1,4 @@
-//! No secret, token, signature or body in a log, an answer, a list or the file.
+//! No secret, token, signature or body appears in logs, responses, lists or the database file.
 
 use crate::support::delivery::{Delivery, PROVIDERS, secret_of};
 use crate::support::script::{sh, succeeds};
@@ -8,7 +8,7 @@ use crate::support::{Hookbox, Running, github, until};
 const BODY: &str = r#"{"a":"a-body-that-must-not-be-logged"}"#;
 
 #[test]
-fn no_secret_is_ever_shown_or_logged() {
+fn no_secret_is_shown_or_logged() {
     for format in ["text", "json"] {
         let mut hookbox = Hookbox::new()
             .environment("HOOKBOX_LOG", "trace")
@@ -34,7 +34,7 @@ fn no_secret_is_ever_shown_or_logged() {
         }
         let event = hookbox.deliver(github::push().with_body(BODY));
         hookbox.wait_for(&event, "dead");
-        until("refusals to be kept", || (hookbox.inbox.refusals().len() > 5).then_some(()));
+        until("refusals to be stored", || (hookbox.inbox.refusals().len() > 5).then_some(()));
         let refusals: Vec<String> = hookbox.inbox.refusals().iter().map(|row| row.id.to_string()).collect();
         let shows: [&[&str]; 14] = [
             &["events", "--json"],
@@ -68,14 +68,14 @@ fn no_secret_is_ever_shown_or_logged() {
         }
         assert!(!log.contains("a-body-that-must-not-be-logged"), "{}", around(&log, "a-body-that"));
         for signature in ["sha256=", "v1=", "v0="] {
-            assert!(!log.contains(signature), "a signature: {}", around(&log, signature));
+            assert!(!log.contains(signature), "signature in the log: {}", around(&log, signature));
         }
     }
 }
 
-/// Figma's passcode and Microsoft Graph's clientState prove a delivery, and stand in its body.
+/// The passcode of Figma and the clientState of Microsoft Graph are part of the body.
 #[test]
-fn a_secret_in_a_body_is_kept_with_accepted_events_alone() {
+fn secret_in_a_body_is_stored_with_accepted_events_only() {
     let source = |provider: &str, secret: &str| format!("provider = \"{provider}\"\nsecret = \"{secret}\"");
     let mut hookbox = Hookbox::new()
         .environment("HOOKBOX_LOG", "trace")
@@ -93,7 +93,7 @@ fn a_secret_in_a_body_is_kept_with_accepted_events_alone() {
     assert_eq!(post(&hookbox, "figma", &figma("other-passcode")), 401);
     assert_eq!(post(&hookbox, "graph", &states("other-state", "other-state")), 401);
     assert_eq!(post(&hookbox, "graph", &states("known-state", "third-state")), 401);
-    until("refusals to be kept", || (hookbox.inbox.refusals().len() == 3).then_some(()));
+    until("refusals to be stored", || (hookbox.inbox.refusals().len() == 3).then_some(()));
     let ids: Vec<String> = hookbox.inbox.refusals().iter().map(|row| row.id.to_string()).collect();
     let explained = hookbox.ok(&["explain", &ids[0], &ids[1], &ids[2]]);
     assert!(explained.contains("It matches the secret of `other`"), "{explained}");
@@ -101,7 +101,7 @@ fn a_secret_in_a_body_is_kept_with_accepted_events_alone() {
     assert_eq!(post(&hookbox, "figma", &figma("known-passcode")), 200);
     let event = hookbox.inbox.texts("SELECT '#' || seq FROM events");
     let listed = hookbox.ok(&["events", "show", &event[0]]);
-    assert_eq!(hookbox.ok(&["events", "body", &event[0]]), figma("known-passcode"), "handlers get what came");
+    assert_eq!(hookbox.ok(&["events", "body", &event[0]]), figma("known-passcode"), "handlers get the exact body");
     let kept = hookbox.inbox.texts("SELECT target || headers || tokens || CAST(body AS TEXT) FROM refusals").join("\n");
     assert!(hookbox.stop().success());
     let log = hookbox.log().join("\n");
@@ -119,7 +119,7 @@ fn post(hookbox: &Running, source: &str, body: &str) -> u16 {
 }
 
 #[test]
-fn a_log_of_json_is_one_object_per_line() {
+fn json_log_is_one_object_per_line() {
     let mut hookbox =
         Hookbox::new().option("--log-format=json").handler("dies", sh("exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
@@ -135,7 +135,7 @@ fn a_log_of_json_is_one_object_per_line() {
 }
 
 #[test]
-fn a_forged_request_shows_nothing_of_the_signature_that_was_expected() {
+fn response_to_a_forgery_reveals_no_signature() {
     let hookbox = Hookbox::new().start();
     for &provider in PROVIDERS {
         let genuine = Delivery::from(provider);

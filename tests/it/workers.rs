@@ -1,11 +1,11 @@
-//! How many handlers run at once, and that no handler can keep the workers from another.
+//! Concurrency: how many attempts run at the same time, and that no handler blocks another.
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{Script, sh, succeeds, waits_for};
 use crate::support::{Event, Hookbox, Running, github, until};
 
 #[test]
-fn a_handler_runs_as_often_at_once_as_its_concurrency_says() {
+fn concurrency_limits_attempts_of_a_handler() {
     let hookbox =
         Hookbox::new().handler_with("slow", "concurrency = 2", waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
     let events: Vec<Event> = (0..6).map(|_| hookbox.deliver(github::push())).collect();
@@ -18,7 +18,7 @@ fn a_handler_runs_as_often_at_once_as_its_concurrency_says() {
 }
 
 #[test]
-fn no_more_attempts_run_than_there_are_workers() {
+fn workers_setting_limits_all_attempts() {
     let hookbox = Hookbox::new()
         .dispatch("workers = 3")
         .handler_with("one", "concurrency = 10", waits_for("$HOOKBOX_EVENT_ID").then_succeeds())
@@ -33,7 +33,7 @@ fn no_more_attempts_run_than_there_are_workers() {
 }
 
 #[test]
-fn a_handler_that_hangs_leaves_the_other_workers_to_the_others() {
+fn hanging_handler_does_not_block_others() {
     let hookbox = Hookbox::new()
         .dispatch("workers = 2")
         .handler_with("hangs", "concurrency = 1\nsources = [\"gitlab\"]", waits_for("gate").then_succeeds())
@@ -52,7 +52,7 @@ fn a_handler_that_hangs_leaves_the_other_workers_to_the_others() {
 }
 
 #[test]
-fn free_workers_go_round_the_handlers() {
+fn free_executors_alternate_between_handlers() {
     let order = || sh("echo \"$HOOKBOX_HANDLER\" >> records/order");
     let gated = |script: Script| {
         sh("if [ \"$HOOKBOX_EVENT_TYPE\" = first ]; then").then(waits_for("gate")).then(sh("fi")).then(script)
@@ -70,11 +70,11 @@ fn free_workers_go_round_the_handlers() {
     events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
     let order = std::fs::read_to_string(hookbox.folder().join("records/order")).unwrap();
     let place = order.lines().position(|line| line == "few").unwrap();
-    assert!(place <= 3, "the other handler's one event came after {place} of the first's");
+    assert!(place <= 3, "the other handler's event came after {place} of the first one's");
 }
 
 #[test]
-fn jobs_of_one_handler_start_in_the_order_of_their_arrival() {
+fn jobs_of_a_handler_start_in_arrival_order() {
     let hookbox = Hookbox::new().handler_with("one", "concurrency = 1", succeeds()).start();
     let events: Vec<Event> = (0..20).map(|_| hookbox.deliver(github::push())).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
@@ -86,7 +86,7 @@ fn running(hookbox: &Running) -> usize {
     usize::try_from(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status IS NULL")).unwrap()
 }
 
-/// The most attempts whose times overlap, by the ledger.
+/// The largest number of attempts whose recorded times overlap.
 fn most_at_once(hookbox: &Running) -> i64 {
     hookbox.inbox.number(
         "SELECT max((SELECT count(*) FROM attempts b WHERE b.started_at <= a.started_at AND b.finished_at > a.started_at)) \

@@ -27,7 +27,7 @@ pub(super) struct HttpClient {
 
 /// The clients of one handler.
 #[derive(Debug)]
-pub(in crate::runner) struct HttpClients(Mutex<ClientState>);
+pub(crate) struct HttpClients(Mutex<ClientState>);
 
 #[derive(Debug)]
 struct ClientState {
@@ -38,12 +38,12 @@ struct ClientState {
 }
 
 impl HttpClients {
-    pub(in crate::runner) fn new(handler: Arc<config::Handler>) -> Arc<Self> {
+    pub(crate) fn new(handler: Arc<config::Handler>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(ClientState { handler, generation: 0, roots: None, idle: Vec::new() })))
     }
 
     /// Applies the settings, and closes idle connections if they changed.
-    pub(in crate::runner) fn reload(&self, handler: &Arc<config::Handler>) {
+    pub(crate) fn reload(&self, handler: &Arc<config::Handler>) {
         let mut state = self.lock();
         if *state.handler != **handler {
             state.generation += 1;

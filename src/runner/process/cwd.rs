@@ -26,7 +26,7 @@ static HOME: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
 });
 
 #[derive(Debug)]
-pub(in crate::runner) enum InCwd<T> {
+pub(crate) enum InCwd<T> {
     Done(T),
     /// The directory cannot be entered.
     NoEntry(Errno),
@@ -35,7 +35,7 @@ pub(in crate::runner) enum InCwd<T> {
 }
 
 /// Calls `act` in the directory `cwd`, and with `mask` if there is one.
-pub(in crate::runner) fn in_cwd<T>(cwd: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> InCwd<T> {
+pub(crate) fn in_cwd<T>(cwd: &Path, mask: Option<u32>, act: impl FnOnce() -> T) -> InCwd<T> {
     IS_UNSHARED.with(|is_unshared| {
         let Some(home) = HOME.as_ref().filter(|_| *is_unshared.get_or_init(unshare_fs)) else {
             return InCwd::Unsupported;

@@ -21,7 +21,7 @@ pub fn keep_descriptor_limit(limit: &Rlimit) {
 }
 
 /// Gives a process that has just started the original limit.
-pub(in crate::runner) fn restore_descriptor_limit(pid: Pid) {
+pub(crate) fn restore_descriptor_limit(pid: Pid) {
     if let Some(limit) = DESCRIPTOR_LIMIT.get()
         && let Err(error) = prlimit(Some(pid), Resource::Nofile, *limit)
     {
@@ -30,7 +30,7 @@ pub(in crate::runner) fn restore_descriptor_limit(pid: Pid) {
 }
 
 /// Descriptors without CLOEXEC, open since hookbox started. hookbox opens none like that.
-pub(in crate::runner) fn inherited_fds() -> &'static [RawFd] {
+pub(crate) fn inherited_fds() -> &'static [RawFd] {
     INHERITED.get_or_init(|| {
         let Ok(open) = fs::read_dir("/proc/self/fdinfo") else { return Vec::new() };
         let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -21,7 +21,7 @@ use crate::config::{ProcessSettings, ResourceLimits};
 const FLAG: &str = "--launch-handler";
 
 /// The descriptor that carries a [`LaunchError`]. A successful exec closes it.
-pub(in crate::runner) const STATUS_FD: i32 = 3;
+pub(crate) const STATUS_FD: i32 = 3;
 
 /// What the launcher applies to itself before exec.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -36,14 +36,14 @@ struct LaunchPlan {
 
 /// Why the launcher could not become the handler.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::runner) struct LaunchError {
+pub(crate) struct LaunchError {
     /// The failed step. Only `program`, the exec itself, concerns the file of the handler.
-    pub(in crate::runner) step: String,
-    pub(in crate::runner) errno: Option<i32>,
+    pub(crate) step: String,
+    pub(crate) errno: Option<i32>,
 }
 
 /// The arguments of a launcher: flag, plan, directory, file, then the argv of the handler.
-pub(in crate::runner) fn arguments(settings: &ProcessSettings, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
+pub(crate) fn arguments(settings: &ProcessSettings, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
     let ResourceLimits { memory, cpu_time, open_files } = settings.limits;
     let identity = settings.run_as.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
     let plan = LaunchPlan { umask: settings.umask, memory, cpu_time, open_files, identity };
@@ -121,7 +121,7 @@ fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
     }
 }
 
-pub(in crate::runner) fn c_string(text: impl Into<OsString>) -> io::Result<CString> {
+pub(crate) fn c_string(text: impl Into<OsString>) -> io::Result<CString> {
     use std::os::unix::ffi::OsStringExt;
     CString::new(text.into().into_vec()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "nul byte found"))
 }

@@ -16,7 +16,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use super::pid_record::{self, PidRecord};
 use super::proc_fs::{self, ProcessInfo};
-use crate::runner::KILL_GRACE;
+use crate::runner::attempt::KILL_GRACE;
 use crate::runner::result_file::ResultFile;
 
 /// How long a killed process may take to disappear.

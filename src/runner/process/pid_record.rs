@@ -31,22 +31,22 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The session leader of an attempt, or a worker process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::runner) struct PidRecord {
-    pub(in crate::runner) job: i64,
-    pub(in crate::runner) attempt: u32,
-    pub(in crate::runner) pid: i32,
+pub(crate) struct PidRecord {
+    pub(crate) job: i64,
+    pub(crate) attempt: u32,
+    pub(crate) pid: i32,
     /// The earliest and the latest tick at which the process can have started.
-    pub(in crate::runner) started_at: (u64, u64),
+    pub(crate) started_at: (u64, u64),
 }
 
 impl PidRecord {
-    pub(in crate::runner) fn is_worker(&self) -> bool {
+    pub(crate) fn is_worker(&self) -> bool {
         self.job == WORKER
     }
 }
 
 /// Records an attempt whose process was started between `before` and now.
-pub(in crate::runner) fn record(results: &Path, (job, attempt): (i64, u32), pid: Pid, before: u64) {
+pub(crate) fn record(results: &Path, (job, attempt): (i64, u32), pid: Pid, before: u64) {
     let record = PidRecord { job, attempt, pid: pid.as_raw_pid(), started_at: (before, ticks()) };
     let written = FILE.with_borrow_mut(|file| match file {
         Some((folder, file)) if folder == results => write(file, &record),
@@ -62,11 +62,11 @@ pub(in crate::runner) fn record(results: &Path, (job, attempt): (i64, u32), pid:
 
 /// The record of a worker process. Dropping it removes the file.
 #[derive(Debug)]
-pub(in crate::runner) struct WorkerRecord(PathBuf);
+pub(crate) struct WorkerRecord(PathBuf);
 
 impl WorkerRecord {
     /// Records a process that was started between `before` and now; `None` if that fails.
-    pub(in crate::runner) fn new(results: &Path, pid: Pid, before: u64) -> Option<Self> {
+    pub(crate) fn new(results: &Path, pid: Pid, before: u64) -> Option<Self> {
         let record = PidRecord { job: WORKER, attempt: 0, pid: pid.as_raw_pid(), started_at: (before, ticks()) };
         // Removes a file that could not be written whole.
         let file = Self(next_path(results));
@@ -90,20 +90,20 @@ impl Drop for WorkerRecord {
 }
 
 /// Hundredths of a second since boot.
-pub(in crate::runner) fn ticks() -> u64 {
+pub(crate) fn ticks() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     u64::try_from(now.tv_sec * 100 + now.tv_nsec / 10_000_000).unwrap_or(0)
 }
 
 /// Reads the records of the previous hookbox: the last attempt of every thread, and worker processes.
-pub(in crate::runner) fn read(results: &Path) -> Vec<PidRecord> {
+pub(crate) fn read(results: &Path) -> Vec<PidRecord> {
     let files = fs::read_dir(results).into_iter().flatten().flatten();
     let records = files.filter(|file| is_record(&file.file_name().to_string_lossy()));
     records.filter_map(|file| parse(&fs::read_to_string(file.path()).ok()?)).collect()
 }
 
 /// Whether a file in the results folder is a record, by its name.
-pub(in crate::runner) fn is_record(name: &str) -> bool {
+pub(crate) fn is_record(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 

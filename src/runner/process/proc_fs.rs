@@ -11,29 +11,29 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A variable whose value is unique to the attempt. Child processes inherit it.
-pub(in crate::runner) const MARK: &str = "HOOKBOX_RESULT";
+pub(crate) const MARK: &str = "HOOKBOX_RESULT";
 
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::runner) struct ProcessInfo {
-    pub(in crate::runner) pid: i32,
-    pub(in crate::runner) parent: i32,
-    pub(in crate::runner) group: i32,
-    pub(in crate::runner) session: i32,
+pub(crate) struct ProcessInfo {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    pub(crate) group: i32,
+    pub(crate) session: i32,
     /// Hundredths of a second since boot.
-    pub(in crate::runner) started_at: u64,
+    pub(crate) started_at: u64,
     /// Whether it is not a zombie.
-    pub(in crate::runner) is_live: bool,
+    pub(crate) is_live: bool,
 }
 
 /// All processes; `None` if `/proc` cannot be read.
-pub(in crate::runner) fn all() -> Option<Vec<ProcessInfo>> {
+pub(crate) fn all() -> Option<Vec<ProcessInfo>> {
     let processes = fs::read_dir("/proc").ok()?;
     Some(processes.filter_map(|process| info(process.ok()?.file_name().to_str()?.parse().ok()?)).collect())
 }
 
 /// The processes for which `is_root` is true and all their descendants, without hookbox itself.
-pub(in crate::runner) fn trees(all: &[ProcessInfo], is_root: impl Fn(&ProcessInfo) -> bool) -> Vec<ProcessInfo> {
+pub(crate) fn trees(all: &[ProcessInfo], is_root: impl Fn(&ProcessInfo) -> bool) -> Vec<ProcessInfo> {
     let own = own_pid();
     let others = || all.iter().filter(|process| process.pid != own);
     let mut members: HashSet<i32> = others().filter(|process| is_root(process)).map(|process| process.pid).collect();
@@ -48,23 +48,23 @@ pub(in crate::runner) fn trees(all: &[ProcessInfo], is_root: impl Fn(&ProcessInf
 }
 
 /// The value of [`MARK`] in the initial environment of a process.
-pub(in crate::runner) fn mark_of(pid: i32) -> Option<OsString> {
+pub(crate) fn mark_of(pid: i32) -> Option<OsString> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let value = |entry: &[u8]| Some(entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?.to_vec());
     environment.split(|byte| *byte == 0).find_map(value).map(|value| OsStr::from_bytes(&value).to_owned())
 }
 
 /// A pidfd, if the pid still belongs to the same process.
-pub(in crate::runner) fn open(process: &ProcessInfo) -> Option<OwnedFd> {
+pub(crate) fn open(process: &ProcessInfo) -> Option<OwnedFd> {
     let handle = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
     (info(process.pid)?.started_at == process.started_at).then_some(handle)
 }
 
-pub(in crate::runner) fn own_pid() -> i32 {
+pub(crate) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
-pub(in crate::runner) fn info(pid: i32) -> Option<ProcessInfo> {
+pub(crate) fn info(pid: i32) -> Option<ProcessInfo> {
     parse(pid, &String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }
 

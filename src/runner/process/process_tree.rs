@@ -12,19 +12,19 @@ use super::proc_fs::{self, ProcessInfo};
 
 /// The tree of a leader. Valid until the leader is reaped: until then its pid cannot be reused.
 #[derive(Debug, Clone)]
-pub(in crate::runner) struct ProcessTree {
+pub(crate) struct ProcessTree {
     leader: Pid,
     mark: Option<OsString>,
 }
 
 impl ProcessTree {
     /// `mark` is the value of [`proc_fs::MARK`] in the environment.
-    pub(in crate::runner) fn led_by(leader: Pid, mark: Option<&OsStr>) -> Self {
+    pub(crate) fn led_by(leader: Pid, mark: Option<&OsStr>) -> Self {
         Self { leader, mark: mark.filter(|mark| !mark.is_empty()).map(OsStr::to_owned) }
     }
 
     /// Signals all processes. Fails if hookbox lacks the permission for one of them, as after `sudo`.
-    pub(in crate::runner) fn signal(&self, signal: Signal) -> Result<(), Errno> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Errno> {
         let group = match kill_process_group(self.leader, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error),
@@ -40,7 +40,7 @@ impl ProcessTree {
     }
 
     /// Whether it has a live process besides the leader. Also true if `/proc` cannot be read.
-    pub(in crate::runner) fn has_others(&self) -> bool {
+    pub(crate) fn has_others(&self) -> bool {
         let leader = self.leader.as_raw_pid();
         self.members().is_none_or(|all| all.iter().any(|process| process.is_live && process.pid != leader))
     }

@@ -18,7 +18,7 @@ const MAX_FIRST_LINE: u64 = 256;
 
 /// Finds the file of a program: the path itself if it contains a slash, otherwise the first executable in `search`, the
 /// PATH of the handler. Relative paths start at `cwd`.
-pub(in crate::runner) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf, AttemptExit> {
+pub(crate) fn find(program: &str, search: &OsStr, cwd: &Path) -> Result<PathBuf, AttemptExit> {
     if program.is_empty() {
         return Err(AttemptExit::NotExecutable("the command is empty".to_owned()));
     }
@@ -37,7 +37,7 @@ pub(in crate::runner) fn find(program: &str, search: &OsStr, cwd: &Path) -> Resu
 }
 
 /// Explains why the system did not start a program.
-pub(in crate::runner) fn explain(error: &io::Error, program: &Path, cwd: &Path) -> AttemptExit {
+pub(crate) fn explain(error: &io::Error, program: &Path, cwd: &Path) -> AttemptExit {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     match errno {
         Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::TXTBSY | Errno::INTR) => {
@@ -64,7 +64,7 @@ fn cwd_problem(cwd: &Path) -> Option<String> {
     }
 }
 
-pub(in crate::runner) fn cwd_error(cwd: &Path, error: &io::Error) -> String {
+pub(crate) fn cwd_error(cwd: &Path, error: &io::Error) -> String {
     format!("its directory `{}`: {error}", cwd.display())
 }
 

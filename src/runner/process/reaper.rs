@@ -26,7 +26,7 @@ static OWN: LazyLock<Mutex<HashSet<Pid>>> = LazyLock::new(Mutex::default);
 static OWN_CHANGES: RwLock<()> = RwLock::new(());
 
 /// Starts a process and registers it as hookbox's own.
-pub(in crate::runner) fn start_own(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+pub(crate) fn start_own(start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
     let _guard = locks::read(&OWN_CHANGES);
     let pid = start()?;
     locks::lock(&OWN).insert(pid);
@@ -34,7 +34,7 @@ pub(in crate::runner) fn start_own(start: impl FnOnce() -> io::Result<Pid>) -> i
 }
 
 /// Reaps one of hookbox's own processes.
-pub(in crate::runner) fn reap_own<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
+pub(crate) fn reap_own<T>(pid: Pid, reap: impl FnOnce() -> T) -> T {
     let _guard = locks::read(&OWN_CHANGES);
     locks::lock(&OWN).remove(&pid);
     reap()

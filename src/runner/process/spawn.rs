@@ -31,19 +31,19 @@ const SETSID: i32 = 0x80;
 
 /// A running handler.
 #[derive(Debug)]
-pub(in crate::runner) struct Process<'a> {
+pub(crate) struct Process<'a> {
     /// Reaped by `supervise`.
-    pub(in crate::runner) pid: Pid,
-    pub(in crate::runner) tree: ProcessTree,
+    pub(crate) pid: Pid,
+    pub(crate) tree: ProcessTree,
     /// Readable once the process has ended; `None` if the system has no pidfds.
-    pub(in crate::runner) pidfd: Option<OwnedFd>,
-    pub(in crate::runner) stdin: Stdin<'a>,
-    pub(in crate::runner) stdout: OwnedFd,
-    pub(in crate::runner) stderr: OwnedFd,
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) stdin: Stdin<'a>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
 }
 
 /// Starts the command of a handler.
-pub(in crate::runner) fn spawn<'a>(
+pub(crate) fn spawn<'a>(
     handler: &Handler,
     environment: &Environment,
     mut stdin: Stdin<'a>,
@@ -81,11 +81,7 @@ pub(in crate::runner) fn spawn<'a>(
 }
 
 /// Starts a notification command and discards its output.
-pub(in crate::runner) fn spawn_notifier(
-    command: &[String],
-    cwd: &Path,
-    environment: &Environment,
-) -> io::Result<Child> {
+pub(crate) fn spawn_notifier(command: &[String], cwd: &Path, environment: &Environment) -> io::Result<Child> {
     let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(name);
     command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
@@ -193,7 +189,7 @@ fn pipe(ours: PipeEnd) -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// What hookbox writes to the stdin of a process.
 #[derive(Debug)]
-pub(in crate::runner) struct Stdin<'a> {
+pub(crate) struct Stdin<'a> {
     pipe: Option<OwnedFd>,
     left: &'a [u8],
     stays_open: bool,
@@ -201,27 +197,27 @@ pub(in crate::runner) struct Stdin<'a> {
 
 impl<'a> Stdin<'a> {
     /// The whole input: stdin is closed after it.
-    pub(in crate::runner) fn whole(body: &'a [u8]) -> Self {
+    pub(crate) fn whole(body: &'a [u8]) -> Self {
         Self { pipe: None, left: body, stays_open: false }
     }
 
     /// The first input: stdin stays open, for the owner of [`Stdin::take_pipe`].
-    pub(in crate::runner) fn beginning(left: &'a [u8]) -> Self {
+    pub(crate) fn beginning(left: &'a [u8]) -> Self {
         Self { pipe: None, left, stays_open: true }
     }
 
     /// The write end, which the caller closes.
-    pub(in crate::runner) fn take_pipe(&mut self) -> Option<OwnedFd> {
+    pub(crate) fn take_pipe(&mut self) -> Option<OwnedFd> {
         self.pipe.take()
     }
 
     /// The write end, until everything is written or the process has closed its stdin.
-    pub(in crate::runner) fn pipe(&self) -> Option<&OwnedFd> {
+    pub(crate) fn pipe(&self) -> Option<&OwnedFd> {
         self.pipe.as_ref()
     }
 
     /// Writes as much as the pipe takes now. A handler need not read its stdin.
-    pub(in crate::runner) fn feed(&mut self) {
+    pub(crate) fn feed(&mut self) {
         while let Some(pipe) = &self.pipe {
             match rustix::io::write(pipe, self.left) {
                 Ok(written) => self.left = &self.left[written..],

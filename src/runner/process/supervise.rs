@@ -25,25 +25,25 @@ const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to do with the output, besides capturing it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::runner) struct OutputOptions {
+pub(crate) struct OutputOptions {
     /// Keep all of stdout, for the response to the provider.
-    pub(in crate::runner) collects_stdout: bool,
+    pub(crate) collects_stdout: bool,
     /// Copy it to the stdout and stderr of hookbox.
-    pub(in crate::runner) is_shown: bool,
+    pub(crate) is_shown: bool,
 }
 
 #[derive(Debug)]
-pub(in crate::runner) struct ProcessResult {
-    pub(in crate::runner) exit: AttemptExit,
-    pub(in crate::runner) note: Option<String>,
-    pub(in crate::runner) stdout: CapturedOutput,
-    pub(in crate::runner) stderr: CapturedOutput,
+pub(crate) struct ProcessResult {
+    pub(crate) exit: AttemptExit,
+    pub(crate) note: Option<String>,
+    pub(crate) stdout: CapturedOutput,
+    pub(crate) stderr: CapturedOutput,
     /// All of stdout if requested, cut one byte beyond the longest response.
-    pub(in crate::runner) whole_stdout: Option<Vec<u8>>,
+    pub(crate) whole_stdout: Option<Vec<u8>>,
 }
 
 /// Supervises a process until it has ended or has been stopped.
-pub(in crate::runner) fn supervise(
+pub(crate) fn supervise(
     process: Process<'_>,
     limit: Duration,
     cancel: &CancelToken,
@@ -230,7 +230,7 @@ impl Termination {
     }
 }
 
-pub(in crate::runner) fn poll_fd(descriptor: Option<&OwnedFd>, flags: PollFlags) -> Option<PollFd<'_>> {
+pub(crate) fn poll_fd(descriptor: Option<&OwnedFd>, flags: PollFlags) -> Option<PollFd<'_>> {
     descriptor.map(|descriptor| PollFd::new(descriptor, flags))
 }
 

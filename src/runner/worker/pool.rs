@@ -34,7 +34,7 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(5);
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Debug)]
-pub(in crate::runner) struct WorkerPool {
+pub(crate) struct WorkerPool {
     results: PathBuf,
     purpose: AttemptPurpose,
     state: Mutex<PoolState>,
@@ -59,7 +59,7 @@ struct PoolState {
 }
 
 impl WorkerPool {
-    pub(in crate::runner) fn new(handler: Arc<Handler>, purpose: AttemptPurpose, results: PathBuf) -> Arc<Self> {
+    pub(crate) fn new(handler: Arc<Handler>, purpose: AttemptPurpose, results: PathBuf) -> Arc<Self> {
         let state = PoolState {
             handler,
             generation: 0,
@@ -161,7 +161,7 @@ impl WorkerPool {
     }
 
     /// Applies the settings to new processes, and dismisses idle ones that have others.
-    pub(in crate::runner) fn reload(self: &Arc<Self>, handler: &Arc<Handler>) {
+    pub(crate) fn reload(self: &Arc<Self>, handler: &Arc<Handler>) {
         let mut state = self.lock();
         let is_same = *state.handler == **handler;
         state.handler = handler.clone();
@@ -175,7 +175,7 @@ impl WorkerPool {
     }
 
     /// Dismisses idle processes now, and busy ones after their job.
-    pub(in crate::runner) fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &Arc<Self>) {
         let mut state = self.lock();
         state.is_closed = true;
         let idle = std::mem::take(&mut state.idle);
@@ -185,7 +185,7 @@ impl WorkerPool {
     }
 
     /// Waits until all processes are gone, after [`WorkerPool::close`]: SIGTERM at `term_at`, SIGKILL at `kill_at`.
-    pub(in crate::runner) fn join(&self, term_at: Instant, kill_at: Instant) {
+    pub(crate) fn join(&self, term_at: Instant, kill_at: Instant) {
         let deadline = kill_at.max(Instant::now()) + JOIN_PATIENCE;
         let mut state = self.lock();
         while state.live > 0 && Instant::now() < deadline {

@@ -1,5 +1,5 @@
-//! Jobs that are claimed ahead of a free copy or connection, and a hookbox that is killed meanwhile: what had not begun
-//! costs its job nothing, and what had is never taken for it.
+//! Prefetched jobs and kill -9: an attempt that had not started costs its job nothing, and one that had started is never
+//! mistaken for it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::support::delivery::Delivery;
 use crate::support::endpoint::{Asked, Endpoint, answer};
 use crate::support::{Event, Hookbox, Running, until};
 
-/// One URL for all events, so many at once.
+/// A handler that posts all events to one URL.
 fn at(endpoint: &Endpoint, concurrency: usize) -> Hookbox {
     let lines = format!("mode = \"http\"\nurl = \"{}\"\nconcurrency = {concurrency}", endpoint.url());
     Hookbox::new()
@@ -22,7 +22,7 @@ fn event(kind: &str) -> Delivery {
 }
 
 /// `EVENT_ID ATTEMPT` of every request.
-fn asked(endpoint: &Endpoint) -> Vec<String> {
+fn requests(endpoint: &Endpoint) -> Vec<String> {
     let header = |asked: &Asked, name| asked.header(name).unwrap().to_owned();
     let both = |asked| format!("{} {}", header(asked, "hookbox-event-id"), header(asked, "hookbox-attempt"));
     endpoint.asked().iter().map(both).collect()
@@ -35,16 +35,16 @@ fn all_done(hookbox: &Running) {
     });
 }
 
-/// From now on nothing is claimed.
+/// Returns once nothing more is claimed.
 fn pause(hookbox: &Running) {
     let times = || hookbox.log().iter().filter(|line| line.contains("paused by the operator")).count();
     let before = times();
     hookbox.ok(&["pause", "app"]);
-    until("the pause to be noticed", || (times() > before).then_some(()));
+    until("the pause to be applied", || (times() > before).then_some(()));
 }
 
-/// What hangs does so at its first attempt, until the gate is opened for it, or for good.
-fn hangs_at(gate: crossbeam_channel::Receiver<()>) -> Endpoint {
+/// An endpoint where events of the type `hangs` hang at their first attempt, until the gate is opened.
+fn hanging(gate: crossbeam_channel::Receiver<()>) -> Endpoint {
     Endpoint::new(move |asked, stream| {
         if asked.header("hookbox-event-type") == Some("hangs") && asked.header("hookbox-attempt") == Some("1") {
             gate.recv_timeout(Duration::from_secs(60)).ok();
@@ -53,8 +53,8 @@ fn hangs_at(gate: crossbeam_channel::Receiver<()>) -> Endpoint {
     })
 }
 
-/// One job is under way, and others of this kind are claimed and have not begun.
-fn with_some_ahead(hookbox: &Running, open: &crossbeam_channel::Sender<()>, kind: &str) -> (Event, Vec<Event>) {
+/// Returns a running job, and jobs of this type that are claimed but not started.
+fn prefetched(hookbox: &Running, open: &crossbeam_channel::Sender<()>, kind: &str) -> (Event, Vec<Event>) {
     for _ in 0..50 {
         let quick: Vec<Event> = (0..10).map(|_| hookbox.deliver(event("quick"))).collect();
         quick.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
@@ -64,64 +64,68 @@ fn with_some_ahead(hookbox: &Running, open: &crossbeam_channel::Sender<()>, kind
         hookbox.ok(&["resume", "app"]);
         hookbox.wait_for(&hangs, "running");
         let is_running = |event: &&Event| hookbox.job(event).state == "running";
-        let ahead: Vec<Event> = others.iter().filter(is_running).cloned().collect();
-        if !ahead.is_empty() {
-            return (hangs, ahead);
+        let waiting: Vec<Event> = others.iter().filter(is_running).cloned().collect();
+        if !waiting.is_empty() {
+            return (hangs, waiting);
         }
-        // The machine is slow just now: nothing is claimed ahead then.
+        // The machine is too slow for a prefetch now.
         let hanging = if kind == "hangs" { 5 } else { 1 };
         (0..hanging).for_each(|_| open.send(()).unwrap());
         others.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
     }
-    panic!("nothing was ever claimed ahead");
+    panic!("nothing was prefetched");
 }
 
 #[test]
-fn what_was_claimed_ahead_and_not_begun_is_not_lost_after_kill_9() {
+fn prefetched_job_is_not_lost_after_kill_9() {
     let (open, gate) = crossbeam_channel::bounded::<()>(1);
-    let endpoint = hangs_at(gate);
+    let endpoint = hanging(gate);
     let mut hookbox = at(&endpoint, 1).start();
-    let (hangs, ahead) = with_some_ahead(&hookbox, &open, "quick");
-    until("the request", || asked(&endpoint).contains(&format!("{} 1", hangs.id)).then_some(()));
+    let (hangs, waiting) = prefetched(&hookbox, &open, "quick");
+    until("the request", || requests(&endpoint).contains(&format!("{} 1", hangs.id)).then_some(()));
     hookbox.kill();
     hookbox.start_again();
-    for event in &ahead {
+    for event in &waiting {
         hookbox.wait_for(event, "succeeded");
         let endings: Vec<_> = hookbox.ledger(event).into_iter().map(|attempt| attempt.ending.unwrap()).collect();
-        assert_eq!((endings, hookbox.job(event).lost), (vec!["succeeded".to_owned()], 0), "as if never claimed");
+        assert_eq!(
+            (endings, hookbox.job(event).lost),
+            (vec!["succeeded".to_owned()], 0),
+            "as if it had never been claimed"
+        );
     }
     hookbox.wait_long_for(60, &hangs, "succeeded");
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'lost'"), 1);
     let both = |attempt: i64| format!("{} {attempt}", hangs.id);
     assert!(
-        [1, 2].into_iter().all(|attempt| asked(&endpoint).contains(&both(attempt))),
-        "its number is not given again"
+        [1, 2].into_iter().all(|attempt| requests(&endpoint).contains(&both(attempt))),
+        "its number is not used again"
     );
 }
 
 #[test]
-fn what_was_given_back_and_then_begun_is_lost_after_kill_9() {
+fn job_claimed_again_after_a_pause_is_lost_after_kill_9() {
     let (open, gate) = crossbeam_channel::bounded::<()>(1);
-    let endpoint = hangs_at(gate);
+    let endpoint = hanging(gate);
     let mut hookbox = at(&endpoint, 1).start();
-    let (hangs, ahead) = with_some_ahead(&hookbox, &open, "hangs");
+    let (hangs, waiting) = prefetched(&hookbox, &open, "hangs");
     pause(&hookbox);
-    hookbox.wait_for(&ahead[0], "pending");
-    assert_eq!(hookbox.ledger(&ahead[0]).len(), 0, "it was never claimed");
+    hookbox.wait_for(&waiting[0], "pending");
+    assert_eq!(hookbox.ledger(&waiting[0]).len(), 0, "as if it had never been claimed");
     open.send(()).unwrap();
     hookbox.wait_for(&hangs, "succeeded");
     hookbox.ok(&["resume", "app"]);
-    until("the request", || asked(&endpoint).contains(&format!("{} 1", ahead[0].id)).then_some(()));
+    until("the request", || requests(&endpoint).contains(&format!("{} 1", waiting[0].id)).then_some(()));
     hookbox.kill();
     drop(open);
     hookbox.start_again();
-    hookbox.wait_long_for(60, &ahead[0], "succeeded");
-    let endings: Vec<_> = hookbox.ledger(&ahead[0]).into_iter().map(|attempt| attempt.ending.unwrap()).collect();
+    hookbox.wait_long_for(60, &waiting[0], "succeeded");
+    let endings: Vec<_> = hookbox.ledger(&waiting[0]).into_iter().map(|attempt| attempt.ending.unwrap()).collect();
     assert_eq!(endings, ["lost", "succeeded"]);
 }
 
 #[test]
-fn what_had_begun_is_never_taken_for_what_had_not_however_often_hookbox_is_killed() {
+fn no_attempt_number_is_used_twice_after_repeated_kills() {
     let endpoint = Endpoint::new(|_, stream| answer(stream, "200 OK", "", ""));
     let mut hookbox = at(&endpoint, 4).start();
     for round in 1..=4_u64 {
@@ -135,10 +139,10 @@ fn what_had_begun_is_never_taken_for_what_had_not_however_often_hookbox_is_kille
     }
     all_done(&hookbox);
     let mut seen = HashSet::new();
-    let twice: Vec<_> = asked(&endpoint).into_iter().filter(|attempt| !seen.insert(attempt.clone())).collect();
-    assert!(twice.is_empty(), "they had begun, and their numbers were given again: {twice:?}");
+    let twice: Vec<_> = requests(&endpoint).into_iter().filter(|attempt| !seen.insert(attempt.clone())).collect();
+    assert!(twice.is_empty(), "attempts that had started and whose numbers were used again: {twice:?}");
     hookbox.wait_for_log("jobs were claimed and not begun when hookbox last ended");
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'succeeded'"), 600);
     let attempts = hookbox.inbox.number("SELECT count(*) FROM attempts");
-    assert!(attempts >= i64::try_from(seen.len()).unwrap(), "each request has its attempt");
+    assert!(attempts >= i64::try_from(seen.len()).unwrap(), "each request has an attempt");
 }
