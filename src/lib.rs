@@ -44,7 +44,7 @@
 //!
 //! An HMAC provider is a row of `providers/table.toml`; a scheme that needs code is a file in `verify/`. A new way to run
 //! handlers is a folder in `runner/`. A dashboard page is a file in `web/dashboard/`, and its query a method of
-//! [`inbox`]'s reader. A CLI verb is a file in `cli/`. Only `inbox/` contains SQL.
+//! [`inbox`]'s reader. A CLI verb is a file in `cli/commands/`. Only `inbox/` contains SQL.
 
 mod alerts;
 mod cli;

@@ -20,7 +20,7 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
 /// Where to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Server {
+pub(crate) enum Server {
     /// `https://example.com/hooks/github`, or without a path of its own.
     Url(String),
     /// `https://127.0.0.1:8443`: an address of our own, which its certificate does not name.
@@ -31,29 +31,29 @@ pub(super) enum Server {
 
 /// What to send.
 #[derive(Debug)]
-pub(super) struct Message<'a> {
-    pub(super) method: &'a str,
+pub(crate) struct Message<'a> {
+    pub(crate) method: &'a str,
     /// Path and query.
-    pub(super) target: &'a str,
-    pub(super) headers: Vec<(&'a str, &'a [u8])>,
-    pub(super) body: &'a [u8],
+    pub(crate) target: &'a str,
+    pub(crate) headers: Vec<(&'a str, &'a [u8])>,
+    pub(crate) body: &'a [u8],
 }
 
 /// What came back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Server {
     /// The server that listens there; one that listens everywhere is reached at home.
-    pub(super) fn at(listen: &Listen) -> Self {
+    pub(crate) fn at(listen: &Listen) -> Self {
         Self::over(listen, false)
     }
 
     /// Likewise; `tls` says that it speaks HTTPS.
-    pub(super) fn over(listen: &Listen, tls: bool) -> Self {
+    pub(crate) fn over(listen: &Listen, tls: bool) -> Self {
         match listen {
             Listen::Tcp(address) => {
                 let ip = match address.ip() {
@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// The whole address, for people.
-    pub(super) fn address(&self, target: &str) -> String {
+    pub(crate) fn address(&self, target: &str) -> String {
         match self {
             Self::Url(url) | Self::Home(url) => joined(url, target),
             Self::Unix(path) => format!("unix:{} {target}", path.display()),
@@ -80,7 +80,7 @@ impl Server {
     ///
     /// # Errors
     /// Why there is no answer, in words for a person.
-    pub(super) fn exchange(&self, message: &Message<'_>, patience: Duration) -> Result<Answer, String> {
+    pub(crate) fn exchange(&self, message: &Message<'_>, patience: Duration) -> Result<Answer, String> {
         let answer = match self {
             Self::Url(url) => over_tcp(&joined(url, message.target), message, patience, TlsConfig::default()),
             Self::Home(url) => {
@@ -156,12 +156,12 @@ fn parse(answer: &[u8]) -> Option<Answer> {
 
 impl Answer {
     /// Whether it says that the request was taken.
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// The body as text.
-    pub(super) fn text(&self) -> Cow<'_, str> {
+    pub(crate) fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
 }

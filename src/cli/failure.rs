@@ -16,36 +16,36 @@ const USAGE: u8 = 2;
 
 /// An exit status, and what is said with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     status: u8,
     text: String,
 }
 
 impl Failure {
     /// It could not be done: exit status 1.
-    pub(super) fn failed(message: impl AsRef<str>) -> Self {
+    pub(crate) fn failed(message: impl AsRef<str>) -> Self {
         Self { status: FAILED, text: format!("error: {}", message.as_ref()) }
     }
 
     /// It could not be meant: exit status 2.
-    pub(super) fn usage(message: impl AsRef<str>) -> Self {
+    pub(crate) fn usage(message: impl AsRef<str>) -> Self {
         Self { status: USAGE, ..Self::failed(message) }
     }
 
     /// Everything has been said: exit status 1.
-    pub(super) fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         Self { status: FAILED, text: String::new() }
     }
 
     /// Adds the next step.
-    pub(super) fn hint(mut self, hint: impl AsRef<str>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl AsRef<str>) -> Self {
         self.text.push_str("\nhint: ");
         self.text.push_str(hint.as_ref());
         self
     }
 
     /// Says it on stderr and gives the exit status.
-    pub(super) fn report(self) -> ExitCode {
+    pub(crate) fn report(self) -> ExitCode {
         // With stderr gone there is nobody left to tell.
         if !self.text.is_empty() {
             writeln!(io::stderr(), "{}", self.text.trim_end()).unwrap_or_default();

@@ -3,52 +3,23 @@
 //! Results go to stdout, everything else to stderr. The exit status is 0 when it was done, 1 when it failed, 2 for
 //! wrong usage or configuration. Verbs that touch the inbox work on the file itself, whether or not it is served.
 
-mod backup;
-mod change;
-mod check;
+mod args;
 mod client;
-mod completions;
-mod demo;
-mod event;
-mod events;
-mod explain;
+mod commands;
 mod failure;
-mod filter;
-mod health;
-mod init;
-mod jobs;
-mod keygen;
-mod learn;
-mod list;
-mod man;
-mod pause;
-mod progress;
-mod providers;
-mod prune;
-mod refusals;
-mod reload;
-mod replay;
-mod retry;
-mod reverify;
-mod run;
-mod send;
-mod serve;
-mod show;
-mod skip;
-mod status;
-mod table;
-mod tail;
-mod terminal;
+mod output;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::config::{self, ConfigSummary};
-use crate::inbox::operator::InboxFile;
 use crate::support::logging;
+use args::Global;
+use commands::inspect::{events, explain, jobs, refusals, status, tail};
+use commands::operate::{backup, bulk, pause, prune, reverify, run, send};
+use commands::serve::{self, demo, health, reload};
+use commands::setup::{check, generate, init, learn, providers};
 use failure::Failure;
 
 /// Receives webhooks properly: verified, stored once, run until done.
@@ -59,26 +30,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     verb: Verb,
-}
-
-/// What every verb takes.
-#[derive(Debug, clap::Args)]
-struct Global {
-    /// The configuration
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKBOX_CONFIG", default_value = "hookbox.toml")]
-    config: PathBuf,
-    /// How log lines look
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    log_format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// Readable
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,11 +49,11 @@ enum Verb {
     /// Lists jobs, newest first
     Jobs(jobs::Args),
     /// Runs jobs again that have not succeeded
-    Retry(retry::Args),
+    Retry(bulk::Args),
     /// Runs jobs again that have succeeded
-    Replay(replay::Args),
+    Replay(bulk::Args),
     /// Takes jobs off what is to run
-    Skip(skip::Args),
+    Skip(bulk::Args),
     /// Runs a handler on a stored event, here and now, with HOOKBOX_DRY_RUN=1; changes nothing in the inbox
     Run(run::Args),
     /// Has handlers start no more attempts until they are resumed
@@ -132,9 +83,9 @@ enum Verb {
     /// Has the running hookbox read its configuration again
     Reload,
     /// Prints what a shell needs to complete hookbox's command line
-    Completions(completions::Args),
+    Completions(generate::CompletionsArgs),
     /// Prints the man page; into a folder, one for each verb as well
-    Man(man::Args),
+    Man(generate::ManArgs),
 }
 
 /// Does what the command line says.
@@ -158,9 +109,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Send(args) => send::run(args, global),
         Verb::Events(args) => events::run(args, global),
         Verb::Jobs(args) => jobs::run(args, global),
-        Verb::Retry(args) => retry::run(args, global),
-        Verb::Replay(args) => replay::run(args, global),
-        Verb::Skip(args) => skip::run(args, global),
+        Verb::Retry(args) => bulk::retry(args, global),
+        Verb::Replay(args) => bulk::replay(args, global),
+        Verb::Skip(args) => bulk::skip(args, global),
         Verb::Run(args) => run::run(args, global),
         Verb::Pause(args) => pause::pause(args, global),
         Verb::Resume(args) => pause::resume(args, global),
@@ -175,8 +126,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Verb::Backup(args) => backup::run(args, global),
         Verb::Health(args) => health::run(args, global),
         Verb::Reload => reload::run(global),
-        Verb::Completions(args) => completions::run(args),
-        Verb::Man(args) => man::run(args),
+        Verb::Completions(args) => generate::completions(args, Cli::command()),
+        Verb::Man(args) => generate::man(args, Cli::command()),
     }
     .map(|()| ExitCode::SUCCESS)
 }
@@ -193,41 +144,8 @@ impl Verb {
     }
 }
 
-impl From<LogFormat> for logging::LineFormat {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Text => Self::Text,
-            LogFormat::Json => Self::Json,
-        }
-    }
-}
-
-impl Global {
-    /// Where the inbox and the addresses are, for those who ask there.
-    fn addressed(&self) -> Result<ConfigSummary, Failure> {
-        Ok(config::read_summary_with_addresses(&self.config, &variable)?)
-    }
-
-    /// Where the inbox is, and what there is.
-    fn outline(&self) -> Result<ConfigSummary, Failure> {
-        Ok(config::read_summary(&self.config, &variable)?)
-    }
-
-    /// The inbox that the configuration names.
-    fn inbox_file(&self) -> Result<InboxFile, Failure> {
-        Ok(InboxFile::open(&self.outline()?.inbox)?)
-    }
-}
-
-/// A variable of the environment.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

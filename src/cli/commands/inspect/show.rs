@@ -1,0 +1,188 @@
+//! `events show`: one event with its headers, its jobs, and every attempt with its output.
+//!
+//! Everything but the body, which `events body` writes. Output is shown line by line, with what was cut out said so.
+
+use std::io::{self, Write};
+
+use crate::cli::commands::inspect::event;
+use crate::cli::failure::Failure;
+use crate::cli::output::list::Array;
+use crate::cli::output::terminal::{count, grouped, instant, relative, shown, shown_lines, span};
+use crate::inbox::operator::InboxFile;
+use crate::inbox::reader::{Attempt, EventDetail, Job};
+use crate::model::request::stored_headers;
+use crate::runner::{OUTPUT_HEAD_BYTES, OUTPUT_KEPT_BYTES};
+use crate::support::time::Millis;
+
+/// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
+const HEAD_BYTES: usize = OUTPUT_HEAD_BYTES;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// An event id, SOURCE/ID, or '#SEQ' (quoted: to a shell a bare # begins a comment)
+    #[arg(required = true, value_name = "EVENT")]
+    events: Vec<String>,
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, file: &InboxFile) -> Result<(), Failure> {
+    let mut details = Vec::new();
+    for event in event::find_all(file, &args.events)? {
+        // Pruned since it was found: nothing is left to show.
+        details.extend(file.reader().event_detail(event.seq)?);
+    }
+    if args.json {
+        let mut array = Array::new();
+        for detail in &details {
+            array.push(detail)?;
+        }
+        return array.end();
+    }
+    let mut out = io::stdout().lock();
+    for (index, detail) in details.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        print(&mut out, detail, Millis::now())?;
+    }
+    Ok(out.flush()?)
+}
+
+fn print(out: &mut impl Write, detail: &EventDetail, now: Millis) -> io::Result<()> {
+    let event = &detail.event;
+    let content_type = detail.content_type.as_deref().unwrap_or("no content type");
+    let received = format!("{}, {}", event.received_at.to_rfc3339(), relative(event.received_at, now));
+    writeln!(out, "event #{}: {}", event.seq, event.state)?;
+    writeln!(out, "  source      {}", shown(&event.source))?;
+    writeln!(out, "  type        {}", shown(&event.event_type))?;
+    writeln!(out, "  event id    {}", shown(&event.event_id))?;
+    writeln!(out, "  received    {received}, {}", deliveries(event.deliveries))?;
+    match &detail.headers {
+        None => writeln!(out, "  body        {} bytes, no longer kept", event.body_bytes)?,
+        Some(headers) => {
+            writeln!(out, "  body        {} bytes, {}", event.body_bytes, shown(content_type))?;
+            writeln!(out, "              `hookbox events body '#{}'` writes it", event.seq)?;
+            print_headers(out, headers.get())?;
+        }
+    }
+    if detail.jobs.is_empty() {
+        writeln!(out, "no handler took it")?;
+    }
+    for ledger in &detail.jobs {
+        print_job(out, &ledger.job, now)?;
+        for attempt in &ledger.attempts {
+            print_attempt(out, attempt)?;
+        }
+    }
+    Ok(())
+}
+
+fn deliveries(number: i64) -> String {
+    match number {
+        1 => "delivered once".to_owned(),
+        more => format!("delivered {more} times"),
+    }
+}
+
+pub(crate) fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> {
+    for (index, (name, value)) in stored_headers(json).iter().enumerate() {
+        let label = if index == 0 { "headers" } else { "" };
+        writeln!(out, "  {label:<10}  {}: {}", shown(name), shown(value))?;
+    }
+    Ok(())
+}
+
+fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
+    let when = crate::cli::commands::inspect::jobs::when(job, now);
+    let separator = if when.is_empty() { "" } else { ", " };
+    write!(out, "job for {}: {}{separator}{when}", shown(&job.handler), job.state)?;
+    if let Some(value) = job.order_key.as_deref().filter(|_| job.blocked == 1) {
+        write!(out, ", which has the same value ({})", shown(value))?;
+    }
+    if job.replays > 0 {
+        write!(out, ", replays: {}", job.replays)?;
+    }
+    if let Some(reason) = &job.reason {
+        write!(out, ": {}", shown(reason))?;
+    }
+    writeln!(out)
+}
+
+fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+    write!(out, "  attempt {}: {}, ", attempt.number, instant(attempt.started_at))?;
+    match (attempt.status, attempt.finished_at) {
+        (Some(ending), Some(finished_at)) => {
+            write!(out, "{ending} after {}", span(finished_at.since(attempt.started_at)))?;
+        }
+        _ => write!(out, "running")?,
+    }
+    if let Some(code) = attempt.exit_code {
+        write!(out, ", exit status {code}")?;
+    }
+    if let Some(status) = attempt.http_status {
+        write!(out, ", HTTP status {status}")?;
+    }
+    if let Some(signal) = attempt.signal {
+        write!(out, ", signal {signal}")?;
+    }
+    writeln!(out)?;
+    if let Some(note) = &attempt.note {
+        writeln!(out, "    note: {}", shown(note))?;
+    }
+    let stdout = if attempt.http_status.is_some() { "answer" } else { "stdout" };
+    print_output(out, stdout, attempt.stdout.as_deref(), attempt.stdout_bytes)?;
+    print_output(out, "stderr", attempt.stderr.as_deref(), attempt.stderr_bytes)
+}
+
+fn print_output(out: &mut impl Write, name: &str, kept: Option<&[u8]>, written: i64) -> io::Result<()> {
+    let written = usize::try_from(written).unwrap_or(0);
+    if written == 0 {
+        return Ok(());
+    }
+    writeln!(out, "    {name}, {}:", count(written, "byte"))?;
+    match kept {
+        None => writeln!(out, "      (no longer kept)"),
+        Some(kept) if kept.len() < written => {
+            // Of a command's output head and tail are kept, of a URL's answer the beginning.
+            let head = if kept.len() > OUTPUT_KEPT_BYTES { kept.len() } else { HEAD_BYTES.min(kept.len()) };
+            let (head, tail) = kept.split_at(head);
+            print_lines(out, head)?;
+            writeln!(out, "      ({} bytes left out)", grouped(written - kept.len()))?;
+            print_lines(out, tail)
+        }
+        Some(kept) => print_lines(out, kept),
+    }
+}
+
+fn print_lines(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    for line in String::from_utf8_lossy(bytes).lines() {
+        writeln!(out, "      | {}", shown_lines(line))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(kept: Option<&[u8]>, written: i64) -> String {
+        let mut out = Vec::new();
+        print_output(&mut out, "stderr", kept, written).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn output_is_shown_line_by_line_and_cannot_steer_the_terminal() {
+        assert_eq!(printed(Some(b""), 0), "");
+        assert_eq!(
+            printed(Some(b"a\x1b[2J\nb\xff"), 8),
+            "    stderr, 8 bytes:\n      | a\\u{1b}[2J\n      | b\u{fffd}\n"
+        );
+        assert_eq!(printed(None, 8), "    stderr, 8 bytes:\n      (no longer kept)\n");
+        let kept = [vec![b'h'; HEAD_BYTES], b"tail".to_vec()].concat();
+        let shown = printed(Some(&kept), 10_000);
+        assert!(shown.contains("h\n      (5,900 bytes left out)\n      | tail\n"), "{shown}");
+    }
+}
