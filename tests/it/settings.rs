@@ -1,4 +1,4 @@
-//! The configuration: all its errors at once, each with its line; read again on HUP, all of it or none.
+//! The configuration: all errors together, each with its line; a reload applies all of it or nothing.
 
 use rustix::process::Signal;
 
@@ -28,13 +28,13 @@ timeout = "soon"
 "#;
 
 #[test]
-fn every_error_of_the_configuration_is_told_at_once_with_its_line() {
+fn all_configuration_errors_are_reported_with_their_lines() {
     let hookbox = Hookbox::new().configured(WRONG);
     let serve = hookbox.refuse_to_start();
     let check = hookbox.run(&["check"]);
     for done in [&serve, &check] {
         assert_eq!(done.status, Some(2), "{done:?}");
-        let told = format!("{}{}", done.stdout, done.stderr);
+        let output = format!("{}{}", done.stdout, done.stderr);
         let expected = [
             (3, "max_bodyy"),
             (4, "server.request_timeout"),
@@ -45,20 +45,20 @@ fn every_error_of_the_configuration_is_told_at_once_with_its_line() {
             (17, "handlers.deploy.timeout"),
         ];
         for (line, key) in expected {
-            let named = told.lines().any(|text| {
+            let is_reported = output.lines().any(|text| {
                 text.starts_with("error: ") && text.contains(&format!("hookbox.toml:{line}:")) && text.contains(key)
             });
-            assert!(named, "line {line}, {key}, in:\n{told}");
+            assert!(is_reported, "line {line}, {key}, in:\n{output}");
         }
-        assert_eq!(told.lines().filter(|line| line.starts_with("error: ")).count(), expected.len(), "{told}");
-        assert!(told.contains("`NOT_SET_ANYWHERE`"), "{told}");
-        assert!(told.lines().any(|line| line.starts_with("hint: ") && line.contains("github")), "{told}");
+        assert_eq!(output.lines().filter(|line| line.starts_with("error: ")).count(), expected.len(), "{output}");
+        assert!(output.contains("`NOT_SET_ANYWHERE`"), "{output}");
+        assert!(output.lines().any(|line| line.starts_with("hint: ") && line.contains("github")), "{output}");
     }
-    assert!(!hookbox.folder().join("hookbox.db").exists(), "nothing is made of a configuration that is wrong");
+    assert!(!hookbox.folder().join("hookbox.db").exists(), "nothing is created");
 }
 
 #[test]
-fn a_file_that_is_no_toml_or_not_there_is_refused() {
+fn missing_or_malformed_file_is_an_error() {
     let broken = Hookbox::new().configured("[server\nlisten = 1\n");
     let done = broken.refuse_to_start();
     assert_eq!(done.status, Some(2), "{done:?}");
@@ -69,7 +69,7 @@ fn a_file_that_is_no_toml_or_not_there_is_refused() {
 }
 
 #[test]
-fn a_mistake_made_since_takes_no_verb_away_from_a_healthy_hookbox() {
+fn commands_work_although_the_file_has_a_mistake() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -88,7 +88,7 @@ fn a_mistake_made_since_takes_no_verb_away_from_a_healthy_hookbox() {
     }
     hookbox.rewrite(|text| text.replace(&exposed, "listen = \"here\""));
     hookbox.ok(&["status"]);
-    assert_eq!(hookbox.run(&["health"]).status, Some(2), "nobody knows where to ask");
+    assert_eq!(hookbox.run(&["health"]).status, Some(2), "the address is unknown");
     hookbox.rewrite(|text| format!("[server\n{text}"));
     let done = hookbox.run(&["health"]);
     assert!(done.status == Some(2) && done.stderr.contains("hookbox.toml:1"), "{done:?}");
@@ -98,27 +98,27 @@ fn a_mistake_made_since_takes_no_verb_away_from_a_healthy_hookbox() {
 }
 
 #[test]
-fn check_refuses_a_folder_of_the_inbox_that_is_not_there() {
+fn check_reports_a_missing_inbox_folder() {
     let hookbox = Hookbox::new().inbox("path = \"nodir/x.db\"");
     hookbox.write();
     for done in [hookbox.run(&["check"]), hookbox.refuse_to_start()] {
         assert_eq!(done.status, Some(2), "{done:?}");
         assert!(done.stderr.contains("`inbox.path`: the inbox's folder, ") && done.stderr.contains("does not exist"));
-        assert!(done.stderr.contains("hint: make it"), "{done:?}");
+        assert!(done.stderr.contains("hint: create it"), "{done:?}");
     }
     std::fs::create_dir(hookbox.folder().join("nodir")).unwrap();
     assert_eq!(hookbox.run(&["check"]).status, Some(0));
-    assert!(!hookbox.folder().join("nodir/x.db").exists(), "it makes nothing");
+    assert!(!hookbox.folder().join("nodir/x.db").exists(), "check creates nothing");
 }
 
 #[test]
-fn check_tells_of_a_secret_that_can_be_guessed() {
-    for (secret, is_told) in [("short", true), ("a secret that is long", false)] {
+fn check_warns_of_a_guessable_secret() {
+    for (secret, is_warned) in [("short", true), ("a secret that is long", false)] {
         let hookbox = Hookbox::new().source("own", &format!("provider = \"github\"\nsecret = \"{secret}\""));
         hookbox.write();
         let done = hookbox.run(&["check"]);
-        let told = done.stdout.lines().any(|line| line.starts_with("own: ") && line.contains("guessable"));
-        assert_eq!((done.status, told), (Some(0), is_told), "{done:?}");
+        let warned = done.stdout.lines().any(|line| line.starts_with("own: ") && line.contains("guessable"));
+        assert_eq!((done.status, warned), (Some(0), is_warned), "{done:?}");
     }
 }
 
@@ -128,11 +128,11 @@ fn check_accepts_what_serve_accepts() {
     hookbox.write();
     let done = hookbox.run(&["check"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    assert!(done.stdout.contains("deploy"), "it says what runs: {done:?}");
+    assert!(done.stdout.contains("deploy"), "it lists the handlers: {done:?}");
 }
 
 #[test]
-fn the_example_configuration_is_accepted() {
+fn example_configuration_is_accepted() {
     let text = include_str!("../../hookbox.example.toml");
     let hookbox = Hookbox::new()
         .environment("GITHUB_WEBHOOK_SECRET", "s")
@@ -154,12 +154,12 @@ fn init_writes_a_configuration_that_serve_accepts() {
     let text = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
     assert!(text.contains("env = \"GITHUB_WEBHOOK_SECRET\""), "{text}");
     let again = hookbox.run(&["init", "github"]);
-    assert_ne!(again.status, Some(0), "it overwrites nothing");
+    assert_ne!(again.status, Some(0), "init overwrites nothing");
     assert_eq!(std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap(), text);
 }
 
 #[test]
-fn hup_and_reload_take_in_a_new_handler_and_a_new_source() {
+fn hup_and_reload_add_a_handler_and_a_source() {
     for by_verb in [false, true] {
         let hookbox = Hookbox::new().source("stripe", "provider = \"gitlab\"\nsecret = \"t\"").start();
         let event = hookbox.deliver(github::push());
@@ -174,7 +174,7 @@ fn hup_and_reload_take_in_a_new_handler_and_a_new_source() {
         } else {
             hookbox.signal(Signal::HUP);
         }
-        until("the new source to answer", || {
+        until("the new source to respond", || {
             let reply = hookbox.send(&github::push().to("later").with_secret("later"));
             (reply.status == 200).then_some(())
         });
@@ -185,7 +185,7 @@ fn hup_and_reload_take_in_a_new_handler_and_a_new_source() {
 }
 
 #[test]
-fn a_reload_that_is_wrong_changes_nothing_and_says_why() {
+fn invalid_reload_changes_nothing_and_logs_why() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).expect_warning("no_such_key").start();
     hookbox.rewrite(|text| {
         format!("{}\n[sources.later]\nno_such_key = 1\n", text.replace("handlers.deploy", "handlers.other"))
@@ -198,20 +198,20 @@ fn a_reload_that_is_wrong_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn the_verb_reload_says_what_came_of_it() {
+fn reload_reports_its_result() {
     let address = free_address();
     let hookbox = Hookbox::new().admin(&format!("listen = \"{address}\"")).expect_warning("changes nothing").start();
-    let kept = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
+    let original = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
     hookbox.rewrite(|text| format!("no_such_key = 1\n{text}"));
     let refused = hookbox.run(&["reload"]);
     assert!(matches!(refused.status, Some(1 | 2)), "{refused:?}");
     assert!(refused.stderr.contains("no_such_key"), "{refused:?}");
-    hookbox.rewrite(|_| kept);
+    hookbox.rewrite(|_| original);
     hookbox.ok(&["reload"]);
 }
 
 #[test]
-fn what_cannot_change_while_serving_is_refused_by_name() {
+fn reload_rejects_settings_that_need_a_restart() {
     for (old, new, key) in [
         ("[server]\nlisten = \"127.0.0.1:0\"", "[server]\nlisten = \"127.0.0.1:1\"", "server.listen"),
         ("[inbox]\n", "[inbox]\npath = \"other.db\"\n", "inbox.path"),
@@ -228,13 +228,13 @@ fn what_cannot_change_while_serving_is_refused_by_name() {
 }
 
 #[test]
-fn jobs_of_a_handler_that_is_gone_stay_pending_and_are_shown() {
+fn jobs_of_a_removed_handler_stay_pending_and_are_shown() {
     let hourly = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
     let mut hookbox = Hookbox::new().handler_with("deploy", hourly, sh("exit 1")).expect_failures().start();
     let event = hookbox.deliver(github::push());
-    until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
+    until("the first attempt to finish", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
     assert!(hookbox.stop().success());
-    let kept = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
+    let original = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
     hookbox.rewrite(|text| text.replace("[handlers.deploy]", "[handlers.renamed]"));
     hookbox.start_again();
     hookbox.ok(&["retry", &event.id]);
@@ -242,13 +242,13 @@ fn jobs_of_a_handler_that_is_gone_stay_pending_and_are_shown() {
     assert!(status.contains("deploy"), "{status}");
     assert_eq!(hookbox.job(&event).state, "pending");
     hookbox.install("deploy", &succeeds());
-    hookbox.rewrite(|_| kept);
+    hookbox.rewrite(|_| original);
     hookbox.signal(Signal::HUP);
     hookbox.wait_for(&event, "succeeded");
 }
 
 #[test]
-fn a_running_attempt_keeps_the_settings_it_started_with() {
+fn running_attempt_keeps_its_settings() {
     let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");
@@ -260,7 +260,7 @@ fn a_running_attempt_keeps_the_settings_it_started_with() {
 }
 
 #[test]
-fn an_attempt_of_a_handler_that_a_reload_removes_ends_as_it_would_have() {
+fn attempt_of_a_removed_handler_completes_normally() {
     let hookbox = Hookbox::new().handler("deploy", waits_for("gate").then_succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");
@@ -271,7 +271,7 @@ fn an_attempt_of_a_handler_that_a_reload_removes_ends_as_it_would_have() {
 }
 
 #[test]
-fn a_reload_changes_how_many_attempts_run_at_once() {
+fn reload_changes_the_concurrency() {
     let gated = waits_for("$HOOKBOX_EVENT_ID").then_succeeds();
     let hookbox = Hookbox::new().dispatch("workers = 1").handler_with("deploy", "concurrency = 1", gated).start();
     let events: Vec<Event> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
@@ -284,7 +284,7 @@ fn a_reload_changes_how_many_attempts_run_at_once() {
 }
 
 #[test]
-fn a_secret_that_a_reload_replaces_is_no_longer_believed() {
+fn reload_invalidates_the_replaced_secret() {
     let hookbox = Hookbox::new().start();
     hookbox.deliver(github::push());
     let old = secret_of("github");
@@ -294,7 +294,7 @@ fn a_secret_that_a_reload_replaces_is_no_longer_believed() {
     hookbox.deliver(github::push().with_secret("the-new-secret"));
 }
 
-/// Reloads, and waits until a source that is new with it answers.
+/// Reloads, and waits until a source that the reload adds responds.
 fn reload(hookbox: &Running) {
     hookbox.rewrite(|text| format!("{text}\n[sources.marker]\nprovider = \"gitlab\"\nsecret = \"marker\"\n"));
     hookbox.signal(Signal::HUP);

@@ -1,7 +1,7 @@
-//! Under systemd: sockets that it hands over, readiness and the end told, and an upgrade that drops no request.
+//! Under systemd: inherited sockets, notifications, and an upgrade that drops no request.
 //!
-//! A small parent stands in for it: it binds the sockets, sets the variables of sd_listen_fds(3) and sd_notify(3), and
-//! becomes hookbox.
+//! A small parent process plays systemd: it binds the sockets, sets the variables of sd_listen_fds(3) and sd_notify(3),
+//! and starts hookbox.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::support::inbox::Inbox;
 use crate::support::wire::Wire;
 use crate::support::{BINARY, Hookbox, github, until};
 
-/// Hands on a socket that listens there already, as descriptor 3, and becomes hookbox.
+/// Starts hookbox with a listening socket as descriptor 3. A line on stdin restarts it.
 const PARENT: &str = r#"
 import os, socket, sys
 names, program = sys.argv[1], sys.argv[2:]
@@ -36,10 +36,10 @@ os.kill(pid, 15)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
-/// hookbox on a socket of its parent's, and what it tells.
+/// A hookbox on an inherited socket, and its notifications.
 struct Supervised {
     parent: Child,
-    told: UnixDatagram,
+    notifications: UnixDatagram,
     address: SocketAddr,
     setup: Hookbox,
 }
@@ -48,8 +48,8 @@ impl Supervised {
     fn start(setup: Hookbox, names: &str) -> Self {
         setup.write();
         let notify = setup.folder().join("notify.sock");
-        let told = UnixDatagram::bind(&notify).unwrap();
-        told.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let notifications = UnixDatagram::bind(&notify).unwrap();
+        notifications.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut command = Command::new("python3");
         command.args(["-c", PARENT, names, BINARY, "serve"]);
         command.current_dir(setup.folder()).env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "200000");
@@ -57,19 +57,19 @@ impl Supervised {
         let mut port = String::new();
         BufReader::new(parent.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port.trim().parse().unwrap()));
-        Self { parent, told, address, setup }
+        Self { parent, notifications, address, setup }
     }
 
-    /// The next thing told that begins so.
+    /// Waits for a notification with this line.
     fn wait_for(&self, state: &str) {
         let mut message = [0; 512];
         until(state, || {
-            let length = self.told.recv(&mut message).expect("something is told");
+            let length = self.notifications.recv(&mut message).expect("a notification");
             std::str::from_utf8(&message[..length]).unwrap().lines().any(|line| line == state).then_some(())
         });
     }
 
-    /// Starts it anew on the same socket, as an upgrade does.
+    /// Restarts it on the same socket, as an upgrade does.
     fn restart(&mut self) {
         self.parent.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         self.wait_for("STOPPING=1");
@@ -83,7 +83,7 @@ impl Supervised {
     }
 }
 
-/// A new push on a connection of its own; its id and the status.
+/// Sends a new push on a new connection. Returns its id and the status.
 fn deliver(address: SocketAddr) -> std::io::Result<(String, u16)> {
     let push = github::push();
     let request = push.render();
@@ -92,7 +92,7 @@ fn deliver(address: SocketAddr) -> std::io::Result<(String, u16)> {
 }
 
 #[test]
-fn a_socket_that_is_handed_over_is_used_and_readiness_and_the_end_are_told() {
+fn inherited_socket_is_used_and_systemd_is_notified() {
     let hookbox = Supervised::start(Hookbox::new(), "hookbox.socket");
     hookbox.wait_for("READY=1");
     assert_eq!(deliver(hookbox.address).unwrap().1, 200);
@@ -102,7 +102,7 @@ fn a_socket_that_is_handed_over_is_used_and_readiness_and_the_end_are_told() {
 }
 
 #[test]
-fn a_socket_for_the_operator_is_known_by_its_name() {
+fn socket_named_admin_serves_the_admin_address() {
     let hookbox = Supervised::start(Hookbox::new(), "admin");
     hookbox.wait_for("READY=1");
     let reply = Wire::open(hookbox.address).unwrap().exchange("GET", "/healthz", &[], b"").unwrap();
@@ -111,7 +111,7 @@ fn a_socket_for_the_operator_is_known_by_its_name() {
 }
 
 #[test]
-fn an_upgrade_drops_no_request() {
+fn upgrade_drops_no_request() {
     let mut hookbox = Supervised::start(Hookbox::new(), "hooks");
     hookbox.wait_for("READY=1");
     let address = hookbox.address;
@@ -120,7 +120,7 @@ fn an_upgrade_drops_no_request() {
         let client = || {
             let mut ids = Vec::new();
             while !is_over.load(Ordering::Relaxed) {
-                let (id, status) = deliver(address).expect("an answer");
+                let (id, status) = deliver(address).expect("a response");
                 assert_eq!(status, 200, "{id}");
                 ids.push(id);
                 count.fetch_add(1, Ordering::Relaxed);

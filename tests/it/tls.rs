@@ -1,4 +1,4 @@
-//! HTTPS without a proxy: a delivery over TLS, a certificate that is replaced while hookbox serves, mistakes told.
+//! HTTPS without a proxy: deliveries over TLS, certificates that are replaced, unusable or expired.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::{Event, Hookbox, Running, github, until};
 
 const TLS: &str = "tls = { cert = \"cert.pem\", key = \"key.pem\" }";
 
-/// Puts a fresh certificate for localhost in place; a client that trusts no other comes back.
+/// Writes a new certificate for localhost. Returns a client that trusts only this one.
 fn put_certificate(folder: &Path) -> ureq::Agent {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
@@ -22,7 +22,7 @@ fn put_certificate(folder: &Path) -> ureq::Agent {
     config.timeout_global(Some(Duration::from_secs(10))).build().into()
 }
 
-/// Puts a certificate in place that was or will be valid in these years.
+/// Writes a certificate that is valid in these years.
 fn put_certificate_of(folder: &Path, years: std::ops::Range<i32>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -32,7 +32,7 @@ fn put_certificate_of(folder: &Path, years: std::ops::Range<i32>) {
     fs::write(folder.join("cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
 }
 
-/// A new push over TLS, if the client trusts the server.
+/// Sends a new push over TLS. Fails if the client does not trust the server.
 fn deliver(hookbox: &Running, client: &ureq::Agent) -> Result<Event, ureq::Error> {
     let push = github::push();
     let request = push.render();
@@ -45,31 +45,31 @@ fn deliver(hookbox: &Running, client: &ureq::Agent) -> Result<Event, ureq::Error
 }
 
 #[test]
-fn a_delivery_comes_over_tls_and_send_reaches_it() {
+fn deliveries_over_tls_are_accepted_and_plain_ones_are_not() {
     let setup = Hookbox::new().server(TLS);
     let client = put_certificate(setup.folder());
     let hookbox = setup.start();
     let event = deliver(&hookbox, &client).unwrap();
     assert!(hookbox.inbox.state(&event.source, &event.id).is_some());
     let plain = hookbox.try_send(&github::push());
-    assert!(!plain.is_ok_and(|reply| reply.status == 200), "nothing is taken in without TLS");
+    assert!(!plain.is_ok_and(|reply| reply.status == 200), "nothing is accepted without TLS");
     assert!(hookbox.log().iter().any(|line| line.contains("hooks on https://")));
 }
 
 #[test]
-fn a_replaced_certificate_is_served_without_a_restart() {
-    let setup = Hookbox::new().server(TLS).allow_warning("cannot be served, the old one is");
+fn replaced_certificate_is_served_without_a_restart() {
+    let setup = Hookbox::new().server(TLS).allow_warning("certificate changed but not usable");
     let before = put_certificate(setup.folder());
     let hookbox = setup.start();
     deliver(&hookbox, &before).unwrap();
     let after = put_certificate(hookbox.folder());
-    assert!(deliver(&hookbox, &before).is_ok(), "a connection that is open stays so");
+    assert!(deliver(&hookbox, &before).is_ok(), "open connections are kept");
     until("the new certificate to be served", || deliver(&hookbox, &after).ok());
-    until("the log to say so", || hookbox.log().iter().any(|line| line.contains("has been replaced")).then_some(()));
+    until("the log line", || hookbox.log().iter().any(|line| line.contains("cert.pem replaced")).then_some(()));
 }
 
 #[test]
-fn a_certificate_that_cannot_be_served_is_told_before_anything_starts() {
+fn unusable_certificate_is_a_configuration_error() {
     let setup = Hookbox::new().server(TLS);
     put_certificate(setup.folder());
     fs::write(setup.folder().join("key.pem"), "").unwrap();
@@ -82,7 +82,7 @@ fn a_certificate_that_cannot_be_served_is_told_before_anything_starts() {
 }
 
 #[test]
-fn switching_tls_on_takes_a_restart_and_other_files_do_not() {
+fn switching_tls_off_needs_a_restart_and_new_files_do_not() {
     let setup = Hookbox::new().server(TLS).expect_warning("`server.tls` has changed");
     let before = put_certificate(setup.folder());
     let hookbox = setup.start();
@@ -98,20 +98,18 @@ fn switching_tls_on_takes_a_restart_and_other_files_do_not() {
     until("the other certificate to be served", || deliver(&hookbox, &after).ok());
     fs::write(&path, toml.replace(TLS, "")).unwrap();
     hookbox.signal(Signal::HUP);
-    until("the log to say so", || {
-        hookbox.log().iter().any(|line| line.contains("`server.tls` has changed")).then_some(())
-    });
+    until("the log line", || hookbox.log().iter().any(|line| line.contains("`server.tls` has changed")).then_some(()));
     deliver(&hookbox, &after).unwrap();
 }
 
 #[test]
-fn a_certificate_that_is_not_valid_is_warned_of_and_served() {
+fn expired_certificate_is_served_with_a_warning() {
     let setup = Hookbox::new().server(TLS).expect_warning("has expired at 2020-01-01").expect_warning("is not valid");
     put_certificate_of(setup.folder(), 2019..2020);
     setup.write();
-    let told = setup.run(&["check"]);
-    assert_eq!(told.status, Some(0), "{told:?}");
-    assert!(told.stdout.contains("warning: the certificate in") && told.stdout.contains("has expired"), "{told:?}");
+    let done = setup.run(&["check"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(done.stdout.contains("warning: the certificate in") && done.stdout.contains("has expired"), "{done:?}");
     let json = setup.run(&["check", "--json"]).stdout;
     assert!(json.contains("\"expires_at\": 1577836800000"), "{json}");
 
@@ -124,12 +122,12 @@ fn a_certificate_that_is_not_valid_is_warned_of_and_served() {
     assert_eq!(expiry(), 1_577_836_800);
     put_certificate_of(hookbox.folder(), 2990..2991);
     hookbox.ok(&["reload"]);
-    until("the gauge to tell the other end", || (expiry() == 32_219_683_200).then_some(()));
+    until("the gauge to change", || (expiry() == 32_219_683_200).then_some(()));
     put_certificate_of(hookbox.folder(), 2020..2991);
     hookbox.ok(&["reload"]);
     until("the reload", || {
         (hookbox.log().iter().filter(|line| line.contains("was read again")).count() == 2).then_some(())
     });
-    let told = hookbox.ok(&["check"]);
-    assert!(told.contains("valid until 2991-01-01") && !told.contains("warning"), "{told}");
+    let output = hookbox.ok(&["check"]);
+    assert!(output.contains("valid until 2991-01-01") && !output.contains("warning"), "{output}");
 }
