@@ -8,6 +8,7 @@ mod condition;
 mod message;
 mod send;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
@@ -106,7 +107,7 @@ impl Look {
         let now = Millis::now();
         let heard = inbox.reader().and_then(|reader| reader.last_heard(now)).unwrap_or_else(|error| {
             log::warn!("when each source was last heard of could not be read: {error}");
-            Vec::new()
+            HashMap::new()
         });
         let heard = heard.into_iter().map(|(source, at)| (source, now.since(at))).collect();
         let (queue, waiting) = crossbeam_channel::bounded(QUEUE);

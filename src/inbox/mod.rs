@@ -17,7 +17,6 @@ mod command;
 mod failure;
 mod file;
 mod finish;
-mod gauges;
 mod jump;
 mod lesson;
 mod meta;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::answers::Board;
-use super::gauges::Counted;
 use super::lesson::Lessons;
+use super::reader::GaugeCache;
 use super::ring::Ring;
 use crate::config;
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) lessons: Lessons,
     pub(super) board: Board,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) counted: Mutex<Option<Counted>>,
+    pub(super) counted: Mutex<Option<GaugeCache>>,
     pub(super) backlog: AtomicBool,
     pub(super) disk_low: AtomicBool,
     pub(super) closing: AtomicBool,

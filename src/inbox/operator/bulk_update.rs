@@ -1,18 +1,16 @@
-//! What a person changes: retry, replay, skip.
+//! Plans and applies bulk updates. A plan changes nothing: it also serves `--dry-run` and the confirmation page.
 //!
-//! [`plan`] reads which jobs a wish is about and says of every other one why it is left; nothing has changed by
-//! then, so a plan is also the answer to `--dry-run` and to a confirmation. [`apply`] carries out one chunk in the
-//! transaction it is given and judges each job again, since the dispatcher works on the same rows.
+//! A plan is applied in steps, each in its own transaction. Every job is checked again then, since the dispatcher works on
+//! the same rows.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
-use super::bulk_sql::{becomes, left_because};
+use super::bulk_request::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, NewJob, SkipReason};
 use crate::inbox::reader::{WhereClause, one_of, text};
 use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
@@ -20,95 +18,13 @@ use crate::support::time::Millis;
 /// Jobs changed in one transaction.
 const STEP: usize = 250;
 
-/// What is to become of the jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BulkAction {
-    /// Dead, skipped and waiting jobs run now; failures start again at 0, attempt numbers go on.
-    Retry,
-    /// Succeeded jobs run once more.
-    Replay,
-    /// Pending, running and dead jobs will not run. A running attempt is ended by `serve`.
-    Skip,
-}
-
-/// Why a job is left as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SkipReason {
-    /// It has succeeded.
-    Succeeded,
-    /// It is dead.
-    Dead,
-    /// It is pending.
-    Pending,
-    /// It is pending, due, and has no failures to forget.
-    Due,
-    /// Likewise, but another job of its value comes first.
-    Blocked,
-    /// It is running.
-    Running,
-    /// It was skipped.
-    Skipped,
-    /// It was skipped, and its last attempt has not ended yet.
-    Ending,
-    /// The event's payload is gone.
-    Pruned,
-    /// Something else happened to it between the plan and the change.
-    Overtaken,
-}
-
-/// What a person wants.
-#[derive(Debug, Clone)]
-pub struct BulkRequest {
-    /// What is to become of the jobs.
-    pub change: BulkAction,
-    /// Which jobs.
-    pub filter: JobFilter,
-    /// Whether retry takes jobs that were skipped: only where a person pointed at them.
-    pub revives: bool,
-}
-
-/// Which events get a job for a handler that has none for them yet.
-pub struct MissingJobs<'a> {
-    /// The handler.
-    pub handler: &'a str,
-    /// Whether `takes` or `key` looks at the body or the headers.
-    pub reads_payload: bool,
-    /// Whether the handler takes an event of this source, type and body (empty unless `reads_payload`).
-    pub takes: &'a dyn Fn(&str, &str, &[u8]) -> bool,
-    /// The event's value, by which jobs of the handler belong together, from its headers and body.
-    pub key: &'a dyn Fn(&str, &[u8]) -> Option<String>,
-}
-
-impl fmt::Debug for MissingJobs<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Missing").field("handler", &self.handler).finish_non_exhaustive()
-    }
-}
-
-/// What a change would do.
-#[derive(Debug, Clone)]
-pub struct BulkPlan {
-    change: BulkAction,
-    revives: bool,
-    handler: String,
-    /// Jobs to change.
-    pub jobs: Vec<i64>,
-    /// Events to make a job for.
-    pub events: Vec<NewJob>,
-    /// How many jobs are left, and why.
-    pub left: BTreeMap<SkipReason, usize>,
-    /// False if the search for jobs reached its deadline.
-    pub is_complete: bool,
-}
-
-/// A job to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewJob {
-    /// Its event.
-    pub event_seq: i64,
-    /// By which it belongs together with others.
-    pub order_key: Option<String>,
-}
+/// An attempt of a skipped job must finish before the job may run again.
+const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p.event_seq = j.event_seq) THEN 'pruned'
+     WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.finished_at IS NULL) THEN 'ending'";
+const START_AGAIN: &str =
+    "state = 'pending', run_at = ?1, failures = 0, deferrals = 0, lost = 0, reason = NULL, finished_at = NULL";
+/// The next claim decides which job of the ordering key runs first.
+const UNDECIDED: &str = "blocked = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
 
 /// A part of a plan that is changed in one transaction.
 #[derive(Debug, Clone)]
@@ -117,35 +33,24 @@ pub(in crate::inbox) struct BulkStep {
     events: Range<usize>,
 }
 
-/// What was done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BulkResult {
-    /// Jobs changed.
-    pub changed: usize,
-    /// Jobs made.
-    pub made: usize,
-    /// Jobs that something else happened to in the meantime.
-    pub overtaken: usize,
-}
-
-/// Finds the jobs of a request without changing any, until the deadline.
-pub(in crate::inbox) fn plan(
+/// Finds the jobs of a request, until the deadline.
+pub(in crate::inbox) fn plan_bulk_update(
     connection: &Connection,
-    wish: &BulkRequest,
+    request: &BulkRequest,
     now: Millis,
     deadline: Option<Instant>,
 ) -> Result<BulkPlan> {
+    let (change, revives) = (request.change, request.revives);
     let mut conditions = WhereClause::default();
-    conditions.job(&wish.filter);
-    if wish.change == BulkAction::Retry {
+    conditions.job(&request.filter);
+    if change == BulkAction::Retry {
         conditions.values.insert(0, Value::Integer(now.0));
     }
     let sql = format!(
         "SELECT j.id, {} FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq {}",
-        left_because(wish.change, wish.revives),
+        skip_reason(change, revives),
         conditions.sql()
     );
-    let (change, revives) = (wish.change, wish.revives);
     let mut plan = BulkPlan {
         change,
         revives,
@@ -160,20 +65,20 @@ pub(in crate::inbox) fn plan(
     while let Some(row) = rows.next()? {
         match row.get_ref(1)?.as_str_or_null()? {
             None => plan.jobs.push(row.get(0)?),
-            Some(word) => *plan.left.entry(SkipReason::from_word(word)).or_default() += 1,
+            Some(word) => *plan.left.entry(SkipReason::parse(word)).or_default() += 1,
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             plan.is_complete = false;
             break;
         }
     }
-    // Sorted here, since to sort it SQLite would walk all jobs for a few.
+    // Sorted here: with ORDER BY, SQLite would read all jobs to find a few.
     plan.jobs.sort_unstable();
     Ok(plan)
 }
 
-/// Adds to a plan the events among those it is about that have no job for a handler.
-pub(in crate::inbox) fn plan_missing(
+/// Adds to a plan the events that match the filter and have no job for the handler.
+pub(in crate::inbox) fn plan_missing_jobs(
     connection: &Connection,
     plan: &mut BulkPlan,
     filter: &JobFilter,
@@ -226,18 +131,6 @@ pub(super) fn run_steps<E>(
 }
 
 impl BulkPlan {
-    /// What is to become of the jobs.
-    #[must_use]
-    pub fn change(&self) -> BulkAction {
-        self.change
-    }
-
-    /// How many jobs would be changed or made.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.jobs.len() + self.events.len()
-    }
-
     pub(in crate::inbox) fn steps(&self, size: usize) -> impl Iterator<Item = BulkStep> + use<> {
         let ranges = move |len: usize| (0..len).step_by(size).map(move |start| start..len.min(start + size));
         let jobs = ranges(self.jobs.len()).map(|jobs| BulkStep { jobs, events: 0..0 });
@@ -251,8 +144,8 @@ impl BulkPlan {
         let mut result = BulkResult::default();
         let mut update = transaction.prepare_cached(&format!(
             "UPDATE jobs AS j SET {} WHERE j.id = ?2 AND {} IS NULL",
-            becomes(self.change),
-            left_because(self.change, self.revives)
+            assignments(self.change),
+            skip_reason(self.change, self.revives)
         ))?;
         for id in jobs {
             result.changed += update.execute(params![now.0, id])?;
@@ -270,34 +163,26 @@ impl BulkPlan {
     }
 }
 
-impl BulkResult {
-    /// Jobs that were come to, whatever was done.
-    #[must_use]
-    pub fn looked_at(&self) -> usize {
-        self.changed + self.made + self.overtaken
-    }
-
-    /// Adds what another chunk did.
-    pub fn add(&mut self, other: Self) {
-        self.changed += other.changed;
-        self.made += other.made;
-        self.overtaken += other.overtaken;
+/// An expression over `jobs j`: NULL if the job is to be changed, else the [`SkipReason`]. For a retry, `?1` is the time.
+fn skip_reason(change: BulkAction, revives: bool) -> String {
+    match change {
+        BulkAction::Retry => format!(
+            "CASE WHEN j.state IN ('succeeded', 'running'{}) THEN j.state
+             WHEN j.state = 'pending' AND j.run_at <= ?1 AND j.failures + j.deferrals + j.lost = 0
+             THEN CASE j.blocked WHEN 1 THEN 'blocked' ELSE 'due' END
+             {UNLESS_RUNNABLE} END",
+            if revives { "" } else { ", 'skipped'" }
+        ),
+        BulkAction::Replay => format!("CASE WHEN j.state <> 'succeeded' THEN j.state {UNLESS_RUNNABLE} END"),
+        BulkAction::Skip => "CASE WHEN j.state IN ('succeeded', 'skipped') THEN j.state END".to_owned(),
     }
 }
 
-impl SkipReason {
-    fn from_word(word: &str) -> Self {
-        match word {
-            "succeeded" => Self::Succeeded,
-            "dead" => Self::Dead,
-            "pending" => Self::Pending,
-            "due" => Self::Due,
-            "blocked" => Self::Blocked,
-            "running" => Self::Running,
-            "skipped" => Self::Skipped,
-            "ending" => Self::Ending,
-            "pruned" => Self::Pruned,
-            _ => Self::Overtaken,
-        }
+/// The assignments of an UPDATE; `?1` is the time.
+fn assignments(change: BulkAction) -> String {
+    match change {
+        BulkAction::Retry => format!("{START_AGAIN}, {UNDECIDED}"),
+        BulkAction::Replay => format!("{START_AGAIN}, replays = replays + 1, {UNDECIDED}"),
+        BulkAction::Skip => format!("state = 'skipped', reason = 'by operator', finished_at = ?1, {UNDECIDED}"),
     }
 }

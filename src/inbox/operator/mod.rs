@@ -5,7 +5,7 @@
 
 mod accept_refusal;
 mod backup;
-mod bulk_sql;
+mod bulk_request;
 mod bulk_update;
 mod retention;
 mod served;
@@ -35,9 +35,9 @@ use crate::support::time::Millis;
 use crate::verify::VerifiedDelivery;
 use accept_refusal::accept_refusal;
 pub use backup::{BackupError, BackupFile};
+pub use bulk_request::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
 use bulk_update::run_steps;
-pub use bulk_update::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
-pub(super) use bulk_update::{plan, plan_missing};
+pub(super) use bulk_update::{plan_bulk_update, plan_missing_jobs};
 pub use retention::DiskUsage;
 pub(super) use served::OperatorWrite;
 

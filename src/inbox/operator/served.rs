@@ -7,7 +7,8 @@ use crossbeam_channel::Sender;
 use rusqlite::Connection;
 
 use super::accept_refusal::accept_refusal;
-use super::bulk_update::{BulkPlan, BulkResult, run_steps};
+use super::bulk_request::{BulkPlan, BulkResult};
+use super::bulk_update::run_steps;
 use crate::inbox::accept::Routed;
 use crate::inbox::command::Command;
 use crate::inbox::pause::{self, Paused};

@@ -1,61 +1,46 @@
-//! What may want a person, read in a moment however much is stored: dead jobs, pauses, deliveries of the last hours.
-//!
-//! For whoever looks again and again. DeadJob jobs are counted in their index, the other tables are small.
+//! What the alerts read twice a second. All of it is indexed or small.
+
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use super::stats::deliveries;
+use super::handler_stats::{dead_jobs, pauses};
+use super::source_stats::source_stats;
 use crate::support::time::{HOUR_MS, Millis};
 
-/// What one look finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertSnapshot {
-    /// Handlers with dead jobs, and how many.
+    /// Dead jobs by handler.
     pub dead: Vec<(String, u64)>,
-    /// Handlers that hookbox has paused, and why.
+    /// Handlers that hookbox has paused, with the reason.
     pub broken: Vec<(String, String)>,
-    /// This hour and the last one, per source.
+    /// The current hour and the one before, per source.
     pub hours: Vec<HourlyCount>,
 }
 
-/// One hour of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourlyCount {
-    /// NAME of `[sources.NAME]`.
     pub source: String,
-    /// Its start.
+    /// Start of the hour.
     pub hour: i64,
-    /// Deliveries that were genuine.
+    /// Events, new or duplicate.
     pub genuine: u64,
-    /// Deliveries turned away.
     pub refused: u64,
 }
 
-/// A job that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadJob {
-    /// `events.source`
     pub source: String,
-    /// `events.event_id`
     pub event_id: String,
-    /// `events.type`
     pub event_type: String,
-    /// `jobs.reason`
     pub reason: String,
 }
 
-/// One look.
 pub(super) fn alert_snapshot(connection: &Connection, sources: &[&str], now: Millis) -> Result<AlertSnapshot> {
-    let dead = connection
-        .prepare_cached(
-            "SELECT handler, count(*) FROM jobs INDEXED BY jobs_dead WHERE state = 'dead' GROUP BY handler",
-        )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_>>()?;
-    let broken = connection
-        .prepare_cached("SELECT name, coalesce(reason, '') FROM handlers WHERE paused_by = 'hookbox'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_>>()?;
+    let dead = dead_jobs(connection, -1)?.into_iter();
+    let dead = dead.map(|(handler, jobs)| (handler, u64::try_from(jobs.count).unwrap_or_default())).collect();
+    let broken = pauses(connection)?.into_iter().filter(|(_, pause)| pause.paused_by.as_deref() == Some("hookbox"));
+    let broken = broken.map(|(handler, pause)| (handler, pause.reason.unwrap_or_default())).collect();
     let since = now.0.div_euclid(HOUR_MS) * HOUR_MS - HOUR_MS;
     let mut hours = Vec::new();
     let mut statement = connection.prepare_cached(
@@ -70,14 +55,13 @@ pub(super) fn alert_snapshot(connection: &Connection, sources: &[&str], now: Mil
     Ok(AlertSnapshot { dead, broken, hours })
 }
 
-/// When each source was last heard of: exact where that is known, else the end of the hour, so that no silence is
-/// told that may not be one.
-pub(super) fn last_heard(connection: &Connection, now: Millis) -> Result<Vec<(String, Millis)>> {
-    let sources = deliveries(connection, now)?.into_iter();
+/// When each source last received a delivery. Where only the hour is known its end is taken, so that no source is
+/// reported as silent too early.
+pub(super) fn last_heard(connection: &Connection, now: Millis) -> Result<HashMap<String, Millis>> {
+    let sources = source_stats(connection, now)?.into_iter();
     Ok(sources.filter_map(|source| source.latest_at().map(|at| (source.source, at))).collect())
 }
 
-/// The newest dead job of a handler.
 pub(super) fn newest_dead(connection: &Connection, handler: &str) -> Result<Option<DeadJob>> {
     connection
         .prepare_cached(
@@ -91,7 +75,7 @@ pub(super) fn newest_dead(connection: &Connection, handler: &str) -> Result<Opti
         .optional()
 }
 
-/// The handlers of those jobs that are dead, one for each.
+/// The handlers of those among `jobs` that are dead, once per job.
 pub(super) fn dead_among(connection: &Connection, jobs: &[i64]) -> Result<Vec<String>> {
     let mut find = connection.prepare_cached("SELECT handler FROM jobs WHERE id = ? AND state = 'dead'")?;
     let mut dead = Vec::new();

@@ -1,14 +1,9 @@
 //! Read-only connections to the database file and the error of a failed read.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-
-use super::Reader;
-use crate::inbox::turn::{self, HandlerState, Payload};
-use crate::inbox::{Inbox, InboxError};
 
 /// How long a read waits for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,49 +98,5 @@ impl r2d2::ManageConnection for ReadOnly {
 
     fn has_broken(&self, _connection: &mut Connection) -> bool {
         false
-    }
-}
-
-impl Inbox {
-    /// Takes a connection from the pool; it goes back when the reader is dropped.
-    ///
-    /// # Errors
-    /// All connections stay in use for 5 s, or none can be opened.
-    pub fn reader(&self) -> Result<Reader<'_>, ReadError> {
-        Reader::pooled(&self.readers)
-    }
-
-    /// The headers, content type and body of an event; `None` if they are no longer stored.
-    ///
-    /// # Errors
-    /// [`InboxError::Passing`]: try again later.
-    pub fn payload(&self, event_seq: i64) -> Result<Option<Payload>, InboxError> {
-        Ok(self.reader()?.run(|connection| turn::payload(connection, event_seq))?)
-    }
-
-    /// Pauses and probes of all handlers that were ever paused.
-    ///
-    /// # Errors
-    /// [`InboxError::Passing`]: try again later.
-    pub fn handler_states(&self) -> Result<Vec<HandlerState>, InboxError> {
-        Ok(self.reader()?.handler_states()?)
-    }
-
-    /// Whether deliveries are refused because the disk is low on space.
-    #[must_use]
-    pub fn is_disk_low(&self) -> bool {
-        self.shared.disk_low.load(Ordering::Relaxed)
-    }
-
-    /// A number that rises with every commit: immediately with those of this process, within a second with others.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.shared.changes.load(Ordering::Relaxed)
-    }
-}
-
-impl From<ReadError> for InboxError {
-    fn from(error: ReadError) -> Self {
-        Self::Passing(error.message)
     }
 }

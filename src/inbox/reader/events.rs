@@ -1,18 +1,57 @@
-//! Single events: the row, its payload, its jobs with their attempts, and lookup by the text that a user typed.
+//! Single events with their payloads, jobs and attempts, and lookup by the text that a user typed.
 
-use rusqlite::{Connection, OptionalExtension, Result};
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, OptionalExtension, Result, ToSql};
 use serde_json::value::RawValue;
 
-use super::rows::{Attempt, Event, EventDetail, Job, JobDetail};
-use super::stats::{distinct, sources};
+use super::index_search::{distinct, sources};
+use super::rows::{Attempt, Event, EventDetail, Job, JobDetail, job_where};
+use crate::model::event::EventState;
 use crate::support::time::Millis;
 
-/// The overall state of `events e`, as the view `inbox` has it.
-pub(super) const STATE: &str = "coalesce((SELECT CASE min(CASE s.state WHEN 'running' THEN 1 WHEN 'dead' THEN 2 WHEN 'pending' THEN 3 \
-     WHEN 'succeeded' THEN 4 ELSE 5 END) WHEN 1 THEN 'running' WHEN 2 THEN 'dead' WHEN 3 THEN 'pending' \
-     WHEN 4 THEN 'succeeded' WHEN 5 THEN 'skipped' END FROM jobs s WHERE s.event_seq = e.seq), 'unmatched')";
+/// The state of `events e`: the first of [`EventState::ALL`] that one of its jobs is in. The view `inbox` has the same.
+pub(super) static STATE: LazyLock<String> = LazyLock::new(|| {
+    let states = EventState::ALL.iter().filter(|state| **state != EventState::Unmatched);
+    let (mut ranks, mut names) = (String::new(), String::new());
+    for (rank, state) in states.enumerate() {
+        ranks += &format!(" WHEN '{state}' THEN {rank}");
+        names += &format!(" WHEN {rank} THEN '{state}'");
+    }
+    format!(
+        "coalesce((SELECT CASE min(CASE s.state{ranks} END){names} END FROM jobs s WHERE s.event_seq = e.seq), '{}')",
+        EventState::Unmatched
+    )
+});
 
-/// One event with its headers, jobs and attempts.
+/// What a text names.
+#[derive(Debug)]
+pub enum LookupResult {
+    Event(Box<Event>),
+    /// The text is ambiguous; in order of arrival.
+    Several(Vec<Event>),
+    /// Events that were deleted; their ids are still known.
+    Deleted(Vec<DeletedEvent>),
+    Nothing,
+}
+
+/// A row of `seen_ids`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedEvent {
+    pub source: String,
+    pub event_id: String,
+    pub received_at: Millis,
+}
+
+fn event_where(connection: &Connection, condition: &str, values: &[&dyn ToSql]) -> Result<Option<Event>> {
+    let sql = format!("SELECT {}, {} AS state FROM events e WHERE {condition}", Event::COLUMNS, *STATE);
+    connection.prepare_cached(&sql)?.query_row(values, Event::read).optional()
+}
+
+pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<Event>> {
+    event_where(connection, "e.seq = ?", &[&seq])
+}
+
 pub(super) fn event_detail(connection: &Connection, seq: i64) -> Result<Option<EventDetail>> {
     let Some(event) = event(connection, seq)? else { return Ok(None) };
     let payload = connection
@@ -25,32 +64,26 @@ pub(super) fn event_detail(connection: &Connection, seq: i64) -> Result<Option<E
         Job::COLUMNS
     );
     let jobs = connection.prepare(&sql)?.query_map([seq], Job::read)?.collect::<Result<Vec<_>>>()?;
-    let jobs = jobs.into_iter().map(|job| Ok(JobDetail { attempts: attempts(connection, job.id)?, job }));
+    let jobs = jobs.into_iter().map(|job| with_attempts(connection, job)).collect::<Result<_>>()?;
     let headers = headers.and_then(|headers| RawValue::from_string(headers).ok());
-    Ok(Some(EventDetail { event, content_type, headers, jobs: jobs.collect::<Result<_>>()? }))
+    Ok(Some(EventDetail { event, content_type, headers, jobs }))
 }
 
 pub(super) fn job_detail(connection: &Connection, id: i64) -> Result<Option<JobDetail>> {
-    let sql = format!("SELECT {} FROM jobs j JOIN events e ON e.seq = j.event_seq WHERE j.id = ?", Job::COLUMNS);
-    let job = connection.prepare_cached(&sql)?.query_row([id], Job::read).optional()?;
-    job.map(|job| Ok(JobDetail { attempts: attempts(connection, id)?, job })).transpose()
+    job_where(connection, "j.id = ?", [id])?.map(|job| with_attempts(connection, job)).transpose()
 }
 
-/// The attempts of one job, in order.
-pub(super) fn attempts(connection: &Connection, job_id: i64) -> Result<Vec<Attempt>> {
+fn with_attempts(connection: &Connection, job: Job) -> Result<JobDetail> {
     let sql = format!("SELECT {} FROM attempts a WHERE a.job_id = ? ORDER BY a.number", Attempt::COLUMNS);
-    connection.prepare_cached(&sql)?.query_map([job_id], Attempt::read)?.collect()
+    let attempts = connection.prepare_cached(&sql)?.query_map([job.id], Attempt::read)?.collect::<Result<_>>()?;
+    Ok(JobDetail { job, attempts })
 }
 
-/// The exact bytes received; `None` when there is no such event or its payload is gone.
 pub(super) fn body(connection: &Connection, seq: i64) -> Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT body FROM payloads WHERE event_seq = ?")?
-        .query_row([seq], |row| row.get(0))
-        .optional()
+    let sql = "SELECT body FROM payloads WHERE event_seq = ?";
+    connection.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()
 }
 
-/// The first bytes of a body, and how long it is; `None` when its payload is gone.
 pub(super) fn body_start(connection: &Connection, seq: i64, limit: usize) -> Result<Option<(Vec<u8>, usize)>> {
     let sql = "SELECT length(body) FROM payloads WHERE event_seq = ?";
     let Some(length) = connection.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()? else {
@@ -62,12 +95,17 @@ pub(super) fn body_start(connection: &Connection, seq: i64, limit: usize) -> Res
     Ok(Some((start, length)))
 }
 
-/// Events of which the id begins so, the newest of each source first; at most so many of each.
+pub(super) fn newest_seq(connection: &Connection) -> Result<Option<i64>> {
+    connection.prepare_cached("SELECT max(seq) FROM events")?.query_row([], |row| row.get(0))
+}
+
+/// Events whose id starts with `prefix`, newest first; of each source the first `limit` by id.
 pub(super) fn events_by_id_prefix(connection: &Connection, prefix: &str, limit: u32) -> Result<Vec<Event>> {
     let sql = format!(
-        "SELECT {}, {STATE} AS state FROM events e WHERE e.source = ?1 AND e.event_id >= ?2 \
+        "SELECT {}, {} AS state FROM events e WHERE e.source = ?1 AND e.event_id >= ?2 \
          AND e.event_id < ?2 || char(1114111) ORDER BY e.event_id LIMIT {limit}",
-        Event::COLUMNS
+        Event::COLUMNS,
+        *STATE
     );
     let mut found = Vec::new();
     for source in sources(connection)? {
@@ -79,51 +117,20 @@ pub(super) fn events_by_id_prefix(connection: &Connection, prefix: &str, limit: 
     Ok(found)
 }
 
-/// One event by its `seq`.
-pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<Event>> {
-    let sql = format!("SELECT {}, {STATE} AS state FROM events e WHERE e.seq = ?", Event::COLUMNS);
-    connection.prepare_cached(&sql)?.query_row([seq], Event::read).optional()
-}
-
-/// What a text turned out to mean.
-#[derive(Debug)]
-pub enum LookupResult {
-    /// Exactly one event.
-    One(Box<Event>),
-    /// Several, in order of arrival.
-    Several(Vec<Event>),
-    /// Only keys of events that are gone.
-    PrunedEvent(Vec<PrunedEvent>),
-    /// Nothing.
-    Nothing,
-}
-
-/// A row of `seen_ids`: an event that was pruned and is still known as a duplicate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrunedEvent {
-    /// NAME of `[sources.NAME]`.
-    pub source: String,
-    /// The provider's id.
-    pub event_id: String,
-    /// Of the first delivery.
-    pub received_at: Millis,
-}
-
-/// Finds the event that a person means.
-pub(super) fn lookup(connection: &Connection, wanted: &str) -> Result<LookupResult> {
-    if let Some(seq) = wanted.strip_prefix('#').and_then(|digits| digits.parse().ok()) {
-        return Ok(event(connection, seq)?.map_or(LookupResult::Nothing, |event| LookupResult::One(Box::new(event))));
+/// Finds an event by its id, as `source/id` or as `#seq`. Ids may contain slashes and hashes: all readings are tried,
+/// except that `#` and digits always mean the seq.
+pub(super) fn lookup(connection: &Connection, text: &str) -> Result<LookupResult> {
+    if let Some(seq) = text.strip_prefix('#').and_then(|digits| digits.parse().ok()) {
+        return Ok(event(connection, seq)?.map_or(LookupResult::Nothing, |event| LookupResult::Event(Box::new(event))));
     }
     let mut events = Vec::new();
-    for (source, event_id) in readings(wanted, &sources(connection)?) {
-        let sql =
-            format!("SELECT {}, {STATE} AS state FROM events e WHERE e.source = ? AND e.event_id = ?", Event::COLUMNS);
-        events.extend(connection.prepare_cached(&sql)?.query_row([source, event_id], Event::read).optional()?);
+    for (source, event_id) in readings(text, &sources(connection)?) {
+        events.extend(event_where(connection, "e.source = ? AND e.event_id = ?", &[&source, &event_id])?);
     }
     events.sort_by_key(|event| event.seq);
     match events.pop() {
-        None => pruned(connection, wanted),
-        Some(event) if events.is_empty() => Ok(LookupResult::One(Box::new(event))),
+        None => deleted(connection, text),
+        Some(event) if events.is_empty() => Ok(LookupResult::Event(Box::new(event))),
         Some(event) => {
             events.push(event);
             Ok(LookupResult::Several(events))
@@ -131,24 +138,23 @@ pub(super) fn lookup(connection: &Connection, wanted: &str) -> Result<LookupResu
     }
 }
 
-fn pruned(connection: &Connection, wanted: &str) -> Result<LookupResult> {
-    let mut keys = Vec::new();
-    for (source, event_id) in readings(wanted, &distinct(connection, "seen_ids", "source")?) {
-        let mut statement =
-            connection.prepare_cached("SELECT received_at FROM seen_ids WHERE source = ? AND event_id = ?")?;
-        let received_at = statement.query_row([source, event_id], |row| row.get(0).map(Millis)).optional()?;
-        keys.extend(received_at.map(|received_at| PrunedEvent {
+fn deleted(connection: &Connection, text: &str) -> Result<LookupResult> {
+    let mut deleted = Vec::new();
+    let mut find = connection.prepare_cached("SELECT received_at FROM seen_ids WHERE source = ? AND event_id = ?")?;
+    for (source, event_id) in readings(text, &distinct(connection, "seen_ids", "source")?) {
+        let received_at = find.query_row([source, event_id], |row| row.get(0).map(Millis)).optional()?;
+        deleted.extend(received_at.map(|received_at| DeletedEvent {
             source: source.to_owned(),
             event_id: event_id.to_owned(),
             received_at,
         }));
     }
-    Ok(if keys.is_empty() { LookupResult::Nothing } else { LookupResult::PrunedEvent(keys) })
+    Ok(if deleted.is_empty() { LookupResult::Nothing } else { LookupResult::Deleted(deleted) })
 }
 
-/// Every (source, event id) that a text can mean.
-fn readings<'a>(wanted: &'a str, sources: &'a [String]) -> Vec<(&'a str, &'a str)> {
-    let plain = sources.iter().map(|source| (source.as_str(), wanted));
-    let qualified = wanted.split_once('/').filter(|(source, _)| sources.iter().any(|known| known == source));
+/// Every source and event id that the text can mean.
+fn readings<'a>(text: &'a str, sources: &'a [String]) -> Vec<(&'a str, &'a str)> {
+    let plain = sources.iter().map(|source| (source.as_str(), text));
+    let qualified = text.split_once('/').filter(|(source, _)| sources.iter().any(|known| known == source));
     plain.chain(qualified).collect()
 }

@@ -1,7 +1,4 @@
-//! Deliveries that were turned away: the list, and one as it was kept.
-//!
-//! Rows of the ring go out newest first; what they cannot hold any more (tokens, the end of a long body) is not
-//! here to be read.
+//! Rejected deliveries: the list, and one as it was stored. Tokens and the end of a long body are not stored.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
@@ -12,37 +9,29 @@ use crate::model::filter::{ArrivalFilter, Page};
 use crate::model::refusal::RefusedDelivery;
 use crate::support::time::Millis;
 
-/// A row of `refusals`, without headers and body.
+/// A row of `refusals` without headers and body.
 #[derive(Debug, Clone, Serialize)]
 pub struct RefusalSummary {
-    /// Counted up; the ring keeps the newest thousand.
     pub id: i64,
-    /// NAME of `[sources.NAME]`.
     pub source: String,
-    /// When it came.
     pub received_at: Millis,
-    /// What was answered.
+    /// Of the response.
     pub status: u16,
-    /// Why, in words for the operator.
     pub reason: String,
-    /// The client's address; `None` where there is none to be told.
+    /// The client's address, if it is known.
     pub remote: Option<String>,
-    /// HTTP method.
     pub method: String,
     /// Path and query; tokens are `***`.
     pub target: String,
-    /// How long the body was, or was said to be.
+    /// Length of the body, or the announced length if the body was not read.
     pub body_bytes: i64,
-    /// When it was taken in as an event after all.
+    /// When it was stored as an event after all.
     pub taken_at: Option<Millis>,
 }
 
-/// A refusal as it was kept.
 #[derive(Debug, Clone)]
 pub struct StoredRefusal {
-    /// The row.
     pub row: RefusalSummary,
-    /// The delivery.
     pub refused: RefusedDelivery,
 }
 
@@ -66,7 +55,6 @@ impl RefusalSummary {
     }
 }
 
-/// Refusals that pass a filter, newest first; the filter's type does not count, they have none.
 pub(super) fn refusals(connection: &Connection, arrival: &ArrivalFilter, page: Page) -> Result<Vec<RefusalSummary>> {
     let mut conditions = WhereClause::default();
     if let Some(before) = page.before {
@@ -78,7 +66,6 @@ pub(super) fn refusals(connection: &Connection, arrival: &ArrivalFilter, page: P
     connection.prepare(&sql)?.query_map(params_from_iter(values), RefusalSummary::read)?.collect()
 }
 
-/// One refusal with everything that was kept of it.
 pub(super) fn refusal(connection: &Connection, id: i64) -> Result<Option<StoredRefusal>> {
     let sql = format!("SELECT {COLUMNS}, e.headers, e.tokens, e.body FROM refusals e WHERE e.id = ?");
     let read = |row: &Row<'_>| {

@@ -1,10 +1,16 @@
-//! Which events or jobs a person means: filters, and the conditions they become.
-//!
-//! WhereClause are built from what was asked and from nothing else; every value is bound, never written into SQL.
+//! Filters as SQL conditions. Every value is bound, none is written into the SQL.
 
 use rusqlite::types::Value;
 
 use crate::model::filter::{ArrivalFilter, JobFilter};
+
+/// The indexes over pending jobs with their conditions. Each pending job is in one of them. `jobs_blocked` can contain
+/// other jobs too, so their state must be compared; to do so here would read each row.
+pub(super) const PENDING_INDEXES: [(&str, &str); 3] = [
+    ("jobs_due", "state = 'pending' AND lost = 0 AND blocked = 0"),
+    ("jobs_suspect", "state = 'pending' AND lost > 0 AND blocked = 0"),
+    ("jobs_blocked", "blocked > 0"),
+];
 
 /// Conditions joined by AND, with their values.
 #[derive(Debug, Default)]
@@ -14,7 +20,7 @@ pub(in crate::inbox) struct WhereClause {
 }
 
 impl WhereClause {
-    /// `WHERE …`, or nothing at all.
+    /// `WHERE …`, or empty.
     pub(in crate::inbox) fn sql(&self) -> &str {
         &self.sql
     }
@@ -27,10 +33,10 @@ impl WhereClause {
         self.values.extend(values);
     }
 
-    /// WhereClause on `events e`.
+    /// Conditions on `events e`.
     pub(in crate::inbox) fn arrival(&mut self, arrival: &ArrivalFilter) {
         if let Some(source) = &arrival.source {
-            // The index on source would have its rows sorted by arrival first; newest first ends at the limit.
+            // The unary plus disables the index on source: its rows would have to be sorted before the limit applies.
             self.and("+e.source = ?", [text(source)]);
         }
         if let Some(pattern) = &arrival.event_type {
@@ -48,7 +54,7 @@ impl WhereClause {
         }
     }
 
-    /// WhereClause on `jobs j` and `events e`.
+    /// Conditions on `jobs j` and `events e`.
     pub(in crate::inbox) fn job(&mut self, filter: &JobFilter) {
         if let Some(ids) = &filter.jobs {
             self.and(&one_of("j.id", ids.len()), ids.iter().copied().map(Value::Integer));
@@ -57,13 +63,13 @@ impl WhereClause {
             self.and(&one_of("j.event_seq", seqs.len()), seqs.iter().copied().map(Value::Integer));
         }
         if let Some(since) = filter.arrival.since {
-            // Only spares looking at older jobs; the clock may have jumped, so the instant itself is compared as well.
+            // This only skips older jobs. The clock may have been stepped, so the time is compared below as well.
             let first = "j.event_seq >= (SELECT seq FROM events WHERE received_at >= ? ORDER BY seq LIMIT 1)";
             self.and(first, [Value::Integer(since.0)]);
         }
         match filter.states[..] {
             [] => {}
-            // Written out, since only then SQLite sees that an index over this state alone will do.
+            // A literal, so that SQLite can use the index over this state.
             [state] => self.and(&format!("j.state = '{state}'"), []),
             _ => self.and(&one_of("j.state", filter.states.len()), filter.states.iter().map(|s| text(s.as_str()))),
         }

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use crate::config::{self, Handler, OrderingMode, Retention};
 use crate::inbox::accept::Routed;
 use crate::inbox::answers::Board;
-use crate::inbox::operator::{self, BulkAction, BulkRequest};
+use crate::inbox::operator::{BulkAction, BulkRequest, plan_bulk_update};
 use crate::inbox::prune::{Ages, Place, step};
 use crate::inbox::tally::Counts;
 use crate::inbox::{Finished, JobRef, Turn, Wanted, recover};
@@ -389,7 +389,7 @@ impl Both {
         let now = self.now;
         let filter = JobFilter { events: Some(vec![self.jobs[which].seq]), ..JobFilter::default() };
         let wish = BulkRequest { change, filter, revives: true };
-        let plan = operator::plan(&self.connection, &wish, Millis(now), None).unwrap();
+        let plan = plan_bulk_update(&self.connection, &wish, Millis(now), None).unwrap();
         for step in plan.steps(10) {
             plan.apply(&self.connection, &step, Millis(now)).unwrap();
         }

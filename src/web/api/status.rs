@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::query::{PauseRequest, parse_body};
 use crate::config::{Handler, Source};
 use crate::inbox::Paused;
-use crate::inbox::reader::{HOURS, HandlerOverview, Job};
+use crate::inbox::reader::{HOURS_PER_DAY, HandlerOverview, Job};
 use crate::support::time::{HOUR_MS, Millis};
 
 #[derive(Debug, Serialize)]
@@ -113,7 +113,8 @@ pub(super) fn sources(ctx: &ApiContext) -> Result<Vec<SourceStatus>, ApiError> {
 pub(super) fn hours(ctx: &ApiContext) -> Result<Vec<SourceHour>, ApiError> {
     let days = ctx.inbox.reader()?.hourly_counts(&ctx.config.source_names(), ctx.now)?;
     let rows = days.into_iter().flat_map(|day| {
-        let starts = (0..HOURS).map(move |index| Millis(day.since.0 + HOUR_MS * i64::try_from(index).unwrap_or(0)));
+        let starts =
+            (0..HOURS_PER_DAY).map(move |index| Millis(day.since.0 + HOUR_MS * i64::try_from(index).unwrap_or(0)));
         starts.zip(day.hours).map(move |(hour, counts)| SourceHour {
             source: day.source.clone(),
             hour,

@@ -11,7 +11,7 @@ use super::components::layout::{Layout, Tab};
 use super::components::list::{self, FilterForm};
 use super::context::{PAGE_ROWS, PageContext, PageError};
 use super::page;
-use crate::inbox::reader::{Event, PagedList, SEARCHED_BODY};
+use crate::inbox::reader::{Event, MAX_SEARCHED_BODY, PagedList};
 use crate::model::event::EventState;
 use crate::web::auth::Principal;
 use crate::web::query::PageQuery;
@@ -52,7 +52,7 @@ fn render(ctx: &PageContext, query: &PageQuery) -> Result<Markup, PageError> {
         (list::state_links(PATH, query, EventState::ALL.iter().map(|state| state.as_str())))
         (form.render())
         @if !query.text.trim().is_empty() {
-            p.muted { "Bodies larger than " (size(SEARCHED_BODY)) " are not searched." }
+            p.muted { "Bodies larger than " (size(MAX_SEARCHED_BODY)) " are not searched." }
         }
         @if list.rows.is_empty() {
             @if !list.is_cut_short { p.empty { @if query.has_filter() { "No event matches this filter." } @else { "No event has arrived yet." } } }

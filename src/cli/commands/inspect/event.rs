@@ -13,12 +13,12 @@ const LISTED: usize = 10;
 /// Finds the one event that is meant.
 pub(crate) fn find(file: &InboxFile, wanted: &str) -> Result<Event, Failure> {
     match file.reader().lookup(wanted)? {
-        LookupResult::One(event) => Ok(*event),
+        LookupResult::Event(event) => Ok(*event),
         LookupResult::Several(events) => {
             let several = Failure::usage(format!("`{}` can be any of {} events", shown(wanted), events.len()));
             Err(events.iter().take(LISTED).fold(several, |failure, event| failure.hint(candidate(event))))
         }
-        LookupResult::PrunedEvent(keys) => {
+        LookupResult::Deleted(keys) => {
             let told = keys.iter().map(|key| {
                 format!("{}/{}, received {}", shown(&key.source), shown(&key.event_id), instant(key.received_at))
             });

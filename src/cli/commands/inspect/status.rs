@@ -123,7 +123,7 @@ fn report(outline: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Repo
     let days = file.reader().hourly_counts(&names, now)?;
     let known_source = |row: SourceStats| {
         let day = days.iter().find(|day| day.source == row.source);
-        let hour = day.map_or(0, |day| day.hours[reader::HOURS - 1].accepted);
+        let hour = day.map_or(0, |day| day.hours[reader::HOURS_PER_DAY - 1].accepted);
         SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
     };
     let handlers = exact(file.reader().handler_stats()?, &outline.handlers);

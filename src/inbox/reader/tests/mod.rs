@@ -1,10 +1,12 @@
-//! Lists, finds and sums over a scratch inbox: filters, pages, ambiguous names, states.
-//!
-//! What a person is shown must agree with the views of `schema.sql`.
+//! Filters, states, lookup and serialized rows, compared with the views of `schema.sql`.
+
+mod paged_list;
+mod stats;
 
 use super::*;
 use crate::inbox::tests::Sample;
 use crate::model::event::{EventState, JobState};
+use crate::model::filter::{ArrivalFilter, EventFilter, JobFilter, Page};
 use crate::support::time::{HOUR_MS, Millis};
 
 const ALL: Page = Page { before: None, limit: 100, deadline: None };
@@ -19,17 +21,17 @@ fn job_ids(sample: &Sample, filter: &JobFilter) -> Vec<i64> {
 
 fn found(sample: &Sample, wanted: &str) -> String {
     match sample.reader().lookup(wanted).unwrap() {
-        LookupResult::One(event) => format!("#{}", event.seq),
+        LookupResult::Event(event) => format!("#{}", event.seq),
         LookupResult::Several(events) => {
             format!("several: {:?}", events.iter().map(|event| event.seq).collect::<Vec<_>>())
         }
-        LookupResult::PrunedEvent(keys) => format!("pruned: {}/{}", keys[0].source, keys[0].event_id),
+        LookupResult::Deleted(keys) => format!("pruned: {}/{}", keys[0].source, keys[0].event_id),
         LookupResult::Nothing => "nothing".to_owned(),
     }
 }
 
 #[test]
-fn the_state_of_an_event_is_the_one_the_view_shows_for_every_pair_of_job_states() {
+fn event_state_equals_the_view_for_every_pair_of_job_states() {
     let sample = Sample::new();
     let mut expected = Vec::new();
     sample.event("s", "none", "", 1);
@@ -59,7 +61,7 @@ fn the_state_of_an_event_is_the_one_the_view_shows_for_every_pair_of_job_states(
 }
 
 #[test]
-fn filters_narrow_by_source_type_and_time() {
+fn events_and_jobs_are_filtered_by_source_type_and_time() {
     let sample = Sample::new();
     sample.event("github", "a", "push", 1000);
     sample.event("github", "b", "pull_request.opened", 2000);
@@ -109,7 +111,7 @@ fn jobs_are_filtered_by_state_handler_reason_and_event() {
 }
 
 #[test]
-fn pages_follow_one_another_without_gap_or_overlap() {
+fn pages_have_no_gap_and_no_overlap() {
     let sample = Sample::new();
     for number in 0..7 {
         let seq = sample.event("s", &number.to_string(), "t", 1);
@@ -129,7 +131,7 @@ fn pages_follow_one_another_without_gap_or_overlap() {
 }
 
 #[test]
-fn an_event_is_found_by_id_by_source_and_id_and_by_seq() {
+fn lookup_takes_an_id_a_source_with_id_or_a_seq() {
     let sample = Sample::new();
     sample.event("github", "a", "", 1);
     sample.event("stripe", "a", "", 1);
@@ -159,7 +161,7 @@ fn an_event_is_found_by_id_by_source_and_id_and_by_seq() {
 }
 
 #[test]
-fn one_event_comes_with_headers_jobs_attempts_and_its_exact_bytes() {
+fn event_detail_has_headers_jobs_attempts_and_the_exact_body() {
     let sample = Sample::new();
     let seq = sample.event("github", "a", "push", 1000);
     sample.job(seq, "deploy", "dead");
@@ -181,7 +183,7 @@ fn one_event_comes_with_headers_jobs_attempts_and_its_exact_bytes() {
 }
 
 #[test]
-fn serialised_keys_are_the_columns_of_the_tables() {
+fn serialized_keys_are_the_column_names() {
     let sample = Sample::new();
     let seq = sample.event("github", "a", "push", 1000);
     sample.job(seq, "deploy", "dead");
@@ -203,66 +205,3 @@ fn serialised_keys_are_the_columns_of_the_tables() {
     let attempt = &sample.reader().job(job.id).unwrap().unwrap().attempts[0];
     assert_eq!(keys(serde_json::to_value(attempt).unwrap(), &[]), columns("attempts"));
 }
-
-#[test]
-fn status_sums_the_last_day_and_counts_jobs_by_handler() {
-    let sample = Sample::new();
-    let now = Millis(100 * HOUR_MS + 7);
-    sample.run(&format!(
-        "INSERT INTO hourly_counts VALUES ('github', {}, 5, 1, 2), ('github', {}, 7, 0, 0), ('old', {}, 1, 0, 0), ('forged', {}, 0, 0, 3)",
-        100 * HOUR_MS,
-        77 * HOUR_MS,
-        76 * HOUR_MS,
-        99 * HOUR_MS,
-    ));
-    let seq = sample.event("github", "a", "push", 100 * HOUR_MS + 5);
-    sample.job(seq, "deploy", "dead");
-    sample.job(seq, "mail", "pending");
-    sample.run("INSERT INTO handlers (name, paused, paused_by, reason, paused_at) VALUES ('idle', 1, 'hookbox', 'no such file', 5)");
-    let sources = sample.reader().source_stats(now).unwrap();
-    let counted = sample.reader().handler_stats().unwrap();
-    let sums = |name: &str| {
-        let source = sources.iter().find(|source| source.source == name).unwrap();
-        (source.last_at.map(|at| at.0), source.accepted, source.duplicate, source.refused)
-    };
-    assert_eq!(sums("github"), (Some(100 * HOUR_MS + 5), 12, 1, 2));
-    assert_eq!(sums("old"), (Some(76 * HOUR_MS), 0, 0, 0));
-    assert_eq!(sums("forged"), (None, 0, 0, 3));
-    let [deploy, idle, mail] = &counted[..] else { panic!("{counted:?}") };
-    assert_eq!((deploy.dead, deploy.pending, deploy.paused), (1, 0, false));
-    assert_eq!((mail.pending, mail.oldest_pending_at, mail.next_run_at), (1, Some(Millis(900)), Some(Millis(1000))));
-    assert_eq!((idle.paused_by.as_deref(), idle.reason.as_deref()), (Some("hookbox"), Some("no such file")));
-    assert_eq!(sample.reader().handlers().unwrap(), ["deploy", "mail"]);
-}
-
-#[test]
-fn the_last_delivery_of_a_source_is_told_exactly_however_many_of_others_came_since() {
-    let sample = Sample::new();
-    let many = |source: &str, count: i64, at: i64| {
-        sample.run(&format!(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-             INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256)
-             SELECT '{source}', 'e' || i, 't', {at} + i, 0, zeroblob(32) FROM n"
-        ));
-    };
-    many("many", 1500, 8 * HOUR_MS);
-    many("again", 3, 8 * HOUR_MS + 5000);
-    sample.event("rare", "only", "t", 9 * HOUR_MS + 1234);
-    many("busy", 12_000, 9 * HOUR_MS + 2000);
-    sample.run(&format!(
-        "INSERT INTO hourly_counts VALUES ('many', {0}, 1500, 0, 0), ('again', {0}, 3, 0, 0), ('again', {1}, 0, 1, 0),
-                                  ('rare', {1}, 1, 0, 0), ('busy', {1}, 12000, 0, 0)",
-        8 * HOUR_MS,
-        9 * HOUR_MS,
-    ));
-    let sources = sample.reader().source_stats(Millis(10 * HOUR_MS)).unwrap();
-    let last: Vec<_> =
-        sources.iter().map(|one| (&*one.source, one.last_at.unwrap().0, one.latest_at().unwrap().0)).collect();
-    let exactly = |source, at: i64| (source, at, at);
-    let hour = ("again", 9 * HOUR_MS, 10 * HOUR_MS);
-    let [many, rare, busy] = [8 * HOUR_MS + 1500, 9 * HOUR_MS + 1234, 9 * HOUR_MS + 14_000];
-    assert_eq!(last, [hour, exactly("busy", busy), exactly("many", many), exactly("rare", rare)]);
-}
-
-mod overview;
-mod paged_list;

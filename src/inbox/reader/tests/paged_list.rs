@@ -1,17 +1,17 @@
-//! Walks agree with the plain lists, go on where they ended, and end when their time is over.
+//! Pages: their rows, their deadline, and searches by body text and id.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// More than these pending jobs lead nobody to their events.
+/// As in `paged_list`.
 const FEW_PENDING: i64 = 2000;
 
 fn page(before: Option<i64>, limit: u32) -> Page {
     Page { before, limit, deadline: Some(Instant::now() + Duration::from_secs(60)) }
 }
 
-/// Every state twice over two handlers, one event without a job, over two sources.
+/// Jobs in every state for two handlers, and events without jobs, from two sources.
 fn mixed() -> Sample {
     let sample = Sample::new();
     for round in 0..3 {
@@ -27,13 +27,13 @@ fn mixed() -> Sample {
     sample
 }
 
-/// All pages of a walk, in one list.
+/// The rows of all pages.
 fn all<T>(mut page: impl FnMut(Option<i64>) -> PagedList<T>) -> Vec<T> {
     let (mut before, mut rows) = (None, Vec::new());
     loop {
-        let walk = page(before);
-        rows.extend(walk.rows);
-        match walk.next {
+        let list = page(before);
+        rows.extend(list.rows);
+        match list.next {
             Some(next) => before = Some(next),
             None => return rows,
         }
@@ -87,7 +87,7 @@ fn pages_hold_every_row_that_passes_the_filter() {
 }
 
 #[test]
-fn a_walk_ends_with_its_time_and_tells_where_to_go_on() {
+fn search_stops_at_the_deadline_and_can_be_continued() {
     let sample = Sample::new();
     for number in 0..600 {
         sample.event("s", &number.to_string(), if number == 0 { "rare" } else { "t" }, 1);
@@ -101,7 +101,7 @@ fn a_walk_ends_with_its_time_and_tells_where_to_go_on() {
 }
 
 #[test]
-fn a_page_of_one_handlers_open_jobs_is_had_at_once_though_many_of_another_are_newer() {
+fn page_of_one_handler_needs_one_batch_despite_newer_jobs_of_others() {
     let sample = Sample::new();
     sample.run("BEGIN");
     for number in 0..FEW_PENDING * 4 {
@@ -119,9 +119,9 @@ fn a_page_of_one_handlers_open_jobs_is_had_at_once_though_many_of_another_are_ne
     sample.run("COMMIT");
     for (state, ids) in [(JobState::Pending, 1..=30), (JobState::Dead, 31..=60)] {
         let filter = JobFilter { states: vec![state], handler: Some("old".into()), ..JobFilter::default() };
-        let hurried = |before| Page { deadline: Some(Instant::now()), ..page(before, 20) };
-        let first = sample.reader().jobs(&filter, hurried(None)).unwrap();
-        let second = sample.reader().jobs(&filter, hurried(first.next)).unwrap();
+        let in_one_batch = |before| Page { deadline: Some(Instant::now()), ..page(before, 20) };
+        let first = sample.reader().jobs(&filter, in_one_batch(None)).unwrap();
+        let second = sample.reader().jobs(&filter, in_one_batch(first.next)).unwrap();
         assert_eq!((first.is_cut_short, second.is_cut_short, second.next), (false, false, None), "{state}");
         let found: Vec<_> = first.rows.iter().chain(&second.rows).map(|job| job.id).collect();
         assert_eq!(found, ids.rev().collect::<Vec<i64>>(), "{state}");
@@ -129,7 +129,7 @@ fn a_page_of_one_handlers_open_jobs_is_had_at_once_though_many_of_another_are_ne
 }
 
 #[test]
-fn a_text_is_found_in_bodies_byte_for_byte() {
+fn body_text_is_found_byte_for_byte() {
     let sample = Sample::new();
     for (id, body) in [("a", "{\"name\":\"Grüße\"}"), ("b", "\u{0}binary gr"), ("c", "nothing")] {
         let seq = sample.event("s", id, "t", 1);
@@ -137,11 +137,11 @@ fn a_text_is_found_in_bodies_byte_for_byte() {
         sample.connection.execute(update, (seq, body)).unwrap();
     }
     let found = |text: &str| -> Vec<String> {
-        let walk = sample
+        let list = sample
             .reader()
             .events(&EventFilter { body_text: Some(text.to_owned()), ..EventFilter::default() }, page(None, 10))
             .unwrap();
-        walk.rows.into_iter().map(|event| event.event_id).collect()
+        list.rows.into_iter().map(|event| event.event_id).collect()
     };
     assert_eq!(found("Grüße"), ["a"]);
     assert_eq!(found("gr"), ["b"]);
@@ -150,7 +150,7 @@ fn a_text_is_found_in_bodies_byte_for_byte() {
 }
 
 #[test]
-fn events_are_found_by_how_their_id_begins() {
+fn events_are_found_by_id_prefix() {
     let sample = Sample::new();
     for (source, id) in [("a", "evt_1"), ("b", "evt_12"), ("a", "evt_2"), ("a", "EVT_1"), ("b", "evt%1")] {
         sample.event(source, id, "t", 1);
@@ -164,7 +164,7 @@ fn events_are_found_by_how_their_id_begins() {
 }
 
 #[test]
-fn the_start_of_a_body_is_read_and_its_length_is_told() {
+fn body_start_has_the_first_bytes_and_the_length() {
     let sample = Sample::new();
     let seq = sample.event("s", "a", "t", 1);
     assert_eq!(sample.reader().body_start(seq, 1).unwrap(), Some((b"{".to_vec(), 2)));

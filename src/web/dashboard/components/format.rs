@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::inbox::reader::COUNTED;
+use crate::inbox::reader::COUNT_LIMIT;
 use crate::model::request::stored_headers;
 use crate::support::humanize;
 use crate::support::secret::MASK;
@@ -74,7 +74,7 @@ pub(crate) fn grouped(number: i64) -> String {
 
 /// A count that stops at a limit.
 pub(crate) fn counted(number: i64) -> String {
-    if number >= COUNTED { format!("{}+", grouped(COUNTED)) } else { grouped(number) }
+    if number >= COUNT_LIMIT { format!("{}+", grouped(COUNT_LIMIT)) } else { grouped(number) }
 }
 
 /// `812 B`, `14.2 KiB`
