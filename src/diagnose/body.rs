@@ -1,19 +1,16 @@
-//! Bodies that would have matched: what came was rewritten on its way, or signed in another form than it was sent.
-//!
-//! From the bytes that came, forms are made that the provider may have signed; the verifier tells which.
+//! Bodies that would have matched: something rewrote the body on its way, or the sender signed another form of it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
 
-use super::Finding;
 use super::json::{self, Escapes, Spacing};
-use super::probe::{Probe, ProbeResult};
+use super::probe::{Finding, Probe, ProbeResult};
+use super::reverify::replace_bytes;
 use crate::config::Source;
 use crate::support::secret::Secret;
 
-/// A form of the body and its description.
 struct BodyForm {
     make: fn(&[u8]) -> Option<Vec<u8>>,
     what: &'static str,
@@ -35,53 +32,52 @@ const FORMS: &[BodyForm] = &[
     form("with a newline at its end", |body| Some([body, b"\n"].concat())),
     form("with CRLF at its end", |body| Some([body, b"\r\n"].concat())),
     form("without white space around it", |body| Some(body.trim_ascii().to_vec())),
-    form("with LF for every CRLF", |body| Some(replaced(body, b"\r\n", b"\n"))),
-    form("with CRLF for every LF", |body| Some(replaced(&replaced(body, b"\r\n", b"\n"), b"\n", b"\r\n"))),
-    form("without the byte order mark before it", |body| body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec)),
+    form("with LF instead of CRLF", |body| Some(replace_bytes(body, b"\r\n", b"\n"))),
+    form("with CRLF instead of LF", |body| Some(replace_bytes(&replace_bytes(body, b"\r\n", b"\n"), b"\n", b"\r\n"))),
+    form("without the byte order mark", |body| body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec)),
     form("decoded from a form", |body| Some(decoded(body))),
     form("as the form field `payload` alone", |body| field(body, b"payload")),
-    form("as UTF-8 for what was read as Latin-1", latin1),
-    form("left out altogether", |_| Some(Vec::new())),
-    json("as JSON without white space", |body| json::rewritten(body, Spacing::None, Escapes::AsTheyAre)),
+    form("as UTF-8 instead of Latin-1", latin1),
+    form("left out", |_| Some(Vec::new())),
+    json("as JSON without white space", |body| json::rewritten(body, Spacing::None, Escapes::Unchanged)),
     json("as JSON with a space after each comma and colon", |body| {
-        json::rewritten(body, Spacing::Spaces, Escapes::AsTheyAre)
+        json::rewritten(body, Spacing::Spaces, Escapes::Unchanged)
     }),
-    json("as JSON indented by two", |body| json::rewritten(body, Spacing::Indented(2), Escapes::AsTheyAre)),
-    json("as JSON indented by four", |body| json::rewritten(body, Spacing::Indented(4), Escapes::AsTheyAre)),
-    json("as JSON with escapes for all but ASCII", |body| json::rewritten(body, Spacing::None, Escapes::Ascii)),
-    json("as JSON with spaces and escapes for all but ASCII", |body| {
+    json("as JSON indented by two", |body| json::rewritten(body, Spacing::Indented(2), Escapes::Unchanged)),
+    json("as JSON indented by four", |body| json::rewritten(body, Spacing::Indented(4), Escapes::Unchanged)),
+    json("as JSON with non-ASCII characters escaped", |body| json::rewritten(body, Spacing::None, Escapes::Ascii)),
+    json("as JSON with spaces and non-ASCII characters escaped", |body| {
         json::rewritten(body, Spacing::Spaces, Escapes::Ascii)
     }),
     json("as JSON with escaped slashes", |body| json::rewritten(body, Spacing::None, Escapes::Slashes)),
-    json("as JSON with escaped slashes and escapes for all but ASCII", |body| {
+    json("as JSON with escaped slashes and non-ASCII characters escaped", |body| {
         json::rewritten(body, Spacing::None, Escapes::SlashesAndAscii)
     }),
     json("as JSON with its keys sorted", |body| {
-        json::rewritten(&json::sorted(body)?, Spacing::None, Escapes::AsTheyAre)
+        json::rewritten(&json::sorted(body)?, Spacing::None, Escapes::Unchanged)
     }),
     json("as JSON with its keys sorted, and spaces", |body| {
-        json::rewritten(&json::sorted(body)?, Spacing::Spaces, Escapes::AsTheyAre)
+        json::rewritten(&json::sorted(body)?, Spacing::Spaces, Escapes::Unchanged)
     }),
-    json("as JSON with its keys sorted, spaces and escapes for all but ASCII", |body| {
+    json("as JSON with its keys sorted, spaces and non-ASCII characters escaped", |body| {
         json::rewritten(&json::sorted(body)?, Spacing::Spaces, Escapes::Ascii)
     }),
     json("as JSON with its keys sorted, indented by two", |body| {
-        json::rewritten(&json::sorted(body)?, Spacing::Indented(2), Escapes::AsTheyAre)
+        json::rewritten(&json::sorted(body)?, Spacing::Indented(2), Escapes::Unchanged)
     }),
 ];
 
-/// Another form of the body.
-pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
-    let came = case.refused.body.as_slice();
-    let own = &case.source.secrets[..];
+pub(super) fn other_bodies(probe: &Probe<'_>) -> Vec<Finding> {
+    let received = probe.refused.body.as_slice();
+    let own = &probe.source.secrets[..];
     let others: Vec<Secret> =
-        case.sources.iter().map(Arc::as_ref).flat_map(|source: &Source| source.secrets.clone()).collect();
+        probe.sources.iter().map(Arc::as_ref).flat_map(|source: &Source| source.secrets.clone()).collect();
     for (secrets, whose) in [(own, ""), (&others, ", with another source's secret")] {
         for form in FORMS {
-            let Some(body) = (form.make)(came).filter(|body| body != came) else { continue };
-            let verdict = case.judged_as(|request| request.body = Bytes::from(body), secrets);
-            // Another body may be a handshake, which proves nothing.
-            if matches!(verdict, ProbeResult::Matches | ProbeResult::MatchesBut(_)) {
+            let Some(body) = (form.make)(received).filter(|body| body != received) else { continue };
+            let result = probe.check_changed(|request| request.body = Bytes::from(body), secrets);
+            // A handshake does not count: it may be answered without a signature.
+            if matches!(result, ProbeResult::Matches | ProbeResult::MatchesExcept(_)) {
                 return vec![Finding::new(format!("It matches with its body {}{whose}.", form.what), change(form))];
             }
         }
@@ -90,23 +86,11 @@ pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
 }
 
 fn change(form: &BodyForm) -> String {
-    let culprit = if form.is_json { "parses and writes bodies anew" } else { "rewrites bodies" };
+    let culprit = if form.is_json { "parses and re-serialises bodies" } else { "rewrites bodies" };
     format!(
-        "Something between the sender and hookbox {culprit}: have it pass on the exact bytes; a sender of your own must sign \
-         the bytes that it sends."
+        "Something between the sender and hookbox {culprit}. Make it forward the exact bytes. A sender of your own must \
+         sign the bytes that it sends."
     )
-}
-
-pub(super) fn replaced(body: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
-    let mut made = Vec::with_capacity(body.len());
-    let mut rest = body;
-    while let Some(place) = rest.windows(old.len()).position(|window| window == old) {
-        made.extend_from_slice(&rest[..place]);
-        made.extend_from_slice(new);
-        rest = &rest[place + old.len()..];
-    }
-    made.extend_from_slice(rest);
-    made
 }
 
 fn decoded(text: &[u8]) -> Vec<u8> {

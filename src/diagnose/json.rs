@@ -1,7 +1,6 @@
-//! The same JSON, written as other programs write it: other white space, other escapes, sorted keys.
+//! Rewrites JSON with other white space, other escapes or sorted keys.
 //!
-//! Works on the text, so that the order of keys and the digits of numbers stay as they came. What is no JSON has no
-//! other form.
+//! Works on the text, so that the order of keys and the digits of numbers stay unchanged.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -12,14 +11,14 @@ pub(super) enum Spacing {
     None,
     /// After each comma and colon, as Python writes.
     Spaces,
-    /// A line for each, as `JSON.stringify(…, null, 2)` writes.
+    /// One line for each, as `JSON.stringify(…, null, 2)` writes.
     Indented(usize),
 }
 
-/// How characters are written that may be written in two ways.
+/// How characters with an optional escape are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Escapes {
-    AsTheyAre,
+    Unchanged,
     /// `\u00e9` for é, as Python writes.
     Ascii,
     /// `\/`, as PHP writes.
@@ -27,7 +26,7 @@ pub(super) enum Escapes {
     SlashesAndAscii,
 }
 
-/// The document in another style; `None` where it is no JSON.
+/// Returns `None` if the document is not JSON.
 pub(super) fn rewritten(document: &[u8], spacing: Spacing, escapes: Escapes) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(document).ok()?;
     serde_json::from_str::<IgnoredAny>(text).ok()?;
@@ -60,7 +59,7 @@ pub(super) fn rewritten(document: &[u8], spacing: Spacing, escapes: Escapes) -> 
     Some(writer.made.into_bytes())
 }
 
-/// The document with the keys of all objects in order; `None` where it is no JSON.
+/// Sorts the keys of all objects. Returns `None` if the document is not JSON.
 pub(super) fn sorted(document: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<Value>(document).ok().map(|value| value.to_string().into_bytes())
 }
@@ -119,10 +118,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_written_in_every_style() {
+    fn document_is_rewritten_in_every_style() {
         let document = "{ \"b\" : [1.0,\t{}, [ ]],\n\"a\":\"x, \\\"é/\\\\\" }";
         for (spacing, escapes, expected) in [
-            (Spacing::None, Escapes::AsTheyAre, "{\"b\":[1.0,{},[]],\"a\":\"x, \\\"é/\\\\\"}"),
+            (Spacing::None, Escapes::Unchanged, "{\"b\":[1.0,{},[]],\"a\":\"x, \\\"é/\\\\\"}"),
             (Spacing::Spaces, Escapes::Ascii, "{\"b\": [1.0, {}, []], \"a\": \"x, \\\"\\u00e9/\\\\\"}"),
             (
                 Spacing::Indented(2),
@@ -136,23 +135,23 @@ mod tests {
         assert_eq!(sorted(document.as_bytes()).unwrap(), "{\"a\":\"x, \\\"é/\\\\\",\"b\":[1.0,{},[]]}".as_bytes());
         let escaped = rewritten("\"a\\/b/😀\"".as_bytes(), Spacing::None, Escapes::SlashesAndAscii).unwrap();
         assert_eq!(String::from_utf8(escaped).unwrap(), r#""a\/b\/\ud83d\ude00""#);
-        assert_eq!(rewritten(b"no json", Spacing::None, Escapes::AsTheyAre), None);
+        assert_eq!(rewritten(b"no json", Spacing::None, Escapes::Unchanged), None);
     }
 
     proptest::proptest! {
         #[test]
-        fn every_style_says_the_same(keys in proptest::collection::vec(".*", 0..4), deep in proptest::bool::ANY) {
+        fn every_style_parses_to_the_same_value(keys in proptest::collection::vec(".*", 0..4), deep in proptest::bool::ANY) {
             let inner: Vec<Value> = keys.iter().map(|key| Value::from(key.as_str())).collect();
             let object: serde_json::Map<_, _> = keys.iter().map(|key| (key.clone(), Value::from(inner.clone()))).collect();
             let value = if deep { Value::from(vec![Value::Object(object), Value::Null]) } else { Value::Object(object) };
             for spacing in [Spacing::None, Spacing::Spaces, Spacing::Indented(2)] {
-                for escapes in [Escapes::AsTheyAre, Escapes::Ascii, Escapes::Slashes, Escapes::SlashesAndAscii] {
+                for escapes in [Escapes::Unchanged, Escapes::Ascii, Escapes::Slashes, Escapes::SlashesAndAscii] {
                     let made = rewritten(value.to_string().as_bytes(), spacing, escapes).unwrap();
                     let read: Value = serde_json::from_slice(&made).unwrap();
                     proptest::prop_assert_eq!(&read, &value);
                 }
             }
-            let pretty = rewritten(value.to_string().as_bytes(), Spacing::Indented(2), Escapes::AsTheyAre).unwrap();
+            let pretty = rewritten(value.to_string().as_bytes(), Spacing::Indented(2), Escapes::Unchanged).unwrap();
             proptest::prop_assert_eq!(pretty, serde_json::to_vec_pretty(&value).unwrap());
         }
     }

@@ -1,9 +1,7 @@
-//! Why was this delivery refused, and which change would have made it match?
+//! Explains why a delivery was refused and which change to the configuration would have accepted it.
 //!
-//! A refusal as it was kept comes in, with the sources as they are configured; sentences for the operator go out.
-//! The verifier is asked about one change after another, so that nothing is computed here that could be shown: no
-//! secret and no expected signature is in any sentence. Pure, but for keys that a provider publishes, which the verifier
-//! fetches once, within its time limit; whoever asks reads the inbox.
+//! The verifier is asked about one variation after another, so no secret and no expected signature is ever computed for
+//! display. Pure, except that the verifier may fetch a provider's public keys once.
 
 mod body;
 mod configured;
@@ -13,6 +11,8 @@ mod probe;
 mod reverify;
 mod scheme;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::sync::Arc;
@@ -21,154 +21,138 @@ use crate::config::Source;
 use crate::model::refusal::RefusedDelivery;
 use crate::support::secret::DigestKey;
 
+pub use probe::Finding;
 pub use reverify::{ReverifyResult, reverify};
 
 use probe::Probe;
 
-/// One cause: what it is, and what to change.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// One sentence.
-    pub what: String,
-    /// One sentence.
-    pub change: String,
-}
-
-/// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Explanation {
-    /// The likeliest first; none where nothing that was tried makes it match.
+    /// The likeliest first; empty if nothing that was tried matches.
     pub findings: Vec<Finding>,
-    /// What was tried, in words.
+    /// What was tried, for the operator.
     pub tried: Vec<&'static str>,
 }
 
-/// Causes of one kind.
+/// One kind of cause for a signature that does not match.
 struct CauseCheck {
-    /// What is tried, in words.
-    what: &'static str,
-    /// Whether it can be one with this scheme.
+    tries: &'static str,
     applies: fn(&Probe<'_>) -> bool,
-    look: fn(&Probe<'_>) -> Vec<Finding>,
+    find: fn(&Probe<'_>) -> Vec<Finding>,
 }
 
-/// What is tried where a signature does not match, in this order.
+/// In the order in which they are tried.
 const CAUSES: &[CauseCheck] = &[
-    CauseCheck { what: "every secret of every source", applies: |_| true, look: secret::other },
+    CauseCheck { tries: "every secret of every source", applies: |_| true, find: secret::other_secrets },
     CauseCheck {
-        what: "secrets with and without white space, newlines, quotes and prefixes, decoded and not",
-        applies: |case| !case.source.scheme.auth.takes_public_key(),
-        look: secret::otherwise_written,
+        tries: "secrets with and without white space, newlines, quotes and prefixes, decoded and not decoded",
+        applies: |probe| !probe.source.scheme.auth.takes_public_key(),
+        find: secret::other_forms,
     },
     CauseCheck {
-        what: "its signature made with another hash, in another encoding, behind another prefix, over other content",
-        applies: |case| case.source.scheme.template_signature().is_some(),
-        look: scheme::otherwise_signed,
+        tries: "another hash, encoding, prefix or signed content",
+        applies: |probe| probe.source.scheme.template_signature().is_some(),
+        find: scheme::other_schemes,
     },
     CauseCheck {
-        what: "`url` with and without slash, port and query, http for https, another host",
-        applies: |case| case.source.scheme.required_settings().url,
-        look: url::otherwise_written,
+        tries: "`url` with and without slash, port and query, with http for https, with another host",
+        applies: |probe| probe.source.scheme.required_settings().url,
+        find: url::other_urls,
     },
     CauseCheck {
-        what: "its time signed in another unit than it was sent in",
-        applies: |case| case.source.scheme.timestamp.is_some(),
-        look: scheme::other_time,
+        tries: "a timestamp signed in another unit than it was sent in",
+        applies: |probe| probe.source.scheme.timestamp.is_some(),
+        find: scheme::other_timestamps,
     },
     CauseCheck {
-        what: "the body with other line ends, re-serialised, with its keys sorted, decoded from a form",
-        applies: |case| !case.needs_no_body(),
-        look: body::otherwise_written,
+        tries: "the body with other line ends, re-serialised, with sorted keys, decoded from a form",
+        applies: |probe| !probe.ignores_body(),
+        find: body::other_bodies,
     },
 ];
 
-impl Finding {
-    fn new(what: impl Into<String>, change: impl Into<String>) -> Self {
-        Self { what: what.into(), change: change.into() }
-    }
-}
-
-/// Explains one refusal. `sources` are those that are configured, and `key` what its tokens were digested with.
-#[must_use]
+/// Explains a refusal. `key` is the key that its tokens were digested with.
 pub fn diagnose(refused: &RefusedDelivery, sources: &[Arc<Source>], key: Option<&DigestKey>) -> Explanation {
-    let only = |finding: Finding| Explanation { findings: vec![finding], tried: Vec::new() };
-    if let Some(finding) = before_the_signature(refused) {
-        return only(finding);
-    }
     let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
-        return only(Finding::new(
-            format!("Its source `{}` is not in the configuration, or cannot be read from it.", refused.source),
-            "Mend or restore that section of the configuration first; `hookbox check` tells what is wrong.",
-        ));
+        let finding = by_status(refused).unwrap_or_else(|| {
+            Finding::new(
+                format!("Its source `{}` is not in the configuration, or has errors there.", refused.source),
+                "Fix or restore that section of the configuration first. `hookbox check` reports the errors.",
+            )
+        });
+        return Explanation { findings: vec![finding], tried: Vec::new() };
     };
-    let case = Probe::new(refused, source, sources, key);
-    if let Some(finding) = configured::as_configured(&case).or_else(|| secret::of_another_source(&case)) {
-        return only(finding);
-    }
-    if reverify::has_lost_its_proof(source, &refused.request()) {
-        return only(Finding::new(
-            "Its proof is good for other deliveries too, so it was not kept, and nothing can be tried on it.",
-            format!("Look at the reason: {}.", refused.reason),
-        ));
-    }
-    if let Some(why) = case.lacks_keys() {
-        return only(Finding::new(
-            format!(
-                "Its signature is checked with keys that are fetched from the provider, and they cannot be had now: {why}."
-            ),
-            "See that this machine can reach that address over HTTPS (firewall, DNS, `keys_url`), and explain it again.",
-        ));
+    let probe = Probe::new(refused, source, sources, key);
+    let certain = by_status(refused)
+        .or_else(|| configured::matches_now(&probe))
+        .or_else(|| secret::wrong_path(&probe))
+        .or_else(|| uncheckable(&probe))
+        .or_else(|| headers::missing_header(&probe))
+        .or_else(|| truncated(&probe));
+    if let Some(finding) = certain {
+        return Explanation { findings: vec![finding], tried: Vec::new() };
     }
     let mut tried = Vec::new();
-    let mut findings = headers::missing(&case);
-    if !findings.is_empty() {
-        return Explanation { findings, tried };
-    }
-    if !refused.is_whole() && !case.needs_no_body() {
-        let bytes = refused.body_bytes;
-        findings.push(Finding::new(
-            format!(
-                "Of its {bytes} bytes {} were kept, so its signature cannot be computed again.",
-                refused.body.len()
-            ),
-            "Have the provider send a shorter one, such as its test event, and explain that.",
-        ));
-        return Explanation { findings, tried };
-    }
-    for cause in CAUSES.iter().filter(|cause| (cause.applies)(&case)) {
-        tried.push(cause.what);
-        findings.extend((cause.look)(&case));
+    for cause in CAUSES.iter().filter(|cause| (cause.applies)(&probe)) {
+        tried.push(cause.tries);
+        let findings = (cause.find)(&probe);
         if !findings.is_empty() {
-            break;
+            return Explanation { findings, tried };
         }
     }
-    Explanation { findings, tried }
+    Explanation { findings: Vec::new(), tried }
 }
 
-/// What was turned away before its signature counted, or after.
-fn before_the_signature(refused: &RefusedDelivery) -> Option<Finding> {
-    let limits = "Raise `max_body` of the source";
+/// Causes that the response's status shows: limits, and the client's address.
+fn by_status(refused: &RefusedDelivery) -> Option<Finding> {
     Some(match refused.status {
         403 if refused.reason.contains("allow_ips") => Finding::new(
-            format!("It was turned away for its address: {}.", refused.reason),
-            "Put the provider's networks into the source's `allow_ips`; behind a proxy, name the proxy in \
-             `server.trusted_proxies`, so that the client's own address counts.",
+            format!("It was rejected because of its address: {}.", refused.reason),
+            "Add the provider's networks to the source's `allow_ips`. Behind a proxy, add the proxy to \
+             `server.trusted_proxies`, so that the client's address is used.",
         ),
         408 => Finding::new(
             "It did not arrive within `server.request_timeout`.",
-            "Look at the proxy and the network between the provider and hookbox, or give requests more time.",
+            "Check the proxy and the network between the provider and hookbox, or raise the timeout.",
         ),
         413 => Finding::new(
             format!("Its body of {} bytes is over the limit ({}).", refused.body_bytes, refused.reason),
-            format!("{limits}, or have the provider send less."),
+            "Raise `max_body` of the source, or make the provider send less.",
         ),
         429 => Finding::new(
-            "It is genuine, and more came than the source's `rate_limit` lets through.",
-            "Raise `rate_limit` if that many are meant to come; `hookbox reverify` takes this one in.",
+            "It is genuine, but deliveries exceeded the source's `rate_limit`.",
+            "Raise `rate_limit` if this rate is expected. `hookbox reverify` accepts this delivery.",
         ),
         _ => return None,
     })
 }
 
-#[cfg(test)]
-mod tests;
+/// The signature cannot be checked: its token was not stored, or public keys are unavailable.
+fn uncheckable(probe: &Probe<'_>) -> Option<Finding> {
+    if reverify::has_lost_its_token(probe.source, &probe.refused.request()) {
+        return Some(Finding::new(
+            "Its token would be valid for other deliveries too, so it was not stored and cannot be checked.",
+            format!("The reason for the refusal was: {}.", probe.refused.reason),
+        ));
+    }
+    let why = probe.unavailable_keys()?;
+    Some(Finding::new(
+        format!("Its signature is checked with the provider's public keys, which cannot be fetched now: {why}."),
+        "Check that this machine can reach that address over HTTPS (firewall, DNS, `keys_url`), then run the command again.",
+    ))
+}
+
+fn truncated(probe: &Probe<'_>) -> Option<Finding> {
+    let refused = probe.refused;
+    let finding = || {
+        Finding::new(
+            format!(
+                "Only {} of its {} bytes were stored, so its signature cannot be computed again.",
+                refused.body.len(),
+                refused.body_bytes
+            ),
+            "Make the provider send a shorter delivery, such as its test event, and explain that one.",
+        )
+    };
+    (!refused.is_whole() && !probe.ignores_body()).then(finding)
+}

@@ -1,7 +1,7 @@
-//! One refusal beside its source: the question that all causes ask, put to the ordinary verifier.
+//! Checks a refused delivery against variations of the configuration or of the request.
 //!
-//! A cause changes the source or the request and asks whether the proof holds then. What else stands in the way is
-//! told apart: a timestamp out of its window and a missing id come after a signature that matches.
+//! Every check is the ordinary verifier's, at the time the delivery was received. Errors that come after a matching
+//! signature (timestamp out of the window, no event id) are distinguished from a mismatch.
 
 use std::sync::Arc;
 
@@ -12,28 +12,40 @@ use crate::model::request::Request;
 use crate::support::secret::{DigestKey, Secret};
 use crate::verify::{SharedKeys, SignatureError, VerifiedRequest, Verifier, VerifyError};
 
-/// A refusal and what is configured.
+/// A cause of the refusal. Both parts are one sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    pub what: String,
+    /// What to change.
+    pub change: String,
+}
+
+impl Finding {
+    pub(super) fn new(what: impl Into<String>, change: impl Into<String>) -> Self {
+        Self { what: what.into(), change: change.into() }
+    }
+}
+
+/// A refused delivery with the configuration it is checked against.
 pub(super) struct Probe<'a> {
     pub(super) refused: &'a RefusedDelivery,
     pub(super) source: &'a Source,
     pub(super) sources: &'a [Arc<Source>],
     key: Option<&'a DigestKey>,
-    /// Fetched at most once, however many tries are made.
+    /// Public keys, fetched at most once for all checks.
     keys: Arc<SharedKeys>,
 }
 
-/// What the verifier says.
 pub(super) enum ProbeResult {
-    /// The proof holds.
     Matches,
-    /// It would be answered, and carries no event: perhaps nothing of it is proven.
-    Answers,
-    /// The proof holds, and this is in the way.
-    MatchesBut(VerifyError),
+    /// A handshake: answered, but there is no event and perhaps no signature.
+    Answered,
+    /// The signature matches, but this error follows.
+    MatchesExcept(VerifyError),
     No(VerifyError),
 }
 
-/// A secret and how people find it: `secret 2 of stripe`.
+/// A configured secret and its name for the operator: `secret 2 of stripe`.
 pub(super) struct NamedSecret<'a> {
     pub(super) source: &'a Source,
     pub(super) secret: &'a Secret,
@@ -50,69 +62,67 @@ impl<'a> Probe<'a> {
         Self { refused, source, sources, key, keys: Arc::default() }
     }
 
-    /// The same refusal beside another source.
-    pub(super) fn beside<'b>(&self, source: &'b Source) -> Probe<'b>
+    pub(super) fn with_source<'b>(&self, source: &'b Source) -> Probe<'b>
     where
         'a: 'b,
     {
         Probe { source, refused: self.refused, sources: self.sources, key: self.key, keys: Arc::clone(&self.keys) }
     }
 
-    /// Judges the delivery by another source.
-    pub(super) fn judged_by(&self, source: &Source) -> ProbeResult {
-        judge(source, &with_tokens(self.refused, &source.secrets, self.key), &self.keys)
+    /// Checks the delivery against another source.
+    pub(super) fn check(&self, source: &Source) -> ProbeResult {
+        check(source, &with_tokens(self.refused, &source.secrets, self.key), &self.keys)
     }
 
-    /// Judges another request by the source.
-    pub(super) fn judged_as(&self, change: impl FnOnce(&mut Request), secrets: &[Secret]) -> ProbeResult {
+    /// Checks a changed request against the source with these secrets.
+    pub(super) fn check_changed(&self, change: impl FnOnce(&mut Request), secrets: &[Secret]) -> ProbeResult {
         let source = Source { secrets: secrets.to_vec(), ..self.source.clone() };
         let mut request = with_tokens(self.refused, secrets, self.key);
         change(&mut request);
-        judge(&source, &request, &self.keys)
+        check(&source, &request, &self.keys)
     }
 
-    /// Whether the source's scheme takes this text as its secret and then holds.
-    pub(super) fn holds_with(&self, secret: Secret) -> bool {
+    /// Whether the signature matches with this text as the source's secret or public key.
+    pub(super) fn matches_secret(&self, secret: Secret) -> bool {
         let (secrets, public_keys) = (vec![secret.clone()], vec![secret]);
-        self.judged_by(&Source { secrets, public_keys, ..self.source.clone() }).holds()
+        self.check(&Source { secrets, public_keys, ..self.source.clone() }).is_match()
     }
 
-    /// SignatureError the provider's own keys, which alone can tell, cannot be had.
-    pub(super) fn lacks_keys(&self) -> Option<String> {
-        match self.judged_by(self.source) {
+    /// Why the provider's public keys cannot be fetched, if that is the problem.
+    pub(super) fn unavailable_keys(&self) -> Option<String> {
+        match self.check(self.source) {
             ProbeResult::No(VerifyError::Unavailable(why)) => Some(why),
             _ => None,
         }
     }
 
-    /// Whether the proof is a token, which says nothing of the body.
-    pub(super) fn needs_no_body(&self) -> bool {
+    /// Whether the secret is sent as a token, so that the body does not matter.
+    pub(super) fn ignores_body(&self) -> bool {
         self.source.scheme.auth.is_token()
     }
 
-    /// Every secret that is configured, the source's own first.
+    /// Every configured secret and public key, the source's own first.
     pub(super) fn secrets(&self) -> Vec<NamedSecret<'a>> {
-        let own = self.sources.iter().filter(|source| source.name == self.source.name);
-        let others = self.sources.iter().filter(|source| source.name != self.source.name);
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source: &&Arc<Source>| source.name == self.source.name);
         let named = |source: &'a Arc<Source>| {
-            let of_kind = |kind: &str, keys: &'a [Secret]| -> Vec<NamedSecret<'a>> {
-                let name = |index: usize| match keys.len() {
-                    1 => format!("the {kind} of `{}`", source.name),
-                    _ => format!("{kind} {} of `{}`", index + 1, source.name),
-                };
-                keys.iter()
-                    .enumerate()
-                    .map(|(index, secret)| NamedSecret { source, secret, name: name(index) })
-                    .collect()
+            let of_kind = |kind: &'static str, keys: &'a [Secret]| {
+                keys.iter().enumerate().map(move |(index, secret)| {
+                    let name = match keys.len() {
+                        1 => format!("the {kind} of `{}`", source.name),
+                        _ => format!("{kind} {} of `{}`", index + 1, source.name),
+                    };
+                    NamedSecret { source, secret, name }
+                })
             };
-            of_kind("secret", &source.secrets).into_iter().chain(of_kind("public key", &source.public_keys))
+            of_kind("secret", &source.secrets).chain(of_kind("public key", &source.public_keys))
         };
-        own.chain(others).flat_map(named).collect()
+        own.into_iter().chain(others).flat_map(named).collect()
     }
 }
 
 impl ProbeResult {
-    pub(super) fn holds(&self) -> bool {
+    pub(super) fn is_match(&self) -> bool {
         !matches!(self, Self::No(_))
     }
 }
@@ -123,17 +133,27 @@ impl NamedSecret<'_> {
     }
 }
 
-/// What came is judged as of the moment it came.
-fn judge(source: &Source, request: &Request, keys: &SharedKeys) -> ProbeResult {
+/// Every combination of changes to `start`, without `start` itself. Each change may produce several variants.
+pub(super) fn combinations<T>(start: T, changes: &[&dyn Fn(&T) -> Vec<T>]) -> Vec<T> {
+    let mut variants = vec![start];
+    for change in changes {
+        let changed: Vec<_> = variants.iter().flat_map(change).collect();
+        variants.extend(changed);
+    }
+    variants.remove(0);
+    variants
+}
+
+fn check(source: &Source, request: &Request, keys: &SharedKeys) -> ProbeResult {
     match Verifier::with_shared_keys(source, keys).check(request, request.received_at) {
         Ok(VerifiedRequest::Delivery(_)) => ProbeResult::Matches,
-        Ok(_) => ProbeResult::Answers,
+        Ok(_) => ProbeResult::Answered,
         Err(
-            refusal @ (VerifyError::Malformed(_)
+            error @ (VerifyError::Malformed(_)
             | VerifyError::NotGenuine(
                 SignatureError::TooOld { .. } | SignatureError::InFuture { .. } | SignatureError::MalformedTimestamp(_),
             )),
-        ) => ProbeResult::MatchesBut(refusal),
-        Err(refusal) => ProbeResult::No(refusal),
+        ) => ProbeResult::MatchesExcept(error),
+        Err(error) => ProbeResult::No(error),
     }
 }

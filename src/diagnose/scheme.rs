@@ -1,12 +1,11 @@
-//! Ways of signing that would have matched: another hash, another encoding, another prefix, other content, a time in
+//! Other ways of signing that would have matched: another hash, encoding, prefix or signed content, or a timestamp in
 //! another unit.
 //!
-//! What a provider's row says is seldom wrong; a `custom` source, or a provider's older way of signing, often is.
+//! A provider's row is seldom wrong. A `custom` source, or a provider's older way of signing, often is.
 
 use std::sync::Arc;
 
-use super::Finding;
-use super::probe::{Probe, ProbeResult};
+use super::probe::{Finding, Probe, ProbeResult, combinations};
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
 use crate::providers::{
@@ -14,11 +13,11 @@ use crate::providers::{
     TemplateSegment, TemplateSignature, TimestampLocation, ValueLocation,
 };
 
-/// A scheme that differs in a few knobs, in words and as keys of a `verify` table.
+/// A scheme with a few changes, described for the operator and as keys of a `verify` table.
 #[derive(Clone)]
 pub(super) struct SchemeVariant {
-    pub(super) scheme: Scheme,
-    words: Vec<String>,
+    scheme: Scheme,
+    descriptions: Vec<String>,
     keys: Vec<String>,
 }
 
@@ -30,7 +29,7 @@ const HASHES: [(Hash, &str, &str); 4] = [
     (Hash::Sha512, "SHA-512", "hmac-sha512"),
     (Hash::Md5, "MD5", "hmac-md5"),
 ];
-/// What senders of their own sign, besides the body.
+/// What home-made senders commonly sign.
 const CONTENTS: [&str; 8] = [
     "{body}",
     "{timestamp}.{body}",
@@ -41,143 +40,134 @@ const CONTENTS: [&str; 8] = [
     "v0:{timestamp}:{body}",
     "v1:{timestamp}:{body}",
 ];
+const MAX_PREFIX_BYTES: usize = 12;
 
-/// Another way of signing.
-pub(super) fn otherwise_signed(case: &Probe<'_>) -> Vec<Finding> {
-    let variants = variants(case);
-    let found = variants.into_iter().find(|variant| holds(case, variant));
-    found.map(|variant| told(case, &variant)).into_iter().collect()
+pub(super) fn other_schemes(probe: &Probe<'_>) -> Vec<Finding> {
+    matching_variant(probe).map(|variant| finding(probe, &variant)).into_iter().collect()
 }
 
-/// The scheme with up to all of its knobs turned, those with fewest first.
-pub(super) fn variants(case: &Probe<'_>) -> Vec<SchemeVariant> {
-    let plain = SchemeVariant { scheme: (*case.source.scheme).clone(), words: Vec::new(), keys: Vec::new() };
-    let mut variants = vec![plain];
-    for turn in [hashes, encodings, prefixes, contents] {
-        let turned: Vec<_> = variants.iter().flat_map(|variant| turn(case, variant)).collect();
-        variants.extend(turned);
-    }
-    variants.remove(0);
-    variants.sort_by_key(|variant| variant.words.len());
-    variants
-}
-
-pub(super) fn holds(case: &Probe<'_>, variant: &SchemeVariant) -> bool {
-    let source = Source { scheme: Arc::new(variant.scheme.clone()), ..case.source.clone() };
-    case.judged_by(&source).holds()
+/// The variant with the fewest changes that matches.
+pub(super) fn matching_variant(probe: &Probe<'_>) -> Option<SchemeVariant> {
+    let scheme = (*probe.source.scheme).clone();
+    let start = SchemeVariant { scheme, descriptions: Vec::new(), keys: Vec::new() };
+    let mut variants = combinations(
+        start,
+        &[&hashes, &encodings, &|variant| prefixes(probe, variant), &|variant| contents(probe, variant)],
+    );
+    variants.sort_by_key(|variant| variant.descriptions.len());
+    variants.into_iter().find(|variant| {
+        let source = Source { scheme: Arc::new(variant.scheme.clone()), ..probe.source.clone() };
+        probe.check(&source).is_match()
+    })
 }
 
 impl SchemeVariant {
-    fn turned(&self, scheme: Scheme, words: impl Into<String>, key: impl Into<String>) -> Self {
-        let [mut all, mut keys] = [self.words.clone(), self.keys.clone()];
-        all.push(words.into());
-        keys.push(key.into());
-        Self { scheme, words: all, keys }
+    fn with(&self, change: impl FnOnce(&mut Scheme), description: impl Into<String>, key: impl Into<String>) -> Self {
+        let mut variant = self.clone();
+        change(&mut variant.scheme);
+        variant.descriptions.push(description.into());
+        variant.keys.push(key.into());
+        variant
+    }
+
+    fn with_signature(&self, change: impl FnOnce(&mut TemplateSignature), description: String, key: String) -> Self {
+        let change = |scheme: &mut Scheme| {
+            if let AuthMethod::Signature(signature) = &mut scheme.auth {
+                change(signature);
+            }
+        };
+        self.with(change, description, key)
     }
 
     /// `made with SHA-1 and written in base64`
-    pub(super) fn words(&self) -> String {
-        self.words.join(" and ")
+    pub(super) fn description(&self) -> String {
+        self.descriptions.join(" and ")
     }
 }
 
-fn told(case: &Probe<'_>, variant: &SchemeVariant) -> Finding {
+fn finding(probe: &Probe<'_>, variant: &SchemeVariant) -> Finding {
     let keys = variant.keys.join(", ");
-    let name = &case.source.name;
-    let change = if case.source.provider == CUSTOM {
+    let (name, provider) = (&probe.source.name, &probe.source.provider);
+    let change = if *provider == CUSTOM {
         format!("Set {keys} under [sources.{name}.verify].")
     } else {
         format!(
-            "Have {} sign as its row says (`hookbox providers {}`), or describe what it does in a `custom` source: {keys}.",
-            case.source.provider, case.source.provider
+            "Make {provider} sign as `hookbox providers {provider}` shows, or describe how it signs in a `custom` source: \
+             {keys}."
         )
     };
-    Finding::new(format!("It matches when its signature is taken to be {}.", variant.words()), change)
+    Finding::new(format!("It matches if its signature is {}.", variant.description()), change)
 }
 
-fn hashes(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
+fn hashes(variant: &SchemeVariant) -> Vec<SchemeVariant> {
     let Some(TemplateSignature { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.template_signature() else {
         return Vec::new();
     };
-    let others = HASHES.iter().filter(|(other, ..)| other != hash);
-    let turn = |(other, word, key): &(Hash, &str, &str)| {
-        let mut scheme = variant.scheme.clone();
-        if let AuthMethod::Signature(signed) = &mut scheme.auth {
-            signed.algorithm = Algorithm::Hmac(*other);
-        }
-        variant.turned(scheme, format!("made with {word}"), format!("`algorithm = \"{key}\"`"))
+    let change = |(other, name, key): &(Hash, &str, &str)| {
+        let set = |signature: &mut TemplateSignature| signature.algorithm = Algorithm::Hmac(*other);
+        variant.with_signature(set, format!("made with {name}"), format!("`algorithm = \"{key}\"`"))
     };
-    others.map(turn).collect()
+    HASHES.iter().filter(|(other, ..)| other != hash).map(change).collect()
 }
 
-fn encodings(_: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(signed) = variant.scheme.template_signature() else { return Vec::new() };
-    let others = ENCODINGS.iter().filter(|(other, _)| *other != signed.encoding);
-    let turn = |(other, word): &(Encoding, &str)| {
-        let mut scheme = variant.scheme.clone();
-        if let AuthMethod::Signature(signed) = &mut scheme.auth {
-            signed.encoding = *other;
-        }
-        variant.turned(scheme, format!("written in {word}"), format!("`encoding = \"{word}\"`"))
+fn encodings(variant: &SchemeVariant) -> Vec<SchemeVariant> {
+    let Some(TemplateSignature { encoding, .. }) = variant.scheme.template_signature() else { return Vec::new() };
+    let change = |(other, name): &(Encoding, &str)| {
+        let set = |signature: &mut TemplateSignature| signature.encoding = *other;
+        variant.with_signature(set, format!("written in {name}"), format!("`encoding = \"{name}\"`"))
     };
-    others.map(turn).collect()
+    ENCODINGS.iter().filter(|(other, _)| other != encoding).map(change).collect()
 }
 
-/// What came has no prefix, or another one.
-fn prefixes(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
+/// The received signature has no prefix, or another one.
+fn prefixes(probe: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
     let ValueLocation::Header(name) = &variant.scheme.signature else { return Vec::new() };
-    let request = case.refused.request();
-    let Some(written) = variant.scheme.header_names(name).find_map(|name| request.headers.all(name).next()) else {
+    let request = probe.refused.request();
+    let Some(value) = variant.scheme.header_names(name).find_map(|name| request.headers.all(name).next()) else {
         return Vec::new();
     };
-    let came = String::from_utf8_lossy(written);
+    let value = String::from_utf8_lossy(value);
     let is_word = |text: &str| {
-        !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !text.is_empty() && text.len() <= MAX_PREFIX_BYTES && text.bytes().all(is_valid)
     };
-    let prefix = came.split_once(['=', ' ', ':']).map(|(word, rest)| (word, &came[..came.len() - rest.len()]));
+    let prefix = value.split_once(['=', ' ', ':']).map(|(word, rest)| (word, &value[..value.len() - rest.len()]));
     let prefix = prefix.filter(|(word, _)| is_word(word)).map(|(_, prefix)| prefix);
-    let turn = |syntax: SignatureSyntax| {
-        let mut scheme = variant.scheme.clone();
-        scheme.syntax = syntax;
-        scheme
+    let with_syntax = |syntax: SignatureSyntax, description: String, keys: String| {
+        vec![variant.with(|scheme| scheme.syntax = syntax, description, keys)]
     };
     match (&variant.scheme.syntax, prefix) {
         (SignatureSyntax::Prefixed { prefix: expected, .. }, Some(prefix)) if prefix == expected => Vec::new(),
-        (SignatureSyntax::Plain | SignatureSyntax::Prefixed { .. }, Some(prefix)) => {
-            let keys = format!("`syntax = \"prefixed\"`, `prefix = \"{prefix}\"`");
-            vec![variant.turned(
-                turn(SignatureSyntax::Prefixed { prefix: prefix.to_owned(), is_optional: false }),
-                format!("behind `{prefix}`"),
-                keys,
-            )]
-        }
-        (SignatureSyntax::Prefixed { .. }, None) => {
-            vec![variant.turned(turn(SignatureSyntax::Plain), "written without a prefix", "`syntax = \"plain\"`")]
-        }
+        (SignatureSyntax::Plain | SignatureSyntax::Prefixed { .. }, Some(prefix)) => with_syntax(
+            SignatureSyntax::Prefixed { prefix: prefix.to_owned(), is_optional: false },
+            format!("written after `{prefix}`"),
+            format!("`syntax = \"prefixed\"`, `prefix = \"{prefix}\"`"),
+        ),
+        (SignatureSyntax::Prefixed { .. }, None) => with_syntax(
+            SignatureSyntax::Plain,
+            "written without a prefix".to_owned(),
+            "`syntax = \"plain\"`".to_owned(),
+        ),
         _ => Vec::new(),
     }
 }
 
-/// Only a sender of the user's own signs what nobody knows.
-fn contents(case: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(signed) = variant.scheme.template_signature() else { return Vec::new() };
-    if case.source.provider != CUSTOM {
+/// Only for `custom` sources: the signed content of known providers is known.
+fn contents(probe: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
+    let Some(signature) = variant.scheme.template_signature().filter(|_| probe.source.provider == CUSTOM) else {
         return Vec::new();
-    }
-    let read = |template: &&'static str| {
+    };
+    let change = |template: &&'static str| {
         let other = parsed(template)?;
         let needs_time = other.contains(&TemplateSegment::Timestamp);
-        (!signed.contents.contains(&other) && (!needs_time || variant.scheme.timestamp.is_some()))
-            .then_some((*template, other))
-    };
-    let turn = |(template, other): (&str, Vec<TemplateSegment>)| {
-        let mut scheme = variant.scheme.clone();
-        if let AuthMethod::Signature(signed) = &mut scheme.auth {
-            signed.contents = vec![other];
+        if signature.contents.contains(&other) || needs_time && variant.scheme.timestamp.is_none() {
+            return None;
         }
-        variant.turned(scheme, format!("over {template:?}"), format!("`signed_content = {template:?}`"))
+        let set = |signature: &mut TemplateSignature| signature.contents = vec![other];
+        let key = format!("`signed_content = {template:?}`");
+        Some(variant.with_signature(set, format!("made over {template:?}"), key))
     };
-    CONTENTS.iter().filter_map(read).map(turn).collect()
+    CONTENTS.iter().filter_map(change).collect()
 }
 
 fn parsed(template: &str) -> Option<Vec<TemplateSegment>> {
@@ -189,49 +179,40 @@ fn parsed(template: &str) -> Option<Vec<TemplateSegment>> {
         event_id: vec![SelectorEntry::One("body".to_owned())],
         ..ProviderRow::default()
     };
-    match Scheme::from_row(&row).ok()?.auth {
-        AuthMethod::Signature(signed) => signed.contents.into_iter().next(),
-        _ => None,
-    }
+    Scheme::from_row(&row).ok()?.template_signature()?.contents.first().cloned()
 }
 
-/// The time was signed in another unit than it was sent in.
-pub(super) fn other_time(case: &Probe<'_>) -> Vec<Finding> {
-    let timestamp = case.source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location);
+/// The timestamp was signed in another unit than it was sent in.
+pub(super) fn other_timestamps(probe: &Probe<'_>) -> Vec<Finding> {
+    let timestamp = probe.source.scheme.timestamp.as_ref().map(|timestamp| &timestamp.location);
     let Some(TimestampLocation::At(ValueLocation::Header(name))) = timestamp else { return Vec::new() };
     let changes: [(HeaderEdit, &str); 3] = [
-        (
-            |text| text.parse::<i64>().ok().map(|number| number.div_euclid(1000).to_string()),
-            "in seconds, and sent in milliseconds",
-        ),
-        (
-            |text| {
-                text.parse::<i64>().ok().and_then(|number| number.checked_mul(1000)).map(|number| number.to_string())
-            },
-            "in milliseconds, and sent in seconds",
-        ),
+        (|text| Some(text.parse::<i64>().ok()?.div_euclid(1000).to_string()), "in seconds, but sent in milliseconds"),
+        (|text| Some(text.parse::<i64>().ok()?.checked_mul(1000)?.to_string()), "in milliseconds, but sent in seconds"),
         (|text| Some(text.trim().to_owned()).filter(|trimmed| trimmed != text), "without the white space around it"),
     ];
-    for (change, what) in changes {
-        let verdict = case.judged_as(|request| change_header(request, name, change), &case.source.secrets);
-        if verdict.holds() || matches!(verdict, ProbeResult::MatchesBut(_)) {
-            return vec![Finding::new(
-                format!("It matches when its time was signed {what}."),
-                format!("Have the sender put the same text into `{name}` that it signs."),
-            )];
-        }
-    }
-    Vec::new()
+    let matches = |edit: HeaderEdit| {
+        let result = probe.check_changed(|request| edit_header(request, name, edit), &probe.source.secrets);
+        !matches!(result, ProbeResult::No(_))
+    };
+    let found = changes.into_iter().find(|(edit, _)| matches(*edit));
+    let finding = |(_, what): (HeaderEdit, &str)| {
+        Finding::new(
+            format!("It matches if its timestamp was signed {what}."),
+            format!("Make the sender put the text that it signs into `{name}`."),
+        )
+    };
+    found.map(finding).into_iter().collect()
 }
 
-/// What becomes of a header's value.
+/// Returns the new value of a header, or `None` to keep it.
 type HeaderEdit = fn(&str) -> Option<String>;
 
-fn change_header(request: &mut Request, name: &str, change: HeaderEdit) {
-    let mut changed = Headers::default();
+fn edit_header(request: &mut Request, name: &str, edit: HeaderEdit) {
+    let mut edited = Headers::default();
     for (known, value) in request.headers.iter() {
-        let text = std::str::from_utf8(value).ok().filter(|_| known.eq_ignore_ascii_case(name)).and_then(change);
-        changed.push(known, text.as_deref().map_or(value, str::as_bytes));
+        let text = std::str::from_utf8(value).ok().filter(|_| known.eq_ignore_ascii_case(name)).and_then(edit);
+        edited.push(known, text.as_deref().map_or(value, str::as_bytes));
     }
-    request.headers = changed;
+    request.headers = edited;
 }

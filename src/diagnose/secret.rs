@@ -1,133 +1,127 @@
-//! Secrets that would have matched: another one that is configured, or the same one written otherwise.
+//! Secrets that would have matched: another configured one, or the same one written in another form.
 //!
-//! Each is named by its source and position. What was changed about it is said, what it is never.
+//! Findings name a secret by its source and position and describe what was changed. They never contain it.
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
-use super::Finding;
-use super::probe::{NamedSecret, Probe, ProbeResult};
+use super::probe::{Finding, NamedSecret, Probe, ProbeResult};
 use crate::config::Source;
 use crate::providers::SecretDecoding;
 use crate::support::secret::Secret;
 use crate::verify::VerifyError;
 
-/// Another secret than the source's own.
-pub(super) fn other(case: &Probe<'_>) -> Vec<Finding> {
-    let name = &case.source.name;
-    let others = case.secrets().into_iter().filter(|secret| !secret.is_of(case.source));
-    let found = others.filter(|secret| case.holds_with(secret.secret.clone()));
-    let told = |secret: NamedSecret<'_>| {
+/// Secrets of other sources.
+pub(super) fn other_secrets(probe: &Probe<'_>) -> Vec<Finding> {
+    let name = &probe.source.name;
+    let others = probe.secrets().into_iter().filter(|secret| !secret.is_of(probe.source));
+    let found = others.filter(|secret| probe.matches_secret(secret.secret.clone()));
+    let finding = |secret: NamedSecret<'_>| {
         Finding::new(
             format!("It matches {}.", secret.name),
-            format!("Give `{name}` that secret, or have the provider use the one that `{name}` has."),
+            format!("Give `{name}` that secret, or configure the secret of `{name}` at the provider."),
         )
     };
-    found.map(told).collect()
+    found.map(finding).collect()
 }
 
-/// The whole delivery is another source's, sent to the wrong path.
-pub(super) fn of_another_source(case: &Probe<'_>) -> Option<Finding> {
-    let mut others = case.sources.iter().filter(|source| source.name != case.source.name);
-    let is_whole = |source: &&std::sync::Arc<Source>| match case.judged_by(source) {
-        ProbeResult::Matches => source.provider != case.source.provider,
-        ProbeResult::MatchesBut(refusal) => {
-            source.provider != case.source.provider && matches!(refusal, VerifyError::NotGenuine(_))
-        }
-        ProbeResult::Answers | ProbeResult::No(_) => false,
+/// The delivery belongs to a source with another provider and was sent to the wrong path.
+pub(super) fn wrong_path(probe: &Probe<'_>) -> Option<Finding> {
+    let is_whole = |source: &&std::sync::Arc<Source>| match probe.check(source) {
+        ProbeResult::Matches | ProbeResult::MatchesExcept(VerifyError::NotGenuine(_)) => true,
+        ProbeResult::MatchesExcept(_) | ProbeResult::Answered | ProbeResult::No(_) => false,
     };
+    let own = probe.source;
+    let mut others = probe.sources.iter().filter(|other| other.name != own.name && other.provider != own.provider);
     let found = others.find(is_whole)?;
     Some(Finding::new(
-        format!(
-            "It is a delivery for `{}` ({}), sent to the path of `{}`.",
-            found.name, found.provider, case.source.name
-        ),
-        format!("Have the provider send it to `{}`.", found.path),
+        format!("It is a delivery for `{}` ({}), sent to the path of `{}`.", found.name, found.provider, own.name),
+        format!("Make the provider send it to `{}`.", found.path),
     ))
 }
 
-/// A way to write a secret: what is said of it, and what to do.
+/// Another form of a secret.
 struct SecretForm {
-    /// Takes the text as configured, and whether the scheme decodes it.
+    /// Takes the configured text, and whether the scheme decodes it.
     write: fn(&str, bool) -> Option<Vec<u8>>,
     what: &'static str,
     change: &'static str,
 }
 
-const WAYS: &[SecretForm] = &[
+const SECRET_FORMS: &[SecretForm] = &[
     SecretForm {
         write: |text, _| differs(text, text.trim()),
         what: "without the white space around it",
-        change: "Take the white space or newline off where the secret is configured.",
+        change: "Remove the white space or newline where the secret is configured.",
     },
     SecretForm {
         write: |text, _| Some(format!("{text}\n").into_bytes()),
-        what: "with a newline behind it",
-        change: "The provider has it with a newline: enter it there again without one.",
+        what: "with a newline after it",
+        change: "The provider has a newline after the secret. Enter it there again without one.",
     },
     SecretForm {
         write: |text, _| Some(format!("{text}\r\n").into_bytes()),
-        what: "with a carriage return and a newline behind it",
-        change: "The provider has it with a line end: enter it there again without one.",
+        what: "with a carriage return and newline after it",
+        change: "The provider has a line end after the secret. Enter it there again without one.",
     },
     SecretForm {
         write: |text, _| Some(format!("{text} ").into_bytes()),
-        what: "with a space behind it",
-        change: "The provider has it with a space: enter it there again without one.",
+        what: "with a space after it",
+        change: "The provider has a space in the secret. Enter it there again without one.",
     },
     SecretForm {
         write: |text, _| Some(format!(" {text}").into_bytes()),
         what: "with a space before it",
-        change: "The provider has it with a space: enter it there again without one.",
+        change: "The provider has a space in the secret. Enter it there again without one.",
     },
     SecretForm {
         write: |text, _| differs(text, unquoted(text.trim())),
         what: "without the quotes around it",
-        change: "Take the quotes off where the secret is configured; an environment file may keep them.",
+        change: "Remove the quotes where the secret is configured. Some environment files keep them.",
     },
     SecretForm {
         write: |text, _| Some(format!("\"{text}\"").into_bytes()),
         what: "with quotes around it",
-        change: "The provider has it with quotes: enter it there again without them.",
+        change: "The provider has quotes around the secret. Enter it there again without them.",
     },
     SecretForm {
         write: |text, decodes| differs(text, without_prefix(text)).filter(|_| !decodes),
         what: "without its prefix",
-        change: "Leave the prefix off where the secret is configured.",
+        change: "Remove the prefix where the secret is configured.",
     },
     SecretForm {
         write: |text, decodes| decodes.then(|| text.as_bytes().to_vec()),
         what: "as plain text, with its prefix and not decoded",
-        change: "The sender uses the text of the secret as it is: set `secret_decoding = \"utf8\"` and no `secret_prefix` \
-                 in a `custom` source.",
+        change: "The sender does not decode the secret. In a `custom` source, set `secret_decoding = \"utf8\"` and no \
+                 `secret_prefix`.",
     },
     SecretForm {
         write: |text, decodes| decodes.then(|| without_prefix(text).as_bytes().to_vec()),
         what: "as plain text without its prefix, not decoded",
-        change: "The sender uses the text of the secret: set `secret_decoding = \"utf8\"` in a `custom` source.",
+        change: "The sender does not decode the secret. In a `custom` source, set `secret_decoding = \"utf8\"`.",
     },
     SecretForm {
         write: |text, _| {
             BASE64.decode(without_prefix(text.trim())).ok().or_else(|| URL.decode(without_prefix(text.trim())).ok())
         },
         what: "decoded from base64",
-        change: "The sender decodes the secret: set `secret_decoding = \"base64\"` in a `custom` source.",
+        change: "The sender decodes the secret. In a `custom` source, set `secret_decoding = \"base64\"`.",
     },
     SecretForm {
         write: |text, _| hex::decode(without_prefix(text.trim())).ok(),
         what: "decoded from hex",
-        change: "The sender decodes the secret: set `secret_decoding = \"hex\"` in a `custom` source.",
+        change: "The sender decodes the secret. In a `custom` source, set `secret_decoding = \"hex\"`.",
     },
     SecretForm {
         write: |text, _| Some(BASE64.encode(text).into_bytes()),
         what: "written in base64",
-        change: "The provider has the secret in base64: configure it as the provider shows it.",
+        change: "The provider uses the secret in base64. Configure it as the provider shows it.",
     },
     SecretForm {
         write: |text, _| Some(hex::encode(text).into_bytes()),
         what: "written in hex",
-        change: "The provider has the secret in hex: configure it as the provider shows it.",
+        change: "The provider uses the secret in hex. Configure it as the provider shows it.",
     },
 ];
 
@@ -136,40 +130,41 @@ const LENIENT: GeneralPurposeConfig =
 const BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
 const URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
-/// One of the configured secrets, written otherwise.
-pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
-    let decodes = case.source.scheme.secret_decoding != SecretDecoding::Utf8;
-    for named in case.secrets() {
-        for way in WAYS {
-            let Some(bytes) = (way.write)(named.secret.reveal(), decodes).filter(|bytes| !bytes.is_empty()) else {
+/// Configured secrets, written in another form.
+pub(super) fn other_forms(probe: &Probe<'_>) -> Vec<Finding> {
+    let decodes = probe.source.scheme.secret_decoding != SecretDecoding::Utf8;
+    for named in probe.secrets() {
+        for form in SECRET_FORMS {
+            let Some(bytes) = (form.write)(named.secret.reveal(), decodes).filter(|bytes| !bytes.is_empty()) else {
                 continue;
             };
-            if holds_with_bytes(case, &bytes) {
-                let whose = if named.is_of(case.source) {
-                    String::new()
+            if matches_bytes(probe, &bytes) {
+                let what = if named.is_of(probe.source) {
+                    format!("It matches {} {}.", named.name, form.what)
                 } else {
-                    format!(" It is {}, not one of `{}`.", named.name, case.source.name)
+                    let own = &probe.source.name;
+                    format!(
+                        "It matches another source's secret {}. It is {}, not one of `{own}`.",
+                        form.what, named.name
+                    )
                 };
-                let name = if whose.is_empty() { named.name.as_str() } else { "another source's secret" };
-                return vec![Finding::new(format!("It matches {name} {}.{whose}", way.what), way.change)];
+                return vec![Finding::new(what, form.change)];
             }
         }
     }
     Vec::new()
 }
 
-/// Whether the source's scheme holds with exactly these bytes as its key.
-fn holds_with_bytes(case: &Probe<'_>, bytes: &[u8]) -> bool {
-    if case.needs_no_body() {
-        return std::str::from_utf8(bytes).is_ok_and(|text| case.holds_with(Secret::new(text)));
+/// Whether the signature matches with exactly these bytes as the key.
+fn matches_bytes(probe: &Probe<'_>, bytes: &[u8]) -> bool {
+    if probe.ignores_body() {
+        return std::str::from_utf8(bytes).is_ok_and(|text| probe.matches_secret(Secret::new(text)));
     }
-    let mut source = case.source.clone();
-    let mut scheme = (*source.scheme).clone();
+    let mut scheme = (*probe.source.scheme).clone();
     scheme.secret_decoding = SecretDecoding::Hex;
     scheme.secret_prefixes.clear();
-    source.scheme = scheme.into();
-    source.secrets = vec![Secret::new(hex::encode(bytes))];
-    case.judged_by(&source).holds()
+    let secrets = vec![Secret::new(hex::encode(bytes))];
+    probe.check(&Source { scheme: scheme.into(), secrets, ..probe.source.clone() }).is_match()
 }
 
 fn differs(before: &str, after: &str) -> Option<Vec<u8>> {
@@ -181,15 +176,13 @@ fn unquoted(text: &str) -> &str {
     quotes.iter().find_map(|quote| text.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote))).unwrap_or(text)
 }
 
-/// `whsec_…`, `base64:…`, `Bearer …`: what stands before the first separator, if it is a short word.
+/// Removes `whsec_`, `base64:`, `Bearer ` and the like: a short word before the first separator.
 fn without_prefix(text: &str) -> &str {
-    const LONGEST: usize = 8;
-    const SHORTEST_REST: usize = 4;
-    let end = text.find(['_', ':', '=', ' ']).filter(|end| *end <= LONGEST && *end > 0);
+    const MAX_PREFIX: usize = 8;
+    const MIN_REST: usize = 4;
+    let end = text.find(['_', ':', '=', ' ']).filter(|end| *end <= MAX_PREFIX && *end > 0);
     match end {
-        Some(end)
-            if text[..end].bytes().all(|byte| byte.is_ascii_alphanumeric()) && text.len() > end + SHORTEST_REST =>
-        {
+        Some(end) if text[..end].bytes().all(|byte| byte.is_ascii_alphanumeric()) && text.len() > end + MIN_REST => {
             &text[end + 1..]
         }
         _ => text,

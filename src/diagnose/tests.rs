@@ -1,4 +1,4 @@
-//! One refusal per cause: made by signing as the provider does, then spoiling what the cause is about.
+//! One refused delivery per cause: signed as the provider does, then changed as the cause describes.
 
 use super::*;
 use crate::config::Admission;
@@ -38,7 +38,7 @@ fn key() -> DigestKey {
     DigestKey::new([3; 32])
 }
 
-/// What `source` would get from its provider.
+/// What the provider would send to `source`.
 fn signed(source: &Source, body: &str, at: Millis) -> Request {
     let event = TestEvent {
         event_type: String::new(),
@@ -53,7 +53,7 @@ fn signed(source: &Source, body: &str, at: Millis) -> Request {
     request
 }
 
-/// As the listener keeps it.
+/// As the receiver stores it.
 fn kept(request: &Request, source: &Source) -> RefusedDelivery {
     let refusal = Verifier::new(source).check(request, NOW);
     let reason = match &refusal {
@@ -77,14 +77,14 @@ fn kept(request: &Request, source: &Source) -> RefusedDelivery {
     }
 }
 
-/// What is found about a request, with these configured, the first of which it came to.
+/// The findings for a request that was sent to the first of these sources.
 fn found(request: &Request, sources: &[&Source]) -> Vec<String> {
     let sources: Vec<Arc<Source>> = sources.iter().map(|source| Arc::new((*source).clone())).collect();
     let explanation = diagnose(&kept(request, &sources[0]), &sources, Some(&key()));
     let texts: Vec<_> = explanation.findings.iter().flat_map(|finding| [&finding.what, &finding.change]).collect();
     for secret in sources.iter().flat_map(|source| &source.secrets) {
         let shown = texts.iter().any(|text| text.contains(secret.reveal().trim()));
-        assert!(!shown, "a secret is shown: {texts:?}");
+        assert!(!shown, "a finding contains a secret: {texts:?}");
     }
     explanation.findings.into_iter().map(|finding| finding.what).collect()
 }
@@ -96,7 +96,7 @@ fn assert_found(request: &Request, sources: &[&Source], part: &str) {
 }
 
 #[test]
-fn another_configured_secret_is_named_by_source_and_position() {
+fn other_secret_is_named_by_source_and_position() {
     let right = source("right", "github", &["alpha-old", "alpha-new"]);
     let mine = source("mine", "github", &["something else"]);
     let request = signed(&Source { secrets: vec![Secret::new("alpha-new")], ..mine.clone() }, BODY, NOW);
@@ -107,14 +107,14 @@ fn another_configured_secret_is_named_by_source_and_position() {
 }
 
 #[test]
-fn a_secret_that_was_mended_since_is_told() {
+fn secret_fixed_since_is_found() {
     let mine = source("mine", "github", &["old-secret", "new-secret"]);
     let request = signed(&Source { secrets: vec![Secret::new("new-secret")], ..mine.clone() }, BODY, NOW);
     assert_found(&request, &[&mine], "matches secret 2 of `mine`");
 }
 
 #[test]
-fn a_delivery_for_another_source_is_told() {
+fn delivery_for_another_source_is_found() {
     let (stripe, github) = (source("pay", "stripe", &["hunter2"]), source("code", "github", &["alpha-secret"]));
     assert_found(
         &signed(&stripe, r#"{"id":"evt_1","type":"x"}"#, NOW),
@@ -124,13 +124,13 @@ fn a_delivery_for_another_source_is_told() {
 }
 
 #[test]
-fn a_secret_written_otherwise_is_told() {
+fn secret_in_another_form_is_found() {
     for (theirs, ours, part) in [
         ("hunter2", "hunter2\n", "without the white space"),
         ("hunter2", " hunter2", "without the white space"),
-        ("hunter2\n", "hunter2", "with a newline behind it"),
+        ("hunter2\n", "hunter2", "with a newline after it"),
         ("hunter2\r\n", "hunter2", "with a carriage return"),
-        ("hunter2 ", "hunter2", "with a space behind it"),
+        ("hunter2 ", "hunter2", "with a space after it"),
         (" hunter2", "hunter2", "with a space before it"),
         ("hunter2", "\"hunter2\"", "without the quotes"),
         ("hunter2", "'hunter2'\n", "without the quotes"),
@@ -159,28 +159,28 @@ fn a_secret_written_otherwise_is_told() {
 }
 
 #[test]
-fn a_body_that_was_rewritten_is_told() {
+fn rewritten_body_is_found() {
     let github = source("mine", "github", &["hunter2"]);
     for (signed_body, came, part) in [
         (BODY, &format!("{BODY}\n")[..], "without the newline"),
         ("{}\n", "{}", "with a newline"),
         ("{}\r\n", "{}", "with CRLF at its end"),
-        ("{\n\"a\":\n1}", "{\r\n\"a\":\r\n1}", "with LF for every CRLF"),
-        ("{\r\n\"a\":\r\n1}", "{\n\"a\":\n1}", "with CRLF for every LF"),
+        ("{\n\"a\":\n1}", "{\r\n\"a\":\r\n1}", "with LF instead of CRLF"),
+        ("{\r\n\"a\":\r\n1}", "{\n\"a\":\n1}", "with CRLF instead of LF"),
         ("{\"a\":1}", "{ \"a\" : 1 }", "as JSON without white space"),
         ("{\"a\": 1, \"b\": [1, 2]}", "{\"a\":1,\"b\":[1,2]}", "with a space after each comma and colon"),
         ("{\n  \"a\": 1\n}", "{\"a\":1}", "indented by two"),
         ("{\n    \"a\": 1\n}", "{\"a\":1}", "indented by four"),
-        ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "escapes for all but ASCII"),
-        ("{\"a\": \"\\u00e9\"}", "{\"a\":\"é\"}", "spaces and escapes"),
+        ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "non-ASCII characters escaped"),
+        ("{\"a\": \"\\u00e9\"}", "{\"a\":\"é\"}", "spaces and non-ASCII"),
         ("{\"a\":\"x\\/y\"}", "{\"a\":\"x/y\"}", "escaped slashes"),
-        ("{\"a\":\"\\/\\u00e9\"}", "{\"a\":\"/é\"}", "escaped slashes and escapes"),
+        ("{\"a\":\"\\/\\u00e9\"}", "{\"a\":\"/é\"}", "escaped slashes and non-ASCII"),
         ("{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "its keys sorted"),
         ("{\"a\": 1, \"b\": 2}", "{\"b\":2,\"a\":1}", "its keys sorted, and spaces"),
         ("{\"a\":1}", "%7B%22a%22%3A1%7D", "decoded from a form"),
         ("{\"a\":1}", "payload=%7B%22a%22%3A1%7D&x=1", "the form field `payload`"),
         ("{\"a\":\"Ã©\"}", "{\"a\":\"Ã\u{83}Â©\"}", "Latin-1"),
-        ("", "{\"a\":1}", "left out altogether"),
+        ("", "{\"a\":1}", "left out"),
     ] {
         let mut request = signed(&github, signed_body, NOW);
         request.body = came.to_owned().into();
@@ -195,7 +195,7 @@ fn custom(verify: &str) -> Source {
 }
 
 #[test]
-fn another_way_of_signing_is_told() {
+fn other_way_of_signing_is_found() {
     let plain = "algorithm = 'hmac-sha256'";
     let timed = "algorithm = 'hmac-sha256'\ntimestamp = 'header:X-At'";
     for (theirs, ours, part) in [
@@ -204,17 +204,17 @@ fn another_way_of_signing_is_told() {
         (plain, "algorithm = 'hmac-sha256'\nencoding = 'base64'", "written in hex"),
         ("algorithm = 'hmac-sha256'\nencoding = 'base64'", plain, "written in base64"),
         ("algorithm = 'hmac-sha512'\nencoding = 'base64'", plain, "made with SHA-512 and written in base64"),
-        ("algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", plain, "behind `sha256=`"),
+        ("algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", plain, "written after `sha256=`"),
         (plain, "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", "without a prefix"),
         (
             "algorithm = 'hmac-sha512'\nsyntax = 'prefixed'\nprefix = 'sha512='",
             "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='",
-            "made with SHA-512 and behind `sha512=`",
+            "made with SHA-512 and written after `sha512=`",
         ),
         (
             &format!("{timed}\nsigned_content = '{{timestamp}}.{{body}}'"),
             &format!("{timed}\nsigned_content = '{{timestamp}}{{body}}'"),
-            "over \"{timestamp}.{body}\"",
+            "made over \"{timestamp}.{body}\"",
         ),
     ] {
         assert_found(&signed(&custom(theirs), BODY, NOW), &[&custom(ours)], part);
@@ -226,11 +226,11 @@ fn another_way_of_signing_is_told() {
     let mut headers = crate::model::request::Headers::default();
     request.headers.iter().for_each(|(name, value)| headers.push(name, if value == at { &millis } else { value }));
     request.headers = headers;
-    assert_found(&request, &[&timed], "in seconds, and sent in milliseconds");
+    assert_found(&request, &[&timed], "in seconds, but sent in milliseconds");
 }
 
 #[test]
-fn an_address_written_otherwise_is_told() {
+fn other_url_is_found() {
     let custom = custom("algorithm = 'hmac-sha256'\nsigned_content = '{url}|{body}'");
     let with = |url: &str| Source { url: Some(url.to_owned()), ..custom.clone() };
     for (theirs, ours, part) in [
@@ -240,8 +240,8 @@ fn an_address_written_otherwise_is_told() {
         ("https://a.example:443/in", "https://a.example/in", "with its port"),
         ("https://a.example/in", "https://a.example:8443/in", "without its port"),
         ("https://a.example/in", "https://a.example/in?a=1", "without its query"),
-        ("https://a.example/hooks/mine", "https://a.example/elsewhere", "with the path that the request came to"),
-        ("https://b.example/in", "https://a.example/in", "with the host that the request names"),
+        ("https://a.example/hooks/mine", "https://a.example/elsewhere", "with the path of the request"),
+        ("https://b.example/in", "https://a.example/in", "with the host of the request"),
         ("http://a.example/in/", "https://a.example/in", "with http for https and with a slash at its end"),
     ] {
         let mut request = signed(&with(theirs), BODY, NOW);
@@ -251,7 +251,7 @@ fn an_address_written_otherwise_is_told() {
 }
 
 #[test]
-fn a_handshake_with_another_secret_is_told() {
+fn handshake_with_another_secret_is_found() {
     let (ours, theirs) = (source("mine", "slack", &["alpha-secret"]), source("other", "slack", &["beta-secret"]));
     let request = signed(&theirs, r#"{"type":"url_verification","challenge":"c"}"#, NOW);
     assert_found(&request, &[&ours, &theirs], "matches the secret of `other`");
@@ -261,24 +261,28 @@ fn a_handshake_with_another_secret_is_told() {
 }
 
 #[test]
-fn a_time_in_another_unit_is_told() {
+fn timestamp_in_another_unit_is_found() {
     let timed = "algorithm = 'hmac-sha256'\nsigned_content = '{timestamp}.{body}'\ntimestamp = 'header:X-At'";
     let (seconds, millis) = (custom(timed), custom(&format!("{timed}\ntimestamp_unit = 'ms'")));
-    assert_found(&signed(&millis, BODY, NOW), &[&seconds], "when it is read as unix milliseconds");
-    assert_found(&signed(&seconds, BODY, NOW), &[&millis], "when it is read as unix seconds");
+    assert_found(&signed(&millis, BODY, NOW), &[&seconds], "if it is read as unix milliseconds");
+    assert_found(&signed(&seconds, BODY, NOW), &[&millis], "if it is read as unix seconds");
 }
 
 #[test]
-fn a_time_out_of_the_window_is_told_in_seconds() {
+fn timestamp_out_of_the_window_is_reported_in_seconds() {
     let slack = source("mine", "slack", &["hunter2"]);
     let at = |seconds: i64| Millis(NOW.0 + seconds * 1000);
     let body = r#"{"type":"event_callback","event_id":"id"}"#;
-    assert_found(&signed(&slack, body, at(-3600)), &[&slack], "signed 3600 s before it came, and 300 s are allowed");
-    assert_found(&signed(&slack, body, at(900)), &[&slack], "signed 900 s after it came");
+    assert_found(
+        &signed(&slack, body, at(-3600)),
+        &[&slack],
+        "signed 3600 s before it was received. The limit is 300 s",
+    );
+    assert_found(&signed(&slack, body, at(900)), &[&slack], "signed 900 s after it was received");
 }
 
 #[test]
-fn a_header_that_is_missing_is_told_with_what_came_instead() {
+fn missing_header_is_reported_with_similar_ones() {
     let github = source("mine", "github", &["hunter2"]);
     let mut request = signed(&github, BODY, NOW);
     let mut headers = crate::model::request::Headers::default();
@@ -286,17 +290,18 @@ fn a_header_that_is_missing_is_told_with_what_came_instead() {
     request.headers = headers.clone();
     let text = &found(&request, &[&github])[0];
     assert!(
-        text.contains("No header `X-Hub-Signature-256` came, and none like it") && text.contains("curl/8"),
+        text.contains("Header `X-Hub-Signature-256` is missing, and there is no similar one")
+            && text.contains("curl/8"),
         "{text}"
     );
     headers.push("X-Other-Signature", b"sha1=00");
     request.headers = headers;
     let text = &found(&request, &[&github])[0];
-    assert!(text.contains("No header `X-Hub-Signature-256` came, but `X-Other-Signature`"), "{text}");
+    assert!(text.contains("Header `X-Hub-Signature-256` is missing, but there is `X-Other-Signature`"), "{text}");
 }
 
 #[test]
-fn a_token_within_the_body_is_known_again() {
+fn masked_token_in_the_body_is_restored() {
     let figma = custom("algorithm = 'token'");
     let mut scheme = (*figma.scheme).clone();
     scheme.signature = crate::providers::ValueLocation::Json(crate::providers::Pointer::parse("/passcode").unwrap());
@@ -314,12 +319,12 @@ fn a_token_within_the_body_is_known_again() {
     let starred = r#"{"passcode":"alpha-secret","x":"***"}"#;
     assert!(
         matches!(taken(starred, &theirs, &mut request), ReverifyResult::Unrecoverable(_)),
-        "the stars cannot be told apart"
+        "the masked token cannot be distinguished from stars in the body"
     );
 }
 
 #[test]
-fn a_body_that_was_cut_is_told_and_tokens_do_not_need_it() {
+fn truncated_body_is_reported_unless_a_token_is_sent() {
     let github = source("mine", "github", &["hunter2"]);
     let mut refused = kept(&signed(&source("mine", "github", &["other"]), BODY, NOW), &github);
     refused.body_bytes = 100_000;
@@ -333,11 +338,11 @@ fn a_body_that_was_cut_is_told_and_tokens_do_not_need_it() {
 }
 
 #[test]
-fn what_was_turned_away_for_other_reasons_is_told() {
+fn refusals_for_other_reasons_are_explained() {
     let github = Arc::new(source("mine", "github", &["hunter2"]));
     let request = signed(&github, BODY, NOW);
     for (status, part) in
-        [(403, "for its address"), (408, "request_timeout"), (413, "over the limit"), (429, "rate_limit")]
+        [(403, "because of its address"), (408, "request_timeout"), (413, "over the limit"), (429, "rate_limit")]
     {
         let refused = RefusedDelivery { status, reason: "in `allow_ips`".to_owned(), ..kept(&request, &github) };
         let explanation = diagnose(&refused, std::slice::from_ref(&github), None);
@@ -352,7 +357,7 @@ fn what_was_turned_away_for_other_reasons_is_told() {
     assert_found(&without_id, &[&github], "Its signature matches, but no event id");
 }
 
-/// A message of the topic, signed with a key made for trying, and the source that fetches that key's certificate.
+/// A message of the topic, signed with a test key, and the source that fetches the certificate of that key.
 fn published(at: Millis, provider: &Provider) -> (Source, Request) {
     use rsa::pkcs8::EncodePrivateKey as _;
     let pem = RSA.to_pkcs8_pem(Default::default()).unwrap();
@@ -371,10 +376,10 @@ fn published(at: Millis, provider: &Provider) -> (Source, Request) {
 }
 
 #[test]
-fn keys_that_are_fetched_are_fetched_once_to_explain() {
+fn public_keys_are_fetched_once() {
     let provider = Provider::start(&certificate(&RSA, 2020, 2030));
     let (sns, late) = published(Millis(NOW.0 - 7_200_000), &provider);
-    assert_found(&late, &[&sns], "Its signature matches, but it was signed 7200 s before it came");
+    assert_found(&late, &[&sns], "Its signature matches, but it was signed 7200 s before it was received");
     let (sns, mut altered) = published(NOW, &provider);
     let text = String::from_utf8(altered.body.to_vec()).unwrap();
     altered.body = text.replace("Saturn", "Jupiter").into();
@@ -387,17 +392,17 @@ fn keys_that_are_fetched_are_fetched_once_to_explain() {
 }
 
 #[test]
-fn that_keys_cannot_be_fetched_is_said() {
+fn unavailable_public_keys_are_reported() {
     let provider = Provider::start("");
     let (sns, request) = published(NOW, &provider);
     provider.now_answers("503 Service Unavailable", "", "");
     let explanation = diagnose(&kept(&request, &sns), &[Arc::new(sns)], Some(&key()));
-    assert!(explanation.findings[0].what.contains("cannot be had now: http://127.0.0.1"), "{explanation:?}");
-    assert!(explanation.findings[0].what.contains("answered 503"), "{explanation:?}");
+    assert!(explanation.findings[0].what.contains("cannot be fetched now: http://127.0.0.1"), "{explanation:?}");
+    assert!(explanation.findings[0].what.contains("responded with status 503"), "{explanation:?}");
 }
 
 #[test]
-fn where_nothing_matches_it_says_what_was_tried() {
+fn without_a_match_the_tries_are_listed() {
     let github = source("mine", "github", &["hunter2"]);
     let request = signed(&source("mine", "github", &["nobody knows"]), BODY, NOW);
     let sources = [Arc::new(github.clone())];
@@ -410,7 +415,7 @@ fn where_nothing_matches_it_says_what_was_tried() {
     assert_eq!((explanation.findings.len(), explanation.tried.len()), (0, 2), "{explanation:?}");
 }
 
-/// A secret that every decoding takes: hex, and base64 of 24 bytes; with a colon for Basic.
+/// A secret that every decoding accepts: hex, and base64 of 24 bytes; with a colon for Basic.
 fn secret_of(scheme: &Scheme, digit: char) -> String {
     match scheme.auth {
         providers::AuthMethod::Basic => format!("user-{digit}:{}", digit.to_string().repeat(32)),
@@ -418,7 +423,7 @@ fn secret_of(scheme: &Scheme, digit: char) -> String {
     }
 }
 
-/// A source of every row whose secret both sides know, and what its provider would send with another secret.
+/// For every row with a shared secret: a source, and what its provider would send with another secret.
 fn walk() -> Vec<(Source, Source, Request)> {
     let mut all = Vec::new();
     for (name, row) in providers::all().filter(|(_, row)| row.unsupported.is_none()) {
@@ -465,7 +470,7 @@ fn walk() -> Vec<(Source, Source, Request)> {
 }
 
 #[test]
-fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kept_shows_it() {
+fn every_provider_is_diagnosed_and_reverified_without_storing_secrets() {
     for (ours, theirs, request) in walk() {
         let name = &ours.provider;
         let refused = kept(&request, &ours);
@@ -483,12 +488,12 @@ fn of_every_provider_the_right_secret_is_found_and_then_taken_in_and_nothing_kep
 }
 
 #[test]
-fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
+fn token_that_does_not_cover_the_body_is_not_stored() {
     let row = toml::from_str::<providers::ProviderRow>(
         "signature = 'header:Authorization'\nsyntax = 'prefixed'\nprefix = 'Bearer '\nalgorithm = 'jwt'\n\
          jwt_algorithms = ['HS256']\nbody_unsigned = true\nevent_id = ['body']",
     );
-    let Ok(scheme) = Scheme::from_row(&row.unwrap()) else { panic!("the row is whole") };
+    let Ok(scheme) = Scheme::from_row(&row.unwrap()) else { panic!("the row is valid") };
     let push = Source { scheme: scheme.into(), ..source("mine", "github", &["hunter2"]) };
     let mut request = signed(&source("mine", "github", &["x-secret"]), BODY, NOW);
     request.headers.push("Authorization", b"Bearer aaa.bbb.ccc");
@@ -496,11 +501,11 @@ fn a_bearer_token_that_says_nothing_of_the_body_is_not_kept() {
     assert!(!refused.headers.contains("aaa.bbb.ccc"), "{}", refused.headers);
     assert!(matches!(reverify(&refused, &push, Some(&key())), ReverifyResult::Unrecoverable(_)));
     let explanation = diagnose(&refused, &[Arc::new(push)], Some(&key()));
-    assert!(explanation.findings[0].what.contains("was not kept"), "{explanation:?}");
+    assert!(explanation.findings[0].what.contains("was not stored"), "{explanation:?}");
 }
 
 #[test]
-fn an_id_that_is_not_utf8_stays_so_when_it_is_judged_again() {
+fn id_that_is_not_utf8_is_unchanged_by_reverify() {
     let source = source("github", "github", &["a secret of some length"]);
     let mut request = signed(&source, BODY, NOW);
     let mut headers = crate::model::request::Headers::default();

@@ -1,103 +1,98 @@
-//! Addresses that would have matched, for providers that sign the URL they were given: with or without a slash or port,
-//! `http` for `https`, another host, path or query.
+//! For providers that sign the URL: whether another URL than the configured one would have matched.
 //!
-//! Made from the configured `url` and from what the request says of itself. An address that may hold a secret is
-//! described and not shown.
+//! Variants are made of the configured `url` and what the request contains. A URL that may contain a secret is described
+//! but not shown.
 
-use super::Finding;
-use super::probe::Probe;
+use super::probe::{Finding, Probe, combinations};
 use crate::config::Source;
 use crate::model::request::Request;
 
-/// An address taken apart.
 #[derive(Clone)]
 struct UrlVariant {
     scheme: String,
     host: String,
     path: String,
     query: String,
-    words: Vec<&'static str>,
+    /// What was changed.
+    changes: Vec<&'static str>,
 }
 
-/// The provider has another address than the source.
-pub(super) fn otherwise_written(case: &Probe<'_>) -> Vec<Finding> {
-    let request = case.refused.request();
-    let Some(configured) = case.source.url.as_deref().and_then(UrlVariant::read) else { return Vec::new() };
-    let holds = |parts: &UrlVariant| case.judged_by(&Source { url: Some(parts.text()), ..case.source.clone() }).holds();
-    let found = variants(&configured, &request).into_iter().find(holds);
-    let told = |parts: UrlVariant| {
-        let name = &case.source.name;
-        let shown = match parts.query.is_empty() && !parts.host.contains('@') {
-            true => format!("Set `url = \"{}\"` for `{name}`", parts.text()),
-            false => format!("Change `url` of `{name}` so"),
+pub(super) fn other_urls(probe: &Probe<'_>) -> Vec<Finding> {
+    let request = probe.refused.request();
+    let Some(configured) = probe.source.url.as_deref().and_then(UrlVariant::parse) else { return Vec::new() };
+    let matches = |url: &UrlVariant| probe.check(&Source { url: Some(url.text()), ..probe.source.clone() }).is_match();
+    let finding = |url: UrlVariant| {
+        let name = &probe.source.name;
+        let change = match url.query.is_empty() && !url.host.contains('@') {
+            true => format!("Set `url = \"{}\"` for `{name}`", url.text()),
+            false => format!("Change `url` of `{name}` accordingly"),
         };
-        let what = format!("It matches when `url` is written {}.", parts.words.join(" and "));
-        Finding::new(what, format!("{shown}: it must be the address that the provider was given, to the letter."))
+        Finding::new(
+            format!("It matches if `url` is written {}.", url.changes.join(" and ")),
+            format!("{change}. It must be exactly the URL that the provider was given."),
+        )
     };
-    found.map(told).into_iter().collect()
+    variants(configured, &request).into_iter().find(matches).map(finding).into_iter().collect()
 }
 
-/// Every combination of changes, those with fewest first.
-fn variants(configured: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
-    let mut variants = vec![configured.clone()];
-    for turn in [schemes, hosts, ports, paths, queries] {
-        let turned: Vec<_> = variants.iter().flat_map(|parts| turn(parts, request)).collect();
-        variants.extend(turned);
-    }
-    variants.remove(0);
-    variants.sort_by_key(|parts| parts.words.len());
+/// Every combination of changes, those with the fewest changes first.
+fn variants(configured: UrlVariant, request: &Request) -> Vec<UrlVariant> {
+    let mut variants = combinations(
+        configured,
+        &[&schemes, &|url| hosts(url, request), &ports, &|url| paths(url, request), &|url| queries(url, request)],
+    );
+    variants.sort_by_key(|url| url.changes.len());
     variants
 }
 
-fn schemes(parts: &UrlVariant, _: &Request) -> Vec<UrlVariant> {
-    let (scheme, word) =
-        if parts.scheme == "https" { ("http", "with http for https") } else { ("https", "with https for http") };
-    vec![UrlVariant { scheme: scheme.to_owned(), ..parts.with(word) }]
+fn schemes(url: &UrlVariant) -> Vec<UrlVariant> {
+    let (scheme, change) =
+        if url.scheme == "https" { ("http", "with http for https") } else { ("https", "with https for http") };
+    vec![UrlVariant { scheme: scheme.to_owned(), ..url.with(change) }]
 }
 
-fn hosts(parts: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
+fn hosts(url: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
     let headers =
-        [("host", "with the host that the request names"), ("x-forwarded-host", "with the host that the proxy names")];
-    let turn = |(name, word): (&str, &'static str)| {
+        [("host", "with the host of the request"), ("x-forwarded-host", "with the host that the proxy forwards")];
+    let change = |(name, change): (&str, &'static str)| {
         let host = request.headers.all(name).next().and_then(|host| std::str::from_utf8(host).ok())?;
-        (host != parts.host).then(|| UrlVariant { host: host.to_owned(), ..parts.with(word) })
+        (host != url.host).then(|| UrlVariant { host: host.to_owned(), ..url.with(change) })
     };
-    headers.into_iter().filter_map(turn).collect()
+    headers.into_iter().filter_map(change).collect()
 }
 
-fn ports(parts: &UrlVariant, _: &Request) -> Vec<UrlVariant> {
-    let default = if parts.scheme == "https" { ":443" } else { ":80" };
-    match parts.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) {
-        Some((bare, _)) => vec![UrlVariant { host: bare.to_owned(), ..parts.with("without its port") }],
-        None => vec![UrlVariant { host: format!("{}{default}", parts.host), ..parts.with("with its port") }],
+fn ports(url: &UrlVariant) -> Vec<UrlVariant> {
+    let default = if url.scheme == "https" { ":443" } else { ":80" };
+    match url.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        Some((bare, _)) => vec![UrlVariant { host: bare.to_owned(), ..url.with("without its port") }],
+        None => vec![UrlVariant { host: format!("{}{default}", url.host), ..url.with("with its port") }],
     }
 }
 
-fn paths(parts: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
-    let slash = match parts.path.strip_suffix('/') {
-        Some(bare) => UrlVariant { path: bare.to_owned(), ..parts.with("without the slash at its end") },
-        None => UrlVariant { path: format!("{}/", parts.path), ..parts.with("with a slash at its end") },
+fn paths(url: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
+    let slash = match url.path.strip_suffix('/') {
+        Some(bare) => UrlVariant { path: bare.to_owned(), ..url.with("without the slash at its end") },
+        None => UrlVariant { path: format!("{}/", url.path), ..url.with("with a slash at its end") },
     };
-    let came = (request.path != parts.path)
-        .then(|| UrlVariant { path: request.path.clone(), ..parts.with("with the path that the request came to") });
-    std::iter::once(slash).chain(came).collect()
+    let received = (request.path != url.path)
+        .then(|| UrlVariant { path: request.path.clone(), ..url.with("with the path of the request") });
+    std::iter::once(slash).chain(received).collect()
 }
 
-fn queries(parts: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
-    let bare =
-        (!parts.query.is_empty()).then(|| UrlVariant { query: String::new(), ..parts.with("without its query") });
-    let came = (!request.query.is_empty() && request.query != parts.query)
-        .then(|| UrlVariant { query: request.query.clone(), ..parts.with("with the query that came") });
-    bare.into_iter().chain(came).collect()
+fn queries(url: &UrlVariant, request: &Request) -> Vec<UrlVariant> {
+    let bare = (!url.query.is_empty()).then(|| UrlVariant { query: String::new(), ..url.with("without its query") });
+    let received = (!request.query.is_empty() && request.query != url.query)
+        .then(|| UrlVariant { query: request.query.clone(), ..url.with("with the query of the request") });
+    bare.into_iter().chain(received).collect()
 }
 
 impl UrlVariant {
-    fn read(url: &str) -> Option<Self> {
+    fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let [scheme, host, path, query] = [scheme, host, path, query].map(str::to_owned);
-        Some(Self { scheme, host, path, query, words: Vec::new() })
+        Some(Self { scheme, host, path, query, changes: Vec::new() })
     }
 
     fn text(&self) -> String {
@@ -105,9 +100,9 @@ impl UrlVariant {
         format!("{}://{}{}{query}", self.scheme, self.host, self.path)
     }
 
-    fn with(&self, word: &'static str) -> Self {
-        let mut parts = self.clone();
-        parts.words.push(word);
-        parts
+    fn with(&self, change: &'static str) -> Self {
+        let mut url = self.clone();
+        url.changes.push(change);
+        url
     }
 }

@@ -13,7 +13,7 @@ use crate::support::time::Millis;
 pub const KEPT_BODY: usize = 64 << 10;
 
 /// Among the places of tokens: somewhere in the body.
-pub const BODY_PLACE: &str = "body";
+pub const BODY_TOKEN: &str = "body";
 
 /// One refused delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct RefusedDelivery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HiddenToken {
     /// `header:NAME` in lower case, `query:NAME`, or where else it stood.
-    pub place: String,
+    pub location: String,
     digest: String,
 }
 
@@ -86,9 +86,9 @@ impl RefusedDelivery {
 
     /// What stood where `***` stands.
     #[must_use]
-    pub fn hidden(&self) -> Vec<HiddenToken> {
+    pub fn hidden_tokens(&self) -> Vec<HiddenToken> {
         let stored: BTreeMap<String, String> = serde_json::from_str(&self.tokens).unwrap_or_default();
-        stored.into_iter().map(|(place, digest)| HiddenToken { place, digest }).collect()
+        stored.into_iter().map(|(location, digest)| HiddenToken { location, digest }).collect()
     }
 }
 
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn a_hidden_token_is_known_by_its_digest_under_the_same_key_alone() {
-        let hidden = refused().hidden().remove(0);
-        assert_eq!(hidden.place, "header:x-token");
+        let hidden = refused().hidden_tokens().remove(0);
+        assert_eq!(hidden.location, "header:x-token");
         assert!(hidden.is(b"hunter2", &DigestKey::new([7; 32])));
         assert!(!hidden.is(b"hunter3", &DigestKey::new([7; 32])));
         assert!(!hidden.is(b"hunter2", &DigestKey::new([8; 32])));

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::context::Context;
 use super::extract::{batch, form};
 use super::headers_json;
-use crate::model::refusal::{BODY_PLACE, KEPT_BODY};
+use crate::model::refusal::{BODY_TOKEN, KEPT_BODY};
 use crate::model::request::{LATIN1, Request};
 use crate::providers::{Scheme, Selector, TemplateSegment, TimestampLocation, ValueLocation};
 use crate::support::secret::{DigestKey, MASK};
@@ -111,7 +111,7 @@ impl Redactor<'_> {
         match &self.body_tokens()[..] {
             [] => request.body.clone(),
             [token] => {
-                self.digests.insert(BODY_PLACE.to_owned(), self.key.digest(token));
+                self.digests.insert(BODY_TOKEN.to_owned(), self.key.digest(token));
                 let (masked, count) = replace_all(&request.body, token, MASK.as_bytes());
                 if count == 0 { Bytes::new() } else { masked.into() }
             }

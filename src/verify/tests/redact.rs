@@ -54,8 +54,8 @@ fn tokens_are_masked_and_recognized_by_digest() {
         body: vec![],
         body_bytes: 0,
     };
-    let known: Vec<_> = refused.hidden().into_iter().filter(|hidden| hidden.is(b"hunter2", &key)).collect();
-    let places: Vec<_> = known.iter().map(|hidden| hidden.place.as_str()).collect();
+    let known: Vec<_> = refused.hidden_tokens().into_iter().filter(|hidden| hidden.is(b"hunter2", &key)).collect();
+    let places: Vec<_> = known.iter().map(|hidden| hidden.location.as_str()).collect();
     assert_eq!(places, ["header:x-api-secret", "header:x-gitlab-token", "query:access_token", "query:token_"]);
 }
 
