@@ -1,19 +1,19 @@
 #!/bin/sh
-# Deploys what was pushed to a branch on GitHub or GitLab. By hand:
+# Deploys a branch after a push to GitHub or GitLab. By hand:
 #
 #   hookbox send --print github --type push | handlers/deploy-on-push.sh
 #
-# DEPLOY_BRANCH    the branch that is deployed: main unless set
-# DEPLOY_COMMAND   a shell line that deploys; it finds BRANCH and COMMIT in its environment
+# DEPLOY_BRANCH    the branch to deploy, main by default
+# DEPLOY_COMMAND   a shell command that deploys; BRANCH and COMMIT are in its environment
 #
-# hookbox hands both on when the handler names them: env = ["DEPLOY_BRANCH", "DEPLOY_COMMAND"]
+# hookbox passes both on if the handler names them: env = ["DEPLOY_BRANCH", "DEPLOY_COMMAND"]
 # One at a time: concurrency = 1
 set -eu
 
 wanted=${DEPLOY_BRANCH:-main}
 body=$(cat)
 
-# The first "NAME": "VALUE" in the body. Quotes within texts are escaped there, so no commit message can pose as one.
+# Prints the first "NAME": "VALUE" in the body. Quotes in texts are escaped, so a commit message cannot pose as one.
 first() {
 	printf '%s\n' "$body" | grep -o "\"$1\"[[:space:]]*:[[:space:]]*\"[^\"\\\\]*\"" | head -n 1 | cut -d '"' -f 4
 }
@@ -28,7 +28,7 @@ if [ "$ref" != "refs/heads/$wanted" ]; then
 fi
 case $COMMIT in
 *[!0]*) ;;
-*) # all zeros, or none
+*) # all zeros, or missing
 	echo "$BRANCH was deleted: nothing to deploy"
 	exit 0
 	;;
@@ -36,5 +36,5 @@ esac
 
 export BRANCH COMMIT
 echo "deploying $BRANCH at $COMMIT, attempt ${HOOKBOX_ATTEMPT:-1}"
-# Its status is this handler's: with anything but 0 it runs again later.
+# Its exit status is that of this handler. hookbox retries unless it is 0.
 exec sh -c "${DEPLOY_COMMAND:-echo \"DEPLOY_COMMAND is not set: this is where it would run\"}"

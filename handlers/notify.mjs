@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// Tells a chat about an event, through an incoming webhook as Slack, Mattermost and others have them. By hand:
+// Posts a message about an event to the incoming webhook of a chat (Slack, Mattermost and others). By hand:
 //
 //   hookbox send --print github --type push | handlers/notify.mjs
 //
-// NOTIFY_URL   the address of the incoming webhook; without it the message is only printed
+// NOTIFY_URL   URL of the incoming webhook. Without it, the message is only printed.
 //
-// hookbox hands it on when the handler names it: env = ["NOTIFY_URL"]
-// A message may come twice, as when the connection breaks before the answer: an incoming webhook takes no idempotency key.
+// hookbox passes it on if the handler names it: env = ["NOTIFY_URL"]
+// A message may arrive twice, for example if the connection breaks before the answer: incoming webhooks take no
+// idempotency key.
 
 import { writeFileSync } from "node:fs";
 
@@ -30,7 +31,7 @@ function message(body) {
   try {
     event = JSON.parse(body) ?? {};
   } catch {
-    // its type and id will do
+    // the type and id are enough
   }
   const about = event.repository?.full_name ?? event.project?.path_with_namespace ?? event.data?.object?.id;
   const by = event.sender?.login ?? event.user_username;
@@ -63,7 +64,7 @@ async function post(text) {
 const text = message(await readBody());
 console.log(text);
 if (NOTIFY_URL) {
-  // An address that cannot be reached is a failure: it is tried again with growing pauses.
+  // An unreachable URL is a failure: hookbox retries with growing delays.
   process.exitCode = await post(text).catch((error) => {
     console.error(`the chat cannot be reached: ${error.cause?.message ?? error.message}`);
     return 1;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""An application behind hookbox: takes its requests and believes none that hookbox has not signed.
+"""An application that receives events from hookbox and verifies their signatures.
 
-Takes: POST with the event as its body, headers Hookbox-*, signed by Standard Webhooks. Answers: 200 when it is done, 410
-when it can never work, 503 with Retry-After for not now, 401 for strangers.
+The request is a POST with the body of the event and Hookbox-* headers, signed by Standard Webhooks. Answers 200 when the
+work is done, 410 if the event can never succeed, 503 with Retry-After to be called later, 401 without a valid signature.
 
     [handlers.app]
     mode = "http"
@@ -25,25 +25,25 @@ TOLERANCE = 300  # seconds
 
 
 def is_genuine(headers, body):
-    """By https://www.standardwebhooks.com; a library of yours does the same."""
+    """Checks the signature by https://www.standardwebhooks.com, as any of its libraries does."""
     message, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not sent_at.isdigit() or abs(time.time() - int(sent_at)) > TOLERANCE:
         return False
     signed = f"{message}.{sent_at}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
-    # While secrets rotate there are several, and one that matches is enough.
+    # There are several signatures while secrets rotate. One match is enough.
     return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split(" "))
 
 
 class Receiver(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are used again
-    disable_nagle_algorithm = True  # or an answer written in two pieces takes 40 ms
+    protocol_version = "HTTP/1.1"  # keeps connections open
+    disable_nagle_algorithm = True  # otherwise an answer in two packets takes 40 ms
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if not is_genuine(self.headers, body):
             return self.answer(401, "not genuine")
-        # The same for every attempt of one event: whoever has seen it has done the work already.
+        # The same for every attempt of an event. If it is known, the work is already done.
         print(self.headers["hookbox-event-type"], self.headers["webhook-id"], len(body), "bytes", flush=True)
         return self.answer(200, "done")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Answers a Slack slash command in its own words.
+"""Answers a Slack slash command.
 
     [handlers.slash]
     sources = ["slack"]
@@ -7,8 +7,8 @@
     command = ["handlers/slash-command.py"]
     respond = true
 
-What is printed is what Slack shows. It has to come within three seconds, so this only says that it has begun; the work
-itself is for a second handler of the same event, without `respond`, which may take its time and be tried again.
+Slack shows what this prints. It must answer within three seconds, so it only confirms the command. A second handler of
+the same event, without `respond`, does the work: it may take longer and is retried.
 
 By hand:  hookbox send --print slack --type /deploy | handlers/slash-command.py
           echo 'command=%2Fdeploy&text=main&user_name=ada' | handlers/slash-command.py
@@ -22,5 +22,5 @@ form = {name: values[0] for name, values in parse_qs(sys.stdin.read().strip()).i
 branch = form.get("text", "").strip() or "main"
 who = form.get("user_name", "somebody")
 
-# An object is sent as application/json. Anything else would be text/plain, or what the result file names.
+# A JSON object is sent as application/json. Other output is text/plain, unless the result file names a content type.
 print(json.dumps({"response_type": "in_channel", "text": f"{who} deploys {branch}"}))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Fulfils what was paid through Stripe: once, however often it runs. By hand:
+"""Fulfils Stripe payments, exactly once per payment however often it runs. By hand:
 
     hookbox send --print stripe --type checkout.session.completed | handlers/stripe-fulfil.py
 
-FULFIL_LEDGER   the SQLite file that remembers what was done: fulfilled.db unless set
+FULFIL_LEDGER   the SQLite file that records fulfilled payments, fulfilled.db by default
 
-hookbox hands it on when the handler names it: env = ["FULFIL_LEDGER"]
+hookbox passes it on if the handler names it: env = ["FULFIL_LEDGER"]
 """
 
 import json
@@ -17,7 +17,7 @@ PAID = ("checkout.session.completed", "checkout.session.async_payment_succeeded"
 
 
 def say(**words):
-    """Tells hookbox more than an exit status can; tells a person, when run by hand."""
+    """Writes the result file for hookbox, and the same to stderr."""
     path = os.environ.get("HOOKBOX_RESULT")
     if path:
         with open(path, "w", encoding="utf-8") as result:
@@ -26,13 +26,13 @@ def say(**words):
 
 
 def never(reason):
-    """This event can never work: it is set aside for a person at once."""
+    """The event can never succeed: hookbox marks the job dead."""
     say(dead=reason)
     sys.exit(65)
 
 
 def later(pause, reason):
-    """Nothing is wrong with the event: again after the pause, and it does not count as a failure."""
+    """hookbox retries after the pause and counts no failure."""
     say(retry_after=pause, note=reason)
     sys.exit(75)
 
@@ -46,9 +46,9 @@ def read_event():
 
 
 def fulfil(ledger, key, paid):
-    """Ships the order. Here that is a row in the ledger itself, so that both happen or neither.
+    """Ships the order. Here that is a row in the ledger itself, so both happen or neither.
 
-    Where shipping is a call to somebody else, give them the key as their idempotency key, and write the row after it.
+    If shipping is a call to another service, pass the key as its idempotency key, and insert the row afterwards.
     """
     amount = paid.get("amount_total", paid.get("amount_paid"))
     row = (key, str(paid.get("id")), paid.get("customer"), amount, paid.get("currency"))
@@ -61,7 +61,7 @@ def main():
         print(f"{event_type}: nothing to fulfil")
         return
 
-    # The same for every attempt. A replay by a person has another one, since it is meant to be done again.
+    # The same for every attempt. A replay has another one, since the operator wants the work done again.
     key = os.environ.get("HOOKBOX_IDEMPOTENCY_KEY", event_id)
     ledger = sqlite3.connect(os.environ.get("FULFIL_LEDGER", "fulfilled.db"), timeout=5, isolation_level=None)
     try:
@@ -78,7 +78,7 @@ def main():
         ledger.execute("COMMIT")
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
-            raise  # a failure: it is tried again with growing pauses
+            raise  # a failure: hookbox retries with growing delays
         later("10s", f"the ledger is busy: {error}")
     finally:
         ledger.close()

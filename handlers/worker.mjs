@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// A worker: stays running and handles one job after the other. Node 18 or later, nothing to install.
+// A worker: a long-running process that handles one job after the other. Node 18 or later, nothing to install.
 //
-// Takes: a job as a line of JSON on stdin. Says: how it went, as a line of JSON on stdout; logs go to stderr.
+// Reads each job as a line of JSON from stdin and answers with a line of JSON on stdout. Logs go to stderr.
 //
 //     [handlers.greet]
 //     mode = "worker"
@@ -11,7 +11,7 @@
 
 import { createInterface } from "node:readline";
 
-// Your work. Return nothing when it is done; throw to be run again later; or return more to say.
+// Your work. Return nothing on success, throw for a retry, or return an answer.
 async function handle(job, body) {
   console.error(`${job.type} of ${body.length} bytes from ${job.source}`);
   if (job.type === "busy") return { retry_after: "5m" };
@@ -19,7 +19,7 @@ async function handle(job, body) {
   if (job.type === "failing") throw new Error("the database is down");
 }
 
-// Whatever logs to stdout by mistake goes to stderr: stdout is for answers alone.
+// stdout is for answers only, so output logged by mistake goes to stderr.
 console.log = console.info = console.error;
 
 for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A worker: stays running and handles one job after the other.
+"""A worker: a long-running process that handles one job after the other.
 
-Takes: a job as a line of JSON on stdin. Says: how it went, as a line of JSON on stdout; logs go to stderr.
+Reads each job as a line of JSON from stdin and answers with a line of JSON on stdout. Logs go to stderr.
 
     [handlers.greet]
     mode = "worker"
@@ -16,9 +16,9 @@ import sys
 
 
 def handle(job, body):
-    """Your work. Return nothing when it is done; raise to be run again later; or return more to say.
+    """Your work. Return nothing on success, raise for a retry, or return an answer.
 
-    With `respond = true`: return {"ok": True, "response": {"body": "what the provider hears"}}
+    With `respond = true`: return {"ok": True, "response": {"body": "for the provider"}}
     """
     print(f"{job['type']} of {len(body)} bytes from {job['source']}", file=sys.stderr)
     if job["type"] == "busy":
@@ -31,7 +31,7 @@ def handle(job, body):
 
 
 def main():
-    # Whatever prints to stdout by mistake goes to stderr: stdout is for answers alone.
+    # stdout is for answers only, so output printed by mistake goes to stderr.
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         job = json.loads(line)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A worker: stays running and handles one job after the other. Needs nothing but sh, sed and cut.
+# A worker: a long-running process that handles one job after the other. Needs nothing but sh, sed and cut.
 #
-# Takes: a job as a line of JSON on stdin. Says: how it went, as a line of JSON on stdout; logs go to stderr.
+# Reads each job as a line of JSON from stdin and answers with a line of JSON on stdout. Logs go to stderr.
 #
 #     [handlers.greet]
 #     mode = "worker"
@@ -9,10 +9,10 @@
 #
 # By hand: echo '{"id":1,"attempt":1,"source":"github","type":"push","headers":{},"body":"{}"}' | handlers/worker.sh
 #
-# The names stand in one order, `id` first and `headers` and `body` last, so sed finds what it looks for. A body
-# stays as it was written into the line, with its quotes and line ends escaped: to read JSON, use jq or another language.
+# The order of the names is fixed: `id` first, `headers` and `body` last. So sed can find a field. The body remains escaped
+# as in the line: to parse JSON, use jq or another language.
 
-# A text of the job by its name; what stands in the body cannot be mistaken for it.
+# Prints a text field of the job. Fields in the body are not considered.
 field() {
     printf '%s\n' "${line%%\"headers\":*}" | sed -n "s/.*\"$1\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p"
 }
@@ -24,7 +24,7 @@ while IFS= read -r line; do
     id=$(printf '%s\n' "$line" | cut -d, -f1 | sed 's/[^0-9]//g')
     type=$(field type)
     echo "$type from $(field source), attempt of $(field idempotency_key)" >&2
-    # Your work, with its output kept from stdout and no hand on stdin: both are for the conversation with hookbox.
+    # Your work. It must use neither stdin nor stdout, which belong to the protocol.
     case $type in
     busy) answer='"retry_after":"5m"' ;;
     nonsense) answer='"dead":"this can never work"' ;;
