@@ -134,9 +134,9 @@ impl fmt::Display for AttemptExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "exit {code}"),
-            Self::Signaled(signal) => match signal_name(*signal) {
-                Some(name) => write!(f, "signal {signal} ({name})"),
-                None => write!(f, "signal {signal}"),
+            Self::Signaled(signal) => match nix::sys::signal::Signal::try_from(*signal) {
+                Ok(known) => write!(f, "signal {signal} ({})", known.as_str().trim_start_matches("SIG")),
+                Err(_) => write!(f, "signal {signal}"),
             },
             Self::Completed => f.write_str("completed"),
             Self::Failed(reason) => f.write_str(reason),
@@ -239,31 +239,6 @@ pub fn after_loss(losses: u32, counters: RetryCounters, now: Millis) -> JobOutco
     }
     let reason = "hookbox crashed while running it".to_owned();
     JobOutcome::Retry { at: now.after(LOSS_DELAY.saturating_mul(losses)), counters, reason }
-}
-
-/// Signals whose default action ends the process (signal(7), Linux numbers).
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        1 => "HUP",
-        2 => "INT",
-        3 => "QUIT",
-        4 => "ILL",
-        5 => "TRAP",
-        6 => "ABRT",
-        7 => "BUS",
-        8 => "FPE",
-        9 => "KILL",
-        10 => "USR1",
-        11 => "SEGV",
-        12 => "USR2",
-        13 => "PIPE",
-        14 => "ALRM",
-        15 => "TERM",
-        24 => "XCPU",
-        25 => "XFSZ",
-        31 => "SYS",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -133,30 +133,36 @@ impl CircuitBreaker {
 
     /// The state for the inbox.
     pub(super) fn stored(&self, name: &Arc<str>) -> HandlerState {
-        let mut stored = HandlerState {
-            name: name.clone(),
-            paused_by: None,
-            reason: None,
-            paused_at: None,
-            probes: 0,
-            probe_at: None,
-        };
-        match &self.state {
-            BreakerState::Closed => {}
-            BreakerState::Paused { reason, since } => {
-                stored.paused_by = Some("operator".into());
-                stored.reason.clone_from(reason);
-                stored.paused_at = Some(*since);
-            }
+        let (paused_by, reason, paused_at, probes, probe_at) = match &self.state {
+            BreakerState::Closed => (None, None, None, 0, None),
+            BreakerState::Paused { reason, since } => (Some("operator".into()), reason.clone(), Some(*since), 0, None),
             BreakerState::Open { reason, since, failed_probes, probe_at, .. } => {
-                stored.paused_by = Some("hookbox".into());
-                stored.reason = Some(reason.clone());
-                stored.paused_at = Some(*since);
-                stored.probes = *failed_probes;
-                stored.probe_at = Some(*probe_at);
+                (Some("hookbox".into()), Some(reason.clone()), Some(*since), *failed_probes, Some(*probe_at))
             }
+        };
+        HandlerState { name: name.clone(), paused_by, reason, paused_at, probes, probe_at }
+    }
+
+    /// Logs that hookbox has paused or resumed the handler.
+    pub(super) fn log_change(&self, name: &str) {
+        match &self.state {
+            BreakerState::Open { reason, probe_at, .. } => {
+                log::warn!("handler `{name}` paused: {reason} (next probe at {})", probe_at.to_rfc3339());
+            }
+            _ => log::info!("handler `{name}` resumed: it works again"),
         }
-        stored
+    }
+
+    /// Logs what the operator has done.
+    pub(super) fn log_operator(&self, name: &str) {
+        match &self.state {
+            BreakerState::Paused { reason: Some(reason), .. } => {
+                log::info!("handler `{name}` paused by the operator: {reason}");
+            }
+            BreakerState::Paused { reason: None, .. } => log::info!("handler `{name}` paused by the operator"),
+            BreakerState::Open { .. } => log::info!("handler `{name}` is probed as the operator requested"),
+            BreakerState::Closed => log::info!("handler `{name}` resumed by the operator"),
+        }
     }
 
     fn suspect(&mut self, job: i64, now: Millis, reason: impl FnOnce() -> String) -> bool {

@@ -1,11 +1,16 @@
-//! One exchange: results and claim requests go to the inbox together, and the scheduler applies the answer.
+//! One exchange: results and claim requests go to the inbox together; the claimed jobs are queued and started.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock_step::Clocks;
+use super::executor::starved;
+use super::journal::JournalEntry;
+use super::queue::{QueuedJob, RunningJob};
+use super::results;
 use super::scheduler::Scheduler;
-use crate::inbox::{InboxError, Turn, Turned};
+use crate::inbox::{Claimed, InboxError, Turn, Turned};
+use crate::runner::CancelToken;
 use crate::support::control::ControlMessage;
 use crate::support::time::Millis;
 
@@ -93,6 +98,61 @@ impl Scheduler {
         self.start(result.claimed);
         if result.was_changed_outside {
             self.read_pauses();
+        }
+    }
+
+    /// Queues claimed jobs and starts those that have a slot.
+    fn start(&mut self, claimed: Vec<Claimed>) {
+        for claimed in claimed {
+            let Some(slots) = self.slots.get_mut(&claimed.handler) else {
+                log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
+                continue;
+            };
+            let (handler, job) = (slots.handler.clone(), claimed.job);
+            let cancel = match CancelToken::new() {
+                Ok(cancel) => cancel,
+                Err(error) => {
+                    let output = starved(format!("hookbox has no file descriptor left: {error}"));
+                    self.record(&handler.name, results::decide(&claimed, &handler, output));
+                    continue;
+                }
+            };
+            slots.record_start(job.id, Instant::now());
+            let queue = slots.queue.clone();
+            let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
+            let running = Arc::new(RunningJob { claimed, handler, private_headers, cancel });
+            let entry = self.journal.as_ref().map(|journal| journal.add(job));
+            self.running.insert(job.id, running.clone());
+            queue.push(QueuedJob { job: running, entry, low_water: 0 });
+        }
+        self.start_queued();
+    }
+
+    /// Gives permits to queued jobs while there are free slots.
+    pub(super) fn start_queued(&mut self) {
+        while let Some((permit, job)) = self.slots.next_permit(self.settings.dispatch.workers) {
+            self.executors.run(permit, job, self.slots.busy());
+        }
+    }
+
+    /// Undoes the claims of queued jobs of these handlers, as if they had never been made.
+    pub(super) fn undo_claims(&mut self, is_affected: impl Fn(&str) -> bool) {
+        for slots in self.slots.iter_mut().filter(|slots| is_affected(&slots.handler.name)) {
+            for queued in slots.queue.drain() {
+                // The next attempt will get the same number.
+                queued.entry.into_iter().for_each(JournalEntry::remove);
+                let job = queued.job.claimed.job;
+                self.running.remove(&job.id);
+                self.not_started.push(job);
+            }
+        }
+    }
+
+    pub(super) fn undo_paused_claims(&mut self, now: Millis) {
+        let is_paused = self.slots.iter_mut().filter(|slots| slots.breaker.available(1, now) == 0);
+        let paused: Vec<_> = is_paused.filter(|slots| slots.queue.len() > 0).map(|s| s.handler.name.clone()).collect();
+        if !paused.is_empty() {
+            self.undo_claims(|name| paused.iter().any(|paused| **paused == *name));
         }
     }
 

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 
 use super::clock_step::Clocks;
-use super::executor::{Executors, starved};
-use super::journal::{Journal, JournalEntry};
-use super::queue::{QueuedJob, RunningJob};
+use super::executor::Executors;
+use super::journal::Journal;
+use super::queue::RunningJob;
 use super::results::{self, AttemptReport, ResultReceiver};
 use super::slots::Slots;
 use crate::config::{DispatchConfig, Handler};
-use crate::inbox::{Claimed, Finished, HandlerState, Inbox, JobRef};
-use crate::runner::{self, CancelToken, StopReason};
+use crate::inbox::{Finished, Inbox, JobRef};
+use crate::runner::{self, StopReason};
 use crate::support::control::ControlHandle;
 use crate::support::time::Millis;
 
@@ -59,7 +59,7 @@ pub(super) struct Scheduler {
     pub(super) executors: Executors,
     pub(super) reports: ResultReceiver,
     /// `None` if it could not be created. Then every claimed attempt counts as started.
-    journal: Option<Arc<Journal>>,
+    pub(super) journal: Option<Arc<Journal>>,
     /// For the next exchange.
     pub(super) results: Vec<Finished>,
     /// For the next exchange: claims to undo.
@@ -145,40 +145,6 @@ impl Scheduler {
         self.stop();
     }
 
-    /// Queues claimed jobs and starts those that have a slot.
-    pub(super) fn start(&mut self, claimed: Vec<Claimed>) {
-        for claimed in claimed {
-            let Some(slots) = self.slots.get_mut(&claimed.handler) else {
-                log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
-                continue;
-            };
-            let (handler, job) = (slots.handler.clone(), claimed.job);
-            let cancel = match CancelToken::new() {
-                Ok(cancel) => cancel,
-                Err(error) => {
-                    let output = starved(format!("hookbox has no file descriptor left: {error}"));
-                    self.record(&handler.name, results::decide(&claimed, &handler, output));
-                    continue;
-                }
-            };
-            slots.record_start(job.id, Instant::now());
-            let queue = slots.queue.clone();
-            let private_headers = self.settings.private_headers.get(&claimed.source).cloned().unwrap_or_default();
-            let running = Arc::new(RunningJob { claimed, handler, private_headers, cancel });
-            let entry = self.journal.as_ref().map(|journal| journal.add(job));
-            self.running.insert(job.id, running.clone());
-            queue.push(QueuedJob { job: running, entry, low_water: 0 });
-        }
-        self.start_queued();
-    }
-
-    /// Gives permits to queued jobs while there are free slots.
-    fn start_queued(&mut self) {
-        while let Some((permit, job)) = self.slots.next_permit(self.settings.dispatch.workers) {
-            self.executors.run(permit, job, self.slots.busy());
-        }
-    }
-
     pub(super) fn take_reports(&mut self) {
         for report in self.reports.take() {
             self.take_report(report);
@@ -198,7 +164,7 @@ impl Scheduler {
         if let Some(slots) = self.slots.get_mut(&running.handler.name) {
             slots.record_duration(took);
             if slots.breaker.record(job.id, &output.exit, output.finished_at) {
-                log_breaker(&slots.breaker.stored(&running.handler.name));
+                slots.breaker.log_change(&running.handler.name);
                 self.changed.insert(running.handler.name.clone());
             }
         }
@@ -211,31 +177,10 @@ impl Scheduler {
     }
 
     /// Keeps a result for the next exchange.
-    fn record(&mut self, handler: &Arc<str>, result: Finished) {
+    pub(super) fn record(&mut self, handler: &Arc<str>, result: Finished) {
         let took = result.finished_at.since(result.started_at);
         self.inbox.metrics().attempt(handler, result.ending, took);
         self.results.push(result);
-    }
-
-    /// Undoes the claims of queued jobs of these handlers, as if they had never been made.
-    pub(super) fn undo_claims(&mut self, is_affected: impl Fn(&str) -> bool) {
-        for slots in self.slots.iter_mut().filter(|slots| is_affected(&slots.handler.name)) {
-            for queued in slots.queue.drain() {
-                // The next attempt will get the same number.
-                queued.entry.into_iter().for_each(JournalEntry::remove);
-                let job = queued.job.claimed.job;
-                self.running.remove(&job.id);
-                self.not_started.push(job);
-            }
-        }
-    }
-
-    fn undo_paused_claims(&mut self, now: Millis) {
-        let is_paused = self.slots.iter_mut().filter(|slots| slots.breaker.available(1, now) == 0);
-        let paused: Vec<_> = is_paused.filter(|slots| slots.queue.len() > 0).map(|s| s.handler.name.clone()).collect();
-        if !paused.is_empty() {
-            self.undo_claims(|name| paused.iter().any(|paused| **paused == *name));
-        }
     }
 
     /// Stops an attempt whose job the operator has skipped.
@@ -253,7 +198,7 @@ impl Scheduler {
                 for slots in self.slots.iter_mut() {
                     let name = &slots.handler.name;
                     if slots.breaker.apply_operator(states.iter().find(|state| state.name == *name)) {
-                        log_operator(&slots.breaker.stored(name));
+                        slots.breaker.log_operator(name);
                     }
                 }
                 self.undo_paused_claims(Millis::now());
@@ -292,26 +237,6 @@ impl Scheduler {
         let next = next.map_or(MAX_SLEEP, |at| at.since(Millis::now()));
         let limited = self.slots.next_start_after(instant).unwrap_or(MAX_SLEEP);
         next.min(limited).clamp(Duration::from_millis(1), MAX_SLEEP)
-    }
-}
-
-/// hookbox has paused, probed or resumed a handler.
-fn log_breaker(state: &HandlerState) {
-    let HandlerState { name, reason, probe_at, .. } = state;
-    match (reason, probe_at) {
-        (Some(reason), Some(at)) => log::warn!("handler `{name}` paused: {reason} (next probe at {})", at.to_rfc3339()),
-        _ => log::info!("handler `{name}` resumed: it works again"),
-    }
-}
-
-/// The operator has paused, probed or resumed a handler.
-fn log_operator(state: &HandlerState) {
-    let name = &state.name;
-    match (state.paused_by.as_deref(), &state.reason) {
-        (Some("operator"), Some(reason)) => log::info!("handler `{name}` paused by the operator: {reason}"),
-        (Some("operator"), None) => log::info!("handler `{name}` paused by the operator"),
-        (Some(_), _) => log::info!("handler `{name}` is probed as the operator requested"),
-        (None, _) => log::info!("handler `{name}` resumed by the operator"),
     }
 }
 

@@ -123,12 +123,17 @@ fn latin1(value: &Value) -> Option<&str> {
 }
 
 fn fields(json: &str) -> impl Iterator<Item = (String, Value)> + use<> {
-    let pairs = serde_json::from_str::<Pairs>(json).unwrap_or_default();
     let each = |(name, value): (String, Value)| {
         let values = if let Value::Array(values) = value { values } else { vec![value] };
         values.into_iter().map(move |value| (name.clone(), value))
     };
-    pairs.0.into_iter().flat_map(each)
+    header_pairs(json).into_iter().flat_map(each)
+}
+
+/// Names and values of stored headers as they are in the JSON object, in its order; none if it is not an object.
+#[must_use]
+pub fn header_pairs(json: &str) -> Vec<(String, Value)> {
+    serde_json::from_str::<Pairs>(json).unwrap_or_default().0
 }
 
 #[derive(Default)]

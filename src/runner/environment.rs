@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::attempt::{AttemptInput, AttemptPurpose};
 use crate::config::{Handler, RunAs};
+use crate::model::request::header_pairs;
 
 /// Passed on from hookbox's own environment if set.
 pub(super) const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -117,13 +117,12 @@ pub(super) fn visible_headers(headers: &str, private: &[String]) -> String {
         let mut all = ALWAYS_PRIVATE.into_iter().chain(private.iter().map(String::as_str));
         all.any(|private| private.eq_ignore_ascii_case(name))
     };
-    let fields = serde_json::from_str(headers).unwrap_or(Fields(Vec::new())).0;
     let mut object = String::from("{");
-    for (name, value) in fields.iter().filter(|(name, _)| !is_hidden(name)) {
-        let name = serde_json::Value::from(name.as_str()).to_string();
+    for (name, value) in header_pairs(headers).into_iter().filter(|(name, _)| !is_hidden(name)) {
         let comma = if object.len() > 1 { "," } else { "" };
-        if object.len() + comma.len() + name.len() + ":}".len() + value.get().len() <= MAX_HEADERS_BYTES {
-            object.extend([comma, &name, ":", value.get()]);
+        let field = format!("{comma}{}:{value}", Value::from(name));
+        if object.len() + field.len() + "}".len() <= MAX_HEADERS_BYTES {
+            object.push_str(&field);
         }
     }
     object.push('}');
@@ -157,31 +156,6 @@ fn without_nul(value: OsString) -> OsString {
         return value;
     }
     OsString::from_vec(value.into_vec().into_iter().filter(|byte| *byte != 0).collect())
-}
-
-/// A JSON object in its order, with each value as written.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> serde::Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 #[cfg(test)]
@@ -250,7 +224,7 @@ mod tests {
         let headers = r#"{"Host":"h","AUTHORIZATION":"***","X-Hub-Signature-256":"s","b":"1, 2","Cookie":"c",
             "Proxy-Authorization":"p","a":"\u00e9\" \\"}"#;
         let private = ["x-hub-signature-256".to_owned()];
-        assert_eq!(visible_headers(headers, &private), r#"{"Host":"h","b":"1, 2","a":"\u00e9\" \\"}"#);
+        assert_eq!(visible_headers(headers, &private), r#"{"Host":"h","b":"1, 2","a":"é\" \\"}"#);
         assert_eq!(visible_headers("{}", &private), "{}");
         assert_eq!(visible_headers("not JSON", &private), "{}");
     }

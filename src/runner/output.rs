@@ -1,6 +1,6 @@
 //! The output streams of a process: read without blocking, kept within limits.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::buffer::spare_capacity;
@@ -68,15 +68,31 @@ impl OutputCapture {
     }
 }
 
+/// An output stream of hookbox itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Passthrough {
+    Stdout,
+    Stderr,
+}
+
 /// A pipe from the process.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct OutputStream {
     pub(super) capture: OutputCapture,
     /// The whole stream, if it is the response to the provider; cut one byte beyond the limit.
     pub(super) whole: Option<Vec<u8>>,
     /// Where the stream also goes, while that can be written.
-    pub(super) shown: Option<Box<dyn Write>>,
+    pub(super) shown: Option<Passthrough>,
     is_closed: bool,
+}
+
+impl Passthrough {
+    fn write(self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+            Self::Stderr => io::stderr().write_all(bytes),
+        }
+    }
 }
 
 impl OutputStream {
@@ -120,8 +136,8 @@ impl OutputStream {
         if let Some(whole) = &mut self.whole {
             whole.extend_from_slice(&bytes[..bytes.len().min(MAX_RESPONSE_BYTES + 1 - whole.len())]);
         }
-        if let Some(shown) = &mut self.shown
-            && shown.write_all(bytes).and_then(|()| shown.flush()).is_err()
+        if let Some(shown) = self.shown
+            && shown.write(bytes).is_err()
         {
             // The reader has gone. The handler continues.
             self.shown = None;

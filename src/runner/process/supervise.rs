@@ -15,7 +15,7 @@ use super::spawn::Process;
 use crate::retry::AttemptExit;
 use crate::runner::attempt::KILL_GRACE;
 use crate::runner::cancel::{CancelToken, StopReason};
-use crate::runner::output::{CapturedOutput, OutputStream, READ_BYTES};
+use crate::runner::output::{CapturedOutput, OutputStream, Passthrough, READ_BYTES};
 
 /// For a process without pidfd, and for a tree whose leader has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -97,8 +97,8 @@ impl<'a> Supervisor<'a> {
         let (mut stdout, mut stderr) = (OutputStream::default(), OutputStream::default());
         stdout.whole = options.collects_stdout.then(Vec::new);
         if options.is_shown {
-            stdout.shown = Some(Box::new(std::io::stdout()));
-            stderr.shown = Some(Box::new(std::io::stderr()));
+            stdout.shown = Some(Passthrough::Stdout);
+            stderr.shown = Some(Passthrough::Stderr);
         }
         Self { process, cancel, stdout, stderr, buffer: Vec::with_capacity(READ_BYTES), has_ended: false }
     }

@@ -2,10 +2,9 @@
 //!
 //! The body is text if it is UTF-8, otherwise base64, so that no byte is lost.
 
-use std::io::{self, Write};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use crate::runner::attempt::AttemptInput;
 use crate::runner::environment::visible_headers;
@@ -13,10 +12,18 @@ use crate::runner::environment::visible_headers;
 /// The first line for every worker. The number changes if old workers could not understand new lines.
 pub(super) const GREETING: &[u8] = b"{\"hookbox\":1}\n";
 
+/// Escapes for characters that JSON allows, but that end a line for some functions of Python and JavaScript.
+const LINE_SEPARATORS: [(char, &str); 3] = [('\u{85}', "\\u0085"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+
 /// Returns `{"id":7,"attempt":1,…,"body":"…"}` and a newline.
-pub(super) fn job(attempt: &AttemptInput) -> io::Result<Vec<u8>> {
-    let mut line = Vec::with_capacity(attempt.body.len() + attempt.headers.len() + 512);
-    write!(line, "{{\"id\":{},\"attempt\":{}", attempt.job_id, attempt.number)?;
+pub(super) fn job(attempt: &AttemptInput) -> String {
+    let quoted = |text: &str| Value::from(text).to_string();
+    let headers = visible_headers(&attempt.headers, &attempt.private_headers);
+    let body = match std::str::from_utf8(&attempt.body) {
+        Ok(text) => format!("\"body\":{}", quoted(text)),
+        Err(_) => format!("\"body_base64\":\"{}\"", STANDARD.encode(&attempt.body)),
+    };
+    let mut line = format!("{{\"id\":{},\"attempt\":{}", attempt.job_id, attempt.number);
     let texts = [
         ("source", attempt.source.as_str()),
         ("event_id", &attempt.event_id),
@@ -24,43 +31,14 @@ pub(super) fn job(attempt: &AttemptInput) -> io::Result<Vec<u8>> {
         ("received_at", &attempt.received_at.to_rfc3339()),
         ("idempotency_key", &attempt.idempotency_key()),
     ];
-    for (name, text) in texts {
-        write!(line, ",\"{name}\":")?;
-        serde_json::to_writer(&mut line, text)?;
-    }
-    line.extend_from_slice(b",\"headers\":");
-    line.extend_from_slice(visible_headers(&attempt.headers, &attempt.private_headers).as_bytes());
-    match std::str::from_utf8(&attempt.body) {
-        Ok(text) => {
-            line.extend_from_slice(b",\"body\":");
-            serde_json::to_writer(&mut line, text)?;
+    line.extend(texts.iter().map(|(name, text)| format!(",\"{name}\":{}", quoted(text))));
+    line.push_str(&format!(",\"headers\":{headers},{body}}}\n"));
+    for (separator, escape) in LINE_SEPARATORS {
+        if line.contains(separator) {
+            line = line.replace(separator, escape);
         }
-        Err(_) => write!(line, ",\"body_base64\":\"{}\"", STANDARD.encode(&attempt.body))?,
     }
-    line.extend_from_slice(b"}\n");
-    Ok(escape_line_separators(line))
-}
-
-/// Escapes U+0085, U+2028 and U+2029: JSON allows them, but some functions of Python and JavaScript end a line there.
-fn escape_line_separators(line: Vec<u8>) -> Vec<u8> {
-    let escape = |at: usize| match line[at..] {
-        [0xC2, 0x85, ..] => Some((2, b"\\u0085")),
-        [0xE2, 0x80, 0xA8, ..] => Some((3, b"\\u2028")),
-        [0xE2, 0x80, 0xA9, ..] => Some((3, b"\\u2029")),
-        _ => None,
-    };
-    let found: Vec<_> = memchr::memchr2_iter(0xC2, 0xE2, &line).filter_map(|at| Some((at, escape(at)?))).collect();
-    if found.is_empty() {
-        return line;
-    }
-    let (mut escaped, mut from) = (Vec::with_capacity(line.len() + 6 * found.len()), 0);
-    for (at, (length, text)) in found {
-        escaped.extend_from_slice(&line[from..at]);
-        escaped.extend_from_slice(text);
-        from = at + length;
-    }
-    escaped.extend_from_slice(&line[from..]);
-    escaped
+    line
 }
 
 #[cfg(test)]
@@ -73,7 +51,7 @@ mod tests {
         tried.body = body.to_vec();
         tried.private_headers = ["x-hub-signature".to_owned()].into();
         tried.headers = r#"{"X-GitHub-Event":"push","X-Hub-Signature":"s","Cookie":"c","n":"a\nb"}"#.to_owned();
-        String::from_utf8(job(&tried).unwrap()).unwrap()
+        job(&tried)
     }
 
     #[test]

@@ -32,17 +32,14 @@ pub fn parse_worker_reply(line: &[u8], job_id: i64) -> Result<AttemptExit, Strin
 
 /// Gives the job to a worker process and waits for its answer.
 pub(super) fn run(pool: &Arc<WorkerPool>, attempt: &AttemptInput, cancel: &CancelToken) -> AttemptOutput {
-    let line = match line::job(attempt) {
-        Ok(line) => line,
-        Err(error) => return AttemptOutput::without_output(AttemptExit::Starved(error.to_string())),
-    };
+    let line = line::job(attempt);
     loop {
         let mut worker = match pool.take(cancel) {
             Ok(worker) => worker,
             Err(exit) => return AttemptOutput::without_output(exit),
         };
         let deadline = Instant::now().checked_add(attempt.handler.timeout);
-        match worker.ask(&line, deadline, cancel) {
+        match worker.ask(line.as_bytes(), deadline, cancel) {
             WorkerAnswer::Line(line) => return finish(pool, worker, &line, attempt, cancel),
             // Ends, since every process dismissed here had been idle and their number is finite.
             WorkerAnswer::NotTaken(reason) if worker.answered > 0 => {

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
 use crate::runner::cancel::CancelToken;
-use crate::runner::output::OutputCapture;
+use crate::runner::output::{OutputCapture, OutputStream, READ_BYTES};
 use crate::runner::process::pid_record::WorkerRecord;
 use crate::runner::process::spawn::Process;
 use crate::runner::process::supervise::{OutputOptions, ProcessResult, poll_fd, supervise};
@@ -21,10 +21,6 @@ use crate::runner::process::supervise::{OutputOptions, ProcessResult, poll_fd, s
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The same for a handler that responds: escapes make the longest body six times as long.
 const MAX_RESPONDING_BYTES: usize = 512 * 1024;
-/// Bytes requested by one read.
-const READ_BYTES: usize = 16 * 1024;
-/// Reads in a row from stderr before the time limit is checked again.
-const READS: usize = 64;
 /// For a process without pidfd.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -35,8 +31,7 @@ pub(super) struct WorkerProcess {
     stdin: Option<OwnedFd>,
     /// What it wrote to stdout since it got its job.
     received: Vec<u8>,
-    stderr: OutputCapture,
-    is_stderr_open: bool,
+    stderr: OutputStream,
     buffer: Vec<u8>,
     /// Longest answer in bytes.
     max_answer: usize,
@@ -83,8 +78,7 @@ impl WorkerProcess {
             process,
             record,
             received: Vec::new(),
-            stderr: OutputCapture::default(),
-            is_stderr_open: true,
+            stderr: OutputStream::default(),
             buffer: Vec::with_capacity(READ_BYTES),
             max_answer: if responds { MAX_RESPONDING_BYTES } else { MAX_ANSWER_BYTES },
             answered: 0,
@@ -95,7 +89,7 @@ impl WorkerProcess {
     /// Writes a job and waits for the answer.
     pub(super) fn ask(&mut self, line: &[u8], deadline: Option<Instant>, cancel: &CancelToken) -> WorkerAnswer {
         if self.answered > 0 {
-            self.stderr = OutputCapture::default();
+            self.stderr.capture = OutputCapture::default();
             if let Some(reason) = self.check_idle() {
                 return WorkerAnswer::NotTaken(reason);
             }
@@ -117,7 +111,7 @@ impl WorkerProcess {
             }
             let has_closed = ready.stdout && !self.receive();
             if ready.stderr {
-                self.drain_stderr();
+                self.read_stderr();
             }
             if let Some(answer) = self.take_line() {
                 return answer;
@@ -134,7 +128,7 @@ impl WorkerProcess {
     /// Reads what is left in the pipes of a process that has ended.
     fn last_answer(&mut self, written: usize) -> WorkerAnswer {
         self.receive();
-        self.drain_stderr();
+        self.read_stderr();
         if let Some(answer) = self.take_line() {
             return answer;
         }
@@ -149,8 +143,8 @@ impl WorkerProcess {
     pub(super) fn check_idle(&mut self) -> Option<String> {
         let ready = self.poll(Some(Duration::ZERO), None, false);
         if ready.stderr {
-            self.drain_stderr();
-            self.stderr = OutputCapture::default();
+            self.read_stderr();
+            self.stderr.capture = OutputCapture::default();
         }
         match (ready.ended, ready.stdout) {
             (true, _) => Some("it ended while it was idle".to_owned()),
@@ -167,9 +161,9 @@ impl WorkerProcess {
         let mut result = supervise(self.process, limit, cancel, OutputOptions::default());
         drop(self.record);
         stdout.absorb(&result.stdout);
-        self.stderr.absorb(&result.stderr);
+        self.stderr.capture.absorb(&result.stderr);
         result.stdout = stdout.finish();
-        result.stderr = self.stderr.finish();
+        result.stderr = self.stderr.capture.finish();
         result
     }
 
@@ -180,7 +174,7 @@ impl WorkerProcess {
 
     /// What it wrote to stderr since it got its job.
     pub(super) fn take_stderr(&mut self) -> OutputCapture {
-        std::mem::take(&mut self.stderr)
+        std::mem::take(&mut self.stderr.capture)
     }
 
     fn poll(&self, timeout: Option<Duration>, cancel: Option<&CancelToken>, is_writing: bool) -> Ready {
@@ -192,7 +186,7 @@ impl WorkerProcess {
             PollFd::new(&self.process.stdout, PollFlags::IN),
             wait_for(self.process.pidfd.as_ref(), PollFlags::IN),
             wait_for(self.stdin.as_ref().filter(|_| is_writing), PollFlags::OUT),
-            wait_for(self.is_stderr_open.then_some(&self.process.stderr), PollFlags::IN),
+            wait_for(self.stderr.is_open().then_some(&self.process.stderr), PollFlags::IN),
         ];
         let timeout = match timeout {
             _ if self.process.pidfd.is_some() => timeout,
@@ -209,7 +203,7 @@ impl WorkerProcess {
             stdout: is_ready(1, any),
             ended: self.process.pidfd.is_some() && is_ready(2, any),
             writable: is_writing && is_ready(3, PollFlags::OUT | PollFlags::ERR),
-            stderr: self.is_stderr_open && is_ready(4, any),
+            stderr: self.stderr.is_open() && is_ready(4, any),
         }
     }
 
@@ -260,18 +254,8 @@ impl WorkerProcess {
         !self.received.is_empty()
     }
 
-    fn drain_stderr(&mut self) {
-        for _ in 0..READS {
-            match read(&self.process.stderr, &mut self.buffer) {
-                // A closed pipe would end every poll immediately.
-                Ok(0) => return self.is_stderr_open = false,
-                Err(_) => return,
-                Ok(_) => self.stderr.push(&self.buffer),
-            }
-            if self.buffer.len() < READ_BYTES {
-                return;
-            }
-        }
+    fn read_stderr(&mut self) {
+        self.stderr.read(&self.process.stderr, &mut self.buffer);
     }
 }
 
