@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::error::{MAX_SIGNATURES, SignatureError};
+use super::error::{MAX_SIGNATURES, SignatureError, SignatureResult};
 use super::extract::form;
 use super::extract::json::Pointers;
 use crate::config::Source;
@@ -80,13 +80,13 @@ impl<'a> Context<'a> {
         Ok(found?.filter(|value| !value.is_empty()))
     }
 
-    pub(super) fn required(&self, place: &ValueLocation) -> Result<Cow<'a, [u8]>, SignatureError> {
+    pub(super) fn required(&self, place: &ValueLocation) -> SignatureResult<Cow<'a, [u8]>> {
         let found = self.value(place).map_err(|Repeated| SignatureError::Repeated(place.clone()))?;
         found.ok_or_else(|| SignatureError::Missing(place.clone()))
     }
 
     /// Every value at a place that may contain signatures: 1 to [`MAX_SIGNATURES`].
-    pub(super) fn signature_values(&self, place: &ValueLocation) -> Result<Vec<Cow<'a, [u8]>>, SignatureError> {
+    pub(super) fn signature_values(&self, place: &ValueLocation) -> SignatureResult<Vec<Cow<'a, [u8]>>> {
         let values: Vec<Cow<'a, [u8]>> = match place {
             ValueLocation::Header(name) if self.scheme.repeatable => {
                 let all = self.scheme.header_names(name).flat_map(|name| self.request.headers.all(name));
@@ -122,7 +122,7 @@ pub(super) fn header<'a>(scheme: &Scheme, name: &str, headers: &'a Headers) -> R
 }
 
 /// A header that must be present and UTF-8, for schemes that are verified by code.
-pub(super) fn required_header<'a>(request: &'a Request, name: &str) -> Result<&'a str, SignatureError> {
+pub(super) fn required_header<'a>(request: &'a Request, name: &str) -> SignatureResult<&'a str> {
     let place = || ValueLocation::Header(name.to_owned());
     let value = request.headers.one(name).map_err(|Repeated| SignatureError::Repeated(place()))?.unwrap_or_default();
     match std::str::from_utf8(value) {

@@ -102,6 +102,8 @@ pub enum SignatureError {
     InFuture { ahead: Duration, allowed: Duration },
 }
 
+pub(super) type SignatureResult<T> = Result<T, SignatureError>;
+
 /// Why the events of a genuine delivery cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExtractError {

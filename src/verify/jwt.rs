@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
 use super::context::Context;
-use super::error::SignatureError;
+use super::error::{SignatureError, SignatureResult};
 use super::key::{SignatureKey, jwt_signature_algorithm};
 use super::signed_content;
 use crate::providers::{Hash, JwtAlgorithm, JwtScheme, TemplateSegment, TimestampLocation};
@@ -36,7 +36,7 @@ pub(super) fn check(
     keys: &[SignatureKey],
     token: &str,
     now: Millis,
-) -> Result<Value, SignatureError> {
+) -> SignatureResult<Value> {
     let malformed = || SignatureError::Undecodable(context.signature_place(), "a JSON Web Token");
     let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
     let (header, body) = message.split_once('.').ok_or_else(malformed)?;
@@ -59,7 +59,7 @@ pub(super) fn check(
 }
 
 /// Compares each claim with its template, for any form of the source's URL.
-fn check_claims(context: &Context<'_>, jwt: &JwtScheme, claims: &Value) -> Result<(), SignatureError> {
+fn check_claims(context: &Context<'_>, jwt: &JwtScheme, claims: &Value) -> SignatureResult<()> {
     if let Some(missing) = jwt.required.iter().find(|name| claims.get(name.as_str()).is_none()) {
         return Err(SignatureError::MissingField(context.signature_place(), missing.clone()));
     }
@@ -84,7 +84,7 @@ fn check_claims(context: &Context<'_>, jwt: &JwtScheme, claims: &Value) -> Resul
     Ok(())
 }
 
-fn check_times(context: &Context<'_>, claims: &Value, now: Millis) -> Result<(), SignatureError> {
+fn check_times(context: &Context<'_>, claims: &Value, now: Millis) -> SignatureResult<()> {
     let allowed = context.scheme.tolerance.unwrap_or(LEEWAY);
     let leeway = i64::try_from(allowed.as_secs()).unwrap_or(i64::MAX);
     let now = now.0.div_euclid(1000);

@@ -150,7 +150,10 @@ impl Redactor<'_> {
 /// Whether the scheme needs the unchanged value of a header.
 fn reads_header(scheme: &Scheme, name: &str) -> bool {
     let is_named = |own: &str| own.eq_ignore_ascii_case(name);
-    let is_header = |place: &ValueLocation| matches!(place, ValueLocation::Header(own) if scheme.header_names(own).any(|own| is_named(own)));
+    let is_header = |place: &ValueLocation| match place {
+        ValueLocation::Header(own) => scheme.header_names(own).any(is_named),
+        _ => false,
+    };
     let timestamp = match scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
         Some(TimestampLocation::At(place)) => Some(place),
         _ => None,

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::context::Context;
-use super::error::SignatureError;
+use super::error::{SignatureError, SignatureResult};
 use super::extract::batch;
 use super::jwt;
 use super::key::SignatureKey;
@@ -35,7 +35,7 @@ pub(super) fn verify<'a>(
     context: &Context<'a>,
     keys: &[SignatureKey],
     now: Millis,
-) -> Result<SignedMetadata<'a>, SignatureError> {
+) -> SignatureResult<SignedMetadata<'a>> {
     let (ValueLocation::Item(_), Some(batch)) = (&context.scheme.signature, &context.scheme.batch) else {
         let signed = check(context, keys, now)?;
         check_age(context.scheme, &signed, now)?;
@@ -48,14 +48,14 @@ pub(super) fn verify<'a>(
     Ok(SignedMetadata::default())
 }
 
-pub(super) fn check_age(scheme: &Scheme, signed: &SignedMetadata<'_>, now: Millis) -> Result<(), SignatureError> {
+pub(super) fn check_age(scheme: &Scheme, signed: &SignedMetadata<'_>, now: Millis) -> SignatureResult<()> {
     let Some(timestamp) = &scheme.timestamp else { return Ok(()) };
     // Without a signed timestamp, the empty text is malformed. Without a tolerance, zero applies.
     let text = signed.timestamp.as_deref().unwrap_or_default();
     timestamp::check(text, timestamp.unit, scheme.tolerance.unwrap_or_default(), now)
 }
 
-fn check<'a>(context: &Context<'a>, keys: &[SignatureKey], now: Millis) -> Result<SignedMetadata<'a>, SignatureError> {
+fn check<'a>(context: &Context<'a>, keys: &[SignatureKey], now: Millis) -> SignatureResult<SignedMetadata<'a>> {
     check_headers(context)?;
     let check = SignatureCheck { context, keys, now };
     let mut first: Option<SignatureError> = None;
@@ -74,7 +74,7 @@ fn check<'a>(context: &Context<'a>, keys: &[SignatureKey], now: Millis) -> Resul
 }
 
 /// Checks the headers with fixed values, and the name of the key.
-fn check_headers(context: &Context<'_>) -> Result<(), SignatureError> {
+fn check_headers(context: &Context<'_>) -> SignatureResult<()> {
     for (name, expected) in &context.scheme.required_headers {
         let place = ValueLocation::Header(name.clone());
         if !context.required(&place)?.eq_ignore_ascii_case(expected.as_bytes()) {
@@ -92,10 +92,7 @@ fn check_headers(context: &Context<'_>) -> Result<(), SignatureError> {
 }
 
 /// The first success, or else the first error, or else that the place is empty.
-fn first_match<T>(
-    place: &ValueLocation,
-    results: impl Iterator<Item = Result<T, SignatureError>>,
-) -> Result<T, SignatureError> {
+fn first_match<T>(place: &ValueLocation, results: impl Iterator<Item = SignatureResult<T>>) -> SignatureResult<T> {
     let mut first = None;
     for result in results {
         match result {
@@ -113,7 +110,7 @@ struct SignatureCheck<'c, 'a> {
 }
 
 impl<'a> SignatureCheck<'_, 'a> {
-    fn place(&self, place: &ValueLocation) -> Result<SignedMetadata<'a>, SignatureError> {
+    fn place(&self, place: &ValueLocation) -> SignatureResult<SignedMetadata<'a>> {
         if !self.context.scheme.repeatable && !matches!(place, ValueLocation::Numbered(_)) {
             return self.value(place, &self.context.required(place)?);
         }
@@ -121,13 +118,13 @@ impl<'a> SignatureCheck<'_, 'a> {
         first_match(place, values.iter().map(|value| self.value(place, value)))
     }
 
-    fn value(&self, place: &ValueLocation, value: &[u8]) -> Result<SignedMetadata<'a>, SignatureError> {
+    fn value(&self, place: &ValueLocation, value: &[u8]) -> SignatureResult<SignedMetadata<'a>> {
         let text = std::str::from_utf8(value).map_err(|_| self.undecodable(place))?;
         let sets = signature_header::split_sets(self.context.scheme, text);
         first_match(place, sets.map(|set| self.set(place, set)))
     }
 
-    fn set(&self, place: &ValueLocation, text: &str) -> Result<SignedMetadata<'a>, SignatureError> {
+    fn set(&self, place: &ValueLocation, text: &str) -> SignatureResult<SignedMetadata<'a>> {
         let context = self.context;
         let header = signature_header::read(context.scheme, text)?;
         match &context.scheme.auth {
@@ -165,7 +162,7 @@ impl<'a> SignatureCheck<'_, 'a> {
         place: &ValueLocation,
         header: &SignatureHeader<'_>,
         timestamp: &[u8],
-    ) -> Result<(), SignatureError> {
+    ) -> SignatureResult<()> {
         let algorithm = algorithm(self.context, signed)?;
         let decode = |text: &&str| signature_header::decode(signed.encoding, text);
         let signatures: Vec<_> = header.signatures.iter().filter_map(decode).collect();
@@ -216,7 +213,7 @@ fn after_scheme<'t>(text: &'t str, scheme: &str) -> Option<&'t str> {
 }
 
 /// The algorithm of the signature: the scheme's, or the allowed one that a header names.
-pub(super) fn algorithm(context: &Context<'_>, signed: &TemplateSignature) -> Result<Algorithm, SignatureError> {
+pub(super) fn algorithm(context: &Context<'_>, signed: &TemplateSignature) -> SignatureResult<Algorithm> {
     let Some(NamedAlgorithms { header, names }) = &signed.by_header else { return Ok(signed.algorithm) };
     let place = ValueLocation::Header(header.clone());
     let found = context.required(&place)?;

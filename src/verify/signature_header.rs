@@ -8,7 +8,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 
-use super::error::{MAX_SIGNATURES, SignatureError};
+use super::error::{MAX_SIGNATURES, SignatureError, SignatureResult};
 use crate::providers::{Encoding, Scheme, SignatureSyntax, TimestampLocation};
 
 /// Accepts base64url with and without padding: senders differ (RFC 4648, 3.2).
@@ -69,7 +69,7 @@ pub(super) fn split_sets<'a>(scheme: &Scheme, text: &'a str) -> impl Iterator<It
     whole.into_iter().chain(parts.into_iter().flatten())
 }
 
-pub(super) fn read<'a>(scheme: &'a Scheme, text: &'a str) -> Result<SignatureHeader<'a>, SignatureError> {
+pub(super) fn read<'a>(scheme: &'a Scheme, text: &'a str) -> SignatureResult<SignatureHeader<'a>> {
     let plain = |signature: &'a str| SignatureHeader { signatures: vec![signature], ..SignatureHeader::default() };
     match &scheme.syntax {
         SignatureSyntax::Plain => Ok(plain(text)),
@@ -98,7 +98,7 @@ fn read_list<'a>(
     scheme: &Scheme,
     signature_field: &str,
     fields: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<SignatureHeader<'a>, SignatureError> {
+) -> SignatureResult<SignatureHeader<'a>> {
     let place = || scheme.signature.clone();
     let timestamp_field = timestamp_field(scheme);
     let mut header = SignatureHeader::default();
@@ -116,7 +116,7 @@ fn read_list<'a>(
     }
 }
 
-fn check_count<'a>(scheme: &Scheme, header: SignatureHeader<'a>) -> Result<SignatureHeader<'a>, SignatureError> {
+fn check_count<'a>(scheme: &Scheme, header: SignatureHeader<'a>) -> SignatureResult<SignatureHeader<'a>> {
     if header.signatures.len() > MAX_SIGNATURES {
         return Err(SignatureError::TooManySignatures(scheme.signature.clone()));
     }

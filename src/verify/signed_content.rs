@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::context::{Context, header, json_value};
-use super::error::SignatureError;
+use super::error::{SignatureError, SignatureResult};
 use super::extract::form;
 use super::key::Pieces;
 use super::signature_header::SignatureHeader;
@@ -32,7 +32,7 @@ pub(super) fn pieces<'a>(
     context: &Context<'a>,
     template: &'a [TemplateSegment],
     values: &TemplateValues<'a>,
-) -> Result<Pieces<'a>, SignatureError> {
+) -> SignatureResult<Pieces<'a>> {
     let mut found = Vec::with_capacity(template.len());
     for segment in template {
         match segment {
@@ -51,7 +51,7 @@ fn piece<'a>(
     context: &Context<'a>,
     segment: &'a TemplateSegment,
     values: &TemplateValues<'a>,
-) -> Result<Cow<'a, [u8]>, SignatureError> {
+) -> SignatureResult<Cow<'a, [u8]>> {
     let request = context.request;
     let text = |text: String| Ok(Cow::Owned(text.into_bytes()));
     match segment {
@@ -101,7 +101,7 @@ fn piece<'a>(
 }
 
 /// The signed URL has the body's hash in its query, which must match the body.
-fn url_with_body_hash<'a>(context: &Context<'a>, name: &str, url: &str) -> Result<Cow<'a, [u8]>, SignatureError> {
+fn url_with_body_hash<'a>(context: &Context<'a>, name: &str, url: &str) -> SignatureResult<Cow<'a, [u8]>> {
     let place = ValueLocation::Query(name.to_owned());
     let hash = context.required(&place)?;
     let is_of_body = hex::decode(&hash).is_ok_and(|hash| *hash == *Sha256::digest(&context.request.body));
@@ -114,7 +114,7 @@ fn url_with_body_hash<'a>(context: &Context<'a>, name: &str, url: &str) -> Resul
 
 /// The names and values of a form, joined. A body that is neither a form nor empty is an error: otherwise it would be
 /// left out of the signature.
-fn joined_form<'a>(context: &Context<'_>, is_sorted: bool) -> Result<Cow<'a, [u8]>, SignatureError> {
+fn joined_form<'a>(context: &Context<'_>, is_sorted: bool) -> SignatureResult<Cow<'a, [u8]>> {
     let Some(mut pairs) = form::body_fields(context.request) else {
         return if context.request.body.is_empty() { Ok(Cow::default()) } else { Err(SignatureError::NotAForm) };
     };
@@ -132,7 +132,7 @@ fn joined_form<'a>(context: &Context<'_>, is_sorted: bool) -> Result<Cow<'a, [u8
     Ok(Cow::Owned(joined))
 }
 
-fn json_string<'a>(context: &Context<'a>) -> Result<Cow<'a, [u8]>, SignatureError> {
+fn json_string<'a>(context: &Context<'a>) -> SignatureResult<Cow<'a, [u8]>> {
     let no_match = |_| SignatureError::NoMatch(context.signature_place());
     let text = std::str::from_utf8(&context.request.body).map_err(no_match)?;
     Ok(Cow::Owned(serde_json::Value::from(text).to_string().into_bytes()))
@@ -174,7 +174,7 @@ fn push_escape(escaped: &mut String, c: char) {
 }
 
 /// The text of a template, to compare a token's claim with.
-pub(super) fn text(context: &Context<'_>, template: &[TemplateSegment], url: &str) -> Result<String, SignatureError> {
+pub(super) fn text(context: &Context<'_>, template: &[TemplateSegment], url: &str) -> SignatureResult<String> {
     let header = SignatureHeader::default();
     let values = TemplateValues { header: &header, timestamp: &[], url, secret: &[] };
     let bytes = pieces(context, template, &values)?.concat();

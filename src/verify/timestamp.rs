@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::error::SignatureError;
+use super::error::{SignatureError, SignatureResult};
 use crate::providers::TimestampUnit;
 use crate::support::time::Millis;
 
-pub(super) fn check(text: &[u8], unit: TimestampUnit, allowed: Duration, now: Millis) -> Result<(), SignatureError> {
+pub(super) fn check(text: &[u8], unit: TimestampUnit, allowed: Duration, now: Millis) -> SignatureResult<()> {
     let sent_at = read(text, unit).ok_or(SignatureError::MalformedTimestamp(unit_name(unit)))?;
     let now = if unit == TimestampUnit::Seconds { now.0.div_euclid(1000).saturating_mul(1000) } else { now.0 };
     let difference = Duration::from_millis(now.abs_diff(sent_at));

@@ -58,6 +58,12 @@ pub(super) struct HandshakeResponder {
 /// Reads the text at a pointer into the JSON body.
 type JsonLookup<'a> = dyn Fn(&str) -> Result<Option<String>, ExtractError> + 'a;
 
+/// A request that may be a handshake.
+struct HandshakeRequest<'a> {
+    request: &'a Request,
+    json: &'a JsonLookup<'a>,
+}
+
 impl HandshakeResponder {
     pub(super) fn new(handshake: Option<&'static Handshake>, context: HandshakeContext) -> Self {
         let pointers = Pointers::new(pointers(handshake).iter());
@@ -89,7 +95,7 @@ impl HandshakeResponder {
         let is_short = request.body.len() <= MAX_UNSIGNED_BODY;
         let values = is_short.then(|| self.pointers.read(&request.body).ok()).flatten();
         let json = |pointer: &str| Ok(values.as_ref().and_then(|values| values.at(pointer).map(ToString::to_string)));
-        match self.outcome(handshake, request, &json) {
+        match self.outcome(handshake, &HandshakeRequest { request, json: &json }) {
             // It may still be a signed delivery.
             Err(VerifyError::Malformed(_)) if request.method == "POST" => Ok(HandshakeOutcome::None),
             outcome => outcome,
@@ -103,7 +109,7 @@ impl HandshakeResponder {
         json: &JsonLookup<'_>,
     ) -> Result<HandshakeOutcome, VerifyError> {
         match self.handshake.filter(|known| known.signed && known.accepts_method(&request.method)) {
-            Some(handshake) => self.outcome(handshake, request, json),
+            Some(handshake) => self.outcome(handshake, &HandshakeRequest { request, json }),
             None => Ok(HandshakeOutcome::None),
         }
     }
@@ -113,7 +119,9 @@ impl HandshakeResponder {
         let handshake = self.handshake?;
         let template = handshake.acknowledgement.as_ref()?;
         let value = match &handshake.value {
-            Some(HandshakeSelector(selector)) => read(selector, request, &|_| Ok(None)).ok().flatten(),
+            Some(HandshakeSelector(selector)) => {
+                HandshakeRequest { request, json: &|_| Ok(None) }.read(selector).ok().flatten()
+            }
             None => None,
         };
         let value = value.filter(|text| is_allowed(handshake, text));
@@ -136,24 +144,24 @@ impl HandshakeResponder {
     fn outcome(
         &self,
         handshake: &'static Handshake,
-        request: &Request,
-        json: &JsonLookup<'_>,
+        request: &HandshakeRequest<'_>,
     ) -> Result<HandshakeOutcome, VerifyError> {
         let Some(template) = &handshake.answer else { return Ok(HandshakeOutcome::None) };
         for condition in &handshake.when {
-            if !is_met(condition, request, json)? {
+            if !request.meets(condition)? {
                 return Ok(HandshakeOutcome::None);
             }
         }
-        if handshake.only && !has_one_member(&request.body) {
+        if handshake.only && !has_one_member(&request.request.body) {
             return Ok(HandshakeOutcome::None);
         }
         if let Some(expected) = &handshake.expects {
-            self.compare(expected, handshake.otherwise, request, json)?;
+            self.compare(expected, handshake.otherwise, request)?;
         }
         let value = match &handshake.value {
             None => String::new(),
-            Some(HandshakeSelector(selector)) => read(selector, request, json)?
+            Some(HandshakeSelector(selector)) => request
+                .read(selector)?
                 .filter(|text| is_allowed(handshake, text))
                 .ok_or_else(|| ExtractError::NoChallenge(selector.to_string()))?,
         };
@@ -181,14 +189,8 @@ impl HandshakeResponder {
     }
 
     /// Fails with `status` if the request does not match the source's settings.
-    fn compare(
-        &self,
-        expected: &Expectation,
-        status: u16,
-        request: &Request,
-        json: &JsonLookup<'_>,
-    ) -> Result<(), VerifyError> {
-        let found = read(&expected.place.0, request, json)?.unwrap_or_default();
+    fn compare(&self, expected: &Expectation, status: u16, request: &HandshakeRequest<'_>) -> Result<(), VerifyError> {
+        let found = request.read(&expected.place.0)?.unwrap_or_default();
         let context = &self.context;
         let matches = match expected.setting {
             Setting::VerifyToken => is_one_of(context.verify_token.iter().map(Secret::reveal), &found),
@@ -196,7 +198,7 @@ impl HandshakeResponder {
             Setting::Topics => is_one_of(context.topics.iter().map(String::as_str), &found),
         };
         let is_reversed = match &expected.not_when {
-            Some(condition) => is_met(condition, request, json)?,
+            Some(condition) => request.meets(condition)?,
             None => false,
         };
         if matches == is_reversed {
@@ -224,22 +226,24 @@ fn is_one_of<'a>(known: impl Iterator<Item = &'a str>, found: &str) -> bool {
     known.fold(false, |so_far, text| so_far | (!text.is_empty() & bool::from(text.as_bytes().ct_eq(found.as_bytes()))))
 }
 
-fn is_met(condition: &HandshakeCondition, request: &Request, json: &JsonLookup<'_>) -> Result<bool, ExtractError> {
-    let found = read(&condition.place, request, json)?;
-    Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.contains(&text)))
-}
+impl HandshakeRequest<'_> {
+    fn meets(&self, condition: &HandshakeCondition) -> Result<bool, ExtractError> {
+        let found = self.read(&condition.place)?;
+        Ok(found.is_some_and(|text| condition.texts.is_empty() || condition.texts.contains(&text)))
+    }
 
-/// The text that a selector finds. An empty text counts as absent.
-fn read(selector: &Selector, request: &Request, json: &JsonLookup<'_>) -> Result<Option<String>, ExtractError> {
-    let repeated = |_| ExtractError::Repeated(selector.to_string());
-    let bytes = match selector {
-        Selector::Json(pointer) => return Ok(json(pointer.as_str())?.filter(|text| !text.is_empty())),
-        Selector::Header(name) => request.headers.one(name).map_err(repeated)?.map(Cow::Borrowed),
-        Selector::Query(name) => form::field(request.query.as_bytes(), name).map_err(repeated)?,
-        _ => None,
-    };
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
-    Ok(text.filter(|text| !text.is_empty()))
+    /// The text that a selector finds. An empty text counts as absent.
+    fn read(&self, selector: &Selector) -> Result<Option<String>, ExtractError> {
+        let repeated = |_| ExtractError::Repeated(selector.to_string());
+        let bytes = match selector {
+            Selector::Json(pointer) => return Ok((self.json)(pointer.as_str())?.filter(|text| !text.is_empty())),
+            Selector::Header(name) => self.request.headers.one(name).map_err(repeated)?.map(Cow::Borrowed),
+            Selector::Query(name) => form::field(self.request.query.as_bytes(), name).map_err(repeated)?,
+            _ => None,
+        };
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
+        Ok(text.filter(|text| !text.is_empty()))
+    }
 }
 
 /// Whether a text may be sent back.

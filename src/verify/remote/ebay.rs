@@ -17,7 +17,6 @@ use crate::providers::Algorithm;
 use crate::support::time::Millis;
 use crate::verify::context::required_header;
 use crate::verify::error::{SignatureError, VerifyError};
-use crate::verify::key::SignatureKey;
 use crate::verify::published_keys::KeyApi;
 
 const HEADER: &str = "X-EBAY-SIGNATURE";
@@ -46,10 +45,9 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
         return Err(SignatureError::AlgorithmNotAllowed(place()).into());
     }
     let signature = STANDARD.decode(&header.signature).map_err(|_| undecodable("a signature in base64"))?;
-    let keys = remote.configured_or_named(KeyApi::Ebay, &header.kid, now)?;
+    let keys = remote.configured_or_named(algorithm, KeyApi::Ebay, &header.kid, now)?;
     let (pieces, signatures) = ([Cow::Borrowed(&request.body[..])], [signature]);
-    let mut keys = keys.into_iter().filter_map(|key| SignatureKey::public(algorithm, key));
-    if keys.any(|key| key.verifies(&pieces, &signatures)) {
+    if keys.iter().any(|key| key.verifies(&pieces, &signatures)) {
         Ok(Vec::new())
     } else {
         Err(SignatureError::NoMatch(place()).into())

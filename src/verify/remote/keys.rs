@@ -7,16 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rsa::RsaPublicKey;
-use rsa::pkcs8::DecodePublicKey as _;
 use serde::Deserialize;
 
 use crate::config::Source;
-use crate::providers::{AuthMethod, KeySource, PublicKey, Scheme, ValueLocation};
+use crate::providers::{Algorithm, AuthMethod, KeySource, PublicKey, Scheme, ValueLocation};
 use crate::support::locks;
 use crate::support::time::Millis;
 use crate::verify::context::Context;
-use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::error::{SignatureError, SignatureResult, VerifyError};
 use crate::verify::key::SignatureKey;
 use crate::verify::published_keys::{Credentials, JwksCache, KeyApi, KeyFetchError, KeyUrl, PublishedKey};
 use crate::verify::signature_header;
@@ -111,26 +109,35 @@ impl RemoteKeys {
     /// The configured keys, or else the key of this name from the provider's API.
     pub(super) fn configured_or_named(
         &self,
+        algorithm: Algorithm,
         api: KeyApi,
         name: &str,
         now: Millis,
-    ) -> Result<Vec<PublicKey>, VerifyError> {
-        if !self.configured.is_empty() {
-            return Ok(self.configured.clone());
-        }
-        let key = self.named(api, name, now)?;
-        Ok(PublicKey::read(key.kind, &key.der).into_iter().collect())
+    ) -> Result<Vec<SignatureKey>, VerifyError> {
+        self.configured_or(algorithm, || self.named(api, name, now))
     }
 
-    /// The configured RSA keys, or else the key of the certificate at a URL.
-    pub(super) fn configured_or_certified(&self, url: &KeyUrl, now: Millis) -> Result<Vec<RsaPublicKey>, VerifyError> {
-        if !self.configured.is_empty() {
-            let rsa = |key: &PublicKey| if let PublicKey::Rsa(key) = key { Some(key.clone()) } else { None };
-            return Ok(self.configured.iter().filter_map(rsa).collect());
+    /// The configured keys, or else the key of the certificate at a URL.
+    pub(super) fn configured_or_certified(
+        &self,
+        algorithm: Algorithm,
+        url: &KeyUrl,
+        now: Millis,
+    ) -> Result<Vec<SignatureKey>, VerifyError> {
+        self.configured_or(algorithm, || self.cache.certificate(url, now).map_err(verify_error))
+    }
+
+    fn configured_or(
+        &self,
+        algorithm: Algorithm,
+        fetch: impl FnOnce() -> Result<PublishedKey, VerifyError>,
+    ) -> Result<Vec<SignatureKey>, VerifyError> {
+        let mut keys = self.configured.clone();
+        if keys.is_empty() {
+            let fetched = fetch()?;
+            keys.extend(PublicKey::read(fetched.kind, &fetched.der));
         }
-        let key = self.cache.certificate(url, now).map_err(verify_error)?;
-        let key = RsaPublicKey::from_public_key_der(&key.der).map_err(|_| SignatureError::UnknownKey)?;
-        Ok(vec![key])
+        Ok(keys.into_iter().filter_map(|key| SignatureKey::public(algorithm, key)).collect())
     }
 
     fn named(&self, api: KeyApi, name: &str, now: Millis) -> Result<PublishedKey, VerifyError> {
@@ -155,7 +162,7 @@ struct TokenHeader {
 }
 
 /// The name of the key that signed a delivery, if the delivery says it. A JSON Web Token must.
-pub(super) fn key_name(context: &Context<'_>) -> Result<Option<String>, SignatureError> {
+pub(super) fn key_name(context: &Context<'_>) -> SignatureResult<Option<String>> {
     let name = match (&context.scheme.auth, &context.scheme.key_name) {
         (_, Some(place)) => Some(String::from_utf8_lossy(&context.required(place)?).into_owned()),
         (AuthMethod::Jwt(_), None) => {
@@ -171,7 +178,7 @@ pub(super) fn key_name(context: &Context<'_>) -> Result<Option<String>, Signatur
     }
 }
 
-fn token_key_name(context: &Context<'_>) -> Result<Option<String>, SignatureError> {
+fn token_key_name(context: &Context<'_>) -> SignatureResult<Option<String>> {
     let value = context.required(&context.scheme.signature)?;
     let Ok(text) = std::str::from_utf8(&value) else { return Ok(None) };
     let header = signature_header::read(context.scheme, text)?;

@@ -3,14 +3,14 @@
 //! See developer.paypal.com, webhooks, self verification method. A CRC-32 only detects accidents: an attacker with one
 //! genuine delivery can make others with the same checksum until its time is too old.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rsa::Pkcs1v15Sign;
-use sha2::{Digest, Sha256};
 
 use super::keys::RemoteKeys;
 use crate::model::request::Request;
-use crate::providers::ValueLocation;
+use crate::providers::{Algorithm, Hash, ValueLocation};
 use crate::support::time::Millis;
 use crate::verify::context::required_header;
 use crate::verify::error::{SignatureError, VerifyError};
@@ -33,10 +33,11 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
     let url = KeyUrl::allowed(header("PAYPAL-CERT-URL")?, CERTIFICATES, remote.cache.base()).map_err(not_allowed)?;
     let place = || remote.signature.clone();
     let signature = STANDARD.decode(signature).map_err(|_| SignatureError::Undecodable(place(), "base64"))?;
-    let keys = remote.configured_or_certified(&url, now)?;
+    let keys = remote.configured_or_certified(Algorithm::Rsa(Hash::Sha256), &url, now)?;
+    let signatures = [signature];
     let verifies = |webhook: &String| {
-        let digest = Sha256::digest(signed_text(id, time, webhook, &request.body));
-        keys.iter().any(|key| key.verify(Pkcs1v15Sign::new::<Sha256>(), &digest, &signature).is_ok())
+        let pieces = [Cow::Owned(signed_text(id, time, webhook, &request.body).into_bytes())];
+        keys.iter().any(|key| key.verifies(&pieces, &signatures))
     };
     if remote.webhook_ids.iter().any(verifies) {
         Ok(time.as_bytes().to_vec())

@@ -4,16 +4,15 @@
 //! sns-validator 0.3.5 and docs.aws.amazon.com/sns, verifying the signatures of messages. Messages in raw delivery have
 //! no signature and are rejected.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rsa::Pkcs1v15Sign;
 use serde::Deserialize;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
 use super::keys::RemoteKeys;
 use crate::model::request::Request;
-use crate::providers::Hash;
+use crate::providers::{Algorithm, Hash};
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
 use crate::verify::error::{SignatureError, VerifyError};
@@ -53,14 +52,12 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
     let not_allowed = |reason| SignatureError::UrlNotAllowed("SigningCertURL", reason);
     let url = KeyUrl::allowed(&message.signing_cert_url, CERTIFICATES, remote.cache.base()).map_err(not_allowed)?;
     let signature = STANDARD.decode(&message.signature).map_err(|_| SignatureError::Undecodable(place(), "base64"))?;
-    let text = signed_text(&message).ok_or_else(not_a_message)?;
-    let keys = remote.configured_or_certified(&url, now)?;
-    let (padding, digest) = match hash(&message) {
-        Some(Hash::Sha1) => (Pkcs1v15Sign::new::<Sha1>(), Sha1::digest(&text).to_vec()),
-        Some(_) => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(&text).to_vec()),
-        None => return Err(SignatureError::NotAMessage("an Amazon SNS message with SignatureVersion 1 or 2").into()),
-    };
-    if keys.iter().any(|key| key.verify(padding.clone(), &digest, &signature).is_ok()) {
+    let pieces = [Cow::Owned(signed_text(&message).ok_or_else(not_a_message)?.into_bytes())];
+    let unknown_version = || SignatureError::NotAMessage("an Amazon SNS message with SignatureVersion 1 or 2");
+    let algorithm = Algorithm::Rsa(hash(&message).ok_or_else(unknown_version)?);
+    let keys = remote.configured_or_certified(algorithm, &url, now)?;
+    let signatures = [signature];
+    if keys.iter().any(|key| key.verifies(&pieces, &signatures)) {
         Ok(message.timestamp.into_bytes())
     } else {
         Err(SignatureError::NoMatch(place()).into())
