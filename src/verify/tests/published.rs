@@ -73,7 +73,7 @@ impl Vector {
     }
 }
 
-fn holds(source: &Source, request: &Request, now: Millis) -> Result<(), SignatureError> {
+fn is_genuine(source: &Source, request: &Request, now: Millis) -> Result<(), SignatureError> {
     match Verifier::new(source).check(request, now) {
         Err(VerifyError::NotGenuine(error)) => Err(error),
         _ => Ok(()),
@@ -89,10 +89,10 @@ fn published_signatures_match_only_their_body_secret_and_time() {
         let now = vector.now(&source);
         let id = &vector.id;
         assert!(!vector.source.is_empty());
-        assert_eq!(holds(&source, &request, now), Ok(()), "{id}");
+        assert_eq!(is_genuine(&source, &request, now), Ok(()), "{id}");
         if source.scheme.covers_body() {
             for body in [format!("{} ", vector.body), vector.body[1..].to_owned()] {
-                assert!(holds(&source, &Request { body: body.into(), ..request.clone() }, now).is_err(), "{id}");
+                assert!(is_genuine(&source, &Request { body: body.into(), ..request.clone() }, now).is_err(), "{id}");
             }
         }
         let others = if matches!(&source.scheme.auth, AuthMethod::Signature(signed) if signed.algorithm.is_asymmetric())
@@ -101,10 +101,10 @@ fn published_signatures_match_only_their_body_secret_and_time() {
         } else {
             Source { secrets: vec![Secret::new("c3RyYW5nZXI0")], ..source.clone() }
         };
-        assert!(holds(&others, &request, now).is_err(), "{id}");
+        assert!(is_genuine(&others, &request, now).is_err(), "{id}");
         if let Some(window) = source.scheme.tolerance {
             let late = Millis(now.0 + i64::try_from(window.as_millis()).unwrap() + 1000);
-            assert!(matches!(holds(&source, &request, late), Err(SignatureError::TooOld { .. })), "{id}");
+            assert!(matches!(is_genuine(&source, &request, late), Err(SignatureError::TooOld { .. })), "{id}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 const GENUINE_WITHOUT_ID: &str = "genuine, but no event id at ";
 
 /// Whether the signature is valid at that time. A missing event id is ignored.
-fn holds(source: &Source, request: &Request, at: i64) -> bool {
+fn is_genuine(source: &Source, request: &Request, at: i64) -> bool {
     match Verifier::new(source).check(request, Millis(at)) {
         Ok(_) => true,
         Err(refusal) => refusal.to_string().starts_with(GENUINE_WITHOUT_ID),
@@ -16,11 +16,11 @@ fn holds(source: &Source, request: &Request, at: i64) -> bool {
 
 fn assert_vector(source: &Source, headers: &[(&str, &str)], body: &str, at: i64) {
     let request = request(headers, body);
-    assert!(holds(source, &request, at), "{headers:?}: {:?}", check(source, &request));
+    assert!(is_genuine(source, &request, at), "{headers:?}: {:?}", check(source, &request));
     let tampered = Request { body: format!("{body} ").into(), ..request.clone() };
-    assert!(!holds(source, &tampered, at), "{headers:?}");
+    assert!(!is_genuine(source, &tampered, at), "{headers:?}");
     let stranger = Source { secrets: vec![Secret::new("c3RyYW5nZXI=")], ..source.clone() };
-    assert!(!holds(&stranger, &request, at), "{headers:?}");
+    assert!(!is_genuine(&stranger, &request, at), "{headers:?}");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn custom_table_describes_other_providers() {
     let paddle = custom(paddle, "VALID_SECRET");
     assert_vector(&paddle, &[("Paddle-Signature", header)], r#"{"data": ["1", "2"]}"#, 1_698_796_805_000);
     let request = request(&[("Paddle-Signature", header)], r#"{"data": ["1", "2"]}"#);
-    assert!(!holds(&paddle, &request, 1_698_796_806_000));
+    assert!(!is_genuine(&paddle, &request, 1_698_796_806_000));
 
     let sanity = "signature = 'header:sanity-webhook-signature'
         syntax = 'kv_list'
@@ -139,6 +139,6 @@ fn custom_table_describes_other_providers() {
     request.query = "x=1&sig=6d5825ea48594257365edda03321ebdcf9cfb9c9b823e8097928c8c9a3681d6\
         813197344d10c4464963bb21be0a31f1152d5f1c4d97f2df53b7a60a614e2a705"
         .replace(' ', "");
-    assert!(holds(&custom(sha512, "hush"), &request, 0));
-    assert!(!holds(&custom(sha512, "hush"), &Request { body: "hellO".into(), ..request }, 0));
+    assert!(is_genuine(&custom(sha512, "hush"), &request, 0));
+    assert!(!is_genuine(&custom(sha512, "hush"), &Request { body: "hellO".into(), ..request }, 0));
 }
