@@ -1,17 +1,16 @@
-// What a page does beyond being read: it follows the inbox while it is open, copies, and tells ages anew.
-// Nothing on any page needs this file.
+// Live updates, copy buttons, select-all checkboxes, and relative times. Every page works without this file.
 "use strict";
 
 (() => {
   const main = document.getElementById("main");
 
-  // ---- copying ----
+  // ---- copy buttons ----
 
-  const copied = (button) => {
+  const showCopied = (button) => {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   };
-  const armCopying = () => {
+  const enableCopyButtons = () => {
     if (!navigator.clipboard) return;
     for (const button of document.querySelectorAll("[data-copy]")) {
       if (!button.hidden) continue;
@@ -19,44 +18,44 @@
       button.addEventListener("click", async () => {
         const text = document.getElementById(button.dataset.copy).textContent;
         await navigator.clipboard.writeText(text);
-        copied(button);
+        showCopied(button);
       });
     }
-    // A body is copied as it was received, not as it is laid out.
+    // Copies the body as received, not as formatted.
     for (const button of document.querySelectorAll("[data-fetch]")) {
       if (!button.hidden) continue;
       button.hidden = false;
       button.addEventListener("click", async () => {
-        const answer = await fetch(button.dataset.fetch);
-        if (!answer.ok) return;
-        await navigator.clipboard.writeText(await answer.text());
-        copied(button);
+        const response = await fetch(button.dataset.fetch);
+        if (!response.ok) return;
+        await navigator.clipboard.writeText(await response.text());
+        showCopied(button);
       });
     }
   };
 
-  // ---- ticking ----
+  // ---- selection ----
 
-  const boxes = (name) => [...document.querySelectorAll(`input[type=checkbox][form="${name}"]`)];
-  const countTicks = () => {
-    for (const all of document.querySelectorAll("[data-ticks]")) {
-      const ticked = boxes(all.dataset.ticks).filter((box) => box.checked).length;
+  const checkboxes = (name) => [...document.querySelectorAll(`input[type=checkbox][form="${name}"]`)];
+  const updateSelection = () => {
+    for (const all of document.querySelectorAll("[data-select-all]")) {
+      const selected = checkboxes(all.dataset.selectAll).filter((box) => box.checked).length;
       all.hidden = false;
-      all.checked = ticked > 0 && ticked === boxes(all.dataset.ticks).length;
-      all.indeterminate = ticked > 0 && !all.checked;
-      const form = document.getElementById(all.dataset.ticks);
-      document.getElementById("ticked").textContent = ticked ? `${ticked} ticked:` : "Ticked:";
-      for (const button of form.querySelectorAll("button")) button.disabled = ticked === 0;
+      all.checked = selected > 0 && selected === checkboxes(all.dataset.selectAll).length;
+      all.indeterminate = selected > 0 && !all.checked;
+      const form = document.getElementById(all.dataset.selectAll);
+      document.getElementById("selected-count").textContent = selected ? `${selected} selected:` : "Selected:";
+      for (const button of form.querySelectorAll("button")) button.disabled = selected === 0;
     }
   };
   document.addEventListener("change", ({ target }) => {
-    if (target.dataset?.ticks) for (const box of boxes(target.dataset.ticks)) box.checked = target.checked;
-    if (target.type === "checkbox") countTicks();
+    if (target.dataset?.selectAll) for (const box of checkboxes(target.dataset.selectAll)) box.checked = target.checked;
+    if (target.type === "checkbox") updateSelection();
   });
-  // A page that comes back from the browser's memory has its ticks again.
-  window.addEventListener("pageshow", countTicks);
+  // A page restored from the back/forward cache keeps its checked boxes.
+  window.addEventListener("pageshow", updateSelection);
 
-  // ---- ages ----
+  // ---- relative times ----
 
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const span = (seconds) => {
@@ -68,30 +67,29 @@
     if (seconds <= -1) return `in ${span(-seconds)}`;
     return "just now";
   };
-  const here = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+  const localFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   const zone = document.getElementById("zone");
   if (zone) zone.hidden = false;
-  const tellAges = () => {
+  const updateTimes = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const at = new Date(time.dateTime);
       const text = age((Date.now() - at) / 1000);
       if (time.textContent !== text) time.textContent = text;
     }
-    // Instants stand there in UTC; what they are here is told beside them.
+    // Times are shown in UTC; the tooltip has the local time.
     for (const time of document.querySelectorAll("time[data-age], time[data-instant]")) {
-      const title = `${time.dateTime}\n${here.format(new Date(time.dateTime))}`;
+      const title = `${time.dateTime}\n${localFormat.format(new Date(time.dateTime))}`;
       if (time.title !== title) time.title = title;
     }
   };
 
-  // ---- following ----
+  // ---- live updates ----
 
-  // Makes `old` the same as `fresh`, touching only what differs: what has the focus keeps it, what a person has opened
-  // stays open, what a person has typed stays typed.
+  // Changes `old` into `fresh` with as few DOM changes as possible, so that focus, open details and typed text survive.
   const sameKind = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b);
-  // Asked as attributes, since a form answers `form.id` with its field of that name.
+  // Read as attributes, because `form.id` is the field named "id" if there is one.
   const key = (node) => (node.nodeType === 1 ? node.getAttribute("id") || node.getAttribute("data-key") || "" : "");
-  const isTyped = (node) => /^(INPUT|SELECT|TEXTAREA)$/.test(node.nodeName);
+  const isInput = (node) => /^(INPUT|SELECT|TEXTAREA)$/.test(node.nodeName);
 
   const morph = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
@@ -99,17 +97,17 @@
       if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
       return;
     }
-    if (isTyped(old)) return;
+    if (isInput(old)) return;
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !kept(old, name)) old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !keepsAttribute(old, name)) old.removeAttribute(name);
     }
     for (const { name, value } of [...fresh.attributes]) {
-      if (old.getAttribute(name) !== value && !kept(old, name)) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value && !keepsAttribute(old, name)) old.setAttribute(name, value);
     }
     morphChildren(old, fresh);
   };
 
-  const kept = (node, name) => (node.nodeName === "DETAILS" && name === "open") || ((node.dataset?.copy || node.dataset?.fetch || node.id === "zone") && name === "hidden");
+  const keepsAttribute = (node, name) => (node.nodeName === "DETAILS" && name === "open") || ((node.dataset?.copy || node.dataset?.fetch || node.id === "zone") && name === "hidden");
 
   const morphChildren = (old, fresh) => {
     const keyed = new Map([...old.children].filter(key).map((child) => [key(child), child]));
@@ -135,13 +133,13 @@
     }
   };
 
-  const said = document.getElementById("said");
-  let lastSaid = 0;
-  const say = (text) => {
-    // A busy inbox would never let a screen reader finish.
-    if (Date.now() - lastSaid < 10000) return;
-    lastSaid = Date.now();
-    said.textContent = text;
+  const announcement = document.getElementById("announcement");
+  let lastAnnounced = 0;
+  const announce = (text) => {
+    // At most every ten seconds, so that a screen reader can finish.
+    if (Date.now() - lastAnnounced < 10000) return;
+    lastAnnounced = Date.now();
+    announcement.textContent = text;
   };
 
   const states = () => [...main.querySelectorAll(".title .badge, .job-head .badge")].map((badge) => badge.textContent);
@@ -153,14 +151,14 @@
     if (isLoading) { isStale = true; return; }
     isLoading = true;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-      if (answer.redirected) { location.reload(); return; }
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const response = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (response.redirected) { location.reload(); return; }
+      if (!response.ok) return;
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const fresh = page.getElementById("main");
       if (!fresh) return;
-      const [wasStates, wasFirst] = [states().join(), firstRow()];
-      // What was done just now was said once.
+      const [oldStates, oldFirst] = [states().join(), firstRow()];
+      // A flash message is shown once.
       fresh.querySelector(":scope > .notice[role=status]")?.remove();
       const notice = main.querySelector(":scope > .notice[role=status]");
       notice?.remove();
@@ -172,13 +170,13 @@
       if (dead && oldDead) morph(oldDead, dead);
       else if (dead) document.getElementById("head-end").prepend(document.importNode(dead, true));
       else oldDead?.remove();
-      if (wasStates && states().join() !== wasStates) say(`Now ${states()[0]}.`);
-      else if (wasFirst && firstRow() !== wasFirst) say("The list has new rows.");
-      armCopying();
-      countTicks();
-      tellAges();
+      if (oldStates && states().join() !== oldStates) announce(`Now ${states()[0]}.`);
+      else if (oldFirst && firstRow() !== oldFirst) announce("The list has new rows.");
+      enableCopyButtons();
+      updateSelection();
+      updateTimes();
     } catch {
-      // The next change, or the end of the stream, tells more.
+      // The next event, or the end of the stream, causes another attempt.
     } finally {
       isLoading = false;
       if (isStale) { isStale = false; setTimeout(refresh, 200); }
@@ -187,7 +185,7 @@
 
   const live = document.getElementById("live");
   let stream = null;
-  const show = (text, isOn) => {
+  const showLive = (text, isOn) => {
     live.hidden = false;
     live.classList.toggle("on", isOn);
     if (live.textContent !== text) live.textContent = text;
@@ -195,17 +193,17 @@
   const follow = () => {
     if (stream || !main?.hasAttribute("data-live") || document.hidden) return;
     stream = new EventSource(`/live?since=${main.dataset.live}`);
-    stream.addEventListener("open", () => show("Live", true));
+    stream.addEventListener("open", () => showLive("Live", true));
     stream.addEventListener("changed", refresh);
     stream.addEventListener("error", () => {
-      show("Not live", false);
+      showLive("Not live", false);
       if (stream?.readyState === EventSource.CLOSED) {
         stream = null;
         setTimeout(() => { follow(); refresh(); }, 5000);
       }
     });
   };
-  // Browsers open few connections to one host: a page that nobody sees gives its own back.
+  // Browsers limit connections per host, so a hidden page closes its stream.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       stream?.close();
@@ -216,9 +214,9 @@
     }
   });
 
-  armCopying();
-  countTicks();
-  tellAges();
-  setInterval(tellAges, 5000);
+  enableCopyButtons();
+  updateSelection();
+  updateTimes();
+  setInterval(updateTimes, 5000);
   follow();
 })();
