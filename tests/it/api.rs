@@ -1,4 +1,4 @@
-//! The API is what its document says: every path is there and answers by its schema, and nothing else is there.
+//! The API behaves as its OpenAPI document says: every path exists, and every response matches its schema.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn post(hookbox: &Running, path: &str, body: &Value) -> (u16, Value) {
     (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
 }
 
-/// What does not fit, as a path and a word.
+/// The first mismatch between a value and a schema, as a path and a word.
 fn misfit(document: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let target = document.pointer(name.trim_start_matches('#')).expect("a reference leads somewhere");
@@ -74,7 +74,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, place: &str) -> Optio
     })
 }
 
-/// That a reply is one of those the document has for this operation.
+/// Checks that the document has this response of the operation.
 pub fn assert_documented(document: &Value, operation: &Value, reply: &Reply, asked: &str) {
     let mut response = &operation["responses"][reply.status.to_string()];
     assert!(!response.is_null(), "{asked}: {} is not documented: {}", reply.status, reply.text());
@@ -122,7 +122,7 @@ fn document_is_served_and_complete() {
     }
 }
 
-/// A hookbox in which everything is there once: good and dead jobs, a refusal.
+/// A hookbox with a succeeded job, a dead job and a refusal.
 fn inhabited() -> Running {
     let hookbox = Hookbox::new()
         .handler_with("good", "sources = [\"github\"]", succeeds())
@@ -140,14 +140,14 @@ fn inhabited() -> Running {
 }
 
 #[test]
-fn every_path_answers_as_the_document_says() {
+fn every_response_matches_the_document() {
     let hookbox = inhabited();
     let document = document();
     for (template, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let method = method.to_uppercase();
             for (fill, expected) in [("1", 200), ("999999999", 404), ("nothing", 404)] {
-                // A change of many jobs is there only where there were many (`bulk`).
+                // There is no bulk change in this inbox; `bulk` tests those.
                 let expected = if template.contains("/changes/") { 404 } else { expected };
                 let name = if fill == "1" { "good" } else { fill };
                 let path = template.replace("{seq}", fill).replace("{id}", fill).replace("{name}", name);
@@ -186,7 +186,7 @@ fn every_path_answers_as_the_document_says() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_400() {
+fn invalid_requests_get_400() {
     let hookbox = Hookbox::new().start();
     for query in [
         "state=deed",
@@ -220,7 +220,7 @@ fn what_cannot_be_meant_is_400() {
 }
 
 #[test]
-fn a_change_of_what_is_not_there_is_404_and_one_that_is_too_long_413() {
+fn unknown_name_gets_404_and_large_body_413() {
     let hookbox = inhabited();
     let document = document();
     let long = json!({ "events": vec![1_234_567_890; 10_000] });
@@ -280,7 +280,7 @@ fn lists_are_paged_by_key() {
 }
 
 #[test]
-fn a_body_comes_byte_for_byte_and_as_no_page() {
+fn body_is_downloaded_byte_for_byte() {
     let hookbox = Hookbox::new().start();
     let body = "{\"a\": \"<script>alert(1)</script>\", \"n\": 1.00000000000000000000001}";
     hookbox.deliver(github::push().with_body(body));
@@ -291,19 +291,19 @@ fn a_body_comes_byte_for_byte_and_as_no_page() {
 }
 
 #[test]
-fn jobs_change_by_filter_and_a_dry_run_says_how_many() {
+fn jobs_change_by_filter_and_dry_run_counts_them() {
     let hookbox = inhabited();
     let dead = json!({ "state": ["dead"], "handler": "bad", "dry_run": true });
     let (status, told) = post(&hookbox, "/jobs/retry", &dead);
     assert_eq!((status, &told), (200, &json!({ "dry_run": true, "changed": 1, "made": 0, "left": {} })));
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs WHERE state = 'dead'"), 1, "nothing has changed");
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs WHERE state = 'dead'"), 1, "dry run changed a job");
     let (_, told) = post(&hookbox, "/jobs/retry", &json!({ "state": ["dead"], "handler": "bad" }));
     assert_eq!((&told["changed"], &told["dry_run"]), (&json!(1), &json!(false)));
     until("its second attempt", || (hookbox.inbox.number("SELECT max(attempt) FROM jobs") == 2).then_some(()));
     let (_, told) = post(&hookbox, "/jobs/replay", &json!({ "events": [3], "handler": "good" }));
-    assert_eq!((&told["made"], &told["changed"]), (&json!(1), &json!(0)), "an event that it does not take by itself");
+    assert_eq!((&told["made"], &told["changed"]), (&json!(1), &json!(0)), "an event that the handler does not match");
     let (status, told) = post(&hookbox, "/jobs/skip", &json!({ "events": [1.0, 2], "dry_run": true }));
-    assert_eq!((status, told["changed"].as_i64()), (200, Some(1)), "a whole number, however it is written: {told}");
+    assert_eq!((status, told["changed"].as_i64()), (200, Some(1)), "a whole number in any notation: {told}");
     let (status, told) = post(&hookbox, "/jobs/skip", &json!({ "events": [1.5], "dry_run": true }));
     assert!(status == 400 && told["error"].as_str().unwrap().contains("1.5"), "{told}");
     let (_, told) = post(&hookbox, "/jobs/skip", &json!({ "all": true, "dry_run": true }));
@@ -311,7 +311,7 @@ fn jobs_change_by_filter_and_a_dry_run_says_how_many() {
 }
 
 #[test]
-fn a_handler_is_paused_and_resumed_and_an_unknown_one_is_not() {
+fn handler_is_paused_and_resumed_unless_unknown() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let (status, row) = post(&hookbox, "/handlers/deploy/pause", &json!({ "reason": "release freeze" }));
     assert_eq!((status, &row["paused_by"], &row["reason"]), (200, &json!("operator"), &json!("release freeze")));
@@ -323,7 +323,7 @@ fn a_handler_is_paused_and_resumed_and_an_unknown_one_is_not() {
 }
 
 #[test]
-fn the_check_of_answers_can_fail() {
+fn schema_check_can_fail() {
     let document = document();
     let schema = json!({ "$ref": "#/components/schemas/Error" });
     let misfit = |value: Value| misfit(&document, &schema, &value, "");

@@ -1,4 +1,4 @@
-//! The dashboard in a real Chromium: what a person does at three in the morning, by mouse, by keyboard, on a phone.
+//! The dashboard in Chromium: by mouse, by keyboard, and on a phone's screen.
 
 use serde_json::Value;
 
@@ -6,11 +6,11 @@ use crate::support::browser::{Browser, ENTER, TAB};
 use crate::support::script::{fails, sh, succeeds};
 use crate::support::{Hookbox, Running, github, until};
 
-/// Widths at which pages are looked at.
+/// Widths at which pages are checked.
 const DESK: u32 = 1280;
 const PHONE: u32 = 375;
 
-/// One job that is dead until it is retried.
+/// A job that is dead until it is retried.
 fn with_a_dead_job() -> (Running, crate::support::Event) {
     let hookbox = Hookbox::new().handler("deploy", fails(5).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
@@ -19,7 +19,7 @@ fn with_a_dead_job() -> (Running, crate::support::Event) {
 }
 
 #[test]
-fn a_dead_job_is_found_its_output_read_and_its_retry_seen_to_succeed() {
+fn dead_job_is_found_and_its_retry_seen_to_succeed() {
     let (hookbox, event) = with_a_dead_job();
     let browser = Browser::open(&hookbox, DESK);
     browser.go("/");
@@ -41,7 +41,7 @@ fn a_dead_job_is_found_its_output_read_and_its_retry_seen_to_succeed() {
 }
 
 #[test]
-fn what_is_hostile_is_shown_and_does_nothing() {
+fn hostile_text_is_displayed_and_does_nothing() {
     let script = "printf '<script>window.hacked=1</script>\\033[31m'; echo '\"><img src=x onerror=window.hacked=1>' >&2; exit 65";
     let hookbox = Hookbox::new().handler("deploy", sh(script)).expect_failures().start();
     let tag = "<img src=x onerror=window.hacked=1>";
@@ -75,7 +75,7 @@ fn what_is_hostile_is_shown_and_does_nothing() {
 }
 
 #[test]
-fn everything_is_reached_by_keyboard_alone() {
+fn everything_is_reachable_by_keyboard() {
     let (hookbox, event) = with_a_dead_job();
     let browser = Browser::open(&hookbox, DESK);
     browser.go("/");
@@ -96,7 +96,7 @@ fn everything_is_reached_by_keyboard_alone() {
     assert_eq!(browser.errors(), Vec::<String>::new());
 }
 
-/// Presses Tab until this has the focus, which must be seen wherever it stops.
+/// Presses Tab until this has the focus. The focus must be visible at every stop.
 fn tab_to(browser: &Browser, text: &str) {
     let mut passed = Vec::new();
     for _ in 0..80 {
@@ -113,7 +113,7 @@ fn tab_to(browser: &Browser, text: &str) {
 }
 
 #[test]
-fn every_page_fits_a_phone_and_says_what_it_is() {
+fn every_page_fits_a_phone_and_is_accessible() {
     let (hookbox, _) = with_a_dead_job();
     hookbox.deliver(github::push().with_id(&"long".repeat(60)));
     hookbox.send(&github::push().forged());
@@ -138,7 +138,7 @@ fn every_page_fits_a_phone_and_says_what_it_is() {
     assert_eq!(browser.errors(), Vec::<String>::new());
 }
 
-/// What a screen reader could not name or place.
+/// Elements that a screen reader cannot name or place.
 const UNNAMED: &str = "
     const wrong = [];
     const all = (selector) => [...document.querySelectorAll(selector)];
@@ -166,7 +166,7 @@ const UNNAMED: &str = "
     return wrong;";
 
 #[test]
-fn a_list_follows_what_arrives_and_leaves_the_focus_where_it_is() {
+fn list_updates_and_keeps_the_focus() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let first = hookbox.deliver(github::push());
     hookbox.wait_for(&first, "succeeded");
@@ -185,7 +185,7 @@ fn a_list_follows_what_arrives_and_leaves_the_focus_where_it_is() {
 }
 
 #[test]
-fn ticks_are_counted_and_outlive_what_arrives() {
+fn selection_is_counted_and_survives_updates() {
     let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let events: Vec<_> = (0..2).map(|_| hookbox.deliver(github::push())).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "dead"));
@@ -193,16 +193,16 @@ fn ticks_are_counted_and_outlive_what_arrives() {
     browser.go("/jobs?state=dead");
     browser.wait_for_text("#live", "Live");
     let is_off = "return document.querySelector('#selection button').disabled";
-    assert_eq!(browser.run(is_off), Value::Bool(true), "nothing is ticked");
+    assert_eq!(browser.run(is_off), Value::Bool(true), "nothing is selected");
     browser.click(&browser.find("tbody tr:last-child [name=job]"));
-    assert_eq!(browser.text("#ticked"), "1 ticked:");
+    assert_eq!(browser.text("#selected-count"), "1 selected:");
     let third = hookbox.deliver(github::push());
     hookbox.wait_for(&third, "dead");
     until("the new row", || (browser.run("return document.querySelectorAll('tbody tr').length") == 3).then_some(()));
-    until("the count again", || (browser.text("#ticked") == "1 ticked:").then_some(()));
+    until("the count again", || (browser.text("#selected-count") == "1 selected:").then_some(()));
     assert_eq!(browser.run(is_off), Value::Bool(false));
-    browser.click(&browser.find("[data-ticks]"));
-    assert_eq!(browser.text("#ticked"), "3 ticked:");
+    browser.click(&browser.find("[data-select-all]"));
+    assert_eq!(browser.text("#selected-count"), "3 selected:");
     browser.click(&browser.find("#selection button[value=skip]"));
     until("the question", || browser.path().starts_with("/jobs/skip?jobs=").then_some(()));
     assert_eq!(browser.text("h1"), "Skip 3 jobs?");
@@ -210,7 +210,7 @@ fn ticks_are_counted_and_outlive_what_arrives() {
 }
 
 #[test]
-fn the_token_is_asked_for_once_and_leads_to_where_one_wanted() {
+fn login_leads_to_the_requested_page() {
     let token = "a-token-of-the-tests-0123456789";
     let hookbox = Hookbox::new().admin(&format!("token = \"{token}\"")).handler("deploy", succeeds()).start();
     let browser = Browser::open(&hookbox, PHONE);

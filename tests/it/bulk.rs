@@ -25,7 +25,7 @@ fn full(state: &str, setup: Hookbox) -> Running {
 fn full_of(many: i64, state: &str, setup: Hookbox) -> Running {
     let hookbox = setup.handler("deploy", succeeds()).start();
     hookbox.ok(&["pause", "deploy"]);
-    hookbox.wait_for_log("handler `deploy` is paused");
+    hookbox.wait_for_log("handler `deploy` paused");
     hookbox
         .inbox
         .writer()
@@ -121,7 +121,7 @@ fn a_change_of_many_is_stopped_and_the_same_again_does_the_rest() {
     drop(held);
     let change = ended(&hookbox, &place);
     assert_eq!((&change["state"], &change["changed"]), (&json!("stopped"), &json!(STEP)));
-    assert!(change["reason"].as_str().unwrap().contains("person"), "{change}");
+    assert!(change["reason"].as_str().unwrap().contains("operator"), "{change}");
     let rest = told(&post(&hookbox, "/jobs/skip", &json!({ "state": ["dead"], "dry_run": true })));
     assert_eq!(rest["changed"], MANY - STEP);
     assert_eq!(post(&hookbox, "/changes/1/stop", &json!({})).status, 404);
@@ -180,8 +180,7 @@ fn so_many_changes_are_under_way_and_no_more() {
 fn a_replay_that_ends_with_hookbox_is_told_and_its_rest_runs_nothing_twice() {
     // More than the moment between the signal and the end is enough for.
     let many = 20 * MANY;
-    let mut hookbox =
-        full_of(many, "succeeded", Hookbox::new().expect_warning("replay of 60000 jobs ended with hookbox"));
+    let mut hookbox = full_of(many, "succeeded", Hookbox::new().expect_warning("bulk replay interrupted by shutdown"));
     let held = hold(&hookbox);
     let ask = page(&hookbox, "/jobs/replay?state=succeeded&handler=deploy&n=all");
     let newest = between(&ask, "name=\"newest\" value=\"", "\"");
@@ -194,13 +193,13 @@ fn a_replay_that_ends_with_hookbox_is_told_and_its_rest_runs_nothing_twice() {
     hookbox.wait_for_end();
     let done = pending(&hookbox);
     assert!(done > 0 && done < many && done % STEP == 0, "whole steps were made: {done}");
-    assert!(hookbox.wait_for_log(&format!("after {done}:")).contains("--finished-before"));
+    assert!(hookbox.wait_for_log(&format!("{done} of {many} jobs done")).contains("--finished-before"));
     hookbox.start_again();
     // As if the handler had run them meanwhile.
     let run = "UPDATE jobs SET state = 'succeeded', finished_at = unixepoch() * 1000 + 1000 WHERE state = 'pending'";
     hookbox.inbox.writer().execute_batch(run).unwrap();
     let shown = page(&hookbox, &place);
-    assert!(shown.contains("started anew"), "{shown}");
+    assert!(shown.contains("was restarted"), "{shown}");
     let rest = between(&shown, "class=\"button\" href=\"", "\"");
     let ask = page(&hookbox, &format!("{rest}&n=all"));
     assert_eq!(between(&ask, "name=\"count\" value=\"", "\""), (many - done).to_string(), "{ask}");
@@ -222,7 +221,7 @@ fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let list = page(&hookbox, "/jobs?state=dead");
-    assert!(list.contains("retry of 3,000 jobs") && list.contains("is under way: 0 % done"), "{list}");
+    assert!(list.contains("retry of 3,000 jobs") && list.contains("is running: 0 % done"), "{list}");
     let stop = format!("{}/stop", place.split('?').next().unwrap());
     let reply = submit(&hookbox, &shown, &stop, "state=dead");
     assert_eq!(reply.header("location"), Some(place.as_str()));
@@ -232,7 +231,7 @@ fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
     let shown = until("it to have stopped", || Some(page(&hookbox, &place)).filter(|page| page.contains(">stopped<")));
     assert!(shown.contains("250 of 3,000 jobs") && !shown.contains("http-equiv"), "{shown}");
     assert!(shown.contains("href=\"/jobs/retry?state=dead\""), "the way to the rest: {shown}");
-    assert!(!page(&hookbox, "/jobs?state=dead").contains("is under way"));
+    assert!(!page(&hookbox, "/jobs?state=dead").contains(" is running: "));
     let id: i64 = between(&place, "/retry/", "?").parse().unwrap();
     for never in ["/jobs/retry/1".to_owned(), format!("/jobs/retry/{}", id + 1), format!("/jobs/skip/{id}")] {
         assert_eq!(hookbox.ask("GET", &never, &[], "").status, 404, "{never}");

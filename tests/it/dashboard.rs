@@ -1,4 +1,4 @@
-//! The dashboard without a script: pages are read and forms are sent as any browser would.
+//! The dashboard without JavaScript: reads pages and submits forms as a browser does.
 
 use std::io::{Read as _, Write as _};
 
@@ -17,7 +17,7 @@ fn page(hookbox: &Running, target: &str) -> String {
     reply.text()
 }
 
-/// Sends the form of a page that goes there, with these fields and its own others.
+/// Submits a page's form for `action` with its hidden fields and `more`.
 fn send(hookbox: &Running, on: &str, action: &str, more: &str) -> Reply {
     let page = page(hookbox, on);
     let form = page.split("<form").find(|form| form.contains(&format!("action=\"{action}\""))).expect("the form");
@@ -31,13 +31,13 @@ fn send(hookbox: &Running, on: &str, action: &str, more: &str) -> Reply {
     hookbox.submit(action, &[], &fields.join("&"))
 }
 
-/// The proof against forged forms that stands on a page.
+/// The CSRF token in a page.
 fn csrf(page: &str) -> &str {
     page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap()
 }
 
-/// Where an answer leads, without the seal of what was done.
-fn way(reply: &Reply) -> &str {
+/// Where a response redirects to, without the signature of its flash message.
+fn redirect(reply: &Reply) -> &str {
     assert_eq!(reply.status, 303, "{}", reply.text());
     reply.header("location").unwrap().split("&seal=").next().unwrap()
 }
@@ -48,16 +48,16 @@ fn seq_of(hookbox: &Running, event: &Event) -> i64 {
 }
 
 #[test]
-fn an_empty_inbox_tells_how_to_send_a_first_event_and_the_command_works() {
+fn empty_inbox_shows_a_working_command_for_a_first_event() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let first = page(&hookbox, "/");
     let command = first.split("first-command\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
     let words: Vec<_> = command.split(' ').collect();
     assert_eq!(words[..2], ["hookbox", "send"]);
-    assert!(first.contains("Nothing has arrived yet"));
+    assert!(first.contains("No event has arrived yet"));
     let here = format!("http://{}", hookbox.hooks());
     hookbox.ok(&[&words[1..], &["--url", &here]].concat());
-    assert!(!page(&hookbox, "/").contains("Nothing has arrived yet"));
+    assert!(!page(&hookbox, "/").contains("No event has arrived yet"));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn retry_replay_and_skip_work_as_forms() {
     for link in [ask("skip", "sink"), ask("skip", "deploy"), format!("/jobs/skip?event={seq}")] {
         assert!(shown.contains(&format!("href=\"{}\"", link.replace('&', "&amp;"))), "{link}: {shown}");
     }
-    assert!(shown.find("\">sink<").unwrap() < shown.find("\">deploy<").unwrap(), "what is dead comes first");
+    assert!(shown.find("\">sink<").unwrap() < shown.find("\">deploy<").unwrap(), "dead jobs come first");
     for verb in ["skip", "replay", "run"] {
         assert_eq!(
             hookbox.submit(&format!("{on}/{verb}"), &[], &format!("csrf={}", csrf(&shown))).status,
@@ -92,14 +92,14 @@ fn retry_replay_and_skip_work_as_forms() {
     }
     assert!(page(&hookbox, &ask("skip", "sink")).contains("Skip 1 job?"));
     let reply = send(&hookbox, &ask("skip", "sink"), "/jobs/skip", "");
-    assert_eq!(way(&reply), format!("{on}?did=skip&n=1"));
+    assert_eq!(redirect(&reply), format!("{on}?did=skip&n=1"));
     assert_eq!(state("sink"), "skipped");
     assert_eq!(state("deploy"), "pending");
     assert!(page(&hookbox, reply.header("location").unwrap()).contains("1 job skipped."));
     assert_eq!(send(&hookbox, &on, &format!("{on}/retry"), "handler=deploy").status, 303);
     until("the retry", || (state("deploy") == "succeeded").then_some(()));
     let reply = send(&hookbox, &format!("/jobs/replay?event={seq}"), "/jobs/replay", "");
-    assert_eq!(way(&reply), format!("{on}?did=replay&n=1"));
+    assert_eq!(redirect(&reply), format!("{on}?did=replay&n=1"));
     until("the replay", || {
         let jobs = hookbox.inbox.jobs("github", &event.id);
         jobs.iter().any(|job| job.replays == 1 && job.state == "succeeded").then_some(())
@@ -107,7 +107,7 @@ fn retry_replay_and_skip_work_as_forms() {
 }
 
 #[test]
-fn what_is_done_to_many_is_counted_first_and_keeps_to_the_filter() {
+fn bulk_action_is_counted_first_and_keeps_its_filter() {
     let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let events: Vec<_> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
     let other = hookbox.deliver(github::push().of_type("issues"));
@@ -117,14 +117,14 @@ fn what_is_done_to_many_is_counted_first_and_keeps_to_the_filter() {
     let ask = "/jobs/skip?state=dead&type=push";
     assert!(page(&hookbox, ask).contains("Skip 3 jobs?"));
     let reply = send(&hookbox, ask, "/jobs/skip", "");
-    assert_eq!(way(&reply), "/jobs?state=dead&type=push&did=skip&n=3");
+    assert_eq!(redirect(&reply), "/jobs?state=dead&type=push&did=skip&n=3");
     events.iter().for_each(|event| assert_eq!(hookbox.job(event).state, "skipped"));
     assert_eq!(hookbox.job(&other).state, "dead");
-    assert_eq!(hookbox.look("/jobs/skip", &[]).status, 400, "without a state it would be everything");
+    assert_eq!(hookbox.look("/jobs/skip", &[]).status, 400, "a state is required");
 }
 
 #[test]
-fn what_was_not_confirmed_is_not_done() {
+fn unconfirmed_change_is_not_made() {
     let script = sh("cat >/dev/null; exit 65");
     let hookbox = Hookbox::new().handler("deploy", script.clone()).handler("sink", script).expect_failures().start();
     let dead = |event: &Event| {
@@ -143,22 +143,29 @@ fn what_was_not_confirmed_is_not_done() {
     let later = hookbox.deliver(github::push());
     dead(&later);
     let unasked = hookbox.submit("/jobs/skip", &[], &format!("csrf={}&state=dead", csrf(&old)));
-    assert_eq!(way(&unasked), "/jobs/skip?state=dead", "nobody was asked");
+    assert_eq!(redirect(&unasked), "/jobs/skip?state=dead", "not confirmed");
     let fewer = hookbox.submit("/jobs/skip", &[], &form("1"));
-    assert_eq!(way(&fewer), "/jobs/skip?state=dead&did=ask&n=2", "it is more than was confirmed");
-    assert!(page(&hookbox, fewer.header("location").unwrap()).contains("Not done yet"));
+    assert_eq!(redirect(&fewer), "/jobs/skip?state=dead&did=ask&n=2", "more jobs than confirmed");
+    assert!(page(&hookbox, fewer.header("location").unwrap()).contains("Not done: "));
     let all = page(&hookbox, &format!("/events/{}", seq_of(&hookbox, &first)));
     let retry =
         hookbox.submit(&format!("/events/{}/retry", seq_of(&hookbox, &first)), &[], &format!("csrf={}", csrf(&all)));
-    assert_eq!(way(&retry), format!("/jobs/retry?event={}", seq_of(&hookbox, &first)), "more than one is asked about");
+    assert_eq!(
+        redirect(&retry),
+        format!("/jobs/retry?event={}", seq_of(&hookbox, &first)),
+        "several jobs need a confirmation"
+    );
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs WHERE state = 'dead' AND attempt = 1"), 4);
-    assert_eq!(way(&hookbox.submit("/jobs/skip", &[], &form("2"))), "/jobs?state=dead&did=skip&n=2");
+    assert_eq!(redirect(&hookbox.submit("/jobs/skip", &[], &form("2"))), "/jobs?state=dead&did=skip&n=2");
     assert!(hookbox.inbox.jobs("github", &first.id).iter().all(|job| job.state == "skipped"));
-    assert!(hookbox.inbox.jobs("github", &later.id).iter().all(|job| job.state == "dead"), "it came later");
+    assert!(
+        hookbox.inbox.jobs("github", &later.id).iter().all(|job| job.state == "dead"),
+        "it arrived after the confirmation"
+    );
 }
 
 #[test]
-fn jobs_are_ticked_and_changed_together_or_one_by_one_from_the_list() {
+fn jobs_in_the_list_are_changed_selected_or_one_by_one() {
     let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let events: Vec<_> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "dead"));
@@ -170,21 +177,21 @@ fn jobs_are_ticked_and_changed_together_or_one_by_one_from_the_list() {
     }
     let (first, third) = (id(&events[0]), id(&events[2]));
     let ticked = hookbox.look(&format!("/jobs/selection?verb=skip&job={first}&job={third}"), &[]);
-    let ask = way(&ticked);
+    let ask = redirect(&ticked);
     assert_eq!(ask, format!("/jobs/skip?jobs={first}%2C{third}"));
     assert!(page(&hookbox, ask).contains("Skip 2 jobs?"));
     let retry = "/jobs/retry?state=dead";
     assert!(!page(&hookbox, retry).contains("is paused"));
     hookbox.ok(&["pause", "deploy"]);
     assert!(page(&hookbox, retry).contains("<strong>deploy</strong> is paused: its jobs wait until it is resumed."));
-    assert!(!page(&hookbox, "/jobs/retry?state=pending").contains("is paused"), "none of its jobs passes");
+    assert!(!page(&hookbox, "/jobs/retry?state=pending").contains("is paused"), "none of its jobs matches");
     hookbox.ok(&["resume", "deploy"]);
     let reply = send(&hookbox, ask, "/jobs/skip", "");
-    assert_eq!(way(&reply), format!("/jobs?jobs={first}%2C{third}&did=skip&n=2"));
+    assert_eq!(redirect(&reply), format!("/jobs?jobs={first}%2C{third}&did=skip&n=2"));
     let states: Vec<_> = events.iter().map(|event| hookbox.job(event).state).collect();
     assert_eq!(states, ["skipped", "dead", "skipped", "dead"]);
     let these = page(&hookbox, reply.header("location").unwrap());
-    assert_eq!(these.matches("name=\"job\"").count(), 2, "those that were ticked are shown: {these}");
+    assert_eq!(these.matches("name=\"job\"").count(), 2, "only the selected jobs are listed: {these}");
     for (query, status) in [("verb=skip", 400), ("verb=explode&job=1", 404), ("job=1", 400), ("verb=skip&job=x", 303)] {
         assert_eq!(hookbox.look(&format!("/jobs/selection?{query}"), &[]).status, status, "{query}");
     }
@@ -192,7 +199,7 @@ fn jobs_are_ticked_and_changed_together_or_one_by_one_from_the_list() {
         assert_eq!(hookbox.look(&format!("/jobs/skip?jobs={wrong}"), &[]).status, 400);
     }
     let one = format!("/events/{}/retry", seq_of(&hookbox, &events[1]));
-    assert_eq!(way(&send(&hookbox, "/jobs?state=dead", &one, "")), "/jobs?state=dead&did=retry&n=1");
+    assert_eq!(redirect(&send(&hookbox, "/jobs?state=dead", &one, "")), "/jobs?state=dead&did=retry&n=1");
     until("its second attempt", || {
         let job = hookbox.job(&events[1]);
         (job.attempt == 2 && job.state == "dead").then_some(())
@@ -202,7 +209,7 @@ fn jobs_are_ticked_and_changed_together_or_one_by_one_from_the_list() {
 }
 
 #[test]
-fn what_was_refused_is_laid_out_and_saved_as_it_was_kept() {
+fn refused_body_is_formatted_and_downloadable() {
     let hookbox = Hookbox::new().start();
     let body = "{\"a\":[1.0],\"t\":\"<b>\"}";
     assert_eq!(hookbox.send(&github::push().with_body(body).forged()).status, 401);
@@ -218,7 +225,7 @@ fn what_was_refused_is_laid_out_and_saved_as_it_was_kept() {
 }
 
 #[test]
-fn an_event_tells_how_to_have_it_again_and_the_command_works() {
+fn event_page_shows_working_commands_to_reproduce_it() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let hostile = "'; touch pwned #";
     let event = hookbox.deliver(github::push().with_id(hostile));
@@ -228,21 +235,21 @@ fn an_event_tells_how_to_have_it_again_and_the_command_works() {
         let line = shown.split(&format!("<code id=\"{id}\"")).nth(1).unwrap().split_once('>').unwrap().1;
         line.split('<').next().unwrap().replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
     };
-    assert!(line("again-curl").contains("-H 'x-github-event: push'"), "{}", line("again-curl"));
-    assert_eq!(line("again-run"), "hookbox run deploy '#1'");
-    let send = line("again-send");
+    assert!(line("reproduce-curl").contains("-H 'x-github-event: push'"), "{}", line("reproduce-curl"));
+    assert_eq!(line("reproduce-run"), "hookbox run deploy '#1'");
+    let send = line("reproduce-send");
     let binary = env!("CARGO_BIN_EXE_hookbox");
     let url = format!("http://{}", hookbox.hooks());
     let send = format!("{} --url {url}", send.replace("hookbox ", &format!("{binary} ")));
     let mut shell = std::process::Command::new("sh");
     let done = crate::support::running::finish(shell.arg("-c").arg(&send).current_dir(hookbox.folder()));
     assert_eq!(done.status, Some(0), "{send}: {}", done.stderr);
-    assert!(done.stdout.contains("\"duplicates\":1"), "its id came as it was: {send}: {}", done.stdout);
+    assert!(done.stdout.contains("\"duplicates\":1"), "the id is unchanged: {send}: {}", done.stdout);
     assert!(!hookbox.folder().join("pwned").exists());
 }
 
 #[test]
-fn a_mere_link_says_nothing_of_what_was_done() {
+fn unsigned_link_shows_no_flash_message() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let reply = send(&hookbox, "/handlers", "/handlers/deploy/pause", "reason=x");
     let told = |target: &str| page(&hookbox, target).contains("class=\"notice\" role=\"status\"");
@@ -260,7 +267,7 @@ fn a_mere_link_says_nothing_of_what_was_done() {
 }
 
 #[test]
-fn whatever_is_there_for_get_is_there_for_head() {
+fn head_is_answered_like_get() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -291,7 +298,7 @@ fn whatever_is_there_for_get_is_there_for_head() {
 }
 
 #[test]
-fn a_browser_that_asks_for_nothing_sees_a_page() {
+fn browser_gets_a_page_for_an_unknown_address() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let html = ("Accept", "text/html,*/*");
     for path in [
@@ -315,7 +322,7 @@ fn a_browser_that_asks_for_nothing_sees_a_page() {
 }
 
 #[test]
-fn a_page_stays_small_whatever_a_body_is_made_of() {
+fn page_size_is_bounded_for_any_body() {
     let hookbox = Hookbox::new().start();
     let nested = format!("{}1{}", "[".repeat(300_000), "]".repeat(300_000));
     let items = format!("[{}{{}}]", "{\"a\":1},".repeat(100_000));
@@ -330,7 +337,7 @@ fn a_page_stays_small_whatever_a_body_is_made_of() {
 }
 
 #[test]
-fn a_form_that_no_page_of_ours_has_made_changes_nothing() {
+fn form_without_csrf_token_changes_nothing() {
     let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -342,7 +349,7 @@ fn a_form_that_no_page_of_ours_has_made_changes_nothing() {
 }
 
 #[test]
-fn an_event_shows_what_came_and_gives_its_body_as_it_was() {
+fn event_page_shows_headers_and_downloads_the_body() {
     let hookbox = Hookbox::new().handler("deploy", sh("echo on its way; echo careful >&2")).start();
     let body = "{\"n\":1.00000000000000000001,\"t\":\"<b>\"}";
     let event = hookbox.deliver(github::push().with_body(body).with_header("Authorization", "Bearer not-for-show"));
@@ -394,25 +401,25 @@ fn events_are_found_by_filter_id_and_text() {
 }
 
 #[test]
-fn a_handler_is_paused_with_a_reason_and_resumed() {
+fn handler_is_paused_with_a_reason_and_resumed() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     assert_eq!(send(&hookbox, "/handlers", "/handlers/deploy/pause", "reason=freeze%20%3Cb%3E").status, 303);
     let shown = page(&hookbox, "/handlers");
-    assert!(shown.contains("Paused by a person") && shown.contains("freeze &lt;b&gt;"), "{shown}");
+    assert!(shown.contains("Paused by an operator") && shown.contains("freeze &lt;b&gt;"), "{shown}");
     hookbox.wait_for_log("`deploy`");
     let event = hookbox.deliver(github::push());
     assert_eq!(send(&hookbox, "/handlers", "/handlers/deploy/resume", "").status, 303);
     hookbox.wait_for(&event, "succeeded");
-    assert!(!page(&hookbox, "/handlers").contains("Paused by a person"));
+    assert!(!page(&hookbox, "/handlers").contains("Paused by an operator"));
 }
 
 #[test]
-fn a_refusal_is_explained_and_taken_in_once_the_configuration_is_mended() {
+fn refusal_is_explained_and_accepted_after_a_reload() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     hookbox.send(&github::push().with_secret("another-secret"));
     hookbox.rows_of_refusals(1);
     assert!(page(&hookbox, "/refusals").contains("/refusals/1"));
-    assert!(page(&hookbox, "/refusals/1").contains("Judge again"));
+    assert!(page(&hookbox, "/refusals/1").contains("Verify again"));
     let reply = send(&hookbox, "/refusals/1", "/refusals/1/reverify", "");
     assert_eq!(reply.header("location"), Some("/refusals/1?did=left"));
     assert!(page(&hookbox, "/refusals/1?did=left").contains("Still refused"));
@@ -421,25 +428,25 @@ fn a_refusal_is_explained_and_taken_in_once_the_configuration_is_mended() {
     hookbox.ok(&["reload"]);
     hookbox.wait_for_log("the configuration was read again and holds");
     let reply = send(&hookbox, "/refusals/1", "/refusals/1/reverify", "");
-    assert_eq!(way(&reply), "/refusals/1?did=reverify&n=1");
-    assert!(page(&hookbox, "/refusals/1").contains("Taken in"));
+    assert_eq!(redirect(&reply), "/refusals/1?did=reverify&n=1");
+    assert!(page(&hookbox, "/refusals/1").contains("Accepted as an event"));
 }
 
 #[test]
-fn sources_tell_how_they_sign_and_never_a_secret() {
+fn sources_page_shows_schemes_but_no_secret() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     hookbox.deliver(github::push());
     let shown = page(&hookbox, "/sources");
     assert!(shown.contains("hmac-sha256") && shown.contains("/hooks/github"), "{shown}");
     let own = shown.split("id=\"own\"").nth(1).unwrap();
-    assert!(own.contains("How it signs") && own.contains("header:X-"), "a table of one's own is told too: {own}");
+    assert!(own.contains("Signature") && own.contains("header:X-"), "a custom scheme is shown too: {own}");
     for provider in ["github", "stripe", "own"] {
         assert!(!shown.contains(&crate::support::delivery::secret_of(provider)), "{provider}");
     }
 }
 
 #[test]
-fn a_source_that_fell_silent_says_so() {
+fn silent_source_is_marked() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -452,11 +459,15 @@ fn a_source_that_fell_silent_says_so() {
         "UPDATE events SET received_at = received_at - 172800000; UPDATE hourly_counts SET hour = hour - 172800000";
     hookbox.inbox.writer().execute_batch(two_days_earlier).unwrap();
     assert!(github().contains("<strong>silent for 2 d</strong>"), "{}", github());
-    assert_eq!(page(&hookbox, "/sources").matches("silent for").count(), 1, "who was never heard of is not silent");
+    assert_eq!(
+        page(&hookbox, "/sources").matches("silent for").count(),
+        1,
+        "a source without deliveries is not silent"
+    );
 }
 
 #[test]
-fn what_fails_is_counted_and_the_last_failure_leads_to_its_event() {
+fn failing_jobs_are_counted_and_link_to_the_last_failure() {
     let hookbox = Hookbox::new()
         .handler_with("deploy", HOURLY, fails(1))
         .handler_with("mail", "retry = { attempts = 1 }", sh("echo no >&2; exit 3"))
@@ -501,7 +512,7 @@ fn what_fails_is_counted_and_the_last_failure_leads_to_its_event() {
 }
 
 #[test]
-fn an_event_is_given_to_a_handler_that_did_not_want_it() {
+fn event_is_run_on_a_handler_that_did_not_match() {
     let hookbox = Hookbox::new().handler_with("deploy", "events = [\"nothing\"]", succeeds()).start();
     let event = hookbox.deliver(github::push());
     let shown = page(&hookbox, "/events/1");
@@ -509,11 +520,11 @@ fn an_event_is_given_to_a_handler_that_did_not_want_it() {
     let ask = "/jobs/run?event=1&handler=deploy";
     assert!(page(&hookbox, ask).contains("Run deploy on 1 event?"));
     for (target, status, told) in [
-        ("/jobs/run", 400, "Which event to run it on is not said."),
-        ("/jobs/run?event=1", 400, "Which handler to run is not said."),
+        ("/jobs/run", 400, "Choose an event."),
+        ("/jobs/run?event=1", 400, "Choose a handler."),
         ("/jobs/run?event=1&handler=nope", 404, "There is no handler nope."),
         ("/jobs/run?event=5&handler=deploy", 404, "There is no event #5."),
-        ("/jobs/selection?job=1", 400, "What to do with the ticked jobs is not said."),
+        ("/jobs/selection?job=1", 400, "Choose an action for the selected jobs."),
     ] {
         let reply = hookbox.ask("GET", target, &[], "");
         assert!(reply.status == status && reply.text().contains(told), "{target}: {}", reply.text());
@@ -523,12 +534,12 @@ fn an_event_is_given_to_a_handler_that_did_not_want_it() {
     hookbox.ok(&["resume", "deploy"]);
     assert!(!page(&hookbox, ask).contains("is paused"));
     assert!(hookbox.inbox.jobs("github", &event.id).is_empty());
-    assert_eq!(way(&send(&hookbox, ask, "/jobs/run", "")), "/events/1?did=run&n=1");
+    assert_eq!(redirect(&send(&hookbox, ask, "/jobs/run", "")), "/events/1?did=run&n=1");
     hookbox.wait_for(&event, "succeeded");
 }
 
 #[test]
-fn a_stream_tells_of_changes_and_ends_with_hookbox() {
+fn live_stream_sends_changes_and_ends_with_hookbox() {
     let mut hookbox = Hookbox::new().handler("deploy", waits_for("deploy")).start();
     let mut wire = Wire::open(hookbox.admin()).unwrap();
     wire.write(format!("GET /live HTTP/1.1\r\nHost: {}\r\n\r\n", hookbox.admin()).as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What a person does while hookbox serves: look, retry, replay, skip. Each is noticed within moments.
+//! Operator commands while hookbox serves: list, retry, replay, skip. The server notices each within a second.
 
 use crate::support::delivery::Delivery;
 use crate::support::running::Done;
@@ -9,7 +9,7 @@ use crate::support::{BINARY, Event, Hookbox, github, until};
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 
 #[test]
-fn a_retried_job_starts_its_failures_at_0_and_its_attempts_go_on() {
+fn retry_resets_failures_and_continues_attempt_numbers() {
     let hookbox = Hookbox::new().handler("deploy", fails(6).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -21,7 +21,7 @@ fn a_retried_job_starts_its_failures_at_0_and_its_attempts_go_on() {
 }
 
 #[test]
-fn a_job_that_waits_is_retried_now() {
+fn waiting_job_is_retried_now() {
     let hookbox = Hookbox::new().handler_with("deploy", HOURLY, fails(1).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
@@ -30,7 +30,7 @@ fn a_job_that_waits_is_retried_now() {
 }
 
 #[test]
-fn a_replayed_job_runs_again_under_a_new_idempotency_key() {
+fn replay_uses_a_new_idempotency_key() {
     let hookbox = Hookbox::new().handler("keep", records().then_succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -47,7 +47,7 @@ fn a_replayed_job_runs_again_under_a_new_idempotency_key() {
 }
 
 #[test]
-fn retry_leaves_what_has_succeeded_and_replay_what_has_not() {
+fn retry_skips_succeeded_jobs_and_replay_all_others() {
     let hookbox = Hookbox::new().handler("fine", succeeds()).handler("dies", sh("exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("both to end", || {
@@ -67,7 +67,7 @@ fn retry_leaves_what_has_succeeded_and_replay_what_has_not() {
 }
 
 #[test]
-fn replay_gives_an_event_to_a_handler_that_was_added_later() {
+fn replay_creates_jobs_for_a_handler_added_later() {
     let hookbox = Hookbox::new()
         .handler("first", succeeds())
         .handler_with("second", "events = [\"nothing\"]", succeeds())
@@ -83,7 +83,7 @@ fn replay_gives_an_event_to_a_handler_that_was_added_later() {
 }
 
 #[test]
-fn a_skipped_job_does_not_run() {
+fn skipped_job_does_not_run() {
     let hookbox = Hookbox::new().handler_with("deploy", HOURLY, fails(1).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     until("the first attempt to end", || (hookbox.attempts(&event) == ["exit 1"]).then_some(()));
@@ -93,7 +93,7 @@ fn a_skipped_job_does_not_run() {
 }
 
 #[test]
-fn skip_ends_a_running_attempt() {
+fn skip_stops_a_running_attempt() {
     let hookbox = Hookbox::new().handler("deploy", sh("echo $$ > records/process").then(waits_for("never"))).start();
     let event = hookbox.deliver(github::push());
     let process = until("the handler to have started", || {
@@ -108,7 +108,7 @@ fn skip_ends_a_running_attempt() {
 }
 
 #[test]
-fn what_acts_on_many_wants_a_filter_and_can_be_tried_dry() {
+fn bulk_commands_require_a_filter_and_have_a_dry_run() {
     let hookbox = Hookbox::new()
         .handler_with("deploy", "retry = { attempts = 1 }", sh("[ -e records/mended ]"))
         .expect_failures()
@@ -125,7 +125,7 @@ fn what_acts_on_many_wants_a_filter_and_can_be_tried_dry() {
 }
 
 #[test]
-fn an_event_is_named_by_its_id_its_source_and_id_or_its_number() {
+fn event_is_named_by_id_source_and_id_or_number() {
     let hookbox = Hookbox::new().start();
     let [first, second] =
         ["github", "gitlab"].map(|provider| hookbox.deliver(Delivery::from(provider).with_id("same")));
@@ -144,7 +144,7 @@ fn an_event_is_named_by_its_id_its_source_and_id_or_its_number() {
 }
 
 #[test]
-fn the_body_of_an_event_comes_out_byte_for_byte() {
+fn event_body_is_printed_byte_for_byte() {
     let hookbox = Hookbox::new().start();
     let body: Vec<u8> = (0..=255).collect();
     let event =
@@ -154,7 +154,7 @@ fn the_body_of_an_event_comes_out_byte_for_byte() {
 }
 
 #[test]
-fn lists_can_be_filtered_and_read_by_scripts() {
+fn lists_have_filters_and_json() {
     let hookbox = Hookbox::new()
         .handler_with("fine", "sources = [\"github\"]", succeeds())
         .handler_with("dies", "sources = [\"stripe\"]", sh("exit 65"))
@@ -186,7 +186,7 @@ fn lists_can_be_filtered_and_read_by_scripts() {
 }
 
 #[test]
-fn a_reader_that_stops_reading_is_no_failure() {
+fn closed_pipe_is_not_an_error() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     for _ in 0..60 {
         hookbox.deliver(github::push().with_id(&format!("{}{}", "x".repeat(200), github::push().id)));
@@ -201,7 +201,7 @@ fn a_reader_that_stops_reading_is_no_failure() {
 }
 
 #[test]
-fn the_verbs_work_on_the_file_when_nobody_serves_it() {
+fn commands_work_on_the_file_without_a_server() {
     let mut hookbox =
         Hookbox::new().handler("deploy", sh("[ -e records/mended ] || exit 65")).expect_failures().start();
     let event = hookbox.deliver(github::push());
@@ -217,7 +217,7 @@ fn the_verbs_work_on_the_file_when_nobody_serves_it() {
 }
 
 #[test]
-fn health_says_whether_somebody_serves() {
+fn health_reports_whether_the_inbox_is_served() {
     let mut hookbox = Hookbox::new().admin(&format!("listen = \"{}\"", free_address())).start();
     hookbox.ok(&["health"]);
     assert!(hookbox.stop().success());
@@ -238,7 +238,7 @@ fn wrong_usage_is_status_2() {
 }
 
 #[test]
-fn a_name_that_cannot_be_meant_is_told_at_once() {
+fn unknown_name_is_an_error() {
     let hookbox = Hookbox::new().start();
     let slips: [(&[&str], &str); 3] = [
         (&["backup", "."], ".: that is a folder"),
@@ -252,7 +252,7 @@ fn a_name_that_cannot_be_meant_is_told_at_once() {
 }
 
 #[test]
-fn send_delivers_what_the_provider_would() {
+fn send_delivers_like_the_provider() {
     let hookbox = Hookbox::new().start();
     let to = |text: String| text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", hookbox.hooks()), 1);
     hookbox.rewrite(to);

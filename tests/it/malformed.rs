@@ -1,12 +1,12 @@
-//! What cannot be read at the admin address, or leads nowhere, is answered with what is wrong, where, and the next step: a
-//! page for a browser, JSON for everybody else, never a bare status.
+//! Requests to the admin address that cannot be read or lead nowhere: the response says what is wrong, where, and the next
+//! step, as a page for browsers and as JSON for other clients.
 
 use crate::support::script::succeeds;
 use crate::support::{Hookbox, Running};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request, and the status and the word that must come back.
+/// A request, the expected status, and a text in the response.
 struct Case<'a> {
     method: &'a str,
     target: &'a str,
@@ -44,7 +44,7 @@ fn ask(hookbox: &Running, case: &Case<'_>, csrf: &str) {
 }
 
 #[test]
-fn whatever_cannot_be_read_is_told_with_the_next_step() {
+fn unreadable_requests_get_an_error_and_a_hint() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let page = hookbox.look("/handlers", &[]).text();
     let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -56,10 +56,10 @@ fn whatever_cannot_be_read_is_told_with_the_next_step() {
         get("/login?next=a&next=b", 400, "duplicate field `next`"),
         get("/live?since=x", 400, "`since` is not a number"),
         get("/live?since=1&since=2", 400, "duplicate field `since`"),
-        get("/handlers/deploy/pause", 405, "ask by POST"),
-        get("/logout", 405, "ask by POST"),
-        post("/events", "", 405, "ask by GET or HEAD"),
-        post("/healthz", "", 405, "ask by GET or HEAD"),
+        get("/handlers/deploy/pause", 405, "use POST"),
+        get("/logout", 405, "use POST"),
+        post("/events", "", 405, "use GET or HEAD"),
+        post("/healthz", "", 405, "use GET or HEAD"),
         post("/jobs/retry", "state=dead&state=dead", 400, "duplicate field `state`"),
         post("/jobs/retry", &long, 413, "64 KiB"),
         post("/login", "x=1", 400, "missing field `token`"),
@@ -69,7 +69,7 @@ fn whatever_cannot_be_read_is_told_with_the_next_step() {
     ] {
         ask(&hookbox, &case, csrf);
     }
-    // A form that is too long shows nothing of who has sent it.
+    // A form that is too large has no CSRF token.
     let reply = hookbox.submit("/jobs/retry", &[("Accept", "text/html")], &long);
     assert!(reply.status == 413 && reply.text().contains("64 KiB"), "{}", reply.text());
     let reply = hookbox.submit("/handlers/deplyo/resume", &[("Hookbox-Csrf", csrf)], "");

@@ -123,7 +123,7 @@ impl Auth {
         }
         if self.throttle.record_failure(client, now) == MAX_FAILURES {
             let from = client.map_or_else(|| "admin socket".to_owned(), |client| client.to_string());
-            log::warn!("{from}: {MAX_FAILURES} wrong tokens within a minute, rate-limiting further attempts");
+            log::warn!("{from}: {MAX_FAILURES} failed logins within a minute, rate-limiting further attempts");
         }
         Err(AccessDenied::WrongToken)
     }
