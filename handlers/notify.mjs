@@ -13,7 +13,7 @@ import { writeFileSync } from "node:fs";
 
 const { HOOKBOX_SOURCE, HOOKBOX_EVENT_TYPE, HOOKBOX_EVENT_ID, HOOKBOX_RESULT, NOTIFY_URL } = process.env;
 
-/** Tells hookbox more than an exit status can; tells a person, when run by hand. */
+/** Writes the result file for hookbox, and the same to stderr. */
 function say(words) {
   if (HOOKBOX_RESULT) writeFileSync(HOOKBOX_RESULT, JSON.stringify(words));
   console.error(words);

@@ -420,10 +420,10 @@ fn handlers_page_lists_every_variable_and_limit() {
     for name in environment::EVENT_VARIABLES.iter().chain(&environment::INHERITED) {
         assert!(rows.contains(&format!("`{name}`")), "{name}");
     }
-    let told =
+    let is_set =
         |name: &str| environment::EVENT_VARIABLES.contains(&name) || name == format!("{}=1", environment::DRY_RUN);
     for name in page.split('`').filter(|name| name.starts_with("HOOKBOX_")) {
-        assert!(told(name), "{name} is not set");
+        assert!(is_set(name), "{name} is not set");
     }
     for key in result_file::KEYS {
         assert!(rows.contains(&format!("| `{{\"{key}\":")), "{key}");

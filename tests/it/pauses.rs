@@ -1,4 +1,4 @@
-//! A person pauses and resumes handlers, while hookbox serves and while it does not; and a broken one is tried at once.
+//! Pause and resume: with and without `serve`, and of a broken handler.
 
 use std::fs;
 
@@ -62,8 +62,8 @@ fn resume_probes_a_broken_handler_with_one_job() {
     assert!(status.contains("paused as broken") && status.contains("next probe in"), "{status}");
     hookbox.install("deploy", &succeeds());
     let before = hookbox.job(&event).attempt;
-    let told = hookbox.ok(&["resume", "deploy"]);
-    assert!(told.contains("deploy is broken") && told.contains("tried now"), "{told}");
+    let printed = hookbox.ok(&["resume", "deploy"]);
+    assert!(printed.contains("deploy is broken") && printed.contains("tried now"), "{printed}");
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.job(&event).attempt, before + 1);
 }

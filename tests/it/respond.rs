@@ -15,7 +15,6 @@ use crate::support::{Event, Hookbox, Running, github, until};
 
 /// Longer than any test takes: what is asserted does not hang on the time.
 const PATIENT: &str = "respond = true\nrespond_timeout = \"60s\"\nsources = [\"github\"]";
-/// Over at once.
 const HASTY: &str = "respond = true\nrespond_timeout = \"300ms\"\nsources = [\"github\"]";
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
 

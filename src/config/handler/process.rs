@@ -1,6 +1,6 @@
 //! `user`, `group`, `umask` and `limits` of a handler's processes.
 //!
-//! Only read here; the runner applies them to each process before its program starts.
+//! Only read here; the runner applies them to each process before its program starts. Serialized for its launcher.
 
 use std::ffi::CString;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use serde::{Deserialize, Serialize};
 
 use crate::config::problem::Problem;
 use crate::config::reader::{TomlTable, TomlValue};
@@ -16,7 +17,7 @@ use crate::config::reader::{TomlTable, TomlValue};
 const MAX_CPU_TIME: Duration = Duration::from_hours(30 * 24);
 
 /// How a handler's processes are started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSettings {
     /// `None` is hookbox's own user.
     pub run_as: Option<RunAs>,
@@ -27,11 +28,13 @@ pub struct ProcessSettings {
 }
 
 /// A user of the system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunAs {
     /// Set if `user` is configured and the system has a name for it.
+    #[serde(skip)]
     pub name: Option<String>,
     /// Home folder, if `user` is configured and has one.
+    #[serde(skip)]
     pub home: Option<PathBuf>,
     pub uid: u32,
     pub gid: u32,
@@ -40,7 +43,7 @@ pub struct RunAs {
 }
 
 /// Limits of one process; `None` inherits hookbox's own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceLimits {
     /// Bytes of writable memory (`RLIMIT_DATA`).
     pub memory: Option<u64>,

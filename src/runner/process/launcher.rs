@@ -15,24 +15,13 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit, umask};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ProcessSettings, ResourceLimits};
+use crate::config::ProcessSettings;
 
 /// The first argument that turns hookbox into a launcher.
 const FLAG: &str = "--launch-handler";
 
 /// The descriptor that carries a [`LaunchError`]. A successful exec closes it.
 pub(crate) const STATUS_FD: i32 = 3;
-
-/// What the launcher applies to itself before exec.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct LaunchPlan {
-    umask: Option<u32>,
-    memory: Option<u64>,
-    cpu_time: Option<u64>,
-    open_files: Option<u64>,
-    /// uid, gid, all groups.
-    identity: Option<(u32, u32, Vec<u32>)>,
-}
 
 /// Why the launcher could not become the handler.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,13 +31,10 @@ pub(crate) struct LaunchError {
     pub(crate) errno: Option<i32>,
 }
 
-/// The arguments of a launcher: flag, plan, directory, file, then the argv of the handler.
+/// The arguments of a launcher: flag, settings, directory, file, then the argv of the handler.
 pub(crate) fn arguments(settings: &ProcessSettings, cwd: &Path, file: &Path) -> io::Result<Vec<OsString>> {
-    let ResourceLimits { memory, cpu_time, open_files } = settings.limits;
-    let identity = settings.run_as.as_ref().map(|own| (own.uid, own.gid, own.groups.clone()));
-    let plan = LaunchPlan { umask: settings.umask, memory, cpu_time, open_files, identity };
-    let plan = serde_json::to_string(&plan)?;
-    Ok(vec!["hookbox".into(), FLAG.into(), plan.into(), cwd.into(), file.into()])
+    let settings = serde_json::to_string(settings)?;
+    Ok(vec!["hookbox".into(), FLAG.into(), settings.into(), cwd.into(), file.into()])
 }
 
 /// Becomes the handler if hookbox was started as a launcher. Returns an exit code if that failed, `None` in an ordinary
@@ -69,12 +55,13 @@ pub fn launch() -> Option<ExitCode> {
 }
 
 fn become_handler(mut arguments: impl Iterator<Item = OsString>) -> LaunchError {
-    let plan = arguments.next().and_then(|plan| serde_json::from_str(plan.to_str()?).ok());
-    let (Some(plan), Some(cwd), Some(file), Some(name)) = (plan, arguments.next(), arguments.next(), arguments.next())
+    let settings = arguments.next().and_then(|settings| serde_json::from_str(settings.to_str()?).ok());
+    let (Some(settings), Some(cwd), Some(file), Some(name)) =
+        (settings, arguments.next(), arguments.next(), arguments.next())
     else {
-        return LaunchError { step: "its plan".to_owned(), errno: None };
+        return LaunchError { step: "its settings".to_owned(), errno: None };
     };
-    if let Err((step, error)) = apply(&plan, Path::new(&cwd)) {
+    if let Err((step, error)) = apply(&settings, Path::new(&cwd)) {
         return LaunchError { step: step.to_owned(), errno: error.raw_os_error() };
     }
     // std restores the disposition of SIGPIPE and the signal mask.
@@ -83,26 +70,27 @@ fn become_handler(mut arguments: impl Iterator<Item = OsString>) -> LaunchError 
 }
 
 /// Sets the user after the limits, which only root may raise, and enters the directory with the rights of that user.
-fn apply(plan: &LaunchPlan, cwd: &Path) -> Result<(), (&'static str, io::Error)> {
-    if let Some(mask) = plan.umask {
+fn apply(settings: &ProcessSettings, cwd: &Path) -> Result<(), (&'static str, io::Error)> {
+    let ProcessSettings { run_as, limits, .. } = settings;
+    if let Some(mask) = settings.umask {
         umask(Mode::from_bits_truncate(mask));
     }
     let limits = [
-        ("limits.memory", Resource::Data, plan.memory, 0),
+        ("limits.memory", Resource::Data, limits.memory, 0),
         // A program that handles SIGXCPU has one second more.
-        ("limits.cpu_time", Resource::Cpu, plan.cpu_time, 1),
-        ("limits.open_files", Resource::Nofile, plan.open_files, 0),
+        ("limits.cpu_time", Resource::Cpu, limits.cpu_time, 1),
+        ("limits.open_files", Resource::Nofile, limits.open_files, 0),
     ];
     for (step, resource, value, more) in limits {
         if let Some(value) = value {
             limit(resource, value, more).map_err(|error| (step, error))?;
         }
     }
-    if let Some((uid, gid, groups)) = &plan.identity {
-        let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    if let Some(user) = run_as {
+        let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
         setgroups(&groups).map_err(|error| ("group", error.into()))?;
-        setgid(Gid::from_raw(*gid)).map_err(|error| ("group", error.into()))?;
-        setuid(Uid::from_raw(*uid)).map_err(|error| ("user", error.into()))?;
+        setgid(Gid::from_raw(user.gid)).map_err(|error| ("group", error.into()))?;
+        setuid(Uid::from_raw(user.uid)).map_err(|error| ("user", error.into()))?;
     }
     chdir(cwd).map_err(|error| ("cwd", error.into()))
 }
