@@ -7,7 +7,7 @@
 //! 1. [`receiver`] reads an HTTP request, within limits.
 //! 2. [`verify`] checks its signature as the provider's row ([`providers`]) describes. Only a verified body is parsed,
 //!    and only this module can build a [`verify::VerifiedDelivery`].
-//! 3. [`routing`] decides which handlers take the event.
+//! 3. [`routing`] decides which handlers take the event: a [`routing::RoutedDelivery`].
 //! 4. [`inbox`] writes the event, its payload and one job per handler in one transaction, syncs it, and returns an
 //!    [`inbox::Receipt`], which the receiver turns into a 200.
 //! 5. [`dispatcher`] claims due jobs in batches and hands them to executor threads.
@@ -34,11 +34,12 @@
 //! | 1 | [`model`] |
 //! | 2 | [`metrics`], [`providers`], [`retry`] |
 //! | 3 | [`config`] |
-//! | 4 | [`routing`], [`runner`], [`verify`] |
-//! | 5 | [`diagnose`], [`inbox`] |
-//! | 6 | [`alerts`], [`dispatcher`], [`receiver`], [`web`] |
-//! | 7 | [`server`] |
-//! | 8 | [`cli`] |
+//! | 4 | [`runner`], [`verify`] |
+//! | 5 | [`diagnose`], [`routing`] |
+//! | 6 | [`inbox`] |
+//! | 7 | [`alerts`], [`dispatcher`], [`receiver`], [`web`] |
+//! | 8 | [`server`] |
+//! | 9 | [`cli`] |
 //!
 //! # Where to add things
 //!

@@ -57,15 +57,15 @@ impl App {
     /// # Errors
     /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
     pub fn start(config: Config, mut handed: InheritedSockets, caller: &ControlHandle) -> anyhow::Result<Self> {
-        let routes = Routes::new(&config.handlers)?;
+        let routes = Arc::new(Routes::new(&config.handlers)?);
         let never_begun = || {
             let jobs = dispatcher::not_started(&results_folder(&config));
             jobs.iter().map(|job| (job.id, job.attempt)).collect()
         };
-        let inbox = Arc::new(Inbox::open(&config.inbox, routes, caller.clone(), &never_begun)?);
+        let inbox = Arc::new(Inbox::open(&config.inbox, caller.clone(), &never_begun)?);
         let reloads = Arc::new(ReloadStatus::default());
-        inbox.guard_bodies(&guarded(&config))?;
-        let endpoints = Endpoints::new(&config.server, &config.sources, inbox.metrics());
+        inbox.set_body_dedup(&guarded(&config))?;
+        let endpoints = Endpoints::new(&config.server, &config.sources, routes.clone(), inbox.metrics());
         let apart =
             config.handlers.iter().filter(|handler| handler.respond.is_some()).map(|handler| handler.concurrency);
         let attempts = config.dispatch.workers + apart.sum::<usize>();
@@ -75,10 +75,11 @@ impl App {
         let hooks = handed.take_or_bind(SocketRole::Hooks, &config.server.listen)?;
         let operator = handed.take_or_bind(SocketRole::Admin, &config.admin.listen)?;
         let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
-        let admin = WebServer::start(&config.admin, WebConfig::new(&config), operator, inbox.clone(), reloads.clone())?;
+        let web = WebConfig::new(&config, routes.clone());
+        let admin = WebServer::start(&config.admin, web, operator, inbox.clone(), reloads.clone())?;
         let orphans = OrphanReaper::adopt().context("the reaper of orphans could not be started")?;
         let alerts = Alerts::start(config.alerts.clone(), inbox.clone())?;
-        let dispatcher = Dispatcher::start(dispatch_settings(&config), inbox.clone(), caller.clone())
+        let dispatcher = Dispatcher::start(dispatch_settings(&config, routes), inbox.clone(), caller.clone())
             .context("the dispatcher could not be started")?;
         Ok(Self { config, inbox, dispatcher, listener, admin, alerts, orphans, reloads })
     }
@@ -160,14 +161,14 @@ impl App {
         if let Some((key, _)) = fixed.iter().find(|(_, has_changed)| *has_changed) {
             return Err(format!("`{key}` has changed, and that takes a restart"));
         }
-        let routes = Routes::new(&config.handlers).map_err(|error| error.to_string())?;
-        self.inbox.guard_bodies(&guarded(&config)).map_err(|error| error.to_string())?;
+        let routes = Arc::new(Routes::new(&config.handlers).map_err(|error| error.to_string())?);
+        self.inbox.set_body_dedup(&guarded(&config)).map_err(|error| error.to_string())?;
         self.listener.try_certificate(&config.server).map_err(|error| error.to_string())?;
         self.inbox.set_limits(&config.inbox).map_err(|error| error.to_string())?;
-        self.inbox.set_routes(routes);
-        self.listener.reload(&config.server, Endpoints::new(&config.server, &config.sources, self.inbox.metrics()));
-        self.dispatcher.reload(dispatch_settings(&config));
-        self.admin.reload(&config.admin, WebConfig::new(&config));
+        let endpoints = Endpoints::new(&config.server, &config.sources, routes.clone(), self.inbox.metrics());
+        self.listener.reload(&config.server, endpoints);
+        self.dispatcher.reload(dispatch_settings(&config, routes.clone()));
+        self.admin.reload(&config.admin, WebConfig::new(&config, routes));
         self.alerts.reload(config.alerts.clone());
         self.config = config;
         Ok(())
@@ -246,12 +247,13 @@ fn results_folder(config: &Config) -> PathBuf {
     results.into()
 }
 
-fn dispatch_settings(config: &Config) -> DispatcherSettings {
+fn dispatch_settings(config: &Config, routes: Arc<Routes>) -> DispatcherSettings {
     let private = |source: &Arc<config::Source>| (source.name.to_string(), source.scheme.private_headers().into());
     DispatcherSettings {
         results: results_folder(config),
         dispatch: config.dispatch.clone(),
         handlers: config.handlers.clone(),
+        routes,
         private_headers: config.sources.iter().map(private).collect(),
     }
 }

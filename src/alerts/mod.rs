@@ -119,7 +119,7 @@ impl Look {
 
     /// What is dead already is no news, save those jobs that the last end of hookbox was the end of.
     fn learn(&mut self, inbox: &Inbox) {
-        let lost: Vec<_> = inbox.lost().iter().map(|job| job.id).collect();
+        let lost: Vec<_> = inbox.lost_attempts().iter().map(|job| job.id).collect();
         let dead = inbox.reader().and_then(|reader| {
             let news = reader.dead_among(&lost)?;
             Ok((reader.alert_snapshot(&[], Millis::now())?.dead, news))

@@ -9,7 +9,7 @@ use super::journal::JournalEntry;
 use super::queue::{QueuedJob, RunningJob};
 use super::results;
 use super::scheduler::Scheduler;
-use crate::inbox::{Claimed, InboxError, Turn, Turned};
+use crate::inbox::{ClaimResult, ClaimedJob, CompleteAndClaim, InboxError};
 use crate::runner::CancelToken;
 use crate::support::control::ControlMessage;
 use crate::support::time::Millis;
@@ -26,7 +26,7 @@ impl Scheduler {
             (max_jobs, requests) = self.slots.claim_requests(self.settings.dispatch.workers, now, instant);
             sync_requests = self.slots.sync_requests(&self.inbox, now);
         }
-        let is_idle = !self.has_news() && self.clock_step == 0 && !self.inbox.was_changed_outside();
+        let is_idle = !self.has_news() && self.clock_step == 0 && !self.inbox.changed_externally();
         if requests.is_empty() && sync_requests.is_empty() && is_idle {
             if self.may_claim {
                 // Every handler is busy or paused: a result, a probe or a change will wake the scheduler.
@@ -35,9 +35,8 @@ impl Scheduler {
             return false;
         }
         let requested_at = Some((now, instant));
-        let request =
-            Turn { places: max_jobs, wanted: requests, awaited: sync_requests, asked_at: requested_at, ..self.news() };
-        match self.inbox.turn(request) {
+        let request = CompleteAndClaim { max_jobs, requests, sync_requests, requested_at, ..self.news() };
+        match self.inbox.complete_and_claim(request) {
             Ok(result) => {
                 (self.last_exchange, self.is_urgent) = (Instant::now(), false);
                 self.may_claim = result.may_claim_more;
@@ -65,21 +64,21 @@ impl Scheduler {
     }
 
     /// An exchange that claims nothing.
-    pub(super) fn news(&mut self) -> Turn {
+    pub(super) fn news(&mut self) -> CompleteAndClaim {
         let slots = &mut self.slots;
         let state = |name: &Arc<str>| slots.get_mut(name).map(|slots| slots.breaker.stored(name));
-        Turn {
-            finished: self.results.clone(),
-            unbegun: self.not_started.clone(),
+        CompleteAndClaim {
+            results: self.results.clone(),
+            not_started: self.not_started.clone(),
             running: self.running.values().map(|running| running.claimed.job).collect(),
             may_claim_suspect: !self.running.values().any(|running| running.claimed.is_suspect),
-            clock_jump: self.clock_step,
+            clock_step: self.clock_step,
             handlers: self.changed.iter().filter_map(state).collect(),
-            ..Turn::default()
+            ..CompleteAndClaim::default()
         }
     }
 
-    pub(super) fn apply(&mut self, result: Turned) {
+    pub(super) fn apply(&mut self, result: ClaimResult) {
         self.results.clear();
         self.not_started.clear();
         self.changed.clear();
@@ -96,13 +95,13 @@ impl Scheduler {
             self.revoke(job);
         }
         self.start(result.claimed);
-        if result.was_changed_outside {
+        if result.changed_externally {
             self.read_pauses();
         }
     }
 
     /// Queues claimed jobs and starts those that have a slot.
-    fn start(&mut self, claimed: Vec<Claimed>) {
+    fn start(&mut self, claimed: Vec<ClaimedJob>) {
         for claimed in claimed {
             let Some(slots) = self.slots.get_mut(&claimed.handler) else {
                 log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);

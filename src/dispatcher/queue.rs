@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use super::journal::JournalEntry;
 use crate::config::Handler;
-use crate::inbox::Claimed;
+use crate::inbox::ClaimedJob;
 use crate::runner::CancelToken;
 use crate::support::locks;
 
 /// A claimed job with what its attempt needs.
 #[derive(Debug)]
 pub(super) struct RunningJob {
-    pub(super) claimed: Claimed,
+    pub(super) claimed: ClaimedJob,
     pub(super) handler: Arc<Handler>,
     pub(super) private_headers: Arc<[String]>,
     pub(super) cancel: CancelToken,
@@ -46,7 +46,7 @@ impl JobQueue {
     pub(super) fn push(&self, job: QueuedJob) {
         let mut queue = locks::lock(&self.0);
         let low_water = (queue.len() + 1) * 2 / 3;
-        match job.job.claimed.is_apart {
+        match job.job.claimed.is_sync {
             true => queue.push_front(job),
             false => queue.push_back(QueuedJob { low_water, ..job }),
         }
@@ -54,12 +54,12 @@ impl JobQueue {
 
     /// Takes the next job, if it needs a permit of this kind.
     pub(super) fn pop(&self, is_sync: bool) -> Option<QueuedJob> {
-        locks::lock(&self.0).pop_front_if(|next| next.job.claimed.is_apart == is_sync)
+        locks::lock(&self.0).pop_front_if(|next| next.job.claimed.is_sync == is_sync)
     }
 
     /// Takes the next job. `may_share`: whether a shared executor is free.
     pub(super) fn pop_startable(&self, may_share: bool) -> Option<QueuedJob> {
-        locks::lock(&self.0).pop_front_if(|next| may_share || next.job.claimed.is_apart)
+        locks::lock(&self.0).pop_front_if(|next| may_share || next.job.claimed.is_sync)
     }
 
     pub(super) fn drain(&self) -> VecDeque<QueuedJob> {

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::queue::Permit;
 use crate::config::Handler;
-use crate::inbox::{Claimed, Finished, JobRef, Spoken};
+use crate::inbox::{AttemptResult, ClaimedJob, HandlerReply, JobRef};
 use crate::retry::{self, AttemptExit, JobOutcome, RetryContext};
 use crate::runner::AttemptOutput;
 use crate::support::trace_context::TraceContext;
@@ -80,7 +80,7 @@ impl ResultReceiver {
 }
 
 /// Decides what the output means for the job, and logs it.
-pub(super) fn decide(claimed: &Claimed, handler: &Handler, output: AttemptOutput) -> Finished {
+pub(super) fn decide(claimed: &ClaimedJob, handler: &Handler, output: AttemptOutput) -> AttemptResult {
     let note = output.note();
     let AttemptOutput { exit, directives, response, stdout, stderr, started_at, finished_at, trace, .. } = output;
     let jitter = fastrand::f64().mul_add(2.0, -1.0);
@@ -94,9 +94,9 @@ pub(super) fn decide(claimed: &Claimed, handler: &Handler, output: AttemptOutput
         AttemptExit::HttpStatus(status) => (None, None, Some(status)),
         _ => (None, None, None),
     };
-    Finished {
+    AttemptResult {
         job: claimed.job,
-        ending: decision.status,
+        status: decision.status,
         outcome: decision.outcome,
         started_at,
         finished_at,
@@ -106,12 +106,12 @@ pub(super) fn decide(claimed: &Claimed, handler: &Handler, output: AttemptOutput
         stdout: (stdout.kept, stdout.total),
         stderr: (stderr.kept, stderr.total),
         note,
-        spoken: handler.respond.map(|_| Spoken { event_seq: claimed.event_seq, response }),
+        reply: handler.respond.map(|_| HandlerReply { event_seq: claimed.event_seq, response }),
     }
 }
 
-fn log_decision(claimed: &Claimed, exit: &AttemptExit, outcome: &JobOutcome, trace: Option<&TraceContext>) {
-    let Claimed { job, handler, source, event_id, .. } = claimed;
+fn log_decision(claimed: &ClaimedJob, exit: &AttemptExit, outcome: &JobOutcome, trace: Option<&TraceContext>) {
+    let ClaimedJob { job, handler, source, event_id, .. } = claimed;
     let trace = trace.map(|trace| format!(", trace {}", trace.id())).unwrap_or_default();
     let what = format_args!("job {} attempt {} ({source}/{event_id} for {handler}{trace})", job.id, job.attempt);
     match (outcome, exit) {

@@ -19,7 +19,8 @@ use super::queue::RunningJob;
 use super::results::{self, AttemptReport, ResultReceiver};
 use super::slots::Slots;
 use crate::config::{DispatchConfig, Handler};
-use crate::inbox::{Finished, Inbox, JobRef};
+use crate::inbox::{AttemptResult, Inbox, JobRef};
+use crate::routing::Routes;
 use crate::runner::{self, StopReason};
 use crate::support::control::ControlHandle;
 use crate::support::time::Millis;
@@ -36,6 +37,8 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 pub struct DispatcherSettings {
     pub dispatch: DispatchConfig,
     pub handlers: Vec<Arc<Handler>>,
+    /// The rules that the ordering keys of stored jobs must follow.
+    pub routes: Arc<Routes>,
     /// Lower-case names of headers that handlers must not see, by source.
     pub private_headers: HashMap<String, Arc<[String]>>,
     /// The folder for result files. The dispatcher creates and removes it.
@@ -61,7 +64,7 @@ pub(super) struct Scheduler {
     /// `None` if it could not be created. Then every claimed attempt counts as started.
     pub(super) journal: Option<Arc<Journal>>,
     /// For the next exchange.
-    pub(super) results: Vec<Finished>,
+    pub(super) results: Vec<AttemptResult>,
     /// For the next exchange: claims to undo.
     pub(super) not_started: Vec<JobRef>,
     /// For the next exchange: handlers whose pause has changed.
@@ -85,14 +88,14 @@ impl Scheduler {
         inbox: Arc<Inbox>,
         control: ControlHandle,
     ) -> std::io::Result<Self> {
-        let lost: Vec<_> = inbox.lost().iter().map(|job| (job.id, job.attempt)).collect();
+        let lost: Vec<_> = inbox.lost_attempts().iter().map(|job| (job.id, job.attempt)).collect();
         let killed = runner::kill_orphans(&settings.results, &lost);
         if killed > 0 {
             log::warn!("killed {killed} processes left behind by lost attempts");
         }
         create_folder(&settings.results)?;
         let states = inbox.handler_states().map_err(std::io::Error::other)?;
-        recompute_ordering_keys(&inbox);
+        recompute_ordering_keys(&inbox, &settings.routes);
         let (executors, reports) = Executors::new(inbox.clone(), settings.results.clone());
         let journal = Journal::create(&settings.results);
         let mut slots = Slots::default();
@@ -120,7 +123,7 @@ impl Scheduler {
     }
 
     pub(super) fn run(mut self, commands: &Receiver<SchedulerCommand>) {
-        let wakeups = self.inbox.wakes();
+        let wakeups = self.inbox.wakeups();
         loop {
             let (now, instant) = (Millis::now(), Instant::now());
             let sleep = match self.batch_time_left() {
@@ -177,9 +180,9 @@ impl Scheduler {
     }
 
     /// Keeps a result for the next exchange.
-    pub(super) fn record(&mut self, handler: &Arc<str>, result: Finished) {
+    pub(super) fn record(&mut self, handler: &Arc<str>, result: AttemptResult) {
         let took = result.finished_at.since(result.started_at);
-        self.inbox.metrics().attempt(handler, result.ending, took);
+        self.inbox.metrics().attempt(handler, result.status, took);
         self.results.push(result);
     }
 
@@ -213,7 +216,7 @@ impl Scheduler {
             log::warn!("pauses could not be read: {error}");
             Vec::new()
         });
-        recompute_ordering_keys(&self.inbox);
+        recompute_ordering_keys(&self.inbox, &settings.routes);
         self.undo_claims(|name| settings.handlers.iter().all(|handler| *handler.name != *name));
         self.slots.reload(&settings.handlers, &states, Millis::now());
         self.executors.resources().reload(&settings.handlers);
@@ -241,8 +244,8 @@ impl Scheduler {
 }
 
 /// Call it before jobs are claimed under a new configuration.
-fn recompute_ordering_keys(inbox: &Inbox) {
-    if let Err(error) = inbox.rekey() {
+fn recompute_ordering_keys(inbox: &Inbox, routes: &Arc<Routes>) {
+    if let Err(error) = inbox.recompute_ordering_keys(routes) {
         log::warn!("ordering keys of pending jobs could not be updated (the next reload tries again): {error}");
     }
 }

@@ -65,7 +65,7 @@ impl Scheduler {
             return true;
         }
         let request = self.news();
-        match self.inbox.turn_within(request, WRITE_TIMEOUT) {
+        match self.inbox.complete_within(request, WRITE_TIMEOUT) {
             Ok(result) => {
                 self.apply(result);
                 true

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::circuit_breaker::CircuitBreaker;
 use super::queue::{JobQueue, Permit, QueuedJob};
 use crate::config::{Handler, Mode};
-use crate::inbox::{HandlerState, Inbox, Wanted};
+use crate::inbox::{ClaimRequest, HandlerState, Inbox};
 use crate::support::rate_limiter::RateLimiter;
 use crate::support::time::Millis;
 
@@ -76,9 +76,9 @@ impl HandlerSlots {
         room.unwrap_or(MAX_PREFETCH).min(MAX_PREFETCH).saturating_sub(self.queue.len())
     }
 
-    fn request(&self, slots: usize) -> Option<Wanted> {
+    fn request(&self, slots: usize) -> Option<ClaimRequest> {
         let ordering = self.handler.ordering.as_ref().map(|ordering| ordering.mode);
-        (slots > 0).then(|| Wanted { handler: self.handler.name.clone(), slots, sequence: ordering })
+        (slots > 0).then(|| ClaimRequest { handler: self.handler.name.clone(), slots, ordering })
     }
 }
 
@@ -119,7 +119,7 @@ impl Slots {
             let is_free = self.permits_of(slots) < slots.handler.concurrency;
             is_free.then(|| slots.queue.pop_startable(may_share)).flatten().map(|job| (slots, job))
         })?;
-        let (handler, queue, is_sync) = (slots.handler.name.clone(), slots.queue.clone(), job.job.claimed.is_apart);
+        let (handler, queue, is_sync) = (slots.handler.name.clone(), slots.queue.clone(), job.job.claimed.is_sync);
         *self.permits.entry(handler.clone()).or_default() += 1;
         self.shared += usize::from(!is_sync);
         Some((Permit { handler, is_sync, queue }, job))
@@ -137,7 +137,12 @@ impl Slots {
     }
 
     /// Returns how many jobs to claim at most, and the requests of all handlers. Each call starts with another handler.
-    pub(super) fn claim_requests(&mut self, executors: usize, now: Millis, instant: Instant) -> (usize, Vec<Wanted>) {
+    pub(super) fn claim_requests(
+        &mut self,
+        executors: usize,
+        now: Millis,
+        instant: Instant,
+    ) -> (usize, Vec<ClaimRequest>) {
         let free = executors.saturating_sub(self.shared);
         // Otherwise an executor that continues with a prefetched job would keep the jobs of another handler waiting.
         let needed: usize = self.handlers.iter().map(|slots| slots.handler.concurrency).sum();
@@ -159,11 +164,12 @@ impl Slots {
     }
 
     /// Requests of handlers for whose replies providers wait. Providers that wait for a paused handler are released.
-    pub(super) fn sync_requests(&self, inbox: &Inbox, now: Millis) -> Vec<Wanted> {
-        let responds = |slots: &&HandlerSlots| slots.handler.respond.is_some() && inbox.is_awaited(&slots.handler.name);
+    pub(super) fn sync_requests(&self, inbox: &Inbox, now: Millis) -> Vec<ClaimRequest> {
+        let responds =
+            |slots: &&HandlerSlots| slots.handler.respond.is_some() && inbox.has_reply_waiters(&slots.handler.name);
         let request = |slots: &HandlerSlots| {
             if slots.breaker.available(1, now) == 0 {
-                inbox.release(&slots.handler.name);
+                inbox.release_reply_waiters(&slots.handler.name);
             }
             let idle = slots.handler.concurrency.saturating_sub(self.permits_of(slots));
             slots.request(slots.breaker.available(idle, now))

@@ -1,7 +1,7 @@
-//! The inbox's file: opened, locked, checked and brought up to date, or refused with a reason.
+//! The inbox's database file: locking, opening, checking, and the meaning of SQLite errors.
 //!
-//! Nothing is changed in a file that is not hookbox's, or that a newer hookbox has written. The lock is a file of its
-//! own, since closing any descriptor of the database would drop SQLite's locks on it.
+//! A file that is not an inbox, or was written by a newer hookbox, is not changed. The lock is a separate file, because
+//! closing any descriptor of the database would release SQLite's own locks on it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,92 +10,64 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
+use super::schema::{self, APPLICATION_ID, SCHEMA_VERSION, UPGRADES};
+use super::types::NotStored;
 use crate::config::Durability;
 
-/// The database as it is today.
-pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
-/// `PRAGMA application_id` of an inbox: "hoob".
-pub(super) const APPLICATION_ID: i32 = 0x686f_6f62;
-/// `PRAGMA user_version` of [`SCHEMA`].
-pub(super) const SCHEMA_VERSION: i32 = version_after(UPGRADES);
-/// SQL scripts: the one at index N upgrades version N+1 to N+2.
-const UPGRADES: &[&str] = &[];
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a start waits for another process that writes.
-const START_WITHIN: Duration = Duration::from_secs(30);
-/// How long the lock may still be held by what a killed hookbox was about to start.
-const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
-const LOCK_EVERY: Duration = Duration::from_millis(5);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a start waits for the lock: a child that a killed hookbox was about to start may still hold it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a write waits for another process that writes.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// An I/O error with less free space than this counts as a full disk.
+const NO_SPACE: u64 = 64 << 10;
 
 /// Why an inbox cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another hookbox serves it.
-    #[error("{} is served by another hookbox{}\nhint: stop that one first, or give this one an inbox of its own with `inbox.path`", path.display(), pid.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    #[error("{} is served by another hookbox{}\nhint: stop that one first, or give this one another file with `inbox.path`", path.display(), pid.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Served {
-        /// The inbox.
         path: PathBuf,
-        /// The other's process id, as it wrote it.
+        /// As the other process wrote it into the lock file.
         pid: Option<String>,
     },
-    /// Something else's file.
-    #[error("{} is not a hookbox inbox; it is left untouched\nhint: `inbox.path` must name a new file or an inbox that hookbox made", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// From the future.
-    #[error("{} was written by a newer hookbox (schema {found}, this one knows {SCHEMA_VERSION}); it is left untouched\nhint: run the newer hookbox, or restore a backup made by this one", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i32,
-    },
-    /// The folder or file does not let us in.
-    #[error("{}: {error}\nhint: hookbox must be able to write the inbox's folder; give it one with `inbox.path`", path.display())]
-    Access {
-        /// The file that could not be opened.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Linked against an SQLite that can lose data.
+    #[error("{} is not a hookbox inbox and was not changed\nhint: `inbox.path` must name a new file or an inbox created by hookbox", path.display())]
+    Foreign { path: PathBuf },
+    #[error("{} was written by a newer hookbox (schema {found}, this one knows {SCHEMA_VERSION}) and was not changed\nhint: run the newer hookbox, or restore a backup made by this one", path.display())]
+    Newer { path: PathBuf, found: i32 },
+    #[error("{}: {error}\nhint: hookbox must be able to write to the inbox's folder; choose another one with `inbox.path`", path.display())]
+    Access { path: PathBuf, error: std::io::Error },
     #[error(
         "this hookbox was built with SQLite {0}, which can corrupt a write-ahead log\nhint: build it with the bundled SQLite, 3.51.3 or later"
     )]
     OldSqlite(&'static str),
-    /// Another process has held it for long.
-    #[error("{}: another process has been writing for {} s\nhint: is a sqlite3 shell open in a transaction, or a backup under way?", path.display(), START_WITHIN.as_secs())]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// SQLite refused.
+    #[error("{}: another process has been writing for {} s\nhint: is a sqlite3 shell open in a transaction, or a backup running?", path.display(), START_TIMEOUT.as_secs())]
+    Busy { path: PathBuf },
     #[error("{}: {error}", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: rusqlite::Error,
-    },
+    Sqlite { path: PathBuf, error: Error },
 }
 
-/// Held while hookbox serves the inbox; the file stays, the lock goes with the process.
+/// Held while hookbox serves the inbox. The lock file stays; the lock ends with the process.
 #[derive(Debug)]
 pub(super) struct InstanceLock(#[expect(dead_code, reason = "held for its lock")] File);
 
-/// The lock file of an inbox.
+/// Returns the path of an inbox's lock file.
 #[must_use]
 pub fn lock_path(inbox: &Path) -> PathBuf {
+    with_suffix(inbox, ".lock")
+}
+
+/// Appends to a file name: `hookbox.db` becomes `hookbox.db-wal`.
+pub(super) fn with_suffix(inbox: &Path, suffix: &str) -> PathBuf {
     let mut name = inbox.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+    name.push(suffix);
+    name.into()
 }
 
 pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
@@ -103,7 +75,7 @@ pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
         return Err(OpenError::Foreign { path: inbox.to_owned() });
     }
     let path = lock_path(inbox);
-    let refused = |error| OpenError::Access { path: path.clone(), error };
+    let failed = |error| OpenError::Access { path: path.clone(), error };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -111,43 +83,42 @@ pub(super) fn lock(inbox: &Path) -> Result<InstanceLock, OpenError> {
         .truncate(false)
         .mode(0o600)
         .open(&path)
-        .map_err(refused)?;
-    match lock_within(&file, HANDED_OVER_WITHIN) {
+        .map_err(failed)?;
+    match try_lock_within(&file, LOCK_TIMEOUT) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
-            let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-            return Err(OpenError::Served { path: inbox.to_owned(), pid: known.then(|| pid.trim().to_owned()) });
+            let is_known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+            return Err(OpenError::Served { path: inbox.to_owned(), pid: is_known.then(|| pid.trim().to_owned()) });
         }
-        Err(TryLockError::Error(error)) => return Err(refused(error)),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(refused)?;
+        .map_err(failed)?;
     Ok(InstanceLock(file))
 }
 
-/// A hookbox that was killed while it started a handler leaves its descriptors to that process until its program begins.
-fn lock_within(file: &File, patience: Duration) -> Result<(), TryLockError> {
-    let deadline = Instant::now() + patience;
+fn try_lock_within(file: &File, timeout: Duration) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + timeout;
     loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_EVERY),
-            tried => return tried,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_INTERVAL),
+            result => return result,
         }
     }
 }
 
-/// Tries for a while what fails because another process holds the database.
-pub(super) fn patiently<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    let deadline = Instant::now() + START_WITHIN;
+/// Repeats `open` for up to 30 s while another process holds the database.
+pub(super) fn retry_while_busy<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         match open() {
             Err(OpenError::Busy { path }) if Instant::now() < deadline => {
-                log::warn!("{}: another process is writing; waiting for it", path.display());
+                log::warn!("{}: another process is writing, waiting for it", path.display());
             }
-            opened => return opened,
+            result => return result,
         }
     }
 }
@@ -157,7 +128,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     open_with(path, durability, UPGRADES)
 }
 
-/// Upgrades an inbox with made-up scripts. For tests: there is no older version yet.
+/// Upgrades an inbox with the given scripts. For tests: no older schema version exists yet.
 ///
 /// # Errors
 /// [`OpenError`]
@@ -174,21 +145,18 @@ fn open_with(path: &Path, durability: Durability, upgrades: &[&str]) -> Result<C
     let failed = |error| explain(path, error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    // Closing would fold the log in, and so try a sync again that has just failed.
+    // A checkpoint on close would repeat a sync that may just have failed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    let newest = version_after(upgrades);
+    let newest = schema::version_after(upgrades);
     let found = check(&connection, path, newest)?;
     prepare(&connection, durability).map_err(failed)?;
     if found < newest {
-        // Off before the transaction, or dropping a table would take the rows that refer to it along.
-        connection.pragma_update(None, "foreign_keys", false).map_err(failed)?;
-        upgrade(&mut connection, found, upgrades).map_err(failed)?;
-        connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+        schema::create_or_upgrade(&mut connection, found, upgrades).map_err(failed)?;
     }
     Ok(connection)
 }
 
-/// The database's schema version; 0 is a new, empty file.
+/// Returns the database's schema version; 0 for a new, empty file.
 fn check(connection: &Connection, path: &Path, newest: i32) -> Result<i32, OpenError> {
     let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0));
     let failed = |error| explain(path, error);
@@ -205,7 +173,7 @@ fn check(connection: &Connection, path: &Path, newest: i32) -> Result<i32, OpenE
     }
 }
 
-/// Makes an empty file that only its owner can read; SQLite gives its WAL the same mode.
+/// Creates an empty file that only its owner can read. SQLite gives the WAL the same mode.
 fn create_private(path: &Path) -> Result<(), OpenError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -216,14 +184,14 @@ fn create_private(path: &Path) -> Result<(), OpenError> {
 }
 
 fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
-    // Before the first table, or it has no effect.
+    // auto_vacuum has no effect once a table exists.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
     set_durability(connection, durability)?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;
          PRAGMA journal_size_limit = 67108864;",
     )?;
-    // Or a statement is compiled anew whenever its `LIMIT ?` is given a value.
+    // Without it, a statement is recompiled whenever a value is bound to its `LIMIT ?`.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
@@ -237,35 +205,32 @@ pub(super) fn set_durability(connection: &Connection, durability: Durability) ->
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful of scripts")]
-const fn version_after(upgrades: &[&str]) -> i32 {
-    upgrades.len() as i32 + 1
-}
-
-fn upgrade(connection: &mut Connection, found: i32, upgrades: &[&str]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if found == 0 {
-        transaction.execute_batch(SCHEMA)?;
-    } else {
-        for step in upgrades.iter().skip(usize::try_from(found - 1).unwrap_or(0)) {
-            transaction.execute_batch(step)?;
-        }
-        transaction.pragma_update(None, "user_version", version_after(upgrades))?;
-    }
-    transaction.commit()
-}
-
-pub(super) fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn explain(path: &Path, error: Error) -> OpenError {
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            OpenError::Busy { path: path.to_owned() }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy { path: path.to_owned() },
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            OpenError::Access { path: path.to_owned(), error: std::io::Error::other(error.to_string()) }
         }
-        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
-        Some(
-            rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied,
-        ) => OpenError::Access { path: path.to_owned(), error: std::io::Error::other(error.to_string()) },
         _ => OpenError::Sqlite { path: path.to_owned(), error },
     }
+}
+
+/// Returns what a failed write means for the caller. An I/O error on a full disk is passing; any other one is final.
+pub(super) fn classify_error(error: &Error, inbox: &Path) -> NotStored {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => NotStored::Busy,
+        Some(ErrorCode::DiskFull) => NotStored::DiskLow,
+        Some(ErrorCode::SystemIoFailure) if free_disk(inbox).is_some_and(|free| free < NO_SPACE) => NotStored::DiskLow,
+        _ => NotStored::Failing(error.to_string()),
+    }
+}
+
+/// Bytes available to hookbox on the disk of a path; `None` if the system does not report it.
+#[must_use]
+pub fn free_disk(path: &Path) -> Option<u64> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 #[cfg(test)]
@@ -273,14 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schema_carries_version_and_application_id() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(SCHEMA).unwrap();
-        assert_eq!(check(&connection, Path::new("x"), SCHEMA_VERSION).unwrap(), SCHEMA_VERSION);
-    }
-
-    #[test]
-    fn upgrade_runs_only_missing_steps_and_keeps_rows() {
+    fn upgrade_runs_only_missing_scripts_and_keeps_rows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hookbox.db");
         let connection = open(&path, Durability::Full).unwrap();
@@ -289,14 +247,14 @@ mod tests {
                     INSERT INTO attempts (job_id, number, started_at) VALUES (5, 1, 1)";
         connection.execute_batch(rows).unwrap();
         drop(connection);
-        // Replacing a table that others refer to must not delete their rows.
-        let replace_handlers = "CREATE TABLE new_jobs AS SELECT * FROM jobs; DROP VIEW inbox; DROP VIEW failing;
-                                DROP TABLE jobs; ALTER TABLE new_jobs RENAME TO jobs;
-                                CREATE UNIQUE INDEX jobs_id ON jobs (id)";
-        let upgrades = [replace_handlers, "CREATE TABLE notes (text)"];
+        // Replacing a table must not delete the rows that refer to it.
+        let replace_jobs = "CREATE TABLE new_jobs AS SELECT * FROM jobs; DROP VIEW inbox; DROP VIEW failing;
+                            DROP TABLE jobs; ALTER TABLE new_jobs RENAME TO jobs;
+                            CREATE UNIQUE INDEX jobs_id ON jobs (id)";
+        let upgrades = [replace_jobs, "CREATE TABLE notes (text)"];
         for upgrades in [&upgrades[..1], &upgrades, &upgrades] {
             let connection = open_with(&path, Durability::Full, upgrades).unwrap();
-            assert_eq!(check(&connection, &path, 9).unwrap(), version_after(upgrades));
+            assert_eq!(check(&connection, &path, 9).unwrap(), schema::version_after(upgrades));
             let kept = "SELECT (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)";
             let kept: (i64, i64, i64) = connection.query_row(kept, [], |row| row.try_into()).unwrap();
             assert_eq!(kept, (3, 5, 1));
@@ -308,16 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_something_else_is_refused_and_left_as_it_was() {
+    fn foreign_file_is_refused_and_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("notes.txt");
-        std::fs::write(
-            &text,
-            "no database, but longer than the hundred bytes of a header, so that it is looked at whole ......",
-        )
-        .unwrap();
+        let notes =
+            "not a database, but longer than the 100 bytes of an SQLite header, so that SQLite reads all of it .....";
+        std::fs::write(&text, notes).unwrap();
         assert!(matches!(open(&text, Durability::Full), Err(OpenError::Foreign { .. })));
-        assert!(std::fs::read_to_string(&text).unwrap().starts_with("no database"));
+        assert_eq!(std::fs::read_to_string(&text).unwrap(), notes);
 
         let other = folder.path().join("other.db");
         Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
@@ -327,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_inbox_is_refused_and_left_as_it_was() {
+    fn newer_inbox_is_refused_and_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hookbox.db");
         drop(open(&path, Durability::Full).unwrap());
@@ -338,13 +294,13 @@ mod tests {
     }
 
     #[test]
-    fn one_hookbox_per_inbox() {
+    fn second_lock_on_an_inbox_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hookbox.db");
-        let held = lock(&path).unwrap();
-        let refused = lock(&path).unwrap_err();
-        assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
-        drop(held);
+        let first = lock(&path).unwrap();
+        let pid = Some(std::process::id().to_string());
+        assert!(matches!(lock(&path), Err(OpenError::Served { pid: found, .. }) if found == pid));
+        drop(first);
         lock(&path).unwrap();
     }
 }

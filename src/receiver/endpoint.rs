@@ -12,6 +12,7 @@ use actix_web::http::header::HeaderValue;
 
 use crate::config::{ServerConfig, Source};
 use crate::metrics::{Metrics, SourceMeter};
+use crate::routing::Routes;
 use crate::support::locks;
 use crate::support::net::forwarded::{self, ClientAddress};
 use crate::support::net::forwarded::{Networks, TrustedProxies};
@@ -23,6 +24,7 @@ use crate::verify::Verifier;
 pub struct Endpoints {
     by_path: HashMap<String, Arc<Endpoint>>,
     pub(super) request_timeout: Duration,
+    pub(super) routes: Arc<Routes>,
     trusted_proxies: TrustedProxies,
 }
 
@@ -47,7 +49,7 @@ impl Endpoints {
 
     /// One endpoint per source.
     #[must_use]
-    pub fn new(server: &ServerConfig, sources: &[Arc<Source>], metrics: &Arc<Metrics>) -> Self {
+    pub fn new(server: &ServerConfig, sources: &[Arc<Source>], routes: Arc<Routes>, metrics: &Arc<Metrics>) -> Self {
         let endpoint = |source: &Arc<Source>| {
             let verifier = Verifier::new(source);
             let endpoint = Endpoint {
@@ -67,6 +69,7 @@ impl Endpoints {
         Self {
             by_path: sources.iter().map(endpoint).collect(),
             request_timeout: server.request_timeout,
+            routes,
             trusted_proxies: server.trusted_proxies.clone(),
         }
     }

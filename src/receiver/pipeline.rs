@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::ReceiverState;
 use super::endpoint::{Endpoint, Endpoints};
 use super::response::DeliveryResponse;
-use crate::inbox::{Accepted, Awaited, Learned};
+use crate::inbox::{Accepted, EnrollmentResult, PendingReply};
 use crate::model::request::Request;
 use crate::model::response::HandlerResponse;
 use crate::support::time::Millis;
@@ -64,7 +64,7 @@ async fn check(
     let verifier = &endpoint.verifier;
     let now = request.received_at;
     if verifier.needs_enrollment() {
-        return verifier.check_with_secret(request, now, shared.inbox.learned(&endpoint.source).as_ref());
+        return verifier.check_with_secret(request, now, shared.inbox.enrolled_secret(&endpoint.source).as_ref());
     }
     if !verifier.may_block() {
         return verifier.check(request, now);
@@ -83,13 +83,14 @@ async fn store(
         return DeliveryResponse::TooMany(wait);
     }
     let acknowledgement = verified.acknowledgement().cloned();
-    let stored = tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(verified)).await;
+    let stored =
+        tokio::time::timeout(endpoints.request_timeout, shared.inbox.accept(endpoints.routes.route(verified))).await;
     if let Ok(Ok(_)) = &stored {
         // Before a handler may add words of its own, in its own time.
         shared.inbox.metrics().acknowledged(arrived.elapsed());
     }
     match stored {
-        Ok(Ok(Accepted { receipt, answer })) => match (said(answer).await, acknowledgement) {
+        Ok(Ok(Accepted { receipt, reply })) => match (said(reply).await, acknowledgement) {
             (Some(response), _) => DeliveryResponse::Responded(receipt, response),
             (None, Some(answer)) => DeliveryResponse::Acknowledged(receipt, answer),
             (None, None) => DeliveryResponse::Stored(receipt, endpoint.verifier.reply().cloned()),
@@ -103,7 +104,7 @@ async fn store(
 }
 
 /// What a handler has to say, where one responds and does so in time.
-async fn said(answer: Option<Awaited>) -> Option<HandlerResponse> {
+async fn said(answer: Option<PendingReply>) -> Option<HandlerResponse> {
     answer?.wait().await
 }
 
@@ -128,16 +129,16 @@ async fn learn(
     endpoint: &Endpoint,
 ) -> Result<DeliveryResponse, VerifyError> {
     let source = &endpoint.source;
-    match shared.inbox.learn(source.clone(), lesson.secret, now).await {
-        Ok(Learned::Kept) => {
+    match shared.inbox.enroll(source.clone(), lesson.secret, now).await {
+        Ok(EnrollmentResult::Enrolled) => {
             log::info!("{source}: learned its secret from the provider's handshake");
             Ok(DeliveryResponse::Handshake(lesson.response))
         }
-        Ok(Learned::Known) => {
+        Ok(EnrollmentResult::OtherSecret) => {
             log::warn!("{source}: a handshake would change the secret that is known; it was refused");
             Err(VerifyError::NotGenuine(SignatureError::AlreadyEnrolled))
         }
-        Ok(Learned::NotOpen) => Err(VerifyError::NotGenuine(SignatureError::EnrollmentClosed)),
+        Ok(EnrollmentResult::Closed) => Err(VerifyError::NotGenuine(SignatureError::EnrollmentClosed)),
         Err(why) => Ok(DeliveryResponse::NotStored(why)),
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn record(
     seen: RefusalContext,
     status: StatusCode,
 ) {
-    shared.inbox.note_refusal(&endpoint.source, |key| {
+    shared.inbox.record_rejection(&endpoint.source, |key| {
         let body_bytes = match &seen.request {
             Some(request) => u64::try_from(request.body.len()).unwrap_or(u64::MAX),
             None => announced_bytes(http).unwrap_or(0),

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::config::{Handler, OrderingKey, OrderingMode, OrderingRule};
 use crate::providers::Pointer;
 use crate::support::json_paths::JsonPaths;
+use crate::verify::{VerifiedDelivery, VerifiedEvent};
 
 /// The routing table of one configuration.
 #[derive(Debug, Default)]
@@ -58,6 +59,38 @@ pub struct RoutedEvent<'a> {
     pub headers: &'a str,
     /// The exact bytes.
     pub body: &'a [u8],
+}
+
+/// A verified delivery with the jobs of its events.
+#[derive(Debug)]
+pub struct RoutedDelivery {
+    delivery: VerifiedDelivery,
+    /// For each event, in order.
+    jobs: Vec<Vec<NewJob>>,
+    responder: Option<Responder>,
+}
+
+impl RoutedDelivery {
+    #[must_use]
+    pub fn delivery(&self) -> &VerifiedDelivery {
+        &self.delivery
+    }
+
+    /// The events, each with its jobs.
+    pub fn events(&self) -> impl Iterator<Item = (&VerifiedEvent, &[NewJob])> {
+        self.delivery.items().iter().zip(self.jobs.iter().map(Vec::as_slice))
+    }
+
+    #[must_use]
+    pub fn job_count(&self) -> usize {
+        self.jobs.iter().map(Vec::len).sum()
+    }
+
+    /// The handler whose reply the provider gets. Only a delivery with a single event has one.
+    #[must_use]
+    pub fn responder(&self) -> Option<&Responder> {
+        self.responder.as_ref()
+    }
 }
 
 /// A job that an event is to have.
@@ -114,6 +147,25 @@ impl Routes {
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
         let document = LazyBody::new(body, &self.places);
         self.taking(source, event_type, &document).map(|route| route.handler.clone()).collect()
+    }
+
+    /// Decides which handlers take the events of a delivery.
+    #[must_use]
+    pub fn route(&self, delivery: VerifiedDelivery) -> RoutedDelivery {
+        let jobs_of = |event: &VerifiedEvent| {
+            self.drafts(RoutedEvent {
+                source: delivery.source(),
+                event_type: &event.event_type,
+                headers: delivery.headers_json(),
+                body: &event.body,
+            })
+        };
+        let jobs: Vec<_> = delivery.items().iter().map(jobs_of).collect();
+        let responder = match &jobs[..] {
+            [jobs] => self.responder(jobs),
+            _ => None,
+        };
+        RoutedDelivery { delivery, jobs, responder }
     }
 
     /// The jobs that the event is to have, in the order of the configuration.

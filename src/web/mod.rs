@@ -161,8 +161,8 @@ async fn readyz(state: Data<WebState>) -> HttpResponse {
 /// Metrics in Prometheus text format. They need no session, since a scraper has none, and contain nothing but names of
 /// sources and handlers, and numbers.
 async fn metrics(state: Data<WebState>) -> HttpResponse {
-    let inbox = state.inbox.clone();
-    match web::block(move || inbox.metrics().text(&inbox.gauges())).await {
+    let (inbox, routes) = (state.inbox.clone(), state.config().routes.clone());
+    match web::block(move || inbox.metrics().text(&inbox.gauges(&routes.handlers()))).await {
         Ok(Ok(text)) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         failed => {
             log::error!("metrics could not be rendered: {failed:?}");

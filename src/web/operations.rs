@@ -8,7 +8,7 @@ use super::state::WebConfig;
 use crate::config::Source;
 use crate::diagnose::{self, Explanation, ReverifyResult};
 use crate::inbox::reader::{ReadError, StoredRefusal};
-use crate::inbox::{Inbox, InboxError, Paused};
+use crate::inbox::{Inbox, InboxError, PauseResult};
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 
@@ -37,7 +37,7 @@ pub(super) enum AcceptResult {
 
 impl Operations<'_> {
     /// Pauses a handler; `None` if there is no such handler.
-    pub(super) fn pause(&self, handler: &str, reason: &str) -> Result<Option<Paused>, InboxError> {
+    pub(super) fn pause(&self, handler: &str, reason: &str) -> Result<Option<PauseResult>, InboxError> {
         if !self.is_known_handler(handler)? {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Operations<'_> {
     }
 
     /// Resumes a handler; `None` if there is no such handler.
-    pub(super) fn resume(&self, handler: &str) -> Result<Option<Paused>, InboxError> {
+    pub(super) fn resume(&self, handler: &str) -> Result<Option<PauseResult>, InboxError> {
         if !self.is_known_handler(handler)? {
             return Ok(None);
         }
@@ -90,7 +90,7 @@ impl Operations<'_> {
                 return Ok(AcceptResult::Rejected(why));
             }
         };
-        let receipt = self.inbox.accept_refusal(id, *verified)?;
+        let receipt = self.inbox.accept_refusal(id, self.config.routes.route(*verified))?;
         Ok(receipt.map_or(AcceptResult::AlreadyAccepted, |receipt| AcceptResult::Accepted(receipt.events())))
     }
 
@@ -98,7 +98,7 @@ impl Operations<'_> {
     fn with_enrolled_secret(&self, source: &Arc<Source>) -> Arc<Source> {
         let is_enrolled =
             source.secrets.is_empty() && source.scheme.handshake.is_some_and(|handshake| handshake.teaches);
-        match self.inbox.learned(&source.name).filter(|_| is_enrolled) {
+        match self.inbox.enrolled_secret(&source.name).filter(|_| is_enrolled) {
             Some(secret) => Arc::new(Source { secrets: vec![secret], ..Source::clone(source) }),
             None => source.clone(),
         }

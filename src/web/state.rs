@@ -11,6 +11,7 @@ use super::bulk::BulkChanges;
 use super::live::LiveStreams;
 use crate::config::{Config, Handler, Source};
 use crate::inbox::Inbox;
+use crate::routing::Routes;
 use crate::support::locks;
 use crate::support::net::forwarded::TrustedProxies;
 
@@ -37,6 +38,8 @@ pub struct WebConfig {
     pub sources: Vec<Arc<Source>>,
     /// In the order of the file.
     pub handlers: Vec<Arc<Handler>>,
+    /// Which handlers take an event.
+    pub routes: Arc<Routes>,
     /// Path of the inbox.
     pub inbox: PathBuf,
     pub proxies: TrustedProxies,
@@ -45,10 +48,11 @@ pub struct WebConfig {
 }
 
 impl WebConfig {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, routes: Arc<Routes>) -> Self {
         Self {
             sources: config.sources.clone(),
             handlers: config.handlers.clone(),
+            routes,
             inbox: config.inbox.path.clone(),
             proxies: config.server.trusted_proxies.clone(),
             silence: config.alerts.as_ref().map(|alerts| alerts.silence.clone()).unwrap_or_default(),

@@ -53,7 +53,7 @@ fn a_dead_job_is_told_once_and_again_when_none_is_dead() {
 fn what_was_dead_before_the_start_is_no_news_and_poison_is() {
     let script = sh("case $HOOKBOX_EVENT_TYPE in bad) exit 65;; *) kill -KILL $PPID;; esac");
     let setup = told(Hookbox::new().handler("deploy", script), "").expect_failures();
-    let mut hookbox = setup.expect_warning("under way when hookbox last ended").start();
+    let mut hookbox = setup.expect_warning("running when hookbox was killed").start();
     hookbox.deliver(github::push().of_type("bad"));
     wait_for(&hookbox, &["dead begun"]);
     hookbox.try_send(&github::push()).ok();

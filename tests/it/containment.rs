@@ -79,7 +79,7 @@ fn after_kill_9_no_job_runs_twice_at_the_same_time() {
         echo $! > "$lock.child"; echo > "$lock.ready"; wait; sleep 600"#);
     let mut hookbox = Hookbox::new()
         .handler_with("work", "concurrency = 8", script)
-        .expect_warning("were under way when hookbox last ended")
+        .expect_warning("were running when hookbox was killed")
         .expect_warning("left behind by lost attempts")
         .start();
     let rounds = rounds(1);

@@ -15,7 +15,7 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
     let mut hookbox = Hookbox::new()
         .handler("work", script)
         .expect_failures()
-        .allow_warning("under way when hookbox last ended")
+        .allow_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
         .start();
     let clients = Clients::default();
@@ -67,7 +67,7 @@ fn a_missing_event_and_an_unexplained_start_are_noticed() {
 fn an_attempt_under_which_hookbox_died_is_lost_and_made_again_after_five_seconds() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then kill -KILL $PPID; fi");
     let mut hookbox =
-        Hookbox::new().handler("deadly", script).expect_warning("under way when hookbox last ended").start();
+        Hookbox::new().handler("deadly", script).expect_warning("running when hookbox was killed").start();
     let event = die_under(&mut hookbox, Some(github::push()));
     hookbox.start_again();
     let job = hookbox.job(&event);
@@ -85,7 +85,7 @@ fn an_attempt_under_which_hookbox_died_is_lost_and_made_again_after_five_seconds
 fn the_third_loss_in_a_row_is_dead_as_poison() {
     let mut hookbox = Hookbox::new()
         .handler("deadly", sh("kill -KILL $PPID"))
-        .expect_warning("under way when hookbox last ended")
+        .expect_warning("running when hookbox was killed")
         .start();
     let event = die_under(&mut hookbox, Some(github::push()));
     for lost in 1..=2 {
@@ -110,7 +110,7 @@ fn jobs_that_were_lost_run_one_at_a_time() {
     let script = waits_for("$HOOKBOX_EVENT_ID.$HOOKBOX_ATTEMPT").then_succeeds();
     let mut hookbox = Hookbox::new()
         .handler_with("work", "concurrency = 4", script)
-        .expect_warning("under way when hookbox last ended")
+        .expect_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
         .start();
     let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
@@ -147,7 +147,7 @@ fn a_job_never_runs_beside_what_a_dead_hookbox_left_of_it() {
     .then_succeeds();
     let mut hookbox = Hookbox::new()
         .handler("work", script)
-        .expect_warning("under way when hookbox last ended")
+        .expect_warning("running when hookbox was killed")
         .expect_warning("left behind by lost attempts")
         .start();
     let event = hookbox.deliver(github::push());

@@ -295,7 +295,7 @@ fn order_is_kept_through_failures_and_kills() {
     let mut hookbox = Hookbox::new()
         .handler_with("work", "order_by = \"/k\"\nconcurrency = 16", ordered_work())
         .expect_failures()
-        .allow_warning("under way when hookbox last ended")
+        .allow_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
         .start();
     let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -13,7 +13,7 @@ fn at(endpoint: &Endpoint, concurrency: usize) -> Hookbox {
     let lines = format!("mode = \"http\"\nurl = \"{}\"\nconcurrency = {concurrency}", endpoint.url());
     Hookbox::new()
         .handler_section("app", &lines)
-        .expect_warning("under way when hookbox last ended")
+        .expect_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
 }
 
@@ -141,7 +141,7 @@ fn no_attempt_number_is_used_twice_after_repeated_kills() {
     let mut seen = HashSet::new();
     let twice: Vec<_> = requests(&endpoint).into_iter().filter(|attempt| !seen.insert(attempt.clone())).collect();
     assert!(twice.is_empty(), "attempts that had started and whose numbers were used again: {twice:?}");
-    hookbox.wait_for_log("jobs were claimed and not begun when hookbox last ended");
+    hookbox.wait_for_log("claimed jobs had not started when hookbox was killed");
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE status = 'succeeded'"), 600);
     let attempts = hookbox.inbox.number("SELECT count(*) FROM attempts");
     assert!(attempts >= i64::try_from(seen.len()).unwrap(), "each request has an attempt");

@@ -246,7 +246,7 @@ fn after_kill_9_duplicates_get_the_response_of_the_retry() {
             HASTY,
             sh("[ \"$HOOKBOX_ATTEMPT\" = 1 ] || { printf again; exit 0; }").then(waits_for("gate")),
         )
-        .expect_warning("under way when hookbox last ended")
+        .expect_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
         .start();
     let push = github::push();

@@ -150,7 +150,7 @@ fn after_kill_9_the_url_is_asked_again() {
         }
         answer(stream, "200 OK", "", &format!("attempt {}", asked.header("hookbox-attempt").unwrap()))
     });
-    let mut hookbox = at(&endpoint, "github", HASTY).expect_warning("under way when hookbox last ended").start();
+    let mut hookbox = at(&endpoint, "github", HASTY).expect_warning("running when hookbox was killed").start();
     let push = github::push();
     let event = deliver_plain(&hookbox, &push);
     endpoint.wait_for(1);
@@ -264,7 +264,7 @@ fn busy_worker_gets_the_plain_200_and_answers_duplicates() {
 #[test]
 fn after_kill_9_a_new_process_answers_duplicates() {
     let mut hookbox = by_worker("github", HASTY)
-        .expect_warning("under way when hookbox last ended")
+        .expect_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
         .start();
     let push: Delivery = github::push().of_type("waits");

@@ -57,7 +57,7 @@ fn what_is_too_old_goes_by_itself_and_its_replay_stays_a_duplicate() {
     let done = hookbox.run(&["events", "show", &event.id]);
     assert!(done.status != Some(0) && done.stderr.contains("pruned"), "{done:?}");
     assert_eq!(hookbox.starts("deploy").len(), 1);
-    hookbox.wait_for_log("were too old and are forgotten");
+    hookbox.wait_for_log("deleted what has expired");
 }
 
 #[test]

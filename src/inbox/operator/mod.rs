@@ -20,26 +20,25 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::Receipt;
-use super::accept::Routed;
-use super::ballast::Ballast;
-use super::file::{APPLICATION_ID, BUSY_TIMEOUT, SCHEMA_VERSION, lock_path};
-use super::lesson;
-use super::pause::{self, Paused};
-pub use super::prune::Pruned;
+use super::enrollment;
+pub use super::file::free_disk;
+use super::file::{BUSY_TIMEOUT, lock_path};
+use super::handlers::{self, PauseResult};
+use super::insert::Insertion;
 use super::reader::{ReadError, Reader};
-use super::tally::Counts;
-pub use super::watch::free_disk;
+use super::rejections::HourlyTotals;
+use super::schema::{APPLICATION_ID, SCHEMA_VERSION};
+use super::writer::disk_reserve::DiskReserve;
+pub use super::writer::retention::Pruned;
 use crate::config::ReplayGuard;
-use crate::routing::Routes;
+use crate::routing::RoutedDelivery;
 use crate::support::time::Millis;
-use crate::verify::VerifiedDelivery;
 use accept_refusal::accept_refusal;
 pub use backup::{BackupError, BackupFile};
 pub use bulk_request::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
 use bulk_update::run_steps;
 pub(super) use bulk_update::{plan_bulk_update, plan_missing_jobs};
 pub use retention::DiskUsage;
-pub(super) use served::OperatorWrite;
 
 /// Pause after each transaction: longer than the interval at which a waiting writer tries again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -165,23 +164,23 @@ impl InboxFile {
     /// # Errors
     /// It could not be written.
     pub fn open_window(&mut self, source: &str, until: Millis, forget: bool) -> Result<bool, InboxFileError> {
-        self.write(|connection| lesson::open(connection, source, until, forget))
+        self.write(|connection| enrollment::open(connection, source, until, forget))
     }
 
     /// Pauses a handler. A running `serve` notices within a second.
     ///
     /// # Errors
     /// It could not be written.
-    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<Paused, InboxFileError> {
-        self.write(|connection| pause::pause(connection, handler, reason, now))
+    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Result<PauseResult, InboxFileError> {
+        self.write(|connection| handlers::pause(connection, handler, reason, now))
     }
 
     /// Resumes a handler; one that is paused as broken is probed immediately.
     ///
     /// # Errors
     /// It could not be written.
-    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<Paused, InboxFileError> {
-        self.write(|connection| pause::resume(connection, handler, now))
+    pub fn resume(&mut self, handler: &str, now: Millis) -> Result<PauseResult, InboxFileError> {
+        self.write(|connection| handlers::resume(connection, handler, now))
     }
 
     /// Stores the events of a refused delivery that has been verified since. `None` if that was done before, or the
@@ -192,15 +191,14 @@ impl InboxFile {
     pub fn accept_refusal(
         &mut self,
         refusal: i64,
-        verified: VerifiedDelivery,
-        routes: &Routes,
+        routed: RoutedDelivery,
         replay_guard: ReplayGuard,
     ) -> Result<Option<Receipt>, InboxFileError> {
-        let routed = Routed::new(verified, routes, replay_guard == ReplayGuard::IdAndBody);
+        let insertion = Insertion { routed, dedups_bodies: replay_guard == ReplayGuard::IdAndBody };
         self.write(|connection| {
-            let mut counts = Counts::default();
-            let receipt = accept_refusal(connection, &mut counts, refusal, &routed)?;
-            counts.write(connection).map(|()| receipt)
+            let mut totals = HourlyTotals::default();
+            let receipt = accept_refusal(connection, &mut totals, refusal, &insertion)?;
+            totals.write(connection).map(|()| receipt)
         })
     }
 
@@ -216,7 +214,7 @@ impl InboxFile {
         };
         let mut result = attempt();
         if result.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DiskFull)) {
-            Ballast::beside(&path).give_up();
+            DiskReserve::new(&path).release();
             result = attempt();
         }
         thread::sleep(PAUSE);

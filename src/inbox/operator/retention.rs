@@ -10,8 +10,7 @@ use rusqlite::Connection;
 
 use super::{InboxFile, InboxFileError};
 use crate::config::Retention;
-use crate::inbox::prune::{self, Ages, Place, Pruned};
-use crate::inbox::upkeep;
+use crate::inbox::writer::retention::{self, Cutoffs, Pruned, RetentionCursor, upkeep};
 use crate::support::time::Millis;
 
 /// How long one transaction may take.
@@ -36,12 +35,12 @@ impl InboxFile {
     /// # Errors
     /// What SQLite says.
     pub fn too_old(&self, keep: &Retention, now: Millis) -> Result<Pruned, InboxFileError> {
-        let ages = Ages::new(keep, now);
+        let cutoffs = Cutoffs::new(keep, now);
         self.reader()
             .run(|connection| {
-                let (mut place, mut pruned) = (Place::default(), Pruned::default());
-                while place != Place::End {
-                    pruned.add(prune::step(connection, &ages, &mut place, true)?);
+                let (mut cursor, mut pruned) = (RetentionCursor::default(), Pruned::default());
+                while cursor != RetentionCursor::End {
+                    pruned.add(retention::step(connection, &cutoffs, &mut cursor, true)?);
                 }
                 Ok(pruned)
             })
@@ -58,15 +57,15 @@ impl InboxFile {
         now: Millis,
         mut progress: impl FnMut(&Pruned),
     ) -> Result<Pruned, InboxFileError> {
-        let ages = Ages::new(keep, now);
-        let (mut place, mut pruned) = (Place::default(), Pruned::default());
-        while place != Place::End {
-            let before = place.clone();
+        let cutoffs = Cutoffs::new(keep, now);
+        let (mut cursor, mut pruned) = (RetentionCursor::default(), Pruned::default());
+        while cursor != RetentionCursor::End {
+            let before = cursor.clone();
             let step = self.write(|connection| {
-                place.clone_from(&before);
+                cursor.clone_from(&before);
                 let (began, mut step) = (Instant::now(), Pruned::default());
-                while place != Place::End && began.elapsed() < STEP {
-                    step.add(prune::step(connection, &ages, &mut place, false)?);
+                while cursor != RetentionCursor::End && began.elapsed() < STEP {
+                    step.add(retention::step(connection, &cutoffs, &mut cursor, false)?);
                 }
                 Ok(step)
             })?;
@@ -81,8 +80,8 @@ impl InboxFile {
     /// # Errors
     /// What SQLite says.
     pub fn give_back(&mut self) -> Result<(), InboxFileError> {
-        while self.write(upkeep::excess)? > 0 {
-            self.write(|connection| upkeep::give_back(connection, PAGES))?;
+        while self.write(upkeep::excess_pages)? > 0 {
+            self.write(|connection| upkeep::return_free_pages(connection, PAGES))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::index_search::{distinct, sources};
 use super::rows::{Attempt, Event, EventDetail, Job, JobDetail, job_where};
+use crate::inbox::types::Payload;
 use crate::model::event::EventState;
 use crate::support::time::Millis;
 
@@ -50,6 +51,16 @@ fn event_where(connection: &Connection, condition: &str, values: &[&dyn ToSql]) 
 
 pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<Event>> {
     event_where(connection, "e.seq = ?", &[&seq])
+}
+
+/// Returns the payload of an event; `None` if it is no longer stored.
+pub(super) fn payload(connection: &Connection, event_seq: i64) -> Result<Option<Payload>> {
+    connection
+        .prepare_cached("SELECT headers, content_type, body FROM payloads WHERE event_seq = ?1")?
+        .query_row([event_seq], |row| {
+            Ok(Payload { headers: row.get(0)?, content_type: row.get(1)?, body: row.get(2)? })
+        })
+        .optional()
 }
 
 pub(super) fn event_detail(connection: &Connection, seq: i64) -> Result<Option<EventDetail>> {

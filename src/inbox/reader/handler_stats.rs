@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::rows::{Job, job_where, parsed};
 use super::where_clause::PENDING_INDEXES;
-use crate::inbox::turn::{HandlerState, handler_states};
+use crate::inbox::handlers;
+use crate::inbox::types::HandlerState;
 use crate::metrics::{COUNTED_STATES, HandlerGauges};
 use crate::model::event::JobState;
 use crate::support::time::Millis;
@@ -199,7 +200,7 @@ fn indexed_conditions(state: JobState) -> &'static [&'static str] {
 
 /// Handlers that are paused now.
 pub(super) fn pauses(connection: &Connection) -> Result<BTreeMap<String, HandlerState>> {
-    let states = handler_states(connection)?.into_iter();
+    let states = handlers::states(connection)?.into_iter();
     Ok(states.filter(|state| state.paused_by.is_some()).map(|state| (state.name.to_string(), state)).collect())
 }
 

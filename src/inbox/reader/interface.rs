@@ -20,9 +20,10 @@ use super::refusals::{self, RefusalSummary, StoredRefusal};
 use super::rows::{Event, EventDetail, Job, JobDetail};
 use super::source_stats::{self, SourceDay, SourceStats};
 use super::tail::{self, TailCursor, TailLine};
-use crate::inbox::lesson::{self, Standing};
+use crate::inbox::enrollment::{self, EnrollmentState};
 use crate::inbox::operator::{BulkPlan, BulkRequest, MissingJobs, plan_bulk_update, plan_missing_jobs};
-use crate::inbox::turn::{self, HandlerState, Payload};
+use crate::inbox::types::{HandlerState, Payload};
+use crate::inbox::{handlers, schema};
 use crate::metrics::HandlerGauges;
 use crate::model::filter::{ArrivalFilter, EventFilter, JobFilter, Page};
 use crate::support::secret::DigestKey;
@@ -85,7 +86,7 @@ impl Reader<'_> {
 
     /// Headers, content type and body; `None` if they are no longer stored.
     pub fn payload(&self, seq: i64) -> Result<Option<Payload>> {
-        self.run(|connection| turn::payload(connection, seq))
+        self.run(|connection| events::payload(connection, seq))
     }
 
     /// The first `limit` bytes of the body and its full length; `None` if it is no longer stored.
@@ -152,7 +153,7 @@ impl Reader<'_> {
 
     /// The key with which tokens in refusals were digested; `None` before the inbox is first served.
     pub fn token_key(&self) -> Result<Option<DigestKey>> {
-        self.run(crate::inbox::meta::token_key)
+        self.run(schema::token_key)
     }
 }
 
@@ -191,12 +192,12 @@ impl Reader<'_> {
 
     /// Pauses and probes of all handlers that were ever paused.
     pub fn handler_states(&self) -> Result<Vec<HandlerState>> {
-        self.run(turn::handler_states)
+        self.run(handlers::states)
     }
 
     /// Whether the source's secret was learned in a handshake, or a handshake is awaited.
-    pub fn enrollment(&self, source: &str) -> Result<Option<Standing>> {
-        self.run(|connection| lesson::standing(connection, source))
+    pub fn enrollment(&self, source: &str) -> Result<Option<EnrollmentState>> {
+        self.run(|connection| enrollment::state(connection, source))
     }
 
     /// Open jobs and pauses, for the metrics.

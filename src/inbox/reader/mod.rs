@@ -28,7 +28,6 @@ pub use interface::Reader;
 pub use paged_list::{MAX_SEARCHED_BODY, PagedList};
 pub use refusals::{RefusalSummary, StoredRefusal};
 pub use rows::{Attempt, Event, EventDetail, Job, JobDetail};
-pub(super) use served::GaugeCache;
 pub use source_stats::{HOURS_PER_DAY, HourCounts, SourceDay, SourceStats};
 pub use tail::TailLine;
 pub(super) use where_clause::{WhereClause, one_of, text};

@@ -1,28 +1,22 @@
 //! Reading an inbox that this process serves, and the state that is kept in memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::connection::ReadError;
 use super::interface::Reader;
-use crate::inbox::turn::{HandlerState, Payload};
-use crate::inbox::watch::free_disk;
-use crate::inbox::{Inbox, InboxError};
+use crate::inbox::Inbox;
+use crate::inbox::file::{free_disk, with_suffix};
+use crate::inbox::types::{HandlerState, InboxError, Payload};
+use crate::inbox::writer::shared::JobCounts;
 use crate::metrics::{GaugeValues, HandlerGauges, Metrics};
 use crate::support::locks;
 use crate::support::time::Millis;
 
 /// Counting the jobs for the metrics may take one second in so many.
 const COUNTING_SHARE: u32 = 20;
-
-/// The jobs as they were counted last.
-#[derive(Debug)]
-pub(in crate::inbox) struct GaugeCache {
-    handlers: Vec<HandlerGauges>,
-    valid_until: Instant,
-}
 
 impl Inbox {
     /// Takes a connection from the pool; it is returned when the reader is dropped.
@@ -68,32 +62,29 @@ impl Inbox {
 
     /// The gauges for [`Metrics::text`]. Values that cannot be read are left out.
     #[must_use]
-    pub fn gauges(&self) -> GaugeValues {
+    pub fn gauges(&self, handlers: &[Arc<str>]) -> GaugeValues {
         let length = |path: &Path| std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
         let path = self.shared.with_settings(|settings| settings.path.clone());
-        let mut wal = path.clone().into_os_string();
-        wal.push("-wal");
         GaugeValues {
-            handlers: self.handler_gauges(),
+            handlers: self.handler_gauges(handlers),
             queue: self.commands.len(),
             disk_free: free_disk(&path),
-            wal: length(&PathBuf::from(wal)),
+            wal: length(&with_suffix(&path, "-wal")),
             database: length(&path),
             is_ready: self.is_ready().is_ok(),
         }
     }
 
-    fn handler_gauges(&self) -> Vec<HandlerGauges> {
-        let mut cache = locks::lock(&self.shared.counted);
+    fn handler_gauges(&self, names: &[Arc<str>]) -> Vec<HandlerGauges> {
+        let mut cache = locks::lock(&self.shared.job_counts);
         let began = Instant::now();
-        if let Some(last) = cache.as_ref().filter(|last| began < last.valid_until) {
+        if let Some(last) = cache.as_ref().filter(|last| began < last.recount_at) {
             return last.handlers.clone();
         }
-        let names = self.routes().handlers();
-        match self.reader().and_then(|reader| reader.handler_gauges(&names, Millis::now())) {
+        match self.reader().and_then(|reader| reader.handler_gauges(names, Millis::now())) {
             Ok(handlers) => {
-                let valid_until = Instant::now() + began.elapsed() * COUNTING_SHARE;
-                cache.insert(GaugeCache { handlers, valid_until }).handlers.clone()
+                let recount_at = Instant::now() + began.elapsed() * COUNTING_SHARE;
+                cache.insert(JobCounts { handlers, recount_at }).handlers.clone()
             }
             Err(error) => {
                 log::debug!("jobs could not be counted: {error}");

@@ -8,7 +8,7 @@ use super::context::{ApiContext, ApiRequest};
 use super::error::ApiError;
 use super::query::{PauseRequest, parse_body};
 use crate::config::{Handler, Source};
-use crate::inbox::Paused;
+use crate::inbox::PauseResult;
 use crate::inbox::reader::{HOURS_PER_DAY, HandlerOverview, Job};
 use crate::support::time::{HOUR_MS, Millis};
 
@@ -169,7 +169,7 @@ pub(super) fn resume(ctx: &ApiContext, request: &ApiRequest) -> Result<PauseStat
     Ok(pause_status(name, resumed.ok_or_else(|| ApiError::no_handler(name))?))
 }
 
-fn pause_status(name: &str, Paused { state, has_changed }: Paused) -> PauseStatus {
+fn pause_status(name: &str, PauseResult { state, has_changed }: PauseResult) -> PauseStatus {
     PauseStatus {
         handler: name.to_owned(),
         changed: has_changed,

@@ -102,10 +102,10 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
     for _ in 0..10 {
         assert_eq!(clients.send(hookbox, &large()), Some(200));
     }
-    let ballast = small.path.join("hookbox.db.ballast");
-    until("the ballast to be made", || ballast.exists().then_some(()));
+    let reserve = small.path.join("hookbox.db.reserve");
+    until("the disk reserve to be created", || reserve.exists().then_some(()));
     small.fill();
-    until("the ballast to be given up", || (!ballast.exists()).then_some(()));
+    until("the disk reserve to be deleted", || (!reserve.exists()).then_some(()));
     for _ in 0..5 {
         until("a delivery to be turned away", || {
             if !has_floor {
@@ -133,7 +133,7 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
         assert!(assert_answer(&clients, hookbox).is_some(), "it is full still");
     }
     fs::remove_file(small.filler()).unwrap();
-    until("deliveries to be taken in again", || assert_answer(&clients, hookbox).is_none().then_some(()));
+    until("deliveries to be accepted again", || assert_answer(&clients, hookbox).is_none().then_some(()));
     assert_eq!(hookbox.probe("/readyz").status, 200);
     assert_eq!(clients.send(hookbox, &large()), Some(200));
     let known = "SELECT event_id FROM events UNION SELECT event_id FROM seen_ids";
@@ -164,10 +164,10 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
     for _ in 0..5 {
         assert_eq!(clients.send(&hookbox, &github::push()), Some(200));
     }
-    let ballast = small.path.join("hookbox.db.ballast");
-    until("the ballast to be made", || ballast.exists().then_some(()));
+    let reserve = small.path.join("hookbox.db.reserve");
+    until("the disk reserve to be created", || reserve.exists().then_some(()));
     small.fill();
-    until("the ballast to be given up", || (!ballast.exists()).then_some(()));
+    until("the disk reserve to be deleted", || (!reserve.exists()).then_some(()));
     let free = || rustix::fs::statvfs(&small.path).unwrap().f_bavail * 4096;
     // A file's name goes before its room comes back.
     until("its room to be back", || (free() >= 7 << 20).then_some(()));
@@ -181,7 +181,7 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
     assert!(calls(&hookbox).iter().any(|call| call.contains("ENOSPC") && call.contains("(INJECTED)")));
     assert_eq!(hookbox.probe("/healthz").status, 200);
     fs::remove_file(small.filler()).unwrap();
-    until("deliveries to be taken in again", || assert_answer(&clients, &hookbox).is_none().then_some(()));
+    until("deliveries to be accepted again", || assert_answer(&clients, &hookbox).is_none().then_some(()));
     let made = calls(&hookbox);
     let failed = made.iter().position(|call| call.contains("(INJECTED)")).unwrap();
     let first = |call: &str| made[failed..].iter().position(|line| line.starts_with(call)).expect("it was made");

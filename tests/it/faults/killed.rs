@@ -16,7 +16,7 @@ const CALLS: [&str; 3] = ["pwrite64", SYNCS, "ftruncate,unlink"];
 fn hookbox() -> Hookbox {
     Hookbox::new()
         .handler("work", succeeds())
-        .allow_warning("under way when hookbox last ended")
+        .allow_warning("running when hookbox was killed")
         .allow_warning("left behind by lost attempts")
 }
 

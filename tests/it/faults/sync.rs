@@ -16,7 +16,7 @@ fn hookbox() -> Hookbox {
         .allow_warning("disk I/O error")
         .allow_warning("a sync has failed")
         .allow_warning("count as lost at the next start")
-        .allow_warning("under way when hookbox last ended")
+        .allow_warning("running when hookbox was killed")
 }
 
 /// Sync by sync of the log: of a hookbox that starts, and of one that is at work.

@@ -13,7 +13,7 @@ use crate::cli::output::list::Array;
 use crate::cli::output::terminal::{remark, shown};
 use crate::config::{self, ConfigSummary};
 use crate::inbox::operator::{self, InboxFile};
-use crate::inbox::{HandlerState, Paused};
+use crate::inbox::{HandlerState, PauseResult};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,7 @@ pub(crate) fn resume(args: &ResumeArgs, global: &Global) -> Result<(), Failure> 
     Ok(())
 }
 
-fn resumed(name: &str, paused: &Paused) -> String {
+fn resumed(name: &str, paused: &PauseResult) -> String {
     let reason = paused.state.as_ref().and_then(|state| state.reason.as_deref());
     match (reason.filter(|_| is_broken(paused)), paused.has_changed) {
         (Some(reason), _) => format!("{name} is broken ({}); it is tried now with one job", shown(reason)),
@@ -99,7 +99,7 @@ fn resumed(name: &str, paused: &Paused) -> String {
     }
 }
 
-fn is_broken(paused: &Paused) -> bool {
+fn is_broken(paused: &PauseResult) -> bool {
     paused.state.as_ref().is_some_and(|state| state.paused_by.as_deref() == Some("hookbox"))
 }
 
@@ -109,7 +109,7 @@ fn open(global: &Global) -> Result<(ConfigSummary, InboxFile), Failure> {
     Ok((outline, file))
 }
 
-fn tell(done: &[(Paused, String)], json: bool, line: fn(&str, &Paused) -> String) -> Result<(), Failure> {
+fn tell(done: &[(PauseResult, String)], json: bool, line: fn(&str, &PauseResult) -> String) -> Result<(), Failure> {
     if json {
         let mut array = Array::new();
         for (paused, name) in done {

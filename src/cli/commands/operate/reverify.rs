@@ -90,7 +90,7 @@ fn take_in(
     (routes, source): (&Routes, &Source),
 ) -> Result<String, Failure> {
     let names: Vec<_> = verified.items().iter().map(|item| item.event_id.clone()).collect();
-    let Some(receipt) = file.accept_refusal(id, verified, routes, source.admission.replay_guard)? else {
+    let Some(receipt) = file.accept_refusal(id, routes.route(verified), source.admission.replay_guard)? else {
         return Ok("was taken in meanwhile".to_owned());
     };
     let events = format!("{}/{}", source.name, names.join(", "));

@@ -14,7 +14,7 @@ use crate::cli::output::progress;
 use crate::cli::output::terminal::{instant, relative, remark, shown};
 use crate::config::{self, Source};
 use crate::inbox::operator::{self, InboxFile};
-use crate::inbox::{Standing, WINDOW};
+use crate::inbox::{ENROLLMENT_WINDOW, EnrollmentState};
 use crate::support::time::Millis;
 
 /// How often `--wait` looks.
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return show(&file, &source);
     }
     let now = Millis::now();
-    let until = Millis(now.0.saturating_add(i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX)));
+    let until = Millis(now.0.saturating_add(i64::try_from(ENROLLMENT_WINDOW.as_millis()).unwrap_or(i64::MAX)));
     if !file.open_window(&source.name, until, args.forget)? {
         return Err(known(&file, &source, now)?);
     }
@@ -68,7 +68,9 @@ pub(crate) fn taught(source: Arc<Source>, file: &InboxFile) -> Result<Arc<Source
         return Ok(source);
     }
     match file.reader().enrollment(&source.name)? {
-        Some(Standing::Known(secret, _)) => Ok(Arc::new(Source { secrets: vec![secret], ..Source::clone(&source) })),
+        Some(EnrollmentState::Enrolled(secret, _)) => {
+            Ok(Arc::new(Source { secrets: vec![secret], ..Source::clone(&source) }))
+        }
         _ => Ok(source),
     }
 }
@@ -88,7 +90,7 @@ fn check(source: &Arc<Source>) -> Result<(), Failure> {
 
 fn known(file: &InboxFile, source: &Source, now: Millis) -> Result<Failure, Failure> {
     let since = match file.reader().enrollment(&source.name)? {
-        Some(Standing::Known(_, at)) => format!(", learned {}", relative(at, now)),
+        Some(EnrollmentState::Enrolled(_, at)) => format!(", learned {}", relative(at, now)),
         _ => String::new(),
     };
     let failure = Failure::failed(format!("the secret of `{}` is known already{since}", source.name));
@@ -97,7 +99,7 @@ fn known(file: &InboxFile, source: &Source, now: Millis) -> Result<Failure, Fail
 
 fn show(file: &InboxFile, source: &Source) -> Result<(), Failure> {
     match file.reader().enrollment(&source.name)? {
-        Some(Standing::Known(secret, _)) => Ok(writeln!(io::stdout(), "{}", secret.reveal())?),
+        Some(EnrollmentState::Enrolled(secret, _)) => Ok(writeln!(io::stdout(), "{}", secret.reveal())?),
         _ => Err(Failure::failed(format!("no secret of `{}` has been learned", source.name))),
     }
 }
@@ -107,13 +109,13 @@ fn wait(file: &InboxFile, source: &Source, until: Millis) -> Result<(), Failure>
     let learned = progress::waiting("waiting for the provider's handshake", || {
         loop {
             match look() {
-                Ok(Some(Standing::Open(_))) if Millis::now() < until => std::thread::sleep(PAUSE),
+                Ok(Some(EnrollmentState::Open(_))) if Millis::now() < until => std::thread::sleep(PAUSE),
                 other => return other,
             }
         }
     })?;
     match learned {
-        Some(Standing::Known(..)) => Ok(writeln!(io::stdout(), "learned the secret of `{}`", source.name)?),
+        Some(EnrollmentState::Enrolled(..)) => Ok(writeln!(io::stdout(), "learned the secret of `{}`", source.name)?),
         _ => Err(Failure::failed(format!("no handshake of `{}` came", source.name))
             .hint("have the provider send it, and `hookbox learn` again")),
     }

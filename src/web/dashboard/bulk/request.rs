@@ -46,7 +46,7 @@ pub(super) fn event_and_handler<'a>(ctx: &PageContext, query: &'a PageQuery) -> 
 /// number of jobs created.
 pub(super) fn create_job(ctx: &PageContext, seq: i64, handler: &str) -> Result<usize, PageError> {
     let filter = JobFilter { handler: Some(handler.to_owned()), events: Some(vec![seq]), ..JobFilter::default() };
-    let key = |headers: &str, body: &[u8]| ctx.inbox.key_for(handler, headers, body);
+    let key = |headers: &str, body: &[u8]| ctx.config.routes.key_for(handler, headers, body);
     let missing = MissingJobs { handler, reads_payload: true, takes: &|_, _, _| true, key: &key };
     let request = BulkRequest { change: BulkAction::Replay, filter, revives: false };
     let mut plan = plan(ctx, &request)?;

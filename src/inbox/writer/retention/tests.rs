@@ -1,26 +1,27 @@
-//! What goes and what stays, at every age and in every state.
+//! What is deleted and what is kept, at each age and in each state.
 
 use super::*;
 use crate::inbox::tests::Sample;
 
-const AGES: Ages = Ages { payloads: Millis(10_000), events: Millis(5_000), keys: Millis(1_000) };
+const CUTOFFS: Cutoffs = Cutoffs { payloads: Millis(10_000), events: Millis(5_000), ids: Millis(1_000) };
 
-fn pass(sample: &Sample, is_dry: bool) -> Pruned {
-    let (mut place, mut pruned, mut steps) = (Place::Start, Pruned::default(), 0);
-    while place != Place::End {
-        pruned.add(step(&sample.connection, &AGES, &mut place, is_dry).unwrap());
+fn pass(sample: &Sample, is_dry_run: bool) -> Pruned {
+    let (mut cursor, mut pruned, mut steps) = (RetentionCursor::Start, Pruned::default(), 0);
+    while cursor != RetentionCursor::End {
+        pruned.add(step(&sample.connection, &CUTOFFS, &mut cursor, is_dry_run).unwrap());
         steps += 1;
-        assert!(steps < 1000, "it never ends");
+        assert!(steps < 1000, "the pass never ends");
     }
     pruned
 }
 
-/// An event, and a job in each of these states that ended then.
+/// An event with jobs in these states, finished at these times.
 fn event(sample: &Sample, id: &str, received_at: i64, jobs: &[(&str, i64)]) -> i64 {
     let seq = sample.event("s", id, "t", received_at);
-    for (index, (state, ended_at)) in jobs.iter().enumerate() {
+    for (index, (state, finished_at)) in jobs.iter().enumerate() {
         let job = sample.job(seq, &index.to_string(), state);
-        sample.run(&format!("UPDATE jobs SET finished_at = {ended_at} WHERE id = {job} AND finished_at IS NOT NULL"));
+        sample
+            .run(&format!("UPDATE jobs SET finished_at = {finished_at} WHERE id = {job} AND finished_at IS NOT NULL"));
     }
     seq
 }
@@ -32,7 +33,7 @@ fn sample() -> Sample {
 }
 
 #[test]
-fn each_thing_goes_at_its_own_age_counted_from_the_end_of_the_last_job() {
+fn age_counts_from_the_end_of_the_last_job() {
     let sample = sample();
     event(&sample, "gone", 1_500, &[("succeeded", 4_000), ("dead", 4_999)]);
     event(&sample, "stripped", 1_500, &[("succeeded", 4_000), ("dead", 5_000)]);
@@ -43,7 +44,7 @@ fn each_thing_goes_at_its_own_age_counted_from_the_end_of_the_last_job() {
     event(&sample, "young", 20_000, &[]);
     let expected = Pruned { events: 2, payloads: 1, dead: 2, keys: 0 };
     assert_eq!(pass(&sample, true), expected);
-    assert_eq!(sample.line("SELECT count(*) FROM payloads"), "7", "a dry pass changes nothing");
+    assert_eq!(sample.line("SELECT count(*) FROM payloads"), "7", "a dry run changes nothing");
     assert_eq!(pass(&sample, false), expected);
     assert_eq!(pass(&sample, false), Pruned::default());
     let ids = |table: &str| {
@@ -61,14 +62,14 @@ fn each_thing_goes_at_its_own_age_counted_from_the_end_of_the_last_job() {
 }
 
 #[test]
-fn a_key_goes_with_the_body_that_the_guard_remembers() {
+fn expired_id_takes_its_body_digest_along() {
     let sample = sample();
     let body = |byte: &str| format!("x'{}'", byte.repeat(32));
     for (id, received_at, byte) in [("old", 999, "aa"), ("kept", 1_000, "bb")] {
         sample.run(&format!("INSERT INTO seen_ids VALUES ('s', '{id}', {received_at}, 1, {})", body(byte)));
         sample.run(&format!("INSERT INTO seen_bodies VALUES ('s', {}, '{id}')", body(byte)));
     }
-    // A body that an older event brought first stays that one's.
+    // The digest belongs to the event that brought the body first.
     sample.run(&format!("INSERT INTO seen_ids VALUES ('s', 'second', 999, 1, {})", body("bb")));
     sample.run("INSERT INTO hourly_counts (source, hour) VALUES ('s', 0), ('s', 3600000)");
     assert_eq!(pass(&sample, false), Pruned { keys: 2, ..Pruned::default() });
@@ -78,24 +79,28 @@ fn a_key_goes_with_the_body_that_the_guard_remembers() {
 }
 
 #[test]
-fn a_pass_looks_at_what_is_old_and_a_little_further() {
+fn pass_stops_at_events_that_are_all_too_young() {
     let sample = sample();
     for number in 0..3 * CHUNK {
         event(&sample, &number.to_string(), if number < CHUNK + 1 { 1 } else { 20_000 }, &[("pending", 0)]);
     }
-    let mut place = Place::Start;
-    for expected in [Place::Events(CHUNK as i64), Place::Events(2 * CHUNK as i64), Place::Payloads(i64::MIN)] {
-        step(&sample.connection, &AGES, &mut place, false).unwrap();
-        assert_eq!(place, expected);
+    let mut cursor = RetentionCursor::Start;
+    for expected in [
+        RetentionCursor::Events(CHUNK as i64),
+        RetentionCursor::Events(2 * CHUNK as i64),
+        RetentionCursor::Payloads(i64::MIN),
+    ] {
+        step(&sample.connection, &CUTOFFS, &mut cursor, false).unwrap();
+        assert_eq!(cursor, expected);
     }
     assert_eq!(pass(&sample, false), Pruned::default());
 }
 
 #[test]
-fn every_key_is_looked_at_once() {
+fn every_expired_id_is_deleted() {
     let sample = sample();
-    for number in 0..2 * KEYS_IN_CHUNK + 1 {
+    for number in 0..2 * IDS_IN_CHUNK + 1 {
         sample.run(&format!("INSERT INTO seen_ids VALUES ('s{}', '{number:05}', 1, 1, zeroblob(32))", number % 2));
     }
-    assert_eq!(pass(&sample, false).keys, 2 * KEYS_IN_CHUNK + 1);
+    assert_eq!(pass(&sample, false).keys, 2 * IDS_IN_CHUNK + 1);
 }

@@ -10,6 +10,14 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::reader::Reader;
+use super::schema::SCHEMA;
+
+/// An empty inbox in memory.
+pub(super) fn database() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(SCHEMA).unwrap();
+    connection
+}
 
 /// A database file in a folder of its own, and a connection that writes to it.
 pub(super) struct Sample {
@@ -22,7 +30,7 @@ impl Sample {
         let folder = tempfile::tempdir().unwrap();
         let connection = Connection::open(folder.path().join("hookbox.db")).unwrap();
         connection.pragma_update(None, "journal_mode", "WAL").unwrap();
-        connection.execute_batch(include_str!("../../schema.sql")).unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
         Self { folder, connection }
     }
 
