@@ -9,18 +9,18 @@ use rustix::fs::Access;
 use toml::de::DeTable;
 
 use super::handler::{Handler, HandlerFilter};
-use super::problem::{Place, Problem};
-use super::reader::TomlTable;
+use super::problem::{FilePosition, Problem};
+use super::reader::{TomlTable, TomlValue};
 use super::settings::{AdminConfig, InboxConfig, ServerConfig};
 use super::source::{Source, default_path};
 use crate::support::net::socket::Listen;
 
 /// There is a source, and each has its own path.
 pub(super) fn sources(root: &TomlTable<'_>, sources: &[(&str, TomlTable<'_>)]) {
-    let has_no_source = |value: &super::reader::TomlValue<'_>| value.value.as_table().is_some_and(DeTable::is_empty);
+    let has_no_source = |value: &TomlValue<'_>| value.value.as_table().is_some_and(DeTable::is_empty);
     if sources.is_empty() && root.get("sources").is_none_or(|value| has_no_source(&value)) {
         let hint = "add a section [sources.NAME] with a provider and a secret; `hookbox init` shows one";
-        let problem = Problem::at(&Place::default(), "there is no source, so no delivery can be accepted");
+        let problem = Problem::at(&FilePosition::default(), "there is no source, so no delivery can be accepted");
         root.context.problems.add(problem.hint(hint));
     }
     let mut first_of_path = HashMap::new();

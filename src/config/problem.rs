@@ -1,23 +1,30 @@
-//! What is wrong with a configuration file. Problems are collected while the file is read and reported together.
+//! Problems of a configuration file: collected while it is read, with their lines and keys, and reported together.
 //!
 //! A problem may quote names, numbers and paths, never a secret.
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 /// A position in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Place {
+pub(super) struct FilePosition {
     /// Counted from 1; `None` for the file as a whole.
     pub(super) line: Option<usize>,
     /// Dotted, from the root: `sources.github.secret`. Empty for the file as a whole.
     pub(super) key: String,
 }
 
-impl Place {
+impl FilePosition {
+    /// The position of a key in this table, with quotes and escapes where the key has unusual characters.
+    pub(super) fn child(&self, line: Option<usize>, key: &str) -> Self {
+        let is_bare = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+        let key = if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("{key:?}") };
+        Self { line, key: if self.key.is_empty() { key } else { format!("{}.{key}", self.key) } }
+    }
+
     /// The last part of the key, without an index into a list.
     pub(super) fn last_key(&self) -> &str {
         let key = self.key.rsplit('.').next().unwrap_or_default();
@@ -37,9 +44,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn at(place: &Place, message: impl Into<String>) -> Self {
-        let key = Some(&place.key).filter(|key| !key.is_empty()).cloned();
-        Self { line: place.line, key, message: message.into(), hints: Vec::new() }
+    pub(super) fn at(position: &FilePosition, message: impl Into<String>) -> Self {
+        let key = Some(&position.key).filter(|key| !key.is_empty()).cloned();
+        Self { line: position.line, key, message: message.into(), hints: Vec::new() }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -87,6 +94,38 @@ impl Problems {
         let mut problems = self.0.into_inner();
         problems.retain(relevant);
         if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::new(file, problems)) }
+    }
+}
+
+/// Looks up an environment variable.
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Turns a byte offset into a line number, counted from 1.
+pub(super) struct LineIndex(Vec<usize>);
+
+impl LineIndex {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(offset, _)| offset).collect())
+    }
+
+    pub(super) fn line_at(&self, offset: usize) -> usize {
+        self.0.partition_point(|newline| *newline < offset) + 1
+    }
+}
+
+/// What all values of one file share.
+pub(super) struct ReadContext<'a> {
+    pub(super) lines: LineIndex,
+    pub(super) problems: Problems,
+    /// The folder of the file, absolute.
+    pub(super) folder: &'a Path,
+    pub(super) environment: EnvLookup<'a>,
+}
+
+impl ReadContext<'_> {
+    /// Makes a path of the file absolute and removes its `.` parts.
+    pub(super) fn absolute(&self, path: &str) -> PathBuf {
+        self.folder.join(path).components().collect()
     }
 }
 
@@ -154,12 +193,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn byte_offsets_become_line_numbers() {
+        let lines = LineIndex::new("a\n\nb\n");
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|offset| lines.line_at(offset)), [1, 1, 2, 3, 3, 4]);
+    }
+
+    #[test]
     fn problems_print_in_the_order_of_the_file_with_their_hints() {
-        let place = |line, key: &str| Place { line, key: key.to_owned() };
+        let position = |line, key: &str| FilePosition { line, key: key.to_owned() };
         let problems = Problems::default();
-        problems.add(Problem::at(&place(Some(9), "server.listen"), "no address").hint("one").hint("two"));
-        problems.add(Problem::at(&place(Some(2), ""), "unclosed array"));
-        problems.add(Problem::at(&place(None, "sources"), "missing"));
+        problems.add(Problem::at(&position(Some(9), "server.listen"), "no address").hint("one").hint("two"));
+        problems.add(Problem::at(&position(Some(2), ""), "unclosed array"));
+        problems.add(Problem::at(&position(None, "sources"), "missing"));
         let errors = problems.settle(Path::new("dir/hookbox.toml"), (), |_| true).unwrap_err();
         assert_eq!(
             errors.to_string(),

@@ -10,8 +10,8 @@ use toml::de::{DeTable, Error};
 use super::alerts::{AlertsConfig, read_alerts};
 use super::checks;
 use super::handler::{Handler, read_handler};
-use super::problem::{ConfigErrors, Place, Problem, Problems};
-use super::reader::{EnvLookup, LineIndex, ReadContext, TomlTable, TomlValue};
+use super::problem::{ConfigErrors, EnvLookup, FilePosition, LineIndex, Problem, Problems, ReadContext};
+use super::reader::{TomlTable, TomlValue};
 use super::settings::{
     AdminConfig, DispatchConfig, InboxConfig, ServerConfig, read_admin, read_dispatch, read_inbox, read_server,
 };
@@ -51,7 +51,7 @@ pub(super) fn read_with<T>(
     relevant: impl Fn(&Problem) -> bool,
 ) -> Result<T, ConfigErrors> {
     let unreadable = |error: std::io::Error| {
-        let problem = Problem::at(&Place::default(), format!("cannot be read: {error}"))
+        let problem = Problem::at(&FilePosition::default(), format!("cannot be read: {error}"))
             .hint("`hookbox init` writes one; --config FILE or HOOKBOX_CONFIG names another");
         ConfigErrors::new(file, vec![problem])
     };
@@ -69,12 +69,12 @@ pub(super) fn read_with<T>(
     }
     let folder = absolute.parent().unwrap_or(Path::new("/"));
     let context = ReadContext { lines, problems: Problems::default(), folder, environment };
-    let value = read(&TomlTable::new(Place::default(), Some(table.get_ref()), &context));
+    let value = read(&TomlTable::new(FilePosition::default(), Some(table.get_ref()), &context));
     context.problems.settle(file, value, relevant)
 }
 
-fn line_only(line: usize) -> Place {
-    Place { line: Some(line), key: String::new() }
+fn line_only(line: usize) -> FilePosition {
+    FilePosition { line: Some(line), key: String::new() }
 }
 
 /// One problem per line. Errors on the same or the next line are dropped, since most only follow from the first.

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -14,51 +14,19 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::problem::{Place, Problem, Problems, nearest};
-
-/// Looks up an environment variable.
-pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// Turns a byte offset into a line number, counted from 1.
-pub(super) struct LineIndex(Vec<usize>);
-
-impl LineIndex {
-    pub(super) fn new(text: &str) -> Self {
-        Self(text.match_indices('\n').map(|(offset, _)| offset).collect())
-    }
-
-    pub(super) fn line_at(&self, offset: usize) -> usize {
-        self.0.partition_point(|newline| *newline < offset) + 1
-    }
-}
-
-/// What all values of one file share.
-pub(super) struct ReadContext<'a> {
-    pub(super) lines: LineIndex,
-    pub(super) problems: Problems,
-    /// The folder of the file, absolute.
-    pub(super) folder: &'a Path,
-    pub(super) environment: EnvLookup<'a>,
-}
-
-impl ReadContext<'_> {
-    /// Makes a path of the file absolute and removes its `.` parts.
-    pub(super) fn absolute(&self, path: &str) -> PathBuf {
-        self.folder.join(path).components().collect()
-    }
-}
+use super::problem::{FilePosition, Problem, ReadContext, nearest};
 
 /// A value and where it is.
 #[derive(Clone)]
 pub(super) struct TomlValue<'a> {
     pub(super) value: &'a DeValue<'a>,
-    pub(super) place: Place,
+    pub(super) position: FilePosition,
     pub(super) context: &'a ReadContext<'a>,
 }
 
 impl<'a> TomlValue<'a> {
     pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem::at(&self.place, message)
+        Problem::at(&self.position, message)
     }
 
     /// The problem of a value that has another type than `expected`.
@@ -150,12 +118,12 @@ impl<'a> TomlValue<'a> {
         Err(self.problem(format!("must be between {least} and {most}, is {value}")))
     }
 
-    /// The elements of a list, each with its own place.
+    /// The elements of a list, each with its own position.
     pub(super) fn items(&self) -> Option<Vec<Self>> {
         let item = |(index, element): (usize, &'a Spanned<DeValue<'a>>)| {
-            let line = Some(self.context.lines.line_at(element.span().start));
-            let place = Place { line, key: format!("{}[{index}]", self.place.key) };
-            Self { value: element.get_ref(), place, context: self.context }
+            let line = self.context.lines.line_at(element.span().start);
+            let position = FilePosition { line: Some(line), key: format!("{}[{index}]", self.position.key) };
+            Self { value: element.get_ref(), position, context: self.context }
         };
         Some(self.value.as_array()?.iter().enumerate().map(item).collect())
     }
@@ -167,13 +135,13 @@ impl<'a> TomlValue<'a> {
 
     pub(super) fn table(&self) -> Result<TomlTable<'a>, Problem> {
         let table = self.value.as_table().ok_or_else(|| self.unexpected("a table"))?;
-        Ok(TomlTable::new(self.place.clone(), Some(table), self.context))
+        Ok(TomlTable::new(self.position.clone(), Some(table), self.context))
     }
 }
 
 /// A table. One that is absent from the file reads as empty.
 pub(super) struct TomlTable<'a> {
-    place: Place,
+    position: FilePosition,
     table: Option<&'a DeTable<'a>>,
     pub(super) context: &'a ReadContext<'a>,
     /// Keys that were asked for, in that order.
@@ -181,8 +149,8 @@ pub(super) struct TomlTable<'a> {
 }
 
 impl<'a> TomlTable<'a> {
-    pub(super) fn new(place: Place, table: Option<&'a DeTable<'a>>, context: &'a ReadContext<'a>) -> Self {
-        Self { place, table, context, known: RefCell::default() }
+    pub(super) fn new(position: FilePosition, table: Option<&'a DeTable<'a>>, context: &'a ReadContext<'a>) -> Self {
+        Self { position, table, context, known: RefCell::default() }
     }
 
     pub(super) fn get(&self, key: &'static str) -> Option<TomlValue<'a>> {
@@ -244,20 +212,19 @@ impl<'a> TomlTable<'a> {
 
     /// A table in this one; empty if it is absent or not a table.
     pub(super) fn table(&self, key: &'static str) -> TomlTable<'a> {
-        let absent = || TomlTable::new(self.place_of(key), None, self.context);
+        let absent = || TomlTable::new(self.position_of(key), None, self.context);
         self.read(key, TomlValue::table).unwrap_or_else(absent)
     }
 
     /// Reports a problem with a key, present or not. An empty hint is left out.
     pub(super) fn report(&self, key: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        let (problem, hint) = (Problem::at(&self.place_of(key), message), hint.into());
+        let (problem, hint) = (Problem::at(&self.position_of(key), message), hint.into());
         self.context.problems.add(if hint.is_empty() { problem } else { problem.hint(hint) });
     }
 
     /// Where the key is, or would be.
-    fn place_of(&self, key: &'static str) -> Place {
-        let absent = || Place { line: self.place.line, key: dotted(&self.place.key, key) };
-        self.get(key).map_or_else(absent, |value| value.place)
+    fn position_of(&self, key: &'static str) -> FilePosition {
+        self.get(key).map_or_else(|| self.position.child(self.position.line, key), |value| value.position)
     }
 
     /// Reports every key that was not asked for. Call it last.
@@ -266,8 +233,10 @@ impl<'a> TomlTable<'a> {
         for (name, value) in self.entries().into_iter().filter(|(name, _)| !known.contains(name)) {
             let hint = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None if self.place.key.is_empty() => format!("the sections of this file are `{}`", known.join("`, `")),
-                None => format!("the keys of [{}] are `{}`", self.place.key, known.join("`, `")),
+                None if self.position.key.is_empty() => {
+                    format!("the sections of this file are `{}`", known.join("`, `"))
+                }
+                None => format!("the keys of [{}] are `{}`", self.position.key, known.join("`, `")),
             };
             self.context.problems.add(value.problem("unknown key").hint(hint));
         }
@@ -290,7 +259,7 @@ impl<'a> TomlTable<'a> {
             };
             let Some(key) = keys.iter().find(is_culprit) else {
                 if is_valid {
-                    self.context.problems.add(Problem::at(&self.place, error.message()));
+                    self.context.problems.add(Problem::at(&self.position, error.message()));
                 }
                 return None;
             };
@@ -309,17 +278,9 @@ impl<'a> TomlTable<'a> {
 
     fn entry(&self, key: &'a Spanned<DeString<'a>>, value: &'a Spanned<DeValue<'a>>) -> (&'a str, TomlValue<'a>) {
         let name = key.get_ref().as_ref();
-        let line = Some(self.context.lines.line_at(key.span().start));
-        let place = Place { line, key: dotted(&self.place.key, name) };
-        (name, TomlValue { value: value.get_ref(), place, context: self.context })
+        let position = self.position.child(Some(self.context.lines.line_at(key.span().start)), name);
+        (name, TomlValue { value: value.get_ref(), position, context: self.context })
     }
-}
-
-/// `table.key`, with quotes and escapes where the key has unusual characters.
-fn dotted(table: &str, key: &str) -> String {
-    let is_bare = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
-    let key = if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("{key:?}") };
-    if table.is_empty() { key } else { format!("{table}.{key}") }
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {
@@ -335,7 +296,10 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 }
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::problem::{LineIndex, Problems};
 
     fn with<T>(toml: &str, read: impl FnOnce(&TomlValue<'_>) -> T) -> T {
         let value = DeValue::parse(toml).unwrap();
@@ -345,14 +309,8 @@ mod tests {
             folder: Path::new("/"),
             environment: &|_| None,
         };
-        let place = Place { line: Some(1), key: "k".to_owned() };
-        read(&TomlValue { value: value.get_ref(), place, context: &context })
-    }
-
-    #[test]
-    fn byte_offsets_become_line_numbers() {
-        let lines = LineIndex::new("a\n\nb\n");
-        assert_eq!([0, 1, 2, 3, 4, 5].map(|offset| lines.line_at(offset)), [1, 1, 2, 3, 3, 4]);
+        let position = FilePosition { line: Some(1), key: "k".to_owned() };
+        read(&TomlValue { value: value.get_ref(), position, context: &context })
     }
 
     #[test]

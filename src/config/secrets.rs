@@ -73,7 +73,7 @@ fn from_environment(value: &TomlValue<'_>, name: &str) -> Result<Secret, Problem
     let Some(text) = (value.context.environment)(name) else {
         return Err(value
             .problem(format!("environment variable `{name}` is not set"))
-            .hint(format!("export it, or point `{}` at a file with {{ file = \"…\" }}", value.place.last_key())));
+            .hint(format!("export it, or point `{}` at a file with {{ file = \"…\" }}", value.position.last_key())));
     };
     not_empty(value, &text, &format!("environment variable `{name}` is empty"))
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::handler::{Handler, read_handler};
-use super::problem::{ConfigErrors, Problem};
+use super::problem::{ConfigErrors, EnvLookup, Problem};
 use super::read::{named_tables, names, read_with};
-use super::reader::{EnvLookup, TomlTable};
+use super::reader::TomlTable;
 use super::settings::{AdminConfig, Retention, read_admin, read_inbox, read_server};
 use super::source::{self, Source};
 use crate::support::net::socket::Listen;

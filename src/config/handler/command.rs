@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use crate::config::problem::Problem;
-use crate::config::reader::{ReadContext, TomlTable, TomlValue};
+use crate::config::problem::{Problem, ReadContext};
+use crate::config::reader::{TomlTable, TomlValue};
 
 /// What `execvp` searches if PATH is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -93,8 +93,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::problem::Problems;
-    use crate::config::reader::LineIndex;
+    use crate::config::problem::{LineIndex, Problems};
 
     #[test]
     fn program_is_found_or_the_hint_says_what_to_do() {
