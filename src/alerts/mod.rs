@@ -1,12 +1,11 @@
-//! Tells a person: what the inbox shows is looked at twice a second, and what begins or ends is sent, once each.
+//! Alerts: reads the inbox twice a second and notifies the operator when a condition begins and when it is over.
 //!
-//! Two threads: one looks and decides (`condition`), one sends (`send`), so that a slow receiver delays no look.
-//! Everything is kept in memory and nothing is written: a full disk can be told. After a restart what still holds is
-//! told again, save jobs that were dead by then.
+//! One thread reads and decides, another sends, so that a slow receiver delays nothing. All state is in memory, so a full
+//! disk can be reported. After a restart, conditions that still apply are reported again, except for old dead jobs.
 
-mod condition;
+mod conditions;
 mod message;
-mod send;
+mod notifier;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,143 +19,132 @@ use crate::config;
 use crate::inbox::Inbox;
 use crate::support::time::Millis;
 
-use condition::{Conditions, Seen};
-use message::{Alert, What};
-use send::Courier;
+use conditions::{Conditions, Snapshot};
+use message::{Alert, AlertEvent};
+use notifier::Notifier;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Alerts that wait to be sent; more are dropped, and the log says so.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Alerts that wait to be sent. Further ones are dropped and logged.
 const QUEUE: usize = 256;
 
-/// The threads that look and send.
+/// The running alert threads.
 #[derive(Debug)]
 pub struct Alerts {
-    orders: Sender<Option<config::AlertsConfig>>,
+    reloads: Sender<Option<config::AlertsConfig>>,
     thread: JoinHandle<()>,
 }
 
 impl Alerts {
-    /// Starts to look; without settings nothing is looked at.
+    /// Starts the threads. Without settings they do nothing until a reload.
     ///
     /// # Errors
-    /// When a thread cannot be made.
+    /// A thread cannot be started.
     pub fn start(settings: Option<config::AlertsConfig>, inbox: Arc<Inbox>) -> std::io::Result<Self> {
-        let (orders, incoming) = crossbeam_channel::unbounded();
-        // Here, so that what was dead before is known before any handler runs.
-        let look = settings.map(|settings| Look::new(settings, &inbox));
-        let thread = thread::Builder::new().name("alerts".into()).spawn(move || watch(look, &inbox, &incoming))?;
-        Ok(Self { orders, thread })
+        let (reloads, incoming) = crossbeam_channel::unbounded();
+        // In this thread, so that the dead jobs are counted before a handler runs.
+        let monitor = settings.map(|settings| Monitor::new(settings, &inbox));
+        let thread = thread::Builder::new().name("alerts".into()).spawn(move || run(monitor, &inbox, &incoming))?;
+        Ok(Self { reloads, thread })
     }
 
-    /// From now on these hold. What is known of the inbox stays known.
+    /// Applies new settings. Conditions that were reported stay reported.
     pub fn reload(&self, settings: Option<config::AlertsConfig>) {
-        if self.orders.send(settings).is_err() {
-            log::error!("alerts have ended early");
+        if self.reloads.send(settings).is_err() {
+            log::error!("the alert thread has stopped unexpectedly");
         }
     }
 
-    /// Ends the looking; what waits to be sent has a moment left.
+    /// Stops the threads; alerts that wait are sent for a moment longer.
     pub fn stop(self) {
-        drop(self.orders);
+        drop(self.reloads);
         if self.thread.join().is_err() {
-            log::error!("alerts ended in a panic");
+            log::error!("the alert thread panicked");
         }
     }
 }
 
-/// Sends one alert, to try whether it arrives.
+/// Sends a test alert once.
 ///
 /// # Errors
-/// Why it did not.
+/// Why it was not delivered.
 pub fn test(channel: &config::AlertChannel) -> Result<(), String> {
-    send::once(channel, &Alert::new(&What::Test, Millis::now()), &AtomicBool::new(false))
+    notifier::send(channel, &Alert::new(&AlertEvent::Test, Millis::now()), &AtomicBool::new(false))
 }
 
-fn watch(mut look: Option<Look>, inbox: &Inbox, orders: &Receiver<Option<config::AlertsConfig>>) {
+fn run(mut monitor: Option<Monitor>, inbox: &Inbox, reloads: &Receiver<Option<config::AlertsConfig>>) {
     loop {
-        let wait = if look.is_some() { LOOK_EVERY } else { Duration::from_secs(3600) };
-        match orders.recv_timeout(wait) {
-            Ok(Some(settings)) => match &mut look {
-                Some(look) => look.change(settings),
-                None => look = Some(Look::new(settings, inbox)),
+        let wait = if monitor.is_some() { INTERVAL } else { Duration::from_hours(1) };
+        match reloads.recv_timeout(wait) {
+            Ok(Some(settings)) => match &mut monitor {
+                Some(monitor) => monitor.settings = settings,
+                None => monitor = Some(Monitor::new(settings, inbox)),
             },
-            Ok(None) => look = None,
+            Ok(None) => monitor = None,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if let Some(look) = &mut look {
-            look.once(inbox);
+        if let Some(monitor) = &mut monitor {
+            monitor.check(inbox);
         }
     }
-    if let Some(Look { queue, courier, .. }) = look {
+    if let Some(Monitor { queue, notifier, .. }) = monitor {
         drop(queue);
-        courier.end();
+        notifier.stop();
     }
 }
 
-struct Look {
+struct Monitor {
     settings: config::AlertsConfig,
     conditions: Conditions,
-    courier: Courier,
+    notifier: Notifier,
     queue: Sender<(config::AlertChannel, Alert)>,
 }
 
-impl Look {
+impl Monitor {
     fn new(settings: config::AlertsConfig, inbox: &Inbox) -> Self {
         let now = Millis::now();
         let heard = inbox.reader().and_then(|reader| reader.last_heard(now)).unwrap_or_else(|error| {
-            log::warn!("when each source was last heard of could not be read: {error}");
+            log::warn!("the last delivery of each source could not be read: {error}");
             HashMap::new()
         });
-        let heard = heard.into_iter().map(|(source, at)| (source, now.since(at))).collect();
-        let (queue, waiting) = crossbeam_channel::bounded(QUEUE);
-        let courier = Courier::start(waiting);
-        let mut look = Self { settings, conditions: Conditions::new(heard, Instant::now()), courier, queue };
-        look.learn(inbox);
-        look
-    }
-
-    /// What is dead already is no news, save those jobs that the last end of hookbox was the end of.
-    fn learn(&mut self, inbox: &Inbox) {
+        let silent_before = heard.into_iter().map(|(source, at)| (source, now.since(at))).collect();
+        let (queue, alerts) = crossbeam_channel::bounded(QUEUE);
+        let mut conditions = Conditions::new(silent_before, Instant::now());
+        // Jobs that died when hookbox was killed have not been reported yet; other dead jobs have.
         let lost: Vec<_> = inbox.lost_attempts().iter().map(|job| job.id).collect();
         let dead = inbox.reader().and_then(|reader| {
-            let news = reader.dead_among(&lost)?;
-            Ok((reader.alert_snapshot(&[], Millis::now())?.dead, news))
+            let unreported = reader.dead_among(&lost)?;
+            Ok((reader.alert_snapshot(&[], now)?.dead, unreported))
         });
         match dead {
-            Ok((dead, news)) => self.conditions.know_dead(dead, &news),
-            Err(error) => log::warn!("which jobs are dead could not be read: {error}"),
+            Ok((dead, unreported)) => conditions.set_known_dead(dead, &unreported),
+            Err(error) => log::warn!("dead jobs could not be counted: {error}"),
         }
+        Self { settings, conditions, notifier: Notifier::start(alerts), queue }
     }
 
-    fn change(&mut self, settings: config::AlertsConfig) {
-        self.settings = settings;
-    }
-
-    fn once(&mut self, inbox: &Inbox) {
+    fn check(&mut self, inbox: &Inbox) {
         let now = Millis::now();
         let sources: Vec<&str> = self.settings.sources.iter().map(AsRef::as_ref).collect();
-        let glance = match inbox.reader().and_then(|reader| reader.alert_snapshot(&sources, now)) {
-            Ok(glance) => glance,
-            // The next look is soon.
-            Err(error) => return log::debug!("the inbox could not be looked at: {error}"),
+        let inbox_snapshot = match inbox.reader().and_then(|reader| reader.alert_snapshot(&sources, now)) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return log::debug!("the inbox could not be read for alerts: {error}"),
         };
-        let seen = Seen { glance, is_disk_low: inbox.is_disk_low() };
-        for mut what in self.conditions.update(&seen, &self.settings, Instant::now()) {
-            if let What::Dead { handler, last, .. } = &mut what {
+        let snapshot = Snapshot { inbox: inbox_snapshot, is_disk_low: inbox.is_disk_low() };
+        for mut event in self.conditions.update(&snapshot, &self.settings, Instant::now()) {
+            if let AlertEvent::Dead { handler, last, .. } = &mut event {
                 let newest = inbox.reader().and_then(|reader| reader.newest_dead(handler));
                 *last = newest.ok().flatten();
             }
-            self.send(Alert::new(&what, now));
+            self.enqueue(Alert::new(&event, now));
         }
     }
 
-    fn send(&self, alert: Alert) {
+    fn enqueue(&self, alert: Alert) {
         match self.queue.try_send((self.settings.channel.clone(), alert)) {
             Ok(()) => {}
             Err(TrySendError::Full((_, alert)) | TrySendError::Disconnected((_, alert))) => {
-                log::error!("too many alerts wait to be sent; dropped: {}", alert.text);
+                log::error!("alert dropped, too many are waiting: {}", alert.text);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Alerts: each condition is told once when it begins and once when it is over, to a command and to an address.
+//! Alerts: each condition is reported once when it begins and once when it is over, to a command or a URL.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::support::script::{exits, sh, succeeds};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
-/// An `[alerts]` section before the sources, with a command that keeps every alert in `records/alerts`.
-fn told(hookbox: Hookbox, lines: &str) -> Hookbox {
+/// Adds an `[alerts]` section with a command that appends each alert to `records/alerts`.
+fn with_alerts(hookbox: Hookbox, lines: &str) -> Hookbox {
     let script = "#!/bin/sh\n(cat; echo) >> records/alerts\n";
-    let file = hookbox.folder().join("handlers/tell");
+    let file = hookbox.folder().join("handlers/alert");
     fs::write(&file, script).unwrap();
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    hookbox.dispatch(&format!("[alerts]\ncommand = [\"handlers/tell\"]\n{lines}"))
+    hookbox.dispatch(&format!("[alerts]\ncommand = [\"handlers/alert\"]\n{lines}"))
 }
 
 fn alerts(hookbox: &Running) -> Vec<Value> {
@@ -34,25 +34,25 @@ fn wait_for(hookbox: &Running, expected: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn a_dead_job_is_told_once_and_again_when_none_is_dead() {
+fn dead_job_is_reported_once_and_again_when_none_is_dead() {
     let script = sh("echo 'a secret of the application' >&2; exit 65");
-    let hookbox = told(Hookbox::new().handler("deploy", script), "").expect_failures().start();
+    let hookbox = with_alerts(Hookbox::new().handler("deploy", script), "").expect_failures().start();
     let event = hookbox.deliver(github::push().with_body(r#"{"card":"4111111111111111"}"#));
-    let told = wait_for(&hookbox, &["dead begun"]);
-    assert_eq!((told[0]["handler"].as_str(), told[0]["event_id"].as_str()), (Some("deploy"), Some(event.id.as_str())));
-    assert_eq!((told[0]["count"].as_i64(), told[0]["source"].as_str()), (Some(1), Some("github")));
-    assert!(told[0]["text"].as_str().unwrap().contains("hookbox jobs --state dead --handler deploy"));
-    let raw = told[0].to_string();
+    let sent = wait_for(&hookbox, &["dead begun"]);
+    assert_eq!((sent[0]["handler"].as_str(), sent[0]["event_id"].as_str()), (Some("deploy"), Some(event.id.as_str())));
+    assert_eq!((sent[0]["count"].as_i64(), sent[0]["source"].as_str()), (Some(1), Some("github")));
+    assert!(sent[0]["text"].as_str().unwrap().contains("hookbox jobs --state dead --handler deploy"));
+    let raw = sent[0].to_string();
     assert!(!raw.contains("secret") && !raw.contains("4111"), "{raw}");
     hookbox.ok(&["skip", &event.id]);
-    let told = wait_for(&hookbox, &["dead begun", "dead over"]);
-    assert_eq!(told[1]["handler"], "deploy");
+    let sent = wait_for(&hookbox, &["dead begun", "dead over"]);
+    assert_eq!(sent[1]["handler"], "deploy");
 }
 
 #[test]
-fn what_was_dead_before_the_start_is_no_news_and_poison_is() {
+fn jobs_dead_before_the_start_are_not_reported_poison_jobs_are() {
     let script = sh("case $HOOKBOX_EVENT_TYPE in bad) exit 65;; *) kill -KILL $PPID;; esac");
-    let setup = told(Hookbox::new().handler("deploy", script), "").expect_failures();
+    let setup = with_alerts(Hookbox::new().handler("deploy", script), "").expect_failures();
     let mut hookbox = setup.expect_warning("running when hookbox was killed").start();
     hookbox.deliver(github::push().of_type("bad"));
     wait_for(&hookbox, &["dead begun"]);
@@ -64,70 +64,73 @@ fn what_was_dead_before_the_start_is_no_news_and_poison_is() {
         assert!(!hookbox.wait_for_end().success());
     }
     hookbox.start_again();
-    let told = wait_for(&hookbox, &["dead begun", "dead begun"]);
-    assert_eq!((told[1]["count"].as_i64(), told[1]["dead"].as_i64()), (Some(1), Some(2)));
-    assert!(told[1]["reason"].as_str().unwrap().starts_with("poison"), "{told:?}");
+    let sent = wait_for(&hookbox, &["dead begun", "dead begun"]);
+    assert_eq!((sent[1]["count"].as_i64(), sent[1]["dead"].as_i64()), (Some(1), Some(2)));
+    assert!(sent[1]["reason"].as_str().unwrap().starts_with("poison"), "{sent:?}");
 }
 
 #[test]
-fn five_hundred_dead_jobs_are_one_message_or_two() {
-    let hookbox = told(Hookbox::new().handler("deploy", exits(65)), "").expect_failures().start();
+fn many_dead_jobs_are_few_alerts() {
+    let hookbox = with_alerts(Hookbox::new().handler("deploy", exits(65)), "").expect_failures().start();
     for _ in 0..10 {
         hookbox.deliver(github::push());
     }
     wait_for(&hookbox, &["dead begun"]);
-    // Dead jobs as they would be, without running 490 processes for it.
+    // Dead jobs without running 490 processes.
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 490)
                INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256)
                SELECT 'github', 'more-' || i, 'push', 0, 0, zeroblob(32) FROM n;
                INSERT INTO jobs (event_seq, handler, state, run_at, created_at, finished_at)
                SELECT seq, 'deploy', 'dead', 0, 0, 1 FROM events WHERE event_id LIKE 'more-%';";
     hookbox.inbox.writer().execute_batch(sql).unwrap();
-    // What comes after it was told has been looked at after it.
+    // An alert that comes later would be in the list below.
     hookbox.ok(&["skip", "--all", "--state", "dead"]);
     wait_for(&hookbox, &["dead begun", "dead over"]);
 }
 
 #[test]
-fn a_broken_handler_is_told_once_and_again_when_it_runs() {
-    let hookbox = told(Hookbox::new().handler("deploy", succeeds()), "").expect_warning(" paused: ").start();
+fn broken_handler_is_reported_once_and_again_when_it_runs() {
+    let hookbox = with_alerts(Hookbox::new().handler("deploy", succeeds()), "").expect_warning(" paused: ").start();
     fs::remove_file(hookbox.folder().join("handlers/deploy")).unwrap();
     let event = hookbox.deliver(github::push());
-    let told = wait_for(&hookbox, &["paused begun"]);
-    assert!(told[0]["reason"].as_str().unwrap().contains("No such file"), "{told:?}");
+    let sent = wait_for(&hookbox, &["paused begun"]);
+    assert!(sent[0]["reason"].as_str().unwrap().contains("No such file"), "{sent:?}");
     hookbox.install("deploy", &succeeds());
     hookbox.wait_long_for(40, &event, "succeeded");
     wait_for(&hookbox, &["paused begun", "paused over"]);
 }
 
 #[test]
-fn refusals_above_the_rate_are_told_once() {
-    let hookbox = told(Hookbox::new(), "refusals_per_minute = 5").allow_warning("refused").start();
+fn refusals_above_the_rate_are_reported_once() {
+    let hookbox = with_alerts(Hookbox::new(), "refusals_per_minute = 5").allow_warning("refused").start();
     hookbox.deliver(github::push());
     for _ in 0..4 {
         assert_eq!(hookbox.send(&github::push().forged()).status, 401);
     }
-    until("they to be counted", || (hookbox.inbox.number("SELECT sum(refused) FROM hourly_counts") == 4).then_some(()));
+    until("the refusals to be counted", || {
+        (hookbox.inbox.number("SELECT sum(refused) FROM hourly_counts") == 4).then_some(())
+    });
     for _ in 0..20 {
         assert_eq!(hookbox.send(&github::push().forged()).status, 401);
     }
-    let told = wait_for(&hookbox, &["refusals begun"]);
-    assert_eq!(told[0]["source"], "github");
-    assert!(told[0]["count"].as_i64().unwrap() >= 5, "{told:?}");
+    let sent = wait_for(&hookbox, &["refusals begun"]);
+    assert_eq!(sent[0]["source"], "github");
+    assert!(sent[0]["count"].as_i64().unwrap() >= 5, "{sent:?}");
 }
 
 #[test]
-fn a_source_that_falls_silent_is_told_once_until_it_is_heard_of() {
-    let hookbox = told(Hookbox::new().source_with("github", "silence = \"2s\""), "").start();
-    let told = wait_for(&hookbox, &["silence begun"]);
-    assert_eq!(told[0]["source"], "github", "the others may be silent for ever");
+fn silent_source_is_reported_once_until_it_is_heard_again() {
+    let hookbox = with_alerts(Hookbox::new().source_with("github", "silence = \"2s\""), "").start();
+    let sent = wait_for(&hookbox, &["silence begun"]);
+    assert_eq!(sent[0]["source"], "github", "the other sources have no limit");
     hookbox.deliver(github::push());
     wait_for(&hookbox, &["silence begun", "silence over"]);
 }
 
 #[test]
-fn a_low_disk_is_told_once_and_again_when_there_is_room() {
-    let hookbox = told(Hookbox::new().inbox("min_free_disk = \"1PiB\""), "").expect_warning("min_free_disk").start();
+fn low_disk_is_reported_once_and_again_when_there_is_space() {
+    let hookbox =
+        with_alerts(Hookbox::new().inbox("min_free_disk = \"1PiB\""), "").expect_warning("min_free_disk").start();
     wait_for(&hookbox, &["disk begun"]);
     hookbox.rewrite(|text| text.replace("1PiB", "1MiB"));
     hookbox.ok(&["reload"]);
@@ -135,7 +138,7 @@ fn a_low_disk_is_told_once_and_again_when_there_is_room() {
 }
 
 #[test]
-fn an_address_gets_the_same_and_a_few_tries() {
+fn alert_is_posted_to_a_url_and_retried() {
     let receiver = Receiver::new();
     let setup = Hookbox::new()
         .handler("deploy", exits(65))
@@ -158,19 +161,19 @@ fn an_address_gets_the_same_and_a_few_tries() {
 }
 
 #[test]
-fn check_sends_a_test_alert_and_says_whether_it_was_taken() {
-    let hookbox = told(Hookbox::new(), "silence = \"6h\"");
+fn check_sends_a_test_alert_and_prints_the_result() {
+    let hookbox = with_alerts(Hookbox::new(), "silence = \"6h\"");
     hookbox.write();
     let done = hookbox.run(&["check"]);
     assert!(
-        done.stdout.contains("handlers/tell: dead jobs") && done.stdout.contains("github silent for 6h"),
+        done.stdout.contains("handlers/alert: dead jobs") && done.stdout.contains("github silent for 6h"),
         "{done:?}"
     );
     let done = hookbox.run(&["check", "--send-test-alert"]);
     assert_eq!((done.status, done.stdout.as_str()), (Some(0), "sent, and taken\n"), "{done:?}");
     let sent = fs::read_to_string(hookbox.folder().join("records/alerts")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&sent).unwrap()["alert"], "test");
-    fs::write(hookbox.folder().join("handlers/tell"), "#!/bin/sh\nexit 3\n").unwrap();
+    fs::write(hookbox.folder().join("handlers/alert"), "#!/bin/sh\nexit 3\n").unwrap();
     let done = hookbox.run(&["check", "--send-test-alert"]);
     assert!(done.status == Some(1) && done.stderr.contains("ended with exit status: 3"), "{done:?}");
     let nobody = Hookbox::new();
@@ -179,7 +182,7 @@ fn check_sends_a_test_alert_and_says_whether_it_was_taken() {
     assert!(done.status == Some(2) && done.stderr.contains("[alerts]"), "{done:?}");
 }
 
-/// A server that keeps what is posted to it, and answers 500 to the first.
+/// A server that records requests and answers the first with 500.
 struct Receiver {
     address: std::net::SocketAddr,
     got: Arc<Mutex<Vec<(String, String)>>>,
