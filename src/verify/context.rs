@@ -12,25 +12,11 @@ use crate::config::Source;
 use crate::model::request::{Headers, Repeated, Request};
 use crate::providers::{Pointer, Scheme, ValueLocation};
 
-/// The settings of a source that signatures depend on.
-#[derive(Debug, Default)]
-pub(super) struct SourceSettings {
-    /// The configured URL, and a second form of it if the provider may sign that one.
-    pub(super) urls: Vec<String>,
-    pub(super) api_key: String,
-    pub(super) key_ids: Vec<String>,
-}
-
-impl SourceSettings {
-    pub(super) fn new(source: &Source) -> Self {
-        let url = source.url.clone().unwrap_or_default();
-        let other = if source.scheme.url_default_port { with_other_port_form(&url) } else { None };
-        Self {
-            urls: std::iter::once(url).chain(other).collect(),
-            api_key: source.api_key.as_ref().map(|key| key.reveal().to_owned()).unwrap_or_default(),
-            key_ids: source.key_ids.iter().map(|id| id.reveal().to_owned()).collect(),
-        }
-    }
+/// The forms of the source's URL that the provider may sign: the configured one, or an empty one, and perhaps another.
+pub(super) fn signable_urls(source: &Source) -> Vec<String> {
+    let url = source.url.clone().unwrap_or_default();
+    let other = if source.scheme.url_default_port { with_other_port_form(&url) } else { None };
+    std::iter::once(url).chain(other).collect()
 }
 
 /// The same URL with its default port added or removed.
@@ -47,8 +33,9 @@ fn with_other_port_form(url: &str) -> Option<String> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
+    pub(super) source: &'a Source,
     pub(super) scheme: &'a Scheme,
-    pub(super) settings: &'a SourceSettings,
+    pub(super) urls: &'a [String],
     pub(super) request: &'a Request,
     /// One item of a batch, if each item has its own signature.
     pub(super) item: Option<&'a [u8]>,
@@ -58,6 +45,10 @@ pub(super) struct Context<'a> {
 pub(super) type FieldValue<'a> = Result<Option<Cow<'a, [u8]>>, Repeated>;
 
 impl<'a> Context<'a> {
+    pub(super) fn new(source: &'a Source, urls: &'a [String], request: &'a Request) -> Self {
+        Self { source, scheme: &source.scheme, urls, request, item: None }
+    }
+
     /// The value at a place. An empty value counts as absent.
     pub(super) fn value(&self, place: &ValueLocation) -> FieldValue<'a> {
         let request = self.request;

@@ -102,6 +102,7 @@ pub enum SignatureError {
     InFuture { ahead: Duration, allowed: Duration },
 }
 
+pub(super) type VerifyResult<T> = Result<T, VerifyError>;
 pub(super) type SignatureResult<T> = Result<T, SignatureError>;
 
 /// Why the events of a genuine delivery cannot be read.

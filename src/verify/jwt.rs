@@ -73,7 +73,7 @@ fn check_claims(context: &Context<'_>, jwt: &JwtScheme, claims: &Value) -> Signa
             None => return Err(SignatureError::MissingField(context.signature_place(), name.clone())),
         };
         let mut matches = false;
-        for url in &context.settings.urls {
+        for url in context.urls {
             let expected = signed_content::text(context, template, url)?;
             matches |= bool::from(expected.as_bytes().ct_eq(claim.as_bytes()));
         }

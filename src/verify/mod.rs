@@ -34,24 +34,23 @@ pub use redact::RedactedRequest;
 pub use remote::{SharedKeys, SubscriptionConfirmation};
 pub use signer::{Defect, TestEvent, sign};
 
-use self::context::{Context, SourceSettings};
+use self::context::{Context, signable_urls};
 use self::extract::json::Pointers;
 use self::extract::{EventReader, batch};
-use self::handshake::{HandshakeContext, HandshakeOutcome, HandshakeResponder};
+use self::handshake::{HandshakeOutcome, HandshakeResponder};
 use self::key::SignatureKey;
 use self::remote::RemoteKeys;
 use self::signature::SignedMetadata;
 use crate::config::Source;
 use crate::model::request::{Headers, Request};
-use crate::providers::{Scheme, SuccessResponse};
+use crate::providers::{Handshake, Scheme, SuccessResponse};
 use crate::support::secret::{DigestKey, Secret};
 use crate::support::time::Millis;
 
 /// Verifies the requests to one source. Built once, shared by all threads.
 pub struct Verifier {
-    source: Arc<str>,
-    scheme: Arc<Scheme>,
-    settings: SourceSettings,
+    source: Arc<Source>,
+    urls: Vec<String>,
     keys: Vec<SignatureKey>,
     handshakes: HandshakeResponder,
     /// Each secret by itself during a rotation, if responses depend on the secret that signed.
@@ -84,19 +83,18 @@ impl Verifier {
     /// Uses the provider's keys that other verifiers of the source have fetched.
     #[must_use]
     pub fn with_shared_keys(source: &Source, shared: &SharedKeys) -> Self {
-        let scheme = Arc::clone(&source.scheme);
+        let scheme = &source.scheme;
         let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
-        let settings = HandshakeContext::new(source, source.secrets.first());
+        let source = Arc::new(source.clone());
         Self {
-            source: Arc::clone(&source.name),
-            settings: SourceSettings::new(source),
-            keys: secrets.iter().flat_map(|secret| keys(&scheme, secret)).collect(),
-            handshakes: HandshakeResponder::new(scheme.handshake, settings),
-            rotating: rotating(source),
-            remote: RemoteKeys::new(source, shared),
-            pointers: extract::pointers(&scheme, &handshake::pointers(scheme.handshake)),
+            urls: signable_urls(&source),
+            keys: secrets.iter().flat_map(|secret| keys(scheme, secret)).collect(),
+            handshakes: HandshakeResponder::new(&source, source.secrets.first()),
+            rotating: rotating(&source),
+            remote: RemoteKeys::new(&source, shared),
+            pointers: extract::pointers(scheme, &handshake::pointers(scheme.handshake)),
             token_headers: scheme.token_headers(),
-            scheme,
+            source,
         }
     }
 
@@ -159,7 +157,7 @@ impl Verifier {
         let context = self.context(request);
         let signed = match (&self.remote, enrolled) {
             (Some(remote), _) => remote::verify(remote, &context, now)?,
-            (None, Some(secret)) => signature::verify(&context, &keys(&self.scheme, secret), now)?,
+            (None, Some(secret)) => signature::verify(&context, &keys(&self.source.scheme, secret), now)?,
             (None, None) if self.needs_enrollment() => return Err(SignatureError::NotEnrolled.into()),
             (None, None) => signature::verify(&context, &self.keys, now)?,
         };
@@ -167,7 +165,7 @@ impl Verifier {
     }
 
     fn context<'a>(&'a self, request: &'a Request) -> Context<'a> {
-        Context { scheme: &self.scheme, settings: &self.settings, request, item: None }
+        Context::new(&self.source, &self.urls, request)
     }
 
     fn read(
@@ -179,18 +177,16 @@ impl Verifier {
         let signed_by =
             self.rotating.iter().find(|(keys, _)| signature::verify(&self.context(request), keys, now).is_ok());
         let handshakes = signed_by.map_or(&self.handshakes, |(_, handshakes)| handshakes);
-        let whole = EventReader::new(&self.scheme, request, &self.pointers, signed.claims.as_ref());
+        let whole = EventReader::new(&self.source.scheme, request, &self.pointers, signed.claims.as_ref());
         let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
         match (handshakes.after_signature(request, &json)?, &self.remote) {
             (HandshakeOutcome::Respond(response), _) => return Ok(VerifiedRequest::Handshake(response)),
-            (HandshakeOutcome::Visit { url, response }, Some(remote)) => {
-                if let Some(confirmation) = remote::confirmation(remote, &url, response)? {
-                    return Ok(VerifiedRequest::Confirmation(confirmation));
-                }
+            (HandshakeOutcome::Visit { url, response }, Some(remote)) if self.source.confirm_subscriptions => {
+                return Ok(VerifiedRequest::Confirmation(remote::confirmation(remote, &url, response)?));
             }
             _ => {}
         }
-        let batch = self.scheme.batch.as_ref().map(|batch| batch::split(batch, request)).transpose()?.flatten();
+        let batch = self.source.scheme.batch.as_ref().map(|batch| batch::split(batch, request)).transpose()?.flatten();
         let items = match batch {
             None => vec![self.event(&whole, &request.body, None)?],
             Some(items) if items.is_empty() => return Ok(VerifiedRequest::Handshake(self.empty_response(request))),
@@ -200,7 +196,7 @@ impl Verifier {
             }
         };
         Ok(VerifiedRequest::Delivery(VerifiedDelivery {
-            source: Arc::clone(&self.source),
+            source: Arc::clone(&self.source.name),
             received_at: request.received_at,
             content_type: request.headers.all("content-type").next().map(headers_json::text),
             headers_json: self.headers_json(&request.headers),
@@ -216,8 +212,8 @@ impl Verifier {
         index: Option<usize>,
     ) -> Result<VerifiedEvent, ExtractError> {
         Ok(VerifiedEvent {
-            event_id: reader.event_id(&self.scheme.event_id, index)?,
-            event_type: reader.event_type(&self.scheme.event_type)?,
+            event_id: reader.event_id(&self.source.scheme.event_id, index)?,
+            event_type: reader.event_type(&self.source.scheme.event_type)?,
             body: body.clone(),
             sha256: reader.sha256(),
         })
@@ -228,7 +224,7 @@ impl Verifier {
         if let Some(response) = self.handshakes.acknowledgement(request) {
             return response;
         }
-        match &self.scheme.success_response {
+        match &self.source.scheme.success_response {
             Some(SuccessResponse { status, content_type, body: Some(body) }) => {
                 ProviderResponse::new(*status, content_type.clone().into(), body.clone().into_bytes())
             }
@@ -248,13 +244,13 @@ impl Verifier {
     /// The response that the provider expects for a stored delivery; `None` for hookbox's own.
     #[must_use]
     pub fn reply(&self) -> Option<&SuccessResponse> {
-        self.scheme.success_response.as_ref()
+        self.source.scheme.success_response.as_ref()
     }
 
     /// Path and query as received, a token as `***`.
     #[must_use]
     pub fn target(&self, request: &Request) -> String {
-        redact::accepted_target(&self.scheme, request)
+        redact::accepted_target(&self.source.scheme, request)
     }
 
     /// A rejected request without its tokens.
@@ -265,13 +261,13 @@ impl Verifier {
     }
 }
 
-fn rotating(source: &Source) -> Vec<(Vec<SignatureKey>, HandshakeResponder)> {
-    let Some(handshake) = source.scheme.handshake.filter(|it| it.needs_signing_key() && source.secrets.len() > 1)
-    else {
+fn rotating(source: &Arc<Source>) -> Vec<(Vec<SignatureKey>, HandshakeResponder)> {
+    let depends_on_secret = source.scheme.handshake.is_some_and(Handshake::needs_signing_key);
+    if !depends_on_secret || source.secrets.len() < 2 {
         return Vec::new();
-    };
-    let responder = |secret| HandshakeResponder::new(Some(handshake), HandshakeContext::new(source, Some(secret)));
-    source.secrets.iter().map(|secret| (keys(&source.scheme, secret), responder(secret))).collect()
+    }
+    let one = |secret| (keys(&source.scheme, secret), HandshakeResponder::new(source, Some(secret)));
+    source.secrets.iter().map(one).collect()
 }
 
 fn keys(scheme: &Scheme, secret: &Secret) -> Vec<SignatureKey> {

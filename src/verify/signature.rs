@@ -19,6 +19,7 @@ use super::timestamp;
 use crate::providers::{
     Algorithm, AuthMethod, Encoding, NamedAlgorithms, Scheme, TemplateSignature, TimestampLocation, ValueLocation,
 };
+use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
 /// What a valid signature covers besides the body.
@@ -83,12 +84,8 @@ fn check_headers(context: &Context<'_>) -> SignatureResult<()> {
     }
     let Some(place) = &context.scheme.key_id else { return Ok(()) };
     let found = Sha256::digest(&context.required(place)?);
-    let is_known = |id: &String| bool::from(Sha256::digest(id).ct_eq(&found));
-    if context.settings.key_ids.iter().any(is_known) {
-        Ok(())
-    } else {
-        Err(SignatureError::UnknownKeyId(place.clone()))
-    }
+    let is_known = |id: &Secret| bool::from(Sha256::digest(id.reveal()).ct_eq(&found));
+    if context.source.key_ids.iter().any(is_known) { Ok(()) } else { Err(SignatureError::UnknownKeyId(place.clone())) }
 }
 
 /// The first success, or else the first error, or else that the place is empty.
@@ -172,7 +169,7 @@ impl<'a> SignatureCheck<'_, 'a> {
         let mut reason = None;
         for template in &signed.contents {
             for key in self.keys.iter().filter(|key| key.algorithm == algorithm) {
-                for url in &self.context.settings.urls {
+                for url in self.context.urls {
                     let values = TemplateValues { header, timestamp, url, secret: key.secret() };
                     match signed_content::pieces(self.context, template, &values) {
                         Ok(pieces) if key.verifies(&pieces, &signatures) => return Ok(()),

@@ -65,9 +65,11 @@ fn piece<'a>(
         TemplateSegment::Path => Ok(Cow::Borrowed(request.path.as_bytes())),
         TemplateSegment::Secret => Ok(Cow::Borrowed(values.secret)),
         TemplateSegment::KeyId => {
-            Ok(Cow::Borrowed(context.settings.key_ids.first().map_or(&b""[..], |id| id.as_bytes())))
+            Ok(Cow::Borrowed(context.source.key_ids.first().map_or(&b""[..], |id| id.reveal().as_bytes())))
         }
-        TemplateSegment::ApiKey => Ok(Cow::Borrowed(context.settings.api_key.as_bytes())),
+        TemplateSegment::ApiKey => {
+            Ok(Cow::Borrowed(context.source.api_key.as_ref().map_or(&b""[..], |key| key.reveal().as_bytes())))
+        }
         TemplateSegment::Header(name) => match header(context.scheme, name, &request.headers) {
             Ok(Some(value)) => Ok(Cow::Borrowed(value)),
             Ok(None) => Err(SignatureError::Missing(ValueLocation::Header(name.clone()))),

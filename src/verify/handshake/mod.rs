@@ -8,15 +8,17 @@ mod reply;
 mod tests;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use subtle::ConstantTimeEq;
 
-pub(super) use self::reply::HandshakeContext;
 pub use self::reply::ProviderResponse;
+use self::reply::TemplateContext;
 use super::error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
 use super::extract::form;
 use super::extract::json::Pointers;
+use crate::config::Source;
 use crate::model::request::Request;
 use crate::providers::{
     Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Pointer, Selector,
@@ -51,7 +53,8 @@ pub(super) enum HandshakeOutcome {
 /// Responds to the handshakes of one source.
 pub(super) struct HandshakeResponder {
     handshake: Option<&'static Handshake>,
-    context: HandshakeContext,
+    source: Arc<Source>,
+    key: Vec<u8>,
     pointers: Pointers,
 }
 
@@ -65,9 +68,16 @@ struct HandshakeRequest<'a> {
 }
 
 impl HandshakeResponder {
-    pub(super) fn new(handshake: Option<&'static Handshake>, context: HandshakeContext) -> Self {
+    /// `secret` is the one that responses are computed with.
+    pub(super) fn new(source: &Arc<Source>, secret: Option<&Secret>) -> Self {
+        let handshake = source.scheme.handshake;
+        let key = secret.and_then(|secret| source.scheme.key(secret).ok()).unwrap_or_default();
         let pointers = Pointers::new(pointers(handshake).iter());
-        Self { handshake, context, pointers }
+        Self { handshake, source: Arc::clone(source), key, pointers }
+    }
+
+    fn write(&self, template: &'static HandshakeResponse, value: &str) -> ProviderResponse {
+        reply::write(template, &TemplateContext { value, source: &self.source, key: &self.key })
     }
 
     /// The methods other than POST that handshakes use.
@@ -125,7 +135,7 @@ impl HandshakeResponder {
             None => None,
         };
         let value = value.filter(|text| is_allowed(handshake, text));
-        Some(reply::write(template, &value.unwrap_or_default(), &self.context))
+        Some(self.write(template, &value.unwrap_or_default()))
     }
 
     /// The body of a rejected request without the secret that it may contain.
@@ -174,14 +184,14 @@ impl HandshakeResponder {
         template: &'static HandshakeResponse,
         value: String,
     ) -> Result<HandshakeOutcome, VerifyError> {
-        let response = reply::write(template, &value, &self.context);
+        let response = self.write(template, &value);
         if handshake.confirms {
             return Ok(HandshakeOutcome::Visit { url: value, response });
         }
         if !handshake.teaches {
             return Ok(HandshakeOutcome::Respond(response));
         }
-        match self.context.secrets.as_slice() {
+        match self.source.secrets.as_slice() {
             [] => Ok(HandshakeOutcome::Enroll(SecretEnrollment { secret: Secret::new(value), response })),
             known if is_one_of(known.iter().map(Secret::reveal), &value) => Ok(HandshakeOutcome::Respond(response)),
             _ => Err(SignatureError::AlreadyEnrolled.into()),
@@ -191,11 +201,11 @@ impl HandshakeResponder {
     /// Fails with `status` if the request does not match the source's settings.
     fn compare(&self, expected: &Expectation, status: u16, request: &HandshakeRequest<'_>) -> Result<(), VerifyError> {
         let found = request.read(&expected.place.0)?.unwrap_or_default();
-        let context = &self.context;
+        let source = &self.source;
         let matches = match expected.setting {
-            Setting::VerifyToken => is_one_of(context.verify_token.iter().map(Secret::reveal), &found),
-            Setting::Secret => is_one_of(context.secrets.iter().map(Secret::reveal), &found),
-            Setting::Topics => is_one_of(context.topics.iter().map(String::as_str), &found),
+            Setting::VerifyToken => is_one_of(source.verify_token.iter().map(Secret::reveal), &found),
+            Setting::Secret => is_one_of(source.secrets.iter().map(Secret::reveal), &found),
+            Setting::Topics => is_one_of(source.topics.iter().map(String::as_str), &found),
         };
         let is_reversed = match &expected.not_when {
             Some(condition) => request.meets(condition)?,

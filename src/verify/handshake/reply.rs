@@ -31,68 +31,50 @@ impl ProviderResponse {
     }
 }
 
-/// The settings of a source that handshakes compare with or send back.
-#[derive(Default)]
-pub(crate) struct HandshakeContext {
-    pub(super) secrets: Vec<Secret>,
+/// The values of a template.
+pub(super) struct TemplateContext<'a> {
+    pub(super) value: &'a str,
+    pub(super) source: &'a Source,
     /// The decoded key of one secret.
-    pub(super) key: Vec<u8>,
-    pub(super) verify_token: Option<Secret>,
-    pub(super) topics: Vec<String>,
-    pub(super) url: String,
-    pub(super) key_id: String,
+    pub(super) key: &'a [u8],
 }
 
-impl HandshakeContext {
-    /// `secret` is the one that responses are computed with.
-    pub(crate) fn new(source: &Source, secret: Option<&Secret>) -> Self {
-        let key_id = source.key_ids.first().map(|key_id| key_id.reveal().to_owned());
-        Self {
-            secrets: source.secrets.clone(),
-            key: secret.and_then(|secret| source.scheme.key(secret).ok()).unwrap_or_default(),
-            verify_token: source.verify_token.clone(),
-            topics: source.topics.clone(),
-            url: source.url.clone().unwrap_or_default(),
-            key_id: key_id.unwrap_or_default(),
-        }
-    }
-}
-
-pub(super) fn write(template: &'static HandshakeResponse, value: &str, context: &HandshakeContext) -> ProviderResponse {
-    let header = |(name, text): (&'static String, &'static String)| (name.as_str(), fill(text, value, context));
+pub(super) fn write(template: &'static HandshakeResponse, context: &TemplateContext<'_>) -> ProviderResponse {
+    let header = |(name, text): (&'static String, &'static String)| (name.as_str(), fill(text, context));
     ProviderResponse {
         status: template.status,
         content_type: template.content_type.as_deref().map(Into::into),
         headers: template.headers.iter().map(header).collect(),
-        body: fill(&template.body, value, context).into_bytes(),
+        body: fill(&template.body, context).into_bytes(),
     }
 }
 
-fn fill(template: &str, value: &str, context: &HandshakeContext) -> String {
-    let mut filled = String::with_capacity(template.len() + value.len());
+fn fill(template: &str, context: &TemplateContext<'_>) -> String {
+    let mut filled = String::with_capacity(template.len() + context.value.len());
     let mut rest = template;
     while let Some((text, tail)) = rest.split_once('$') {
         let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(tail.len());
         filled.push_str(text);
-        filled.push_str(&variable(&tail[..end], value, context));
+        filled.push_str(&variable(&tail[..end], context));
         rest = &tail[end..];
     }
     filled.push_str(rest);
     filled
 }
 
-fn variable(name: &str, value: &str, context: &HandshakeContext) -> String {
+fn variable(name: &str, context: &TemplateContext<'_>) -> String {
+    let TemplateContext { value, source, key } = *context;
     match name {
         "value" => value.to_owned(),
         "json" => serde_json::Value::from(value).to_string(),
-        "hmac_sha256_hex" => hex::encode(hmac::<Hmac<Sha256>>(&context.key, value)),
-        "hmac_sha256_base64" => STANDARD.encode(hmac::<Hmac<Sha256>>(&context.key, value)),
-        "hmac_sha1_hex" => hex::encode(hmac::<Hmac<Sha1>>(&context.key, value)),
+        "hmac_sha256_hex" => hex::encode(hmac::<Hmac<Sha256>>(key, value)),
+        "hmac_sha256_base64" => STANDARD.encode(hmac::<Hmac<Sha256>>(key, value)),
+        "hmac_sha1_hex" => hex::encode(hmac::<Hmac<Sha1>>(key, value)),
         "challenge_response" => {
-            let token = context.verify_token.as_ref().map(Secret::reveal).unwrap_or_default();
-            hex::encode(Sha256::digest([value, token, &context.url].concat()))
+            let token = source.verify_token.as_ref().map(Secret::reveal).unwrap_or_default();
+            hex::encode(Sha256::digest([value, token, source.url.as_deref().unwrap_or_default()].concat()))
         }
-        "key_id" => context.key_id.clone(),
+        "key_id" => source.key_ids.first().map(|id| id.reveal().to_owned()).unwrap_or_default(),
         _ => String::new(),
     }
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::model::request::Headers;
+use crate::providers::Scheme;
 use crate::support::time::Millis;
+use crate::verify::tests::custom;
 
 /// A handshake request and its expected response.
 struct Case {
@@ -168,20 +170,30 @@ const CASES: &[Case] = &[
     },
 ];
 
+fn source(name: &str, secrets: &[&str]) -> Source {
+    let source = custom("signature = 'header:X'\nalgorithm = 'hmac-sha256'", "");
+    let mut scheme = Scheme::clone(&source.scheme);
+    scheme.handshake = Some(Handshake::find(name).unwrap());
+    let secrets = secrets.iter().map(|text| Secret::new(*text)).collect();
+    Source { scheme: scheme.into(), secrets, ..source }
+}
+
+fn built(source: Source) -> HandshakeResponder {
+    HandshakeResponder::new(&Arc::new(source.clone()), source.secrets.first())
+}
+
 fn responder(name: &str) -> HandshakeResponder {
-    let settings = HandshakeContext {
-        secrets: vec![Secret::new("key")],
-        key: b"key".to_vec(),
+    built(Source {
         verify_token: Some(Secret::new("to ken")),
         topics: vec!["https://a.example/feed".to_owned()],
-        url: "https://here.example/hooks/x".to_owned(),
-        key_id: "integration_public_key".to_owned(),
-    };
-    HandshakeResponder::new(Some(Handshake::find(name).unwrap()), settings)
+        url: Some("https://here.example/hooks/x".to_owned()),
+        key_ids: vec![Secret::new("integration_public_key")],
+        ..source(name, &["key"])
+    })
 }
 
 fn without_secret(name: &str) -> HandshakeResponder {
-    HandshakeResponder::new(Some(Handshake::find(name).unwrap()), HandshakeContext::default())
+    built(source(name, &[]))
 }
 
 fn request(method: &str, query: &str, headers: &[(&str, &str)], body: &str) -> Request {
@@ -329,8 +341,7 @@ fn secret_is_enrolled_only_while_none_is_configured() {
     };
     assert_eq!((enrollment.secret.reveal(), enrollment.response.status), (SECRET, 200));
     assert!(enrollment.response.headers.is_empty() && enrollment.response.body.is_empty());
-    let known = HandshakeContext { secrets: vec![Secret::new(SECRET)], ..HandshakeContext::default() };
-    let known = HandshakeResponder::new(Handshake::find("asana_hook_secret"), known);
+    let known = built(source("asana_hook_secret", &[SECRET]));
     assert!(matches!(outcome(&known, &hook), Ok(HandshakeOutcome::Respond(_))));
     // A short secret could be guessed.
     let weak = request("POST", "", &[("X-Hook-Secret", "short")], "");

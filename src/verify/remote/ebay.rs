@@ -12,11 +12,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::keys::RemoteKeys;
-use crate::model::request::Request;
 use crate::providers::Algorithm;
 use crate::support::time::Millis;
-use crate::verify::context::required_header;
-use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::context::{Context, required_header};
+use crate::verify::error::{SignatureError, VerifyResult};
 use crate::verify::published_keys::KeyApi;
 
 const HEADER: &str = "X-EBAY-SIGNATURE";
@@ -30,8 +29,9 @@ struct EbaySignature {
 }
 
 /// Returns an empty timestamp.
-pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
-    let place = || remote.signature.clone();
+pub(super) fn verify(remote: &RemoteKeys, context: &Context<'_>, now: Millis) -> VerifyResult<Vec<u8>> {
+    let request = context.request;
+    let place = || context.signature_place();
     let undecodable = |expected| SignatureError::Undecodable(place(), expected);
     let json = STANDARD.decode(required_header(request, HEADER)?).map_err(|_| undecodable("base64"))?;
     let header: EbaySignature = serde_json::from_slice(&json)
@@ -45,7 +45,7 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
         return Err(SignatureError::AlgorithmNotAllowed(place()).into());
     }
     let signature = STANDARD.decode(&header.signature).map_err(|_| undecodable("a signature in base64"))?;
-    let keys = remote.configured_or_named(algorithm, KeyApi::Ebay, &header.kid, now)?;
+    let keys = remote.configured_or_named(context.source, algorithm, KeyApi::Ebay, &header.kid, now)?;
     let (pieces, signatures) = ([Cow::Borrowed(&request.body[..])], [signature]);
     if keys.iter().any(|key| key.verifies(&pieces, &signatures)) {
         Ok(Vec::new())

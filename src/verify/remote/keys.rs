@@ -10,11 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use crate::config::Source;
-use crate::providers::{Algorithm, AuthMethod, KeySource, PublicKey, Scheme, ValueLocation};
+use crate::providers::{Algorithm, AuthMethod, KeySource, PublicKey, Scheme};
 use crate::support::locks;
 use crate::support::time::Millis;
 use crate::verify::context::Context;
-use crate::verify::error::{SignatureError, SignatureResult, VerifyError};
+use crate::verify::error::{SignatureError, SignatureResult, VerifyError, VerifyResult};
 use crate::verify::key::SignatureKey;
 use crate::verify::published_keys::{Credentials, JwksCache, KeyApi, KeyFetchError, KeyUrl, PublishedKey};
 use crate::verify::signature_header;
@@ -36,85 +36,54 @@ impl SharedKeys {
     }
 }
 
-/// The published keys of a source, and the settings that its deliveries are checked against.
+/// The published keys of a source.
 pub(crate) struct RemoteKeys {
     pub(super) cache: Arc<JwksCache>,
-    pub(super) signature: ValueLocation,
-    /// Only deliveries about these topics are accepted.
-    pub(super) topics: Vec<String>,
-    /// The provider's ids of the webhook.
-    pub(super) webhook_ids: Vec<String>,
-    pub(super) confirms_subscriptions: bool,
-    /// Where the keys are, for schemes that need no code.
-    published: Option<KeySource>,
-    /// Configured keys, used instead of fetched ones by schemes that need code.
+    /// Configured keys, used instead of fetched ones by built-in schemes.
     configured: Vec<PublicKey>,
-    credentials: Option<Credentials>,
 }
 
 impl RemoteKeys {
     /// `None` for a source that needs no fetched keys.
     pub(crate) fn new(source: &Source, shared: &SharedKeys) -> Option<Self> {
         let scheme = &source.scheme;
-        let is_code = matches!(scheme.auth, AuthMethod::Builtin(_));
-        let published = scheme.keys.clone().filter(|_| source.public_keys.is_empty());
-        if !is_code && published.is_none() {
+        let is_builtin = matches!(scheme.auth, AuthMethod::Builtin(_));
+        if !is_builtin && (scheme.keys.is_none() || !source.public_keys.is_empty()) {
             return None;
         }
         let read = |key| PublicKey::read(scheme.key_kind()?, &scheme.key(key).ok()?);
-        let credentials = source.api_key.clone().zip(source.secrets.first().cloned());
-        Some(Self {
-            cache: shared.of(source),
-            signature: scheme.signature.clone(),
-            topics: source.topics.clone(),
-            webhook_ids: source.key_ids.iter().map(|id| id.reveal().to_owned()).collect(),
-            confirms_subscriptions: source.confirm_subscriptions,
-            published,
-            configured: source.public_keys.iter().filter(|_| is_code).filter_map(read).collect(),
-            credentials: credentials
-                .filter(|_| scheme.required_settings().credentials)
-                .map(|(id, secret)| Credentials { id, secret }),
-        })
+        let configured = source.public_keys.iter().filter(|_| is_builtin).filter_map(read).collect();
+        Some(Self { cache: shared.of(source), configured })
     }
 
     /// The keys that may have signed a delivery.
-    pub(super) fn keys(
-        &self,
-        scheme: &Scheme,
-        name: Option<&str>,
-        now: Millis,
-    ) -> Result<Vec<SignatureKey>, VerifyError> {
-        let keys = match &self.published {
+    pub(super) fn keys(&self, source: &Source, name: Option<&str>, now: Millis) -> VerifyResult<Vec<SignatureKey>> {
+        let keys = match &source.scheme.keys {
             // plaid.com/docs/api/webhooks/webhook-verification
-            Some(KeySource::Plaid) => vec![self.named(KeyApi::Plaid, name.ok_or(SignatureError::UnknownKey)?, now)?],
-            _ => self.cache.set(self.set_url(), name, now).map_err(verify_error)?,
+            Some(KeySource::Plaid) => {
+                vec![self.named(source, KeyApi::Plaid, name.ok_or(SignatureError::UnknownKey)?, now)?]
+            }
+            _ => self.cache.set(set_url(source), name, now).map_err(verify_error)?,
         };
-        Ok(usable(scheme, &keys))
+        Ok(usable(&source.scheme, &keys))
     }
 
     /// All keys of the provider, fetched again unless that happened within a minute.
-    pub(super) fn newer_keys(&self, scheme: &Scheme, now: Millis) -> Result<Vec<SignatureKey>, VerifyError> {
-        let keys = self.cache.newer_set(self.set_url(), now).map_err(verify_error)?;
-        Ok(usable(scheme, &keys))
-    }
-
-    /// Empty if the source has a `keys_url`.
-    fn set_url(&self) -> &str {
-        match &self.published {
-            Some(KeySource::Set(url)) => url,
-            Some(KeySource::OwnSet | KeySource::Plaid) | None => "",
-        }
+    pub(super) fn newer_keys(&self, source: &Source, now: Millis) -> VerifyResult<Vec<SignatureKey>> {
+        let keys = self.cache.newer_set(set_url(source), now).map_err(verify_error)?;
+        Ok(usable(&source.scheme, &keys))
     }
 
     /// The configured keys, or else the key of this name from the provider's API.
     pub(super) fn configured_or_named(
         &self,
+        source: &Source,
         algorithm: Algorithm,
         api: KeyApi,
         name: &str,
         now: Millis,
-    ) -> Result<Vec<SignatureKey>, VerifyError> {
-        self.configured_or(algorithm, || self.named(api, name, now))
+    ) -> VerifyResult<Vec<SignatureKey>> {
+        self.configured_or(algorithm, || self.named(source, api, name, now))
     }
 
     /// The configured keys, or else the key of the certificate at a URL.
@@ -123,15 +92,15 @@ impl RemoteKeys {
         algorithm: Algorithm,
         url: &KeyUrl,
         now: Millis,
-    ) -> Result<Vec<SignatureKey>, VerifyError> {
+    ) -> VerifyResult<Vec<SignatureKey>> {
         self.configured_or(algorithm, || self.cache.certificate(url, now).map_err(verify_error))
     }
 
     fn configured_or(
         &self,
         algorithm: Algorithm,
-        fetch: impl FnOnce() -> Result<PublishedKey, VerifyError>,
-    ) -> Result<Vec<SignatureKey>, VerifyError> {
+        fetch: impl FnOnce() -> VerifyResult<PublishedKey>,
+    ) -> VerifyResult<Vec<SignatureKey>> {
         let mut keys = self.configured.clone();
         if keys.is_empty() {
             let fetched = fetch()?;
@@ -140,11 +109,21 @@ impl RemoteKeys {
         Ok(keys.into_iter().filter_map(|key| SignatureKey::public(algorithm, key)).collect())
     }
 
-    fn named(&self, api: KeyApi, name: &str, now: Millis) -> Result<PublishedKey, VerifyError> {
-        let missing =
-            || VerifyError::Unavailable("the source has no `api_key` and `secret` to fetch keys with".to_owned());
-        let credentials = self.credentials.as_ref().ok_or_else(missing)?;
-        self.cache.named(api, credentials, name, now).map_err(verify_error)
+    fn named(&self, source: &Source, api: KeyApi, name: &str, now: Millis) -> VerifyResult<PublishedKey> {
+        let (Some(id), Some(secret)) = (&source.api_key, source.secrets.first()) else {
+            let reason = "the source has no `api_key` and `secret` to fetch keys with";
+            return Err(VerifyError::Unavailable(reason.to_owned()));
+        };
+        let credentials = Credentials { id: id.clone(), secret: secret.clone() };
+        self.cache.named(api, &credentials, name, now).map_err(verify_error)
+    }
+}
+
+/// The URL of a published set; empty if the source has a `keys_url`.
+fn set_url(source: &Source) -> &str {
+    match &source.scheme.keys {
+        Some(KeySource::Set(url)) => url,
+        Some(KeySource::OwnSet | KeySource::Plaid) | None => "",
     }
 }
 

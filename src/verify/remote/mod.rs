@@ -1,6 +1,6 @@
 //! Verifies deliveries with public keys that the provider publishes, fetched when needed.
 //!
-//! Fetching blocks the caller. A failed fetch is [`VerifyError::Unavailable`], not a wrong signature: the provider will
+//! Fetching blocks the caller. A failed fetch is [`super::VerifyError::Unavailable`], not a wrong signature: the provider will
 //! send the delivery again. Schemes that need code have a file each; they return the text of the signed timestamp.
 
 pub(super) mod ebay;
@@ -11,7 +11,7 @@ pub(super) mod sns;
 mod tests;
 
 use super::context::Context;
-use super::error::{SignatureError, VerifyError};
+use super::error::{SignatureError, VerifyResult};
 use super::handshake::ProviderResponse;
 use super::published_keys::KeyUrl;
 use super::signature::{self, SignedMetadata};
@@ -29,17 +29,13 @@ pub struct SubscriptionConfirmation {
     pub(super) response: ProviderResponse,
 }
 
-pub(super) fn verify<'a>(
-    remote: &RemoteKeys,
-    context: &Context<'a>,
-    now: Millis,
-) -> Result<SignedMetadata<'a>, VerifyError> {
+pub(super) fn verify<'a>(remote: &RemoteKeys, context: &Context<'a>, now: Millis) -> VerifyResult<SignedMetadata<'a>> {
     let scheme = context.scheme;
     if let AuthMethod::Builtin(code) = scheme.auth {
         let timestamp = match code {
-            BuiltinScheme::AwsSns => sns::verify(remote, context.request, now),
-            BuiltinScheme::PayPal => paypal::verify(remote, context.request, now),
-            BuiltinScheme::Ebay => ebay::verify(remote, context.request, now),
+            BuiltinScheme::AwsSns => sns::verify(remote, context, now),
+            BuiltinScheme::PayPal => paypal::verify(remote, context, now),
+            BuiltinScheme::Ebay => ebay::verify(remote, context, now),
         }?;
         let signed = SignedMetadata { timestamp: Some(timestamp.into()), claims: None };
         signature::check_age(scheme, &signed, now)?;
@@ -52,34 +48,31 @@ pub(super) fn verify<'a>(
         return Err(error.into());
     }
     let key_name = keys::key_name(context)?;
-    let keys = remote.keys(scheme, key_name.as_deref(), now)?;
+    let keys = remote.keys(context.source, key_name.as_deref(), now)?;
     match signature::verify(context, &keys, now) {
         // The signature does not name its key, which may be newer than the known ones.
         Err(SignatureError::NoMatch(_)) if key_name.is_none() => {
-            Ok(signature::verify(context, &remote.newer_keys(scheme, now)?, now)?)
+            Ok(signature::verify(context, &remote.newer_keys(context.source, now)?, now)?)
         }
         result => Ok(result?),
     }
 }
 
-/// What to confirm, if the source is configured to do so.
+/// Checks the URL of a subscription that is to be confirmed.
 pub(super) fn confirmation(
     remote: &RemoteKeys,
     url: &str,
     response: ProviderResponse,
-) -> Result<Option<SubscriptionConfirmation>, VerifyError> {
-    if !remote.confirms_subscriptions {
-        return Ok(None);
-    }
+) -> VerifyResult<SubscriptionConfirmation> {
     let url = sns::subscribe_url(url, remote.cache.base())?;
-    Ok(Some(SubscriptionConfirmation { url, response }))
+    Ok(SubscriptionConfirmation { url, response })
 }
 
 pub(super) fn confirm(
     remote: &RemoteKeys,
     confirmation: SubscriptionConfirmation,
     now: Millis,
-) -> Result<ProviderResponse, VerifyError> {
+) -> VerifyResult<ProviderResponse> {
     remote.cache.visit(&confirmation.url, now).map_err(keys::verify_error)?;
     Ok(confirmation.response)
 }

@@ -9,11 +9,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::keys::RemoteKeys;
-use crate::model::request::Request;
 use crate::providers::{Algorithm, Hash, ValueLocation};
+use crate::support::secret::Secret;
 use crate::support::time::Millis;
-use crate::verify::context::required_header;
-use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::context::{Context, required_header};
+use crate::verify::error::{SignatureError, VerifyResult};
 use crate::verify::published_keys::{AllowedHosts, AllowedUrls, KeyUrl};
 
 const CERTIFICATES: AllowedUrls =
@@ -21,7 +21,8 @@ const CERTIFICATES: AllowedUrls =
 pub(crate) const ALGORITHM: &str = "SHA256withRSA";
 
 /// Returns the transmission time.
-pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+pub(super) fn verify(remote: &RemoteKeys, context: &Context<'_>, now: Millis) -> VerifyResult<Vec<u8>> {
+    let request = context.request;
     let header = |name: &str| required_header(request, name);
     let signature = header("PAYPAL-TRANSMISSION-SIG")?;
     let [id, time] = [header("PAYPAL-TRANSMISSION-ID")?, header("PAYPAL-TRANSMISSION-TIME")?];
@@ -31,15 +32,15 @@ pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Res
     }
     let not_allowed = |reason| SignatureError::UrlNotAllowed("PAYPAL-CERT-URL", reason);
     let url = KeyUrl::allowed(header("PAYPAL-CERT-URL")?, CERTIFICATES, remote.cache.base()).map_err(not_allowed)?;
-    let place = || remote.signature.clone();
+    let place = || context.signature_place();
     let signature = STANDARD.decode(signature).map_err(|_| SignatureError::Undecodable(place(), "base64"))?;
     let keys = remote.configured_or_certified(Algorithm::Rsa(Hash::Sha256), &url, now)?;
     let signatures = [signature];
-    let verifies = |webhook: &String| {
-        let pieces = [Cow::Owned(signed_text(id, time, webhook, &request.body).into_bytes())];
+    let verifies = |webhook: &Secret| {
+        let pieces = [Cow::Owned(signed_text(id, time, webhook.reveal(), &request.body).into_bytes())];
         keys.iter().any(|key| key.verifies(&pieces, &signatures))
     };
-    if remote.webhook_ids.iter().any(verifies) {
+    if context.source.key_ids.iter().any(verifies) {
         Ok(time.as_bytes().to_vec())
     } else {
         Err(SignatureError::NoMatch(place()).into())

@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::keys::RemoteKeys;
-use crate::model::request::Request;
 use crate::providers::{Algorithm, Hash};
 use crate::support::net::keys_url::KeysUrl;
 use crate::support::time::Millis;
-use crate::verify::error::{SignatureError, VerifyError};
+use crate::verify::context::Context;
+use crate::verify::error::{SignatureError, VerifyResult};
 use crate::verify::published_keys::{AllowedHosts, AllowedUrls, KeyUrl};
 
 const CERTIFICATES: AllowedUrls = AllowedUrls { hosts: AllowedHosts::Sns, path_prefix: "/", path_suffix: ".pem" };
@@ -42,13 +42,14 @@ struct SnsMessage {
 }
 
 /// Returns the message's timestamp.
-pub(super) fn verify(remote: &RemoteKeys, request: &Request, now: Millis) -> Result<Vec<u8>, VerifyError> {
+pub(super) fn verify(remote: &RemoteKeys, context: &Context<'_>, now: Millis) -> VerifyResult<Vec<u8>> {
+    let request = context.request;
     let not_a_message = || SignatureError::NotAMessage("an Amazon SNS message with a signature");
     let message: SnsMessage = serde_json::from_slice(&request.body).map_err(|_| not_a_message())?;
-    if !remote.topics.contains(&message.topic_arn) {
+    if !context.source.topics.contains(&message.topic_arn) {
         return Err(SignatureError::TopicNotAllowed.into());
     }
-    let place = || remote.signature.clone();
+    let place = || context.signature_place();
     let not_allowed = |reason| SignatureError::UrlNotAllowed("SigningCertURL", reason);
     let url = KeyUrl::allowed(&message.signing_cert_url, CERTIFICATES, remote.cache.base()).map_err(not_allowed)?;
     let signature = STANDARD.decode(&message.signature).map_err(|_| SignatureError::Undecodable(place(), "base64"))?;
@@ -98,7 +99,7 @@ fn signed_text(message: &SnsMessage) -> Option<String> {
 }
 
 /// The URL that confirms a subscription.
-pub(super) fn subscribe_url(url: &str, base: Option<&KeysUrl>) -> Result<KeyUrl, VerifyError> {
+pub(super) fn subscribe_url(url: &str, base: Option<&KeysUrl>) -> VerifyResult<KeyUrl> {
     let not_allowed = |reason| SignatureError::UrlNotAllowed("SubscribeURL", reason);
     if !url.contains("Action=ConfirmSubscription&") {
         return Err(not_allowed("does not confirm a subscription".to_owned()).into());

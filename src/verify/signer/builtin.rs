@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::json_edit::with_member;
 use super::test_delivery::{TestDelivery, fresh};
-use crate::config::Source;
 use crate::providers::{Algorithm, BuiltinScheme, Hash};
 use crate::verify::context::{Context, required_header};
 use crate::verify::remote::{ebay, paypal, sns};
@@ -16,7 +15,7 @@ const SNS: &str = "https://sns.us-east-1.amazonaws.com";
 const PAYPAL_CERTIFICATE: &str = "https://api.paypal.com/v1/notifications/certs/CERT-hookbox";
 
 /// Adds what the provider sends along with its signature, unless the delivery already has it.
-pub(super) fn complete(delivery: &mut TestDelivery<'_>, scheme: BuiltinScheme, source: &Source) -> Result<(), String> {
+pub(super) fn complete(delivery: &mut TestDelivery<'_>, scheme: BuiltinScheme) -> Result<(), String> {
     match scheme {
         BuiltinScheme::Ebay => Ok(()),
         BuiltinScheme::PayPal => {
@@ -30,7 +29,8 @@ pub(super) fn complete(delivery: &mut TestDelivery<'_>, scheme: BuiltinScheme, s
             Ok(())
         }
         BuiltinScheme::AwsSns => {
-            let topic = source.topics.first().ok_or_else(|| format!("`{}` has no topics", source.name))?;
+            let topic =
+                delivery.source.topics.first().ok_or_else(|| format!("`{}` has no topics", delivery.source.name))?;
             let message: Value = serde_json::from_slice(&delivery.request.body).unwrap_or_default();
             let mut members = vec![
                 ("TopicArn", topic.clone()),
@@ -60,10 +60,10 @@ pub(super) fn signed_content(scheme: BuiltinScheme, context: &Context<'_>) -> Re
     match scheme {
         BuiltinScheme::Ebay => Ok((Algorithm::EcdsaP256Sha1, request.body.to_vec())),
         BuiltinScheme::PayPal => {
-            let webhook = context.settings.key_ids.first().ok_or("there is no `key_id`, the id of the webhook")?;
+            let webhook = context.source.key_ids.first().ok_or("there is no `key_id`, the id of the webhook")?;
             let header = |name| required_header(request, name).map_err(|error| error.to_string());
             let [id, time] = [header("PAYPAL-TRANSMISSION-ID")?, header("PAYPAL-TRANSMISSION-TIME")?];
-            let text = paypal::signed_text(id, time, webhook, &request.body);
+            let text = paypal::signed_text(id, time, webhook.reveal(), &request.body);
             Ok((Algorithm::Rsa(Hash::Sha256), text.into_bytes()))
         }
         BuiltinScheme::AwsSns => {

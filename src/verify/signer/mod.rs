@@ -13,7 +13,7 @@ use std::time::Duration;
 use self::signature::Signer;
 pub use self::test_delivery::{Defect, TestEvent};
 use self::test_delivery::{TestDelivery, fresh};
-use super::context::SourceSettings;
+use super::context::signable_urls;
 use super::timestamp;
 use crate::config::Source;
 use crate::model::request::Request;
@@ -26,19 +26,19 @@ const STALE_BY: Duration = Duration::from_secs(60);
 /// Signs a POST to the source's path with the newest secret. The error says why the scheme cannot carry the event.
 pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, String> {
     let scheme = &*source.scheme;
-    let settings = SourceSettings::new(source);
+    let urls = signable_urls(source);
     let sent_at = sent_at(source, event.defect, now)?;
-    let mut delivery = TestDelivery::new(scheme, &source.path, event, now)?;
+    let mut delivery = TestDelivery::new(source, event, now)?;
     delivery.put_type(&event.event_type)?;
     delivery.put_id(event.event_id.as_deref())?;
-    add_headers(&mut delivery, &settings);
+    add_headers(&mut delivery);
     if let AuthMethod::Builtin(builtin) = scheme.auth {
-        builtin::complete(&mut delivery, builtin, source)?;
+        builtin::complete(&mut delivery, builtin)?;
     }
     let segments = scheme.template_signature().into_iter().flat_map(|signed| &signed.contents).flatten();
     segments.flat_map(TemplateSegment::flatten).for_each(|segment| add_signed_value(&mut delivery, segment));
     let timestamp = add_timestamp(&mut delivery, sent_at);
-    let signer = Signer { source, settings: &settings, event, sent_at, timestamp: &timestamp };
+    let signer = Signer { source, urls: &urls, event, sent_at, timestamp: &timestamp };
     match &scheme.signature {
         ValueLocation::Item(pointer) => {
             delivery.sign_items(pointer, |request, item| signer.header_value(request, Some(item)))?;
@@ -66,13 +66,14 @@ fn sent_at(source: &Source, defect: Defect, now: Millis) -> Result<Millis, Strin
 }
 
 /// Adds the headers with fixed values and the names of key and algorithm.
-fn add_headers(delivery: &mut TestDelivery<'_>, settings: &SourceSettings) {
-    let scheme = delivery.scheme;
+fn add_headers(delivery: &mut TestDelivery<'_>) {
+    let source = delivery.source;
+    let scheme = &source.scheme;
     for (name, value) in &scheme.required_headers {
         delivery.request.headers.push(name, value.as_bytes());
     }
-    if let (Some(place), Some(id)) = (&scheme.key_id, settings.key_ids.first()) {
-        delivery.put_at(place, id);
+    if let (Some(place), Some(id)) = (&scheme.key_id, source.key_ids.first()) {
+        delivery.put_at(place, id.reveal());
     }
     if let Some(named) = scheme.template_signature().and_then(|signed| signed.by_header.as_ref())
         && let Some((name, _)) = named.names.first()
@@ -96,7 +97,7 @@ fn add_signed_value(delivery: &mut TestDelivery<'_>, segment: &TemplateSegment) 
 
 /// Returns the timestamp's text; empty if the scheme has none.
 fn add_timestamp(delivery: &mut TestDelivery<'_>, sent_at: Millis) -> String {
-    let Some(Timestamp { location, unit }) = &delivery.scheme.timestamp else { return String::new() };
+    let Some(Timestamp { location, unit }) = &delivery.source.scheme.timestamp else { return String::new() };
     let text = timestamp::write(sent_at, *unit);
     if let TimestampLocation::At(location) = location {
         delivery.put_at(location, &text);

@@ -24,7 +24,7 @@ use crate::providers::{
 };
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
-use crate::verify::context::{Context, SourceSettings};
+use crate::verify::context::Context;
 use crate::verify::jwt;
 use crate::verify::key::{SignatureKey, jwt_signature_algorithm};
 use crate::verify::signature;
@@ -37,7 +37,7 @@ const TOKEN_LIFETIME: i64 = 60;
 /// Everything besides the request that goes into a signature.
 pub(super) struct Signer<'a> {
     pub(super) source: &'a Source,
-    pub(super) settings: &'a SourceSettings,
+    pub(super) urls: &'a [String],
     pub(super) event: &'a TestEvent,
     pub(super) sent_at: Millis,
     pub(super) timestamp: &'a str,
@@ -46,7 +46,7 @@ pub(super) struct Signer<'a> {
 impl Signer<'_> {
     /// The value for the place of the signature.
     pub(super) fn header_value(&self, request: &Request, item: Option<&[u8]>) -> Result<String, String> {
-        let context = &Context { scheme: &self.source.scheme, settings: self.settings, request, item };
+        let context = &Context { item, ..Context::new(self.source, self.urls, request) };
         let fields = signed_fields(context);
         let signature = match &context.scheme.auth {
             AuthMethod::Signature(signed) => self.signature(context, signed, &fields)?,
@@ -98,7 +98,7 @@ impl Signer<'_> {
         let values = TemplateValues {
             header: &header,
             timestamp: self.timestamp.as_bytes(),
-            url: self.settings.urls.first().map_or("", String::as_str),
+            url: self.urls.first().map_or("", String::as_str),
             secret: &key,
         };
         let mut reason = "nothing is signed".to_owned();
@@ -177,7 +177,7 @@ impl Signer<'_> {
     fn claims(&self, context: &Context<'_>, jwt: &JwtScheme) -> Result<Map<String, Value>, String> {
         let seconds = self.sent_at.0.div_euclid(1000);
         let mut claims = self.claims_of_body(context)?;
-        let url = self.settings.urls.first().map_or("", String::as_str);
+        let url = self.urls.first().map_or("", String::as_str);
         for (name, template) in &jwt.claims {
             let text = signed_content::text(context, template, url).map_err(|error| error.to_string())?;
             claims.insert(name.clone(), text.into());

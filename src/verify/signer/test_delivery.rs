@@ -9,11 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::json_edit::{json_of, with_member, wrap_batch, wrap_sns_message};
+use crate::config::Source;
 use crate::model::request::{Headers, Request};
 use crate::providers::{AuthMethod, BuiltinScheme, EventId, Pointer, Scheme, Selector, ValueLocation};
 use crate::support::secret::Secret;
 use crate::support::time::Millis;
-use crate::verify::context::{Context, SourceSettings};
+use crate::verify::context::Context;
 use crate::verify::extract::form::BodyFormat;
 use crate::verify::extract::{EventReader, batch, describe_selectors, form, pointers};
 
@@ -53,12 +54,13 @@ pub(super) fn fresh() -> String {
 }
 
 pub(super) struct TestDelivery<'a> {
-    pub(super) scheme: &'a Scheme,
+    pub(super) source: &'a Source,
     pub(super) request: Request,
 }
 
 impl<'a> TestDelivery<'a> {
-    pub(super) fn new(scheme: &'a Scheme, path: &str, event: &TestEvent, now: Millis) -> Result<Self, String> {
+    pub(super) fn new(source: &'a Source, event: &TestEvent, now: Millis) -> Result<Self, String> {
+        let scheme = &source.scheme;
         let is_form = event.content_type.is_none() && scheme.is_form();
         let content_type = if is_form { FORM } else { event.content_type.as_deref().unwrap_or("application/json") };
         let mut headers = Headers::default();
@@ -74,20 +76,20 @@ impl<'a> TestDelivery<'a> {
         };
         let request = Request {
             method: "POST".to_owned(),
-            path: path.to_owned(),
+            path: source.path.clone(),
             query: String::new(),
             headers,
             body: body.into(),
             received_at: now,
         };
-        Ok(Self { scheme, request })
+        Ok(Self { source, request })
     }
 
     /// Makes the source read this type. The body may refine it (`issues.opened` for `issues`).
     pub(super) fn put_type(&mut self, event_type: &str) -> Result<(), String> {
-        let tries = &self.scheme.event_type.alternatives;
+        let tries = &self.source.scheme.event_type.alternatives;
         let is_read = |delivery: &Self| {
-            let found = delivery.read(|reader, _| reader.event_type(&delivery.scheme.event_type).ok());
+            let found = delivery.read(|reader, _| reader.event_type(&delivery.source.scheme.event_type).ok());
             let rest = found.as_deref().and_then(|found| found.strip_prefix(event_type));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
@@ -110,7 +112,7 @@ impl<'a> TestDelivery<'a> {
 
     /// Makes the source read this id. Without one, keeps the body's own id or sets a fresh one.
     pub(super) fn put_id(&mut self, id: Option<&str>) -> Result<(), String> {
-        let mut places = self.scheme.event_id.clone();
+        let mut places = self.source.scheme.event_id.clone();
         let is_read = |delivery: &Self, places: &EventId| {
             // The given id may be the first part of a joined id, or an id of the delivery without an item's index.
             let is_whole = |rest: &str| rest.is_empty() || rest == "#0" || rest.starts_with(':');
@@ -138,15 +140,15 @@ impl<'a> TestDelivery<'a> {
                     }
                 }
             }
-            if is_read(self, &self.scheme.event_id) {
+            if is_read(self, &self.source.scheme.event_id) {
                 return Ok(());
             }
             self.request = before;
         }
-        if is_read(self, &self.scheme.event_id) {
+        if is_read(self, &self.source.scheme.event_id) {
             return Ok(());
         }
-        let places = describe_selectors(&self.scheme.event_id.alternatives);
+        let places = describe_selectors(&self.source.scheme.event_id.alternatives);
         Err(format!("an id cannot be set where this source reads it: {places}"))
     }
 
@@ -188,9 +190,7 @@ impl<'a> TestDelivery<'a> {
     }
 
     pub(super) fn put_if_absent(&mut self, place: &ValueLocation, value: &str) {
-        let settings = SourceSettings::default();
-        let context = Context { scheme: self.scheme, settings: &settings, request: &self.request, item: None };
-        if matches!(context.value(place), Ok(None)) {
+        if matches!(Context::new(self.source, &[], &self.request).value(place), Ok(None)) {
             self.put_at(place, value);
         }
     }
@@ -201,7 +201,7 @@ impl<'a> TestDelivery<'a> {
         pointer: &Pointer,
         signature: impl Fn(&Request, &[u8]) -> Result<String, String>,
     ) -> Result<(), String> {
-        let batch = self.scheme.batch.as_ref().ok_or("there is no batch")?;
+        let batch = self.source.scheme.batch.as_ref().ok_or("there is no batch")?;
         let items = batch::split(batch, &self.request).map_err(|error| error.to_string())?.unwrap_or_default();
         for (index, item) in items.iter().enumerate() {
             let value = signature(&self.request, item)?;
@@ -212,13 +212,13 @@ impl<'a> TestDelivery<'a> {
 
     /// The steps to a place in an item of the batch, or in the body if there is no batch.
     fn item_steps(&self, index: usize, steps: &[String]) -> Vec<String> {
-        let Some(batch) = &self.scheme.batch else { return steps.to_vec() };
+        let Some(batch) = &self.source.scheme.batch else { return steps.to_vec() };
         let inner = batch.inner.iter().chain(steps).cloned();
         batch.steps.iter().cloned().chain([index.to_string()]).chain(inner).collect()
     }
 
     fn put_member(&mut self, steps: &[String], value: Value) -> bool {
-        if let Some(name) = self.scheme.batch.as_ref().and_then(|batch| batch.form.clone()) {
+        if let Some(name) = self.source.scheme.batch.as_ref().and_then(|batch| batch.form.clone()) {
             let Some(text) = with_member(&self.field(&name), steps, value) else { return false };
             self.request.body = form::with_field(&self.request.body, &name, &text).into();
             return true;
@@ -251,9 +251,10 @@ impl<'a> TestDelivery<'a> {
 
     /// Reads as the source would: the body, or the first item of its batch.
     fn read<T>(&self, read: impl Fn(&EventReader<'_>, Option<usize>) -> T) -> T {
-        let pointers = pointers(self.scheme, &[]);
-        let whole = EventReader::new(self.scheme, &self.request, &pointers, None);
-        let items = self.scheme.batch.as_ref().and_then(|batch| batch::split(batch, &self.request).ok().flatten());
+        let pointers = pointers(&self.source.scheme, &[]);
+        let whole = EventReader::new(&self.source.scheme, &self.request, &pointers, None);
+        let items =
+            self.source.scheme.batch.as_ref().and_then(|batch| batch::split(batch, &self.request).ok().flatten());
         match items.as_ref().and_then(|items| items.first()) {
             Some(item) => read(&whole.item(item), Some(0)),
             None => read(&whole, None),

@@ -53,7 +53,7 @@ fn known(provider: &str, secrets: &[&str]) -> Source {
     Source { provider: provider.to_owned(), ..source(find(provider).unwrap(), secrets) }
 }
 
-fn custom(row: &str, secret: &str) -> Source {
+pub(super) fn custom(row: &str, secret: &str) -> Source {
     source(&toml::from_str(row).unwrap(), &[secret])
 }
 

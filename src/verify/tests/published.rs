@@ -57,9 +57,9 @@ impl Vector {
     /// The time in the vector's timestamp.
     fn now(&self, source: &Source) -> Millis {
         let case_of = |place: &ValueLocation| {
-            let (settings, request) = (SourceSettings::new(source), self.request());
-            let case = Context { scheme: &source.scheme, settings: &settings, request: &request, item: None };
-            String::from_utf8(case.required(place).unwrap().into_owned()).unwrap()
+            let (urls, request) = (signable_urls(source), self.request());
+            let context = Context::new(source, &urls, &request);
+            String::from_utf8(context.required(place).unwrap().into_owned()).unwrap()
         };
         let Some(timestamp) = &source.scheme.timestamp else { return NOW };
         let text = match &timestamp.location {
