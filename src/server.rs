@@ -19,7 +19,7 @@ use crate::alerts::Alerts;
 use crate::config::{self, Config, ReplayGuard};
 use crate::dispatcher::{self, Dispatcher, DispatcherSettings};
 use crate::inbox::Inbox;
-use crate::receiver::{Endpoints, Listener};
+use crate::receiver::{Endpoints, ReceiverServer};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
 use crate::support::control::{self, ControlHandle, ControlMessage};
@@ -40,7 +40,7 @@ pub struct App {
     config: Config,
     inbox: Arc<Inbox>,
     dispatcher: Dispatcher,
-    listener: Listener,
+    listener: ReceiverServer,
     admin: WebServer,
     orphans: OrphanReaper,
     alerts: Alerts,
@@ -74,7 +74,7 @@ impl App {
         // Addresses first: where one is taken, no handler has run yet.
         let hooks = handed.take_or_bind(SocketRole::Hooks, &config.server.listen)?;
         let operator = handed.take_or_bind(SocketRole::Admin, &config.admin.listen)?;
-        let listener = Listener::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
+        let listener = ReceiverServer::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
         let web = WebConfig::new(&config, routes.clone());
         let admin = WebServer::start(&config.admin, web, operator, inbox.clone(), reloads.clone())?;
         let orphans = OrphanReaper::adopt().context("the reaper of orphans could not be started")?;

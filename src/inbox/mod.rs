@@ -28,7 +28,6 @@ pub use enrollment::{ENROLLMENT_WINDOW, EnrollmentResult, EnrollmentState};
 pub use file::{OpenError, lock_path, upgrade_with};
 pub use handlers::PauseResult;
 pub use insert::{Accepted, Receipt};
-pub use replies::PendingReply;
 pub use served::Inbox;
 pub use types::{
     AttemptResult, ClaimRequest, ClaimResult, ClaimedJob, CompleteAndClaim, HandlerReply, HandlerState, InboxError,

@@ -10,7 +10,7 @@ use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 
 /// Of a body, so many bytes are kept.
-pub const KEPT_BODY: usize = 64 << 10;
+pub const MAX_STORED_BODY: usize = 64 << 10;
 
 /// Among the places of tokens: somewhere in the body.
 pub const BODY_TOKEN: &str = "body";
@@ -37,7 +37,7 @@ pub struct RefusedDelivery {
     pub headers: String,
     /// One JSON object: of each `***` its place (`header:authorization`, `query:token`, `body`) and digest.
     pub tokens: String,
-    /// The first [`KEPT_BODY`] bytes; nothing when it was not read.
+    /// The first [`MAX_STORED_BODY`] bytes; nothing when it was not read.
     pub body: Vec<u8>,
     /// How long it was, or was said to be.
     pub body_bytes: u64,

@@ -1,25 +1,39 @@
-//! Which source a path belongs to, and its limits: made once per configuration.
+//! The sources by path, and the state that all requests share.
 //!
-//! A path comes in, exactly as it was received; out goes the source's verifier. A path with one slash more is
-//! another path: nothing is guessed, nothing redirected.
+//! Paths are compared exactly as received. A path with an additional slash belongs to no source.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderValue;
 
+use super::limits::InFlight;
+use super::response::OutageLog;
 use crate::config::{ServerConfig, Source};
+use crate::inbox::Inbox;
 use crate::metrics::{Metrics, SourceMeter};
 use crate::routing::Routes;
 use crate::support::locks;
-use crate::support::net::forwarded::{self, ClientAddress};
-use crate::support::net::forwarded::{Networks, TrustedProxies};
+use crate::support::net::forwarded::{self, ClientAddress, Networks, TrustedProxies};
 use crate::support::rate_limiter::RateLimiter;
 use crate::verify::Verifier;
 
-/// Every source by its path, with the limits that all share.
+#[derive(Debug)]
+pub(super) struct ReceiverState {
+    pub(super) endpoints: RwLock<Arc<Endpoints>>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) outage_log: OutageLog,
+    /// Counts requests to paths without a source.
+    pub(super) unknown_path: SourceMeter,
+    pub(super) inbox: Arc<Inbox>,
+    /// Set while stopping: every response closes its connection.
+    pub(super) is_draining: AtomicBool,
+}
+
+/// All sources of one configuration.
 #[derive(Debug)]
 pub struct Endpoints {
     by_path: HashMap<String, Arc<Endpoint>>,
@@ -28,30 +42,31 @@ pub struct Endpoints {
     trusted_proxies: TrustedProxies,
 }
 
-/// One source as the listener sees it.
 pub(super) struct Endpoint {
     pub(super) source: Arc<str>,
     pub(super) max_body: u64,
     pub(super) verifier: Verifier,
-    /// By which its provider sends or asks.
+    /// HTTP methods of deliveries and handshakes.
     pub(super) methods: Vec<&'static str>,
     pub(super) allow_ips: Option<Networks>,
     pub(super) meter: SourceMeter,
     rate_limiter: Option<Mutex<RateLimiter>>,
 }
 
-impl Endpoints {
-    /// Where a request came from.
-    pub(super) fn client_of(&self, http: &HttpRequest) -> ClientAddress {
-        let lines = |name| http.headers().get_all(name).map(HeaderValue::as_bytes);
-        forwarded::client_address(http.peer_addr().map(|peer| peer.ip()), lines, &self.trusted_proxies)
-    }
+/// A request with the configuration and state that it is processed with.
+#[derive(Clone, Copy)]
+pub(super) struct RequestContext<'a> {
+    pub(super) http: &'a HttpRequest,
+    pub(super) state: &'a ReceiverState,
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) endpoint: &'a Arc<Endpoint>,
+}
 
-    /// One endpoint per source.
-    #[must_use]
+impl Endpoints {
     pub fn new(server: &ServerConfig, sources: &[Arc<Source>], routes: Arc<Routes>, metrics: &Arc<Metrics>) -> Self {
         let endpoint = |source: &Arc<Source>| {
             let verifier = Verifier::new(source);
+            let rate_limit = source.admission.rate_limit;
             let endpoint = Endpoint {
                 meter: metrics.source(source.name.clone()),
                 source: source.name.clone(),
@@ -59,10 +74,7 @@ impl Endpoints {
                 methods: verifier.methods(),
                 verifier,
                 allow_ips: source.admission.allow_ips.clone(),
-                rate_limiter: source
-                    .admission
-                    .rate_limit
-                    .map(|rate| Mutex::new(RateLimiter::bursty(rate, Instant::now()))),
+                rate_limiter: rate_limit.map(|rate| Mutex::new(RateLimiter::bursty(rate, Instant::now()))),
             };
             (source.path.clone(), Arc::new(endpoint))
         };
@@ -77,15 +89,17 @@ impl Endpoints {
     pub(super) fn at(&self, path: &str) -> Option<Arc<Endpoint>> {
         self.by_path.get(path).cloned()
     }
+
+    pub(super) fn client_address(&self, http: &HttpRequest) -> ClientAddress {
+        let lines = |name| http.headers().get_all(name).map(HeaderValue::as_bytes);
+        forwarded::client_address(http.peer_addr().map(|peer| peer.ip()), lines, &self.trusted_proxies)
+    }
 }
 
 impl Endpoint {
-    /// Lets one more genuine delivery through.
-    ///
-    /// # Errors
-    /// How long until there is room.
-    pub(super) fn take_place(&self) -> Result<(), Duration> {
-        self.rate_limiter.as_ref().map_or(Ok(()), |limiter| locks::lock(&limiter).try_take(Instant::now()))
+    /// Counts a genuine delivery against the source's `rate_limit`. `Err` is the time until there is room again.
+    pub(super) fn check_rate(&self) -> Result<(), Duration> {
+        self.rate_limiter.as_ref().map_or(Ok(()), |limiter| locks::lock(limiter).try_take(Instant::now()))
     }
 }
 

@@ -1,21 +1,25 @@
-//! The bytes of all requests that are received and not yet stored, and their limit.
-//!
-//! A request holds a [`InFlightPermit`] for as long as hookbox holds its body; what does not fit is refused at once.
+//! Limits the bytes of all requests that are received but not yet stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::Bytes;
 
-/// The budget of all requests together.
 #[derive(Debug)]
 pub(super) struct InFlight {
+    /// Also the gauge that the metrics show.
     used: Bytes,
     limit: AtomicU64,
 }
 
+/// The bytes that one request has reserved. Dropping it returns them.
+#[derive(Debug)]
+pub(super) struct InFlightPermit {
+    in_flight: Arc<InFlight>,
+    bytes: u64,
+}
+
 impl InFlight {
-    /// `used` is the gauge that the metrics show.
     pub(super) fn new(limit: u64, used: Bytes) -> Arc<Self> {
         Arc::new(Self { used, limit: AtomicU64::new(limit) })
     }
@@ -24,30 +28,23 @@ impl InFlight {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// A share of nothing yet.
-    pub(super) fn share(self: &Arc<Self>) -> InFlightPermit {
-        InFlightPermit { budget: self.clone(), bytes: 0 }
+    /// A permit without any bytes yet.
+    pub(super) fn permit(self: &Arc<Self>) -> InFlightPermit {
+        InFlightPermit { in_flight: self.clone(), bytes: 0 }
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    fn reserve(&self, bytes: u64) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
-        let take = |used: u64| used.checked_add(bytes).filter(|total| *total <= limit);
-        self.used.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        let add = |used: u64| used.checked_add(bytes).filter(|total| *total <= limit);
+        self.used.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
-}
-
-/// What one request holds of the budget; given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct InFlightPermit {
-    budget: Arc<InFlight>,
-    bytes: u64,
 }
 
 impl InFlightPermit {
-    /// Holds at least `bytes` from now on. `false`: there is no room, and nothing has changed.
+    /// Reserves `bytes` in total. Returns `false`, and changes nothing, if the limit does not allow it.
     pub(super) fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
-        let fits = more == 0 || self.budget.take(more);
+        let fits = more == 0 || self.in_flight.reserve(more);
         if fits {
             self.bytes += more;
         }
@@ -57,7 +54,7 @@ impl InFlightPermit {
 
 impl Drop for InFlightPermit {
     fn drop(&mut self) {
-        self.budget.used.dec_by(self.bytes);
+        self.in_flight.used.dec_by(self.bytes);
     }
 }
 
@@ -66,16 +63,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_fit_into_the_limit_and_are_given_back() {
-        let budget = InFlight::new(100, Bytes::default());
-        let mut first = budget.share();
-        let mut second = budget.share();
+    fn permits_respect_the_limit_and_are_returned() {
+        let in_flight = InFlight::new(100, Bytes::default());
+        let mut first = in_flight.permit();
+        let mut second = in_flight.permit();
         assert!(first.grow_to(60) && first.grow_to(10));
         assert!(!second.grow_to(41));
         assert!(second.grow_to(40));
         drop(first);
         assert!(second.grow_to(100));
         drop(second);
-        assert_eq!(budget.used.get(), 0);
+        assert_eq!(in_flight.used.get(), 0);
     }
 }

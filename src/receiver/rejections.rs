@@ -1,47 +1,40 @@
-//! What is kept of a request that was turned away, for `hookbox refusals` and `explain`.
+//! Records rejected deliveries for `hookbox refusals` and `hookbox explain`.
 //!
-//! The listener says what it saw; the verifier hides the tokens; the inbox decides whether there is room.
+//! The verifier masks tokens. The inbox limits how many are stored.
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 
-use super::ReceiverState;
-use super::endpoint::{Endpoint, Endpoints};
-use super::request::{announced_bytes, request_of};
-use crate::model::refusal::{KEPT_BODY, RefusedDelivery};
+use super::endpoint::{Endpoint, RequestContext};
+use super::request::{content_length, to_request};
+use crate::model::refusal::{MAX_STORED_BODY, RefusedDelivery};
 use crate::model::request::{Headers, Request};
 
-/// What was seen of a request on its way to the answer.
+/// What is known about a rejected request.
 #[derive(Debug, Default)]
-pub(super) struct RefusalContext {
-    /// Once it was read.
+pub(super) struct Rejection {
+    /// `None` if it was rejected before its body was read.
     pub(super) request: Option<Request>,
-    /// Why it was turned away, in words for the operator, where more is known than the status.
+    /// The reason for the operator, if it says more than the status.
     pub(super) reason: Option<String>,
 }
 
-/// Counts a refusal, and keeps it where it may be.
-pub(super) fn record(
-    shared: &ReceiverState,
-    (endpoints, endpoint): (&Endpoints, &Endpoint),
-    http: &HttpRequest,
-    seen: RefusalContext,
-    status: StatusCode,
-) {
-    shared.inbox.record_rejection(&endpoint.source, |key| {
-        let body_bytes = match &seen.request {
+/// Counts a rejection, and stores it if the inbox allows one more.
+pub(super) fn record(context: RequestContext<'_>, rejection: Rejection, status: StatusCode) {
+    let RequestContext { http, state, endpoints, endpoint } = context;
+    state.inbox.record_rejection(&endpoint.source, |key| {
+        let body_bytes = match &rejection.request {
             Some(request) => u64::try_from(request.body.len()).unwrap_or(u64::MAX),
-            None => announced_bytes(http).unwrap_or(0),
+            None => content_length(http).unwrap_or(0),
         };
-        let mut request = seen.request.unwrap_or_else(|| request_of(http, Bytes::new()));
+        let mut request = rejection.request.unwrap_or_else(|| to_request(http, Bytes::new()));
         if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
             request.headers = Headers::default();
         }
         let masked = endpoint.verifier.redact(&request, key);
-        let client = endpoints.client_of(http);
-        let reason = seen.reason.unwrap_or_else(|| reason(status, endpoint));
-        // Here, at the pace of the rows: whoever floods us does not flood the log.
+        let client = endpoints.client_address(http);
+        let reason = rejection.reason.unwrap_or_else(|| reason(status, endpoint));
+        // Logged here because stored rows are rate-limited: a flood of requests must not flood the log.
         log::info!("{}: refused a delivery: {reason}", endpoint.source);
         RefusedDelivery {
             source: endpoint.source.to_string(),
@@ -53,7 +46,7 @@ pub(super) fn record(
             target: masked.target,
             headers: masked.headers,
             tokens: masked.tokens,
-            body: masked.body[..masked.body.len().min(KEPT_BODY)].to_vec(),
+            body: masked.body[..masked.body.len().min(MAX_STORED_BODY)].to_vec(),
             body_bytes,
         }
     });

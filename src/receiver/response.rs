@@ -1,7 +1,8 @@
-//! What the provider hears: one status per case, bodies in JSON.
+//! Chooses the HTTP response of every request. JSON bodies, except where a provider requires another.
 //!
-//! The one place where a status is chosen. Nothing about a failed check goes out: every 401 is the same.
+//! The response never says why a signature was rejected: every 401 is the same.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -12,73 +13,70 @@ use crate::inbox::{NotStored, Receipt};
 use crate::metrics::Answered;
 use crate::model::response::HandlerResponse;
 use crate::providers::SuccessResponse;
+use crate::support::time::Millis;
 use crate::verify::{self, ExtractError, HandshakeMismatch};
 
-/// Seconds after which a provider that was refused for the moment may come again.
+/// `Retry-After` of a 503, in seconds.
 const RETRY_AFTER: &str = "5";
 
-/// How a request ends.
+/// After an outage, deliveries must succeed for this long before it is logged as over.
+const OUTAGE_OVER_AFTER: Duration = Duration::from_secs(5);
+
+/// The result of a request.
 #[derive(Debug)]
 pub(super) enum DeliveryResponse {
-    /// Stored and synced, or stored before.
+    /// Stored and synced, or a duplicate.
     Stored(Receipt, Option<SuccessResponse>),
-    /// Likewise, in the words of a handler.
+    /// Stored; the handler chose the response.
     Responded(Receipt, HandlerResponse),
-    /// Likewise, in the provider's own words.
+    /// Stored; the provider expects this response.
     Acknowledged(Receipt, verify::ProviderResponse),
-    /// A provider's handshake.
     Handshake(verify::ProviderResponse),
-    /// Genuine, but it cannot be told what it is.
+    /// Genuine, but its id or type cannot be read.
     Malformed(ExtractError),
-    /// Not proven genuine.
     NotGenuine,
-    /// Likewise, where the provider wants the status alone.
+    /// Not genuine, and the provider expects a 401 without a body.
     BareNotGenuine,
-    /// A handshake that does not fit the configuration.
+    /// A handshake that does not match the configuration.
     Unexpected(HandshakeMismatch),
     NoSuchSource,
-    /// The client's address is not on the source's list.
+    /// The client's address is not in the source's `allow_ips`.
     NotAllowed,
-    /// Genuine, but more than the source's rate; there is room again after this.
-    TooMany(Duration),
-    /// With the methods that are.
+    /// Genuine, but over the source's `rate_limit`. Contains the time until there is room again.
+    RateLimited(Duration),
+    /// Contains the allowed methods.
     MethodNotAllowed(Vec<&'static str>),
     TooSlow,
     TooLarge,
     HeadersTooLarge,
-    /// The client broke off or broke the protocol.
+    /// The client disconnected or violated HTTP.
     Broken,
     NotStored(NotStored),
-    /// What it takes to verify it cannot be had now.
+    /// The provider's public keys are unavailable.
     Unverifiable(String),
-    /// More bytes in flight than `server.max_in_flight`.
+    /// Over `server.max_in_flight`.
     TooMuchInFlight,
-    /// The inbox did not answer within `server.request_timeout`.
+    /// The inbox did not respond within `server.request_timeout`.
     InboxTooSlow,
 }
 
 impl DeliveryResponse {
-    /// Whether it counts as a refusal of the source.
+    /// Whether it is recorded as a refusal of the source.
     pub(super) fn is_refusal(&self) -> bool {
-        match self {
-            Self::NotAllowed | Self::TooMany(_) => true,
-            Self::Malformed(_) | Self::NotGenuine | Self::BareNotGenuine | Self::Unexpected(_) => true,
-            Self::TooLarge | Self::HeadersTooLarge | Self::TooSlow => true,
-            Self::Stored(..)
-            | Self::Responded(..)
-            | Self::Acknowledged(..)
-            | Self::Handshake(_)
-            | Self::NoSuchSource
-            | Self::MethodNotAllowed(_)
-            | Self::Broken
-            | Self::NotStored(_)
-            | Self::Unverifiable(_)
-            | Self::TooMuchInFlight
-            | Self::InboxTooSlow => false,
-        }
+        matches!(
+            self,
+            Self::NotAllowed
+                | Self::RateLimited(_)
+                | Self::Malformed(_)
+                | Self::NotGenuine
+                | Self::BareNotGenuine
+                | Self::Unexpected(_)
+                | Self::TooLarge
+                | Self::HeadersTooLarge
+                | Self::TooSlow
+        )
     }
 
-    /// What was stored, if anything was.
     pub(super) fn receipt(&self) -> Option<&Receipt> {
         match self {
             Self::Stored(receipt, _) | Self::Responded(receipt, _) | Self::Acknowledged(receipt, _) => Some(receipt),
@@ -86,7 +84,6 @@ impl DeliveryResponse {
         }
     }
 
-    /// As it is counted.
     pub(super) fn counted(&self) -> Answered {
         match self {
             Self::Stored(receipt, _) | Self::Responded(receipt, _) | Self::Acknowledged(receipt, _) => {
@@ -98,7 +95,7 @@ impl DeliveryResponse {
             Self::Unexpected(_) => Answered::Unexpected,
             Self::NoSuchSource => Answered::NoSuchSource,
             Self::NotAllowed => Answered::NotAllowed,
-            Self::TooMany(_) => Answered::RateLimit,
+            Self::RateLimited(_) => Answered::RateLimit,
             Self::MethodNotAllowed(_) => Answered::Method,
             Self::TooSlow => Answered::TooSlow,
             Self::TooLarge => Answered::TooLarge,
@@ -118,8 +115,8 @@ impl DeliveryResponse {
         }
     }
 
-    /// Why it cannot be stored for the moment, where nothing else tells the operator.
-    pub(super) fn trouble(&self) -> Option<String> {
+    /// Why deliveries get 503, unless the inbox already logs it.
+    pub(super) fn outage_reason(&self) -> Option<String> {
         match self {
             Self::NotStored(NotStored::Closing | NotStored::Backlog | NotStored::DiskLow) => None,
             Self::NotStored(why) => Some(why.to_string()),
@@ -138,19 +135,20 @@ impl DeliveryResponse {
             Self::Malformed(fault) => error(StatusCode::BAD_REQUEST, &fault.to_string()),
             Self::NotGenuine => error(StatusCode::UNAUTHORIZED, "not genuine"),
             Self::BareNotGenuine => HttpResponse::Unauthorized().finish(),
-            Self::Unexpected(mismatch) => {
-                error(StatusCode::from_u16(mismatch.status).unwrap_or(StatusCode::FORBIDDEN), "not as configured")
-            }
-            Self::NotAllowed => closing(error(StatusCode::FORBIDDEN, "not from here")),
-            Self::TooMany(wait) => {
-                let mut response = error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries");
+            Self::Unexpected(mismatch) => error(
+                StatusCode::from_u16(mismatch.status).unwrap_or(StatusCode::FORBIDDEN),
+                "handshake does not match the configuration",
+            ),
+            Self::NotAllowed => closing(error(StatusCode::FORBIDDEN, "client address not allowed")),
+            Self::RateLimited(wait) => {
+                let mut response = error(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded");
                 let seconds = wait.as_secs_f64().ceil().max(1.0);
-                response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds as u64));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
                 response
             }
             Self::NoSuchSource => error(StatusCode::NOT_FOUND, "no such source"),
             Self::MethodNotAllowed(methods) => {
-                let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "deliveries come by POST");
+                let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
                 if let Ok(allowed) = HeaderValue::from_str(&methods.join(", ")) {
                     response.headers_mut().insert(header::ALLOW, allowed);
                 }
@@ -162,11 +160,11 @@ impl DeliveryResponse {
                 closing(error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are over the limit"))
             }
             Self::Broken => closing(error(StatusCode::BAD_REQUEST, "the request ended early")),
-            Self::NotStored(NotStored::Closing) => closing(later("shutting down")),
-            Self::NotStored(_) => later("not stored"),
-            Self::Unverifiable(_) => later("not verified"),
-            Self::TooMuchInFlight => closing(later("not stored")),
-            Self::InboxTooSlow => later("not known to be stored"),
+            Self::NotStored(NotStored::Closing) => closing(unavailable("shutting down")),
+            Self::NotStored(_) => unavailable("not stored"),
+            Self::Unverifiable(_) => unavailable("not verified"),
+            Self::TooMuchInFlight => closing(unavailable("not stored")),
+            Self::InboxTooSlow => unavailable("not known to be stored"),
         }
     }
 }
@@ -184,21 +182,21 @@ fn stored(receipt: Receipt, reply: Option<SuccessResponse>) -> HttpResponse {
         .body(format!(r#"{{"status":"{status}","events":{events},"duplicates":{duplicates}}}"#))
 }
 
-fn responded(words: &HandlerResponse) -> HttpResponse {
-    let mut response = HttpResponse::build(StatusCode::from_u16(words.status()).unwrap_or(StatusCode::OK));
+fn responded(chosen: &HandlerResponse) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(chosen.status()).unwrap_or(StatusCode::OK));
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    match words.content_type() {
-        Some(content_type) => response.content_type(content_type).body(words.body().to_vec()),
+    match chosen.content_type() {
+        Some(content_type) => response.content_type(content_type).body(chosen.body().to_vec()),
         None => response.finish(),
     }
 }
 
-/// Words that came from outside: whatever a browser makes of them, it is no page.
+/// Contains text from the request, so browsers must not guess its type.
 fn reflected(answer: verify::ProviderResponse) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     for (name, value) in answer.headers {
-        // Both were checked to be printable.
+        // `verify` checked that both are printable.
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.insert_header((name, value));
         }
@@ -213,15 +211,48 @@ fn error(status: StatusCode, message: &str) -> HttpResponse {
     HttpResponse::build(status).json(serde_json::json!({ "error": message }))
 }
 
-/// 503: the provider should send it again.
-fn later(message: &str) -> HttpResponse {
+/// 503: the provider should retry.
+fn unavailable(message: &str) -> HttpResponse {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, message);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     response
 }
 
-/// What is left of the request is not read, so the connection ends.
+/// Closes the connection, since the rest of the request is not read.
 fn closing(mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     response
+}
+
+/// Logs once when deliveries start to get 503, and once when they are stored again.
+#[derive(Debug)]
+pub(super) struct OutageLog {
+    /// Time of the last 503, in unix milliseconds, or `NO_OUTAGE`.
+    last: AtomicI64,
+}
+
+const NO_OUTAGE: i64 = i64::MIN;
+
+impl Default for OutageLog {
+    fn default() -> Self {
+        Self { last: AtomicI64::new(NO_OUTAGE) }
+    }
+}
+
+impl OutageLog {
+    pub(super) fn unavailable(&self, why: &str) {
+        if self.last.swap(Millis::now().0, Ordering::Relaxed) == NO_OUTAGE {
+            log::warn!("deliveries get 503: {why}");
+        }
+    }
+
+    pub(super) fn stored(&self) {
+        let last = self.last.load(Ordering::Relaxed);
+        if last != NO_OUTAGE
+            && Millis::now().since(Millis(last)) >= OUTAGE_OVER_AFTER
+            && self.last.compare_exchange(last, NO_OUTAGE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            log::info!("deliveries are stored again");
+        }
+    }
 }

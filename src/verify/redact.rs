@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::context::Context;
 use super::extract::{batch, form};
 use super::headers_json;
-use crate::model::refusal::{BODY_TOKEN, KEPT_BODY};
+use crate::model::refusal::{BODY_TOKEN, MAX_STORED_BODY};
 use crate::model::request::{LATIN1, Request};
 use crate::providers::{Scheme, Selector, TemplateSegment, TimestampLocation, ValueLocation};
 use crate::support::secret::{DigestKey, MASK};
@@ -105,7 +105,7 @@ impl Redactor<'_> {
         if !scheme.auth.is_token() || !scheme.signature_locations().any(is_in_body) {
             return request.body.clone();
         }
-        if request.body.len() > KEPT_BODY {
+        if request.body.len() > MAX_STORED_BODY {
             return Bytes::new();
         }
         match &self.body_tokens()[..] {

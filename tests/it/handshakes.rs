@@ -92,7 +92,7 @@ fn secret_is_learned_once_and_survives_a_restart() {
     let asana = custom("asana", "", "asana_hook_secret");
     let mut hookbox = Hookbox::new()
         .source("asana", &asana)
-        .expect_warning("a handshake would change the secret that is known")
+        .expect_warning("refused a handshake that would change the known secret")
         .start();
     assert_eq!(send_secret(&hookbox, SECRET).status, 401);
     assert_eq!(deliver(&hookbox, SECRET, "early"), 401);
