@@ -13,7 +13,7 @@ use crate::support::script::{Script, exits, says, sh, succeeds, waits_for};
 use crate::support::wire::{Reply, Wire};
 use crate::support::{Event, Hookbox, Running, github, until};
 
-/// Longer than any test takes: what is asserted does not hang on the time.
+/// Longer than any test takes.
 const PATIENT: &str = "respond = true\nrespond_timeout = \"60s\"\nsources = [\"github\"]";
 const HASTY: &str = "respond = true\nrespond_timeout = \"300ms\"\nsources = [\"github\"]";
 const HOURLY: &str = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
