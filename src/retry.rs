@@ -123,7 +123,6 @@ const LOSS_DELAY: Duration = Duration::from_secs(5);
 const MAX_DOUBLINGS: u32 = 65;
 
 impl AttemptExit {
-    #[must_use]
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Exited(0) | Self::Completed | Self::HttpStatus(200..=299))
     }
@@ -154,7 +153,6 @@ impl fmt::Display for AttemptExit {
 
 impl RetryPolicy {
     /// The delay after a number of failures: `min(max, initial · 2^(failures-1))`, varied by the jitter (-1 to 1).
-    #[must_use]
     pub fn backoff(&self, failures: u32, jitter: f64) -> Duration {
         let delay = self.doubled(failures);
         let share = self.jitter.clamp(0.0, 1.0) * jitter.clamp(-1.0, 1.0);
@@ -162,7 +160,6 @@ impl RetryPolicy {
     }
 
     /// The time from the first failure to the last attempt, without jitter: the longest outage that a job survives.
-    #[must_use]
     pub fn span(&self) -> Duration {
         let delays = self.attempts.saturating_sub(1);
         let growing = (1..=delays.min(MAX_DOUBLINGS))
@@ -180,7 +177,6 @@ impl RetryPolicy {
 }
 
 /// Decides what the exit of an attempt means for its job. `handlers/README.md` documents the rules.
-#[must_use]
 pub fn decide(exit: &AttemptExit, directives: &HandlerDirectives, context: &RetryContext<'_>) -> RetryDecision {
     let &RetryContext { policy, counters, now, .. } = context;
     let decision = |status, outcome| RetryDecision { status, outcome };
@@ -231,7 +227,6 @@ fn failure(reason: String, context: &RetryContext<'_>) -> JobOutcome {
 
 /// Decides what becomes of a job that was running when hookbox crashed. `losses` counts the crashes in a row, this one
 /// included.
-#[must_use]
 pub fn after_loss(losses: u32, counters: RetryCounters, now: Millis) -> JobOutcome {
     if losses >= MAX_LOSSES {
         let reason = format!("poison: hookbox crashed {losses} times in a row while running it");

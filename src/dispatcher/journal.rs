@@ -54,10 +54,7 @@ impl Journal {
 }
 
 impl JournalEntry {
-    /// Call it before the attempt starts.
-    ///
-    /// # Errors
-    /// The entry remains, so the attempt must not start.
+    /// Call it before the attempt starts. If it fails, the entry remains and the attempt must not start.
     pub(super) fn mark_started(self) -> io::Result<()> {
         self.journal.file.write_all_at(&[0; ENTRY_BYTES], self.offset)
     }
@@ -72,7 +69,6 @@ impl JournalEntry {
 }
 
 /// Returns the attempts that a killed hookbox had claimed and not started. Call it with the lock of the inbox.
-#[must_use]
 pub fn not_started(results: &Path) -> Vec<JobRef> {
     let bytes = path(results).and_then(fs::read).unwrap_or_default();
     bytes.chunks_exact(ENTRY_BYTES).filter_map(parse).collect()

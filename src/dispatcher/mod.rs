@@ -35,9 +35,6 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Kills the orphans of a crashed hookbox, then starts the scheduler.
-    ///
-    /// # Errors
-    /// When the folder for result files or the thread cannot be created.
     pub fn start(settings: DispatcherSettings, inbox: Arc<Inbox>, control: ControlHandle) -> std::io::Result<Self> {
         let (commands, incoming) = crossbeam_channel::unbounded();
         let scheduler = Scheduler::new(settings, inbox, control)?;

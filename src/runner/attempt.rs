@@ -92,7 +92,6 @@ impl AttemptInput {
 
 impl AttemptOutput {
     /// An attempt that ended now and wrote nothing.
-    #[must_use]
     pub fn without_output(exit: AttemptExit) -> Self {
         let now = Millis::now();
         Self {
@@ -108,7 +107,6 @@ impl AttemptOutput {
         }
     }
 
-    #[must_use]
     pub fn note(&self) -> Option<String> {
         (!self.notes.is_empty()).then(|| self.notes.join("; "))
     }

@@ -48,8 +48,7 @@ struct CancelState {
 }
 
 impl CancelToken {
-    /// # Errors
-    /// When no file descriptor is left.
+    /// Fails if no file descriptor is left.
     pub fn new() -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { shared: Arc::new(CancelState { flags: AtomicU8::new(0), wake }) })

@@ -36,7 +36,6 @@ use crate::retry::AttemptExit;
 use crate::support::time::Millis;
 
 /// Runs the handler on one event. Blocks until it ends.
-#[must_use]
 pub fn run(attempt: &AttemptInput, resources: &HandlerResources, cancel: &CancelToken) -> AttemptOutput {
     let started_at = Millis::now();
     let output = match &attempt.handler.mode {

@@ -29,9 +29,6 @@ pub struct NotifierCommand<'a> {
 
 /// Runs the command until it ends, the limit is over or `is_cancelled` is set. Kills the process group in the last two
 /// cases.
-///
-/// # Errors
-/// The command could not be started, failed or did not end in time.
 pub fn run_notifier(notifier: &NotifierCommand<'_>, limit: Duration, is_cancelled: &AtomicBool) -> Result<(), String> {
     let names = INHERITED.into_iter().chain(notifier.env.iter().map(String::as_str));
     let default = |name: &str| (name == "PATH").then(|| OsString::from(DEFAULT_PATH));

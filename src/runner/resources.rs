@@ -22,7 +22,6 @@ pub struct HandlerResources {
 
 impl HandlerResources {
     /// `results` is the folder by which orphans of this inbox are recognised.
-    #[must_use]
     pub fn new(results: PathBuf, purpose: AttemptPurpose) -> Self {
         Self { results, purpose, pools: Mutex::default(), clients: Mutex::default() }
     }

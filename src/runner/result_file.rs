@@ -89,9 +89,6 @@ fn user_folder(folder: &Path, user: &RunAs) -> io::Result<PathBuf> {
 }
 
 /// Removes the folder for result files and those of users.
-///
-/// # Errors
-/// When one of them cannot be removed.
 pub fn remove_result_files(folder: &Path) -> io::Result<()> {
     let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
     let is_of_user = |entry: &fs::DirEntry| {

@@ -48,7 +48,6 @@ impl fmt::Display for Rate {
 
 impl RateLimiter {
     /// Allows a burst of the whole `count`.
-    #[must_use]
     pub fn bursty(rate: Rate, now: Instant) -> Self {
         let interval = rate.interval();
         Self { rate, interval, capacity: interval * rate.count, full_at: now }
@@ -56,27 +55,23 @@ impl RateLimiter {
 
     /// Spreads events evenly. The burst is a tenth of a second's worth, at least one: enough for a busy caller to reach
     /// the rate, too little for a storm after a pause.
-    #[must_use]
     pub fn paced(rate: Rate, now: Instant) -> Self {
         let interval = rate.interval();
         let burst = u32::try_from(PACED_BURST.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
         Self { rate, interval, capacity: interval * burst.max(1), full_at: now }
     }
 
-    #[must_use]
     pub fn rate(&self) -> Rate {
         self.rate
     }
 
     /// How many events may happen now.
-    #[must_use]
     pub fn available(&self, now: Instant) -> usize {
         let left = self.capacity.saturating_sub(self.full_at.saturating_duration_since(now));
         usize::try_from(left.as_nanos() / self.interval.as_nanos()).unwrap_or(usize::MAX)
     }
 
     /// How long until the next event may happen; `None` if it may happen now.
-    #[must_use]
     pub fn wait(&self, now: Instant) -> Option<Duration> {
         let used = (self.full_at + self.interval).max(now + self.interval).saturating_duration_since(now);
         used.checked_sub(self.capacity).filter(|wait| !wait.is_zero())
@@ -87,10 +82,7 @@ impl RateLimiter {
         self.full_at = self.full_at.max(now) + self.interval;
     }
 
-    /// Counts an event if one is available.
-    ///
-    /// # Errors
-    /// How long until the next one is.
+    /// Counts an event if one is available. The error is how long until the next one is.
     pub fn try_take(&mut self, now: Instant) -> Result<(), Duration> {
         match self.wait(now) {
             Some(wait) => Err(wait),

@@ -39,7 +39,6 @@ pub(crate) fn arguments(settings: &ProcessSettings, cwd: &Path, file: &Path) -> 
 
 /// Becomes the handler if hookbox was started as a launcher. Returns an exit code if that failed, `None` in an ordinary
 /// start.
-#[must_use]
 pub fn launch() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != FLAG {

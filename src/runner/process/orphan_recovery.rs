@@ -24,7 +24,6 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends the processes of lost attempts (job, number): SIGTERM, then SIGKILL after [`KILL_GRACE`]. Returns the number of
 /// processes.
-#[must_use]
 pub fn kill_orphans(results: &Path, lost: &[(i64, u32)]) -> usize {
     if lost.is_empty() && !results.exists() {
         return 0;

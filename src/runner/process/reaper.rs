@@ -49,9 +49,6 @@ pub struct OrphanReaper {
 
 impl OrphanReaper {
     /// Makes hookbox the subreaper of its descendants.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
     pub fn adopt() -> io::Result<Self> {
         if let Err(error) = set_child_subreaper(Some(getpid())) {
             log::debug!("hookbox is no subreaper, so orphans go to init: {error}");

@@ -22,10 +22,7 @@ pub(super) use pool::WorkerPool;
 use process::{WorkerAnswer, WorkerProcess};
 use reply::ParsedReply;
 
-/// Parses a reply line, for `fuzz/`.
-///
-/// # Errors
-/// What is wrong with the line.
+/// Parses a reply line, for `fuzz/`. The error says what is wrong with it.
 pub fn parse_worker_reply(line: &[u8], job_id: i64) -> Result<AttemptExit, String> {
     reply::parse(line, job_id).map(|reply| reply.exit)
 }

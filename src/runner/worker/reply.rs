@@ -40,10 +40,7 @@ pub(super) struct ParsedReply {
     pub(super) response: Option<ReplyParts>,
 }
 
-/// Parses the reply line for the job `id`, without its newline.
-///
-/// # Errors
-/// What is wrong with the line.
+/// Parses the reply line for the job `id`, without its newline. The error says what is wrong with it.
 pub(super) fn parse(line: &[u8], id: i64) -> Result<ParsedReply, String> {
     let text = std::str::from_utf8(line).map_err(|_| "its answer is not UTF-8".to_owned())?;
     if !text.trim_start().starts_with('{') {
