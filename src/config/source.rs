@@ -80,6 +80,13 @@ pub(super) fn default_path(name: &str) -> String {
 }
 
 pub(super) fn read_source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<Source> {
+    let source = source(name, table, server);
+    table.read("silence", silence); // Used by `[alerts]`.
+    table.report_unknown_keys();
+    source
+}
+
+fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<Source> {
     let hint = "a name from `hookbox providers`, or \"custom\" with a [sources.NAME.verify] table";
     let provider = table.required("provider", hint).and_then(|value| table.context.problems.ok(value.text()));
     let row = read_row(provider, table);
@@ -87,52 +94,39 @@ pub(super) fn read_source(name: &str, table: &TomlTable<'_>, server: &ServerConf
     let needs = scheme.as_ref().map(Scheme::required_settings);
     check_needs(needs, table);
 
-    let checks_secret = needs.is_none_or(|needs| !needs.public_key && !needs.credentials);
-    let secrets = |key: &'static str, is_checked: bool| {
-        let check = |secret: &Secret| match &scheme {
-            Some(scheme) if is_checked => scheme.check_secret(secret),
-            _ => Ok(()),
-        };
-        let value = table.get(key);
-        value.map(|value| read_secrets(&value, "copy it exactly as the provider shows it", check)).unwrap_or_default()
-    };
-    // Every key is read before the first return, so that all problems are reported.
-    let key_ids = secrets("key_id", false);
-    let public_keys = secrets("public_key", true);
-    let api_key = secrets("api_key", false).into_iter().next();
-    let verify_token = secrets("verify_token", false).into_iter().next();
-    let secrets = secrets("secret", checks_secret);
-    let url = table.read("url", url);
-    let topics = table.read("topics", topics).unwrap_or_default();
-    let confirm_subscriptions = table.boolean("confirm_subscriptions").unwrap_or_default();
-    let keys_url = table.read("keys_url", keys_url);
-    let path = table.read("path", path).unwrap_or_else(|| default_path(name));
+    let check = |secret: &Secret| scheme.as_ref().map_or(Ok(()), |scheme| scheme.check_secret(secret));
+    let checked = |key| secrets(table, key, check);
+    let unchecked = |key| secrets(table, key, |_| Ok(()));
+    let is_key = needs.is_none_or(|needs| !needs.public_key && !needs.credentials);
+    let key_ids = unchecked("key_id");
     let max_body = table.size("max_body", 1..=MAX_BODY_BYTES);
-    let admission = admission(table);
-    table.read("silence", silence); // Used by `[alerts]`.
-    table.report_unknown_keys();
-    let scheme = match key_ids.first() {
-        Some(key_id) => scheme?.with_key_id(key_id.reveal()),
-        None => scheme?,
-    };
     Some(Source {
         name: Arc::from(name),
+        path: table.read("path", path).unwrap_or_else(|| default_path(name)),
+        secrets: if is_key { checked("secret") } else { unchecked("secret") },
+        public_keys: checked("public_key"),
+        api_key: unchecked("api_key").into_iter().next(),
+        verify_token: unchecked("verify_token").into_iter().next(),
+        url: table.read("url", url),
+        topics: table.read("topics", topics).unwrap_or_default(),
+        confirm_subscriptions: table.boolean("confirm_subscriptions").unwrap_or_default(),
+        keys_url: table.read("keys_url", keys_url),
+        admission: admission(table),
+        // Last, so that the problems of all keys are found before the function returns.
         provider: provider?.to_owned(),
-        path,
         scheme_summary: providers::describe(&row?),
-        max_body: max_body.or(scheme.max_body).unwrap_or(server.max_body),
-        scheme: Arc::new(scheme),
-        secrets,
-        public_keys,
+        max_body: max_body.or(scheme.as_ref()?.max_body).unwrap_or(server.max_body),
+        scheme: Arc::new(match key_ids.first() {
+            Some(key_id) => scheme?.with_key_id(key_id.reveal()),
+            None => scheme?,
+        }),
         key_ids,
-        api_key,
-        verify_token,
-        url,
-        topics,
-        confirm_subscriptions,
-        keys_url,
-        admission,
     })
+}
+
+fn secrets(table: &TomlTable<'_>, key: &'static str, check: impl Fn(&Secret) -> Result<(), String>) -> Vec<Secret> {
+    let hint = "copy it exactly as the provider shows it";
+    table.get(key).map(|value| read_secrets(&value, hint, check)).unwrap_or_default()
 }
 
 fn admission(table: &TomlTable<'_>) -> Admission {

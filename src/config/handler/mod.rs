@@ -72,34 +72,31 @@ pub struct HandlerFilter {
 
 /// Reads a handler. `sources` are the names of all sources, including those with problems.
 pub(super) fn read_handler(name: &str, table: &TomlTable<'_>, sources: &[&str]) -> Option<Handler> {
-    let filter = filter(table, sources);
+    let handler = handler(name, table, sources);
+    table.report_unknown_keys();
+    handler
+}
+
+fn handler(name: &str, table: &TomlTable<'_>, sources: &[&str]) -> Option<Handler> {
     let cwd = table.read("cwd", folder).unwrap_or_else(|| table.context.folder.to_owned());
     let mode = read_mode(table);
     let is_http = table.get("mode").is_some_and(|mode| mode.value.as_str() == Some("http"));
     let command = if is_http { Some(Vec::new()) } else { read_command(table, &cwd) };
-    let env = variable_names(table, "a list of names, e.g. [\"DATABASE_URL\"]");
-    let process = read_process(table, &cwd);
-    let timeout = table.duration("timeout", PERIODS).unwrap_or(Duration::from_mins(5));
-    let concurrency = table.integer("concurrency", 1..=1024).unwrap_or(4);
-    let ordering = read_ordering(table);
-    let rate_limit = table.read("rate_limit", rate);
-    let policy = policy(table);
-    let respond = respond(table);
-    table.report_unknown_keys();
     Some(Handler {
         name: Arc::from(name),
-        filter,
+        filter: filter(table, sources),
+        env: variable_names(table, "a list of names, e.g. [\"DATABASE_URL\"]"),
+        timeout: table.duration("timeout", PERIODS).unwrap_or(Duration::from_mins(5)),
+        concurrency: table.integer("concurrency", 1..=1024).unwrap_or(4),
+        ordering: read_ordering(table),
+        rate_limit: table.read("rate_limit", rate),
+        policy: policy(table),
+        respond: respond(table),
+        process: read_process(table, &cwd),
+        cwd,
+        // Last, so that the problems of all keys are found before the function returns.
         mode: mode?,
         command: command?,
-        cwd,
-        env,
-        timeout,
-        concurrency,
-        ordering,
-        rate_limit,
-        policy,
-        respond,
-        process,
     })
 }
 

@@ -88,7 +88,10 @@ fn run_as(table: &TomlTable<'_>, cwd: &Path) -> Option<RunAs> {
         return None;
     }
     let gid = group.or(user.as_ref().map(|user| user.gid)).unwrap_or_else(Gid::effective);
-    let groups_of = |user: &User| getgrouplist(&CString::new(user.name.as_bytes()).unwrap_or_default(), gid);
+    let groups_of = |user: &Account| {
+        let name = user.name.as_deref().unwrap_or_default();
+        getgrouplist(&CString::new(name).unwrap_or_default(), gid)
+    };
     let groups = match user.as_ref().map(groups_of) {
         Some(Ok(groups)) => groups,
         Some(Err(error)) => {
@@ -97,13 +100,10 @@ fn run_as(table: &TomlTable<'_>, cwd: &Path) -> Option<RunAs> {
         }
         None => vec![gid],
     };
-    let run_as = RunAs {
-        name: user.as_ref().map(|user| user.name.clone()).filter(|name| !name.is_empty()),
-        home: user.as_ref().map(|user| user.dir.clone()).filter(|home| !home.as_os_str().is_empty()),
-        uid: user.as_ref().map_or_else(Uid::effective, |user| user.uid).as_raw(),
-        gid: gid.as_raw(),
-        groups: groups.into_iter().map(Gid::as_raw).collect(),
-    };
+    let uid = user.as_ref().map_or_else(Uid::effective, |user| user.uid).as_raw();
+    let (name, home) = user.map(|user| (user.name, user.home)).unwrap_or_default();
+    let groups = groups.into_iter().map(Gid::as_raw).collect();
+    let run_as = RunAs { name, home, uid, gid: gid.as_raw(), groups };
     if let Some(folder) = run_as.locked_out_of(cwd) {
         let message = format!("has no permission to enter {}, where the handler runs", folder.display());
         table.report(key, message, "grant it, or set `cwd` to another folder");
@@ -111,28 +111,28 @@ fn run_as(table: &TomlTable<'_>, cwd: &Path) -> Option<RunAs> {
     Some(run_as)
 }
 
-/// A user by name or number. A number needs no entry in the user database.
-fn user(value: &TomlValue<'_>) -> Result<User, Problem> {
-    let (found, written) = match value.value.as_integer() {
-        Some(_) => {
-            let uid = Uid::from_raw(id(value)?);
-            let unnamed = || User {
-                name: String::new(),
-                passwd: CString::default(),
-                uid,
-                gid: Gid::from_raw(uid.as_raw()),
-                gecos: CString::default(),
-                dir: PathBuf::new(),
-                shell: PathBuf::new(),
-            };
-            (User::from_uid(uid).map(|found| Some(found.unwrap_or_else(unnamed))), uid.to_string())
-        }
-        None => {
-            let name = value.value.as_str().ok_or_else(|| value.unexpected("a name or a number"))?;
-            (User::from_name(name), name.to_owned())
-        }
+/// A user of the user database, or only a number.
+struct Account {
+    name: Option<String>,
+    home: Option<PathBuf>,
+    uid: Uid,
+    gid: Gid,
+}
+
+fn user(value: &TomlValue<'_>) -> Result<Account, Problem> {
+    let found = if value.value.as_integer().is_some() {
+        let number = id(value)?;
+        let uid = Uid::from_raw(number);
+        let Some(user) = User::from_uid(uid).transpose() else {
+            return Ok(Account { name: None, home: None, uid, gid: Gid::from_raw(number) });
+        };
+        known(value, user.map(Some), &format!("user `{number}`"))
+    } else {
+        let name = value.value.as_str().ok_or_else(|| value.unexpected("a name or a number"))?;
+        known(value, User::from_name(name), &format!("user `{name}`"))
     };
-    known(value, found, &format!("user `{written}`"))
+    let User { name, dir, uid, gid, .. } = found?;
+    Ok(Account { name: Some(name), home: Some(dir).filter(|home| !home.as_os_str().is_empty()), uid, gid })
 }
 
 fn group(value: &TomlValue<'_>) -> Result<Gid, Problem> {
