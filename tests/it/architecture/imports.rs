@@ -89,7 +89,10 @@ impl Index {
         }
         for start in ["crate::", "self::", "super::"] {
             for (place, _) in rest.match_indices(start) {
-                let is_inner = rest[..place].ends_with([':', '_']) || rest[..place].ends_with(char::is_alphanumeric);
+                let before = &rest[..place];
+                // Not the middle of a path, and not a visibility: `pub(in crate::inbox)`.
+                let is_inner =
+                    before.ends_with([':', '_']) || before.ends_with(char::is_alphanumeric) || before.ends_with("(in ");
                 let path = rest[place..].split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next();
                 let path: Vec<_> = path.unwrap_or_default().split("::").map(str::to_owned).collect();
                 if let (false, Some(path)) = (is_inner, self.resolve(&own, &path)) {
