@@ -1,4 +1,5 @@
-//! `kill -9`: every 200 is in the inbox, once, and every job ends. The clients keep a ledger outside the database.
+//! After `kill -9` every acknowledged event is stored once and every job finishes. The clients record what was
+//! acknowledged outside the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -47,7 +48,7 @@ fn every_200_survives_kill_9_under_load_and_every_job_ends() {
 }
 
 #[test]
-fn a_missing_event_and_an_unexplained_start_are_noticed() {
+fn checks_notice_a_missing_event_and_an_unrecorded_start() {
     let hookbox = Hookbox::new().handler("work", sh("exit 0")).start();
     let clients = Clients::default();
     let event = hookbox.deliver(github::push());
@@ -64,7 +65,7 @@ fn a_missing_event_and_an_unexplained_start_are_noticed() {
 }
 
 #[test]
-fn an_attempt_under_which_hookbox_died_is_lost_and_made_again_after_five_seconds() {
+fn lost_attempt_is_retried_after_five_seconds() {
     let script = sh("if [ \"$HOOKBOX_ATTEMPT\" = 1 ]; then kill -KILL $PPID; fi");
     let mut hookbox =
         Hookbox::new().handler("deadly", script).expect_warning("running when hookbox was killed").start();
@@ -78,11 +79,11 @@ fn an_attempt_under_which_hookbox_died_is_lost_and_made_again_after_five_seconds
     assert_eq!(hookbox.attempts(&event), ["lost", "exit 0"]);
     let pause = ledger[1].started_at - ledger[0].finished_at.unwrap();
     assert!((5000..15_000).contains(&pause), "it came again after {pause} ms");
-    assert_eq!(hookbox.job(&event).lost, 0, "an ending of its own starts the count anew");
+    assert_eq!(hookbox.job(&event).lost, 0, "a finished attempt resets the count");
 }
 
 #[test]
-fn the_third_loss_in_a_row_is_dead_as_poison() {
+fn third_lost_attempt_in_a_row_makes_the_job_dead() {
     let mut hookbox = Hookbox::new()
         .handler("deadly", sh("kill -KILL $PPID"))
         .expect_warning("running when hookbox was killed")
@@ -93,8 +94,8 @@ fn the_third_loss_in_a_row_is_dead_as_poison() {
         let job = hookbox.job(&event);
         assert_eq!((job.state.as_str(), job.lost), ("pending", lost));
         let lost_at = hookbox.ledger(&event).last().unwrap().finished_at.unwrap();
-        assert_eq!(job.run_at - lost_at, 5000 * lost, "it waits five seconds more each time");
-        // Nobody needs to wait that long: what another program writes is noticed.
+        assert_eq!(job.run_at - lost_at, 5000 * lost, "the delay grows by five seconds");
+        // Shortens the delay: hookbox notices changes by other programs.
         hookbox.inbox.writer().execute("UPDATE jobs SET run_at = 0", []).unwrap();
         die_under(&mut hookbox, None);
     }
@@ -106,7 +107,7 @@ fn the_third_loss_in_a_row_is_dead_as_poison() {
 }
 
 #[test]
-fn jobs_that_were_lost_run_one_at_a_time() {
+fn suspect_jobs_run_one_at_a_time() {
     let script = waits_for("$HOOKBOX_EVENT_ID.$HOOKBOX_ATTEMPT").then_succeeds();
     let mut hookbox = Hookbox::new()
         .handler_with("work", "concurrency = 4", script)
@@ -124,7 +125,7 @@ fn jobs_that_were_lost_run_one_at_a_time() {
         let runs = |event: &&Event| hookbox.inbox.state("github", &event.id).as_deref() == Some("running");
         let place = until("one of them to run", || waiting.iter().position(runs));
         let event = waiting.remove(place);
-        // Others come and go meanwhile, and each time hookbox looks for what else could run.
+        // Other jobs finish meanwhile, and each time hookbox claims further ones.
         let other = hookbox.deliver(github::push());
         hookbox.open_gate(&format!("{}.1", other.id));
         hookbox.wait_for(&other, "succeeded");
@@ -138,7 +139,7 @@ fn jobs_that_were_lost_run_one_at_a_time() {
 }
 
 #[test]
-fn a_job_never_runs_beside_what_a_dead_hookbox_left_of_it() {
+fn job_waits_for_processes_of_its_lost_attempt() {
     let script = sh(concat!(
         "mkdir records/alone || { echo overlap >> records/overlaps; exit 0; }\n",
         "trap 'rmdir records/alone' EXIT",
@@ -161,15 +162,15 @@ fn a_job_never_runs_beside_what_a_dead_hookbox_left_of_it() {
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
     let mut open = std::fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::custom_flags(open.write(true), nonblocking);
-    assert!(open.open(hookbox.folder().join("gates/1")).is_err(), "the first attempt still stands at its gate");
+    assert!(open.open(hookbox.folder().join("gates/1")).is_err(), "the first attempt is still waiting at its gate");
 }
 
-/// Delivers, if there is something to deliver, and waits until hookbox is dead.
+/// Sends the delivery, if any, and waits until hookbox has died.
 fn die_under(hookbox: &mut Running, delivery: Option<Delivery>) -> Event {
     let event = delivery.map_or_else(
         || Event { source: String::new(), id: String::new() },
         |delivery| {
-            // The answer itself may be lost: the handler kills hookbox as soon as it runs.
+            // The response may be lost: the handler kills hookbox as soon as it runs.
             hookbox.try_send(&delivery).ok();
             Event { source: delivery.source, id: delivery.id }
         },
@@ -178,7 +179,7 @@ fn die_under(hookbox: &mut Running, delivery: Option<Delivery>) -> Event {
     event
 }
 
-/// Every start that a handler noted is an attempt of the ledger, once; and whatever ran again has a reason for it.
+/// Every start recorded by a handler is one row of `attempts`, and no job ran again after it had succeeded.
 pub fn assert_explained(hookbox: &Running, handler: &str) {
     let recorded: BTreeMap<String, Option<String>> = hookbox
         .inbox
@@ -192,8 +193,8 @@ pub fn assert_explained(hookbox: &Running, handler: &str) {
         .collect();
     let mut seen = BTreeSet::new();
     for start in hookbox.starts(handler) {
-        assert!(recorded.contains_key(&start), "a start that no attempt explains: {start}");
-        assert!(seen.insert(start.clone()), "one attempt that started twice: {start}");
+        assert!(recorded.contains_key(&start), "a start without an attempt: {start}");
+        assert!(seen.insert(start.clone()), "an attempt started twice: {start}");
     }
     for (attempt, ending) in &recorded {
         assert!(

@@ -1,4 +1,4 @@
-//! One file, one hookbox: a second one, a foreign or newer file, a folder that cannot be written: exit 2, untouched.
+//! Files that hookbox refuses to open, with exit status 2 and unchanged: locked, foreign, newer or unwritable ones.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -9,11 +9,11 @@ use rusqlite::Connection;
 use crate::support::running::Done;
 use crate::support::{Hookbox, github};
 
-/// What a file is, and how it is made.
+/// A kind of file, and how to create one.
 type Maker<'a> = (&'a str, &'a dyn Fn(&Path));
 
 #[test]
-fn the_files_are_the_owners_alone() {
+fn files_are_readable_by_their_owner_only() {
     let hookbox = Hookbox::new().start();
     hookbox.deliver(github::push());
     for name in ["hookbox.db", "hookbox.db-wal", "hookbox.db-shm", "hookbox.db.lock"] {
@@ -23,7 +23,7 @@ fn the_files_are_the_owners_alone() {
 }
 
 #[test]
-fn the_file_is_what_schema_sql_says() {
+fn new_file_has_the_schema_of_schema_sql() {
     let hookbox = Hookbox::new().start();
     let fresh = Connection::open_in_memory().unwrap();
     fresh.execute_batch(include_str!("../../schema.sql")).unwrap();
@@ -38,7 +38,7 @@ fn the_file_is_what_schema_sql_says() {
 }
 
 #[test]
-fn a_second_hookbox_on_the_same_file_is_refused() {
+fn second_hookbox_on_the_same_file_is_refused() {
     let hookbox = Hookbox::new().start();
     let second = hookbox.run(&["serve"]);
     assert_refused(&second, "hookbox.db");
@@ -47,7 +47,7 @@ fn a_second_hookbox_on_the_same_file_is_refused() {
 }
 
 #[test]
-fn a_file_of_a_newer_hookbox_is_refused_and_untouched() {
+fn file_of_a_newer_hookbox_is_refused_and_unchanged() {
     let mut hookbox = Hookbox::new().start();
     hookbox.deliver(github::push());
     assert!(hookbox.stop().success());
@@ -60,7 +60,7 @@ fn a_file_of_a_newer_hookbox_is_refused_and_untouched() {
 }
 
 #[test]
-fn a_file_of_another_program_is_refused_and_untouched() {
+fn file_of_another_program_is_refused_and_unchanged() {
     let text = b"not a database at all, but somebody's notes\n".repeat(40);
     let foreign = |file: &Path| {
         let connection = Connection::open(file).unwrap();
@@ -79,8 +79,8 @@ fn a_file_of_another_program_is_refused_and_untouched() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_refused() {
-    // Nobody can make a file there, root included.
+fn unwritable_folder_is_refused() {
+    // Nobody can create a file there, not even root.
     let hookbox = Hookbox::new().inbox("path = \"/proc/hookbox.db\"");
     assert_refused(&hookbox.refuse_to_start(), "/proc/hookbox.db");
     let hookbox = Hookbox::new().inbox("path = \"no/such/folder/hookbox.db\"");
@@ -88,7 +88,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn an_address_in_use_is_refused_with_its_name() {
+fn address_in_use_is_refused_by_name() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let hookbox = Hookbox::new();
@@ -96,12 +96,12 @@ fn an_address_in_use_is_refused_with_its_name() {
     let file = hookbox.folder().join("hookbox.toml");
     let text = fs::read_to_string(&file).unwrap().replacen("127.0.0.1:0", &address, 1);
     let done = Hookbox::new().configured(&text).refuse_to_start();
-    assert_eq!(done.status, Some(1), "it may be free the next time, so systemd tries again: {done:?}");
+    assert_eq!(done.status, Some(1), "not 2, so that systemd tries again: {done:?}");
     assert!(done.stderr.contains(&address), "{done:?}");
 }
 
 #[test]
-fn the_views_read_well_in_the_sqlite_shell() {
+fn views_are_readable_in_the_sqlite_shell() {
     let hookbox = Hookbox::new()
         .handler("deploy", crate::support::script::sh("echo 'no such branch' >&2; exit 65"))
         .expect_failures()

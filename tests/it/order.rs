@@ -1,4 +1,4 @@
-//! `order_by`, `coalesce` and `rate_limit`: what runs when, beside what, and what a kill or a person changes about it.
+//! `order_by`, `coalesce` and `rate_limit`: order, parallelism, operators' changes and kills.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn state(hookbox: &Running, event: &Event) -> String {
 }
 
 #[test]
-fn events_of_one_value_run_one_at_a_time_as_they_arrived_and_others_beside_them() {
+fn jobs_of_one_key_run_one_at_a_time_in_order_of_arrival() {
     let hookbox =
         Hookbox::new().handler_with("work", BY_CUSTOMER, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
     let first: Vec<Event> = (0..4).map(|_| hookbox.deliver(of("a"))).collect();
@@ -28,7 +28,7 @@ fn events_of_one_value_run_one_at_a_time_as_they_arrived_and_others_beside_them(
     for (at, event) in first.iter().enumerate() {
         hookbox.wait_for(event, "running");
         let running = first.iter().filter(|event| state(&hookbox, event) == "running").count();
-        assert_eq!(running, 1, "beside number {at}");
+        assert_eq!(running, 1, "while number {at} is running");
         hookbox.open_gate(&event.id);
         hookbox.wait_for(event, "succeeded");
     }
@@ -36,9 +36,9 @@ fn events_of_one_value_run_one_at_a_time_as_they_arrived_and_others_beside_them(
     hookbox.wait_for(&other, "succeeded");
 }
 
-/// Built as a document such a body takes more than twenty times its length.
+/// Parsed into a document, such a body needs more than twenty times its length.
 #[test]
-fn looking_into_a_large_body_takes_no_more_memory_than_the_body() {
+fn routing_by_body_needs_no_more_memory_than_the_body() {
     let lines = format!("{BY_CUSTOMER}\nwhere = {{ \"/kind\" = \"large\" }}");
     let hookbox = Hookbox::new().handler_with("work", &lines, succeeds()).start();
     let many = r#"{"id":1,"name":"n","v":[1,2]},"#.repeat(240_000);
@@ -55,7 +55,7 @@ fn looking_into_a_large_body_takes_no_more_memory_than_the_body() {
 }
 
 #[test]
-fn one_that_waits_for_its_next_try_holds_up_those_after_it_and_only_those() {
+fn job_waiting_for_retry_blocks_only_its_key() {
     let hookbox = Hookbox::new()
         .handler_with(
             "work",
@@ -70,14 +70,14 @@ fn one_that_waits_for_its_next_try_holds_up_those_after_it_and_only_those() {
     others.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
     assert_eq!(hookbox.attempts(&bad), ["exit 1"]);
     assert!(hookbox.attempts(&after).is_empty());
-    // A person's retry runs the first at once, and then the other.
+    // After a manual retry the first runs immediately, then the other.
     hookbox.ok(&["retry", &bad.id]);
     hookbox.wait_for(&after, "succeeded");
     assert!(hookbox.ledger(&bad)[1].finished_at.unwrap() <= hookbox.ledger(&after)[0].started_at);
 }
 
 #[test]
-fn one_that_is_held_says_behind_which_wherever_it_is_asked_about() {
+fn blocked_job_is_shown_with_the_event_it_waits_for() {
     let hookbox =
         Hookbox::new().handler_with("work", BY_CUSTOMER, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
     let [first, held] = [(); 2].map(|()| hookbox.deliver(of("a")));
@@ -98,7 +98,7 @@ fn one_that_is_held_says_behind_which_wherever_it_is_asked_about() {
 }
 
 #[test]
-fn one_that_was_retried_later_runs_next_for_its_value_and_never_beside_another() {
+fn retried_job_runs_next_for_its_key_and_never_in_parallel() {
     let script = sh("if [ -e records/broken ]; then exit 65; fi").then(waits_for("$HOOKBOX_EVENT_ID")).then_succeeds();
     let hookbox = Hookbox::new().handler_with("work", BY_CUSTOMER, script).expect_failures().start();
     std::fs::write(hookbox.folder().join("records/broken"), "").unwrap();
@@ -122,7 +122,7 @@ fn one_that_was_retried_later_runs_next_for_its_value_and_never_beside_another()
 }
 
 #[test]
-fn a_skipped_one_lets_the_next_run_once_its_handler_has_ended() {
+fn skipped_running_job_unblocks_the_next_when_its_handler_ends() {
     let script = sh("trap 'sleep 0.5; echo over >> records/over; exit 1' TERM").then(waits_for("$HOOKBOX_EVENT_ID"));
     let hookbox = Hookbox::new()
         .handler_with("work", BY_CUSTOMER, script.then(sh("cat records/over > records/seen; exit 0")))
@@ -136,7 +136,7 @@ fn a_skipped_one_lets_the_next_run_once_its_handler_has_ended() {
 }
 
 #[test]
-fn events_without_a_value_run_in_no_order_unless_they_are_to_belong_together() {
+fn jobs_without_a_key_are_unordered_unless_configured_together() {
     let gated = || waits_for("$HOOKBOX_HANDLER.$HOOKBOX_EVENT_ID").then_succeeds();
     let together = "order_by = { key = \"header:X-Shop\", missing = \"together\" }";
     let hookbox = Hookbox::new()
@@ -158,7 +158,7 @@ fn events_without_a_value_run_in_no_order_unless_they_are_to_belong_together() {
 }
 
 #[test]
-fn jobs_that_wait_are_put_in_order_when_the_configuration_asks_for_it_later() {
+fn reload_with_order_by_orders_pending_jobs() {
     let script = waits_for("$HOOKBOX_EVENT_ID").then_succeeds();
     let hookbox = Hookbox::new().handler_with("work", "concurrency = 1", script).start();
     let blocker = hookbox.deliver(of("z"));
@@ -169,7 +169,7 @@ fn jobs_that_wait_are_put_in_order_when_the_configuration_asks_for_it_later() {
     hookbox.wait_for(&events[2], "running");
     hookbox.wait_for(&events[0], "running");
     assert_eq!(state(&hookbox, &events[1]), "pending");
-    // And when it no longer does, nothing stays behind.
+    // Without the setting, no job stays blocked.
     hookbox.rewrite(|text| text.replace("\norder_by = \"/data/customer\"", ""));
     hookbox.ok(&["reload"]);
     hookbox.wait_for(&events[1], "running");
@@ -180,7 +180,7 @@ fn jobs_that_wait_are_put_in_order_when_the_configuration_asks_for_it_later() {
 }
 
 #[test]
-fn a_job_that_replay_makes_is_in_order_too() {
+fn job_created_by_replay_is_ordered() {
     let hookbox =
         Hookbox::new().handler_with("late", &format!("events = [\"none\"]\n{BY_CUSTOMER}"), succeeds()).start();
     let events: Vec<Event> = (0..3).map(|_| hookbox.deliver(of("a"))).collect();
@@ -192,7 +192,7 @@ fn a_job_that_replay_makes_is_in_order_too() {
 }
 
 #[test]
-fn of_a_burst_only_the_newest_runs_and_what_comes_meanwhile_is_the_next() {
+fn only_the_newest_job_of_a_burst_runs() {
     let settings = "coalesce = { key = \"/data/customer\", quiet = \"300ms\", max = \"20s\" }";
     let hookbox = Hookbox::new().handler_with("work", settings, waits_for("$HOOKBOX_EVENT_ID").then_succeeds()).start();
     let burst: Vec<Event> = (0..5).map(|_| hookbox.deliver(of("a"))).collect();
@@ -218,7 +218,7 @@ fn of_a_burst_only_the_newest_runs_and_what_comes_meanwhile_is_the_next() {
 }
 
 #[test]
-fn a_burst_that_never_falls_quiet_runs_when_its_oldest_has_waited_long_enough() {
+fn endless_burst_runs_after_the_maximum_delay() {
     let settings = "coalesce = { key = \"/data/customer\", quiet = \"1s\", max = \"1500ms\" }";
     let hookbox = Hookbox::new().handler_with("work", settings, succeeds()).start();
     let first = hookbox.deliver(of("a"));
@@ -235,7 +235,7 @@ fn a_burst_that_never_falls_quiet_runs_when_its_oldest_has_waited_long_enough() 
 }
 
 #[test]
-fn a_newer_event_of_a_burst_takes_the_place_of_one_that_waits_for_its_next_try() {
+fn newer_event_replaces_a_job_waiting_for_retry() {
     let settings = "coalesce = { key = \"/data/customer\", quiet = \"10ms\", max = \"1s\" }\n\
                     retry = { attempts = 5, initial = \"1h\", max = \"1h\" }";
     let hookbox = Hookbox::new().handler_with("work", settings, sh("[ -e records/mended ]")).expect_failures().start();
@@ -248,7 +248,7 @@ fn a_newer_event_of_a_burst_takes_the_place_of_one_that_waits_for_its_next_try()
 }
 
 #[test]
-fn no_more_attempts_start_than_the_rate_allows() {
+fn rate_limit_spaces_attempts() {
     let hookbox = Hookbox::new().handler_with("work", "rate_limit = \"20/s\"\nconcurrency = 16", succeeds()).start();
     let events: Vec<Event> = (0..30).map(|_| hookbox.deliver(of("a"))).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "succeeded"));
@@ -260,7 +260,7 @@ fn no_more_attempts_start_than_the_rate_allows() {
 }
 
 #[test]
-fn check_tells_what_belongs_together() {
+fn check_prints_ordering_and_rate_limits() {
     let hookbox = Hookbox::new().handler_with("a", BY_CUSTOMER, succeeds()).handler_with(
         "b",
         "coalesce = { key = \"header:X-Shop\", missing = \"together\" }\nrate_limit = \"10/m\"",
@@ -312,7 +312,7 @@ fn order_is_kept_through_failures_and_kills() {
     until_within(patience, "every job to end", || {
         (hookbox.inbox.number("SELECT count(*) FROM jobs WHERE state <> 'succeeded'") == 0).then_some(())
     });
-    assert!(!hookbox.folder().join("records/overlaps").exists(), "two of one value ran at once");
+    assert!(!hookbox.folder().join("records/overlaps").exists(), "two jobs of one key ran at the same time");
     for (key, ids) in &sent {
         let mut done: Vec<String> = Vec::new();
         for id in std::fs::read_to_string(hookbox.folder().join(format!("records/done.{key}"))).unwrap().lines() {

@@ -1,4 +1,4 @@
-//! Upkeep: what is too old goes by itself and its replay stays a duplicate; `prune` and `backup`, served or not.
+//! Retention, `prune`, `backup`, `tail` and `status`, whether or not the inbox is served.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use crate::support::script::{exits, sh, succeeds, waits_for};
 use crate::support::torture::report_count;
 use crate::support::{BINARY, Hookbox, Running, github, until};
 
-/// Dates everything that has ended back by so many days.
+/// Makes everything that has finished older by this many days.
 fn age(hookbox: &Running, days: i64) {
     let by = days * 86_400_000;
     hookbox
@@ -31,7 +31,7 @@ fn count(hookbox: &Running, what: &str) -> i64 {
 }
 
 #[test]
-fn what_is_too_old_goes_by_itself_and_its_replay_stays_a_duplicate() {
+fn expired_events_are_deleted_and_their_replay_stays_a_duplicate() {
     let hookbox = Hookbox::new()
         .inbox("keep_payloads = \"2s\"\nkeep_events = \"4s\"")
         .handler("deploy", sh("echo printed"))
@@ -40,15 +40,15 @@ fn what_is_too_old_goes_by_itself_and_its_replay_stays_a_duplicate() {
     let event = hookbox.deliver(&push);
     let unmatched = hookbox.send(&push).text();
     assert!(unmatched.contains("duplicate"), "{unmatched}");
-    until("the body to go", || (count(&hookbox, "payloads") == 0).then_some(()));
-    assert_eq!(count(&hookbox, "events"), 1, "the event stays longer than its body");
+    until("the payload to be deleted", || (count(&hookbox, "payloads") == 0).then_some(()));
+    assert_eq!(count(&hookbox, "events"), 1, "the event is kept longer than its body");
     assert_eq!(count(&hookbox, "attempts WHERE stdout IS NOT NULL"), 0);
     let done = hookbox.run(&["replay", &event.id]);
     assert_eq!(done.status, Some(1), "{done:?}");
     assert!(done.stderr.contains("no longer kept"), "{done:?}");
     let done = hookbox.run(&["events", "body", &event.id]);
     assert!(done.status == Some(1) && done.stderr.contains("no longer kept"), "{done:?}");
-    until("the event to go", || (count(&hookbox, "events") == 0).then_some(()));
+    until("the event to be deleted", || (count(&hookbox, "events") == 0).then_some(()));
     assert_eq!(count(&hookbox, "jobs") + count(&hookbox, "attempts"), 0);
     let reply = hookbox.send(&push);
     assert!(reply.status == 200 && reply.text().contains("duplicate"), "{}", reply.text());
@@ -61,7 +61,7 @@ fn what_is_too_old_goes_by_itself_and_its_replay_stays_a_duplicate() {
 }
 
 #[test]
-fn an_event_with_a_job_that_may_still_run_stays_whole() {
+fn event_with_an_open_job_does_not_expire() {
     let hookbox = Hookbox::new()
         .inbox("keep_payloads = \"1s\"\nkeep_events = \"1s\"\nkeep_keys = \"1h\"")
         .handler_with("waits", "retry = { initial = \"1h\" }", exits(1))
@@ -71,41 +71,41 @@ fn an_event_with_a_job_that_may_still_run_stays_whole() {
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");
     let old = hookbox.deliver(github::push().of_type("other"));
-    until("both to wait", || (count(&hookbox, "jobs WHERE handler = 'waits' AND failures = 1") == 2).then_some(()));
+    until("both jobs to wait for a retry", || (count(&hookbox, "jobs WHERE handler = 'waits' AND failures = 1") == 2).then_some(()));
     age(&hookbox, 3);
-    // A second pass has begun by the time that another event, which may go, has gone.
+    // Once another event that may expire is deleted, a second pass has begun.
     hookbox.ok(&["skip", &old.id]);
-    until("the other to go", || (count(&hookbox, "events") == 1).then_some(()));
+    until("the other event to be deleted", || (count(&hookbox, "events") == 1).then_some(()));
     assert_eq!((count(&hookbox, "payloads"), count(&hookbox, "jobs")), (1, 2));
     hookbox.open_gate("gate");
     hookbox.ok(&["skip", &event.id, "--handler", "waits"]);
-    until("it to go as well", || (count(&hookbox, "events") == 0).then_some(()));
+    until("the event to be deleted", || (count(&hookbox, "events") == 0).then_some(()));
 }
 
 #[test]
-fn keys_go_at_last_and_the_event_is_new_again() {
+fn event_is_new_again_after_its_id_has_expired() {
     let hookbox = Hookbox::new()
         .inbox("keep_payloads = \"1s\"\nkeep_events = \"1s\"\nkeep_keys = \"3s\"")
         .source_with("github", "replay_guard = \"id+body\"")
         .start();
     let push = github::push();
     hookbox.deliver(&push);
-    until("the key to take its place", || (count(&hookbox, "keys") == 1).then_some(()));
-    assert_eq!(count(&hookbox, "bodies"), 1);
-    until("the key to go", || (count(&hookbox, "keys") == 0).then_some(()));
-    assert_eq!(count(&hookbox, "bodies"), 0);
+    until("the id to be kept", || (count(&hookbox, "seen_ids") == 1).then_some(()));
+    assert_eq!(count(&hookbox, "seen_bodies"), 1);
+    until("the id to be deleted", || (count(&hookbox, "seen_ids") == 0).then_some(()));
+    assert_eq!(count(&hookbox, "seen_bodies"), 0);
     let reply = hookbox.send(&push);
     assert!(reply.text().contains("accepted"), "{}", reply.text());
 }
 
 #[test]
-fn prune_tells_how_much_it_would_be_and_then_does_it() {
+fn prune_dry_run_reports_what_prune_deletes() {
     let mut hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
     for _ in 0..6 {
         let event = hookbox.deliver(github::push());
         hookbox.wait_for(&event, "dead");
     }
-    // A hookbox that serves would be quicker than we are.
+    // A running hookbox would delete the events first.
     assert!(hookbox.stop().success());
     age(&hookbox, 40);
     hookbox
@@ -127,13 +127,13 @@ fn prune_tells_how_much_it_would_be_and_then_does_it() {
     age(&hookbox, 60);
     let printed = hookbox.ok(&["prune"]);
     assert_eq!(printed, "forgot 5 events, 1 body of events that stay, and 0 keys of events that had gone\n");
-    assert_eq!((count(&hookbox, "events"), count(&hookbox, "keys"), count(&hookbox, "jobs")), (1, 5, 1));
+    assert_eq!((count(&hookbox, "events"), count(&hookbox, "seen_ids"), count(&hookbox, "jobs")), (1, 5, 1));
     hookbox.inbox.assert_sound();
     assert!(hookbox.ok(&["prune"]).starts_with("forgot 0 events, 0 bodies"));
 }
 
 #[test]
-fn prune_works_beside_a_hookbox_that_serves() {
+fn prune_works_while_hookbox_is_serving() {
     let mut hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "dead");
@@ -141,12 +141,12 @@ fn prune_works_beside_a_hookbox_that_serves() {
     age(&hookbox, 100);
     hookbox.start_again();
     assert!(hookbox.ok(&["prune"]).starts_with("forgot "));
-    until("it to be gone, by whoever came first", || (count(&hookbox, "events") == 0).then_some(()));
-    assert_eq!(count(&hookbox, "keys"), 1);
+    until("the event to be deleted by prune or serve", || (count(&hookbox, "events") == 0).then_some(()));
+    assert_eq!(count(&hookbox, "seen_ids"), 1);
 }
 
 #[test]
-fn what_is_kept_wrongly_is_refused_by_all_and_nothing_is_forgotten() {
+fn invalid_retention_is_refused_and_deletes_nothing() {
     for (lines, key) in [
         ("keep_payloads = \"10d\"\nkeep_events = \"5d\"", "inbox.keep_payloads"),
         ("keep_events = \"200d\"\nkeep_keys = \"100d\"", "inbox.keep_keys"),
@@ -161,7 +161,7 @@ fn what_is_kept_wrongly_is_refused_by_all_and_nothing_is_forgotten() {
 }
 
 #[test]
-fn the_file_shrinks_when_much_is_forgotten() {
+fn file_shrinks_after_prune() {
     let mut hookbox = Hookbox::new().start();
     for _ in 0..6 {
         hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(1 << 20))));
@@ -185,7 +185,7 @@ fn assert_whole(file: &Path) -> i64 {
 }
 
 #[test]
-fn a_backup_of_a_served_inbox_is_whole_private_and_can_be_served_itself() {
+fn backup_of_a_served_inbox_is_complete_private_and_servable() {
     let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     for _ in 0..20 {
         let event = hookbox.deliver(github::push());
@@ -212,7 +212,7 @@ fn a_backup_of_a_served_inbox_is_whole_private_and_can_be_served_itself() {
 }
 
 #[test]
-fn a_copy_of_an_inbox_that_cannot_give_back_room_can() {
+fn backup_of_an_inbox_that_cannot_shrink_can_shrink() {
     let mut hookbox = Hookbox::new().start();
     hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(1 << 20))));
     assert!(hookbox.stop().success());
@@ -228,7 +228,7 @@ fn a_copy_of_an_inbox_that_cannot_give_back_room_can() {
 }
 
 #[test]
-fn a_backup_never_takes_the_place_of_an_inbox() {
+fn backup_never_overwrites_an_inbox() {
     let hookbox = Hookbox::new().start();
     hookbox.deliver(github::push());
     let refused = |name: &str, part: &str| {
@@ -248,9 +248,9 @@ fn a_backup_never_takes_the_place_of_an_inbox() {
     assert_eq!(hookbox.json(&["events"]).as_array().unwrap().len(), 1);
 }
 
-/// Promise 14: killed at any system call that counts, FILE is absent or whole.
+/// Promise 14: if a backup is killed at any write, sync, rename or unlink, FILE is absent or complete.
 #[test]
-fn a_backup_that_is_killed_leaves_no_half_copy() {
+fn killed_backup_leaves_no_partial_copy() {
     let hookbox = Hookbox::new().start();
     for _ in 0..50 {
         hookbox.deliver(github::push().with_body(format!("\"{}\"", "x".repeat(20_000))));
@@ -271,7 +271,7 @@ fn a_backup_that_is_killed_leaves_no_half_copy() {
             }
         }
     }
-    assert!(absent >= 5 && whole >= 1 && survived, "{absent} times absent, {whole} times whole");
+    assert!(absent >= 5 && whole >= 1 && survived, "absent {absent} times, complete {whole} times");
     hookbox.ok(&["backup", "copy.db"]);
     assert_eq!(assert_whole(&copy), 50);
     report_count(14, "kill -9 at the Nth write, sync or rename of a backup", absent + whole, 50);
@@ -286,7 +286,7 @@ fn killed_at(hookbox: &Running, call: &str, nth: u32) -> Done {
 
 // ---- tail and status ----
 
-/// What `tail` prints until it has printed so many lines; then it is interrupted, and must end with 0.
+/// Returns the first `lines` lines of `tail`, then interrupts it. It must exit with 0.
 fn tail(hookbox: &Running, arguments: &[&str], lines: usize, meanwhile: impl FnOnce()) -> Vec<String> {
     let mut command = hookbox.command();
     command.arg("tail").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -303,7 +303,7 @@ fn tail(hookbox: &Running, arguments: &[&str], lines: usize, meanwhile: impl FnO
 }
 
 #[test]
-fn tail_starts_with_the_last_events_and_follows_what_arrives_runs_and_is_refused() {
+fn tail_prints_last_events_then_follows_arrivals_attempts_and_refusals() {
     let hookbox = Hookbox::new().handler("deploy", exits(65)).expect_failures().start();
     let old: Vec<_> = (0..3).map(|_| hookbox.deliver(github::push())).collect();
     old.iter().for_each(|event| hookbox.wait_for(event, "dead"));
@@ -327,7 +327,7 @@ fn tail_starts_with_the_last_events_and_follows_what_arrives_runs_and_is_refused
 }
 
 #[test]
-fn status_tells_the_room_and_the_jobs_of_a_handler_that_is_gone() {
+fn status_shows_disk_usage_and_jobs_of_removed_handlers() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -335,7 +335,7 @@ fn status_tells_the_room_and_the_jobs_of_a_handler_that_is_gone() {
     hookbox.inbox.writer().execute(insert, []).unwrap();
     let printed = hookbox.ok(&["status"]);
     assert!(printed.contains("free on the disk") && printed.contains("THIS HOUR"), "{printed}");
-    let gone = printed.lines().find(|line| line.starts_with("gone ")).expect("its job is shown");
+    let gone = printed.lines().find(|line| line.starts_with("gone ")).expect("the job is shown");
     assert!(gone.contains("not in the configuration"), "{printed}");
     let status = hookbox.json(&["status"]);
     assert!(status["room"]["database_bytes"].as_u64().unwrap() > 0, "{status}");
