@@ -71,7 +71,9 @@ fn event_with_an_open_job_does_not_expire() {
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "running");
     let old = hookbox.deliver(github::push().of_type("other"));
-    until("both jobs to wait for a retry", || (count(&hookbox, "jobs WHERE handler = 'waits' AND failures = 1") == 2).then_some(()));
+    until("both jobs to wait for a retry", || {
+        (count(&hookbox, "jobs WHERE handler = 'waits' AND failures = 1") == 2).then_some(())
+    });
     age(&hookbox, 3);
     // Once another event that may expire is deleted, a second pass has begun.
     hookbox.ok(&["skip", &old.id]);

@@ -1,4 +1,4 @@
-//! The wall clock jumps by a day, forth and back: nothing storms, nothing is lost, time limits and waits stay as they are.
+//! The wall clock is stepped by a day, forward and back: delays and timeouts stay the same, and no event is lost.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use crate::support::{Event, Hookbox, Running, github, until};
 
 const DAY: i64 = 86_400;
 
-/// hookbox under libfaketime, whose wall clock a file sets; only that one, as no other clock jumps.
+/// hookbox under libfaketime: a file sets its wall clock. Monotonic clocks are not faked.
 struct Clock {
     file: PathBuf,
-    /// Seconds that it is ahead.
+    /// Seconds by which the clock is ahead.
     ahead: i64,
 }
 
@@ -54,7 +54,7 @@ impl Clock {
 }
 
 #[test]
-fn a_clock_that_jumps_by_a_day_starts_no_storm_and_loses_nothing() {
+fn clock_step_of_a_day_starts_no_burst_and_loses_nothing() {
     let mut hookbox = Hookbox::new()
         .handler("quick", succeeds())
         .handler_with("later", "events = [\"later\"]\nretry = { initial = \"1h\" }", exits(1))
@@ -67,8 +67,8 @@ fn a_clock_that_jumps_by_a_day_starts_no_storm_and_loses_nothing() {
     let clients = Clients::default();
     let waiting = hookbox.deliver(github::push().of_type("later"));
     let failed = || hookbox.job_of(&waiting, "later").failures == 1;
-    until("it to wait for its next try", || failed().then_some(()));
-    until("the other to run", || (hookbox.job_of(&waiting, "long").state == "running").then_some(()));
+    until("the job to wait for its retry", || failed().then_some(()));
+    until("the other job to run", || (hookbox.job_of(&waiting, "long").state == "running").then_some(()));
     let jumps = [DAY, -2 * DAY, DAY];
     let rounds = rounds(1);
     for by in (0..rounds).flat_map(|_| jumps) {
@@ -81,24 +81,24 @@ fn a_clock_that_jumps_by_a_day_starts_no_storm_and_loses_nothing() {
         let event = hookbox.deliver(github::push());
         hookbox.wait_for(&event, "succeeded");
     }
-    assert_eq!(hookbox.job_of(&waiting, "long").state, "running", "its hour is not over");
-    assert!(failed(), "it was not tried again");
+    assert_eq!(hookbox.job_of(&waiting, "long").state, "running", "its timeout of an hour has not passed");
+    assert!(failed(), "the job was not retried early");
     hookbox.open_gate("long");
     until("it to succeed", || (hookbox.job_of(&waiting, "long").state == "succeeded").then_some(()));
-    until("every job but one to end", || {
+    until("every job but one to finish", || {
         let open = "SELECT count(*) FROM jobs WHERE state IN ('pending', 'running')";
         (hookbox.inbox.number(open) == 1).then_some(())
     });
-    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE number > 1"), 0, "nothing ran twice");
+    assert_eq!(hookbox.inbox.number("SELECT count(*) FROM attempts WHERE number > 1"), 0, "no job ran twice");
     assert_explained(&hookbox, "quick");
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
-    report(12, "the clock jumps by a day or two, forth and back", jumps.len() * rounds, &clients);
+    report(12, "the clock is stepped by a day or two, forward and back", jumps.len() * rounds, &clients);
 }
 
-/// By the clock as it is now.
+/// By the current wall clock.
 fn assert_waits_an_hour(hookbox: &Running, event: &Event, clock: &Clock) {
-    until("its time to be moved along", || {
+    until("its schedule to be shifted", || {
         let left = hookbox.job_of(event, "later").run_at - clock.now();
         (3_000_000..=4_000_000).contains(&left).then_some(())
     });

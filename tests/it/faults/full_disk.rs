@@ -1,4 +1,4 @@
-//! A full disk: only 503 with Retry-After, the operator's side goes on, old events still go, and room is all it takes.
+//! A full disk: deliveries get 503 with Retry-After, the admin address works, and hookbox recovers once space is free.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,12 +12,12 @@ use crate::support::strace::{SYNCS, calls, injecting};
 use crate::support::torture::{report, rounds};
 use crate::support::{Hookbox, Running, github, until};
 
-/// A file system of its own, which only hookbox sees, in `disk` of its folder.
+/// A small file system in a mount namespace, mounted at `disk` in hookbox's folder.
 struct Small {
     holder: Child,
-    /// The way to it from here, for all but SQLite, which follows it to another place.
+    /// Its path from outside the namespace. Not usable for SQLite, which resolves it to another path.
     path: PathBuf,
-    /// What a command begins with that runs where it can be seen.
+    /// The command prefix that enters the namespace.
     inside: Vec<String>,
     inbox: PathBuf,
 }
@@ -35,7 +35,7 @@ impl Small {
         assert_eq!(
             line.trim(),
             "mounted",
-            "this test needs a file system of its own: let `unshare -Urm` work here (user namespaces), or be root"
+            "this test mounts a file system: allow `unshare -Urm` (user namespaces), or run as root"
         );
         let id = holder.id();
         let inside = ["nsenter", "-t", &id.to_string(), "-U", "-m", "--preserve-credentials", "--"].map(str::to_owned);
@@ -44,7 +44,7 @@ impl Small {
         Self { holder, path, inside: inside.to_vec(), inbox: to.join("hookbox.db") }
     }
 
-    /// One column, as sqlite3 reads it.
+    /// Returns one column, read by sqlite3.
     fn texts(&self, sql: &str) -> Vec<String> {
         let mut command = Command::new(&self.inside[0]);
         command.args(&self.inside[1..]).args(["sqlite3", "-readonly", "-cmd", ".timeout 20000"]).arg(&self.inbox);
@@ -57,7 +57,7 @@ impl Small {
         self.path.join("filler")
     }
 
-    /// Takes all the room that there is.
+    /// Fills the file system.
     fn fill(&self) {
         let mut file = File::options().append(true).create(true).open(self.filler()).unwrap();
         for block in [1 << 20, 1 << 12] {
@@ -73,10 +73,10 @@ impl Drop for Small {
     }
 }
 
-/// Once with a floor under the free space, and once without, so that writes themselves find no room. The last reserve is
-/// for forgetting what is old, and only a floor keeps deliveries from using it up.
+/// Once with `min_free_disk` and once without, so that writes fail with ENOSPC. Only with it is the reserve left for
+/// deleting expired events.
 #[test]
-fn a_full_disk_is_answered_with_503_and_room_is_all_it_takes() {
+fn full_disk_gets_503_until_space_is_free_again() {
     let rounds = rounds(2);
     for round in 0..rounds {
         let has_floor = round % 2 == 0;
@@ -91,12 +91,12 @@ fn a_full_disk_is_answered_with_503_and_room_is_all_it_takes() {
             .prepare();
         let small = Small::mount(&mut hookbox, 64);
         hookbox.start_again();
-        full_and_with_room_again(&hookbox, &small, has_floor);
+        fill_and_free(&hookbox, &small, has_floor);
         assert!(hookbox.stop().success());
     }
 }
 
-fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
+fn fill_and_free(hookbox: &Running, small: &Small, has_floor: bool) {
     let clients = Clients::default();
     let large = || github::push().with_body(format!("\"{}\"", "x".repeat(300_000)));
     for _ in 0..10 {
@@ -107,7 +107,7 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
     small.fill();
     until("the disk reserve to be deleted", || (!reserve.exists()).then_some(()));
     for _ in 0..5 {
-        until("a delivery to be turned away", || {
+        until("a delivery to be rejected", || {
             if !has_floor {
                 small.fill();
             }
@@ -115,7 +115,7 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
         });
     }
     let told = hookbox.log().iter().filter(|line| line.contains("was not stored")).count();
-    assert!(told <= 2, "the log of a full disk's hookbox does not grow with each delivery: {told}");
+    assert!(told <= 2, "a full disk is not logged for each delivery: {told}");
     assert_eq!(hookbox.probe("/healthz").status, 200);
     let metrics = hookbox.probe("/metrics");
     assert!(metrics.status == 200 && metrics.text().contains("hookbox_disk_free_bytes"));
@@ -124,13 +124,13 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
     }
     let status = hookbox.run_under(&["status"]);
     assert_eq!(status.status, Some(0), "{status:?}");
-    until("what is old to be forgotten, on a full disk", || {
+    until("expired events to be deleted on the full disk", || {
         (!has_floor || small.texts("SELECT count(*) FROM events") == ["0"]).then_some(())
     });
     if has_floor {
         let pruned = hookbox.run_under(&["prune"]);
         assert_eq!(pruned.status, Some(0), "{pruned:?}");
-        assert!(assert_answer(&clients, hookbox).is_some(), "it is full still");
+        assert!(assert_answer(&clients, hookbox).is_some(), "the disk is still full");
     }
     fs::remove_file(small.filler()).unwrap();
     until("deliveries to be accepted again", || assert_answer(&clients, hookbox).is_none().then_some(()));
@@ -138,14 +138,14 @@ fn full_and_with_room_again(hookbox: &Running, small: &Small, has_floor: bool) {
     assert_eq!(clients.send(hookbox, &large()), Some(200));
     let known = "SELECT event_id FROM events UNION SELECT event_id FROM seen_ids";
     let known = small.texts(known);
-    assert!(clients.acknowledged().iter().all(|id| known.contains(id)), "acknowledged and gone");
+    assert!(clients.acknowledged().iter().all(|id| known.contains(id)), "an acknowledged event is missing");
     assert_eq!(small.texts("PRAGMA integrity_check; PRAGMA foreign_key_check"), ["ok"]);
     report(4, "the disk is full", 1, &clients);
 }
 
-/// Where a file system finds out only at the sync that there is no room. Nothing may be built on what that was to write.
+/// On a file system that reports ENOSPC only at the sync. Nothing may be added after pages that were not written.
 #[test]
-fn a_sync_that_fails_for_want_of_space_ends_nothing() {
+fn sync_that_fails_on_a_full_disk_does_not_stop_hookbox() {
     let mut hookbox = Hookbox::new()
         .inbox("path = \"disk/hookbox.db\"")
         .inbox("min_free_disk = \"0B\"")
@@ -156,7 +156,7 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
         .prepare();
     let small = Small::mount(&mut hookbox, 64);
     hookbox.inbox = Inbox { file: small.inbox.clone() };
-    // The thread that writes syncs once for each delivery.
+    // The writer syncs once for each delivery.
     let failing = injecting(&hookbox, SYNCS, &["-wal"], "error=ENOSPC:when=6");
     hookbox.under(&[small.inside.clone(), failing].concat());
     hookbox.start_again();
@@ -169,9 +169,9 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
     small.fill();
     until("the disk reserve to be deleted", || (!reserve.exists()).then_some(()));
     let free = || rustix::fs::statvfs(&small.path).unwrap().f_bavail * 4096;
-    // A file's name goes before its room comes back.
-    until("its room to be back", || (free() >= 7 << 20).then_some(()));
-    until("nearly all room to be taken", || {
+    // The space of a deleted file is freed later.
+    until("its space to be free", || (free() >= 7 << 20).then_some(()));
+    until("the disk to be nearly full", || {
         small.fill();
         let filler = File::options().write(true).open(small.filler()).unwrap();
         filler.set_len(filler.metadata().unwrap().len() - (60 << 10)).unwrap();
@@ -185,15 +185,15 @@ fn a_sync_that_fails_for_want_of_space_ends_nothing() {
     let made = calls(&hookbox);
     let failed = made.iter().position(|call| call.contains("(INJECTED)")).unwrap();
     let first = |call: &str| made[failed..].iter().position(|line| line.starts_with(call)).expect("it was made");
-    assert!(first("ftruncate") < first("pwrite64"), "the log begins anew before anything is added to it");
+    assert!(first("ftruncate") < first("pwrite64"), "the log is truncated before anything is added to it");
     let stored = small.texts("SELECT event_id FROM events");
-    assert!(clients.acknowledged().iter().all(|id| stored.contains(id)), "acknowledged and gone");
+    assert!(clients.acknowledged().iter().all(|id| stored.contains(id)), "an acknowledged event is missing");
     assert_eq!(small.texts("PRAGMA integrity_check; PRAGMA foreign_key_check"), ["ok"]);
     assert!(hookbox.stop().success());
-    report(3, "a sync fails for want of space (ENOSPC)", 1, &clients);
+    report(3, "a sync fails on a full disk (ENOSPC)", 1, &clients);
 }
 
-/// Sends one: it is stored, or turned away with a time to come again, which is returned.
+/// Sends a delivery. Returns the Retry-After if it was rejected.
 fn assert_answer(clients: &Clients, hookbox: &Running) -> Option<u64> {
     let push = github::push().with_body(format!("\"{}\"", "x".repeat(300_000)));
     clients.note(&push.id);
@@ -202,5 +202,5 @@ fn assert_answer(clients: &Clients, hookbox: &Running) -> Option<u64> {
         200 => clients.acknowledge(&push.id),
         status => assert_eq!(status, 503, "{}", reply.text()),
     }
-    (reply.status == 503).then(|| reply.retry_after().expect("it is told when to come again"))
+    (reply.status == 503).then(|| reply.retry_after().expect("Retry-After is set"))
 }

@@ -1,4 +1,4 @@
-//! `kill -9` at one system call after the other: at every write and sync of an inbox that is made, used, folded, closed.
+//! `kill -9` at each write and sync while an inbox is created, used, checkpointed and closed.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::support::strace::{SYNCS, injecting};
 use crate::support::torture::{is_long, report, report_count};
 use crate::support::{Hookbox, Running, until, until_within};
 
-/// The log is cut and removed at the end, and the file takes the pages in.
+/// Writes, syncs, and the truncation and removal of the log.
 const CALLS: [&str; 3] = ["pwrite64", SYNCS, "ftruncate,unlink"];
 
 fn hookbox() -> Hookbox {
@@ -20,13 +20,13 @@ fn hookbox() -> Hookbox {
         .allow_warning("left behind by lost attempts")
 }
 
-/// Some calls on every run; one after the other in `make torture`, until it ends by itself.
+/// Some calls in `make test`; in `make torture` every call, until hookbox exits without being killed.
 fn places() -> Box<dyn Iterator<Item = usize>> {
     if is_long() { Box::new(1..) } else { Box::new([1, 5, 18, 130].into_iter()) }
 }
 
 #[test]
-fn an_inbox_in_use_survives_a_kill_at_any_system_call() {
+fn inbox_in_use_survives_a_kill_at_any_system_call() {
     let mut hookbox = hookbox().start();
     let (clients, mut kills) = (Clients::default(), 0);
     assert!(hookbox.stop().success());
@@ -46,7 +46,7 @@ fn an_inbox_in_use_survives_a_kill_at_any_system_call() {
     for delivery in clients.unclear() {
         assert_eq!(clients.send(&hookbox, &delivery), Some(200));
     }
-    until_within(Duration::from_secs(120), "every job to end", || {
+    until_within(Duration::from_secs(120), "every job to finish", || {
         let open = "SELECT count(*) FROM jobs WHERE state IN ('pending', 'running')";
         (hookbox.inbox.number(open) == 0).then_some(())
     });
@@ -57,7 +57,7 @@ fn an_inbox_in_use_survives_a_kill_at_any_system_call() {
 }
 
 #[test]
-fn an_inbox_that_is_being_made_survives_a_kill_at_any_system_call() {
+fn new_inbox_survives_a_kill_at_any_system_call() {
     let (mut acknowledged, mut kills) = (0, 0);
     for call in CALLS {
         for nth in places() {
@@ -76,7 +76,7 @@ fn an_inbox_that_is_being_made_survives_a_kill_at_any_system_call() {
     report_count(1, "kill -9 at the Nth write, sync or cut of a new inbox", kills, acknowledged);
 }
 
-/// Starts it, has it take in a few dozen events, and stops it; whether it was killed on the way.
+/// Starts hookbox, sends a few dozen events and stops it. Returns whether it was killed meanwhile.
 fn is_killed(hookbox: &mut Running, clients: &Clients, call: &str, nth: usize) -> bool {
     hookbox.under(&injecting(hookbox, call, &["", "-wal", "-journal"], &format!("signal=SIGKILL:when={nth}")));
     let status = match hookbox.try_to_start() {
@@ -84,7 +84,7 @@ fn is_killed(hookbox: &mut Running, clients: &Clients, call: &str, nth: usize) -
         Ok(()) => {
             let enough = clients.acknowledged().len() + 25;
             clients.under_load(hookbox.hooks(), || {
-                until("it to be killed, or enough acknowledgements", || {
+                until("a kill or enough acknowledgements", || {
                     (hookbox.has_ended() || clients.acknowledged().len() >= enough).then_some(())
                 });
             });

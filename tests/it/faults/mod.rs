@@ -1,6 +1,6 @@
-//! What hookbox promises, proven by faults: each file holds a fault, in its short form and for `make torture`.
+//! Fault injection tests of hookbox's promises, one kind of fault per file, short here and longer in `make torture`.
 //!
-//! The table of promises and where each is proven is docs/evidence.md.
+//! docs/evidence.md lists the promises and their tests.
 
 mod clock;
 mod full_disk;
@@ -11,9 +11,8 @@ mod power;
 mod sync;
 mod upgrade;
 
-/// The page names tests that there are, a row for each promise.
 #[test]
-fn the_page_of_evidence_names_tests_that_run() {
+fn evidence_page_names_existing_tests() {
     let page = include_str!("../../../docs/evidence.md");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     for (number, row) in (1..).zip(&rows) {

@@ -1,4 +1,4 @@
-//! More than a slow disk can take, and clients that only hold on: bounded, told with 503, over as soon as they are gone.
+//! Overload: more deliveries than a slow disk can store, and thousands of stalled clients.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use crate::support::torture::{is_long, report};
 use crate::support::wire::Wire;
 use crate::support::{Hookbox, Running, github, until_within};
 
-/// By how much a hookbox may grow meanwhile, at all and with each connection.
+/// Allowed memory growth in total and per connection.
 const GROWTH: u64 = 32 << 20;
 const GROWTH_EACH: u64 = 32 << 10;
 const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Many more requests at once than may be in flight; in `make torture`, than the writer's queue holds.
+/// Sends many more requests than may be in flight; in `make torture`, more than fit into the writer's queue.
 #[test]
-fn a_disk_that_is_too_slow_is_told_with_503_and_memory_stays_bounded() {
+fn slow_disk_gets_503_and_memory_stays_bounded() {
     let requests = if is_long() { 8_000 } else { 800 };
     let (limit, delay) = if is_long() { ("256MiB", 3_000_000) } else { ("256KiB", 100_000) };
     allow_descriptors();
@@ -50,12 +50,12 @@ fn a_disk_that_is_too_slow_is_told_with_503_and_memory_stays_bounded() {
         .collect();
     let mut turned_away = 0;
     for (push, wire) in &mut waiting {
-        let reply = wire.reply().expect("every request is answered");
+        let reply = wire.reply().expect("every request gets a response");
         match reply.status {
             200 => clients.acknowledge(&push.id),
             status => {
                 assert_eq!(status, 503, "{}", reply.text());
-                assert!(reply.retry_after().is_some(), "it is told when to come again");
+                assert!(reply.retry_after().is_some(), "Retry-After is set");
                 turned_away += 1;
             }
         }
@@ -65,15 +65,15 @@ fn a_disk_that_is_too_slow_is_told_with_503_and_memory_stays_bounded() {
     assert!(began.elapsed() < RECOVERED_WITHIN);
     assert!(turned_away > 0 && clients.acknowledged().len() > 100, "{turned_away} of {requests} were turned away");
     let grown = memory(&hookbox).saturating_sub(before);
-    assert!(grown < GROWTH + GROWTH_EACH * requests, "it has grown by {grown} bytes");
+    assert!(grown < GROWTH + GROWTH_EACH * requests, "memory grew by {grown} bytes");
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
     report(11, "every sync takes long, more requests than can wait", turned_away, &clients);
 }
 
-/// Half of a head, half of a body, nothing at all; and somebody else delivers meanwhile.
+/// Clients that send half a head, half a body or nothing, while another client delivers.
 #[test]
-fn thousands_who_only_hold_on_keep_nobody_out_and_are_let_go() {
+fn thousands_of_stalled_connections_block_nobody_and_are_closed() {
     let each: u64 = if is_long() { 2_000 } else { 350 };
     allow_descriptors();
     let mut hookbox = Hookbox::new().server("request_timeout = \"2s\"").start();
@@ -85,10 +85,10 @@ fn thousands_who_only_hold_on_keep_nobody_out_and_are_let_go() {
     for _ in 0..20 {
         assert_eq!(clients.send(&hookbox, &github::push()), Some(200));
     }
-    assert!(began.elapsed() < RECOVERED_WITHIN, "others waited for {:?}", began.elapsed());
+    assert!(began.elapsed() < RECOVERED_WITHIN, "other clients waited for {:?}", began.elapsed());
     let grown = memory(&hookbox).saturating_sub(before);
-    assert!(grown < GROWTH + GROWTH_EACH * 3 * each, "it has grown by {grown} bytes");
-    // Those that say nothing may stay until they are idle for long.
+    assert!(grown < GROWTH + GROWTH_EACH * 3 * each, "memory grew by {grown} bytes");
+    // Silent connections may stay until the idle timeout.
     for (number, wire) in held.iter_mut().enumerate().filter(|(number, _)| number % 3 != 0) {
         assert_eq!(wire.reply().unwrap().status, 408, "number {number}");
         assert!(wire.read_to_end());
@@ -98,7 +98,7 @@ fn thousands_who_only_hold_on_keep_nobody_out_and_are_let_go() {
     assert_eq!(clients.send(&hookbox, &github::push()), Some(200));
     clients.assert_kept(&hookbox.inbox);
     assert!(hookbox.stop().success());
-    report(11, "clients that send half a request and hold on", held_on, &clients);
+    report(11, "clients that send half a request and stall", held_on, &clients);
 }
 
 fn large() -> Delivery {
@@ -120,14 +120,14 @@ fn hold(address: SocketAddr, number: u64) -> Wire {
     wire
 }
 
-/// Bytes that are resident.
+/// Resident set size in bytes.
 fn memory(hookbox: &Running) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", hookbox.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// As many connections as the system lets this process have.
+/// Raises the limit of open files of this process.
 fn allow_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();

@@ -1,7 +1,7 @@
-//! The power fails: whatever of the unsynced writes is on the disk then, every acknowledged event is there, once.
+//! Power failure: whichever unsynced writes reach the disk, every acknowledged event is stored exactly once.
 //!
-//! hookbox is recorded at work, and what the disk may hold is made for many moments of it. With `durability = "normal"`
-//! the same must lose something, or the test would see nothing.
+//! The system calls of hookbox are recorded, and possible disk images are built for many moments. With
+//! `durability = "normal"` events must be lost, otherwise the test would detect nothing.
 
 use std::path::Path;
 
@@ -13,36 +13,36 @@ use crate::support::script::succeeds;
 use crate::support::torture::{report, rounds};
 use crate::support::{Hookbox, Running, github, until, until_within};
 
-/// How many images are made of a record.
+/// Images built from one recording.
 const IMAGES: usize = 60;
 
 #[test]
-fn what_was_acknowledged_survives_a_power_failure() {
+fn acknowledged_events_survive_a_power_failure() {
     let rounds = rounds(1);
     for round in 1..=rounds {
         let (calls, clients) = at_work("full", round);
         let folds =
             calls.iter().filter(|call| matches!(&call.what, What::Sync(file, _) if file == "hookbox.db")).count();
-        assert!(folds >= 3, "made, folded in while it works, and at the end");
+        assert!(folds >= 3, "at creation, while running, and at the end");
         let seen = power_failures(&calls, &clients, &mut random(round));
-        assert_eq!(seen.lost, 0, "acknowledged and gone");
+        assert_eq!(seen.lost, 0, "an acknowledged event is missing");
         assert!(seen.most > 50, "{seen:?}");
         assert_served(&calls, &clients, &mut random(round));
         report(2, "power failure, anything unsynced lost, torn or reordered", seen.images, &clients);
     }
 }
 
-/// The control.
+/// The control experiment.
 #[test]
-fn with_durability_normal_a_power_failure_is_seen_to_lose_events() {
+fn durability_normal_loses_events_in_a_power_failure() {
     let (calls, clients) = at_work("normal", 1);
     let seen = power_failures(&calls, &clients, &mut random(1));
-    assert!(seen.lost > 0, "the test is blind: {seen:?}");
+    assert!(seen.lost > 0, "the test detects nothing: {seen:?}");
 }
 
-/// After a failed sync the system takes for written what never was: nothing may be built on it.
+/// After a failed sync the kernel reports unwritten pages as written. Nothing may be added after them.
 #[test]
-fn what_follows_a_failed_sync_survives_a_power_failure_too() {
+fn events_after_a_failed_sync_survive_a_power_failure() {
     let rounds = rounds(1);
     let mut hookbox = Hookbox::new()
         .expect_warning("could not be written and synced")
@@ -68,7 +68,7 @@ fn what_follows_a_failed_sync_survives_a_power_failure_too() {
     }
     assert!(calls.iter().any(|call| matches!(call.what, What::Sync(_, false))));
     let seen = power_failures(&calls, &clients, &mut random(2));
-    assert_eq!(seen.lost, 0, "acknowledged and gone");
+    assert_eq!(seen.lost, 0, "an acknowledged event is missing");
     report(2, "power failure after a failed sync", seen.images, &clients);
 }
 
@@ -76,7 +76,7 @@ fn random(round: usize) -> fastrand::Rng {
     fastrand::Rng::with_seed(u64::try_from(round).unwrap())
 }
 
-/// Makes an inbox, takes events in under load, folds the log in, takes more in, and stops: all of it recorded.
+/// Records hookbox while it creates an inbox, stores events under load, checkpoints, stores more, and stops.
 fn at_work(durability: &str, round: usize) -> (Vec<Call>, Clients) {
     let mut hookbox = Hookbox::new()
         .inbox(&format!("durability = \"{durability}\""))
@@ -88,7 +88,7 @@ fn at_work(durability: &str, round: usize) -> (Vec<Call>, Clients) {
     hookbox.start_again();
     let clients = Clients::default();
     let mut bodies = random(round);
-    // In `make torture` now and then enough for the log to be folded in under load, at 16 MiB.
+    // In `make torture` sometimes enough for a checkpoint under load, at 16 MiB.
     let bytes = if round.is_multiple_of(10) { 300_000 } else { bodies.usize(0..4_000) };
     let push = || github::push().with_body(format!("\"{}\"", "x".repeat(bytes)));
     let load = |more: usize| {
@@ -98,30 +98,32 @@ fn at_work(durability: &str, round: usize) -> (Vec<Call>, Clients) {
         });
     };
     load(40);
-    wait_for_the_fold(&hookbox);
+    wait_for_the_checkpoint(&hookbox);
     load(40);
     assert!(hookbox.stop().success());
     (recorded(&hookbox), clients)
 }
 
-/// When nothing more is written for five seconds; then the log starts anew, in the same file.
-fn wait_for_the_fold(hookbox: &Running) {
+/// Waits for the checkpoint after five idle seconds, after which the log is reused from its start.
+fn wait_for_the_checkpoint(hookbox: &Running) {
     let written = || std::fs::metadata(&hookbox.inbox.file).unwrap().modified().unwrap();
     let before = written();
-    until_within(std::time::Duration::from_secs(60), "the log to be folded in", || (written() > before).then_some(()));
+    until_within(std::time::Duration::from_secs(60), "the WAL to be checkpointed", || {
+        (written() > before).then_some(())
+    });
 }
 
-/// What power failures at many moments have left.
+/// The result of power failures at many moments.
 #[derive(Debug, Default)]
 struct Seen {
     images: usize,
-    /// Events that were acknowledged and are gone, over all images.
+    /// Acknowledged events missing, over all images.
     lost: usize,
-    /// The most events that were acknowledged at one of the moments.
+    /// The highest number of acknowledged events at one moment.
     most: usize,
 }
 
-/// At every sync, and at as many other moments as make [`IMAGES`].
+/// At every sync, and at other moments, [`IMAGES`] in total.
 fn power_failures(calls: &[Call], clients: &Clients, random: &mut fastrand::Rng) -> Seen {
     let mut moments: Vec<usize> = (0..calls.len()).filter(|&at| calls[at].is_sync()).collect();
     random.shuffle(&mut moments);
@@ -143,7 +145,7 @@ fn power_failures(calls: &[Call], clients: &Clients, random: &mut fastrand::Rng)
     seen
 }
 
-/// hookbox itself goes on with what is found at one moment.
+/// Starts hookbox on the image of one moment.
 fn assert_served(calls: &[Call], clients: &Clients, random: &mut fastrand::Rng) {
     let moment = random.usize(calls.len() / 2..calls.len());
     let acknowledged = clients.acknowledged_before(calls[moment].began_at);
@@ -165,7 +167,7 @@ fn assert_served(calls: &[Call], clients: &Clients, random: &mut fastrand::Rng) 
     assert!(acknowledged.iter().all(|id| stored.contains(id)));
 }
 
-/// The ids in an image, which must be whole and hold none twice; none where the inbox had not been made.
+/// Returns the ids in an image, checking that it is intact and has no duplicates. Empty if there is no inbox yet.
 fn stored(folder: &Path) -> Vec<String> {
     let file = folder.join("hookbox.db");
     if std::fs::metadata(&file).map_or(0, |file| file.len()) == 0 {
@@ -184,6 +186,6 @@ fn stored(folder: &Path) -> Vec<String> {
     let mut ids = texts("SELECT event_id FROM events ORDER BY event_id");
     let count = ids.len();
     ids.dedup();
-    assert_eq!(ids.len(), count, "one id has two rows");
+    assert_eq!(ids.len(), count, "an id has two rows");
     ids
 }

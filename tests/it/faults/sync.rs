@@ -1,4 +1,4 @@
-//! A sync that fails: nothing of it is acknowledged, it is not tried again, hookbox ends with status 1, nothing is lost.
+//! Failed syncs: the commit is not acknowledged, the sync is not repeated, and hookbox exits with status 1.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ fn hookbox() -> Hookbox {
         .allow_warning("running when hookbox was killed")
 }
 
-/// Sync by sync of the log: of a hookbox that starts, and of one that is at work.
+/// Each sync of the log in turn, while hookbox starts and while it is running.
 #[test]
-fn a_sync_of_the_log_that_fails_is_never_acknowledged_nor_tried_again() {
+fn failed_wal_sync_is_not_acknowledged_and_not_repeated() {
     let mut hookbox = hookbox().handler("work", succeeds()).start();
     let (clients, mut unanswered) = (Clients::default(), 0);
     let rounds = rounds(6);
@@ -44,7 +44,7 @@ fn a_sync_of_the_log_that_fails_is_never_acknowledged_nor_tried_again() {
             }
         };
         assert_eq!(status.code(), Some(1));
-        assert_not_tried_again(&hookbox);
+        assert_not_repeated(&hookbox);
         hookbox.under(&[]);
         hookbox.start_again();
         clients.assert_kept(&hookbox.inbox);
@@ -55,12 +55,12 @@ fn a_sync_of_the_log_that_fails_is_never_acknowledged_nor_tried_again() {
     report(3, "a sync of the log fails (EIO)", rounds, &clients);
 }
 
-/// Nor does a duplicate: it is acknowledged once the original is durable.
+/// A duplicate is acknowledged only once the original is durable.
 #[test]
-fn a_whole_batch_whose_sync_fails_gets_no_200() {
+fn batch_whose_sync_fails_gets_no_200() {
     let mut hookbox = hookbox().start();
     assert!(hookbox.stop().success());
-    // The thread that writes syncs once for each of these, and then for the batch.
+    // The writer syncs once for each of these, and then for the batch.
     hookbox.under(&injecting(&hookbox, SYNCS, &["-wal"], "error=EIO:when=5"));
     hookbox.start_again();
     let clients = Clients::default();
@@ -89,7 +89,7 @@ fn a_whole_batch_whose_sync_fails_gets_no_200() {
 }
 
 #[test]
-fn a_fold_into_the_file_whose_sync_fails_loses_nothing_of_what_was_acknowledged() {
+fn failed_checkpoint_sync_loses_no_acknowledged_event() {
     let mut hookbox = hookbox().start();
     let clients = Clients::default();
     let large = || github::push().with_body(format!("\"{}\"", "x".repeat(1 << 20)));
@@ -98,22 +98,22 @@ fn a_fold_into_the_file_whose_sync_fails_loses_nothing_of_what_was_acknowledged(
         assert!(hookbox.stop().success());
         hookbox.under(&injecting(&hookbox, SYNCS, &[""], "error=EIO:when=1"));
         hookbox.start_again();
-        // The log is folded in at 16 MiB.
+        // The log is checkpointed at 16 MiB.
         until_within(Duration::from_secs(60), "the fold", || {
             (clients.send(&hookbox, &large()) != Some(200)).then_some(())
         });
         assert_eq!(hookbox.wait_for_end().code(), Some(1));
-        assert_not_tried_again(&hookbox);
+        assert_not_repeated(&hookbox);
         hookbox.under(&[]);
         hookbox.start_again();
         clients.assert_kept(&hookbox.inbox);
     }
     assert!(clients.acknowledged().len() > 10);
-    report(3, "a sync fails while the log is folded in (EIO)", rounds, &clients);
+    report(3, "a sync fails during a checkpoint (EIO)", rounds, &clients);
 }
 
 #[test]
-fn the_last_fold_whose_sync_fails_is_told_and_loses_nothing() {
+fn failed_last_checkpoint_is_logged_and_loses_nothing() {
     let mut hookbox = hookbox().start();
     let clients = Clients::default();
     let rounds = rounds(2);
@@ -126,7 +126,7 @@ fn the_last_fold_whose_sync_fails_is_told_and_loses_nothing() {
         }
         hookbox.signal(Signal::TERM);
         assert_eq!(hookbox.wait_for_end().code(), Some(1));
-        assert_not_tried_again(&hookbox);
+        assert_not_repeated(&hookbox);
         hookbox.under(&[]);
         hookbox.start_again();
         clients.assert_kept(&hookbox.inbox);
@@ -134,15 +134,15 @@ fn the_last_fold_whose_sync_fails_is_told_and_loses_nothing() {
     report(3, "a sync fails while hookbox stops (EIO)", rounds, &clients);
 }
 
-/// Deliveries that wait for the writer, besides the one that it has begun with.
+/// Number of deliveries queued for the writer, besides the one it is writing.
 fn waiting(hookbox: &Running) -> u64 {
     let text = hookbox.probe("/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix("hookbox_queue_depth ")).expect("it is told");
     line.parse().unwrap()
 }
 
-/// After the failure nothing is synced, nor is anything removed that may have to be read again.
-fn assert_not_tried_again(hookbox: &Running) {
+/// After the failure nothing is synced, and no file is removed that recovery may need.
+fn assert_not_repeated(hookbox: &Running) {
     let made = calls(hookbox);
     let failed = made.iter().position(|call| call.contains("(INJECTED)")).expect("a sync has failed");
     let after: Vec<_> = made[failed + 1..].iter().filter(|call| !call.starts_with("write(")).collect();
