@@ -58,11 +58,8 @@ impl App {
     /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
     pub fn start(config: Config, mut handed: InheritedSockets, caller: &ControlHandle) -> anyhow::Result<Self> {
         let routes = Arc::new(Routes::new(&config.handlers)?);
-        let never_begun = || {
-            let jobs = dispatcher::not_started(&results_folder(&config));
-            jobs.iter().map(|job| (job.id, job.attempt)).collect()
-        };
-        let inbox = Arc::new(Inbox::open(&config.inbox, caller.clone(), &never_begun)?);
+        let not_started = || dispatcher::not_started(&results_folder(&config));
+        let inbox = Arc::new(Inbox::open(&config.inbox, caller.clone(), &not_started)?);
         let reloads = Arc::new(ReloadStatus::default());
         inbox.set_body_dedup(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources, routes.clone(), inbox.metrics());

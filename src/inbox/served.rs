@@ -43,20 +43,20 @@ pub struct Inbox {
 
 impl Inbox {
     /// Locks and opens the inbox, creates or upgrades it, recovers from a crash and starts the writer. While holding the
-    /// lock it asks `not_started` for the attempts (job, number) that a killed hookbox had claimed and not started.
+    /// lock it asks `not_started` for the attempts that a killed hookbox had claimed and not started.
     ///
     /// # Errors
     /// [`OpenError`](file::OpenError). The file was not changed.
     pub fn open(
         settings: &config::InboxConfig,
         control: ControlHandle,
-        not_started: &dyn Fn() -> Vec<(i64, u32)>,
+        not_started: &dyn Fn() -> Vec<JobRef>,
     ) -> Result<Self, file::OpenError> {
         let lock = file::lock(&settings.path)?;
         let wal = Wal::new(&settings.path);
         let connection = file::retry_while_busy(|| file::open(&settings.path, settings.durability))?;
         let failed = |error| file::explain(&settings.path, error);
-        let not_started: HashSet<_> = not_started().into_iter().map(|(id, attempt)| JobRef { id, attempt }).collect();
+        let not_started: HashSet<_> = not_started().into_iter().collect();
         let recover = || complete::recover(&connection, Millis::now(), &not_started).map_err(failed);
         let lost = file::retry_while_busy(recover)?;
         writer::clock_step::correct_at_start(&connection, Millis::now()).map_err(failed)?;
