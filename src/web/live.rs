@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
@@ -17,37 +16,15 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::errors;
-use super::state::WebState;
+use super::state::{StreamPermit, WebState};
 use crate::inbox::Inbox;
 
-const MAX_STREAMS: usize = 64;
 /// How often a stream polls the counter.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Least time between two events, so that a busy inbox does not keep pages reloading.
 const MIN_INTERVAL: Duration = Duration::from_millis(600);
 /// An idle stream sends a comment this often, so that both ends notice a lost connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// The number of open streams.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LiveStreams(Arc<AtomicUsize>);
-
-/// Counts as one open stream until it is dropped.
-#[derive(Debug)]
-struct StreamPermit(Arc<AtomicUsize>);
-
-impl LiveStreams {
-    fn acquire(&self) -> Option<StreamPermit> {
-        let permit = StreamPermit(self.0.clone());
-        (permit.0.fetch_add(1, Ordering::Relaxed) < MAX_STREAMS).then_some(permit)
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct LiveQuery {
@@ -102,21 +79,5 @@ impl LiveStream {
             (self.sent, self.last) = (now, Some(Instant::now()));
             return Some((Ok(Bytes::from(line)), self));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_are_limited_and_released() {
-        let streams = LiveStreams::default();
-        let permits: Vec<_> = std::iter::repeat_with(|| streams.acquire()).take(MAX_STREAMS).collect();
-        assert!(permits.iter().all(Option::is_some));
-        assert!(streams.acquire().is_none());
-        assert!(streams.acquire().is_none());
-        drop(permits);
-        assert!(streams.acquire().is_some());
     }
 }

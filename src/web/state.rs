@@ -4,16 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use super::bulk::BulkChanges;
-use super::live::LiveStreams;
 use crate::config::{Config, Handler, Source};
 use crate::inbox::Inbox;
 use crate::routing::Routes;
 use crate::support::locks;
 use crate::support::net::forwarded::TrustedProxies;
+
+/// Pages that update live at the same time.
+const MAX_STREAMS: usize = 64;
 
 /// How often the configuration was reloaded, and the error of the last reload; `hookbox reload` waits for it.
 #[derive(Debug, Default)]
@@ -102,5 +105,42 @@ impl WebState {
 
     pub(super) fn reload(&self, config: WebConfig) {
         *locks::write(&self.config) = Arc::new(config);
+    }
+}
+
+/// The number of open streams.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LiveStreams(Arc<AtomicUsize>);
+
+/// Counts as one open stream until it is dropped.
+#[derive(Debug)]
+pub(super) struct StreamPermit(Arc<AtomicUsize>);
+
+impl LiveStreams {
+    pub(super) fn acquire(&self) -> Option<StreamPermit> {
+        let permit = StreamPermit(self.0.clone());
+        (permit.0.fetch_add(1, Ordering::Relaxed) < MAX_STREAMS).then_some(permit)
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_limited_and_released() {
+        let streams = LiveStreams::default();
+        let permits: Vec<_> = std::iter::repeat_with(|| streams.acquire()).take(MAX_STREAMS).collect();
+        assert!(permits.iter().all(Option::is_some));
+        assert!(streams.acquire().is_none());
+        assert!(streams.acquire().is_none());
+        drop(permits);
+        assert!(streams.acquire().is_some());
     }
 }

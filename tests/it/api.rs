@@ -12,7 +12,7 @@ use crate::support::{Hookbox, Running, github, until};
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 pub fn document() -> Value {
-    serde_json::from_str(hookbox::internals::openapi_document()).unwrap()
+    serde_json::from_str(hookbox::internals::openapi_document().unwrap()).unwrap()
 }
 
 fn get(hookbox: &Running, path: &str) -> (u16, Value) {

@@ -23,11 +23,14 @@ use self::error::ApiError;
 use self::route::{QueryParameter, Route};
 use crate::inbox::operator::BulkAction;
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document(ROUTES).to_string());
+static DOCUMENT: LazyLock<Result<String, String>> = LazyLock::new(|| match openapi::document(ROUTES) {
+    Ok(document) => Ok(document.to_string()),
+    Err(error) => Err(error.to_string()),
+});
 
 /// The OpenAPI document.
-pub fn openapi_document() -> &'static str {
-    &DOCUMENT
+pub fn openapi_document() -> Result<&'static str, &'static str> {
+    DOCUMENT.as_deref().map_err(String::as_str)
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -208,5 +211,5 @@ const ROUTES: &[Route] = &[
 ];
 
 fn document(_: &ApiContext, _: &ApiRequest) -> Result<Reply, ApiError> {
-    Ok(Reply::Json(openapi_document().to_owned()))
+    openapi_document().map(|json| Reply::Json(json.to_owned())).map_err(|error| ApiError::Internal(error.to_owned()))
 }

@@ -26,7 +26,7 @@ const ERRORS: [(&str, u16, &str); 9] = [
     ("Unavailable", 503, "The inbox cannot be read or written at the moment."),
 ];
 
-pub(super) fn document(routes: &[Route]) -> Value {
+pub(super) fn document(routes: &[Route]) -> Result<Value, toml::de::Error> {
     let mut paths = Map::new();
     for route in routes {
         let item = paths.entry(route.path).or_insert_with(|| json!({}));
@@ -38,7 +38,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
             ((*name).to_owned(), json!({ "description": description, "content": json_content("Error") }))
         })
         .collect();
-    json!({
+    Ok(json!({
         "openapi": "3.1.0",
         "info": {
             "title": "hookbox",
@@ -51,9 +51,9 @@ pub(super) fn document(routes: &[Route]) -> Value {
         "components": {
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
             "responses": errors,
-            "schemas": schemas::all(),
+            "schemas": schemas::all()?,
         },
-    })
+    }))
 }
 
 fn operation(route: &Route) -> Value {

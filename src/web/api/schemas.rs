@@ -1,317 +1,56 @@
-//! The JSON schemas of the API, as tables of fields.
-//!
-//! Every field of an object is required, and there are no others. A type is `integer`, `string`, `boolean`, the name of a
-//! schema, one of [`special`], or `[T]` for a list. `T?` allows null.
+//! The JSON schemas of the API: objects from `schemas.toml`, and those that need more than a list of fields.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::event::{EventState, JobState};
 
-/// A time as it may be written in a filter: a duration before now, or a subset of RFC 3339 that every value of exists.
+const TABLE: &str = include_str!("schemas.toml");
+/// A time in a filter: a duration before now, or a subset of RFC 3339 in which every value exists.
 const TIME_PATTERN: &str = "^(0|[1-9][0-9]{0,3}(s|m|h|d)|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])\
      T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$";
+/// The fields that all lists share.
+const PAGE: &str = "Page";
 
-/// Name, type and description; an empty description is left out.
-type Field = (&'static str, &'static str, &'static str);
-
-struct Schema {
-    name: &'static str,
-    description: &'static str,
-    /// A schema whose fields come first.
-    base: &'static str,
-    fields: &'static [Field],
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObjectSchema {
+    description: String,
+    #[serde(default)]
+    extends: String,
+    /// `TYPE` or `TYPE: description`, by name.
+    fields: BTreeMap<String, String>,
 }
-
-impl Schema {
-    const fn new(name: &'static str, description: &'static str, fields: &'static [Field]) -> Self {
-        Self { name, description, base: "", fields }
-    }
-
-    const fn extending(self, base: &'static str) -> Self {
-        Self { base, ..self }
-    }
-}
-
-const SCHEMAS: &[Schema] = &[
-    Schema::new(
-        "Error",
-        "What is wrong, and what to do about it.",
-        &[("error", "string", "One sentence."), ("hint", "string", "The next step.")],
-    ),
-    Schema::new(
-        "Event",
-        "A row of `events`, with the overall state of its jobs.",
-        &[
-            ("seq", "integer", "Number in order of arrival."),
-            ("source", "string", ""),
-            ("event_id", "string", "The provider's id."),
-            ("type", "string", "Empty if the provider names none."),
-            ("received_at", "integer", "Unix milliseconds."),
-            ("deliveries", "integer", "The first delivery and all duplicates."),
-            ("body_bytes", "integer", ""),
-            ("body_sha256", "string", "Hex."),
-            ("state", "event_state", ""),
-        ],
-    ),
-    Schema::new(
-        "EventDetail",
-        "An event with its headers, jobs and attempts.",
-        &[
-            ("content_type", "string?", ""),
-            ("headers", "headers", "Value by name, or a list of values. Tokens are `***`. Null if no longer stored."),
-            ("jobs", "[JobDetail]", ""),
-        ],
-    )
-    .extending("Event"),
-    Schema::new("EventList", "Events, newest first.", &[("rows", "[Event]", "")]).extending("Page"),
-    Schema::new(
-        "Job",
-        "A row of `jobs`, with columns of its event.",
-        &[
-            ("id", "integer", ""),
-            ("event_seq", "integer", ""),
-            ("source", "string", ""),
-            ("event_id", "string", ""),
-            ("type", "string", ""),
-            ("handler", "string", ""),
-            ("state", "job_state", ""),
-            ("reason", "string?", "Why it is dead or skipped, or the last failure."),
-            ("run_at", "integer", "When the next attempt is due, in unix milliseconds."),
-            ("attempt", "integer", "Number of the newest attempt."),
-            ("failures", "integer", "Failures since the last retry or replay."),
-            ("deferrals", "integer", "Times the handler asked for a later attempt."),
-            ("lost", "integer", "Consecutive attempts that a crash of hookbox interrupted."),
-            ("replays", "integer", ""),
-            ("order_key", "string?", "Ordering key."),
-            (
-                "blocked",
-                "integer",
-                "Whether another job with the same ordering key comes first: 0 no, 1 yes, 2 not yet known.",
-            ),
-            ("behind", "integer?", "The `seq` of the event whose job comes first, if `blocked` is 1."),
-            ("created_at", "integer", "Unix milliseconds."),
-            ("finished_at", "integer?", "Unix milliseconds."),
-        ],
-    ),
-    Schema::new("JobDetail", "A job with all its attempts.", &[("attempts", "[Attempt]", "")]).extending("Job"),
-    Schema::new("JobList", "Jobs, newest first.", &[("rows", "[Job]", "")]).extending("Page"),
-    Schema::new(
-        "Attempt",
-        "A row of `attempts`: one run of a job.",
-        &[
-            ("job_id", "integer", ""),
-            ("number", "integer", ""),
-            ("started_at", "integer", "Unix milliseconds."),
-            ("finished_at", "integer?", "Unix milliseconds."),
-            ("status", "string?", "The result; null while it runs."),
-            ("exit_code", "integer?", ""),
-            ("http_status", "integer?", ""),
-            ("signal", "integer?", ""),
-            ("stdout", "string?", "Complete, or the first 4 KiB and the last 12 KiB."),
-            ("stderr", "string?", ""),
-            ("stdout_bytes", "integer", "Bytes written, including those that are not stored."),
-            ("stderr_bytes", "integer", ""),
-            ("note", "string?", ""),
-        ],
-    ),
-    Schema::new(
-        "Refusal",
-        "A row of `refusals`: a rejected delivery.",
-        &[
-            ("id", "integer", ""),
-            ("source", "string", ""),
-            ("received_at", "integer", "Unix milliseconds."),
-            ("status", "integer", "The HTTP status that the sender received."),
-            ("reason", "string", ""),
-            ("remote", "string?", "The client's address."),
-            ("method", "string", ""),
-            ("target", "string", "Path and query. Tokens are `***`."),
-            ("body_bytes", "integer", ""),
-            ("taken_at", "integer?", "When it was verified again and accepted, in unix milliseconds."),
-        ],
-    ),
-    Schema::new(
-        "RefusalDetail",
-        "A refusal with everything that is stored of the delivery.",
-        &[
-            ("headers", "headers", "Value by name, or a list of values. Tokens are `***`."),
-            ("body", "string", "The stored part of the body, as text."),
-        ],
-    )
-    .extending("Refusal"),
-    Schema::new("RefusalList", "Refusals, newest first.", &[("rows", "[Refusal]", "")]).extending("Page"),
-    Schema::new(
-        "Finding",
-        "A cause of a refusal.",
-        &[("what", "string", "One sentence."), ("change", "string", "The change that would accept the delivery.")],
-    ),
-    Schema::new(
-        "Explanation",
-        "Which change would have accepted a delivery.",
-        &[
-            ("id", "integer", ""),
-            ("source", "string", ""),
-            ("status", "integer", ""),
-            ("reason", "string", ""),
-            ("findings", "[Finding]", "The likeliest first. Empty if no change that was tried would accept it."),
-            ("tried", "[string]", ""),
-        ],
-    ),
-    Schema::new(
-        "Source",
-        "A source, and its deliveries.",
-        &[
-            ("source", "string", ""),
-            ("provider", "string?", "Null if the source is no longer configured, like `path`."),
-            ("path", "string?", ""),
-            ("configured", "boolean", ""),
-            (
-                "last_at",
-                "integer?",
-                "Last new event, or the start of the hour of a later duplicate, in unix milliseconds.",
-            ),
-            ("last_at_is_hour", "boolean", "Whether `last_at` is the start of an hour."),
-            ("accepted", "integer", "Within the last 24 hours, like the other counts."),
-            ("duplicate", "integer", ""),
-            ("refused", "integer", ""),
-        ],
-    ),
-    Schema::new(
-        "Hour",
-        "Deliveries of a source in one hour.",
-        &[
-            ("source", "string", ""),
-            ("hour", "integer", "Start of the hour, in unix milliseconds."),
-            ("accepted", "integer", ""),
-            ("duplicate", "integer", ""),
-            ("refused", "integer", ""),
-        ],
-    ),
-    Schema::new(
-        "Handler",
-        "A handler, and its unfinished jobs.",
-        &[
-            ("handler", "string", ""),
-            ("configured", "boolean", ""),
-            ("mode", "string?", "`command`, `worker` or `http`."),
-            ("pending", "integer", "Counted up to 100,000, like `blocked`, `running` and `dead`."),
-            ("failing", "integer", "Pending jobs whose last attempt failed, among the 1,000 that are due last."),
-            ("blocked", "integer", "Pending jobs that wait for another with the same ordering key."),
-            ("running", "integer", ""),
-            ("dead", "integer", ""),
-            ("oldest_pending_at", "integer?", "When the oldest pending job was created, in unix milliseconds."),
-            ("next_run_at", "integer?", "Unix milliseconds."),
-            ("paused", "boolean", ""),
-            ("paused_by", "string?", "`operator` or `hookbox`."),
-            ("reason", "string?", "Why it is paused."),
-            ("paused_at", "integer?", "Unix milliseconds."),
-            ("probes", "integer", "Failed probes since hookbox paused it."),
-            ("probe_at", "integer?", "When the next probe is due, in unix milliseconds."),
-            ("last_failure", "Job?", "The newest dead job, or one that waits for a retry."),
-        ],
-    ),
-    Schema::new(
-        "Status",
-        "The state of the inbox, the sources and the handlers.",
-        &[
-            ("inbox", "string", "Path of the inbox."),
-            ("ready", "boolean", "Whether a new event would be stored."),
-            ("reason", "string?", "Why it is not ready."),
-            ("sources", "[Source]", ""),
-            ("handlers", "[Handler]", ""),
-        ],
-    ),
-    Schema::new(
-        "HandlerPause",
-        "The pause state of a handler.",
-        &[
-            ("handler", "string", ""),
-            ("changed", "boolean", "Whether the request changed something."),
-            ("paused", "boolean", ""),
-            ("paused_by", "string?", "`operator` or `hookbox`."),
-            ("reason", "string?", ""),
-            ("paused_at", "integer?", "Unix milliseconds."),
-            ("probe_at", "integer?", "Unix milliseconds."),
-        ],
-    ),
-    Schema::new(
-        "BulkResult",
-        "What a request on many jobs changed, or would change.",
-        &[
-            ("dry_run", "boolean", ""),
-            ("changed", "integer", "Jobs changed."),
-            ("made", "integer", "Jobs created for events that had none for the handler."),
-            ("left", "counts", "Unchanged jobs by reason."),
-        ],
-    ),
-    Schema::new(
-        "BulkChange",
-        "A change of many jobs in the background.",
-        &[
-            ("id", "integer", "When it started, in unix milliseconds."),
-            ("change", "change_verb", ""),
-            ("state", "change_state", "`stopped` and `failed` changes did not process all jobs."),
-            ("total", "integer", "Jobs to process."),
-            ("done", "integer", "Jobs processed."),
-            ("changed", "integer", "Jobs changed."),
-            ("made", "integer", "Jobs created for events that had none for the handler."),
-            ("left", "counts", "Unchanged jobs by reason."),
-            ("started_at", "integer", "Unix milliseconds."),
-            ("finished_at", "integer?", "Unix milliseconds."),
-            ("reason", "string?", "Why it stopped or failed."),
-        ],
-    ),
-    Schema::new(
-        "Reverification",
-        "The result of verifying a refusal again.",
-        &[
-            ("id", "integer", ""),
-            ("taken", "boolean", "Whether it was accepted."),
-            ("events", "integer", "Events that it contained."),
-            ("reason", "string?", "Why it was not accepted."),
-        ],
-    ),
-];
-
-/// Fields that all lists share, after `rows`.
-const PAGE: &[Field] = &[
-    ("next", "integer?", "`before` of the next page; null at the end."),
-    ("cut_short", "boolean", "Whether time ran out before the page was full. Continue at `next`."),
-    ("looked_at", "integer", "Rows searched."),
-];
 
 /// All schemas by name.
-pub(super) fn all() -> Value {
+pub(super) fn all() -> Result<Value, toml::de::Error> {
+    let table: BTreeMap<String, ObjectSchema> = toml::from_str(TABLE)?;
     let mut all = Map::new();
-    for schema in SCHEMAS {
-        let base = SCHEMAS.iter().find(|base| base.name == schema.base).map_or(&[][..], |base| base.fields);
-        let page = if schema.base == "Page" { PAGE } else { &[] };
-        let fields: Vec<&Field> = base.iter().chain(schema.fields).chain(page).collect();
-        all.insert(schema.name.to_owned(), object(schema.description, &fields));
-    }
-    all.insert(
-        "PauseRequest".to_owned(),
-        json!({
+    for (name, schema) in table.iter().filter(|(name, _)| *name != PAGE) {
+        let base = table.get(&schema.extends).map(|base| &base.fields);
+        let fields = base.into_iter().flatten().chain(&schema.fields);
+        let properties: Map<_, _> = fields.map(|(name, field)| (name.clone(), field_schema(field))).collect();
+        let schema = json!({
             "type": "object",
-            "properties": { "reason": { "type": ["string", "null"], "description": "Shown with the pause." } },
+            "required": properties.keys().collect::<Vec<_>>(),
+            "properties": properties,
             "additionalProperties": false,
-            "description": "An optional reason.",
-        }),
-    );
+            "description": schema.description,
+        });
+        all.insert(name.clone(), schema);
+    }
+    let reason = described(json!({ "type": ["string", "null"] }), "Shown with the pause.");
+    let pause = json!({ "type": "object", "properties": { "reason": reason }, "additionalProperties": false });
+    all.insert("PauseRequest".to_owned(), pause);
     all.insert("JobSelection".to_owned(), job_selection());
-    Value::Object(all)
+    Ok(Value::Object(all))
 }
 
-fn object(description: &str, fields: &[&Field]) -> Value {
-    let required: Vec<&str> = fields.iter().map(|(name, ..)| *name).collect();
-    let properties = fields.iter().map(|(name, kind, text)| ((*name).to_owned(), described(type_schema(kind), text)));
-    json!({
-        "type": "object",
-        "required": required,
-        "properties": properties.collect::<Map<_, _>>(),
-        "additionalProperties": false,
-        "description": description,
-    })
+fn field_schema(field: &str) -> Value {
+    let (notation, text) = field.split_once(": ").unwrap_or((field, ""));
+    described(type_schema(notation), text)
 }
 
 fn described(mut schema: Value, text: &str) -> Value {
@@ -321,7 +60,7 @@ fn described(mut schema: Value, text: &str) -> Value {
     schema
 }
 
-/// The schema of a type in the notation of this module.
+/// The schema of a type in the notation of `schemas.toml`.
 pub(super) fn type_schema(notation: &str) -> Value {
     if let Some(item) = notation.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return json!({ "type": "array", "items": type_schema(item) });
@@ -415,4 +154,18 @@ fn event_states() -> Vec<&'static str> {
 
 fn job_states() -> Vec<&'static str> {
     JobState::ALL.iter().map(|state| state.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_has_valid_schemas() {
+        let all = all().unwrap();
+        let detail = &all["JobDetail"];
+        assert_eq!(detail["properties"]["attempts"]["items"]["$ref"], "#/components/schemas/Attempt");
+        assert_eq!(detail["properties"]["reason"]["type"], json!(["string", "null"]));
+        assert!(all.get(PAGE).is_none() && all["EventList"]["properties"]["next"].is_object());
+    }
 }

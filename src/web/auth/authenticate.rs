@@ -50,7 +50,7 @@ impl AuthRules {
 
 /// Authentication of one server.
 #[derive(Debug)]
-pub(in crate::web) struct Auth {
+pub(crate) struct Auth {
     rules: RwLock<Arc<AuthRules>>,
     pub(super) sessions: Sessions,
     throttle: LoginThrottle,
@@ -59,7 +59,7 @@ pub(in crate::web) struct Auth {
 }
 
 impl Auth {
-    pub(in crate::web) fn new(settings: &config::AdminConfig, proxies: TrustedProxies) -> io::Result<Self> {
+    pub(crate) fn new(settings: &config::AdminConfig, proxies: TrustedProxies) -> io::Result<Self> {
         Ok(Self {
             rules: RwLock::new(Arc::new(AuthRules::new(settings, proxies))),
             sessions: Sessions::default(),
@@ -68,7 +68,7 @@ impl Auth {
         })
     }
 
-    pub(in crate::web) fn reload(&self, settings: &config::AdminConfig, proxies: TrustedProxies) {
+    pub(crate) fn reload(&self, settings: &config::AdminConfig, proxies: TrustedProxies) {
         let (old, new) = (self.rules(), Arc::new(AuthRules::new(settings, proxies)));
         if old.tokens != new.tokens {
             self.sessions.end_all();

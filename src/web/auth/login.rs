@@ -31,7 +31,7 @@ struct LoginForm {
     next: String,
 }
 
-pub(in crate::web) fn routes(config: &mut ServiceConfig) {
+pub(crate) fn routes(config: &mut ServiceConfig) {
     let login = web::resource("/login")
         .route(web::get().to(show_form))
         .route(web::head().to(show_form))

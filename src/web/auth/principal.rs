@@ -13,12 +13,12 @@ use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest};
 use crate::support::secret::Secret;
 
 /// The form field for [`Principal::csrf`].
-pub(in crate::web) const CSRF_FIELD: &str = "csrf";
+pub(crate) const CSRF_FIELD: &str = "csrf";
 /// The header for [`Principal::csrf`] in requests without a form.
 pub(super) const CSRF_HEADER: &str = "hookbox-csrf";
 
 #[derive(Debug, Clone)]
-pub(in crate::web) struct Principal {
+pub(crate) struct Principal {
     pub(super) access: Access,
     pub(super) csrf: Secret,
 }
@@ -36,15 +36,15 @@ pub(super) enum Access {
 }
 
 impl Principal {
-    pub(in crate::web) fn csrf(&self) -> &str {
+    pub(crate) fn csrf(&self) -> &str {
         self.csrf.reveal()
     }
 
-    pub(in crate::web) fn can_log_out(&self) -> bool {
+    pub(crate) fn can_log_out(&self) -> bool {
         self.access == Access::Session
     }
 
-    pub(in crate::web) fn is_authenticated(&self) -> bool {
+    pub(crate) fn is_authenticated(&self) -> bool {
         self.access != Access::Anonymous
     }
 }

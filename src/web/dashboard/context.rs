@@ -74,7 +74,7 @@ impl PageContext {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(in crate::web) enum PageError {
+pub(crate) enum PageError {
     #[error("There is no page at this address.")]
     NoSuchPage,
     #[error("{0}")]

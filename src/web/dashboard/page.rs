@@ -66,7 +66,7 @@ pub(super) async fn download(
     respond(state, principal, body, response).await
 }
 
-pub(in crate::web) async fn not_found(state: Data<WebState>, principal: Principal) -> HttpResponse {
+pub(crate) async fn not_found(state: Data<WebState>, principal: Principal) -> HttpResponse {
     show(state, principal, |_| Err(PageError::NoSuchPage)).await
 }
 
