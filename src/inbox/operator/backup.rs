@@ -1,7 +1,7 @@
-//! A copy of the inbox as it stands at one moment, taken while it is served.
+//! A consistent copy of the inbox, made while it is served.
 //!
-//! Written beside its place as a [`BackupFile`], checked, synced, and only then put there by a rename: whatever is killed
-//! and whenever, what lies under the name of the copy is whole. The copy holds no free pages.
+//! It is written next to its destination as a [`BackupFile`], checked, synced, and then renamed. So a file with the name
+//! of a backup is always complete. The copy has no free pages.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -15,47 +15,46 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{InboxFile, InboxFileError, READING, immutable, served_by};
+use super::inbox_file::{InboxFile, InboxFileError, READ_ONLY, immutable, served_by};
 
-/// Between two looks at how far the copy is.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Interval of progress reports.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("{}: that is a folder", .0.display())]
+    #[error("{}: this is a folder", .0.display())]
     Folder(PathBuf),
-    #[error("{}: there is a file of this name", .0.display())]
+    #[error("{}: the file exists", .0.display())]
     Exists(PathBuf),
-    #[error("{}: that is the inbox itself", .0.display())]
+    #[error("{}: this is the inbox itself", .0.display())]
     Itself(PathBuf),
-    #[error("{}: that is an inbox which hookbox is serving", .0.display())]
+    #[error("{}: hookbox is serving this file", .0.display())]
     Served(PathBuf),
-    #[error("{}: it would be read together with {}", path.display(), other.display())]
-    Beside { path: PathBuf, other: PathBuf },
-    #[error("{}: another backup is writing it", .0.display())]
-    UnderWay(PathBuf),
+    #[error("{}: SQLite would read it together with {}", path.display(), other.display())]
+    HasLog { path: PathBuf, other: PathBuf },
+    #[error("{}: another backup is in progress", .0.display())]
+    InProgress(PathBuf),
     #[error("{}: {cause}", path.display())]
     Access { path: PathBuf, cause: io::Error },
     #[error("{}: the copy could not be written: {cause}", path.display())]
     Sqlite { path: PathBuf, cause: String },
-    #[error("{}: the copy is not sound: {finding}", path.display())]
-    Unsound { path: PathBuf, finding: String },
+    #[error("{}: the copy is corrupt: {finding}", path.display())]
+    Corrupt { path: PathBuf, finding: String },
     #[error(transparent)]
     Inbox(#[from] InboxFileError),
 }
 
 impl BackupError {
-    /// What a person can do about it.
+    /// The next step for the user.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Folder(_) => Some("name a file in it"),
-            Self::Exists(_) => Some("name another, or say --force"),
-            Self::Itself(_) | Self::Served(_) => Some("name another file; best on another disk"),
-            Self::Beside { .. } => Some("that log belongs to another database; name another file, or remove it"),
-            Self::UnderWay(_) => Some("wait for it, or name another file"),
-            Self::Unsound { .. } => {
+            Self::Exists(_) => Some("name another file, or use --force"),
+            Self::Itself(_) | Self::Served(_) => Some("name another file, preferably on another disk"),
+            Self::HasLog { .. } => Some("this log belongs to another database: name another file, or remove the log"),
+            Self::InProgress(_) => Some("wait for it, or name another file"),
+            Self::Corrupt { .. } => {
                 Some("the inbox itself may be damaged: `sqlite3 -readonly hookbox.db 'PRAGMA integrity_check'`")
             }
             Self::Inbox(error) => error.hint(),
@@ -63,30 +62,30 @@ impl BackupError {
         }
     }
 
-    /// Whether another name would do, rather than something having failed.
+    /// Whether the user has to name another file, a usage error.
     #[must_use]
     pub fn is_wrong_name(&self) -> bool {
-        matches!(self, Self::Folder(_) | Self::Exists(_) | Self::Itself(_) | Self::Served(_) | Self::Beside { .. })
+        matches!(self, Self::Folder(_) | Self::Exists(_) | Self::Itself(_) | Self::Served(_) | Self::HasLog { .. })
     }
 }
 
-/// A copy that is not in its place yet. Dropped, it is removed.
+/// A copy that does not have its final name yet. It is deleted when dropped.
 #[derive(Debug)]
 pub struct BackupFile {
     path: PathBuf,
-    /// Where it is written: beside its place.
+    /// The temporary name, in the same folder.
     draft: PathBuf,
-    /// Locked against another backup. Closed last: that would drop SQLite's locks on the same file.
+    /// Locked against other backups. Closed last, since closing it releases SQLite's locks on the file.
     file: File,
     may_replace: bool,
-    is_placed: bool,
+    is_renamed: bool,
 }
 
 impl BackupFile {
-    /// Claims the place of a copy, without writing anything under its name.
+    /// Creates the temporary file.
     ///
     /// # Errors
-    /// The name is taken, or cannot be had.
+    /// The name is not usable, or taken and `may_replace` is false.
     pub fn new(inbox: &Path, path: &Path, may_replace: bool) -> Result<Self, BackupError> {
         if path.is_dir() {
             return Err(BackupError::Folder(path.to_owned()));
@@ -105,71 +104,71 @@ impl BackupFile {
         let file = open.read(true).write(true).create(true).truncate(false).mode(0o600).open(&draft).map_err(access)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(BackupError::UnderWay(path)),
+            Err(TryLockError::WouldBlock) => return Err(BackupError::InProgress(path)),
             Err(TryLockError::Error(cause)) => return Err(access(cause)),
         }
-        // What a backup left that was killed.
+        // A killed backup may have left something.
         file.set_len(0).map_err(access)?;
-        Ok(Self { path, draft, file, may_replace, is_placed: false })
+        Ok(Self { path, draft, file, may_replace, is_renamed: false })
     }
 
-    /// Writes the copy, calling `progress` with its bytes so far now and then.
+    /// Writes the copy, calling `progress` with its size at intervals.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// The inbox cannot be read, or the copy cannot be written.
     pub fn write(&self, inbox: &InboxFile, progress: impl FnMut(u64) + Send) -> Result<(), BackupError> {
-        let (done, waits) = mpsc::channel::<()>();
+        let (done, is_done) = mpsc::channel::<()>();
         let written = thread::scope(|scope| {
-            scope.spawn(move || self.watch(&waits, progress));
+            scope.spawn(move || self.report_progress(&is_done, progress));
             let written = inbox
                 .reading
                 .execute("VACUUM INTO ?", [self.draft.to_string_lossy()])
-                .and_then(|_| make_giving(&self.draft));
+                .and_then(|_| enable_auto_vacuum(&self.draft));
             drop(done);
             written
         });
         written.map_err(|cause| BackupError::Sqlite { path: self.path.clone(), cause: cause.to_string() })
     }
 
-    fn watch(&self, waits: &mpsc::Receiver<()>, mut progress: impl FnMut(u64)) {
-        while waits.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+    fn report_progress(&self, is_done: &mpsc::Receiver<()>, mut progress: impl FnMut(u64)) {
+        while is_done.recv_timeout(PROGRESS_INTERVAL) == Err(RecvTimeoutError::Timeout) {
             progress(self.bytes());
         }
     }
 
-    /// How long the copy is.
+    /// The size of the copy so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.file.metadata().map_or(0, |file| file.len())
     }
 
-    /// Reads all of the copy. Answers how many events it holds.
+    /// Checks the whole copy and counts its events.
     ///
     /// # Errors
-    /// It is not what was written.
+    /// The copy is corrupt.
     pub fn check(&self) -> Result<u64, BackupError> {
         let path = || self.path.clone();
         let check = || {
-            let copy = Connection::open_with_flags(immutable(&self.draft), READING | OpenFlags::SQLITE_OPEN_URI)?;
+            let copy = Connection::open_with_flags(immutable(&self.draft), READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?;
             let finding: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
             let events = copy.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
             Ok::<_, rusqlite::Error>((finding, events))
         };
         match check() {
             Ok::<_, rusqlite::Error>((finding, events)) if finding == "ok" => Ok(events),
-            Ok((finding, _)) => Err(BackupError::Unsound { path: path(), finding }),
+            Ok((finding, _)) => Err(BackupError::Corrupt { path: path(), finding }),
             Err(cause) => Err(BackupError::Sqlite { path: path(), cause: cause.to_string() }),
         }
     }
 
-    /// Puts the copy in its place, synced.
+    /// Syncs the copy and gives it its final name.
     ///
     /// # Errors
-    /// It could not be synced or moved.
-    pub fn place(mut self) -> Result<(), BackupError> {
-        let place = || {
+    /// It could not be synced or renamed.
+    pub fn finish(mut self) -> Result<(), BackupError> {
+        let rename = || {
             self.file.sync_all()?;
-            // Fails where a file has appeared meanwhile.
+            // Fails if a file with this name has appeared in the meantime.
             match renameat_with(CWD, &self.draft, CWD, &self.path, RenameFlags::NOREPLACE) {
                 Ok(()) => {}
                 Err(Errno::EXIST) if !self.may_replace => return Err(Errno::EXIST.into()),
@@ -177,25 +176,25 @@ impl BackupFile {
             }
             self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
         };
-        place().map_err(|cause| BackupError::Access { path: self.path.clone(), cause })?;
-        self.is_placed = true;
+        rename().map_err(|cause| BackupError::Access { path: self.path.clone(), cause })?;
+        self.is_renamed = true;
         Ok(())
     }
 }
 
 impl Drop for BackupFile {
     fn drop(&mut self) {
-        if !self.is_placed
+        if !self.is_renamed
             && let Err(error) = fs::remove_file(&self.draft)
             && error.kind() != io::ErrorKind::NotFound
         {
-            log::warn!("{}: cannot be removed: {error}", self.draft.display());
+            log::warn!("{}: temporary file could not be deleted: {error}", self.draft.display());
         }
     }
 }
 
-/// A copy can give back free pages, even where the inbox was made without.
-fn make_giving(draft: &Path) -> rusqlite::Result<()> {
+/// Lets the copy return free pages, even if the inbox cannot.
+fn enable_auto_vacuum(draft: &Path) -> rusqlite::Result<()> {
     let copy = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     let auto_vacuum: i64 = copy.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
     if auto_vacuum == 0 {
@@ -222,7 +221,7 @@ fn check_name(inbox: &Path, path: &Path, may_replace: bool) -> Result<(), Backup
         other.push(ending);
         let other = PathBuf::from(other);
         if fs::metadata(&other).is_ok_and(|file| file.len() > 0) {
-            return Err(BackupError::Beside { path: path.to_owned(), other });
+            return Err(BackupError::HasLog { path: path.to_owned(), other });
         }
     }
     Ok(())

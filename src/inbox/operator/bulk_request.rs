@@ -109,7 +109,7 @@ pub struct BulkPlan {
     /// Jobs to change, by id.
     pub jobs: Vec<i64>,
     /// Events that get a job.
-    pub events: Vec<NewJob>,
+    pub events: Vec<AddedJob>,
     /// Jobs that are not changed.
     pub left: BTreeMap<SkipReason, usize>,
     /// False if the search for jobs reached its deadline.
@@ -117,7 +117,7 @@ pub struct BulkPlan {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewJob {
+pub struct AddedJob {
     pub event_seq: i64,
     pub order_key: Option<String>,
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
-use super::bulk_request::{BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, NewJob, SkipReason};
+use super::bulk_request::{AddedJob, BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
 use crate::inbox::reader::{WhereClause, one_of, text};
 use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
@@ -28,13 +28,13 @@ const UNDECIDED: &str = "blocked = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END
 
 /// A part of a plan that is changed in one transaction.
 #[derive(Debug, Clone)]
-pub(in crate::inbox) struct BulkStep {
+pub struct BulkStep {
     jobs: Range<usize>,
     events: Range<usize>,
 }
 
 /// Finds the jobs of a request, until the deadline.
-pub(in crate::inbox) fn plan_bulk_update(
+pub fn plan_bulk_update(
     connection: &Connection,
     request: &BulkRequest,
     now: Millis,
@@ -78,7 +78,7 @@ pub(in crate::inbox) fn plan_bulk_update(
 }
 
 /// Adds to a plan the events that match the filter and have no job for the handler.
-pub(in crate::inbox) fn plan_missing_jobs(
+pub fn plan_missing_jobs(
     connection: &Connection,
     plan: &mut BulkPlan,
     filter: &JobFilter,
@@ -107,7 +107,7 @@ pub(in crate::inbox) fn plan_missing_jobs(
             *plan.left.entry(SkipReason::Pruned).or_default() += 1;
         } else {
             let order_key = (missing.key)(row.get_ref(5)?.as_str_or_null()?.unwrap_or("{}"), body);
-            plan.events.push(NewJob { event_seq: row.get(0)?, order_key });
+            plan.events.push(AddedJob { event_seq: row.get(0)?, order_key });
         }
     }
     missing.handler.clone_into(&mut plan.handler);
@@ -131,14 +131,14 @@ pub(super) fn run_steps<E>(
 }
 
 impl BulkPlan {
-    pub(in crate::inbox) fn steps(&self, size: usize) -> impl Iterator<Item = BulkStep> + use<> {
+    pub fn steps(&self, size: usize) -> impl Iterator<Item = BulkStep> + use<> {
         let ranges = move |len: usize| (0..len).step_by(size).map(move |start| start..len.min(start + size));
         let jobs = ranges(self.jobs.len()).map(|jobs| BulkStep { jobs, events: 0..0 });
         jobs.chain(ranges(self.events.len()).map(|events| BulkStep { jobs: 0..0, events }))
     }
 
     /// Makes the changes of one step. Jobs that have changed since the plan was made are left alone.
-    pub(in crate::inbox) fn apply(&self, transaction: &Connection, step: &BulkStep, now: Millis) -> Result<BulkResult> {
+    pub fn apply(&self, transaction: &Connection, step: &BulkStep, now: Millis) -> Result<BulkResult> {
         let jobs = self.jobs.get(step.jobs.clone()).unwrap_or_default();
         let events = self.events.get(step.events.clone()).unwrap_or_default();
         let mut result = BulkResult::default();
@@ -155,7 +155,7 @@ impl BulkPlan {
              SELECT event_seq, ?2, ?1, ?1, ?4, CASE WHEN ?4 IS NULL THEN 0 ELSE 2 END FROM payloads WHERE event_seq = ?3
              ON CONFLICT DO NOTHING",
         )?;
-        for NewJob { event_seq, order_key } in events {
+        for AddedJob { event_seq, order_key } in events {
             result.made += insert.execute(params![now.0, self.handler, event_seq, order_key])?;
         }
         result.overtaken = jobs.len() + events.len() - result.changed - result.made;

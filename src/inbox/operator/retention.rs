@@ -1,56 +1,45 @@
-//! A person has what is too old forgotten now, rather than bit by bit: the same steps as `serve` takes, one after the
-//! other.
-//!
-//! What is kept comes in, numbers go out. Between two steps whoever serves the inbox has room; a full disk costs the
-//! ballast first.
+//! Deletes old rows on request, in the same steps as `serve`, and reports the size of the file.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{InboxFile, InboxFileError};
+use super::inbox_file::{InboxFile, InboxFileError};
 use crate::config::Retention;
 use crate::inbox::writer::retention::{self, Cutoffs, Pruned, RetentionCursor, upkeep};
 use crate::support::time::Millis;
 
-/// How long one transaction may take.
+/// Maximum duration of one transaction.
 const STEP: Duration = Duration::from_millis(10);
-/// Free pages given back in one transaction.
+/// Free pages returned to the file system in one transaction.
 const PAGES: i64 = 512;
 
-/// What a file takes up.
+/// The size of the database file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// Bytes of the whole file.
     pub bytes: u64,
-    /// Bytes in it that hold nothing, and are used for what comes next.
+    /// Bytes of free pages, which new rows will use.
     pub free_bytes: u64,
-    /// Whether they can be given back while the file is in use.
+    /// Whether free pages can be returned to the file system while the file is in use.
     pub gives_back: bool,
 }
 
 impl InboxFile {
-    /// What would be forgotten now.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn too_old(&self, keep: &Retention, now: Millis) -> Result<Pruned, InboxFileError> {
+    /// Counts what [`InboxFile::prune`] would delete.
+    pub fn count_expired(&self, keep: &Retention, now: Millis) -> Result<Pruned, InboxFileError> {
         let cutoffs = Cutoffs::new(keep, now);
-        self.reader()
-            .run(|connection| {
-                let (mut cursor, mut pruned) = (RetentionCursor::default(), Pruned::default());
-                while cursor != RetentionCursor::End {
-                    pruned.add(retention::step(connection, &cutoffs, &mut cursor, true)?);
-                }
-                Ok(pruned)
-            })
-            .map_err(InboxFileError::from)
+        let count = |connection: &Connection| {
+            let (mut cursor, mut pruned) = (RetentionCursor::default(), Pruned::default());
+            while cursor != RetentionCursor::End {
+                pruned.add(retention::step(connection, &cutoffs, &mut cursor, true)?);
+            }
+            Ok(pruned)
+        };
+        Ok(self.reader().run(count)?)
     }
 
-    /// Forgets it, calling `progress` with what is done after each step.
-    ///
-    /// # Errors
-    /// What SQLite says. What was forgotten before that stays forgotten.
+    /// Deletes what is older than `keep`, calling `progress` with the total after each step. If a step fails, the steps
+    /// before it are kept.
     pub fn prune(
         &mut self,
         keep: &Retention,
@@ -60,9 +49,9 @@ impl InboxFile {
         let cutoffs = Cutoffs::new(keep, now);
         let (mut cursor, mut pruned) = (RetentionCursor::default(), Pruned::default());
         while cursor != RetentionCursor::End {
-            let before = cursor.clone();
+            let start = cursor.clone();
             let step = self.write(|connection| {
-                cursor.clone_from(&before);
+                cursor.clone_from(&start);
                 let (began, mut step) = (Instant::now(), Pruned::default());
                 while cursor != RetentionCursor::End && began.elapsed() < STEP {
                     step.add(retention::step(connection, &cutoffs, &mut cursor, false)?);
@@ -75,27 +64,20 @@ impl InboxFile {
         Ok(pruned)
     }
 
-    /// Gives back free pages beyond those that are kept for what comes next.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn give_back(&mut self) -> Result<(), InboxFileError> {
+    /// Returns free pages to the file system, except for a reserve.
+    pub fn return_free_pages(&mut self) -> Result<(), InboxFileError> {
         while self.write(upkeep::excess_pages)? > 0 {
             self.write(|connection| upkeep::return_free_pages(connection, PAGES))?;
         }
         Ok(())
     }
 
-    /// What the file takes up.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn room(&self) -> Result<DiskUsage, InboxFileError> {
-        Ok(self.reader().run(room)?)
+    pub fn disk_usage(&self) -> Result<DiskUsage, InboxFileError> {
+        Ok(self.reader().run(disk_usage)?)
     }
 }
 
-fn room(connection: &Connection) -> rusqlite::Result<DiskUsage> {
+fn disk_usage(connection: &Connection) -> rusqlite::Result<DiskUsage> {
     let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, u64>(0));
     let page = read("PRAGMA page_size")?;
     Ok(DiskUsage {

@@ -14,10 +14,10 @@ const CONNECTIONS: u32 = 4;
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ReadError {
-    pub(in crate::inbox) path: PathBuf,
+    pub path: PathBuf,
     /// SQLite's code, where SQLite gave one.
-    pub(in crate::inbox) code: Option<ErrorCode>,
-    pub(in crate::inbox) message: String,
+    pub code: Option<ErrorCode>,
+    pub message: String,
 }
 
 impl ReadError {
@@ -51,13 +51,13 @@ impl std::ops::Deref for Handle<'_> {
 
 /// Connections for reading, opened when first needed, so that no read waits for the writer.
 #[derive(Debug)]
-pub(in crate::inbox) struct ReadPool {
+pub struct ReadPool {
     pool: r2d2::Pool<ReadOnly>,
     path: PathBuf,
 }
 
 impl ReadPool {
-    pub(in crate::inbox) fn new(path: &Path) -> Self {
+    pub fn new(path: &Path) -> Self {
         let pool = r2d2::Pool::builder()
             .max_size(CONNECTIONS)
             .min_idle(Some(0))

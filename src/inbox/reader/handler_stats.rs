@@ -10,7 +10,7 @@ use rusqlite::{Connection, Result};
 use serde::Serialize;
 
 use super::rows::{Job, job_where, parsed};
-use super::where_clause::PENDING_INDEXES;
+use super::sql::PENDING_INDEXES;
 use crate::inbox::handlers;
 use crate::inbox::types::HandlerState;
 use crate::metrics::{COUNTED_STATES, HandlerGauges};
@@ -88,7 +88,6 @@ pub(super) struct DeadJobs {
     newest_seq: i64,
 }
 
-/// Handlers that have jobs, sorted.
 pub(super) fn handlers(connection: &Connection) -> Result<Vec<String>> {
     connection.prepare("SELECT DISTINCT handler FROM jobs ORDER BY handler")?.query_map([], |row| row.get(0))?.collect()
 }
@@ -159,15 +158,8 @@ pub(super) fn handler_overview(connection: &Connection, names: &[String]) -> Res
 /// Open jobs and pauses for the metrics. A million pending jobs take a moment to count.
 pub(super) fn handler_gauges(connection: &Connection, names: &[Arc<str>], now: Millis) -> Result<Vec<HandlerGauges>> {
     let mut handlers = BTreeMap::<Arc<str>, HandlerGauges>::new();
-    let gauges = |name: Arc<str>| HandlerGauges {
-        name,
-        jobs: [0; COUNTED_STATES.len()],
-        oldest_pending: None,
-        is_paused: false,
-    };
-    for name in names {
-        handlers.insert(name.clone(), gauges(name.clone()));
-    }
+    let gauges = |name| HandlerGauges { name, jobs: [0; COUNTED_STATES.len()], oldest_pending: None, is_paused: false };
+    handlers.extend(names.iter().map(|name| (name.clone(), gauges(name.clone()))));
     for (index, state) in COUNTED_STATES.into_iter().enumerate() {
         for condition in indexed_conditions(state) {
             for (name, count) in counts(connection, condition)? {
@@ -218,7 +210,6 @@ pub(super) fn dead_jobs(connection: &Connection, limit: i64) -> Result<BTreeMap<
     connection.prepare_cached(sql)?.query_map([limit], read)?.collect()
 }
 
-/// Counts dead jobs, up to `limit`.
 pub(super) fn count_dead_jobs(connection: &Connection, limit: i64) -> Result<i64> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'dead' LIMIT ?)";
     connection.prepare_cached(sql)?.query_row([limit], |row| row.get(0))

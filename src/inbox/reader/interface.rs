@@ -12,13 +12,12 @@ use rusqlite::Connection;
 
 use super::alert_snapshot::{self, AlertSnapshot, DeadJob};
 use super::connection::{Handle, ReadError, ReadPool};
-use super::events::{self, LookupResult};
+use super::events::{self, LookupResult, RefusalSummary, StoredRefusal};
 use super::handler_stats::{self, HandlerOverview, HandlerStats};
-use super::index_search;
 use super::paged_list::{self, PagedList};
-use super::refusals::{self, RefusalSummary, StoredRefusal};
 use super::rows::{Event, EventDetail, Job, JobDetail};
 use super::source_stats::{self, SourceDay, SourceStats};
+use super::sql;
 use super::tail::{self, TailCursor, TailLine};
 use crate::inbox::enrollment::{self, EnrollmentState};
 use crate::inbox::operator::{BulkPlan, BulkRequest, MissingJobs, plan_bulk_update, plan_missing_jobs};
@@ -38,16 +37,16 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(in crate::inbox) fn pooled(pool: &'a ReadPool) -> Result<Self> {
+    pub fn pooled(pool: &'a ReadPool) -> Result<Self> {
         Ok(Self { connection: pool.get()?, path: pool.path() })
     }
 
-    pub(in crate::inbox) fn of_file(connection: &'a Connection, path: &'a Path) -> Self {
+    pub fn of_file(connection: &'a Connection, path: &'a Path) -> Self {
         Self { connection: Handle::Borrowed(connection), path }
     }
 
     /// Runs a query of this module's own.
-    pub(in crate::inbox) fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         query(&self.connection).map_err(|error| ReadError::new(self.path, &error))
     }
 }
@@ -143,12 +142,12 @@ impl Reader<'_> {
 impl Reader<'_> {
     /// Lists refusals, newest first. They have no type, so the filter's type is ignored.
     pub fn refusals(&self, filter: &ArrivalFilter, page: Page) -> Result<Vec<RefusalSummary>> {
-        self.run(|connection| refusals::refusals(connection, filter, page))
+        self.run(|connection| events::refusals(connection, filter, page))
     }
 
     /// The refusal with everything that was stored of the delivery.
     pub fn refusal(&self, id: i64) -> Result<Option<StoredRefusal>> {
-        self.run(|connection| refusals::refusal(connection, id))
+        self.run(|connection| events::refusal(connection, id))
     }
 
     /// The key with which tokens in refusals were digested; `None` before the inbox is first served.
@@ -161,7 +160,7 @@ impl Reader<'_> {
 impl Reader<'_> {
     /// Names of the sources that have events, sorted.
     pub fn sources(&self) -> Result<Vec<String>> {
-        self.run(index_search::sources)
+        self.run(sql::sources)
     }
 
     /// Names of the handlers that have jobs, sorted.
@@ -201,7 +200,7 @@ impl Reader<'_> {
     }
 
     /// Open jobs and pauses, for the metrics.
-    pub(in crate::inbox) fn handler_gauges(&self, names: &[Arc<str>], now: Millis) -> Result<Vec<HandlerGauges>> {
+    pub fn handler_gauges(&self, names: &[Arc<str>], now: Millis) -> Result<Vec<HandlerGauges>> {
         self.run(|connection| handler_stats::handler_gauges(connection, names, now))
     }
 

@@ -10,9 +10,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Result, Row, params_from_iter};
 
 use super::events::STATE;
-use super::index_search::{lower_bound, upper_bound};
 use super::rows::{Event, Job};
-use super::where_clause::{PENDING_INDEXES, WhereClause, text};
+use super::sql::{PENDING_INDEXES, WhereClause, text};
+use super::sql::{lower_bound, upper_bound};
 use crate::model::event::{EventState, JobState};
 use crate::model::filter::{EventFilter, JobFilter, Page};
 

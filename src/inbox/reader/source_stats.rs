@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension, Result};
 use serde::Serialize;
 
-use super::index_search::{distinct, seq_at_time};
+use super::sql::{distinct, seq_at_time};
 use crate::support::time::{HOUR_MS, Millis};
 
 pub const HOURS_PER_DAY: usize = 24;

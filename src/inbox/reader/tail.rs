@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params_from_iter};
 use serde::Serialize;
 
 use super::events::STATE;
-use super::where_clause::WhereClause;
+use super::sql::WhereClause;
 use crate::model::filter::ArrivalFilter;
 use crate::support::time::Millis;
 

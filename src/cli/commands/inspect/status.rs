@@ -135,7 +135,7 @@ fn report(outline: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Repo
     Ok(Report {
         inbox: outline.inbox.display().to_string(),
         served_by: operator::served_by(&outline.inbox).unwrap_or_default(),
-        room: Space::of(&outline.inbox, file.room()?),
+        room: Space::of(&outline.inbox, file.disk_usage()?),
         sources: sources.into_iter().map(known_source).collect(),
         handlers: handlers.into_iter().map(known_handler).collect(),
     })

@@ -25,13 +25,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     let draft = BackupFile::new(&global.outline()?.inbox, &args.file, args.force)?;
-    let room = file.room()?;
+    let room = file.disk_usage()?;
     let kib = |bytes: u64| usize::try_from(bytes / 1024).unwrap_or(usize::MAX);
     let mut counter = Counter::new(kib(room.bytes - room.free_bytes.min(room.bytes)));
     draft.write(&file, |bytes| counter.reach(kib(bytes)))?;
     let events = progress::waiting("checking the copy", || draft.check())?;
     let bytes = draft.bytes();
-    draft.place()?;
+    draft.finish()?;
     let mut out = io::stdout().lock();
     let events = count(usize::try_from(events).unwrap_or(usize::MAX), "event");
     writeln!(out, "{}: {events}, {}, checked", shown(&args.file.display().to_string()), ByteSize(bytes))?;

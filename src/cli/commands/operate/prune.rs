@@ -26,22 +26,22 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let keep = outline.keep.ok_or_else(|| wrong().hint("`hookbox check` says what is wrong"))?;
     let mut file = InboxFile::open(&outline.inbox)?;
     let now = Millis::now();
-    let due = progress::waiting("looking for what is too old", || file.too_old(&keep, now))?;
+    let due = progress::waiting("looking for what is too old", || file.count_expired(&keep, now))?;
     let mut out = io::stdout().lock();
     if args.dry_run {
         writeln!(out, "would forget {}", told(&due))?;
         tell_of_the_dead(&due, true);
         return Ok(out.flush()?);
     }
-    let before = file.room()?;
+    let before = file.disk_usage()?;
     let total = |pruned: &Pruned| pruned.events + pruned.payloads + pruned.keys;
     let mut counter = Counter::new(total(&due));
     let pruned = file.prune(&keep, now, |pruned| counter.reach(total(pruned)))?;
     drop(counter);
-    progress::waiting("giving back free pages", || file.give_back())?;
+    progress::waiting("giving back free pages", || file.return_free_pages())?;
     writeln!(out, "forgot {}", told(&pruned))?;
     tell_of_the_dead(&pruned, false);
-    tell_of_room(before, file.room()?);
+    tell_of_room(before, file.disk_usage()?);
     Ok(out.flush()?)
 }
 

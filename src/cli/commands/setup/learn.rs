@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
     let now = Millis::now();
     let until = Millis(now.0.saturating_add(i64::try_from(ENROLLMENT_WINDOW.as_millis()).unwrap_or(i64::MAX)));
-    if !file.open_window(&source.name, until, args.forget)? {
+    if !file.open_enrollment(&source.name, until, args.forget)? {
         return Err(known(&file, &source, now)?);
     }
     let line = format!("the next handshake of `{}` is believed until {}", source.name, instant(until));

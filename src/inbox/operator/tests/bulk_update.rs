@@ -1,6 +1,4 @@
-//! Retry, replay and skip: which jobs they take, which they leave and why, and what the rows hold afterwards.
-//!
-//! Every change is planned and applied as the command line does it.
+//! Retry, replay and skip: which jobs they change, which they skip and why.
 
 use crate::inbox::operator::*;
 use crate::inbox::tests::Sample;
@@ -10,7 +8,7 @@ use crate::support::time::Millis;
 
 const NOW: Millis = Millis(5000);
 
-/// One job per state, each of its own event, in the order of [`JobState::ALL`].
+/// One job per state, each for its own event, in the order of [`JobState::ALL`].
 fn one_of_each() -> Sample {
     let sample = Sample::new();
     for state in JobState::ALL {
@@ -40,7 +38,7 @@ fn states(sample: &Sample) -> String {
 }
 
 #[test]
-fn retry_takes_what_has_not_succeeded_and_failures_start_again_at_0() {
+fn retry_resets_failures_of_jobs_that_have_not_succeeded() {
     let sample = one_of_each();
     let (plan, tally) = carry_out(&sample, &wish(BulkAction::Retry));
     assert_eq!(tally, BulkResult { changed: 2, made: 0, overtaken: 0 });
@@ -51,7 +49,7 @@ fn retry_takes_what_has_not_succeeded_and_failures_start_again_at_0() {
 }
 
 #[test]
-fn retry_revives_a_skipped_job_only_where_a_person_pointed_at_it() {
+fn retry_revives_skipped_jobs_only_if_they_are_named() {
     let sample = one_of_each();
     let (plan, _) = carry_out(&sample, &BulkRequest { revives: true, ..wish(BulkAction::Retry) });
     assert_eq!(left(&plan), [(SkipReason::Succeeded, 1), (SkipReason::Running, 1)]);
@@ -59,7 +57,7 @@ fn retry_revives_a_skipped_job_only_where_a_person_pointed_at_it() {
 }
 
 #[test]
-fn retry_leaves_a_job_that_is_due_and_has_nothing_to_forget() {
+fn retry_skips_due_jobs_without_failures() {
     let sample = Sample::new();
     let seq = sample.event("s", "a", "t", 1);
     sample.job(seq, "deploy", "pending");
@@ -73,7 +71,7 @@ fn retry_leaves_a_job_that_is_due_and_has_nothing_to_forget() {
 }
 
 #[test]
-fn replay_takes_what_has_succeeded_and_counts() {
+fn replay_runs_succeeded_jobs_again_and_counts() {
     let sample = one_of_each();
     let (plan, tally) = carry_out(&sample, &wish(BulkAction::Replay));
     assert_eq!(tally.changed, 1);
@@ -85,7 +83,7 @@ fn replay_takes_what_has_succeeded_and_counts() {
 }
 
 #[test]
-fn skip_takes_what_has_not_ended_well_and_leaves_the_running_attempt_to_serve() {
+fn skip_cancels_jobs_and_leaves_running_attempts_to_serve() {
     let sample = one_of_each();
     let (plan, tally) = carry_out(&sample, &wish(BulkAction::Skip));
     assert_eq!(tally.changed, 3);
@@ -96,7 +94,7 @@ fn skip_takes_what_has_not_ended_well_and_leaves_the_running_attempt_to_serve() 
 }
 
 #[test]
-fn a_skipped_job_waits_for_its_attempt_to_end_before_it_runs_again() {
+fn skipped_job_runs_again_only_after_its_attempt_finished() {
     let sample = one_of_each();
     carry_out(&sample, &wish(BulkAction::Skip));
     let (plan, tally) = carry_out(&sample, &BulkRequest { revives: true, ..wish(BulkAction::Retry) });
@@ -106,7 +104,7 @@ fn a_skipped_job_waits_for_its_attempt_to_end_before_it_runs_again() {
 }
 
 #[test]
-fn a_job_whose_payload_is_gone_does_not_run_again() {
+fn job_without_payload_does_not_run_again() {
     let sample = one_of_each();
     sample.run("DELETE FROM payloads");
     let (plan, _) = carry_out(&sample, &wish(BulkAction::Replay));
@@ -115,7 +113,7 @@ fn a_job_whose_payload_is_gone_does_not_run_again() {
 }
 
 #[test]
-fn what_happened_between_plan_and_change_is_told_and_left() {
+fn jobs_changed_since_the_plan_are_left_alone() {
     let sample = one_of_each();
     let mut file = InboxFile::open(&sample.path()).unwrap();
     let plan = file.reader().plan_bulk_update(&wish(BulkAction::Retry), NOW, None).unwrap();
@@ -125,7 +123,7 @@ fn what_happened_between_plan_and_change_is_told_and_left() {
 }
 
 #[test]
-fn replay_makes_a_job_for_a_handler_that_had_none() {
+fn replay_creates_a_job_for_a_handler_without_one() {
     let sample = Sample::new();
     for (id, event_type) in [("a", "push"), ("b", "push"), ("c", "star"), ("d", "push"), ("e", "push")] {
         sample.event("github", id, event_type, 1);
@@ -159,7 +157,7 @@ fn replay_makes_a_job_for_a_handler_that_had_none() {
 }
 
 #[test]
-fn large_plans_are_carried_out_in_chunks() {
+fn large_plans_are_applied_in_steps() {
     let sample = Sample::new();
     sample.run(
         "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 600)

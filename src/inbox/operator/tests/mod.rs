@@ -1,12 +1,17 @@
-//! Which files a person's way in opens, and which it refuses and leaves as they are.
-//!
-//! Over real files in a scratch folder, some of them in the hands of another process.
-
-use std::os::unix::fs::PermissionsExt as _;
+//! Which files are opened and which are rejected unchanged, with real files in a temporary folder.
 
 mod bulk_update;
 
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::inbox_file::{READ_ONLY, immutable};
 use super::*;
+use crate::inbox::lock_path;
+use crate::inbox::schema::SCHEMA_VERSION;
 use crate::inbox::tests::Sample;
 
 fn refusal(path: &Path) -> String {
@@ -14,7 +19,7 @@ fn refusal(path: &Path) -> String {
 }
 
 #[test]
-fn a_missing_file_is_refused_and_not_made() {
+fn missing_file_is_rejected_and_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hookbox.db");
     assert!(refusal(&path).ends_with("hookbox.db: there is no inbox"));
@@ -22,7 +27,7 @@ fn a_missing_file_is_refused_and_not_made() {
 }
 
 #[test]
-fn a_file_that_is_no_inbox_is_refused_and_left_as_it_is() {
+fn other_files_are_rejected_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");
     fs::write(&text, "x".repeat(5000)).unwrap();
@@ -38,7 +43,7 @@ fn a_file_that_is_no_inbox_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn another_version_is_refused_with_what_to_do() {
+fn other_version_is_rejected_with_a_hint() {
     let sample = Sample::new();
     for (version, hint) in [(SCHEMA_VERSION + 1, "newer"), (SCHEMA_VERSION - 1, "serve")] {
         sample.run(&format!("PRAGMA user_version = {version}"));
@@ -50,14 +55,14 @@ fn another_version_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_writer_that_does_not_let_go_is_told() {
+fn busy_error_says_for_how_long() {
     let sample = Sample::new();
     let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
     assert!(InboxFileError::from_sqlite(&sample.path(), &error).to_string().contains("for 5 s"));
 }
 
 #[test]
-fn what_another_process_wrote_is_seen_at_once() {
+fn commits_of_other_processes_are_visible() {
     let sample = Sample::new();
     let file = InboxFile::open(&sample.path()).unwrap();
     let newest = || file.reader().newest_seq();
@@ -67,20 +72,20 @@ fn what_another_process_wrote_is_seen_at_once() {
 }
 
 #[test]
-fn an_inbox_on_a_read_only_place_is_taken_as_it_is() {
+fn read_only_inbox_is_opened_as_immutable() {
     let sample = Sample::new();
     sample.event("s", "a", "t", 1);
     let path = sample.path();
     let copy = path.with_file_name("odd %41?#.db");
     sample.connection.execute("VACUUM INTO ?", [copy.to_str().unwrap()]).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o400)).unwrap();
-    let connection = Connection::open_with_flags(immutable(&copy), READING | OpenFlags::SQLITE_OPEN_URI).unwrap();
+    let connection = Connection::open_with_flags(immutable(&copy), READ_ONLY | OpenFlags::SQLITE_OPEN_URI).unwrap();
     assert_eq!(connection.query_row("SELECT event_id FROM events", [], |row| row.get::<_, String>(0)).unwrap(), "a");
     assert!(InboxFile::open(&copy).is_ok());
 }
 
 #[test]
-fn the_lock_tells_who_serves() {
+fn lock_names_the_process_that_serves() {
     let sample = Sample::new();
     assert_eq!(served_by(&sample.path()).unwrap(), None);
     fs::write(lock_path(&sample.path()), "4711\n").unwrap();
