@@ -75,13 +75,11 @@ pub enum VerifiedRequest {
 impl Verifier {
     /// Decodes keys and prepares everything that does not depend on a request. A secret that cannot be decoded matches
     /// nothing.
-    #[must_use]
     pub fn new(source: &Source) -> Self {
         Self::with_shared_keys(source, &SharedKeys::default())
     }
 
     /// Uses the provider's keys that other verifiers of the source have fetched.
-    #[must_use]
     pub fn with_shared_keys(source: &Source, shared: &SharedKeys) -> Self {
         let scheme = &source.scheme;
         let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
@@ -99,13 +97,11 @@ impl Verifier {
     }
 
     /// Whether the secret comes from a handshake, so that [`Verifier::check_with_secret`] needs it from the inbox.
-    #[must_use]
     pub fn needs_enrollment(&self) -> bool {
         self.handshakes.enrolls_secret() && self.keys.is_empty()
     }
 
     /// Whether checking may block on fetching the provider's keys.
-    #[must_use]
     pub fn may_block(&self) -> bool {
         self.remote.is_some()
     }
@@ -124,13 +120,11 @@ impl Verifier {
     }
 
     /// The HTTP methods that the provider uses, for `Allow`.
-    #[must_use]
     pub fn methods(&self) -> Vec<&'static str> {
         std::iter::once("POST").chain(self.handshakes.further_methods()).collect()
     }
 
     /// Whether the provider requires a response without a body for a delivery that is not genuine.
-    #[must_use]
     pub fn rejects_with_status_only(&self) -> bool {
         self.handshakes.rejects_with_status_only()
     }
@@ -236,25 +230,21 @@ impl Verifier {
     }
 
     /// All headers as one JSON object by name, tokens as `***`.
-    #[must_use]
     pub fn headers_json(&self, headers: &Headers) -> String {
         headers_json::write(headers, &self.token_headers)
     }
 
     /// The response that the provider expects for a stored delivery; `None` for hookbox's own.
-    #[must_use]
     pub fn reply(&self) -> Option<&SuccessResponse> {
         self.source.scheme.success_response.as_ref()
     }
 
     /// Path and query as received, a token as `***`.
-    #[must_use]
     pub fn target(&self, request: &Request) -> String {
         redact::accepted_target(&self.source.scheme, request)
     }
 
     /// A rejected request without its tokens.
-    #[must_use]
     pub fn redact(&self, request: &Request, key: &DigestKey) -> RedactedRequest {
         let redacted = redact::redact(self.context(request), &self.token_headers, key);
         RedactedRequest { body: self.handshakes.redacted_body(&redacted.body), ..redacted }

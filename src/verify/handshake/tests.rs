@@ -179,7 +179,8 @@ fn source(name: &str, secrets: &[&str]) -> Source {
 }
 
 fn built(source: Source) -> HandshakeResponder {
-    HandshakeResponder::new(&Arc::new(source.clone()), source.secrets.first())
+    let secret = source.secrets.first().cloned();
+    HandshakeResponder::new(&Arc::new(source), secret.as_ref())
 }
 
 fn responder(name: &str) -> HandshakeResponder {
