@@ -12,6 +12,7 @@ use rusqlite::{Connection, Result, params, params_from_iter};
 
 use super::bulk_request::{AddedJob, BulkAction, BulkPlan, BulkRequest, BulkResult, MissingJobs, SkipReason};
 use crate::inbox::reader::{WhereClause, one_of, text};
+use crate::inbox::schema::UNDECIDED;
 use crate::model::filter::JobFilter;
 use crate::support::time::Millis;
 
@@ -23,8 +24,6 @@ const UNLESS_RUNNABLE: &str = "WHEN NOT EXISTS (SELECT 1 FROM payloads p WHERE p
      WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.finished_at IS NULL) THEN 'ending'";
 const START_AGAIN: &str =
     "state = 'pending', run_at = ?1, failures = 0, deferrals = 0, lost = 0, reason = NULL, finished_at = NULL";
-/// The next claim decides which job of the ordering key runs first.
-const UNDECIDED: &str = "blocked = CASE WHEN order_key IS NULL THEN 0 ELSE 2 END";
 
 /// A part of a plan that is changed in one transaction.
 #[derive(Debug, Clone)]

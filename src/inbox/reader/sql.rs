@@ -5,16 +5,14 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result};
 
+use crate::inbox::schema::{BLOCKED, DUE, SUSPECT};
 use crate::model::filter::{ArrivalFilter, JobFilter};
 use crate::support::time::{HOUR_MS, Millis};
 
 /// The indexes over pending jobs with their conditions. Each pending job is in one of them. `jobs_blocked` can contain
 /// other jobs too, so their state must be compared; to do so here would read each row.
-pub(super) const PENDING_INDEXES: [(&str, &str); 3] = [
-    ("jobs_due", "state = 'pending' AND lost = 0 AND blocked = 0"),
-    ("jobs_suspect", "state = 'pending' AND lost > 0 AND blocked = 0"),
-    ("jobs_blocked", "blocked > 0"),
-];
+pub(super) const PENDING_INDEXES: [(&str, &str); 3] =
+    [("jobs_due", DUE), ("jobs_suspect", SUSPECT), ("jobs_blocked", BLOCKED)];
 
 /// Conditions joined by AND, with their values.
 #[derive(Debug, Default)]
