@@ -176,7 +176,7 @@ async fn not_found(state: Data<WebState>, principal: Principal, request: HttpReq
         return errors::method_not_allowed(&request);
     }
     if principal.is_authenticated() && errors::wants_page(request.path(), request.headers()) {
-        return dashboard::not_found(state, principal).await;
+        return dashboard::not_found(&state, &principal).await;
     }
     HttpResponse::NotFound().json(json!({ "error": "no such path", "hint": "/api/v1/openapi.json lists the API" }))
 }

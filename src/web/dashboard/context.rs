@@ -2,10 +2,15 @@
 //!
 //! Every page function takes a [`PageContext`] and returns markup or a [`PageError`].
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::dev::Payload;
+use actix_web::error::ErrorInternalServerError;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{Error, FromRequest, HttpRequest};
 use sha2::{Digest as _, Sha256};
 
 use crate::inbox::reader::ReadError;
@@ -70,6 +75,18 @@ impl PageContext {
     /// Signs a flash message with the client's CSRF token, so that no foreign link can make a page claim a change.
     pub(super) fn sign_flash(&self, verb: &str, number: &str) -> String {
         DigestKey::new(Sha256::digest(&self.csrf).into()).digest(format!("{verb} {number}").as_bytes())
+    }
+}
+
+impl FromRequest for PageContext {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let principal = Principal::from_request(request, payload).into_inner();
+        let state = request.app_data::<Data<WebState>>();
+        let state = state.ok_or_else(|| ErrorInternalServerError("the server has no state"));
+        ready(principal.and_then(|principal| Ok(Self::new(state?, &principal))))
     }
 }
 

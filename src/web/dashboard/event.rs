@@ -3,7 +3,7 @@
 //! The body is displayed as text and can be downloaded as received.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, Path, Query, ServiceConfig};
+use actix_web::web::{self, Path, Query, ServiceConfig};
 use maud::{Markup, html};
 
 use super::components::body::{StoredBody, display_limit};
@@ -16,9 +16,7 @@ use super::page;
 use crate::inbox::operator::BulkAction;
 use crate::inbox::reader::{EventDetail, Job, JobDetail};
 use crate::model::event::JobState;
-use crate::web::auth::Principal;
 use crate::web::query::{PageQuery, encoded};
-use crate::web::state::WebState;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -26,13 +24,13 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/events/{seq:[0-9]{1,18}}/body", web::get().to(download));
 }
 
-async fn show(state: Data<WebState>, principal: Principal, seq: Path<i64>, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| render(ctx, *seq, &query)).await
+async fn show(ctx: PageContext, seq: Path<i64>, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| render(ctx, *seq, &query)).await
 }
 
-async fn download(state: Data<WebState>, principal: Principal, seq: Path<i64>) -> HttpResponse {
+async fn download(ctx: PageContext, seq: Path<i64>) -> HttpResponse {
     let seq = seq.into_inner();
-    page::download(state, principal, format!("event-{seq}.body"), move |ctx| {
+    page::download(ctx, format!("event-{seq}.body"), move |ctx| {
         let body = ctx.inbox.reader()?.body(seq)?;
         body.ok_or_else(|| PageError::NotFound(format!("The body of event #{seq} is not stored.")))
     })

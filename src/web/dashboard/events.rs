@@ -3,7 +3,7 @@
 //! A search for text reads bodies, so it is limited by time and offers to continue.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, Query, ServiceConfig};
+use actix_web::web::{self, Query, ServiceConfig};
 use maud::{Markup, html};
 
 use super::components::format::{badge, event_type, shown, size, when};
@@ -13,9 +13,7 @@ use super::context::{PAGE_ROWS, PageContext, PageError};
 use super::page;
 use crate::inbox::reader::{Event, MAX_SEARCHED_BODY, PagedList};
 use crate::model::event::EventState;
-use crate::web::auth::Principal;
 use crate::web::query::PageQuery;
-use crate::web::state::WebState;
 
 const PATH: &str = "/events";
 
@@ -23,8 +21,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.route(PATH, web::get().to(show));
 }
 
-async fn show(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| render(ctx, &query)).await
+async fn show(ctx: PageContext, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| render(ctx, &query)).await
 }
 
 fn render(ctx: &PageContext, query: &PageQuery) -> Result<Markup, PageError> {

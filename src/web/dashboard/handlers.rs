@@ -3,7 +3,7 @@
 //! Of a handler's URL the query is not shown, since it may contain a secret.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
+use actix_web::web::{self, Form, Path, Query, ServiceConfig};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -15,10 +15,8 @@ use super::page;
 use crate::config::{Handler, Mode, OrderingMode};
 use crate::inbox::reader::{HandlerOverview, HandlerStats};
 use crate::retry::RetryPolicy;
-use crate::web::auth::Principal;
 use crate::web::operations::MAX_REASON;
 use crate::web::query::{PageQuery, encoded};
-use crate::web::state::WebState;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -33,20 +31,20 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/handlers/{name}/resume", web::post().to(resume));
 }
 
-async fn show(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| render(ctx, &query)).await
+async fn show(ctx: PageContext, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| render(ctx, &query)).await
 }
 
-async fn pause(state: Data<WebState>, principal: Principal, name: Path<String>, form: Form<PauseForm>) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn pause(ctx: PageContext, name: Path<String>, form: Form<PauseForm>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         ctx.operations().pause(&name, &form.reason)?.ok_or_else(|| no_handler(&name))?;
         Ok(card_link(ctx, "pause", &name))
     })
     .await
 }
 
-async fn resume(state: Data<WebState>, principal: Principal, name: Path<String>) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn resume(ctx: PageContext, name: Path<String>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         let resumed = ctx.operations().resume(&name)?.ok_or_else(|| no_handler(&name))?;
         // A handler that hookbox itself paused stays paused until a probe succeeds.
         let is_probing = resumed.state.is_some_and(|state| state.paused_by.is_some());

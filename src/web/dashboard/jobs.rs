@@ -3,7 +3,7 @@
 //! Actions on all jobs of a filter require a state, and lead to a confirmation page.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, Query, ServiceConfig};
+use actix_web::web::{self, Query, ServiceConfig};
 use maud::{Markup, html};
 
 use super::bulk::progress::running_changes;
@@ -15,16 +15,14 @@ use super::context::{PageContext, PageError};
 use super::page;
 use crate::inbox::reader::Job;
 use crate::model::event::JobState;
-use crate::web::auth::Principal;
 use crate::web::query::PageQuery;
-use crate::web::state::WebState;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.route(PATH, web::get().to(show));
 }
 
-async fn show(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| render(ctx, &query)).await
+async fn show(ctx: PageContext, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| render(ctx, &query)).await
 }
 
 fn render(ctx: &PageContext, query: &PageQuery) -> Result<Markup, PageError> {

@@ -3,7 +3,7 @@
 //! What needs attention comes first. An empty inbox shows how to send a first event.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, ServiceConfig};
 use maud::{Markup, html};
 
 use super::components::chart;
@@ -13,16 +13,14 @@ use super::context::{PageContext, PageError};
 use super::handlers::{failing_link, state_badge};
 use super::page;
 use crate::inbox::reader::{HandlerOverview, SourceDay};
-use crate::web::auth::Principal;
 use crate::web::query::encoded;
-use crate::web::state::WebState;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.route("/", web::get().to(show));
 }
 
-async fn show(state: Data<WebState>, principal: Principal) -> HttpResponse {
-    page::show(state, principal, render).await
+async fn show(ctx: PageContext) -> HttpResponse {
+    page::show(ctx, render).await
 }
 
 fn render(ctx: &PageContext) -> Result<Markup, PageError> {

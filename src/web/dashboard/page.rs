@@ -5,7 +5,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
-use actix_web::web::{self, Data};
+use actix_web::web;
 use maud::{Markup, html};
 
 use super::components::format::shown;
@@ -16,12 +16,10 @@ use crate::web::state::WebState;
 
 /// Runs `work` on a blocking thread and turns its result into a response.
 pub(super) async fn respond<T: Send + 'static>(
-    state: Data<WebState>,
-    principal: Principal,
+    ctx: PageContext,
     work: impl FnOnce(&PageContext) -> Result<T, PageError> + Send + 'static,
     response: impl FnOnce(T) -> HttpResponse,
 ) -> HttpResponse {
-    let ctx = PageContext::new(&state, &principal);
     let result = web::block(move || work(&ctx).map_err(|error| (error_page(&ctx, &error), error.status())));
     match result.await {
         Ok(Ok(value)) => response(value),
@@ -34,26 +32,23 @@ pub(super) async fn respond<T: Send + 'static>(
 }
 
 pub(super) async fn show(
-    state: Data<WebState>,
-    principal: Principal,
+    ctx: PageContext,
     page: impl FnOnce(&PageContext) -> Result<Markup, PageError> + Send + 'static,
 ) -> HttpResponse {
-    respond(state, principal, page, |page| html_response(StatusCode::OK, page)).await
+    respond(ctx, page, |page| html_response(StatusCode::OK, page)).await
 }
 
 /// Makes a change and redirects to the page that `change` returns.
 pub(super) async fn redirect(
-    state: Data<WebState>,
-    principal: Principal,
+    ctx: PageContext,
     change: impl FnOnce(&PageContext) -> Result<String, PageError> + Send + 'static,
 ) -> HttpResponse {
-    respond(state, principal, change, |to| HttpResponse::SeeOther().insert_header((LOCATION, to)).finish()).await
+    respond(ctx, change, |to| HttpResponse::SeeOther().insert_header((LOCATION, to)).finish()).await
 }
 
 /// Bytes from outside, to be saved as a file. Never displayed, whatever type they claim to be.
 pub(super) async fn download(
-    state: Data<WebState>,
-    principal: Principal,
+    ctx: PageContext,
     name: String,
     body: impl FnOnce(&PageContext) -> Result<Vec<u8>, PageError> + Send + 'static,
 ) -> HttpResponse {
@@ -63,11 +58,11 @@ pub(super) async fn download(
             .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
             .body(body)
     };
-    respond(state, principal, body, response).await
+    respond(ctx, body, response).await
 }
 
-pub(crate) async fn not_found(state: Data<WebState>, principal: Principal) -> HttpResponse {
-    show(state, principal, |_| Err(PageError::NoSuchPage)).await
+pub(crate) async fn not_found(state: &WebState, principal: &Principal) -> HttpResponse {
+    show(PageContext::new(state, principal), |_| Err(PageError::NoSuchPage)).await
 }
 
 fn html_response(status: StatusCode, page: Markup) -> HttpResponse {

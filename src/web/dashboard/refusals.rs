@@ -4,7 +4,7 @@
 //! configuration and is then accepted if its signature is valid.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, Path, Query, ServiceConfig};
+use actix_web::web::{self, Path, Query, ServiceConfig};
 use maud::{Markup, html};
 
 use super::components::body::{StoredBody, display_limit};
@@ -16,10 +16,8 @@ use super::page;
 use crate::diagnose::{Explanation, ReverifyResult};
 use crate::inbox::reader::{PagedList, RefusalSummary, StoredRefusal};
 use crate::model::filter::Page;
-use crate::web::auth::Principal;
 use crate::web::operations::{AcceptResult, RefusalWithKey};
 use crate::web::query::PageQuery;
-use crate::web::state::WebState;
 
 const PATH: &str = "/refusals";
 
@@ -31,22 +29,22 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/refusals/{id:[0-9]{1,18}}/reverify", web::post().to(reverify));
 }
 
-async fn show_list(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| render_list(ctx, &query)).await
+async fn show_list(ctx: PageContext, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| render_list(ctx, &query)).await
 }
 
-async fn show(state: Data<WebState>, principal: Principal, id: Path<i64>, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| render(ctx, *id, &query)).await
+async fn show(ctx: PageContext, id: Path<i64>, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| render(ctx, *id, &query)).await
 }
 
-async fn download(state: Data<WebState>, principal: Principal, id: Path<i64>) -> HttpResponse {
+async fn download(ctx: PageContext, id: Path<i64>) -> HttpResponse {
     let id = id.into_inner();
     let body = move |ctx: &PageContext| Ok(find(ctx, id)?.refusal.refused.body);
-    page::download(state, principal, format!("refusal-{id}.body"), body).await
+    page::download(ctx, format!("refusal-{id}.body"), body).await
 }
 
-async fn reverify(state: Data<WebState>, principal: Principal, id: Path<i64>) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn reverify(ctx: PageContext, id: Path<i64>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         let path = format!("/refusals/{id}");
         let events = match ctx.operations().accept(*id, &find(ctx, *id)?)? {
             AcceptResult::Accepted(events) => usize::try_from(events).unwrap_or(usize::MAX),

@@ -3,7 +3,7 @@
 //! Secrets are counted, never shown.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, ServiceConfig};
 use maud::{Markup, html};
 
 use super::components::format::{count, grouped, shown, size, span, when};
@@ -13,9 +13,7 @@ use super::page;
 use crate::config::{ReplayGuard, Source};
 use crate::inbox::reader::SourceStats;
 use crate::providers;
-use crate::web::auth::Principal;
 use crate::web::query::encoded;
-use crate::web::state::WebState;
 
 /// How long a source may be silent unless `alerts.silence` says otherwise, in seconds.
 const DEFAULT_SILENCE: u64 = 86_400;
@@ -24,8 +22,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.route("/sources", web::get().to(show));
 }
 
-async fn show(state: Data<WebState>, principal: Principal) -> HttpResponse {
-    page::show(state, principal, render).await
+async fn show(ctx: PageContext) -> HttpResponse {
+    page::show(ctx, render).await
 }
 
 fn render(ctx: &PageContext) -> Result<Markup, PageError> {

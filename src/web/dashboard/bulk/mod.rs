@@ -10,16 +10,14 @@ mod request;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, Form, Path, Query, ServiceConfig};
+use actix_web::web::{self, Form, Path, Query, ServiceConfig};
 use serde::Deserialize;
 
 use super::components::job::JOBS_PATH;
-use super::context::PageError;
+use super::context::{PageContext, PageError};
 use super::page;
-use crate::web::auth::Principal;
 use crate::web::bulk::BulkStart;
 use crate::web::query::PageQuery;
-use crate::web::state::WebState;
 
 /// The form of a retry button.
 #[derive(Debug, Default, Deserialize)]
@@ -43,32 +41,22 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/jobs/{verb}/{id:[0-9]{1,18}}/stop", web::post().to(stop));
 }
 
-async fn confirm(
-    state: Data<WebState>,
-    principal: Principal,
-    verb: Path<String>,
-    query: Query<PageQuery>,
-) -> HttpResponse {
-    page::show(state, principal, move |ctx| confirm::page(ctx, request::find_action(&verb)?, &query)).await
+async fn confirm(ctx: PageContext, verb: Path<String>, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| confirm::page(ctx, request::find_action(&verb)?, &query)).await
 }
 
-async fn confirm_run(state: Data<WebState>, principal: Principal, query: Query<PageQuery>) -> HttpResponse {
-    page::show(state, principal, move |ctx| confirm::run_page(ctx, &query)).await
+async fn confirm_run(ctx: PageContext, query: Query<PageQuery>) -> HttpResponse {
+    page::show(ctx, move |ctx| confirm::run_page(ctx, &query)).await
 }
 
-async fn show_progress(
-    state: Data<WebState>,
-    principal: Principal,
-    path: Path<(String, i64)>,
-    query: Query<PageQuery>,
-) -> HttpResponse {
+async fn show_progress(ctx: PageContext, path: Path<(String, i64)>, query: Query<PageQuery>) -> HttpResponse {
     let (verb, id) = path.into_inner();
-    page::show(state, principal, move |ctx| progress::page(ctx, request::find_action(&verb)?, id, &query)).await
+    page::show(ctx, move |ctx| progress::page(ctx, request::find_action(&verb)?, id, &query)).await
 }
 
 /// Redirects from the selected rows of a list to the confirmation for these jobs.
-async fn select(state: Data<WebState>, principal: Principal, query: Query<Vec<(String, String)>>) -> HttpResponse {
-    page::redirect(state, principal, move |_| {
+async fn select(ctx: PageContext, query: Query<Vec<(String, String)>>) -> HttpResponse {
+    page::redirect(ctx, move |_| {
         let values = |name: &str| -> Vec<&str> {
             query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
         };
@@ -84,13 +72,8 @@ async fn select(state: Data<WebState>, principal: Principal, query: Query<Vec<(S
     .await
 }
 
-async fn stop(
-    state: Data<WebState>,
-    principal: Principal,
-    path: Path<(String, i64)>,
-    query: Form<PageQuery>,
-) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn stop(ctx: PageContext, path: Path<(String, i64)>, query: Form<PageQuery>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         let (verb, id) = path.into_inner();
         let progress_page = format!("{}/{id}", request::find_action(&verb)?.path());
         let link = ctx.bulk.stop(id).map(|_| query.filter().link(&progress_page));
@@ -100,13 +83,8 @@ async fn stop(
 }
 
 /// Retries without a confirmation: the operator asked for one job, and a retry repeats no effect.
-async fn retry_event(
-    state: Data<WebState>,
-    principal: Principal,
-    seq: Path<i64>,
-    form: Form<RetryForm>,
-) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn retry_event(ctx: PageContext, seq: Path<i64>, form: Form<RetryForm>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         let RetryForm { handler, list } = form.into_inner();
         let query = PageQuery { event: seq.to_string(), handler, ..PageQuery::default() };
         let action = request::find_action("retry")?;
@@ -127,13 +105,8 @@ async fn retry_event(
 }
 
 /// Changes only the jobs that the confirmation showed: newer ones are left out, and if more match by now, it asks again.
-async fn apply(
-    state: Data<WebState>,
-    principal: Principal,
-    verb: Path<String>,
-    query: Form<PageQuery>,
-) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn apply(ctx: PageContext, verb: Path<String>, query: Form<PageQuery>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         let action = request::find_action(&verb)?;
         let request = request::bulk_request(action, &query)?;
         let Some(confirmed) = query.confirmation()? else { return Ok(query.filter().link(&action.path())) };
@@ -157,8 +130,8 @@ async fn apply(
     .await
 }
 
-async fn run(state: Data<WebState>, principal: Principal, query: Form<PageQuery>) -> HttpResponse {
-    page::redirect(state, principal, move |ctx| {
+async fn run(ctx: PageContext, query: Form<PageQuery>) -> HttpResponse {
+    page::redirect(ctx, move |ctx| {
         let (seq, handler) = request::event_and_handler(ctx, &query)?;
         let created = request::create_job(ctx, seq, handler)?;
         Ok(ctx.with_flash(PageQuery::default(), "run", created).link(&format!("/events/{seq}")))
