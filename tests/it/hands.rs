@@ -241,8 +241,8 @@ fn wrong_usage_is_status_2() {
 fn unknown_name_is_an_error() {
     let hookbox = Hookbox::new().start();
     let slips: [(&[&str], &str); 3] = [
-        (&["backup", "."], ".: that is a folder"),
-        (&["backup", ".", "--force"], ".: that is a folder"),
+        (&["backup", "."], ".: this is a folder"),
+        (&["backup", ".", "--force"], ".: this is a folder"),
         (&["tail", "--source", "nope"], "hint: sources: "),
     ];
     for (arguments, told) in slips {

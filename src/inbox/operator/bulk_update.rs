@@ -33,7 +33,7 @@ pub struct BulkStep {
 }
 
 /// Finds the jobs of a request, until the deadline.
-pub fn plan_bulk_update(
+pub(in crate::inbox) fn plan_bulk_update(
     connection: &Connection,
     request: &BulkRequest,
     now: Millis,
@@ -77,7 +77,7 @@ pub fn plan_bulk_update(
 }
 
 /// Adds to a plan the events that match the filter and have no job for the handler.
-pub fn plan_missing_jobs(
+pub(in crate::inbox) fn plan_missing_jobs(
     connection: &Connection,
     plan: &mut BulkPlan,
     filter: &JobFilter,
@@ -137,7 +137,7 @@ impl BulkPlan {
     }
 
     /// Makes the changes of one step. Jobs that have changed since the plan was made are left alone.
-    pub fn apply(&self, transaction: &Connection, step: &BulkStep, now: Millis) -> Result<BulkResult> {
+    pub(in crate::inbox) fn apply(&self, transaction: &Connection, step: &BulkStep, now: Millis) -> Result<BulkResult> {
         let jobs = self.jobs.get(step.jobs.clone()).unwrap_or_default();
         let events = self.events.get(step.events.clone()).unwrap_or_default();
         let mut result = BulkResult::default();

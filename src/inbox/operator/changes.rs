@@ -16,8 +16,8 @@ use crate::inbox::{Inbox, InboxError, Receipt, enrollment};
 use crate::routing::RoutedDelivery;
 use crate::support::time::Millis;
 
-type Served<T> = std::result::Result<T, InboxError>;
-type Offline<T> = std::result::Result<T, InboxFileError>;
+type ServedResult<T> = std::result::Result<T, InboxError>;
+type FileResult<T> = std::result::Result<T, InboxFileError>;
 
 impl Inbox {
     /// Makes the changes of a plan in steps, so that no acknowledgement waits for a large one. `proceed` is called after
@@ -27,27 +27,27 @@ impl Inbox {
         plan: &Arc<BulkPlan>,
         now: Millis,
         proceed: impl FnMut(BulkResult) -> bool,
-    ) -> Served<BulkResult> {
+    ) -> ServedResult<BulkResult> {
         run_steps(plan, proceed, |step| {
             let plan = plan.clone();
             self.write(move |connection, _| plan.apply(connection, &step, now))
         })
     }
 
-    pub fn pause(&self, handler: &str, reason: Option<&str>, now: Millis) -> Served<PauseResult> {
+    pub fn pause(&self, handler: &str, reason: Option<&str>, now: Millis) -> ServedResult<PauseResult> {
         let (handler, reason) = (handler.to_owned(), reason.map(str::to_owned));
         self.write(move |connection, _| handlers::pause(connection, &handler, reason.as_deref(), now))
     }
 
     /// Resumes a handler. One that is paused as broken is probed immediately.
-    pub fn resume(&self, handler: &str, now: Millis) -> Served<PauseResult> {
+    pub fn resume(&self, handler: &str, now: Millis) -> ServedResult<PauseResult> {
         let handler = handler.to_owned();
         self.write(move |connection, _| handlers::resume(connection, &handler, now))
     }
 
     /// Stores the events of a refused delivery that has been verified since. `None` if that was done before, or the
     /// refusal is no longer stored.
-    pub fn accept_refusal(&self, refusal: i64, routed: RoutedDelivery) -> Served<Option<Receipt>> {
+    pub fn accept_refusal(&self, refusal: i64, routed: RoutedDelivery) -> ServedResult<Option<Receipt>> {
         let insertion = self.insertion(routed);
         self.write(move |connection, totals| accept_refusal(connection, totals, refusal, &insertion))
     }
@@ -60,20 +60,20 @@ impl InboxFile {
         plan: &BulkPlan,
         now: Millis,
         proceed: impl FnMut(BulkResult) -> bool,
-    ) -> Offline<BulkResult> {
+    ) -> FileResult<BulkResult> {
         run_steps(plan, proceed, |step| self.write(|connection| plan.apply(connection, &step, now)))
     }
 
-    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> Offline<PauseResult> {
+    pub fn pause(&mut self, handler: &str, reason: Option<&str>, now: Millis) -> FileResult<PauseResult> {
         self.write(|connection| handlers::pause(connection, handler, reason, now))
     }
 
-    pub fn resume(&mut self, handler: &str, now: Millis) -> Offline<PauseResult> {
+    pub fn resume(&mut self, handler: &str, now: Millis) -> FileResult<PauseResult> {
         self.write(|connection| handlers::resume(connection, handler, now))
     }
 
     /// Lets the next handshake of a source set its secret, until a time. False if a secret is known.
-    pub fn open_enrollment(&mut self, source: &str, until: Millis, forget: bool) -> Offline<bool> {
+    pub fn open_enrollment(&mut self, source: &str, until: Millis, forget: bool) -> FileResult<bool> {
         self.write(|connection| enrollment::open(connection, source, until, forget))
     }
 
@@ -82,7 +82,7 @@ impl InboxFile {
         refusal: i64,
         routed: RoutedDelivery,
         replay_guard: ReplayGuard,
-    ) -> Offline<Option<Receipt>> {
+    ) -> FileResult<Option<Receipt>> {
         let insertion = Insertion { routed, dedups_bodies: replay_guard == ReplayGuard::IdAndBody };
         self.write(|connection| {
             let mut totals = HourlyTotals::default();

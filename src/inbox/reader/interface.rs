@@ -41,12 +41,12 @@ impl<'a> Reader<'a> {
         Ok(Self { connection: pool.get()?, path: pool.path() })
     }
 
-    pub fn of_file(connection: &'a Connection, path: &'a Path) -> Self {
+    pub(in crate::inbox) fn of_file(connection: &'a Connection, path: &'a Path) -> Self {
         Self { connection: Handle::Borrowed(connection), path }
     }
 
     /// Runs a query of this module's own.
-    pub fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(in crate::inbox) fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         query(&self.connection).map_err(|error| ReadError::new(self.path, &error))
     }
 }
