@@ -1,9 +1,7 @@
-//! Every metric there is: what is counted and measured as it happens, and what is read when somebody asks.
+//! All metrics: what is counted as it happens, and the gauges that are read for each scrape.
 //!
-//! Rooms count into [`Metrics`] through handles that were looked up once, so that counting costs an atomic addition; the
-//! text for Prometheus (OpenMetrics 1.0) goes out. Labels hold configured names and words from this file only, so their
-//! number is bounded: whoever asks for paths that nobody configured is counted under one name. docs/metrics.md is made
-//! from this file.
+//! Modules count through handles that they look up once, so that counting costs an atomic addition. Labels are configured
+//! names and words of this module, so their number is bounded. docs/metrics.md is generated from this file.
 
 mod answered;
 
@@ -24,12 +22,11 @@ use crate::model::event::{AttemptStatus, JobState};
 use crate::support::locks;
 use crate::support::time::Millis;
 
-/// What the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Stands for all paths without a source; no source can have this name.
+/// Label of requests to paths without a source. No source can have this name.
 pub const NO_SOURCE: &str = "(none)";
 
-/// States of which jobs are counted: a look at all that is done would read the whole inbox.
+/// Only these states are counted: counting finished jobs would read the whole inbox.
 pub const COUNTED_STATES: [JobState; 3] = [JobState::Pending, JobState::Running, JobState::Dead];
 
 const LATENCIES: [f64; 15] =
@@ -39,32 +36,30 @@ const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 
 type Name = [(&'static str, Arc<str>); 1];
 type NameAndWord = (Name, [(&'static str, &'static str); 1]);
-/// A gauge that is also the number itself.
+/// Also used as the counter itself.
 pub type Bytes = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
 type Histograms = Family<Name, Histogram, fn() -> Histogram>;
 
-/// All of them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     deliveries: Family<NameAndWord, Counter>,
     refusals: Family<NameAndWord, Counter>,
     events: Family<NameAndWord, Counter>,
-    /// From the last byte of a delivery that is stored to its answer, in seconds.
     acknowledgement: Histogram,
     commit: Histogram,
     batch: Histogram,
     attempts: Family<NameAndWord, Counter>,
     attempt: Histograms,
-    /// Bytes received and not yet stored.
+    /// Bytes of bodies that are received and not yet stored.
     pub in_flight: Bytes,
-    /// Until when the certificate of the providers' address is valid, in unix seconds.
+    /// Expiry of the TLS certificate, in unix seconds.
     pub certificate_expiry: Gauge,
     gauges: Mutex<Gauges>,
 }
 
-/// What is set when somebody asks.
+/// Set for each scrape.
 #[derive(Debug, Default)]
 struct Gauges {
     jobs: Family<NameAndWord, Bytes>,
@@ -77,33 +72,28 @@ struct Gauges {
     ready: Bytes,
 }
 
-/// How things stand when somebody asks.
+/// The values of the gauges.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GaugeValues {
-    /// Every handler that is configured, has open jobs or is paused.
+    /// Handlers that are configured, have open jobs or are paused.
     pub handlers: Vec<HandlerGauges>,
-    /// Commands that wait for the writer.
     pub queue: usize,
-    /// Bytes free on the inbox's disk, where the system tells.
+    /// Bytes.
     pub disk_free: Option<u64>,
-    /// Length of the write-ahead log.
+    /// Bytes.
     pub wal: u64,
-    /// Length of the database.
+    /// Bytes.
     pub database: u64,
-    /// Whether a new event would be stored.
     pub is_ready: bool,
 }
 
-/// One handler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandlerGauges {
-    /// NAME of `[handlers.NAME]`.
     pub name: Arc<str>,
     /// Jobs in each of [`COUNTED_STATES`].
     pub jobs: [u64; COUNTED_STATES.len()],
-    /// How long the oldest pending job has been waiting.
+    /// Age of the oldest pending job.
     pub oldest_pending: Option<Duration>,
-    /// Whether it starts no jobs.
     pub is_paused: bool,
 }
 
@@ -144,48 +134,49 @@ impl Metrics {
     fn register_counted(&mut self) {
         let r = &mut self.registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        r.register("hookbox_build", "The version that runs", build);
+        r.register("hookbox_build", "The version of hookbox", build);
         let started = Seconds::default();
         started.set(seconds(Millis::now()));
-        r.register("hookbox_start_time_seconds", "When it was started, in seconds since 1970", started);
-        let help = "Deliveries by what they were answered: `accepted`, `duplicate`, `handshake`, else the status";
+        r.register("hookbox_start_time_seconds", "When hookbox was started, in seconds since 1970", started);
+        let help = "Deliveries by response: `accepted`, `duplicate`, `handshake`, or the HTTP status of a rejection";
         r.register("hookbox_deliveries", help, self.deliveries.clone());
-        let help = "Deliveries that were turned away or not stored, by the reason";
+        let help = "Deliveries that were rejected or not stored, by reason";
         r.register("hookbox_refusals", help, self.refusals.clone());
-        let help = "Genuine events: `accepted` is new and stored, `duplicate` was there; a delivery may carry many";
+        let help =
+            "Verified events: `accepted` ones were new, `duplicate` ones already stored. A delivery may carry several";
         r.register("hookbox_events", help, self.events.clone());
-        let help = "From the last byte of a genuine delivery to its answer, which the synced commit comes before";
+        let help = "Time from the last byte of a verified delivery to its response, including the synced commit";
         r.register("hookbox_acknowledgement_seconds", help, self.acknowledgement.clone());
-        r.register("hookbox_commit_seconds", "How long a commit took, its sync included", self.commit.clone());
-        r.register("hookbox_batch_events", "Events in one commit, of those that held any", self.batch.clone());
-        let help = "Runs of a handler that have ended, by how (the column `status` of `attempts`)";
+        r.register("hookbox_commit_seconds", "Duration of a commit, including its sync", self.commit.clone());
+        r.register("hookbox_batch_events", "Events per commit, for commits with events", self.batch.clone());
+        let help = "Finished attempts by status (the column `status` of `attempts`)";
         r.register("hookbox_attempts", help, self.attempts.clone());
-        r.register("hookbox_attempt_seconds", "How long a run of a handler took", self.attempt.clone());
+        r.register("hookbox_attempt_seconds", "Duration of an attempt", self.attempt.clone());
         let help = "Bytes of bodies received and not yet stored (limit: `server.max_in_flight`)";
         r.register("hookbox_in_flight_bytes", help, self.in_flight.clone());
-        let help = "When the certificate of `server.tls` ends, in seconds since 1970; 0 when there is none";
+        let help = "When the certificate of `server.tls` expires, in seconds since 1970; 0 without a certificate";
         r.register("hookbox_tls_certificate_expiry_seconds", help, self.certificate_expiry.clone());
     }
 
     fn register_read(&mut self) {
         let r = &mut self.registry;
         let gauges = self.gauges.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let help = "Jobs that are `pending`, `running` or `dead`; those that are done are counted as attempts";
+        let help = "Jobs that are `pending`, `running` or `dead`. Finished jobs are counted in `hookbox_attempts`";
         r.register("hookbox_jobs", help, gauges.jobs.clone());
-        let help = "Since the oldest pending job was made, whether it is due, waits for a retry, for an earlier job of its value \
-            (`order_by`) or for a paused handler; 0 when there is none";
+        let help = "Age of the oldest pending job, whatever it waits for: its due time, a retry, another job of its ordering key or a paused \
+            handler. 0 without pending jobs";
         r.register("hookbox_oldest_pending_seconds", help, gauges.oldest_pending.clone());
-        r.register("hookbox_handler_paused", "1 while a handler starts no jobs", gauges.paused.clone());
-        r.register("hookbox_queue_depth", "Deliveries and turns that wait for the writer", gauges.queue.clone());
+        r.register("hookbox_handler_paused", "1 while the handler is paused", gauges.paused.clone());
+        r.register("hookbox_queue_depth", "Commands that wait for the writer thread", gauges.queue.clone());
         let help = "Bytes free on the inbox's disk (limit: `inbox.min_free_disk`)";
         r.register("hookbox_disk_free_bytes", help, gauges.disk_free.clone());
-        let help = "Length of the inbox's write-ahead log, which shrinks when no reader holds it";
+        let help = "Size of the inbox's write-ahead log. It can shrink only while nobody reads an old snapshot";
         r.register("hookbox_wal_bytes", help, gauges.wal.clone());
-        r.register("hookbox_database_bytes", "Length of the inbox's file", gauges.database.clone());
-        r.register("hookbox_ready", "1 while a new event would be stored, as `/readyz` says", gauges.ready.clone());
+        r.register("hookbox_database_bytes", "Size of the inbox's database file", gauges.database.clone());
+        r.register("hookbox_ready", "1 while new events are accepted, like `/readyz`", gauges.ready.clone());
     }
 
-    /// The counters of a source; the same ones whenever it is asked for again.
+    /// The counters of a source. Repeated calls return the same counters.
     #[must_use]
     pub fn source(self: &Arc<Self>, source: Arc<str>) -> SourceMeter {
         let events = |word| self.events.get_or_create_owned(&labels(("source", &source), ("answer", word)));
@@ -198,12 +189,11 @@ impl Metrics {
         }
     }
 
-    /// A delivery was stored, or was there: so long after its last byte.
+    /// Observes the time from the last byte of an accepted or duplicate delivery to now.
     pub fn acknowledged(&self, after: Duration) {
         self.acknowledgement.observe(after.as_secs_f64());
     }
 
-    /// A commit has synced.
     pub fn committed(&self, took: Duration, events: u32) {
         self.commit.observe(took.as_secs_f64());
         if events > 0 {
@@ -211,18 +201,17 @@ impl Metrics {
         }
     }
 
-    /// A run of a handler has ended.
     pub fn attempt(&self, handler: &Arc<str>, status: AttemptStatus, took: Duration) {
         self.attempts.get_or_create(&labels(("handler", handler), ("status", status.as_str()))).inc();
         self.attempt.get_or_create(&[("handler", handler.clone())]).observe(took.as_secs_f64());
     }
 
-    /// The text for Prometheus.
+    /// The text for Prometheus (OpenMetrics 1.0).
     ///
     /// # Errors
-    /// When a metric cannot be written, which none of ours refuses.
+    /// Formatting fails; none of our metrics does.
     pub fn text(&self, now: &GaugeValues) -> Result<String, std::fmt::Error> {
-        // Held to the end, or two who ask at once would see each other's half.
+        // Locked until the end, so that concurrent scrapes do not mix their values.
         let gauges = locks::lock(&self.gauges);
         gauges.set(now);
         let mut text = String::new();
@@ -255,7 +244,7 @@ impl Gauges {
 }
 
 impl SourceMeter {
-    /// A request of this source was answered.
+    /// Counts a response.
     pub fn answered(&self, how: Answered) {
         let (answer, reason) = self.answers[how as usize].get_or_init(|| {
             let labels = |word| labels(("source", &self.source), word);
@@ -269,7 +258,7 @@ impl SourceMeter {
         }
     }
 
-    /// A delivery has brought so many events, of which so many were there.
+    /// Counts the events of a delivery, of which some were duplicates.
     pub fn events(&self, all: u32, duplicates: u32) {
         self.accepted.inc_by(u64::from(all.saturating_sub(duplicates)));
         self.duplicates.inc_by(u64::from(duplicates));

@@ -143,7 +143,7 @@ fn scrape(hookbox: &Running) -> Scrape {
 }
 
 #[test]
-fn what_happens_is_counted() {
+fn deliveries_and_attempts_are_counted() {
     let hookbox = Hookbox::new()
         .handler_with("good", "sources = [\"github\"]", succeeds())
         .handler_with("bad", "sources = [\"stripe\"]\nretry = { attempts = 2, initial = \"10ms\" }", fails(9))
@@ -199,7 +199,7 @@ fn what_happens_is_counted() {
 }
 
 #[test]
-fn a_paused_handler_and_what_waits_for_it_are_told() {
+fn paused_handler_and_its_pending_jobs_are_reported() {
     let mut hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     assert!(hookbox.stop().success());
     hookbox.ok(&["pause", "deploy"]);
@@ -209,7 +209,7 @@ fn a_paused_handler_and_what_waits_for_it_are_told() {
     let deploy = ("handler", "deploy");
     assert_eq!(told("hookbox_handler_paused", &[deploy]), 1.0);
     assert_eq!(told("hookbox_jobs", &[deploy, ("state", "pending")]), 1.0);
-    until("its age to be told", || (told("hookbox_oldest_pending_seconds", &[deploy]) > 0.0).then_some(()));
+    until("its age", || (told("hookbox_oldest_pending_seconds", &[deploy]) > 0.0).then_some(()));
 }
 
 /// A scrape with every family in it.
@@ -223,7 +223,7 @@ fn whole() -> Scrape {
 }
 
 #[test]
-fn the_page_about_metrics_is_what_there_is() {
+fn metrics_page_is_up_to_date() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let page = page(&whole());
     if std::env::var_os("HOOKBOX_WRITE_DOCS").is_some() {
@@ -235,9 +235,9 @@ fn the_page_about_metrics_is_what_there_is() {
 
 fn page(scrape: &Scrape) -> String {
     let mut page =
-        "# Metrics\n\nMade from the code by a test. They are at `/metrics` on the admin address, in the text \
-         format of OpenMetrics 1.0,\nwhich Prometheus reads; units are seconds and bytes. [contrib/grafana.json]\
-         (../contrib/grafana.json) is a dashboard.\n\n| metric | type | labels | what |\n| --- | --- | --- | --- |\n"
+        "# Metrics\n\nA test generates this page from the code. The metrics are at `/metrics` on the admin address, in the text format \
+         of OpenMetrics 1.0\nfor Prometheus. Units are seconds and bytes. [contrib/grafana.json](../contrib/grafana.json) is a \
+         dashboard for Grafana.\n\n| metric | type | labels | what |\n| --- | --- | --- | --- |\n"
             .to_owned();
     for (name, family) in &scrape.families {
         let suffix = match family.kind.as_str() {
@@ -248,9 +248,8 @@ fn page(scrape: &Scrape) -> String {
         let labels: Vec<_> = family.labels().iter().map(|label| format!("`{label}`")).collect();
         writeln!(page, "| `{name}{suffix}` | {} | {} | {} |", family.kind, labels.join(", "), family.help).unwrap();
     }
-    page +=
-        "\n## Labels\n\nTheir number is bounded by the configuration: paths without a source are counted together.\n\n";
-    page += "| label | holds |\n| --- | --- |\n";
+    page += "\n## Labels\n\nThe configuration bounds their number: all paths without a source share one label.\n\n";
+    page += "| label | values |\n| --- | --- |\n";
     let words = |words: BTreeSet<&str>| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     writeln!(page, "| `source` | NAME of `[sources.NAME]`; `{NO_SOURCE}` for all other paths |").unwrap();
     page += "| `handler` | NAME of `[handlers.NAME]` |\n";
@@ -264,7 +263,7 @@ fn page(scrape: &Scrape) -> String {
 }
 
 #[test]
-fn the_dashboard_for_grafana_asks_for_metrics_and_labels_that_there_are() {
+fn grafana_dashboard_uses_existing_metrics_and_labels() {
     let whole = whole();
     let mut known = BTreeMap::new();
     for family in whole.families.values() {
