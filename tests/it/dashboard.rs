@@ -176,8 +176,8 @@ fn jobs_in_the_list_are_changed_selected_or_one_by_one() {
         assert!(list.contains(&box_of), "{box_of}: {list}");
     }
     let (first, third) = (id(&events[0]), id(&events[2]));
-    let ticked = hookbox.look(&format!("/jobs/selection?verb=skip&job={first}&job={third}"), &[]);
-    let ask = redirect(&ticked);
+    let selected = hookbox.look(&format!("/jobs/selection?verb=skip&job={first}&job={third}"), &[]);
+    let ask = redirect(&selected);
     assert_eq!(ask, format!("/jobs/skip?jobs={first}%2C{third}"));
     assert!(page(&hookbox, ask).contains("Skip 2 jobs?"));
     let retry = "/jobs/retry?state=dead";

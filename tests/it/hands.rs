@@ -116,8 +116,8 @@ fn bulk_commands_require_a_filter_and_have_a_dry_run() {
     let events: Vec<Event> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
     events.iter().for_each(|event| hookbox.wait_for(event, "dead"));
     assert_eq!(hookbox.run(&["retry"]).status, Some(2), "neither an event nor a filter nor --all");
-    let told = hookbox.ok(&["retry", "--all", "--dry-run"]);
-    assert!(told.contains('4'), "{told}");
+    let output = hookbox.ok(&["retry", "--all", "--dry-run"]);
+    assert!(output.contains('4'), "{output}");
     std::fs::write(hookbox.folder().join("records/mended"), "").unwrap();
     assert!(events.iter().all(|event| hookbox.job(event).state == "dead"), "a dry run changes nothing");
     hookbox.ok(&["retry", "--all"]);
@@ -240,14 +240,14 @@ fn wrong_usage_is_status_2() {
 #[test]
 fn unknown_name_is_an_error() {
     let hookbox = Hookbox::new().start();
-    let slips: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 3] = [
         (&["backup", "."], ".: this is a folder"),
         (&["backup", ".", "--force"], ".: this is a folder"),
         (&["tail", "--source", "nope"], "hint: sources: "),
     ];
-    for (arguments, told) in slips {
+    for (arguments, expected) in cases {
         let Done { status, stderr, .. } = hookbox.run(arguments);
-        assert_eq!((status, stderr.contains(told)), (Some(2), true), "{arguments:?}: {stderr}");
+        assert_eq!((status, stderr.contains(expected)), (Some(2), true), "{arguments:?}: {stderr}");
     }
 }
 
