@@ -1,5 +1,5 @@
-//! Many jobs are changed beside the request that asks for it: how far it is can be asked, it can be stopped, and whatever
-//! ends it in its middle leaves the rest as it was, for the same change to do.
+//! Large bulk updates run in the background. They report progress, can be stopped, and can be repeated after an
+//! interruption.
 
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -13,11 +13,11 @@ use crate::support::wire::Reply;
 use crate::support::{Hookbox, Running, until};
 
 const MANY: i64 = 3_000;
-/// Jobs in one step.
+/// Jobs per step.
 const STEP: i64 = 250;
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// A paused handler with many jobs in one state.
+/// A paused handler with `MANY` jobs in one state.
 fn full(state: &str, setup: Hookbox) -> Running {
     full_of(MANY, state, setup)
 }
@@ -42,7 +42,7 @@ fn full_of(many: i64, state: &str, setup: Hookbox) -> Running {
     hookbox
 }
 
-/// Nobody else writes until it is dropped.
+/// Locks the database against other writers until it is dropped.
 fn hold(hookbox: &Running) -> Connection {
     let writer = hookbox.inbox.writer();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -53,12 +53,12 @@ fn post(hookbox: &Running, path: &str, body: &Value) -> Reply {
     hookbox.ask("POST", &format!("/api/v1{path}"), &[JSON], &body.to_string())
 }
 
-fn told(reply: &Reply) -> Value {
+fn json_of(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).unwrap()
 }
 
 fn get(hookbox: &Running, path: &str) -> Value {
-    told(&hookbox.look(path, &[]))
+    json_of(&hookbox.look(path, &[]))
 }
 
 fn ended(hookbox: &Running, place: &str) -> Value {
@@ -75,7 +75,7 @@ fn page(hookbox: &Running, target: &str) -> String {
     reply.text().replace("&amp;", "&")
 }
 
-/// What stands between two texts.
+/// The text between two others.
 fn between<'a>(page: &'a str, before: &str, after: &str) -> &'a str {
     page.split_once(before).unwrap_or_else(|| panic!("{before}: {page}")).1.split(after).next().unwrap()
 }
@@ -86,7 +86,7 @@ fn submit(hookbox: &Running, on: &str, action: &str, fields: &str) -> Reply {
 }
 
 #[test]
-fn many_jobs_change_beside_their_request_which_tells_where_to_look() {
+fn large_update_is_accepted_and_its_progress_has_a_url() {
     let hookbox = full("dead", Hookbox::new());
     let document = document();
     let held = hold(&hookbox);
@@ -107,12 +107,12 @@ fn many_jobs_change_beside_their_request_which_tells_where_to_look() {
     }
     assert_eq!(get(&hookbox, "/api/v1/changes")[0], change);
     let few = post(&hookbox, "/jobs/skip", &json!({ "events": [1, 2] }));
-    assert_eq!((few.status, &told(&few)["changed"]), (200, &json!(2)), "a few are changed at once");
+    assert_eq!((few.status, &json_of(&few)["changed"]), (200, &json!(2)), "a few are changed at once");
     assert_eq!(get(&hookbox, "/api/v1/changes").as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn a_change_of_many_is_stopped_and_the_same_again_does_the_rest() {
+fn stopped_update_can_be_repeated_for_the_rest() {
     let hookbox = full("dead", Hookbox::new());
     let held = hold(&hookbox);
     let reply = post(&hookbox, "/jobs/skip", &json!({ "state": ["dead"] }));
@@ -122,7 +122,7 @@ fn a_change_of_many_is_stopped_and_the_same_again_does_the_rest() {
     let change = ended(&hookbox, &place);
     assert_eq!((&change["state"], &change["changed"]), (&json!("stopped"), &json!(STEP)));
     assert!(change["reason"].as_str().unwrap().contains("operator"), "{change}");
-    let rest = told(&post(&hookbox, "/jobs/skip", &json!({ "state": ["dead"], "dry_run": true })));
+    let rest = json_of(&post(&hookbox, "/jobs/skip", &json!({ "state": ["dead"], "dry_run": true })));
     assert_eq!(rest["changed"], MANY - STEP);
     assert_eq!(post(&hookbox, "/changes/1/stop", &json!({})).status, 404);
 }
@@ -160,7 +160,7 @@ fn bulk_change_and_deliveries_share_one_writer() {
 }
 
 #[test]
-fn so_many_changes_are_under_way_and_no_more() {
+fn number_of_concurrent_updates_is_limited() {
     let hookbox = full("dead", Hookbox::new());
     let held = hold(&hookbox);
     let skip = || post(&hookbox, "/jobs/skip", &json!({ "state": ["dead"] }));
@@ -169,7 +169,7 @@ fn so_many_changes_are_under_way_and_no_more() {
     assert_eq!(reply.status, 409);
     let document = document();
     assert_documented(&document, &document["paths"]["/api/v1/jobs/skip"]["post"], &reply, "skip");
-    assert!(told(&reply)["hint"].as_str().unwrap().contains("/api/v1/changes"), "{}", reply.text());
+    assert!(json_of(&reply)["hint"].as_str().unwrap().contains("/api/v1/changes"), "{}", reply.text());
     drop(held);
     let changes: Vec<_> = places.iter().map(|place| ended(&hookbox, place)).collect();
     let sum = |key: &str| changes.iter().map(|change| change[key].as_i64().unwrap()).sum::<i64>();
@@ -177,8 +177,8 @@ fn so_many_changes_are_under_way_and_no_more() {
 }
 
 #[test]
-fn a_replay_that_ends_with_hookbox_is_told_and_its_rest_runs_nothing_twice() {
-    // More than the moment between the signal and the end is enough for.
+fn replay_interrupted_by_a_restart_runs_nothing_twice() {
+    // More than can be done between the signal and the end.
     let many = 20 * MANY;
     let mut hookbox = full_of(many, "succeeded", Hookbox::new().expect_warning("bulk replay interrupted by shutdown"));
     let held = hold(&hookbox);
@@ -195,7 +195,7 @@ fn a_replay_that_ends_with_hookbox_is_told_and_its_rest_runs_nothing_twice() {
     assert!(done > 0 && done < many && done % STEP == 0, "whole steps were made: {done}");
     assert!(hookbox.wait_for_log(&format!("{done} of {many} jobs done")).contains("--finished-before"));
     hookbox.start_again();
-    // As if the handler had run them meanwhile.
+    // As if the handler had run them in the meantime.
     let run = "UPDATE jobs SET state = 'succeeded', finished_at = unixepoch() * 1000 + 1000 WHERE state = 'pending'";
     hookbox.inbox.writer().execute_batch(run).unwrap();
     let shown = page(&hookbox, &place);
@@ -206,7 +206,7 @@ fn a_replay_that_ends_with_hookbox_is_told_and_its_rest_runs_nothing_twice() {
 }
 
 #[test]
-fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
+fn progress_page_works_without_scripts_and_stops_the_update() {
     let hookbox = full("dead", Hookbox::new());
     let held = hold(&hookbox);
     let ask = page(&hookbox, "/jobs/retry?state=dead&n=all");
@@ -239,7 +239,7 @@ fn the_page_of_a_change_follows_it_without_a_script_and_stops_it() {
 }
 
 #[test]
-fn the_page_of_a_change_follows_it_live() {
+fn progress_page_updates_live() {
     let hookbox = full("dead", Hookbox::new());
     let held = hold(&hookbox);
     let browser = Browser::open(&hookbox, 1280);

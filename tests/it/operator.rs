@@ -1,4 +1,4 @@
-//! Nobody but the operator gets at the operator's address: neither another machine nor another site's page.
+//! Access to the admin address: tokens, sessions, host names, and requests from pages of other sites.
 
 use crate::support::wire::{Reply, free_address};
 use crate::support::{Hookbox, Running, until};
@@ -11,7 +11,7 @@ fn guarded() -> Hookbox {
     Hookbox::new().admin(&format!("token = \"{TOKEN}\"")).admin("hosts = [\"hooks.example.com\"]")
 }
 
-/// Likewise, at an address that the other verbs can find in the configuration.
+/// The same with a fixed address, which other commands find in the configuration.
 fn findable() -> Hookbox {
     guarded().admin(&format!("listen = \"{}\"", free_address()))
 }
@@ -30,7 +30,7 @@ fn log_in(hookbox: &Running) -> String {
 }
 
 #[test]
-fn an_address_that_others_reach_wants_a_token() {
+fn public_admin_address_requires_a_token() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8081"] {
         let open = Hookbox::new().admin(&format!("listen = \"{listen}\""));
         let done = open.refuse_to_start();
@@ -58,7 +58,7 @@ fn an_address_that_others_reach_wants_a_token() {
 }
 
 #[test]
-fn other_names_than_its_own_are_not_answered() {
+fn requests_for_other_host_names_are_rejected() {
     let hookbox = Hookbox::new().admin("hosts = [\"hooks.example.com\"]").start();
     let port = hookbox.admin().port();
     for host in [&format!("localhost:{port}"), "[::1]", "10.0.0.7:9000", "hooks.example.com", "Hooks.Example.com:443"] {
@@ -77,7 +77,7 @@ fn other_names_than_its_own_are_not_answered() {
 }
 
 #[test]
-fn the_token_lets_programs_in_and_nothing_else_does() {
+fn programs_need_the_token() {
     let hookbox = guarded().start();
     for target in ["/nowhere", "/api/v1/nowhere"] {
         for headers in [
@@ -102,7 +102,7 @@ fn the_token_lets_programs_in_and_nothing_else_does() {
 }
 
 #[test]
-fn a_browser_logs_in_goes_where_it_wanted_and_logs_out() {
+fn browser_logs_in_returns_to_its_page_and_logs_out() {
     let hookbox = findable().start();
     let sent = hookbox.look("/events?state=dead", &[HTML]);
     assert_eq!((sent.status, sent.header("location")), (303, Some("/login?next=%2Fevents%3Fstate%3Ddead")));
@@ -127,7 +127,7 @@ fn a_browser_logs_in_goes_where_it_wanted_and_logs_out() {
 }
 
 #[test]
-fn over_https_the_cookie_stays_there() {
+fn cookie_is_secure_over_https() {
     let hookbox = guarded().start();
     let headers = [
         ("Host", "hooks.example.com"),
@@ -140,7 +140,7 @@ fn over_https_the_cookie_stays_there() {
 }
 
 #[test]
-fn no_page_of_another_site_gets_anything_done_or_told() {
+fn pages_of_other_sites_can_neither_read_nor_change() {
     let open = Hookbox::new().start();
     let guarded = guarded().start();
     let cookie = log_in(&guarded);
@@ -191,7 +191,7 @@ fn no_page_of_another_site_gets_anything_done_or_told() {
 }
 
 #[test]
-fn ten_wrong_tokens_a_minute_and_no_more() {
+fn failed_logins_are_rate_limited() {
     let hookbox = findable().expect_warning("127.0.0.1: 10 failed logins within a minute").start();
     let cookie = log_in(&hookbox);
     for attempt in 0..10 {
@@ -216,7 +216,7 @@ fn ten_wrong_tokens_a_minute_and_no_more() {
 }
 
 #[test]
-fn behind_a_trusted_proxy_wrong_tokens_count_for_whom_it_names() {
+fn failed_logins_count_for_the_forwarded_client() {
     let warned = "198.51.100.1: 10 failed logins within a minute";
     let hookbox = findable().server("trusted_proxies = [\"127.0.0.1\"]").expect_warning(warned).start();
     let wrong = |from: &str| {
@@ -227,7 +227,7 @@ fn behind_a_trusted_proxy_wrong_tokens_count_for_whom_it_names() {
         api
     };
     for attempt in 0..5 {
-        // What the client itself has written there is not believed.
+        // The part that the client wrote is not trusted.
         assert_eq!(wrong(&format!("192.0.2.{attempt}, 198.51.100.1")), 401, "{attempt}");
     }
     assert_eq!(wrong("198.51.100.1"), 429);
@@ -236,7 +236,7 @@ fn behind_a_trusted_proxy_wrong_tokens_count_for_whom_it_names() {
 }
 
 #[test]
-fn every_answer_keeps_to_itself() {
+fn responses_forbid_caching_and_framing() {
     let hookbox = guarded().start();
     for (target, headers) in [
         ("/healthz", &[][..]),
@@ -263,7 +263,7 @@ fn every_answer_keeps_to_itself() {
 }
 
 #[test]
-fn health_and_reload_go_on_working_where_a_token_is_asked_for() {
+fn health_and_reload_work_with_a_token() {
     let hookbox = findable().expect_warning("changes nothing").start();
     assert_eq!(hookbox.ok(&["health"]), "ready\n");
     assert_eq!(hookbox.ok(&["reload"]), "the new configuration holds\n");
@@ -284,7 +284,7 @@ fn health_and_reload_go_on_working_where_a_token_is_asked_for() {
 }
 
 #[test]
-fn the_token_is_never_shown() {
+fn token_is_never_shown() {
     let hookbox = guarded().start();
     hookbox.look("/", &[BEARER]);
     log_in(&hookbox);
