@@ -16,7 +16,7 @@ use crate::support::{Hookbox, Running, github, until};
 const FILE: &str = "docs/metrics.md";
 const GRAFANA: &str = include_str!("../../contrib/grafana.json");
 
-/// What stands in one scrape.
+/// One scrape.
 #[derive(Debug, Default)]
 struct Scrape {
     families: BTreeMap<String, Family>,
@@ -47,7 +47,7 @@ impl Scrape {
                 current = Some(name.to_owned());
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').unwrap();
-                assert_eq!(current.as_deref(), Some(name), "its HELP stands before its TYPE");
+                assert_eq!(current.as_deref(), Some(name), "HELP precedes TYPE");
                 assert!(["counter", "gauge", "histogram", "info"].contains(&kind), "{kind}");
                 scrape.families.get_mut(name).unwrap().kind = kind.to_owned();
             } else {
@@ -205,11 +205,11 @@ fn paused_handler_and_its_pending_jobs_are_reported() {
     hookbox.ok(&["pause", "deploy"]);
     hookbox.start_again();
     hookbox.deliver(github::push());
-    let told = |name: &str, labels: &[(&str, &str)]| scrape(&hookbox).value(name, labels);
+    let scraped = |name: &str, labels: &[(&str, &str)]| scrape(&hookbox).value(name, labels);
     let deploy = ("handler", "deploy");
-    assert_eq!(told("hookbox_handler_paused", &[deploy]), 1.0);
-    assert_eq!(told("hookbox_jobs", &[deploy, ("state", "pending")]), 1.0);
-    until("its age", || (told("hookbox_oldest_pending_seconds", &[deploy]) > 0.0).then_some(()));
+    assert_eq!(scraped("hookbox_handler_paused", &[deploy]), 1.0);
+    assert_eq!(scraped("hookbox_jobs", &[deploy, ("state", "pending")]), 1.0);
+    until("its age", || (scraped("hookbox_oldest_pending_seconds", &[deploy]) > 0.0).then_some(()));
 }
 
 /// A scrape with every family in it.

@@ -271,10 +271,10 @@ fn health_and_reload_work_with_a_token() {
     let done = hookbox.run(&["reload"]);
     assert!(done.status == Some(2) && done.stderr.contains("\"huge\" is not a size"), "{done:?}");
     hookbox.wait_for_log("changes nothing");
-    let told = |headers: &[(&str, &str)]| hookbox.look("/healthz", headers).text();
-    assert!(told(&[]).contains("\"last_reload\":\"failed\"") && !told(&[]).contains("huge"), "{}", told(&[]));
-    assert!(told(&[BEARER]).contains("huge"), "{}", told(&[BEARER]));
-    assert!(!told(&[BEARER, ("Host", "evil.example")]).contains("huge"));
+    let health = |headers: &[(&str, &str)]| hookbox.look("/healthz", headers).text();
+    assert!(health(&[]).contains("\"last_reload\":\"failed\"") && !health(&[]).contains("huge"), "{}", health(&[]));
+    assert!(health(&[BEARER]).contains("huge"), "{}", health(&[BEARER]));
+    assert!(!health(&[BEARER, ("Host", "evil.example")]).contains("huge"));
     hookbox.rewrite(|text| text.replace("max_body = \"huge\"\n", "").replace(TOKEN, "another-token-of-the-tests"));
     assert_eq!(hookbox.ok(&["reload"]), "the new configuration holds\n");
     until("the new token to hold", || {
