@@ -32,11 +32,11 @@ pub struct Request {
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     text: Vec<u8>,
-    fields: Vec<Field>,
+    fields: Vec<HeaderSpan>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Field {
+struct HeaderSpan {
     start: usize,
     name_end: usize,
     end: usize,
@@ -49,7 +49,7 @@ impl Headers {
         self.text.extend_from_slice(name.as_bytes());
         let name_end = self.text.len();
         self.text.extend_from_slice(value);
-        self.fields.push(Field { start, name_end, end: self.text.len() });
+        self.fields.push(HeaderSpan { start, name_end, end: self.text.len() });
     }
 
     /// Name and value of every field, in order.
@@ -73,7 +73,7 @@ impl Headers {
     /// Every value under a name, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let is_named =
-            move |field: &&Field| self.text[field.start..field.name_end].eq_ignore_ascii_case(name.as_bytes());
+            move |field: &&HeaderSpan| self.text[field.start..field.name_end].eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(is_named).map(|field| &self.text[field.name_end..field.end])
     }
 
