@@ -133,8 +133,11 @@ impl NamedSecret<'_> {
     }
 }
 
+/// Produces the variants that one kind of change makes of a value.
+type Change<'a, T> = &'a dyn Fn(&T) -> Vec<T>;
+
 /// Every combination of changes to `start`, without `start` itself. Each change may produce several variants.
-pub(super) fn combinations<T>(start: T, changes: &[&dyn Fn(&T) -> Vec<T>]) -> Vec<T> {
+pub(super) fn combinations<T>(start: T, changes: &[Change<'_, T>]) -> Vec<T> {
     let mut variants = vec![start];
     for change in changes {
         let changed: Vec<_> = variants.iter().flat_map(change).collect();
