@@ -66,7 +66,7 @@ impl Scheduler {
     /// An exchange that claims nothing.
     pub(super) fn news(&mut self) -> CompleteAndClaim {
         let slots = &mut self.slots;
-        let state = |name: &Arc<str>| slots.get_mut(name).map(|slots| slots.breaker.stored(name));
+        let state = |name: &Arc<str>| slots.handler_mut(name).map(|slots| slots.breaker.stored(name));
         CompleteAndClaim {
             results: self.results.clone(),
             not_started: self.not_started.clone(),
@@ -103,7 +103,7 @@ impl Scheduler {
     /// Queues claimed jobs and starts those that have a slot.
     fn start(&mut self, claimed: Vec<ClaimedJob>) {
         for claimed in claimed {
-            let Some(slots) = self.slots.get_mut(&claimed.handler) else {
+            let Some(slots) = self.slots.handler_mut(&claimed.handler) else {
                 log::error!("a job was claimed for `{}`, which is not configured", claimed.handler);
                 continue;
             };

@@ -164,7 +164,7 @@ impl Scheduler {
             return;
         };
         (self.may_claim, self.is_urgent) = (true, self.is_urgent | is_urgent);
-        if let Some(slots) = self.slots.get_mut(&running.handler.name) {
+        if let Some(slots) = self.slots.handler_mut(&running.handler.name) {
             slots.record_duration(took);
             if slots.breaker.record(job.id, &output.exit, output.finished_at) {
                 slots.breaker.log_change(&running.handler.name);

@@ -99,7 +99,7 @@ impl Slots {
         }
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut HandlerSlots> {
+    pub(super) fn handler_mut(&mut self, name: &str) -> Option<&mut HandlerSlots> {
         self.handlers.iter_mut().find(|slots| *slots.handler.name == *name)
     }
 

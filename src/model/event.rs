@@ -1,7 +1,6 @@
-//! The words of hookbox as types: states of events and jobs, and how an attempt ended.
+//! States of events and jobs, and the status of an attempt.
 //!
-//! Every text that these types print is stored in the inbox and is part of the interface (`schema.sql`
-//! holds the same words in its CHECKs). Nothing here reads or writes anything.
+//! Their names are stored in the inbox and part of every interface. The CHECK constraints in `schema.sql` list them too.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,18 +8,16 @@ use std::str::FromStr;
 /// Longest event id and event type, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 
-macro_rules! words {
+macro_rules! named_values {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
-            /// Every value, in the order of the declaration.
+            /// Every value, in declaration order.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The word as it is stored and printed.
-            #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
@@ -39,11 +36,11 @@ macro_rules! words {
         }
 
         impl FromStr for $name {
-            type Err = UnknownWord;
+            type Err = UnknownName;
 
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == word).ok_or_else(|| UnknownWord {
-                    word: word.to_owned(),
+            fn from_str(name: &str) -> Result<Self, UnknownName> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == name).ok_or_else(|| UnknownName {
+                    name: name.to_owned(),
                     known: Self::ALL.iter().map(|value| value.as_str()).collect(),
                 })
             }
@@ -51,70 +48,61 @@ macro_rules! words {
     };
 }
 
-/// A word that is none of the known ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is none of {}", known.join(", "))]
-pub struct UnknownWord {
-    word: String,
+#[error("`{name}` is not one of {}", known.join(", "))]
+pub struct UnknownName {
+    name: String,
     known: Vec<&'static str>,
 }
 
-words! {
+named_values! {
     /// The state of a job: one event for one handler.
     JobState {
-        /// Waits for its time, or for a free worker.
+        /// Waits until it is due or an executor is free.
         Pending = "pending",
-        /// An attempt is under way.
         Running = "running",
-        /// Done.
         Succeeded = "succeeded",
-        /// Set aside for a person.
+        /// Failed for good; waits for the operator.
         Dead = "dead",
-        /// Will not run.
+        /// Skipped by the operator, or replaced by a newer event (`coalesce`).
         Skipped = "skipped",
     }
 }
 
-words! {
-    /// The overall state of an event: the first, in this order, that holds among its jobs.
+named_values! {
+    /// The state of an event: the first of these that any of its jobs has.
     EventState {
-        /// A job is running.
         Running = "running",
-        /// A job is dead.
         Dead = "dead",
-        /// A job is pending.
         Pending = "pending",
-        /// A job has succeeded.
         Succeeded = "succeeded",
-        /// All jobs were skipped.
         Skipped = "skipped",
-        /// No handler wanted it.
+        /// It has no jobs: no handler matched.
         Unmatched = "unmatched",
     }
 }
 
-words! {
-    /// How one attempt ended.
+named_values! {
+    /// How an attempt ended.
     AttemptStatus {
-        /// The handler did its work.
         Succeeded = "succeeded",
-        /// A status other than 0, or a signal: counted as a failure.
+        /// Exit code other than 0, a signal, or an error response. Counts as a failure.
         Failed = "failed",
-        /// Ended by hookbox at the time limit: counted as a failure.
+        /// Killed at the time limit. Counts as a failure.
         Timeout = "timeout",
-        /// The handler said that this event can never work.
+        /// The handler reported that the event can never succeed.
         Dead = "dead",
-        /// The handler asked to be run again later: uncounted.
+        /// The handler asked for a later run. Not a failure.
         Deferred = "deferred",
-        /// The handler could not be executed: uncounted, the handler pauses.
+        /// The handler could not be executed and is paused. Not a failure.
         Broken = "broken",
-        /// No memory or processes to start it: uncounted.
+        /// No memory, process slot or file descriptor was available. Not a failure.
         Starved = "starved",
-        /// hookbox stopped it while shutting down: uncounted.
+        /// Stopped because hookbox shut down. Not a failure.
         Stopped = "stopped",
-        /// hookbox died under it.
+        /// hookbox crashed or was killed during the attempt.
         Lost = "lost",
-        /// A person skipped the job while the attempt ran.
+        /// The operator skipped the job during the attempt.
         Skipped = "skipped",
     }
 }
@@ -124,19 +112,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_reads_back_as_itself() {
+    fn every_name_parses_back() {
         for state in JobState::ALL {
             assert_eq!(state.as_str().parse(), Ok(*state));
         }
         for state in EventState::ALL {
             assert_eq!(state.as_str().parse(), Ok(*state));
         }
-        for ending in AttemptStatus::ALL {
-            assert_eq!(ending.as_str().parse(), Ok(*ending));
+        for status in AttemptStatus::ALL {
+            assert_eq!(status.as_str().parse(), Ok(*status));
         }
         assert_eq!(
             "gone".parse::<JobState>().unwrap_err().to_string(),
-            "`gone` is none of pending, running, succeeded, dead, skipped"
+            "`gone` is not one of pending, running, succeeded, dead, skipped"
         );
     }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::event::{EventState, JobState, UnknownWord};
+use super::event::{EventState, JobState, UnknownName};
 use crate::support::time::Millis;
 
 /// Longest glob, in bytes. SQLite has a limit too, and reports it less clearly.
@@ -112,7 +112,7 @@ pub fn parse_instant(text: &str, now: Millis) -> Result<Millis, FilterError> {
 }
 
 /// Parses states separated by commas.
-pub fn states<T: FromStr<Err = UnknownWord>>(text: Option<&str>) -> Result<Vec<T>, FilterError> {
+pub fn states<T: FromStr<Err = UnknownName>>(text: Option<&str>) -> Result<Vec<T>, FilterError> {
     let words = text.into_iter().flat_map(|text| text.split(','));
     words.map(|word| word.trim().parse().map_err(|unknown| FilterError(format!("`state`: {unknown}")))).collect()
 }
@@ -174,7 +174,7 @@ mod tests {
         let error = arrival.parse(NOW).unwrap_err().to_string();
         assert!(error.starts_with("`since`: neither a time") && error.ends_with(": yesterday"), "{error}");
         let error = states::<JobState>(Some("dead,deed")).unwrap_err().to_string();
-        assert!(error.starts_with("`state`: `deed` is none of pending"), "{error}");
+        assert!(error.starts_with("`state`: `deed` is not one of pending"), "{error}");
         assert_eq!(ids("jobs", "1,x").unwrap_err().to_string(), "`jobs` is not a number: x");
     }
 

@@ -1,7 +1,6 @@
-//! A delivery that was turned away, as it is kept: enough to explain why, and to take it in once it would be genuine.
+//! A rejected delivery as it is stored: enough to explain the rejection, and to accept the delivery later.
 //!
-//! Tokens are gone from it: `***` stands in their places, and beside them keyed digests, with which a configured
-//! token can be compared. Pure words: the listener writes them, the inbox keeps them, `explain` reads them.
+//! Tokens are replaced by `***`. A keyed digest of each is stored, so that a configured token can be compared with it.
 
 use std::collections::BTreeMap;
 
@@ -9,65 +8,59 @@ use crate::model::request::{Headers, Request, stored_fields};
 use crate::support::secret::DigestKey;
 use crate::support::time::Millis;
 
-/// Of a body, so many bytes are kept.
+/// Bytes of a body that are stored.
 pub const MAX_STORED_BODY: usize = 64 << 10;
 
-/// Among the places of tokens: somewhere in the body.
+/// The location of a token somewhere in the body.
 pub const BODY_TOKEN: &str = "body";
 
-/// One refused delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedDelivery {
-    /// NAME of the source it came to.
+    /// NAME of `[sources.NAME]`.
     pub source: String,
-    /// When.
     pub received_at: Millis,
-    /// What was answered.
+    /// Status of the response.
     pub status: u16,
-    /// Why, in words for the operator.
+    /// Why it was rejected, for the operator.
     pub reason: String,
-    /// The client's address; `None` where there is none to be told.
+    /// The client's address; `None` through a Unix socket.
     pub remote: Option<String>,
-    /// HTTP method.
     pub method: String,
-    /// Path and query; tokens are `***`.
+    /// Path and query, with `***` in place of tokens.
     pub target: String,
-    /// One JSON object; tokens are `***`, a value is a list where a header came with values that differ, and
-    /// `{"latin1": "…"}` where it is not UTF-8.
+    /// One JSON object, with `***` in place of tokens. A repeated header with different values is a list, a value that is not
+    /// UTF-8 is `{"latin1": "…"}`.
     pub headers: String,
-    /// One JSON object: of each `***` its place (`header:authorization`, `query:token`, `body`) and digest.
+    /// One JSON object: location (`header:authorization`, `query:token`, `body`) and digest of each `***`.
     pub tokens: String,
-    /// The first [`MAX_STORED_BODY`] bytes; nothing when it was not read.
+    /// The first [`MAX_STORED_BODY`] bytes; empty if the body was not read.
     pub body: Vec<u8>,
-    /// How long it was, or was said to be.
+    /// Length of the body as received or announced.
     pub body_bytes: u64,
 }
 
-/// A token that came, hidden.
+/// A redacted token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HiddenToken {
-    /// `header:NAME` in lower case, `query:NAME`, or where else it stood.
+    /// `header:NAME` in lower case, `query:NAME`, `body` or another location.
     pub location: String,
     digest: String,
 }
 
 impl HiddenToken {
-    /// Whether this is what stood there.
-    #[must_use]
+    /// Whether the redacted token equals `token`.
     pub fn is(&self, token: &[u8], key: &DigestKey) -> bool {
         self.digest == key.digest(token)
     }
 }
 
 impl RefusedDelivery {
-    /// Whether the body is kept from its first byte to its last, as it came.
-    #[must_use]
+    /// Whether the whole body is stored.
     pub fn is_whole(&self) -> bool {
         u64::try_from(self.body.len()).is_ok_and(|kept| kept == self.body_bytes)
     }
 
-    /// The request, with `***` where tokens stood.
-    #[must_use]
+    /// The request, with `***` in place of tokens.
     pub fn request(&self) -> Request {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let mut headers = Headers::default();
@@ -84,8 +77,6 @@ impl RefusedDelivery {
         }
     }
 
-    /// What stood where `***` stands.
-    #[must_use]
     pub fn hidden_tokens(&self) -> Vec<HiddenToken> {
         let stored: BTreeMap<String, String> = serde_json::from_str(&self.tokens).unwrap_or_default();
         stored.into_iter().map(|(location, digest)| HiddenToken { location, digest }).collect()
@@ -114,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_comes_back_as_it_was_but_for_its_tokens() {
+    fn request_is_restored_except_for_tokens() {
         let request = refused().request();
         assert_eq!((request.path.as_str(), request.query.as_str()), ("/hooks/s", "a=1&token=***"));
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name, value.to_vec())).collect();
@@ -124,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_token_is_known_by_its_digest_under_the_same_key_alone() {
+    fn hidden_token_matches_only_under_the_same_key() {
         let hidden = refused().hidden_tokens().remove(0);
         assert_eq!(hidden.location, "header:x-token");
         assert!(hidden.is(b"hunter2", &DigestKey::new([7; 32])));
@@ -133,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_was_cut_is_not_whole() {
+    fn truncated_body_is_not_whole() {
         assert!(refused().is_whole());
         assert!(!RefusedDelivery { body_bytes: 3, ..refused() }.is_whole());
     }

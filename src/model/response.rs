@@ -1,19 +1,16 @@
-//! What a handler has to say to the provider in place of hookbox's own 200: a status, a content type and a body.
+//! A handler's response to the provider, sent instead of hookbox's own 200.
 //!
-//! Pure. What the handler said comes in, a [`HandlerResponse`] that can be stored and sent goes out, or why it cannot be: only
-//! 2xx, since everything else would have the provider send again what is stored; at most [`MAX_RESPONSE_BYTES`].
+//! Only 2xx is allowed: any other status would make the provider resend an event that is stored.
 
 use std::ops::RangeInclusive;
 
-/// Longest body.
+/// Longest body, in bytes.
 pub const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Longest content type.
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
-const GOOD: RangeInclusive<u16> = 200..=299;
+const ALLOWED_STATUS: RangeInclusive<u16> = 200..=299;
 
-/// An answer to a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerResponse {
     status: u16,
@@ -22,14 +19,11 @@ pub struct HandlerResponse {
 }
 
 impl HandlerResponse {
-    /// Checks what a handler said; a status that it does not name is 200.
-    ///
-    /// # Errors
-    /// In words for the ledger, why it cannot be sent.
+    /// Checks the parts. The status defaults to 200. The error is a note for the attempt.
     pub fn new(status: Option<u16>, content_type: Option<String>, body: Vec<u8>) -> Result<Self, String> {
         let status = status.unwrap_or(200);
-        if !GOOD.contains(&status) {
-            return Err(format!("status {status} is none of 200 to 299"));
+        if !ALLOWED_STATUS.contains(&status) {
+            return Err(format!("status {status} is not from 200 to 299"));
         }
         if body.len() > MAX_RESPONSE_BYTES {
             return Err(too_long());
@@ -43,19 +37,16 @@ impl HandlerResponse {
     }
 
     /// 200 to 299.
-    #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// As the handler named it.
-    #[must_use]
+    /// The content type that the handler set.
     pub fn named_content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
-    /// As the handler named it, else by the body: JSON when it is an object or an array, else text, and none without one.
-    #[must_use]
+    /// The content type that the handler set, or one derived from the body: JSON for an object or array, otherwise text.
     pub fn content_type(&self) -> Option<&str> {
         match &self.content_type {
             Some(named) => Some(named),
@@ -65,20 +56,17 @@ impl HandlerResponse {
         }
     }
 
-    /// The exact bytes.
-    #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 }
 
-/// Why a body over [`MAX_RESPONSE_BYTES`] cannot be sent.
-#[must_use]
+/// The note for a body over [`MAX_RESPONSE_BYTES`].
 pub fn too_long() -> String {
-    format!("it is longer than {MAX_RESPONSE_BYTES} bytes")
+    format!("the response is longer than {MAX_RESPONSE_BYTES} bytes")
 }
 
-/// A bare word or number is more likely a text than JSON.
+/// A bare word or number is more likely text than JSON.
 fn is_json(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
         || body.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()

@@ -1,8 +1,7 @@
-//! Which handlers take an event: by source, by globs over its type, and by values in its body; and by which value its
-//! jobs belong together.
+//! Decides which handlers take an event (by source, type globs and values in its body), and reads its ordering key.
 //!
-//! Pure, and made once per configuration. The body is looked through only where a handler that could take the event asks
-//! for values in it, and then once, without building what is not asked for.
+//! Built once per configuration. The body is scanned at most once, and only if a handler that could take the event needs a
+//! value in it.
 
 mod ordering_key;
 
@@ -22,16 +21,15 @@ use crate::verify::{VerifiedDelivery, VerifiedEvent};
 #[derive(Debug, Default)]
 pub struct Routes {
     routes: Vec<HandlerRoute>,
-    /// Where in the bodies all of them look.
+    /// All JSON pointers that the handlers use.
     places: JsonPaths,
 }
 
-/// The handler that answers the provider.
+/// The handler whose reply the provider gets.
 #[derive(Debug, Clone)]
 pub struct Responder {
-    /// Its name.
     pub handler: Arc<str>,
-    /// How long the provider waits for it.
+    /// How long the provider waits for the reply.
     pub timeout: Duration,
 }
 
@@ -41,21 +39,20 @@ struct HandlerRoute {
     respond: Option<Duration>,
     sources: Option<Vec<String>>,
     types: TypeGlobs,
-    /// Number of a place, and the values that may stand there.
+    /// Index of a pointer, and the accepted values.
     conditions: Vec<(usize, Vec<Value>)>,
     keyed: Option<OrderingRule>,
-    /// Number of the place of its key, where that is in the body.
+    /// Index of the pointer to the ordering key, if it is in the body.
     key_at: Option<usize>,
 }
 
-/// What routing looks at.
+/// The parts of an event that routing uses.
 #[derive(Debug, Clone, Copy)]
 pub struct RoutedEvent<'a> {
-    /// NAME of the source.
+    /// NAME of `[sources.NAME]`.
     pub source: &'a str,
-    /// The event's type.
     pub event_type: &'a str,
-    /// One JSON object, as stored.
+    /// One JSON object, as stored in the inbox.
     pub headers: &'a str,
     /// The exact bytes.
     pub body: &'a [u8],
@@ -65,7 +62,7 @@ pub struct RoutedEvent<'a> {
 #[derive(Debug)]
 pub struct RoutedDelivery {
     delivery: VerifiedDelivery,
-    /// For each event, in order.
+    /// One list per event, in order.
     jobs: Vec<Vec<NewJob>>,
     responder: Option<Responder>,
 }
@@ -93,28 +90,24 @@ impl RoutedDelivery {
     }
 }
 
-/// A job that an event is to have.
+/// A job to create for an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
-    /// Name of the handler.
     pub handler: Arc<str>,
-    /// Its value, where the handler has it belong together with others.
+    /// Its ordering key, if the handler has one.
     pub order_key: Option<String>,
-    /// Whether the newest of its value runs in place of all.
+    /// Whether the newest job of its key replaces the older ones (`coalesce`).
     pub is_burst: bool,
 }
 
 impl Routes {
-    /// One route per handler, in their order.
-    ///
-    /// # Errors
-    /// A glob that does not compile: which one, and why. The configuration has checked them before.
+    /// One route per handler, in order. An error means a glob that does not compile, which the configuration rules out.
     pub fn new(handlers: &[Arc<Handler>]) -> Result<Self, globset::Error> {
         let mut places = JsonPaths::default();
         let mut number = |pointer: &str| Pointer::parse(pointer).ok().map(|pointer| places.add(pointer.steps()));
         let mut route = |handler: &Arc<Handler>| {
             let conditions = handler.filter.conditions.iter();
-            // A place that cannot be is nowhere.
+            // A pointer that does not parse finds nothing.
             let conditions =
                 conditions.map(|(pointer, values)| (number(pointer).unwrap_or(usize::MAX), values.clone()));
             let conditions = conditions.collect();
@@ -136,24 +129,21 @@ impl Routes {
         Ok(Self { routes, places })
     }
 
-    /// The names of all handlers, in the order of the configuration.
-    #[must_use]
+    /// Handler names, in configuration order.
     pub fn handlers(&self) -> Vec<Arc<str>> {
         self.routes.iter().map(|route| route.handler.clone()).collect()
     }
 
-    /// The names of the handlers that take the event, in the order of the configuration.
-    #[must_use]
+    /// Names of the handlers that take the event, in configuration order.
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
         let document = LazyBody::new(body, &self.places);
         self.taking(source, event_type, &document).map(|route| route.handler.clone()).collect()
     }
 
     /// Decides which handlers take the events of a delivery.
-    #[must_use]
     pub fn route(&self, delivery: VerifiedDelivery) -> RoutedDelivery {
         let jobs_of = |event: &VerifiedEvent| {
-            self.drafts(RoutedEvent {
+            self.jobs_for(RoutedEvent {
                 source: delivery.source(),
                 event_type: &event.event_type,
                 headers: delivery.headers_json(),
@@ -168,26 +158,24 @@ impl Routes {
         RoutedDelivery { delivery, jobs, responder }
     }
 
-    /// The jobs that the event is to have, in the order of the configuration.
-    #[must_use]
-    pub fn drafts(&self, event: RoutedEvent<'_>) -> Vec<NewJob> {
+    /// The jobs to create for an event, in configuration order.
+    pub fn jobs_for(&self, event: RoutedEvent<'_>) -> Vec<NewJob> {
         let document = LazyBody::new(event.body, &self.places);
-        let draft = |route: &HandlerRoute| NewJob {
+        let job = |route: &HandlerRoute| NewJob {
             handler: route.handler.clone(),
             order_key: route.key(event.headers, &document),
             is_burst: route.keyed.as_ref().is_some_and(|keyed| matches!(keyed.mode, OrderingMode::Coalesce { .. })),
         };
-        self.taking(event.source, event.event_type, &document).map(draft).collect()
+        self.taking(event.source, event.event_type, &document).map(job).collect()
     }
 
-    /// An event's value for a handler, whether or not the handler takes it.
-    #[must_use]
+    /// An event's ordering key for a handler, even if the handler does not take the event.
     pub fn key_for(&self, handler: &str, headers: &str, body: &[u8]) -> Option<String> {
         let route = self.routes.iter().find(|route| *route.handler == *handler)?;
         route.key(headers, &LazyBody::new(body, &self.places))
     }
 
-    /// By which rule jobs of each handler belong together, in words that change with it.
+    /// The ordering rule of each handler as text, to detect changes.
     pub fn rules(&self) -> impl Iterator<Item = (Arc<str>, Option<String>)> {
         self.routes.iter().map(|route| (route.handler.clone(), route.keyed.as_ref().map(ToString::to_string)))
     }
@@ -206,7 +194,7 @@ impl Routes {
     }
 }
 
-/// A body that is looked through when the first value in it is asked for.
+/// A body that is scanned when its first value is needed.
 struct LazyBody<'a> {
     body: &'a [u8],
     places: &'a JsonPaths,
@@ -218,7 +206,7 @@ impl<'a> LazyBody<'a> {
         Self { body, places, found: OnceCell::new() }
     }
 
-    /// The text, number, boolean or null at a place. What is no JSON holds no values.
+    /// The scalar at a pointer. A body that is not JSON has none.
     fn at(&self, place: usize) -> Option<&Value> {
         let scalar = |raw: &str| if raw.starts_with(['{', '[']) { None } else { serde_json::from_str(raw).ok() };
         let look = || {
@@ -230,11 +218,10 @@ impl<'a> LazyBody<'a> {
 }
 
 impl Routes {
-    /// The handler among those of these jobs that answers the provider.
-    #[must_use]
-    pub fn responder(&self, drafts: &[NewJob]) -> Option<Responder> {
+    /// The first handler of these jobs that has `respond`.
+    pub fn responder(&self, jobs: &[NewJob]) -> Option<Responder> {
         let responds = |route: &HandlerRoute| {
-            let timeout = route.respond.filter(|_| drafts.iter().any(|draft| draft.handler == route.handler))?;
+            let timeout = route.respond.filter(|_| jobs.iter().any(|job| job.handler == route.handler))?;
             Some(Responder { handler: route.handler.clone(), timeout })
         };
         self.routes.iter().find_map(responds)
@@ -251,32 +238,27 @@ impl HandlerRoute {
     }
 }
 
-/// Globs over an event's type. `*` crosses dots, a leading `!` excludes and always wins, negatives alone mean all but
-/// these, and `pull_request` also takes `pull_request.opened`.
+/// Globs over an event's type. `*` crosses dots. A leading `!` excludes and always wins; only exclusions mean everything
+/// else. `pull_request` also matches `pull_request.opened`.
 #[derive(Debug)]
 pub struct TypeGlobs {
-    wanted: Option<GlobSet>,
-    unwanted: GlobSet,
+    /// `None` matches every type.
+    included: Option<GlobSet>,
+    excluded: GlobSet,
 }
 
 impl TypeGlobs {
-    /// Compiles the globs as written.
-    ///
-    /// # Errors
-    /// The first that does not compile.
     pub fn new(written: &[String]) -> Result<Self, globset::Error> {
-        let (unwanted, wanted): (Vec<_>, Vec<_>) = written.iter().partition(|glob| glob.starts_with('!'));
-        let takes_all = wanted.is_empty() || wanted.iter().any(|glob| *glob == "*");
+        let (excluded, included): (Vec<_>, Vec<_>) = written.iter().partition(|glob| glob.starts_with('!'));
+        let takes_all = included.is_empty() || included.iter().any(|glob| *glob == "*");
         Ok(Self {
-            wanted: if takes_all { None } else { Some(compile(wanted.iter().map(|glob| glob.as_str()))?) },
-            unwanted: compile(unwanted.iter().map(|glob| &glob[1..]))?,
+            included: if takes_all { None } else { Some(compile(included.iter().map(|glob| glob.as_str()))?) },
+            excluded: compile(excluded.iter().map(|glob| &glob[1..]))?,
         })
     }
 
-    /// Whether an event of this type is taken.
-    #[must_use]
     pub fn takes(&self, event_type: &str) -> bool {
-        self.wanted.as_ref().is_none_or(|globs| globs.is_match(event_type)) && !self.unwanted.is_match(event_type)
+        self.included.as_ref().is_none_or(|globs| globs.is_match(event_type)) && !self.excluded.is_match(event_type)
     }
 }
 
@@ -298,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_take_and_exclude_types() {
+    fn globs_include_and_exclude_types() {
         for (globs, event_type, expected) in [
             (&["*"][..], "push", true),
             (&["*"], "", true),

@@ -1,7 +1,6 @@
-//! The value by which jobs of a handler belong together, read out of an event.
+//! Reads the ordering key of an event for a handler.
 //!
-//! Pure: a rule and the event's parts go in, a text of bounded length comes out, or none. Strings, numbers (as they were
-//! written) and booleans are values; an empty string, null, a list, a table and a masked token are none.
+//! A key is a non-empty string, a number as written, or a boolean. Null, lists, objects and redacted tokens are no keys.
 
 use std::borrow::Cow;
 
@@ -11,12 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::config::{MissingKey, OrderingKey, OrderingRule};
 use crate::support::secret::MASK;
 
-/// Bytes of a value that are kept as they are; of a longer one its digest stands for it.
-const LONGEST: usize = 200;
-/// Stands for the missing value where those without one belong together; no value is empty.
-const TOGETHER: &str = "";
+/// Longest key in bytes. Longer values are replaced by their digest.
+const MAX_KEY_BYTES: usize = 200;
+/// The key of events without one under `missing = "together"`. No other key is empty.
+const SHARED_KEY: &str = "";
 
-/// The value of one event. `in_body` is asked only where the value is in the body; `headers` are one JSON object.
+/// The ordering key of an event. `in_body` is called only if the key is in the body; `headers` are one JSON object.
 pub(super) fn read<'a>(
     keyed: &OrderingRule,
     headers: &str,
@@ -28,7 +27,7 @@ pub(super) fn read<'a>(
     };
     match (found.filter(|text| !text.is_empty()), keyed.missing) {
         (Some(text), _) => Some(bounded(&text)),
-        (None, MissingKey::Together) => Some(TOGETHER.to_owned()),
+        (None, MissingKey::Together) => Some(SHARED_KEY.to_owned()),
         (None, MissingKey::Alone) => None,
     }
 }
@@ -52,7 +51,7 @@ fn header(headers: &str, name: &str) -> Option<String> {
 }
 
 fn bounded(text: &str) -> String {
-    if text.len() <= LONGEST && !text.contains(char::is_control) {
+    if text.len() <= MAX_KEY_BYTES && !text.contains(char::is_control) {
         return text.to_owned();
     }
     format!("sha256:{}", hex::encode(Sha256::digest(text)))
@@ -68,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_numbers_and_booleans_are_values_and_the_rest_is_none() {
+    fn strings_numbers_and_booleans_are_keys() {
         let at = |json: &str| {
             let body: Value = serde_json::from_str(json).unwrap();
             read(&keyed(OrderingKey::Pointer("/a/b".into()), MissingKey::Alone), "{}", || body.pointer("/a/b"))
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_and_those_with_control_characters_are_stood_for_by_their_digest() {
+    fn long_keys_and_control_characters_are_replaced_by_a_digest() {
         assert_eq!(bounded(&"x".repeat(200)), "x".repeat(200));
         let [one, other] = [bounded(&"x".repeat(201)), bounded(&"x".repeat(202))];
         assert_eq!((one.len(), one.starts_with("sha256:")), (71, true));
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_found_in_any_case_and_a_masked_one_is_no_value() {
+    fn header_key_ignores_case_and_redacted_values() {
         let headers = r#"{"X-Shop":"a, b","X-Token":"***"}"#;
         let at = |name: &str| read(&keyed(OrderingKey::Header(name.into()), MissingKey::Alone), headers, || None);
         assert_eq!(at("x-shop").as_deref(), Some("a, b"));
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn those_without_a_value_belong_together_where_they_shall() {
+    fn events_without_a_key_share_one_if_configured() {
         let together = keyed(OrderingKey::Pointer("/k".into()), MissingKey::Together);
         assert_eq!(read(&together, "{}", || None).as_deref(), Some(""));
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Result, Row};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::model::event::{AttemptStatus, EventState, JobState, UnknownWord};
+use crate::model::event::{AttemptStatus, EventState, JobState, UnknownName};
 use crate::support::time::Millis;
 
 #[derive(Debug, Clone, Serialize)]
@@ -191,7 +191,7 @@ pub struct JobDetail {
 }
 
 /// A state or status from a text column.
-pub(super) fn parsed<T: FromStr<Err = UnknownWord>>(row: &Row<'_>, column: &str) -> Result<T> {
+pub(super) fn parsed<T: FromStr<Err = UnknownName>>(row: &Row<'_>, column: &str) -> Result<T> {
     let index = row.as_ref().column_index(column)?;
     let unknown = |unknown| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(unknown));
     row.get_ref(index)?.as_str()?.parse().map_err(unknown)
