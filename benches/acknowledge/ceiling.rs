@@ -1,4 +1,4 @@
-//! What SQLite can do at most: the same rows in transactions of the same size, synced, without anything around them.
+//! The upper bound of SQLite: the same rows in synced transactions of the same size, and nothing else.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A bare endpoint: reads the body, verifies GitHub's signature, answers 200, stores nothing.
+//! The upper bound of the server: it reads the body, verifies GitHub's signature and responds 200 without storing.
 
 use actix_web::web::Bytes;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};

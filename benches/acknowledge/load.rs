@@ -1,4 +1,4 @@
-//! The load: connections that each send a genuine delivery with a fresh id, wait for its 200, and send the next.
+//! The load generator: each connection sends a genuine delivery with a new id, waits for its 200, and sends the next.
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, Read};
@@ -16,11 +16,11 @@ pub(crate) struct Load<'a> {
     pub(crate) span: Duration,
     pub(crate) bytes: usize,
     pub(crate) secret: &'a str,
-    /// Number of the first event: another load must not send the same.
+    /// Number of the first event, so that two loads do not send the same ids.
     pub(crate) first: u64,
-    /// Deliveries after which it ends before its time.
+    /// Deliveries after which it stops early.
     pub(crate) most: u64,
-    /// Deliveries a second at most, all connections together.
+    /// Limit of deliveries per second over all connections.
     pub(crate) pace: f64,
 }
 
@@ -93,7 +93,7 @@ impl Load<'_> {
     }
 }
 
-/// As scattered over an index as random ids are.
+/// Ids that scatter over an index as random ones do.
 pub(crate) fn id(n: u64) -> String {
     let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     format!(
@@ -106,7 +106,7 @@ pub(crate) fn id(n: u64) -> String {
     )
 }
 
-/// JSON of about that many bytes; a small event of GitHub's has 2 KiB, one of many others 300 bytes.
+/// A JSON body of about this many bytes. A small GitHub event has 2 KiB, those of many other providers 300 bytes.
 pub(crate) fn body(bytes: usize) -> Vec<u8> {
     let filler = "x".repeat(bytes.saturating_sub(100));
     format!(
@@ -134,8 +134,7 @@ fn request(secret: &str, bytes: usize) -> (Vec<u8>, usize) {
     (request, id_at)
 }
 
-/// What follows each mark in the first line that has it, in the order in which those lines come; the rest of the stream
-/// is read and thrown away.
+/// The text after each mark, from the first lines that contain them. The rest of the stream is read and discarded.
 pub(crate) fn lines_after<const N: usize>(stream: impl Read + Send + 'static, marks: [&str; N]) -> [String; N] {
     let mut lines = BufReader::new(stream).lines();
     let found = marks.map(|mark| {

@@ -1,9 +1,10 @@
-//! Durable acknowledgements per second, beside what bounds them, in one run: bare SQLite with the same rows in the
-//! same batches, and a bare endpoint that verifies and stores nothing. Prints ratios; absolute figures are this machine's.
+//! Durable acknowledgements per second, compared with two upper bounds in the same run: bare SQLite writing the same rows
+//! in the same batches, and an endpoint that verifies and stores nothing. Ratios matter; absolute figures depend on the
+//! machine.
 //!
 //! `cargo bench --bench acknowledge [-- --seconds 5 --connections 64 --bytes 2000]`
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure exits")]
 
 mod ceiling;
 mod endpoint;
@@ -138,7 +139,7 @@ fn memory_kib(pid: u32) -> u64 {
     line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
-/// On the disk that is measured, not in a memory file system.
+/// A folder on a disk, not in a memory file system.
 fn bench_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }

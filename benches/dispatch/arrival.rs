@@ -1,4 +1,4 @@
-//! Events that arrive while jobs are run: how soon they are acknowledged, and whether running goes on meanwhile.
+//! Acknowledgement latency while jobs run, and job throughput while events arrive.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use crate::SECRET;
 use crate::drain::{Drain, succeeded};
 use crate::load::{self, Load};
 
-/// Endings are counted in each span of so many milliseconds.
+/// Finished attempts are counted per interval of this many milliseconds.
 const STEP: i64 = 100;
 
 pub(crate) struct Arrival {
     pub(crate) acknowledged_per_second: f64,
     pub(crate) p99_ms: f64,
     pub(crate) run_per_second: f64,
-    /// Fewest endings in a tenth of a second while events arrived.
+    /// Fewest finished attempts in an interval while events arrived.
     pub(crate) fewest: i64,
 }
 
-/// `backlog` jobs wait already, so that there is always something to run.
+/// Starts with `backlog` pending jobs, so that executors are always busy.
 pub(crate) fn measure(backlog: &Drain<'_>, (arriving, connections): (usize, usize)) -> Arrival {
     let mut serving = backlog.serve(Stdio::piped());
     let [address] = load::lines_after(serving.child.stderr.take().expect("stderr"), ["hooks on http://"]);

@@ -1,4 +1,4 @@
-//! An inbox with pending jobs, drained by hookbox: how many attempts a second, by the ledger's own times.
+//! Drains an inbox of pending jobs and computes attempts per second from the `attempts` table.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// What is drained, and by which handler.
+/// The jobs to drain and their handler.
 pub(crate) struct Drain<'a> {
     pub(crate) events: usize,
     /// `[dispatch] workers`
     pub(crate) workers: usize,
     /// `concurrency` of the handler.
     pub(crate) copies: usize,
-    /// Lines of its section, without `concurrency`.
+    /// Other lines of the handler's section.
     pub(crate) handler: &'a str,
 }
 
-/// A hookbox with a folder of its own.
+/// A hookbox in its own folder.
 pub(crate) struct Serving {
     pub(crate) child: Child,
     folder: TempDir,
 }
 
 impl Drain<'_> {
-    /// Attempts a second, from the start of the first to the end of the last.
+    /// Attempts per second, from the first start to the last end.
     pub(crate) fn measure(&self) -> f64 {
         let serving = self.serve(Stdio::null());
         let inbox = serving.inbox();
@@ -41,7 +41,7 @@ impl Drain<'_> {
         self.events as f64 * 1000.0 / span.max(1) as f64
     }
 
-    /// Starts hookbox on an inbox with so many jobs.
+    /// Starts hookbox on an inbox with this many jobs.
     pub(crate) fn serve(&self, stderr: Stdio) -> Serving {
         let folder = tempfile::Builder::new()
             .prefix("hookbox-bench-")

@@ -1,4 +1,4 @@
-//! Handlers that do nothing, so that only what is around them is measured: this program as a worker, and as a URL.
+//! Handlers that do nothing, so that only hookbox is measured: this program as a worker and as a URL.
 
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
@@ -6,12 +6,12 @@ use std::process::{Child, Command, Stdio};
 use actix_web::web::Bytes;
 use actix_web::{App, HttpResponse, HttpServer, web};
 
-/// A process per job, with what the worker needs.
+/// A Python command that does the same as the worker, with a process per job.
 pub(crate) const PYTHON: &str = "import sys\nimport json\n";
 pub(crate) const PYTHON_WORKER: &str = "import sys\nimport json\nsys.stdin.readline()\nfor line in sys.stdin:\n    \
                                         print(json.dumps({\"id\": json.loads(line)[\"id\"], \"ok\": True}), flush=True)\n";
 
-/// Reads jobs, answers each.
+/// Replies to each job.
 pub(crate) fn work() {
     let (input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
     for line in input.lines().skip(1) {
@@ -22,7 +22,7 @@ pub(crate) fn work() {
     }
 }
 
-/// Answers 200 to everything.
+/// Responds 200 to every request.
 pub(crate) fn serve() {
     let answer = async |_: Bytes| HttpResponse::Ok().finish();
     actix_web::rt::System::new().block_on(async {
@@ -33,7 +33,7 @@ pub(crate) fn serve() {
     });
 }
 
-/// This program as that URL.
+/// Starts this program as the URL.
 pub(crate) fn start_endpoint() -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .arg("--endpoint")

@@ -1,10 +1,10 @@
-//! Attempts per second of each mode, beside what bounds them, in one run: command mode beside a bare loop that starts
-//! the same program on the same number of threads, a worker beside a process per job, and what arrives meanwhile.
-//! Prints ratios; absolute figures are this machine's.
+//! Attempts per second of each mode, compared in the same run: commands with a bare loop that starts the same program on as
+//! many threads, a worker with a process per job, and acknowledgements while jobs run. Ratios matter; absolute figures
+//! depend on the machine.
 //!
 //! `cargo bench --bench dispatch [-- --events 5000 --workers 16 --connections 16 --only worker]`
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure exits")]
 
 mod arrival;
 mod drain;
@@ -19,9 +19,9 @@ use std::time::Instant;
 use drain::Drain;
 
 const SECRET: &str = "a secret of the benchmark";
-/// A small program that is everywhere.
+/// A small program that exists everywhere.
 const PROGRAM: &str = "/bin/true";
-/// Copies of a worker.
+/// Worker processes.
 const COPIES: usize = 4;
 
 struct Wanted {
@@ -58,7 +58,7 @@ fn main() {
     }
 }
 
-/// Each before and after the other: whatever else the machine does meets both.
+/// Runs both in alternating order, so that other load on the machine affects both.
 fn command(&Wanted { events, workers, .. }: &Wanted) {
     let mut ratios = Vec::new();
     for _ in 0..3 {
@@ -117,19 +117,19 @@ fn arrive(&Wanted { events, workers, connections, .. }: &Wanted) {
     }
 }
 
-/// Python itself, where `python3` may be a script that looks for one.
+/// The Python executable, since `python3` may be a wrapper script.
 fn interpreter() -> String {
     let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     String::from_utf8(asked.expect("python3 starts").stdout).expect("a path").trim().to_owned()
 }
 
-/// This program.
+/// The path of this benchmark.
 fn compiled_worker() -> String {
     let program = std::env::current_exe().expect("this program");
     format!("mode = \"worker\"\ncommand = [\"{}\", \"--work\"]", program.display())
 }
 
-/// The program started and waited for, with nothing else done.
+/// Starts the program and waits for it, and does nothing else.
 fn bare_loop(times: usize, threads: usize) -> f64 {
     let left = AtomicUsize::new(times);
     let take = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();

@@ -1,10 +1,10 @@
-//! An inbox with a past: a month of events, most of them done, some dead, each with its job and its attempt.
+//! An inbox with a month of events, each with a job and an attempt; most succeeded, some are dead.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-/// The load's events get a job each that waits, since their handler is paused.
+/// The handler is paused, so the jobs of the load's events stay pending.
 pub(crate) const CONFIG: &str = "\
 [server]
 listen = \"127.0.0.1:0\"
@@ -26,7 +26,7 @@ sources = [\"stripe\"]
 command = [\"true\"]
 ";
 
-/// One in so many jobs is dead.
+/// One of this many jobs is dead.
 const DEAD: u64 = 100;
 
 pub(crate) fn fill(path: &Path, events: u64) {

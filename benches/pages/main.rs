@@ -1,10 +1,10 @@
-//! The dashboard and its API over an inbox with a million events: how long each page takes at rest and while 5,000
-//! events a second arrive, and what a person who reads costs those who wait for their 200. In one run; the last is a
-//! ratio, the others are this machine's.
+//! The dashboard and the API over an inbox of a million events: the time of each page at rest and while 5,000 events per
+//! second arrive, and how much a reading operator slows down acknowledgements. The last figure is a ratio; the others
+//! depend on the machine.
 //!
 //! `cargo bench --bench pages [-- --events 1000000 --seconds 20 --per-second 5000 --connections 16]`
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot measure exits")]
 
 mod filled;
 #[path = "../acknowledge/load.rs"]
@@ -19,7 +19,7 @@ use load::{Load, Outcome};
 use reader::{Reader, Times};
 
 const SECRET: &str = "a secret of the benchmark";
-/// A person who clicks fast; each click follows so long after the last page was there.
+/// Pause of a fast reader between a page and the next click.
 const CLICK: Duration = Duration::from_millis(200);
 /// Rounds of all pages at rest.
 const ROUNDS: usize = 10;
@@ -72,7 +72,7 @@ fn main() {
     stop(hookbox.child);
 }
 
-/// Reads pages, one after the other, for as long as the load lasts.
+/// Reads one page after the other while the load runs.
 fn beside(reader: &mut Reader, pause: Duration, load: impl FnOnce() -> Outcome + Send) -> (Outcome, Times) {
     let is_over = AtomicBool::new(false);
     let mut times = Times::default();

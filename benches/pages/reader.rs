@@ -1,9 +1,9 @@
-//! Somebody who reads: every page and what the API gives, one after the other, timed until the last byte.
+//! A reader that requests every page and API list in turn, timed until the last byte.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long each page took, every time.
+/// The durations of each page.
 #[derive(Default)]
 pub(crate) struct Times(BTreeMap<String, Vec<Duration>>);
 
@@ -60,7 +60,7 @@ impl Reader {
         Self { agent: config.into(), admin: format!("http://{admin}"), pages }
     }
 
-    /// Each page once, for as long as it is wanted.
+    /// Reads each page in turn until stopped.
     pub(crate) fn read_all(&mut self, times: &mut Times, pause: Duration, is_wanted: &dyn Fn() -> bool) {
         for page in self.pages.iter().take_while(|_| is_wanted()) {
             let began = Instant::now();

@@ -1,6 +1,6 @@
-//! A delivery of noise for any provider: nothing panics, and nothing is accepted.
+//! Random deliveries to any provider: nothing panics, nothing is accepted.
 //!
-//! The first byte picks the provider; then the signature's value up to a NUL, and the body. `cargo fuzz run delivery`
+//! The first byte selects the provider; then follow the signature up to a NUL, and the body. `cargo fuzz run delivery`
 
 #![no_main]
 
@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
-/// Every provider that is verified with a secret, and where its signature stands.
+/// Every provider that is verified with a secret, and the location of its signature.
 static SOURCES: LazyLock<Vec<(Verifier, Arc<Scheme>)>> = LazyLock::new(|| {
     internals::all()
         .filter_map(|(name, row)| {

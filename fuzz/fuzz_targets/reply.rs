@@ -1,6 +1,6 @@
-//! A worker's answer of noise: read or refused, and a success only where it plainly says so; nothing panics.
+//! Random worker replies: they are parsed or rejected, count as success only if they say so, and nothing panics.
 //!
-//! The input is a line, of job 7. `cargo fuzz run reply`
+//! The input is a line for job 7. `cargo fuzz run reply`
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A `verify` table of noise: selectors, templates and syntaxes are read or refused, and nothing panics.
+//! Random `verify` tables: selectors, templates and syntaxes are parsed or rejected, and nothing panics.
 //!
 //! The input is the table's TOML. `cargo fuzz run row`
 

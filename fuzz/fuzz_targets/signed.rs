@@ -1,8 +1,7 @@
-//! What a user may write into a `verify` table, put to work: a template of noise signs a body of noise, and selectors of noise
-//! read it. Whatever is signed is accepted as signed or refused, an altered body never gets in where the template covers all
-//! of it, and nothing panics.
+//! Random `verify` tables in use: a random template signs a random body, and random selectors read it. A signed body is
+//! accepted or rejected, an altered body is never accepted if the template covers all of it, and nothing panics.
 //!
-//! The input is a template, an id's and a type's selector, and the body, with a NUL between them. `cargo fuzz run signed`
+//! The input is a template, the selectors of id and type, and the body, separated by NUL. `cargo fuzz run signed`
 
 #![no_main]
 
