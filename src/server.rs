@@ -1,7 +1,7 @@
-//! hookbox as a whole: the rooms put together, signals heard, and the order in which all of it ends.
+//! Starts, reloads and stops all parts of hookbox, and handles signals.
 //!
-//! Start: inbox, listener, admin, dispatch. End: stop accepting and claiming, finish the requests, wait for the
-//! handlers, write their endings, checkpoint. A reload takes effect as a whole or not at all.
+//! Start order: inbox, receiver, web, dispatcher. Stop order: stop accepting and claiming, finish the requests, wait for
+//! the handlers, write their results, checkpoint. A reload takes effect completely or not at all.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use crate::support::net::socket::Listen;
 use crate::support::net::socket::{InheritedSockets, SocketRole};
 use crate::web::{ReloadStatus, WebConfig, WebServer};
 
-/// File descriptors beyond which more would not help.
+/// hookbox never raises the limit of file descriptors above this.
 const MOST_DESCRIPTORS: u64 = 65_536;
-/// Descriptors that one attempt needs at most.
+/// Maximum of file descriptors per attempt.
 const DESCRIPTORS_PER_WORKER: u64 = 10;
-/// Descriptors for the inbox, logs, probes and the rest.
+/// File descriptors for the inbox, logs, probes and the rest.
 const OTHER_DESCRIPTORS: u64 = 96;
 
 /// A running hookbox.
@@ -47,19 +47,16 @@ pub struct App {
     reloads: Arc<ReloadStatus>,
 }
 
-/// Reads the configuration again.
-pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, config::ConfigErrors>;
+/// Reads the configuration for a reload.
+pub type ReadConfig<'a> = &'a dyn Fn() -> Result<Config, config::ConfigErrors>;
 
 impl App {
-    /// Starts every room, on the sockets that were handed over if any were. What had been started when one fails ends
-    /// in order.
-    ///
-    /// # Errors
-    /// An [`crate::inbox::OpenError`] when the inbox cannot be had; others say what could not be started.
-    pub fn start(config: Config, mut handed: InheritedSockets, caller: &ControlHandle) -> anyhow::Result<Self> {
+    /// Starts everything, on inherited sockets if there are any. If one part fails, those that were started stop in order.
+    /// The error is an [`crate::inbox::OpenError`] if the inbox cannot be opened.
+    pub fn start(config: Config, mut handed: InheritedSockets, control: &ControlHandle) -> anyhow::Result<Self> {
         let routes = Arc::new(Routes::new(&config.handlers)?);
         let not_started = || dispatcher::not_started(&results_folder(&config));
-        let inbox = Arc::new(Inbox::open(&config.inbox, caller.clone(), &not_started)?);
+        let inbox = Arc::new(Inbox::open(&config.inbox, control.clone(), &not_started)?);
         let reloads = Arc::new(ReloadStatus::default());
         inbox.set_body_dedup(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources, routes.clone(), inbox.metrics());
@@ -68,45 +65,42 @@ impl App {
         let attempts = config.dispatch.workers + apart.sum::<usize>();
         let kept_back = OTHER_DESCRIPTORS + DESCRIPTORS_PER_WORKER * u64::try_from(attempts).unwrap_or(0);
         let connections = raise_descriptor_limit().saturating_sub(kept_back);
-        // Addresses first: where one is taken, no handler has run yet.
+        // Bind first: if an address is in use, no handler has run yet.
         let hooks = handed.take_or_bind(SocketRole::Hooks, &config.server.listen)?;
         let operator = handed.take_or_bind(SocketRole::Admin, &config.admin.listen)?;
         let listener = ReceiverServer::start(&config.server, hooks, endpoints, inbox.clone(), connections)?;
         let web = WebConfig::new(&config, routes.clone());
         let admin = WebServer::start(&config.admin, web, operator, inbox.clone(), reloads.clone())?;
-        let orphans = OrphanReaper::adopt().context("the reaper of orphans could not be started")?;
+        let orphans = OrphanReaper::adopt().context("cannot start the reaper of orphaned processes")?;
         let alerts = Alerts::start(config.alerts.clone(), inbox.clone())?;
-        let dispatcher = Dispatcher::start(dispatch_settings(&config, routes), inbox.clone(), caller.clone())
-            .context("the dispatcher could not be started")?;
+        let dispatcher = Dispatcher::start(dispatch_settings(&config, routes), inbox.clone(), control.clone())
+            .context("cannot start the dispatcher")?;
         Ok(Self { config, inbox, dispatcher, listener, admin, alerts, orphans, reloads })
     }
 
-    /// The address that providers reach, such as `http://127.0.0.1:8080`.
+    /// The receiver's address, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn hooks_url(&self) -> String {
         self.listener.url()
     }
 
-    /// The operator's address.
+    /// The address of the API and the dashboard.
     #[must_use]
     pub fn admin_url(&self) -> String {
         url_of(self.admin.address())
     }
 
-    /// Serves until it is told to stop, then ends in order.
-    ///
-    /// # Errors
-    /// What hookbox could not go on without.
-    pub fn run(mut self, calls: &Receiver<ControlMessage>, read_again: ReadAgain<'_>) -> anyhow::Result<()> {
+    /// Serves until a stop is requested or a part fails, then stops in order.
+    pub fn run(mut self, messages: &Receiver<ControlMessage>, read_config: ReadConfig<'_>) -> anyhow::Result<()> {
         let interval = control::watchdog_interval().unwrap_or(Duration::MAX);
         control::notify_ready();
         loop {
             control::notify_alive();
-            match calls.recv_timeout(interval) {
-                Ok(ControlMessage::Reload) => self.reload(read_again),
+            match messages.recv_timeout(interval) {
+                Ok(ControlMessage::Reload) => self.reload(read_config),
                 Ok(ControlMessage::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.stop();
-                    return calls
+                    return messages
                         .try_iter()
                         .find_map(ControlMessage::failure)
                         .map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
@@ -120,9 +114,9 @@ impl App {
         }
     }
 
-    /// Ends in order. A second signal meanwhile changes nothing.
+    /// Stops everything in order. Further signals are ignored.
     pub fn stop(self) {
-        log::info!("stopping: no more deliveries are taken in");
+        log::info!("stopping: no longer accepting deliveries");
         control::notify_stopping();
         self.dispatcher.stop_claiming();
         self.listener.stop(|| self.inbox.stop_accepting());
@@ -135,19 +129,20 @@ impl App {
         log::info!("stopped");
     }
 
-    fn reload(&mut self, read_again: ReadAgain<'_>) {
+    fn reload(&mut self, read_config: ReadConfig<'_>) {
         control::notify_reloading();
-        let error = read_again().map_err(|errors| errors.to_string()).and_then(|config| self.put_in(config)).err();
+        let error =
+            read_config().map_err(|errors| errors.to_string()).and_then(|config| self.apply_config(config)).err();
         match &error {
-            None => log::info!("the configuration was read again and holds from now on"),
-            Some(why) => log::error!("the configuration was read again and changes nothing: {why}"),
+            None => log::info!("configuration reloaded"),
+            Some(why) => log::error!("configuration not reloaded, keeping the previous one: {why}"),
         }
         self.reloads.record(error);
         control::notify_ready();
     }
 
-    /// All of it, or an error and none of it.
-    fn put_in(&mut self, config: Config) -> Result<(), String> {
+    /// Applies all changes, or none if one fails.
+    fn apply_config(&mut self, config: Config) -> Result<(), String> {
         let fixed = [
             ("server.listen", self.config.server.listen != config.server.listen),
             ("server.request_timeout", self.config.server.request_timeout != config.server.request_timeout),
@@ -156,7 +151,7 @@ impl App {
             ("inbox.path", self.config.inbox.path != config.inbox.path),
         ];
         if let Some((key, _)) = fixed.iter().find(|(_, has_changed)| *has_changed) {
-            return Err(format!("`{key}` has changed, and that takes a restart"));
+            return Err(format!("`{key}` has changed, which requires a restart"));
         }
         let routes = Arc::new(Routes::new(&config.handlers).map_err(|error| error.to_string())?);
         self.inbox.set_body_dedup(&guarded(&config)).map_err(|error| error.to_string())?;
@@ -172,24 +167,21 @@ impl App {
     }
 }
 
-/// Turns signals into calls: TERM and INT stop, HUP reloads.
-///
-/// # Errors
-/// When the system does not let us listen.
-pub fn hear_signals(caller: ControlHandle) -> std::io::Result<JoinHandle<()>> {
-    // Hearing CHLD ends its being ignored, as some supervisors start us: no exit status could be had then.
+/// Turns signals into control messages: TERM and INT stop, HUP reloads.
+pub fn handle_signals(control: ControlHandle) -> std::io::Result<JoinHandle<()>> {
+    // Some supervisors start hookbox with CHLD ignored, which would discard the exit status of handlers.
     signal_hook::flag::register(SIGCHLD, Arc::default())?;
-    // And nobody need be woken by it. Threads that are started later take this along, handlers do not.
+    // Block CHLD, since no thread needs to be woken by it. Later threads inherit the mask, handlers do not.
     SigSet::from(Signal::SIGCHLD).thread_block()?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            caller.send(if signal == SIGHUP { ControlMessage::Reload } else { ControlMessage::Stop });
+            control.send(if signal == SIGHUP { ControlMessage::Reload } else { ControlMessage::Stop });
         }
     })
 }
 
-/// As many file descriptors as the system lets us have, each connection being one. Returns how many.
+/// Raises the limit of file descriptors, since each connection needs one. Returns the limit.
 fn raise_descriptor_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     runner::keep_descriptor_limit(&limit);
@@ -202,26 +194,23 @@ fn raise_descriptor_limit() -> u64 {
     match setrlimit(Resource::Nofile, limit) {
         Ok(()) => wanted,
         Err(error) => {
-            log::warn!("the limit of file descriptors stays at {before}: {error}");
+            log::warn!("cannot raise the limit of file descriptors above {before}: {error}");
             before
         }
     }
 }
 
-/// Serves one configuration file until a signal ends it.
-///
-/// # Errors
-/// [`config::ConfigErrors`] and [`crate::inbox::OpenError`] among others.
+/// Serves one configuration file until a signal stops the process.
 pub fn serve(file: &Path) -> anyhow::Result<()> {
     let environment = |name: &str| std::env::var(name).ok();
     let config = config::read(file, &environment)?;
-    let (caller, calls) = ControlHandle::new();
-    hear_signals(caller.clone())?;
-    let app = App::start(config, InheritedSockets::from_environment(), &caller)?;
+    let (control, messages) = ControlHandle::new();
+    handle_signals(control.clone())?;
+    let app = App::start(config, InheritedSockets::from_environment(), &control)?;
     log::info!("hooks on {}", app.hooks_url());
     log::info!("admin on {}", app.admin_url());
     log::info!("ready");
-    app.run(&calls, &|| config::read(file, &environment))
+    app.run(&messages, &|| config::read(file, &environment))
 }
 
 fn url_of(address: &Listen) -> String {
@@ -231,13 +220,13 @@ fn url_of(address: &Listen) -> String {
     }
 }
 
-/// The sources whose bodies are remembered.
+/// Sources with `replay_guard = "id+body"`.
 fn guarded(config: &Config) -> Vec<Arc<str>> {
     let is_guarded = |source: &&Arc<config::Source>| source.admission.replay_guard == ReplayGuard::IdAndBody;
     config.sources.iter().filter(is_guarded).map(|source| source.name.clone()).collect()
 }
 
-/// Beside the inbox.
+/// The folder of result files, next to the inbox.
 fn results_folder(config: &Config) -> PathBuf {
     let mut results = config.inbox.path.clone().into_os_string();
     results.push(".results");

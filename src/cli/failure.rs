@@ -1,7 +1,6 @@
-//! Why a verb was not done: what is said on stderr, and the exit status.
+//! The failure of a verb: its message on stderr and its exit status.
 //!
-//! Every error of a lower room becomes one here, with its hint. Nothing is said when the reader of our output has
-//! gone (`| head`): that is no failure.
+//! Errors of other modules are converted here, hints included. A closed pipe (`| head`) is not a failure.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -14,7 +13,6 @@ use crate::inbox::reader::ReadError;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
-/// An exit status, and what is said with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: u8,
@@ -22,17 +20,17 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// It could not be done: exit status 1.
+    /// The operation failed: exit status 1.
     pub(crate) fn failed(message: impl AsRef<str>) -> Self {
         Self { status: FAILED, text: format!("error: {}", message.as_ref()) }
     }
 
-    /// It could not be meant: exit status 2.
+    /// Wrong usage or configuration: exit status 2.
     pub(crate) fn usage(message: impl AsRef<str>) -> Self {
         Self { status: USAGE, ..Self::failed(message) }
     }
 
-    /// Everything has been said: exit status 1.
+    /// Exit status 1; everything has been printed already.
     pub(crate) fn silent() -> Self {
         Self { status: FAILED, text: String::new() }
     }
@@ -44,9 +42,9 @@ impl Failure {
         self
     }
 
-    /// Says it on stderr and gives the exit status.
+    /// Prints the message on stderr and returns the exit status.
     pub(crate) fn report(self) -> ExitCode {
-        // With stderr gone there is nobody left to tell.
+        // A closed stderr cannot be reported anywhere.
         if !self.text.is_empty() {
             writeln!(io::stderr(), "{}", self.text.trim_end()).unwrap_or_default();
         }
@@ -113,7 +111,7 @@ impl From<anyhow::Error> for Failure {
 
 impl From<clap::Error> for Failure {
     fn from(error: clap::Error) -> Self {
-        // clap knows the stream and the colours: help goes to stdout, mistakes to stderr.
+        // clap prints help to stdout and errors to stderr.
         match error.print() {
             Ok(()) if error.use_stderr() => Self { status: USAGE, text: String::new() },
             Ok(()) => Self { status: 0, text: String::new() },
@@ -127,14 +125,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_says_what_and_what_next() {
+    fn failure_shows_message_and_hints() {
         let failure = Failure::usage("no such thing").hint("look elsewhere").hint("or here");
         assert_eq!(failure.text, "error: no such thing\nhint: look elsewhere\nhint: or here");
         assert_eq!(failure.status, 2);
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_no_failure() {
+    fn closed_pipe_is_not_a_failure() {
         assert_eq!(
             Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)),
             Failure { status: 0, text: String::new() }
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_a_matter_of_configuration() {
+    fn wrong_file_is_a_usage_error() {
         let missing = InboxFileError::Missing("/x/hookbox.db".into());
         assert!(Failure::from(missing).text.contains("\nhint: `hookbox serve`"));
         assert_eq!(Failure::from(InboxFileError::Foreign("x".into())).status, 2);

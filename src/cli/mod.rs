@@ -1,7 +1,7 @@
-//! The command line: one verb per file, this one reads which.
+//! The command line: parses the arguments and runs one verb.
 //!
-//! Results go to stdout, everything else to stderr. The exit status is 0 when it was done, 1 when it failed, 2 for
-//! wrong usage or configuration. Verbs that touch the inbox work on the file itself, whether or not it is served.
+//! Results go to stdout, everything else to stderr. The exit status is 0 for success, 1 for failure, 2 for wrong usage
+//! or configuration. Verbs that touch the inbox open the file itself, so they work whether or not hookbox is running.
 
 mod args;
 mod client;
@@ -22,7 +22,7 @@ use commands::serve::{self, demo, health, reload};
 use commands::setup::{check, generate, init, learn, providers};
 use failure::Failure;
 
-/// Receives webhooks properly: verified, stored once, run until done.
+/// Receive webhooks: verify each delivery, store it once, run handlers until they succeed
 #[derive(Debug, Parser)]
 #[command(name = "hookbox", version, propagate_version = true, disable_help_subcommand = true)]
 struct Cli {
@@ -32,63 +32,64 @@ struct Cli {
     verb: Verb,
 }
 
+/// In the order of use: set up, serve, inspect, act on jobs, act on refusals, maintain.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Receives deliveries and runs handlers until a signal ends it
-    Serve,
-    /// The whole thing in one command, on a scratch inbox
+    /// Try hookbox: serve a scratch inbox, send test deliveries and show the results
     Demo(demo::Args),
-    /// Writes hookbox.toml and a first handler
+    /// Create hookbox.toml and a first handler
     Init(init::Args),
-    /// Reads the configuration as `serve` would, and says what it means
-    Check(check::Args),
-    /// Sends a test delivery, signed as the provider signs
-    Send(send::Args),
-    /// Lists events, newest first; `events show` and `events body` take one
-    Events(events::Args),
-    /// Lists jobs, newest first
-    Jobs(jobs::Args),
-    /// Runs jobs again that have not succeeded
-    Retry(bulk::Args),
-    /// Runs jobs again that have succeeded
-    Replay(bulk::Args),
-    /// Takes jobs off what is to run
-    Skip(bulk::Args),
-    /// Runs a handler on a stored event, here and now, with HOOKBOX_DRY_RUN=1; changes nothing in the inbox
-    Run(run::Args),
-    /// Has handlers start no more attempts until they are resumed
-    Pause(pause::PauseArgs),
-    /// Has paused handlers go on; a broken one is tried at once
-    Resume(pause::ResumeArgs),
-    /// For ten minutes, believes the handshake that teaches a source its secret
-    Learn(learn::Args),
-    /// Lists what was turned away, newest first; `refusals show` and `refusals body` take one
-    Refusals(refusals::Args),
-    /// Why a delivery was turned away, and what would have made it match
-    Explain(explain::Args),
-    /// Takes in refused deliveries that are genuine under today's configuration
-    Reverify(reverify::Args),
-    /// How things stand, in one screen
-    Status(status::Args),
-    /// Supported providers: how each signs, where its id and type are; `providers keygen` makes keys for trying one
+    /// List supported providers, or generate test keys (`providers keygen`)
     Providers(providers::Args),
-    /// What arrives and what has run, live, until Ctrl-C
+    /// Validate the configuration and show what it does
+    Check(check::Args),
+    /// Receive deliveries and run handlers until stopped
+    Serve,
+    /// Send a signed test delivery
+    Send(send::Args),
+    /// Show sources, handlers and open problems
+    Status(status::Args),
+    /// List events, or show one (`events show`, `events body`)
+    Events(events::Args),
+    /// List jobs
+    Jobs(jobs::Args),
+    /// Follow new events, attempts and refusals
     Tail(tail::Args),
-    /// Forgets now what is too old by `keep_payloads`, `keep_events` and `keep_keys`
-    Prune(prune::Args),
-    /// Copies the inbox, whether or not it is served; the copy is whole, checked and synced
-    Backup(backup::Args),
-    /// Whether hookbox would take in a delivery now
+    /// Run dead or waiting jobs now
+    Retry(bulk::Args),
+    /// Run succeeded jobs again, or create jobs for a new handler
+    Replay(bulk::Args),
+    /// Cancel pending, running or dead jobs
+    Skip(bulk::Args),
+    /// Run a handler on stored events in the foreground, without changing the inbox
+    Run(run::Args),
+    /// Stop starting new attempts of a handler
+    Pause(pause::PauseArgs),
+    /// Resume paused handlers, and probe broken ones immediately
+    Resume(pause::ResumeArgs),
+    /// List refused deliveries, or show one (`refusals show`, `refusals body`)
+    Refusals(refusals::Args),
+    /// Explain why a delivery was refused and which change would accept it
+    Explain(explain::Args),
+    /// Accept refused deliveries that verify under the current configuration
+    Reverify(reverify::Args),
+    /// Accept a new secret from a provider's handshake for ten minutes
+    Learn(learn::Args),
+    /// Check whether hookbox is ready to accept deliveries
     Health(health::Args),
-    /// Has the running hookbox read its configuration again
+    /// Reload the configuration of the running hookbox
     Reload,
-    /// Prints what a shell needs to complete hookbox's command line
+    /// Delete what is older than the retention settings
+    Prune(prune::Args),
+    /// Back up the inbox, also while hookbox serves it
+    Backup(backup::Args),
+    /// Generate shell completions
     Completions(generate::CompletionsArgs),
-    /// Prints the man page; into a folder, one for each verb as well
+    /// Generate man pages
     Man(generate::ManArgs),
 }
 
-/// Does what the command line says.
+/// Parses the command line, runs the verb and reports its failure.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -133,11 +134,11 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
 }
 
 impl Verb {
-    /// The log is what `serve` says; elsewhere only what is amiss.
+    /// `serve` logs its progress; other verbs log only problems.
     fn log_level(&self) -> LevelFilter {
         match self {
             Self::Serve => LevelFilter::Info,
-            // Its handlers fail on purpose.
+            // The demo's handlers fail on purpose.
             Self::Demo(_) => LevelFilter::Off,
             _ => LevelFilter::Warn,
         }
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_holds_together() {
+    fn command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 }

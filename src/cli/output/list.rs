@@ -1,21 +1,67 @@
-//! Lists of any length: read page by page, so that nothing holds up the inbox, and printed as they come.
+//! Lists of any length: read page by page, printed as a table or as one JSON array.
 //!
-//! Each page is a short read of its own. What arrives in between is newer than every page, so nothing comes twice.
+//! Each page is a short read of its own, so a long list never blocks the inbox. Rows that arrive in the meantime are
+//! newer than every page, so no row appears twice.
 
-use crate::model::filter::Page;
 use std::io::{self, Write as _};
 
+use comfy_table::Cell;
 use serde::Serialize;
 
+use super::progress;
+use super::table::Rows;
 use crate::cli::args::Limit;
 use crate::cli::failure::Failure;
-use crate::cli::output::progress;
+use crate::model::filter::Page;
 
-/// Rows read at once.
+/// Rows per read.
 const PAGE: u32 = 1_000;
 
-/// Calls `each` with the rows that `read` hands out, newest first. Tells whether there are more than the limit.
-pub(crate) fn walk<T>(
+/// How to print a list.
+#[derive(Debug)]
+pub(crate) struct ListFormat<'a> {
+    pub(crate) limit: Limit,
+    pub(crate) json: bool,
+    /// Singular name of a row.
+    pub(crate) noun: &'a str,
+    pub(crate) header: &'a [&'a str],
+    /// Columns that are never wrapped.
+    pub(crate) rigid: &'a [&'a str],
+}
+
+impl ListFormat<'_> {
+    /// Prints the rows that `read` returns, newest first. Returns false if a table would have been empty: then nothing
+    /// was printed.
+    pub(crate) fn print<T: Serialize, const N: usize>(
+        &self,
+        read: impl FnMut(Page) -> Result<Vec<T>, Failure>,
+        key: impl Fn(&T) -> i64,
+        cells: impl Fn(&T) -> [Cell; N],
+    ) -> Result<bool, Failure> {
+        let is_cut = if self.json {
+            let mut array = Array::new();
+            let is_cut = read_pages(self.limit, read, key, |row| array.push(row))?;
+            array.end()?;
+            is_cut
+        } else {
+            let mut rows = Rows::new(self.header).rigid(self.rigid);
+            let is_cut = read_pages(self.limit, read, key, |row| {
+                rows.add_cells(cells(row));
+                Ok(())
+            })?;
+            if rows.is_empty() {
+                return Ok(false);
+            }
+            rows.print()?;
+            is_cut
+        };
+        self.limit.remark_if_cut(is_cut, self.noun);
+        Ok(true)
+    }
+}
+
+/// Calls `each` for at most `limit` rows, newest first. Returns whether there are more.
+fn read_pages<T>(
     Limit { limit }: Limit,
     mut read: impl FnMut(Page) -> Result<Vec<T>, Failure>,
     key: impl Fn(&T) -> i64,
@@ -25,7 +71,7 @@ pub(crate) fn walk<T>(
     let mut before = None;
     loop {
         let page = Page { before, limit: left.saturating_add(1).min(PAGE), deadline: None };
-        let rows = progress::waiting("searching", || read(page))?;
+        let rows = progress::spinner("searching", || read(page))?;
         for row in &rows {
             if left == 0 {
                 return Ok(true);
@@ -40,25 +86,33 @@ pub(crate) fn walk<T>(
     }
 }
 
-/// Prints rows as one JSON array on stdout, one row per line.
+/// Prints one JSON array on stdout, one row per line.
+pub(crate) fn print_json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<(), Failure> {
+    let mut array = Array::new();
+    for row in rows {
+        array.push(&row)?;
+    }
+    array.end()
+}
+
 #[derive(Debug)]
-pub(crate) struct Array {
+struct Array {
     out: io::StdoutLock<'static>,
     is_empty: bool,
 }
 
 impl Array {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self { out: io::stdout().lock(), is_empty: true }
     }
 
-    pub(crate) fn push(&mut self, row: &impl Serialize) -> Result<(), Failure> {
+    fn push(&mut self, row: &impl Serialize) -> Result<(), Failure> {
         self.out.write_all(if self.is_empty { b"[\n" } else { b",\n" })?;
         self.is_empty = false;
         Ok(self.out.write_all(&serde_json::to_vec(row)?)?)
     }
 
-    pub(crate) fn end(mut self) -> Result<(), Failure> {
+    fn end(mut self) -> Result<(), Failure> {
         self.out.write_all(if self.is_empty { b"[]\n" } else { b"\n]\n" })?;
         Ok(self.out.flush()?)
     }
@@ -68,26 +122,22 @@ impl Array {
 mod tests {
     use super::*;
 
-    fn walked(limit: u32, rows: i64) -> (Vec<i64>, bool) {
+    fn read_numbers(limit: u32, rows: i64) -> (Vec<i64>, bool) {
         let read = |page: Page| {
             let newest = page.before.map_or(rows, |before| before - 1);
             Ok((1..=newest).rev().take(page.limit as usize).collect())
         };
         let mut seen = Vec::new();
-        let is_cut = walk(
-            Limit { limit },
-            read,
-            |row| *row,
-            |row| {
-                seen.push(*row);
-                Ok(())
-            },
-        );
+        let each = |row: &i64| {
+            seen.push(*row);
+            Ok(())
+        };
+        let is_cut = read_pages(Limit { limit }, read, |row| *row, each);
         (seen, is_cut.unwrap())
     }
 
     #[test]
-    fn a_list_ends_at_its_limit_or_its_last_row_and_says_which() {
+    fn list_stops_at_its_limit_and_reports_the_cut() {
         for (limit, rows, expected, cut) in [
             (50, 0, 0, false),
             (50, 49, 49, false),
@@ -100,7 +150,7 @@ mod tests {
             (5000, 2600, 2600, false),
             (u32::MAX, 2000, 2000, false),
         ] {
-            let (seen, is_cut) = walked(limit, rows);
+            let (seen, is_cut) = read_numbers(limit, rows);
             assert_eq!((seen.len(), is_cut), (expected, cut), "{limit} of {rows}");
             assert!(seen.windows(2).all(|pair| pair[0] == pair[1] + 1));
         }

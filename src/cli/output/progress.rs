@@ -1,6 +1,4 @@
-//! Progress of what takes over a second: on stderr, if that is a terminal, and gone when it is done.
-//!
-//! Work goes in and its result comes out. What is quick, or read by a program, is left alone.
+//! Progress on stderr, if that is a terminal, for work that takes more than a second. Cleared when the work is done.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -9,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What is done by then needs no progress.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// Shorter work shows no progress.
+const DELAY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Does something of unknown length.
-pub(crate) fn waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+/// Shows a spinner while `work` runs.
+pub(crate) fn spinner<T>(message: &'static str, work: impl FnOnce() -> T) -> T {
     if !io::stderr().is_terminal() {
         return work();
     }
-    let (done, waits) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
-            if waits.recv_timeout(AT_ONCE) != Err(RecvTimeoutError::Timeout) {
+            if is_done.recv_timeout(DELAY) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            let spinner = ProgressBar::new_spinner().with_message(what);
+            let spinner = ProgressBar::new_spinner().with_message(message);
             spinner.enable_steady_tick(TICK);
-            // Ends with an error, by the other side going away.
-            waits.recv().unwrap_or_default();
+            // Returns an error as soon as `done` is dropped.
+            is_done.recv().unwrap_or_default();
             spinner.finish_and_clear();
         });
         let result = work();
@@ -36,7 +34,7 @@ pub(crate) fn waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Counts up to a known number.
+/// A progress bar up to a known total.
 #[derive(Debug)]
 pub(crate) struct Counter {
     started_at: Instant,
@@ -49,9 +47,8 @@ impl Counter {
         Self { started_at: Instant::now(), total, bar: None }
     }
 
-    /// So many are done.
-    pub(crate) fn reach(&mut self, done: usize) {
-        if self.bar.is_none() && self.started_at.elapsed() >= AT_ONCE {
+    pub(crate) fn set(&mut self, done: usize) {
+        if self.bar.is_none() && self.started_at.elapsed() >= DELAY {
             let bar = ProgressBar::new(self.total as u64);
             let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {eta}");
             self.bar = Some(style.map_or(bar.clone(), |style| bar.with_style(style)));

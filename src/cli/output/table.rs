@@ -1,6 +1,6 @@
-//! Tables for people: fitted to the terminal, with colours where they are wanted.
+//! Tables, fitted to the terminal and colored.
 //!
-//! Into a pipe they go unfolded and without colours, one line per row, so that `grep` and `cut` can read them.
+//! In a pipe they are neither wrapped nor colored: one line per row, for `grep` and `cut`.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -11,20 +11,19 @@ use crate::cli::failure::Failure;
 use crate::cli::output::terminal::shown;
 use crate::model::event::{EventState, JobState};
 
-/// Below so many columns a folded table is worse than lines that the terminal breaks.
+/// In narrower terminals, tables are not wrapped: the terminal's own line breaks are easier to read.
 const NARROW: u16 = 72;
 
-/// A table without lines.
+/// A table without borders.
 #[derive(Debug)]
 pub(crate) struct Rows(Table);
 
 impl Rows {
-    /// An empty table with these columns.
     pub(crate) fn new(header: &[&str]) -> Self {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header.iter().map(|name| {
             let cell = Cell::new(name);
-            if has_colours() { cell.add_attribute(Attribute::Bold) } else { cell }
+            if has_colors() { cell.add_attribute(Attribute::Bold) } else { cell }
         }));
         if table.width().is_some_and(|width| width >= NARROW) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -35,7 +34,7 @@ impl Rows {
         Self(table)
     }
 
-    /// These columns are never folded, however narrow the terminal.
+    /// Never wraps these columns.
     pub(crate) fn rigid(mut self, names: &[&str]) -> Self {
         let is_rigid = |cell: &Cell| names.contains(&cell.content().as_str());
         let header: Vec<_> = self.0.header().into_iter().flat_map(|row| row.cell_iter().map(is_rigid)).collect();
@@ -47,23 +46,20 @@ impl Rows {
         self
     }
 
-    /// Adds a row of text from outside; the word of a state gets its colour.
+    /// Adds a row of untrusted text. States are colored.
     pub(crate) fn add<const N: usize>(&mut self, cells: [&str; N]) {
         let is_state = |word: &str| word.parse::<JobState>().is_ok() || word.parse::<EventState>().is_ok();
         self.add_cells(cells.map(|word| if is_state(word) { state(word) } else { text(word) }));
     }
 
-    /// Adds a row.
     pub(crate) fn add_cells<const N: usize>(&mut self, cells: [Cell; N]) {
         self.0.add_row(cells);
     }
 
-    /// Whether it has no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Prints it on stdout.
     pub(crate) fn print(&self) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         writeln!(out, "{self}")?;
@@ -81,31 +77,31 @@ impl fmt::Display for Rows {
     }
 }
 
-/// Whether stdout takes colours (<https://no-color.org>).
-fn has_colours() -> bool {
+/// Follows <https://no-color.org>.
+fn has_colors() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Text from outside.
+/// A cell of untrusted text.
 pub(crate) fn text(text: &str) -> Cell {
     Cell::new(shown(text))
 }
 
-/// A number, to the right.
+/// A right-aligned number.
 pub(crate) fn number(number: i64) -> Cell {
     Cell::new(number).set_alignment(CellAlignment::Right)
 }
 
-/// The state of an event or a job.
+/// A colored state of an event or a job.
 pub(crate) fn state(word: &str) -> Cell {
     let cell = Cell::new(word);
-    match colour(word) {
-        Some(colour) if has_colours() => cell.fg(colour),
+    match color(word) {
+        Some(color) if has_colors() => cell.fg(color),
         _ => cell,
     }
 }
 
-fn colour(word: &str) -> Option<Color> {
+fn color(word: &str) -> Option<Color> {
     match word {
         "succeeded" => Some(Color::Green),
         "dead" => Some(Color::Red),
@@ -121,15 +117,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_has_a_colour() {
+    fn every_state_has_a_color() {
         let words = JobState::ALL.iter().map(|state| state.as_str());
         for word in words.chain(EventState::ALL.iter().map(|state| state.as_str())) {
-            assert!(colour(word).is_some(), "{word}");
+            assert!(color(word).is_some(), "{word}");
         }
     }
 
     #[test]
-    fn a_row_is_a_line_and_nothing_in_it_steers_the_terminal() {
+    fn row_is_one_line_without_control_characters() {
         let mut rows = Rows::new(&["A", "B"]);
         assert!(rows.is_empty());
         rows.add(["one", "x\n\u{1b}y"]);

@@ -1,6 +1,4 @@
-//! What only a terminal needs beside [`crate::support::humanize`]: instants in short, and remarks beside the result.
-//!
-//! Values come in, text goes out; remarks go to stderr. Tables are [`crate::cli::output::table`]'s.
+//! Text for the terminal: times, counts, and remarks on stderr.
 
 use std::io::{self, Write as _};
 
@@ -17,10 +15,15 @@ pub(crate) fn instant(at: Millis) -> String {
     }
 }
 
-/// Says something beside the result, on stderr.
+/// Prints a line on stderr, next to the result on stdout.
 pub(crate) fn remark(line: impl AsRef<str>) {
-    // With stderr gone there is nobody left to tell.
+    // A closed stderr is no reason to fail.
     writeln!(io::stderr(), "{}", line.as_ref()).unwrap_or_default();
+}
+
+/// Prints a line on stdout.
+pub(crate) fn print_line(line: impl AsRef<str>) -> io::Result<()> {
+    writeln!(io::stdout(), "{}", line.as_ref())
 }
 
 #[cfg(test)]
@@ -28,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_is_told_to_the_second() {
+    fn instant_is_shown_to_the_second() {
         assert_eq!(instant(Millis(1_769_860_800_007)), "2026-01-31T12:00:00Z");
     }
 }

@@ -1,18 +1,18 @@
-//! `explain`: why a delivery was turned away, and which change would have made it match.
+//! `explain`: why a delivery was refused, and which change would have accepted it.
 //!
-//! Sources whose section cannot be read (a variable that is set for the service alone, say) are told: their secrets
-//! were not tried.
+//! A source whose section cannot be read, for example because a variable is set only for the service, is reported: its
+//! secrets are not tried.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::refusals::{find_refusals, parse_id};
 use crate::cli::args::{Global, variable};
-use crate::cli::commands::inspect::refusals::{find, id};
 use crate::cli::commands::setup::learn;
 use crate::cli::failure::Failure;
-use crate::cli::output::list::Array;
+use crate::cli::output::list::print_json;
 use crate::cli::output::progress;
 use crate::cli::output::terminal::{remark, shown};
 use crate::config::{self, ConfigSummary, Source};
@@ -22,16 +22,16 @@ use crate::inbox::reader::StoredRefusal;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// From `hookbox refusals`
-    #[arg(required = true, value_name = "ID", value_parser = id)]
+    /// Refusal id, from `hookbox refusals`
+    #[arg(required = true, value_name = "ID", value_parser = parse_id)]
     ids: Vec<i64>,
-    /// One JSON array: `id`, `source`, `status`, `reason`, `findings` (`what`, `change`), `tried`
+    /// Print one JSON array: `id`, `source`, `status`, `reason`, `findings` (`what`, `change`), `tried`
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Explained<'a> {
+struct ExplanationJson<'a> {
     id: i64,
     source: &'a str,
     status: u16,
@@ -41,43 +41,40 @@ struct Explained<'a> {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let outline = global.outline()?;
-    let file = InboxFile::open(&outline.inbox)?;
+    let summary = global.summary()?;
+    let file = InboxFile::open(&summary.inbox)?;
     let key = file.reader().token_key()?;
-    let kept: Vec<StoredRefusal> = args.ids.iter().map(|id| find(&file, *id)).collect::<Result<_, _>>()?;
-    let taught = |source| learn::taught(source, &file);
-    let sources = sources(&outline, global).into_iter().map(taught).collect::<Result<Vec<_>, _>>()?;
-    let explain = |StoredRefusal { refused, .. }: &StoredRefusal| diagnose::diagnose(refused, &sources, key.as_ref());
-    let explained = progress::waiting("trying", || kept.iter().map(explain).collect::<Vec<_>>());
+    let refusals = find_refusals(&file, &args.ids)?;
+    let with_secret = |source| learn::with_learned_secret(source, &file);
+    let sources = readable_sources(&summary, global).into_iter().map(with_secret).collect::<Result<Vec<_>, _>>()?;
+    let explain = |refusal: &StoredRefusal| diagnose::diagnose(&refusal.refused, &sources, key.as_ref());
+    let explanations = progress::spinner("trying", || refusals.iter().map(explain).collect::<Vec<_>>());
+    let explained = refusals.iter().zip(explanations);
     if args.json {
-        let mut array = Array::new();
-        for (StoredRefusal { row, .. }, explanation) in kept.iter().zip(explained) {
-            array.push(&Explained {
-                id: row.id,
-                source: &row.source,
-                status: row.status,
-                reason: &row.reason,
-                explanation,
-            })?;
-        }
-        return array.end();
+        return print_json(explained.map(|(StoredRefusal { row, .. }, explanation)| ExplanationJson {
+            id: row.id,
+            source: &row.source,
+            status: row.status,
+            reason: &row.reason,
+            explanation,
+        }));
     }
-    for (kept, explanation) in kept.iter().zip(&explained) {
-        print(kept, explanation)?;
+    for (refusal, explanation) in explained {
+        print(refusal, &explanation)?;
     }
     Ok(())
 }
 
-/// Every source that can be read; the others are told.
-fn sources(outline: &ConfigSummary, global: &Global) -> Vec<Arc<Source>> {
+/// Reads every source, and reports those that are invalid.
+fn readable_sources(summary: &ConfigSummary, global: &Global) -> Vec<Arc<Source>> {
     let read = |name: &String| match config::read_source(&global.config, &variable, name) {
         Ok(source) => source,
         Err(errors) => {
-            remark(format!("{errors}\nthe secrets of `{}` are not tried", shown(name)));
+            remark(format!("{errors}\nwarning: the secrets of `{}` are not tried", shown(name)));
             None
         }
     };
-    outline.sources.iter().filter_map(read).collect()
+    summary.sources.iter().filter_map(read).collect()
 }
 
 fn print(StoredRefusal { row, .. }: &StoredRefusal, explanation: &Explanation) -> Result<(), Failure> {
@@ -88,11 +85,11 @@ fn print(StoredRefusal { row, .. }: &StoredRefusal, explanation: &Explanation) -
         writeln!(out, "  → {}", shown(&finding.change))?;
     }
     if explanation.findings.is_empty() {
-        writeln!(out, "  Nothing that was tried makes it match:")?;
+        writeln!(out, "  No change that was tried makes it verify:")?;
         for tried in &explanation.tried {
             writeln!(out, "  - {tried}")?;
         }
-        writeln!(out, "  → Compare the secret with the one that the provider shows; a forgery looks the same.")?;
+        writeln!(out, "  → Compare the secret with the provider's. A forged delivery looks the same.")?;
     }
     Ok(out.flush()?)
 }

@@ -1,6 +1,5 @@
 //! Verbs that read the inbox.
 
-pub(crate) mod event;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod jobs;

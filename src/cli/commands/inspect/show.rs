@@ -1,44 +1,38 @@
-//! `events show`: one event with its headers, its jobs, and every attempt with its output.
-//!
-//! Everything but the body, which `events body` writes. Output is shown line by line, with what was cut out said so.
+//! `events show`: an event with its headers, jobs, attempts and output, but without its body.
 
 use std::io::{self, Write};
 
-use crate::cli::commands::inspect::event;
+use crate::cli::args::find_events;
 use crate::cli::failure::Failure;
-use crate::cli::output::list::Array;
+use crate::cli::output::list::print_json;
 use crate::cli::output::terminal::{count, grouped, instant, relative, shown, shown_lines, span};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::{Attempt, EventDetail, Job};
+use crate::inbox::reader::{Attempt, EventDetail, Job, JobDetail};
 use crate::model::request::stored_headers;
 use crate::runner::{OUTPUT_HEAD_BYTES, OUTPUT_KEPT_BYTES};
 use crate::support::time::Millis;
 
-/// Of output that was cut, so much is the beginning (`schema.sql`, `attempts.stdout`).
+/// Length of the beginning of cut output (`schema.sql`, `attempts.stdout`).
 const HEAD_BYTES: usize = OUTPUT_HEAD_BYTES;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// An event id, SOURCE/ID, or '#SEQ' (quoted: to a shell a bare # begins a comment)
+    /// Event id, SOURCE/ID, or '#SEQ' (quoted, since # starts a shell comment)
     #[arg(required = true, value_name = "EVENT")]
     events: Vec<String>,
-    /// One JSON array
+    /// Print one JSON array
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args, file: &InboxFile) -> Result<(), Failure> {
     let mut details = Vec::new();
-    for event in event::find_all(file, &args.events)? {
-        // Pruned since it was found: nothing is left to show.
+    for event in find_events(file, &args.events)? {
+        // None if the event was pruned in the meantime.
         details.extend(file.reader().event_detail(event.seq)?);
     }
     if args.json {
-        let mut array = Array::new();
-        for detail in &details {
-            array.push(detail)?;
-        }
-        return array.end();
+        return print_json(&details);
     }
     let mut out = io::stdout().lock();
     for (index, detail) in details.iter().enumerate() {
@@ -60,19 +54,19 @@ fn print(out: &mut impl Write, detail: &EventDetail, now: Millis) -> io::Result<
     writeln!(out, "  event id    {}", shown(&event.event_id))?;
     writeln!(out, "  received    {received}, {}", deliveries(event.deliveries))?;
     match &detail.headers {
-        None => writeln!(out, "  body        {} bytes, no longer kept", event.body_bytes)?,
+        None => writeln!(out, "  body        {} bytes, no longer stored", event.body_bytes)?,
         Some(headers) => {
             writeln!(out, "  body        {} bytes, {}", event.body_bytes, shown(content_type))?;
-            writeln!(out, "              `hookbox events body '#{}'` writes it", event.seq)?;
+            writeln!(out, "              to print it: hookbox events body '#{}'", event.seq)?;
             print_headers(out, headers.get())?;
         }
     }
     if detail.jobs.is_empty() {
-        writeln!(out, "no handler took it")?;
+        writeln!(out, "no handler matched")?;
     }
-    for ledger in &detail.jobs {
-        print_job(out, &ledger.job, now)?;
-        for attempt in &ledger.attempts {
+    for JobDetail { job, attempts } in &detail.jobs {
+        print_job(out, job, now)?;
+        for attempt in attempts {
             print_attempt(out, attempt)?;
         }
     }
@@ -95,11 +89,11 @@ pub(crate) fn print_headers(out: &mut impl Write, json: &str) -> io::Result<()> 
 }
 
 fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
-    let when = crate::cli::commands::inspect::jobs::when(job, now);
+    let when = super::jobs::when(job, now);
     let separator = if when.is_empty() { "" } else { ", " };
     write!(out, "job for {}: {}{separator}{when}", shown(&job.handler), job.state)?;
-    if let Some(value) = job.order_key.as_deref().filter(|_| job.blocked == 1) {
-        write!(out, ", which has the same value ({})", shown(value))?;
+    if let Some(key) = job.order_key.as_deref().filter(|_| job.blocked == 1) {
+        write!(out, ", which has the same ordering key ({})", shown(key))?;
     }
     if job.replays > 0 {
         write!(out, ", replays: {}", job.replays)?;
@@ -113,8 +107,8 @@ fn print_job(out: &mut impl Write, job: &Job, now: Millis) -> io::Result<()> {
 fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write!(out, "  attempt {}: {}, ", attempt.number, instant(attempt.started_at))?;
     match (attempt.status, attempt.finished_at) {
-        (Some(ending), Some(finished_at)) => {
-            write!(out, "{ending} after {}", span(finished_at.since(attempt.started_at)))?;
+        (Some(status), Some(finished_at)) => {
+            write!(out, "{status} after {}", span(finished_at.since(attempt.started_at)))?;
         }
         _ => write!(out, "running")?,
     }
@@ -131,7 +125,7 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     if let Some(note) = &attempt.note {
         writeln!(out, "    note: {}", shown(note))?;
     }
-    let stdout = if attempt.http_status.is_some() { "answer" } else { "stdout" };
+    let stdout = if attempt.http_status.is_some() { "response" } else { "stdout" };
     print_output(out, stdout, attempt.stdout.as_deref(), attempt.stdout_bytes)?;
     print_output(out, "stderr", attempt.stderr.as_deref(), attempt.stderr_bytes)
 }
@@ -143,13 +137,13 @@ fn print_output(out: &mut impl Write, name: &str, kept: Option<&[u8]>, written: 
     }
     writeln!(out, "    {name}, {}:", count(written, "byte"))?;
     match kept {
-        None => writeln!(out, "      (no longer kept)"),
+        None => writeln!(out, "      (no longer stored)"),
         Some(kept) if kept.len() < written => {
-            // Of a command's output head and tail are kept, of a URL's answer the beginning.
+            // Head and tail of a command's output are stored, but only the beginning of a URL's response.
             let head = if kept.len() > OUTPUT_KEPT_BYTES { kept.len() } else { HEAD_BYTES.min(kept.len()) };
             let (head, tail) = kept.split_at(head);
             print_lines(out, head)?;
-            writeln!(out, "      ({} bytes left out)", grouped(written - kept.len()))?;
+            writeln!(out, "      ({} bytes omitted)", grouped(written - kept.len()))?;
             print_lines(out, tail)
         }
         Some(kept) => print_lines(out, kept),
@@ -174,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn output_is_shown_line_by_line_and_cannot_steer_the_terminal() {
+    fn output_is_shown_by_line_without_control_characters() {
         assert_eq!(printed(Some(b""), 0), "");
         assert_eq!(
             printed(Some(b"a\x1b[2J\nb\xff"), 8),
             "    stderr, 8 bytes:\n      | a\\u{1b}[2J\n      | b\u{fffd}\n"
         );
-        assert_eq!(printed(None, 8), "    stderr, 8 bytes:\n      (no longer kept)\n");
+        assert_eq!(printed(None, 8), "    stderr, 8 bytes:\n      (no longer stored)\n");
         let kept = [vec![b'h'; HEAD_BYTES], b"tail".to_vec()].concat();
         let shown = printed(Some(&kept), 10_000);
-        assert!(shown.contains("h\n      (5,900 bytes left out)\n      | tail\n"), "{shown}");
+        assert!(shown.contains("h\n      (5,900 bytes omitted)\n      | tail\n"), "{shown}");
     }
 }

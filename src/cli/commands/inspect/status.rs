@@ -1,6 +1,6 @@
-//! `status`: sources, handlers and what wants a person, in one screen.
+//! `status`: sources, handlers and open problems on one screen.
 //!
-//! What the inbox holds and what the configuration names are put side by side: either may know more.
+//! Lists the names of the inbox and those of the configuration: either may have more.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -21,32 +21,31 @@ use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object: `inbox`, `served_by`, `room`, `sources`, `handlers`
+    /// Print one JSON object: `inbox`, `served_by`, `room`, `sources`, `handlers`
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct StatusReport {
     inbox: String,
-    /// The serving process; 0 when it is not known which.
+    /// Process id of the serving hookbox, or 0 if unknown.
     served_by: Option<i32>,
-    room: Space,
-    sources: Vec<SourceRow>,
-    handlers: Vec<HandlerRow>,
+    room: DiskSpace,
+    sources: Vec<SourceStatus>,
+    handlers: Vec<HandlerStatus>,
 }
 
-/// What the inbox takes up, and what there is.
 #[derive(Debug, Serialize)]
-struct Space {
+struct DiskSpace {
     database_bytes: u64,
-    /// Of these, what is used for what comes next.
+    /// Part of `database_bytes`, reused for new rows.
     free_in_database_bytes: u64,
     wal_bytes: u64,
     disk_free_bytes: Option<u64>,
 }
 
-impl Space {
+impl DiskSpace {
     fn of(inbox: &Path, room: DiskUsage) -> Self {
         let mut wal = inbox.as_os_str().to_owned();
         wal.push("-wal");
@@ -59,62 +58,61 @@ impl Space {
     }
 }
 
-/// A source, and what came in since the full hour.
 #[derive(Debug, Serialize)]
-struct SourceRow {
+struct SourceStatus {
     #[serde(flatten)]
-    known: Known<SourceStats>,
+    known: KnownRow<SourceStats>,
     accepted_this_hour: i64,
 }
 
-/// A handler, and how it is run; `None` where the configuration does not say.
 #[derive(Debug, Serialize)]
-struct HandlerRow {
+struct HandlerStatus {
     #[serde(flatten)]
-    known: Known<HandlerStats>,
+    known: KnownRow<HandlerStats>,
+    /// `None` if the configuration does not have the handler.
     mode: Option<&'static str>,
 }
 
-/// A row, and whether the configuration has its name.
 #[derive(Debug, Serialize)]
-struct Known<T> {
+struct KnownRow<T> {
     #[serde(flatten)]
     row: T,
+    /// Whether the configuration has the name.
     configured: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let outline = global.outline()?;
-    let file = InboxFile::open(&outline.inbox)?;
+    let summary = global.summary()?;
+    let file = InboxFile::open(&summary.inbox)?;
     let now = Millis::now();
-    let report = progress::waiting("counting", || report(&outline, &file, now))?;
+    let report = progress::spinner("counting", || report(&summary, &file, now))?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         return Ok(out.flush()?);
     }
     let served = match report.served_by {
-        None => "not served".to_owned(),
-        Some(0) => "served".to_owned(),
-        Some(pid) => format!("served by process {pid}"),
+        None => "not running".to_owned(),
+        Some(0) => "running".to_owned(),
+        Some(pid) => format!("running as process {pid}"),
     };
     writeln!(out, "inbox {}, {served}", shown(&report.inbox))?;
-    let Space { database_bytes, free_in_database_bytes, wal_bytes, disk_free_bytes } = report.room;
+    let DiskSpace { database_bytes, free_in_database_bytes, wal_bytes, disk_free_bytes } = report.room;
     let [file, unused, log] = [database_bytes, free_in_database_bytes, wal_bytes].map(ByteSize);
-    let disk = disk_free_bytes.map(|bytes| format!("; {} free on the disk", ByteSize(bytes))).unwrap_or_default();
-    writeln!(out, "{file}, {unused} of it unused, and {log} of log{disk}\n")?;
+    let disk = disk_free_bytes.map(|bytes| format!("; {} free on disk", ByteSize(bytes))).unwrap_or_default();
+    writeln!(out, "database {file} ({unused} unused), write-ahead log {log}{disk}\n")?;
     source_table(&report.sources, now).print()?;
     writeln!(out)?;
     handler_table(&report.handlers, now).print()?;
-    for line in what_to_do(&report) {
+    for line in next_steps(&report) {
         writeln!(out, "\n{line}")?;
     }
     Ok(out.flush()?)
 }
 
-fn report(outline: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Report, Failure> {
+fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<StatusReport, Failure> {
     let mut sources = file.reader().source_stats(now)?;
-    for name in &outline.sources {
+    for name in &summary.sources {
         if !sources.iter().any(|source| source.source == *name) {
             sources.push(SourceStats { source: name.clone(), ..SourceStats::default() });
         }
@@ -124,25 +122,28 @@ fn report(outline: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Repo
     let known_source = |row: SourceStats| {
         let day = days.iter().find(|day| day.source == row.source);
         let hour = day.map_or(0, |day| day.hours[reader::HOURS_PER_DAY - 1].accepted);
-        SourceRow { known: Known { configured: outline.sources.contains(&row.source), row }, accepted_this_hour: hour }
+        SourceStatus {
+            known: KnownRow { configured: summary.sources.contains(&row.source), row },
+            accepted_this_hour: hour,
+        }
     };
-    let handlers = exact(file.reader().handler_stats()?, &outline.handlers);
+    let handlers = in_configured_order(file.reader().handler_stats()?, &summary.handlers);
     let known_handler = |row: HandlerStats| {
-        let sound = outline.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
-        let mode = sound.map(|handler| handler.mode.as_str());
-        HandlerRow { known: Known { configured: outline.handlers.contains(&row.handler), row }, mode }
+        let valid = summary.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
+        let mode = valid.map(|handler| handler.mode.as_str());
+        HandlerStatus { known: KnownRow { configured: summary.handlers.contains(&row.handler), row }, mode }
     };
-    Ok(Report {
-        inbox: outline.inbox.display().to_string(),
-        served_by: operator::served_by(&outline.inbox).unwrap_or_default(),
-        room: Space::of(&outline.inbox, file.disk_usage()?),
+    Ok(StatusReport {
+        inbox: summary.inbox.display().to_string(),
+        served_by: operator::served_by(&summary.inbox).unwrap_or_default(),
+        room: DiskSpace::of(&summary.inbox, file.disk_usage()?),
         sources: sources.into_iter().map(known_source).collect(),
         handlers: handlers.into_iter().map(known_handler).collect(),
     })
 }
 
-/// Those of the configuration in its order, then others that have jobs or are paused.
-fn exact(mut known: Vec<HandlerStats>, configured: &[String]) -> Vec<HandlerStats> {
+/// Returns the configured handlers in their order, then others that have jobs or are paused.
+fn in_configured_order(mut known: Vec<HandlerStats>, configured: &[String]) -> Vec<HandlerStats> {
     let mut rows = Vec::new();
     for name in configured {
         let at = known.iter().position(|row| row.handler == *name);
@@ -153,9 +154,9 @@ fn exact(mut known: Vec<HandlerStats>, configured: &[String]) -> Vec<HandlerStat
     rows
 }
 
-fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
+fn source_table(sources: &[SourceStatus], now: Millis) -> Rows {
     let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "THIS HOUR", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
-    for SourceRow { known: Known { row, configured }, accepted_this_hour } in sources {
+    for SourceStatus { known: KnownRow { row, configured }, accepted_this_hour } in sources {
         let last = match (row.last_at, row.last_at_is_hour) {
             (Some(at), true) => format!("up to {}", relative(at, now)),
             (Some(at), false) => relative(at, now),
@@ -174,11 +175,11 @@ fn source_table(sources: &[SourceRow], now: Millis) -> Rows {
     rows
 }
 
-fn handler_table(handlers: &[HandlerRow], now: Millis) -> Rows {
+fn handler_table(handlers: &[HandlerStatus], now: Millis) -> Rows {
     let mut rows =
         Rows::new(&["HANDLER", "MODE", "PENDING", "FAILING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
             .rigid(&["PENDING", "FAILING", "RUNNING", "DEAD", "SUCCEEDED"]);
-    for HandlerRow { known: Known { row, configured }, mode } in handlers {
+    for HandlerStatus { known: KnownRow { row, configured }, mode } in handlers {
         rows.add_cells([
             text(&row.handler),
             Cell::new(mode.unwrap_or_default()),
@@ -198,35 +199,36 @@ fn paused(handler: &HandlerStats, now: Millis) -> String {
     if !handler.paused {
         return String::new();
     }
-    let mut told = match handler.paused_by.as_deref() {
-        Some("hookbox") => "paused as broken".to_owned(),
+    let mut text = match handler.paused_by.as_deref() {
+        Some("hookbox") => "broken".to_owned(),
         by => format!("paused by {}", shown(by.unwrap_or_default())),
     };
     if let Some(paused_at) = handler.paused_at {
-        told.push_str(&format!(" {}", relative(paused_at, now)));
+        text.push_str(&format!(" {}", relative(paused_at, now)));
     }
     if let Some(reason) = &handler.reason {
-        told.push_str(&format!(": {}", shown(reason)));
+        text.push_str(&format!(": {}", shown(reason)));
     }
     if let Some(probe_at) = handler.probe_at {
-        told.push_str(&format!("; next probe {}", relative(probe_at, now)));
+        text.push_str(&format!("; next probe {}", relative(probe_at, now)));
     }
-    told
+    text
 }
 
-fn what_to_do(report: &Report) -> Vec<&'static str> {
-    let some = |wanted: fn(&Known<HandlerStats>) -> bool| report.handlers.iter().any(|handler| wanted(&handler.known));
+fn next_steps(report: &StatusReport) -> Vec<&'static str> {
+    let any =
+        |matches: fn(&KnownRow<HandlerStats>) -> bool| report.handlers.iter().any(|handler| matches(&handler.known));
     let mut lines = Vec::new();
-    if some(|handler| handler.row.dead > 0) {
+    if any(|handler| handler.row.dead > 0) {
         lines.push(
-            "dead jobs wait for a person: `hookbox jobs --state dead` lists them, `hookbox retry` runs them again",
+            "Dead jobs need attention: list them with `hookbox jobs --state dead`, run them again with `hookbox retry`.",
         );
     }
-    if some(|handler| handler.row.failing > 0) {
-        lines.push("failing jobs have failed and are tried again: `hookbox jobs --state pending` tells when and why");
+    if any(|handler| handler.row.failing > 0) {
+        lines.push("Failing jobs will be retried: `hookbox jobs --state pending` shows when and why.");
     }
-    if some(|handler| !handler.configured && handler.row.pending > 0) {
-        lines.push("pending jobs of a handler that is not in the configuration wait until it is, or `hookbox skip --handler NAME`");
+    if any(|handler| !handler.configured && handler.row.pending > 0) {
+        lines.push("Pending jobs wait for a handler that is not in the configuration: add it, or cancel them with `hookbox skip --handler NAME`.");
     }
     lines
 }

@@ -1,7 +1,7 @@
-//! `tail`: what arrives and what has run, as it happens, one line each, until Ctrl-C.
+//! `tail`: prints events, attempts and refusals as they happen, until Ctrl-C.
 //!
-//! Reads the file a few times a second, with short reads, whether or not it is served. Where it is locked for a moment,
-//! the next look shows what happened meanwhile.
+//! Polls the inbox file, so it works whether or not hookbox is running. If the file is briefly locked, the next poll
+//! catches up.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::cli::args::Global;
-use crate::cli::args::event_state;
+use crate::cli::args::{Global, event_state, unknown_name};
 use crate::cli::failure::Failure;
 use crate::cli::output::terminal::{instant, shown, span};
 use crate::inbox::operator::InboxFile;
@@ -20,24 +19,23 @@ use crate::inbox::reader::TailLine;
 use crate::model::event::EventState;
 use crate::model::filter::ArrivalFilter;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Starts with so many events that have come before
+    /// Start with the last N events
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 10)]
     lines: u32,
-    /// What has to do with this source
+    /// Only events, attempts and refusals of this source
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Events of this type and all below it, or a glob
+    /// Only events of this type and its subtypes; globs allowed
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// Events, and jobs after an attempt, in this state; several are separated by commas
+    /// Only events and jobs in this state; separate several with commas
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = event_state())]
     state: Vec<EventState>,
-    /// One JSON object a line, with a `kind`: `event`, `attempt` or `refusal`
+    /// Print one JSON object per line, with a `kind`: `event`, `attempt` or `refusal`
     #[arg(long)]
     json: bool,
 }
@@ -45,53 +43,52 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     check_source(args.source.as_deref(), &file, global)?;
-    let is_over = Arc::new(AtomicBool::new(false));
+    let is_stopped = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, is_over.clone())?;
+        signal_hook::flag::register(signal, is_stopped.clone())?;
     }
     let arrival =
         ArrivalFilter { source: args.source.clone(), event_type: args.event_type.clone(), ..ArrivalFilter::default() };
-    let mut marks = file.reader().tail_cursor(args.lines)?;
+    let mut cursor = file.reader().tail_cursor(args.lines)?;
     let mut out = io::stdout().lock();
-    while !is_over.load(Ordering::Relaxed) {
-        let lines = match file.reader().tail(&arrival, &mut marks) {
+    while !is_stopped.load(Ordering::Relaxed) {
+        let lines = match file.reader().tail(&arrival, &mut cursor) {
             Ok(lines) => lines,
             Err(error) if error.is_busy() => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let is_wanted = |line: &&TailLine| {
+        let matches_state = |line: &&TailLine| {
             args.state.is_empty() || args.state.iter().any(|state| line.state() == Some(state.as_str()))
         };
-        for line in lines.iter().filter(is_wanted) {
+        for line in lines.iter().filter(matches_state) {
             if args.json {
                 writeln!(out, "{}", serde_json::to_string(line)?)?;
             } else {
-                writeln!(out, "{}", told(line))?;
+                writeln!(out, "{}", describe(line))?;
             }
         }
         out.flush()?;
         if lines.is_empty() {
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
     }
     Ok(())
 }
 
-/// Nothing would ever be told of a source that nobody knows.
+/// Rejects an unknown source, which would never print anything.
 fn check_source(source: Option<&str>, file: &InboxFile, global: &Global) -> Result<(), Failure> {
     let Some(name) = source else { return Ok(()) };
     let mut known = file.reader().sources()?;
-    known.extend(global.outline()?.sources);
+    known.extend(global.summary()?.sources);
     known.sort();
     known.dedup();
     if known.iter().any(|known| known == name) {
         return Ok(());
     }
-    let failure = Failure::usage(format!("there is no source `{}`", shown(name)));
-    Err(failure.hint(format!("sources: {}", shown(&known.join(", ")))))
+    Err(unknown_name("source", name, &known))
 }
 
-fn told(line: &TailLine) -> String {
+fn describe(line: &TailLine) -> String {
     match line {
         TailLine::Event { at, seq, source, event_type, event_id, state } => {
             let [source, event_type, event_id] = [source, event_type, event_id].map(|text| shown(text));

@@ -1,8 +1,7 @@
-//! `backup FILE`: a copy of the inbox, whole and checked, taken whether or not it is served.
+//! `backup FILE`: writes a checked copy of the inbox, whether or not hookbox is running.
 //!
-//! Nothing appears under the name FILE before the copy has been read through and synced.
+//! FILE appears only after the copy has been checked and synced.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
@@ -10,32 +9,30 @@ use bytesize::ByteSize;
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::output::progress::{self, Counter};
-use crate::cli::output::terminal::{count, shown};
+use crate::cli::output::terminal::{count, print_line, shown};
 use crate::inbox::operator::{BackupError, BackupFile};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the copy goes; only its owner can read it
+    /// File to write, readable only by its owner
     file: PathBuf,
-    /// Replaces a file of that name
+    /// Replace an existing file
     #[arg(long)]
     force: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
-    let draft = BackupFile::new(&global.outline()?.inbox, &args.file, args.force)?;
-    let room = file.disk_usage()?;
+    let backup = BackupFile::new(&global.summary()?.inbox, &args.file, args.force)?;
+    let usage = file.disk_usage()?;
     let kib = |bytes: u64| usize::try_from(bytes / 1024).unwrap_or(usize::MAX);
-    let mut counter = Counter::new(kib(room.bytes - room.free_bytes.min(room.bytes)));
-    draft.write(&file, |bytes| counter.reach(kib(bytes)))?;
-    let events = progress::waiting("checking the copy", || draft.check())?;
-    let bytes = draft.bytes();
-    draft.finish()?;
-    let mut out = io::stdout().lock();
+    let mut counter = Counter::new(kib(usage.bytes - usage.free_bytes.min(usage.bytes)));
+    backup.write(&file, |bytes| counter.set(kib(bytes)))?;
+    let events = progress::spinner("checking the copy", || backup.check())?;
+    let bytes = backup.bytes();
+    backup.finish()?;
     let events = count(usize::try_from(events).unwrap_or(usize::MAX), "event");
-    writeln!(out, "{}: {events}, {}, checked", shown(&args.file.display().to_string()), ByteSize(bytes))?;
-    Ok(out.flush()?)
+    Ok(print_line(format!("{}: {events}, {}, checked", shown(&args.file.display().to_string()), ByteSize(bytes)))?)
 }
 
 impl From<BackupError> for Failure {

@@ -1,40 +1,40 @@
-//! `pause` and `resume`: handlers start no more attempts, or start them again.
+//! `pause` and `resume`: stop and start new attempts of a handler.
 //!
-//! Only rows of the inbox are written; `serve` notices within a second, and what runs goes on to its end. Doing it twice
-//! is no failure.
+//! They write rows of the inbox, which `serve` notices within a second. Running attempts finish. Repeating is harmless.
 
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, remark_if_not_served, unknown_name};
 use crate::cli::failure::Failure;
-use crate::cli::output::list::Array;
-use crate::cli::output::terminal::{remark, shown};
-use crate::config::{self, ConfigSummary};
-use crate::inbox::operator::{self, InboxFile};
+use crate::cli::output::list::print_json;
+use crate::cli::output::terminal::shown;
+use crate::config::ConfigSummary;
+use crate::inbox::operator::InboxFile;
 use crate::inbox::{HandlerState, PauseResult};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
-#[group(id = "which", required = true, multiple = false)]
-pub(crate) struct Which {
+#[group(id = "selection", required = true, multiple = false)]
+pub(crate) struct HandlerArgs {
     /// Names of handlers
-    #[arg(value_name = "HANDLER", group = "which", num_args = 1..)]
+    #[arg(value_name = "HANDLER", group = "selection", num_args = 1..)]
     handlers: Vec<String>,
-    /// All handlers of the configuration, and whatever else is paused
-    #[arg(long, group = "which")]
+    /// All configured handlers; for `resume`, also paused handlers that are no longer configured
+    #[arg(long, group = "selection")]
     all: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PauseArgs {
     #[command(flatten)]
-    which: Which,
-    /// Why, for `status` and whoever comes next
+    selection: HandlerArgs,
+    /// Reason, shown by `status` and the dashboard
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// One JSON array
+    /// Print one JSON array
     #[arg(long)]
     json: bool,
 }
@@ -42,15 +42,14 @@ pub(crate) struct PauseArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
-    which: Which,
-    /// One JSON array
+    selection: HandlerArgs,
+    /// Print one JSON array
     #[arg(long)]
     json: bool,
 }
 
-/// How a handler stands now.
 #[derive(Debug, Serialize)]
-struct Row<'a> {
+struct PauseJson<'a> {
     handler: &'a str,
     changed: bool,
     paused: bool,
@@ -61,73 +60,58 @@ struct Row<'a> {
 }
 
 pub(crate) fn pause(args: &PauseArgs, global: &Global) -> Result<(), Failure> {
-    let (outline, mut file) = open(global)?;
-    let names = args.which.names(&outline, &file, false)?;
+    let summary = global.summary()?;
+    let mut file = InboxFile::open(&summary.inbox)?;
     let reason = args.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     let now = Millis::now();
-    let mut done = Vec::new();
-    for name in names {
-        done.push((file.pause(&name, reason, now)?, name));
+    let mut results = Vec::new();
+    for name in args.selection.names(&summary, &file, false)? {
+        results.push((file.pause(&name, reason, now)?, name));
     }
-    tell(&done, args.json, |name, paused| match paused.has_changed {
-        true => format!("paused {name}; what runs of it goes on to its end"),
-        false => format!("{name} is paused already"),
+    print(&results, args.json, |name, paused| match paused.has_changed {
+        true => format!("paused {name}; running attempts finish"),
+        false => format!("{name} is already paused"),
     })
 }
 
 pub(crate) fn resume(args: &ResumeArgs, global: &Global) -> Result<(), Failure> {
-    let (outline, mut file) = open(global)?;
-    let names = args.which.names(&outline, &file, true)?;
+    let summary = global.summary()?;
+    let mut file = InboxFile::open(&summary.inbox)?;
     let now = Millis::now();
-    let mut done = Vec::new();
-    for name in names {
-        done.push((file.resume(&name, now)?, name));
+    let mut results = Vec::new();
+    for name in args.selection.names(&summary, &file, true)? {
+        results.push((file.resume(&name, now)?, name));
     }
-    tell(&done, args.json, resumed)?;
-    if matches!(operator::served_by(&outline.inbox), Ok(None)) {
-        remark("hookbox is not serving this inbox; handlers run when it does");
-    }
+    print(&results, args.json, resumed)?;
+    remark_if_not_served(&summary.inbox, "handlers run when it is");
     Ok(())
 }
 
 fn resumed(name: &str, paused: &PauseResult) -> String {
-    let reason = paused.state.as_ref().and_then(|state| state.reason.as_deref());
-    match (reason.filter(|_| is_broken(paused)), paused.has_changed) {
-        (Some(reason), _) => format!("{name} is broken ({}); it is tried now with one job", shown(reason)),
+    let broken = paused.state.as_ref().filter(|state| state.paused_by.as_deref() == Some("hookbox"));
+    match (broken.and_then(|state| state.reason.as_deref()), paused.has_changed) {
+        (Some(reason), _) => format!("{name} is broken ({}); probing it now with one job", shown(reason)),
         (None, true) => format!("resumed {name}"),
         (None, false) => format!("{name} is not paused"),
     }
 }
 
-fn is_broken(paused: &PauseResult) -> bool {
-    paused.state.as_ref().is_some_and(|state| state.paused_by.as_deref() == Some("hookbox"))
-}
-
-fn open(global: &Global) -> Result<(ConfigSummary, InboxFile), Failure> {
-    let outline = global.outline()?;
-    let file = InboxFile::open(&outline.inbox)?;
-    Ok((outline, file))
-}
-
-fn tell(done: &[(PauseResult, String)], json: bool, line: fn(&str, &PauseResult) -> String) -> Result<(), Failure> {
+fn print(results: &[(PauseResult, String)], json: bool, line: fn(&str, &PauseResult) -> String) -> Result<(), Failure> {
     if json {
-        let mut array = Array::new();
-        for (paused, name) in done {
-            array.push(&row(name, paused.has_changed, paused.state.as_ref()))?;
-        }
-        return array.end();
+        return print_json(results.iter().map(|(paused, name)| to_json(name, paused)));
     }
     let mut out = io::stdout().lock();
-    for (paused, name) in done {
+    for (paused, name) in results {
         writeln!(out, "{}", line(&shown(name), paused))?;
     }
     Ok(out.flush()?)
 }
 
-fn row<'a>(handler: &'a str, changed: bool, state: Option<&'a HandlerState>) -> Row<'a> {
-    Row {
+fn to_json<'a>(handler: &'a str, paused: &'a PauseResult) -> PauseJson<'a> {
+    let state = paused.state.as_ref();
+    PauseJson {
         handler,
-        changed,
+        changed: paused.has_changed,
         paused: state.is_some_and(|state| state.paused_by.is_some()),
         paused_by: state.and_then(|state| state.paused_by.as_deref()),
         reason: state.and_then(|state| state.reason.as_deref()),
@@ -136,50 +120,32 @@ fn row<'a>(handler: &'a str, changed: bool, state: Option<&'a HandlerState>) -> 
     }
 }
 
-impl Which {
-    /// The handlers that are meant, each once. With `--all`, `further` adds those that only the inbox knows as paused.
-    fn names(&self, outline: &ConfigSummary, file: &InboxFile, further: bool) -> Result<Vec<String>, Failure> {
-        let paused: Vec<String> = file
-            .reader()
-            .handler_states()?
-            .into_iter()
-            .filter(|state| state.paused_by.is_some())
-            .map(|state| state.name.to_string())
-            .collect();
+impl HandlerArgs {
+    /// Returns the selected names without repetitions. With `--all`, `unconfigured` adds paused handlers that only the
+    /// inbox knows.
+    fn names(&self, summary: &ConfigSummary, file: &InboxFile, unconfigured: bool) -> Result<Vec<String>, Failure> {
+        let is_paused = |state: &HandlerState| state.paused_by.is_some();
+        let states = file.reader().handler_states()?;
+        let paused: Vec<_> = states.into_iter().filter(is_paused).map(|state| state.name.to_string()).collect();
         if self.all {
-            let further = paused.into_iter().filter(|name| further && !outline.handlers.contains(name));
-            let all: Vec<String> = outline.handlers.iter().cloned().chain(further).collect();
+            let others = paused.into_iter().filter(|name| unconfigured && !summary.handlers.contains(name));
+            let all: Vec<String> = summary.handlers.iter().cloned().chain(others).collect();
             if all.is_empty() {
-                return Err(Failure::usage("there is no handler in the configuration"));
+                return Err(Failure::usage("the configuration has no handlers"));
             }
             return Ok(all);
         }
-        let mut known = outline.handlers.clone();
+        let mut known = summary.handlers.clone();
         if self.handlers.iter().any(|name| !known.contains(name)) {
             known.extend(paused);
             known.extend(file.reader().handlers()?);
             known.sort();
             known.dedup();
         }
-        let mut names = Vec::new();
-        for name in &self.handlers {
-            if !known.contains(name) {
-                return Err(unknown(name, &known));
-            }
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
+        if let Some(name) = self.handlers.iter().find(|name| !known.contains(name)) {
+            return Err(unknown_name("handler", name, &known));
         }
-        Ok(names)
-    }
-}
-
-/// There is no such handler: the nearest name, or all of them.
-pub(crate) fn unknown(name: &str, known: &[String]) -> Failure {
-    let failure = Failure::usage(format!("there is no handler `{}`", shown(name)));
-    match config::nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => failure.hint(format!("did you mean `{}`?", shown(near))),
-        None if known.is_empty() => failure.hint("the configuration has none"),
-        None => failure.hint(format!("handlers: {}", shown(&known.join(", ")))),
+        let mut seen = HashSet::new();
+        Ok(self.handlers.iter().filter(|name| seen.insert(*name)).cloned().collect())
     }
 }

@@ -1,6 +1,6 @@
-//! `prune`: what is too old by `keep_payloads`, `keep_events` and `keep_keys` is forgotten now, not bit by bit.
+//! `prune`: deletes everything older than `keep_payloads`, `keep_events` and `keep_keys` now, and shrinks the file.
 //!
-//! Works beside `serve`, which does the same in small steps all the time; and gives back what has become free.
+//! `serve` does the same continuously in small steps. Both can run at the same time.
 
 use std::io::{self, Write as _};
 
@@ -15,57 +15,56 @@ use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only tells how much
+    /// Only print how much would be deleted
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let outline = global.outline()?;
-    let wrong = || Failure::usage("[inbox] is not as it should be, so nothing is forgotten");
-    let keep = outline.keep.ok_or_else(|| wrong().hint("`hookbox check` says what is wrong"))?;
-    let mut file = InboxFile::open(&outline.inbox)?;
+    let summary = global.summary()?;
+    let invalid = || Failure::usage("`[inbox]` is invalid, so nothing was deleted");
+    let keep = summary.keep.ok_or_else(|| invalid().hint("`hookbox check` shows the errors"))?;
+    let mut file = InboxFile::open(&summary.inbox)?;
     let now = Millis::now();
-    let due = progress::waiting("looking for what is too old", || file.count_expired(&keep, now))?;
+    let due = progress::spinner("searching for expired rows", || file.count_expired(&keep, now))?;
     let mut out = io::stdout().lock();
     if args.dry_run {
-        writeln!(out, "would forget {}", told(&due))?;
-        tell_of_the_dead(&due, true);
+        writeln!(out, "would delete {}", describe(&due))?;
+        remark_dead_jobs(&due);
         return Ok(out.flush()?);
     }
     let before = file.disk_usage()?;
     let total = |pruned: &Pruned| pruned.events + pruned.payloads + pruned.keys;
     let mut counter = Counter::new(total(&due));
-    let pruned = file.prune(&keep, now, |pruned| counter.reach(total(pruned)))?;
+    let pruned = file.prune(&keep, now, |pruned| counter.set(total(pruned)))?;
     drop(counter);
-    progress::waiting("giving back free pages", || file.return_free_pages())?;
-    writeln!(out, "forgot {}", told(&pruned))?;
-    tell_of_the_dead(&pruned, false);
-    tell_of_room(before, file.disk_usage()?);
+    progress::spinner("shrinking the file", || file.return_free_pages())?;
+    writeln!(out, "deleted {}", describe(&pruned))?;
+    remark_dead_jobs(&pruned);
+    remark_disk_usage(before, file.disk_usage()?);
     Ok(out.flush()?)
 }
 
-fn told(pruned: &Pruned) -> String {
-    let [events, bodies, keys] = [(pruned.events, "event"), (pruned.payloads, "body"), (pruned.keys, "key")]
-        .map(|(number, one)| count(number, one));
-    format!("{events}, {} of events that stay, and {keys} of events that had gone", bodies.replace("bodys", "bodies"))
+fn describe(pruned: &Pruned) -> String {
+    let [events, bodies, ids] = [(pruned.events, "event"), (pruned.payloads, "body"), (pruned.keys, "id")]
+        .map(|(number, noun)| count(number, noun).replace("bodys", "bodies"));
+    format!("{events}, {bodies} of newer events, and {ids} of already deleted events")
 }
 
-fn tell_of_the_dead(pruned: &Pruned, is_dry: bool) {
+fn remark_dead_jobs(pruned: &Pruned) {
     if pruned.dead > 0 {
-        let could = if is_dry { "could" } else { "can" };
-        remark(format!("{} among them {could} then no longer be run again", count(pruned.dead, "dead job")));
+        remark(format!("this includes {}, which can then no longer be retried", count(pruned.dead, "dead job")));
     }
 }
 
-fn tell_of_room(before: DiskUsage, after: DiskUsage) {
+fn remark_disk_usage(before: DiskUsage, after: DiskUsage) {
     if after.bytes < before.bytes {
-        remark(format!("the file shrinks by {}", ByteSize(before.bytes - after.bytes)));
+        remark(format!("the file shrank by {}", ByteSize(before.bytes - after.bytes)));
     }
     if !after.gives_back && after.free_bytes > 0 {
         remark(format!(
-            "{} of the file hold nothing and cannot be given back: it was made without auto_vacuum\n\
-             hint: stop hookbox, `hookbox backup NEW`, and put NEW in the place of the inbox",
+            "{} of the file are unused and cannot be released: it was created without auto_vacuum\n\
+             hint: stop hookbox, run `hookbox backup NEW`, and replace the inbox with NEW",
             ByteSize(after.free_bytes)
         ));
     }

@@ -1,20 +1,19 @@
-//! `reverify`: refused deliveries are judged again under today's configuration, as of the moment they came; those that
-//! are genuine now are taken in.
+//! `reverify`: verifies refused deliveries again under the current configuration, as of their arrival, and accepts
+//! those that are genuine now.
 //!
-//! A provider's time window holds as it did then: what was signed too long before it came stays out, and so does what
-//! was not kept whole. One line each says what became of it.
+//! The provider's time window applies as of then: a delivery that was too old on arrival stays refused. So does one
+//! whose body was not stored completely.
 
-use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use crate::cli::args::{Global, variable};
-use crate::cli::commands::inspect::refusals::{find, id};
+use crate::cli::args::{Global, remark_if_not_served, variable};
+use crate::cli::commands::inspect::refusals::{find_refusal, parse_id};
 use crate::cli::commands::setup::learn;
 use crate::cli::failure::Failure;
-use crate::cli::output::terminal::{remark, shown};
+use crate::cli::output::terminal::{print_line, shown};
 use crate::config::{self, Source};
 use crate::diagnose::{self, ReverifyResult};
-use crate::inbox::operator::{self, InboxFile};
+use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::StoredRefusal;
 use crate::routing::Routes;
 use crate::support::secret::DigestKey;
@@ -22,12 +21,19 @@ use crate::verify::VerifiedDelivery;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// From `hookbox refusals`
-    #[arg(required = true, value_name = "ID", value_parser = id)]
+    /// Refusal id, from `hookbox refusals`
+    #[arg(required = true, value_name = "ID", value_parser = parse_id)]
     ids: Vec<i64>,
-    /// Only tells what would be taken in
+    /// Only print what would be accepted
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What `reverify` found about one refusal.
+enum Reverified {
+    AlreadyAccepted,
+    Genuine(Box<VerifiedDelivery>, Arc<Source>),
+    Rejected(String),
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
@@ -35,68 +41,62 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let routes = Routes::new(&config.handlers).map_err(|error| Failure::usage(error.to_string()))?;
     let mut file = InboxFile::open(&config.inbox.path)?;
     let key = file.reader().token_key()?;
-    let taught = |source: &Arc<Source>| learn::taught(Arc::clone(source), &file);
-    let sources = config.sources.iter().map(taught).collect::<Result<Vec<_>, _>>()?;
-    let mut is_all = true;
-    let mut is_any = false;
+    let with_secret = |source: &Arc<Source>| learn::with_learned_secret(Arc::clone(source), &file);
+    let sources = config.sources.iter().map(with_secret).collect::<Result<Vec<_>, _>>()?;
+    let (mut all_genuine, mut any_accepted) = (true, false);
     for id in &args.ids {
-        let kept = find(&file, *id)?;
-        let told = match judge(&kept, &sources, key.as_ref()) {
-            Err(why) => {
-                is_all = false;
-                why
+        let result = match reverify(&find_refusal(&file, *id)?, &sources, key.as_ref()) {
+            Reverified::Rejected(reason) => {
+                all_genuine = false;
+                reason
             }
-            Ok(None) => "was taken in before".to_owned(),
-            Ok(Some(_)) if args.dry_run => "would be taken in".to_owned(),
-            Ok(Some((verified, source))) => {
-                is_any = true;
-                take_in(&mut file, *id, verified, (&routes, &source))?
+            Reverified::AlreadyAccepted => "already accepted".to_owned(),
+            Reverified::Genuine(..) if args.dry_run => "would be accepted".to_owned(),
+            Reverified::Genuine(verified, source) => {
+                any_accepted = true;
+                accept(&mut file, *id, *verified, &routes, &source)?
             }
         };
-        writeln!(io::stdout(), "refusal {id}: {}", shown(&told))?;
+        print_line(format!("refusal {id}: {}", shown(&result)))?;
     }
-    if is_any && matches!(operator::served_by(&config.inbox.path), Ok(None)) {
-        remark("hookbox is not serving this inbox; the jobs run when it does");
+    if any_accepted {
+        remark_if_not_served(&config.inbox.path, "the jobs run when it is");
     }
-    if is_all { Ok(()) } else { Err(Failure::silent()) }
+    if all_genuine { Ok(()) } else { Err(Failure::silent()) }
 }
 
-/// What would be stored of it; nothing where it is stored already.
-fn judge(
-    kept: &StoredRefusal,
-    sources: &[Arc<Source>],
-    key: Option<&DigestKey>,
-) -> Result<Option<(VerifiedDelivery, Arc<Source>)>, String> {
-    if kept.row.taken_at.is_some() {
-        return Ok(None);
+fn reverify(refusal: &StoredRefusal, sources: &[Arc<Source>], key: Option<&DigestKey>) -> Reverified {
+    if refusal.row.taken_at.is_some() {
+        return Reverified::AlreadyAccepted;
     }
-    let refused = &kept.refused;
+    let refused = &refusal.refused;
     let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
-        return Err(format!("left: its source `{}` is no longer in the configuration", refused.source));
+        return Reverified::Rejected(format!("source `{}` is no longer in the configuration", refused.source));
     };
     match diagnose::reverify(refused, source, key) {
-        ReverifyResult::Verified(verified) => Ok(Some((*verified, Arc::clone(source)))),
-        ReverifyResult::Unrecoverable(why) => Err(format!("left: {why}")),
-        ReverifyResult::StillRefused(why) => {
-            Err(format!("still refused: {why}; `hookbox explain {}` says more", kept.row.id))
+        ReverifyResult::Verified(verified) => Reverified::Genuine(verified, Arc::clone(source)),
+        ReverifyResult::Unrecoverable(reason) => Reverified::Rejected(format!("cannot be accepted: {reason}")),
+        ReverifyResult::StillRefused(reason) => {
+            Reverified::Rejected(format!("still refused: {reason}; `hookbox explain {}` shows details", refusal.row.id))
         }
     }
 }
 
-fn take_in(
+fn accept(
     file: &mut InboxFile,
     id: i64,
     verified: VerifiedDelivery,
-    (routes, source): (&Routes, &Source),
+    routes: &Routes,
+    source: &Source,
 ) -> Result<String, Failure> {
-    let names: Vec<_> = verified.items().iter().map(|item| item.event_id.clone()).collect();
+    let ids: Vec<_> = verified.items().iter().map(|item| item.event_id.clone()).collect();
     let Some(receipt) = file.accept_refusal(id, routes.route(verified), source.admission.replay_guard)? else {
-        return Ok("was taken in meanwhile".to_owned());
+        return Ok("accepted by someone else in the meantime".to_owned());
     };
-    let events = format!("{}/{}", source.name, names.join(", "));
+    let events = format!("{}/{}", source.name, ids.join(", "));
     Ok(match (receipt.events(), receipt.duplicates()) {
-        (events_in, duplicates) if events_in == duplicates => format!("genuine, and stored already as {events}"),
-        (_, 0) => format!("genuine, taken in as {events}"),
-        (_, duplicates) => format!("genuine, taken in as {events}; {duplicates} of them were stored already"),
+        (events_in, duplicates) if events_in == duplicates => format!("genuine, already stored as {events}"),
+        (_, 0) => format!("genuine, accepted as {events}"),
+        (_, duplicates) => format!("genuine, accepted as {events}; {duplicates} of them were already stored"),
     })
 }

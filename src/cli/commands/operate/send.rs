@@ -1,7 +1,7 @@
-//! `send`: a test delivery, signed as the provider signs; shown, or sent to the server, or made badly on purpose.
+//! `send`: signs a test delivery as the provider would, and sends or prints it.
 //!
-//! stdout has the answer, or with `--print` the exact body, ready for a handler's stdin; stderr tells the rest.
-//! Tokens are shown as `***`.
+//! stdout gets the response, or with `--print` the exact body, ready for a handler's stdin. stderr gets the rest, with
+//! tokens shown as `***`.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::args::{Global, variable};
-use crate::cli::client::{Answer, Message, Server};
+use crate::cli::args::{Global, unknown_name, variable};
+use crate::cli::client::{ClientRequest, ClientResponse, ServerAddress};
+use crate::cli::commands::serve::health::check_scheme;
 use crate::cli::commands::setup::learn;
 use crate::cli::failure::Failure;
 use crate::cli::output::terminal::{remark, shown};
-use crate::config::{self, ConfigSummary, Source};
+use crate::config::{self, Source};
 use crate::inbox::operator::InboxFile;
 use crate::model::request::Request;
 use crate::providers::{self, GeneratedKeys, ProviderRow, Scheme};
@@ -22,40 +23,39 @@ use crate::support::secret::{MASK, Secret};
 use crate::support::time::Millis;
 use crate::verify::{self, Defect, TestEvent, VerifiedRequest, Verifier};
 
-/// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest body that a throw-away source takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum body of a temporary source, in bytes.
 const MAX_BODY: u64 = 512 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// NAME of [sources.NAME]; with --print also a provider's, signed with a throw-away secret
+    /// NAME of [sources.NAME]; with --print also a provider's name, with a temporary secret
     source: String,
-    /// The event's type, as hookbox would read it; what --data says unless given
+    /// Event type. Defaults to the type in --data
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// The body: a file, or - for stdin; an example of what the provider sends unless given
+    /// File with the body, or - for stdin. Defaults to a sample of the provider's body
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
-    /// Of the body; application/json unless given
+    /// Content type of the body. Defaults to the provider's
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
-    /// The event's id; the body's own, or a fresh one, unless given
+    /// Event id. Defaults to the body's id, or a random one
     #[arg(long)]
     id: Option<String>,
-    /// Shows it instead: the exact body on stdout, the headers on stderr
+    /// Print instead of sending: the exact body on stdout, the headers on stderr
     #[arg(long)]
     print: bool,
-    /// The private key to sign with, for providers that are checked with a public key: see `providers keygen`
+    /// Private key to sign with, for providers with a public key (see `providers keygen`)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Signs with a wrong secret
+    /// Sign with a wrong secret
     #[arg(long, conflicts_with = "stale")]
     forge: bool,
-    /// Signs with a time that is too old
+    /// Sign with an expired timestamp
     #[arg(long)]
     stale: bool,
-    /// Sends it there instead of to `server.listen`
+    /// Send to this URL instead of `server.listen`
     #[arg(long, value_name = "URL", conflicts_with = "print")]
     url: Option<String>,
 }
@@ -85,74 +85,68 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
 }
 
-/// The source as configured, and the server that takes its deliveries.
-fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<Server>), Failure> {
-    let outline = if args.url.is_some() { global.outline()? } else { global.addressed()? };
+/// Returns the configured source and the address that accepts its deliveries.
+fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<ServerAddress>), Failure> {
+    let summary = if args.url.is_some() { global.summary()? } else { global.summary_with_addresses()? };
     let source = config::read_source(&global.config, &variable, &args.source)?;
-    let source = source.ok_or_else(|| unknown(&args.source, &outline))?;
-    let source = match InboxFile::open(&outline.inbox) {
-        Ok(file) => learn::taught(source, &file)?,
+    let source = source.ok_or_else(|| unknown_name("source", &args.source, &summary.sources))?;
+    let source = match InboxFile::open(&summary.inbox) {
+        Ok(file) => learn::with_learned_secret(source, &file)?,
         Err(_) => source,
     };
     let server = match &args.url {
-        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            return Err(Failure::usage(format!("`{}` begins neither with http:// nor with https://", shown(url)))
-                .hint("for example --url https://example.com/hooks/github"));
+        Some(url) => {
+            check_scheme(url, "https://example.com/hooks/github")?;
+            ServerAddress::Url(url.clone())
         }
-        Some(url) => Server::Url(url.clone()),
-        None => Server::over(&outline.server, outline.speaks_tls),
+        None => ServerAddress::of(&summary.server, summary.speaks_tls),
     };
     Ok((source, Some(server)))
 }
 
-/// The type that was asked for; where it is not said, the body or nothing must say it.
+/// Returns the requested type; empty if the body has it or the source has no types.
 fn event_type(args: &Args, source: &Source) -> Result<String, Failure> {
     let has_types = !source.scheme.event_type.alternatives.is_empty();
     match (&args.event_type, has_types) {
         (Some(_), false) => Err(Failure::usage(format!(
-            "--type has no use: deliveries of `{}` ({}) have no type",
+            "--type does not apply: deliveries of `{}` ({}) have no type",
             source.name, source.provider
         ))
-        .hint("leave it out")),
+        .hint("remove --type")),
         (None, true) if args.data.is_none() => {
-            Err(Failure::usage("--type is missing, and there is no --data that could say it")
-                .hint("`hookbox providers NAME` shows where the provider has its types"))
+            Err(Failure::usage("`send` needs --type, or --data with a body that has a type")
+                .hint("`hookbox providers NAME` shows where the provider puts the type"))
         }
         (event_type, _) => Ok(event_type.clone().unwrap_or_default()),
     }
 }
 
-/// A source, and the private key of a public one that was made up for it.
-type Printable = (Arc<Source>, Option<Secret>);
+/// A source, and the private key generated for it if it verifies with a public key.
+type SourceWithKey = (Arc<Source>, Option<Secret>);
 
-/// The source as configured, or else the provider's row; secrets that are not at hand are made up, nobody checks them.
-fn printable(args: &Args, global: &Global) -> Result<Printable, Failure> {
-    let environment = |name: &str| variable(name).or_else(|| Some(made_up()));
+/// Returns the configured source, or a temporary one of the provider. Missing secrets are random: nothing verifies them.
+fn printable(args: &Args, global: &Global) -> Result<SourceWithKey, Failure> {
+    let environment = |name: &str| variable(name).or_else(|| Some(random_hex()));
     let configured = config::read_source(&global.config, &environment, &args.source);
     match (configured, providers::find(&args.source)) {
         (Ok(Some(source)), _) => Ok((source, None)),
-        (_, Some(row)) => throw_away(&args.source, row),
+        (_, Some(row)) => temporary_source(&args.source, row),
         (Err(errors), None) => Err(errors.into()),
-        (Ok(None), None) => Err(unknown(&args.source, &global.outline()?)),
+        (Ok(None), None) => Err(unknown_name("source", &args.source, &global.summary()?.sources)),
     }
 }
 
-fn unknown(name: &str, outline: &ConfigSummary) -> Failure {
-    Failure::usage(format!("there is no source `{}` in the configuration", shown(name)))
-        .hint(format!("sources: {}", shown(&outline.sources.join(", "))))
-}
-
-/// 32 hexadecimal digits: well-formed in every encoding of secrets.
-fn made_up() -> String {
+/// 32 hexadecimal digits: valid in every encoding of secrets.
+fn random_hex() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// A source of the provider's with keys of its own, and the private key where they are a pair.
-fn throw_away(name: &str, row: &ProviderRow) -> Result<Printable, Failure> {
+/// Creates a source of the provider with generated keys.
+fn temporary_source(name: &str, row: &ProviderRow) -> Result<SourceWithKey, Failure> {
     if let Some(reason) = &row.unsupported {
         return Err(Failure::usage(format!("`{name}` is not supported yet: {reason}")));
     }
-    let wrong = |_| Failure::failed(format!("the row of provider `{name}` cannot be used"));
+    let wrong = |_| Failure::failed(format!("the row of provider `{name}` is invalid"));
     let key_id = "made-up-key";
     let scheme = Scheme::from_row(row).map_err(wrong)?.with_key_id(key_id);
     let needs = scheme.required_settings();
@@ -167,8 +161,8 @@ fn throw_away(name: &str, row: &ProviderRow) -> Result<Printable, Failure> {
         secrets,
         public_keys,
         key_ids: if needs.key_id { vec![Secret::new(key_id)] } else { Vec::new() },
-        api_key: needs.api_key.then(|| Secret::new(made_up())),
-        verify_token: needs.verify_token.then(|| Secret::new(made_up())),
+        api_key: needs.api_key.then(|| Secret::new(random_hex())),
+        verify_token: needs.verify_token.then(|| Secret::new(random_hex())),
         topics: if needs.topics { vec!["made-up-topic".to_owned()] } else { Vec::new() },
         confirm_subscriptions: false,
         keys_url: None,
@@ -181,7 +175,7 @@ fn throw_away(name: &str, row: &ProviderRow) -> Result<Printable, Failure> {
     Ok((Arc::new(source), private))
 }
 
-/// What was given, or an example of what the provider sends.
+/// Returns the body from --data, or a sample of the provider's.
 fn body(args: &Args, source: &Source, event_type: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = match args.data.as_deref() {
@@ -196,17 +190,17 @@ fn body(args: &Args, source: &Source, event_type: &str) -> Result<Vec<u8>, Failu
     read.map_err(|error| Failure::usage(format!("--data {}: {error}", shown(file))))
 }
 
-/// The provider's part of a key pair that someone made for trying; where nobody checks, one is made up.
+/// Returns the private key from --key. With `--print`, generates one if needed.
 fn private_key(args: &Args, source: &Source, own: Option<Secret>) -> Result<Option<Secret>, Failure> {
     let is_public = source.scheme.key_kind().is_some();
     match &args.key {
         Some(_) if !is_public => Err(Failure::usage(format!(
-            "--key has no use: `{}` is checked with its secret, which `send` takes from the configuration",
+            "--key does not apply: `send` signs for `{}` with the secret in the configuration",
             source.name
         ))),
         Some(file) => {
-            let unread = |error| Failure::usage(format!("--key {}: {error}", shown(&file.display().to_string())));
-            fs::read_to_string(file).map(|text| Some(Secret::new(text))).map_err(unread)
+            let unreadable = |error| Failure::usage(format!("--key {}: {error}", shown(&file.display().to_string())));
+            fs::read_to_string(file).map(|text| Some(Secret::new(text))).map_err(unreadable)
         }
         None if own.is_some() => Ok(own),
         None if is_public && args.print => match source.scheme.generate_keys().map_err(Failure::failed)? {
@@ -214,10 +208,10 @@ fn private_key(args: &Args, source: &Source, own: Option<Secret>) -> Result<Opti
             GeneratedKeys::Shared(_) => Ok(None),
         },
         None if is_public => Err(Failure::usage(format!(
-            "`{}` is checked with a public key, so only its provider's private key can sign",
+            "`{}` is verified with a public key, so signing needs --key with the private key",
             source.name
         ))
-        .hint(format!("`hookbox providers keygen {}` makes a pair for trying; then say --key FILE", source.provider))),
+        .hint(format!("`hookbox providers keygen {}` generates a test key pair", source.provider))),
         None => Ok(None),
     }
 }
@@ -235,31 +229,28 @@ fn print(source: &Source, request: &Request) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn send(source: &Source, request: &Request, server: &Server) -> Result<(), Failure> {
+fn send(source: &Source, request: &Request, server: &ServerAddress) -> Result<(), Failure> {
     if let Ok(VerifiedRequest::Delivery(verified)) = Verifier::new(source).check(request, request.received_at) {
         for item in verified.items() {
             remark(format!("sending {} {}", shown(&item.event_type), shown(&item.event_id)));
         }
     }
-    let hint = "is `hookbox serve` running? --url sends to another address";
-    let answer = deliver(server, request).map_err(|error| Failure::failed(error).hint(hint))?;
+    let hint = "is `hookbox serve` running? use --url to send to another address";
+    let response = deliver(server, request).map_err(|error| Failure::failed(error).hint(hint))?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{answer}\n{}", shown(answer.text().trim_end()))?;
+    writeln!(out, "{response}\n{}", shown(response.text().trim_end()))?;
     out.flush()?;
-    if answer.is_success() { Ok(()) } else { Err(Failure::silent()) }
+    if response.is_success() { Ok(()) } else { Err(Failure::silent()) }
 }
 
-/// Sends a request as it is.
-///
-/// # Errors
-/// Why there is no answer.
-pub(crate) fn deliver(server: &Server, request: &Request) -> Result<Answer, String> {
+/// Sends a signed request. Returns an error message if there is no response.
+fn deliver(server: &ServerAddress, request: &Request) -> Result<ClientResponse, String> {
     let target = match &*request.query {
         "" => request.path.clone(),
         query => format!("{}?{query}", request.path),
     };
     let headers = request.headers.iter().collect();
-    server.exchange(&Message { method: &request.method, target: &target, headers, body: &request.body }, PATIENCE)
+    server.send(&ClientRequest { method: &request.method, target: &target, headers, body: &request.body }, TIMEOUT)
 }
 
 #[cfg(test)]
@@ -267,9 +258,9 @@ mod tests {
     use super::*;
     use crate::verify::VerifyError;
 
-    /// What `send --print` signs for a provider that is not configured.
+    /// Signs as `send --print` does for a provider that is not configured.
     fn signed(name: &str, defect: Defect, given: Option<&str>) -> (Arc<Source>, Result<Request, String>) {
-        let (source, private_key) = throw_away(name, providers::find(name).unwrap()).unwrap();
+        let (source, private_key) = temporary_source(name, providers::find(name).unwrap()).unwrap();
         let has_types = !source.scheme.event_type.alternatives.is_empty();
         let event_type = if has_types { "Notification".to_owned() } else { String::new() };
         let sample = || providers::sample(name, &event_type, "id-17");
@@ -289,8 +280,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_for_any_provider_is_accepted_and_what_is_bad_on_purpose_is_refused() {
-        let mut walked = 0;
+    fn printed_deliveries_verify_and_defective_ones_are_refused() {
+        let mut count = 0;
         for (name, row) in providers::all().filter(|(_, row)| row.unsupported.is_none()) {
             let (source, request) = signed(name, Defect::None, None);
             let verified = match check(&source, &request.unwrap_or_else(|why| panic!("{name}: {why}"))) {
@@ -298,9 +289,9 @@ mod tests {
                 other => panic!("{name}: {other:?}"),
             };
             let event_type = if row.event_type.is_empty() { "" } else { "Notification" };
-            // Of Xero's two parts the second is the body's.
-            let said = verified.items()[0].event_type.split('.').next();
-            assert_eq!(said, Some(event_type), "{name}");
+            // The second part of Xero's type comes from the body.
+            let actual = verified.items()[0].event_type.split('.').next();
+            assert_eq!(actual, Some(event_type), "{name}");
             for defect in [Defect::WrongSignature, Defect::Stale] {
                 match signed(name, defect, None) {
                     (source, Ok(request)) => {
@@ -314,13 +305,13 @@ mod tests {
                     }
                 }
             }
-            walked += 1;
+            count += 1;
         }
-        assert!(walked > 200, "{walked}");
+        assert!(count > 200, "{count}");
     }
 
     #[test]
-    fn sns_is_signed_in_both_versions_and_what_is_published_is_wrapped() {
+    fn sns_is_signed_in_both_versions_and_wraps_messages() {
         let body = |request: &Request| serde_json::from_slice::<serde_json::Value>(&request.body).unwrap();
         for (given, message) in [
             (r#"{"Message":"a","SignatureVersion":"1"}"#, "a"),
@@ -335,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_shaped_as_the_provider_has_them() {
+    fn bodies_have_the_providers_shape() {
         let (_, request) = signed("braintree", Defect::None, None);
         let text = String::from_utf8(request.unwrap().body.to_vec()).unwrap();
         assert!(text.starts_with("bt_payload=") && text.contains("&bt_signature="), "{text}");

@@ -1,62 +1,65 @@
-//! `health`: asks the running hookbox whether it would take in a delivery now. For containers, monitors and tests.
+//! `health`: asks the running hookbox whether it can accept deliveries. For containers, monitors and tests.
 //!
-//! The admin address is asked, as it is configured or, without a look at the configuration, as `--url` says: it may have
-//! been broken since the running hookbox read it. Exit status 0 is yes; no, and no answer in time, is 1.
+//! `--url` needs no configuration, which may have become invalid since hookbox read it. The exit status is 0 if hookbox
+//! is ready, and 1 if it is not or does not respond in time.
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::cli::args::Global;
-use crate::cli::client::{Answer, Message, Server};
+use crate::cli::client::{ClientRequest, ClientResponse, ServerAddress};
 use crate::cli::failure::Failure;
-use crate::cli::output::terminal::shown;
+use crate::cli::output::terminal::{print_line, shown};
 use crate::config::AdminConfig;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Asks there, and reads no configuration: http://127.0.0.1:8081
+    /// Admin address, such as http://127.0.0.1:8081; the configuration is then not read
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let answer = match &args.url {
-        Some(url) => at(url, "/readyz")?,
+    let response = match &args.url {
+        Some(url) => get_url(url, "/readyz")?,
         None => {
-            let hint = "`hookbox health --url http://127.0.0.1:8081` asks without reading the configuration";
-            ask(&global.addressed().map_err(|failure| failure.hint(hint))?.admin, "/readyz")?
+            let hint = "`hookbox health --url http://127.0.0.1:8081` does not read the configuration";
+            get(&global.summary_with_addresses().map_err(|failure| failure.hint(hint))?.admin, "/readyz")?
         }
     };
-    if answer.is_success() {
-        return Ok(writeln!(io::stdout(), "ready")?);
+    if response.is_success() {
+        return Ok(print_line("ready")?);
     }
-    let json = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-    let why = json.pointer("/reason").and_then(Value::as_str).unwrap_or("it does not say why");
-    Err(Failure::failed(format!("not ready ({answer}): {}", shown(why))))
+    let json = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
+    let reason = json.pointer("/reason").and_then(Value::as_str).unwrap_or("no reason given");
+    Err(Failure::failed(format!("not ready ({response}): {}", shown(reason))))
 }
 
-/// What a stranger's probe is answered at an address of the operator's.
-fn at(url: &str, target: &str) -> Result<Answer, Failure> {
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(Failure::usage(format!("`{}` begins neither with http:// nor with https://", shown(url)))
-            .hint("for example --url http://127.0.0.1:8081, as `admin.listen` says"));
-    }
-    let server = Server::Url(url.trim_end_matches('/').to_owned());
-    let message = Message { method: "GET", target, headers: Vec::new(), body: b"" };
-    let hint = "is `hookbox serve` running, with this `admin.listen`?";
-    server.exchange(&message, PATIENCE).map_err(|error| Failure::failed(error).hint(hint))
+fn get_url(url: &str, target: &str) -> Result<ClientResponse, Failure> {
+    check_scheme(url, "http://127.0.0.1:8081, the address in `admin.listen`")?;
+    let server = ServerAddress::Url(url.trim_end_matches('/').to_owned());
+    let request = ClientRequest { method: "GET", target, headers: Vec::new(), body: b"" };
+    let hint = "is `hookbox serve` running with this `admin.listen`?";
+    server.send(&request, TIMEOUT).map_err(|error| Failure::failed(error).hint(hint))
 }
 
-/// What a probe is answered.
-pub(crate) fn ask(admin: &AdminConfig, target: &str) -> Result<Answer, Failure> {
+/// Rejects a `--url` without http:// or https://.
+pub(crate) fn check_scheme(url: &str, example: &str) -> Result<(), Failure> {
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return Ok(());
+    }
+    let message = format!("`{}` does not start with http:// or https://", shown(url));
+    Err(Failure::usage(message).hint(format!("for example --url {example}")))
+}
+
+/// Sends a GET request to the admin address, with the first token.
+pub(crate) fn get(admin: &AdminConfig, target: &str) -> Result<ClientResponse, Failure> {
     let bearer = admin.tokens.first().map(|token| format!("Bearer {}", token.reveal()));
     let headers = bearer.iter().map(|bearer| ("Authorization", bearer.as_bytes())).collect();
-    let message = Message { method: "GET", target, headers, body: b"" };
-    let hint = "is `hookbox serve` running with this configuration? `admin.listen` is its address";
-    Server::at(&admin.listen).exchange(&message, PATIENCE).map_err(|error| Failure::failed(error).hint(hint))
+    let request = ClientRequest { method: "GET", target, headers, body: b"" };
+    let hint = "is `hookbox serve` running with this configuration? its address is `admin.listen`";
+    ServerAddress::of(&admin.listen, false).send(&request, TIMEOUT).map_err(|error| Failure::failed(error).hint(hint))
 }

@@ -1,7 +1,7 @@
-//! `hookbox init`: a first configuration and a first handler, to be changed by hand from there.
+//! `init`: writes a first configuration and a first handler, to be edited by hand.
 //!
-//! Names of providers go in; out come a configuration that `hookbox check` accepts once its secrets are in the
-//! environment, an executable script, and the next steps on stdout. A file that exists is never touched.
+//! `hookbox check` accepts the configuration once its secrets are in the environment. The next steps are printed on
+//! stdout. An existing file is never changed.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -16,64 +16,60 @@ use crate::providers::{self, CUSTOM, ProviderRow, RequiredSettings, Scheme};
 
 const SCRIPT: &str = "handlers/on-event.sh";
 
-/// Writes hookbox.toml and a first handler; the secrets are environment variables
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Who will send: names from `hookbox providers`, or "custom"
+    /// Providers, from `hookbox providers`, or "custom" for any other sender
     #[arg(value_name = "PROVIDER", default_value = "github")]
     providers: Vec<String>,
 }
 
-/// One `[sources.NAME]` to be written.
+/// A `[sources.NAME]` section to write.
 #[derive(Debug)]
-struct Planned<'a> {
+struct PlannedSource<'a> {
     provider: &'a str,
     name: &'a str,
-    /// Key, environment variable and an example of each secret.
+    /// Setting, environment variable and example of each secret.
     secrets: Vec<(&'static str, String, String)>,
     needs_url: bool,
     needs_topics: bool,
-    is_taught: bool,
+    /// The provider sends the secret in a handshake.
+    is_enrolled: bool,
 }
 
-/// What there is to tell the user.
 #[derive(Debug)]
-enum Told {
-    /// Everything is written; the next steps.
-    Steps(String),
-    /// Nothing is written; the exit status, and why.
-    Refused(u8, String),
+enum InitResult {
+    /// Everything was written; the next steps.
+    Written(String),
+    /// Nothing was written; the exit status and the error.
+    Failed(u8, String),
 }
 
-/// Writes `file`, and the handler beside it.
-///
-/// # Errors
-/// What could not be written, and why.
+/// Writes `file`, and the handler next to it.
 pub(crate) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
     match write_all(&args.providers, file)? {
-        Told::Steps(steps) => {
+        InitResult::Written(steps) => {
             write!(io::stdout(), "{steps}")?;
             Ok(ExitCode::SUCCESS)
         }
-        Told::Refused(status, why) => {
+        InitResult::Failed(status, why) => {
             writeln!(io::stderr(), "error: {why}")?;
             Ok(ExitCode::from(status))
         }
     }
 }
 
-fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
-    let mut planned: Vec<Planned<'_>> = Vec::new();
+fn write_all(providers: &[String], file: &Path) -> anyhow::Result<InitResult> {
+    let mut planned: Vec<PlannedSource<'_>> = Vec::new();
     for provider in providers {
         if let Some(reason) = providers::find(provider).and_then(|row| row.unsupported.as_deref()) {
-            let hint = "`hookbox providers` lists those that are";
-            return Ok(Told::Refused(2, format!("`{provider}` is not supported yet: {reason}\nhint: {hint}")));
+            let hint = "`hookbox providers` lists supported providers";
+            return Ok(InitResult::Failed(2, format!("`{provider}` is not supported yet: {reason}\nhint: {hint}")));
         }
         let Some(source) = plan(provider) else {
             let names = providers::names().chain([CUSTOM]);
             let near = nearest(provider, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-            let hint = format!("{near}`hookbox providers` lists them all, \"custom\" is for any other sender");
-            return Ok(Told::Refused(2, format!("unknown provider `{provider}`\nhint: {hint}")));
+            let hint = format!("{near}`hookbox providers` lists them; use \"custom\" for any other sender");
+            return Ok(InitResult::Failed(2, format!("unknown provider `{provider}`\nhint: {hint}")));
         };
         if planned.iter().all(|earlier| earlier.name != source.name) {
             planned.push(source);
@@ -82,20 +78,20 @@ fn write_all(providers: &[String], file: &Path) -> anyhow::Result<Told> {
     let script = file.with_file_name(SCRIPT);
     for path in [file, &script] {
         if path.symlink_metadata().is_ok() {
-            let hint = "move it away, or write elsewhere: hookbox --config FOLDER/hookbox.toml init";
-            let message = format!("{} exists already; nothing was written\nhint: {hint}", path.display());
-            return Ok(Told::Refused(1, message));
+            let hint = "move it, or write to another folder: hookbox --config FOLDER/hookbox.toml init";
+            let message = format!("{} already exists; nothing was written\nhint: {hint}", path.display());
+            return Ok(InitResult::Failed(1, message));
         }
     }
     if let Some(folder) = script.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     write_new(&script, SCRIPT_TEXT, 0o755)?;
     write_new(file, &configuration(&planned), 0o644)?;
-    Ok(Told::Steps(next_steps(&planned, file, &script)))
+    Ok(InitResult::Written(next_steps(&planned, file, &script)))
 }
 
-fn plan(provider: &str) -> Option<Planned<'_>> {
+fn plan(provider: &str) -> Option<PlannedSource<'_>> {
     let name = if provider == CUSTOM { "app" } else { provider };
     let row = providers::find(provider);
     if row.is_none() && provider != CUSTOM {
@@ -106,24 +102,24 @@ fn plan(provider: &str) -> Option<Planned<'_>> {
     let upper = name.to_uppercase().replace('-', "_");
     let prefix = if upper.contains("WEBHOOK") { upper } else { format!("{upper}_WEBHOOK") };
     let mut secrets = Vec::new();
-    let mut add = |is_there: bool, key: &'static str, example: String| {
-        if is_there {
+    let api_key = if is_needed(|needs| needs.credentials) { "the client id" } else { "the API key" };
+    let mut add = |is_required: bool, key: &'static str, example: String| {
+        if is_required {
             secrets.push((key, format!("{prefix}_{}", key.to_uppercase()), example));
         }
     };
-    let whose = |usual: &str, own: &str| if is_needed(|needs| needs.credentials) { own } else { usual }.to_owned();
     add(needs.is_none_or(|needs| needs.secret == Some(true) || needs.credentials), "secret", example_secret(row));
     add(is_needed(|needs| needs.public_key), "public_key", "$(cat public-key.pem)".to_owned());
     add(is_needed(|needs| needs.key_id), "key_id", "123456".to_owned());
-    add(is_needed(|needs| needs.api_key || needs.credentials), "api_key", whose("the API key", "the client id"));
+    add(is_needed(|needs| needs.api_key || needs.credentials), "api_key", api_key.to_owned());
     add(is_needed(|needs| needs.verify_token), "verify_token", "$(openssl rand -hex 16)".to_owned());
-    Some(Planned {
+    Some(PlannedSource {
         provider,
         name,
         secrets,
         needs_url: is_needed(|needs| needs.url),
         needs_topics: is_needed(|needs| needs.topics),
-        is_taught: is_needed(|needs| needs.secret.is_none()),
+        is_enrolled: is_needed(|needs| needs.secret.is_none()),
     })
 }
 
@@ -140,7 +136,7 @@ fn example_secret(row: Option<&ProviderRow>) -> String {
     format!("{}{random}", row.and_then(|row| row.secret_prefix.each().first()).map_or("", String::as_str))
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file, and fails if it exists.
 pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
@@ -148,9 +144,9 @@ pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()
 }
 
 const SCRIPT_TEXT: &str = r#"#!/bin/sh
-# Runs for every event, and again later when it fails. The body is on stdin, the rest in the environment.
-# Exit status 0: done. 65: this event can never work. Any other: try again later.
-# A retry runs the whole script again: what it does must bear being done twice.
+# Runs for every event, with the body on stdin and metadata in the environment.
+# Exit status 0: done. 65: this event can never succeed. Any other: retry later.
+# A retry runs the whole script again, so make it idempotent.
 set -e
 
 bytes=$(wc -c)
@@ -158,12 +154,12 @@ echo "$HOOKBOX_SOURCE sent $HOOKBOX_EVENT_TYPE with $((bytes)) bytes: event $HOO
 "#;
 
 const HEAD: &str = "\
-# What hookbox receives, and what it runs. `hookbox check` reads this file and says what it means.
-# Every other setting has a default; hookbox.example.toml, beside hookbox's README, shows them all.
+# What hookbox receives and runs. Validate this file with `hookbox check`.
+# All other settings have defaults; hookbox.example.toml, next to hookbox's README, shows them.
 ";
 
 const VERIFY: &str = "
-# How this sender signs, and where an event's id and type are. Change it to what the sender does.
+# How this sender signs, and where the event's id and type are. Adapt it to the sender.
 [sources.app.verify]
 signature = \"header:X-Signature\"
 algorithm = \"hmac-sha256\"
@@ -176,27 +172,27 @@ event_type = [\"json:/type\"]
 const HANDLER: &str = "
 [handlers.on-event]
 command = [\"handlers/on-event.sh\"]
-# events = [\"push\", \"release\"]   # globs over the type; without this line, all of them
+# events = [\"push\", \"release\"]   # globs; without this line, all types
 # timeout = \"5m\"
 ";
 
-fn configuration(planned: &[Planned<'_>]) -> String {
+fn configuration(planned: &[PlannedSource<'_>]) -> String {
     let mut text = HEAD.to_owned();
-    for Planned { provider, name, secrets, needs_url, needs_topics, is_taught } in planned {
+    for PlannedSource { provider, name, secrets, needs_url, needs_topics, is_enrolled } in planned {
         text += &format!("\n[sources.{name}]\nprovider = \"{provider}\"\n");
         for (key, variable, _) in secrets {
             text += &format!("{key} = {{ env = \"{variable}\" }}\n");
         }
-        if *is_taught {
+        if *is_enrolled {
             text +=
-                &format!("# Its secret comes from the provider: `hookbox learn {name}`, then add the webhook there.\n");
+                &format!("# The provider sends the secret: run `hookbox learn {name}`, then add the webhook there.\n");
         }
         if *needs_topics {
-            text += "# Yours: anyone can have it send about others.\n";
+            text += "# Your topics: without this list, anyone could send from a topic of their own.\n";
             text += "topics = [\"arn:aws:sns:eu-west-1:123456789012:orders\"]\n";
         }
         if *needs_url {
-            text += "# The address exactly as the provider has it: it is part of what is signed.\n";
+            text += "# The URL exactly as the provider has it: the signature covers it.\n";
             text += &format!("url = \"https://example.com/hooks/{name}\"\n");
         }
         text += &format!("# path = \"/hooks/{name}\"\n");
@@ -207,17 +203,18 @@ fn configuration(planned: &[Planned<'_>]) -> String {
     text + HANDLER
 }
 
-fn next_steps(planned: &[Planned<'_>], file: &Path, script: &Path) -> String {
+fn next_steps(planned: &[PlannedSource<'_>], file: &Path, script: &Path) -> String {
     let is_default = file == Path::new("hookbox.toml") || std::env::var_os("HOOKBOX_CONFIG").is_some();
     let hookbox = if is_default { "hookbox".to_owned() } else { format!("hookbox --config {}", file.display()) };
     let mut text = format!("wrote {} and {}\n\n", file.display(), script.display());
-    text += "Next, the secrets. Where the provider shows you one, use that;\nwhere it asks for one, make one up and give it to both:\n\n";
+    text += "Next, set the secrets. If the provider shows you a secret, use it.\nIf it asks for one, generate it and give it to both:\n\n";
     for (_, variable, example) in planned.iter().flat_map(|source| &source.secrets) {
         text += &format!("    export {variable}=\"{example}\"\n");
     }
-    text += &format!("\nThen see what hookbox makes of it, and serve:\n\n    {hookbox} check\n    {hookbox} serve\n");
-    text += "\nIn another terminal with the same secrets, a test delivery, and what became of it:\n\n";
-    for Planned { name, .. } in planned {
+    text +=
+        &format!("\nThen validate the configuration and start hookbox:\n\n    {hookbox} check\n    {hookbox} serve\n");
+    text += "\nIn another terminal with the same secrets, send a test delivery and list the events:\n\n";
+    for PlannedSource { name, .. } in planned {
         let event_type = if *name == "github" { "push" } else { "test" };
         text += &format!("    {hookbox} send {name} --type {event_type}\n");
     }
@@ -232,29 +229,29 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// The exit status, and what is told.
+    /// Returns the exit status and the output.
     fn init(providers: &[&str], folder: &Path) -> (u8, String) {
         let providers: Vec<_> = providers.iter().map(|name| (*name).to_owned()).collect();
         match write_all(&providers, &folder.join("hookbox.toml")).unwrap() {
-            Told::Steps(steps) => (0, steps),
-            Told::Refused(status, why) => (status, why),
+            InitResult::Written(steps) => (0, steps),
+            InitResult::Failed(status, why) => (status, why),
         }
     }
 
-    /// Good as text, hex and base64.
+    /// Valid as text, hex and base64.
     const SECRET: &str = "abcdef0123456789";
 
     #[test]
-    fn what_init_writes_passes_the_check_for_every_provider() {
-        let is_checked_with_secret =
+    fn written_configuration_is_valid_for_every_provider() {
+        let has_no_public_key =
             |row: &ProviderRow| Scheme::from_row(row).is_ok_and(|scheme| !scheme.required_settings().public_key);
-        let rows = providers::all().filter(|(_, row)| is_checked_with_secret(row));
+        let rows = providers::all().filter(|(_, row)| has_no_public_key(row));
         let all: Vec<_> = rows.map(|(name, _)| name).chain([CUSTOM]).collect();
         for providers in all.iter().map(std::slice::from_ref).chain([&all[..]]) {
             let folder = tempfile::tempdir().unwrap();
             assert_eq!(init(providers, folder.path()).0, 0);
             let file = folder.path().join("hookbox.toml");
-            // Basic credentials alone have a colon, and nothing that is decoded may have one.
+            // Basic credentials need a colon, which decoded secrets must not have.
             let is_basic = |name: &str| {
                 let provider = name.trim_end_matches("_WEBHOOK_SECRET").to_lowercase().replace('_', "-");
                 providers::find(&provider).is_some_and(|row| row.algorithm == "basic")
@@ -273,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_exists_is_never_touched() {
+    fn existing_file_is_never_changed() {
         for existing in ["hookbox.toml", SCRIPT] {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("handlers")).unwrap();
             fs::write(folder.path().join(existing), "mine").unwrap();
             let (status, why) = init(&["github"], folder.path());
-            assert!(status == 1 && why.contains(&format!("{existing} exists already")), "{why}");
+            assert!(status == 1 && why.contains(&format!("{existing} already exists")), "{why}");
             assert_eq!(fs::read_to_string(folder.path().join(existing)).unwrap(), "mine");
             let other = if existing == SCRIPT { "hookbox.toml" } else { SCRIPT };
             assert!(!folder.path().join(other).exists());
@@ -287,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_provider_writes_nothing() {
+    fn unknown_provider_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (status, why) = init(&["github", "githib"], folder.path());
         assert!(status == 2 && why.contains("did you mean `github`?"), "{why}");
@@ -295,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_named_twice_is_one_source_and_the_next_steps_name_its_secret() {
+    fn repeated_provider_becomes_one_source() {
         let planned = [plan("standard-webhooks").unwrap(), plan("gitlab").unwrap()];
         let steps = next_steps(&planned, Path::new("hookbox.toml"), Path::new(SCRIPT));
         assert!(steps.contains("export STANDARD_WEBHOOKS_SECRET=\"whsec_$(openssl rand -base64 32)\"\n"), "{steps}");

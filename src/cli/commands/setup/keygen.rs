@@ -1,18 +1,18 @@
-//! `providers keygen`: a key pair, or a secret, so that a source can be tried without its provider.
+//! `providers keygen`: generates a key pair or a secret, to try a source without its provider.
 //!
-//! A provider or an algorithm goes in. Files come out, the private one for its owner's eyes alone, and on stdout the lines
-//! for hookbox.toml; stderr has the call of `send`. Nothing that exists is ever written over.
+//! It writes key files (the private key readable only by its owner), prints the lines for hookbox.toml on stdout and the
+//! matching `send` command on stderr. It never overwrites a file.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::cli::commands::setup::init::write_new;
+use super::init::write_new;
 use crate::cli::failure::Failure;
 use crate::cli::output::terminal::{remark, shown};
 use crate::config::nearest;
 use crate::providers::{self, GeneratedKeys, ProviderRow, RequiredSettings, Scheme};
 
-/// What an algorithm is called, in a row's `algorithm` or among its `jwt_algorithms`.
+/// Names as in a row's `algorithm` or `jwt_algorithms`.
 const ALGORITHMS: [&str; 12] = [
     "ed25519",
     "ecdsa-p256-sha256",
@@ -30,74 +30,77 @@ const ALGORITHMS: [&str; 12] = [
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A provider's name, or an algorithm such as ed25519 for a custom source
+    /// Name of a provider, or an algorithm such as ed25519 for a custom source
     #[arg(value_name = "PROVIDER|ALGORITHM")]
-    pub(crate) of: Option<String>,
-    /// Where the files go
+    pub(crate) target: Option<String>,
+    /// Folder for the key files
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     out: PathBuf,
 }
 
-/// What keys are made for.
-struct Planned {
+/// A source to generate keys for.
+struct KeySource {
     name: String,
-    /// Lines of [sources.NAME], keys left out.
+    /// Lines of [sources.NAME] without keys.
     lines: String,
     scheme: Scheme,
     /// Lines of [sources.NAME.verify].
     verify: Option<String>,
 }
 
-pub(crate) fn run(of: &str, args: &Args, config: &Path) -> Result<(), Failure> {
-    let planned = plan(of)?;
+pub(crate) fn run(target: &str, args: &Args, config: &Path) -> Result<(), Failure> {
+    let planned = plan(target)?;
     if !args.out.as_os_str().is_empty() {
         std::fs::create_dir_all(&args.out)
-            .map_err(|error| Failure::failed(format!("cannot make the folder {}: {error}", args.out.display())))?;
+            .map_err(|error| Failure::failed(format!("cannot create the folder {}: {error}", args.out.display())))?;
     }
     let at = |ending: &str| args.out.join(format!("{}.{ending}", planned.name));
-    let (key, file, private) =
-        match planned.scheme.generate_keys().map_err(|why| Failure::failed(format!("no keys for `{of}`: {why}")))? {
-            GeneratedKeys::Shared(secret) => {
-                let file = at("secret");
-                write_all(&[(&file, &line(secret.reveal()), 0o600)])?;
-                ("secret", file, None)
-            }
-            GeneratedKeys::KeyPair { private, public } => {
-                let (own, file) = (at("private.pem"), at("public.pem"));
-                let file = if public.starts_with("-----") { file } else { at("public.txt") };
-                write_all(&[(&own, private.reveal(), 0o600), (&file, &line(&public), 0o644)])?;
-                ("public_key", file, Some(own))
-            }
-        };
-    tell(&planned, (key, &placed(&file, config)), private.as_deref())
+    let (key, file, private) = match planned
+        .scheme
+        .generate_keys()
+        .map_err(|why| Failure::failed(format!("cannot generate keys for `{target}`: {why}")))?
+    {
+        GeneratedKeys::Shared(secret) => {
+            let file = at("secret");
+            write_all(&[(&file, &line(secret.reveal()), 0o600)])?;
+            ("secret", file, None)
+        }
+        GeneratedKeys::KeyPair { private, public } => {
+            let (own, file) = (at("private.pem"), at("public.pem"));
+            let file = if public.starts_with("-----") { file } else { at("public.txt") };
+            write_all(&[(&own, private.reveal(), 0o600), (&file, &line(&public), 0o644)])?;
+            ("public_key", file, Some(own))
+        }
+    };
+    print(&planned, key, &config_path(&file, config), private.as_deref())
 }
 
-fn plan(of: &str) -> Result<Planned, Failure> {
-    if let Some(row) = providers::find(of) {
+fn plan(target: &str) -> Result<KeySource, Failure> {
+    if let Some(row) = providers::find(target) {
         if let Some(reason) = &row.unsupported {
-            return Err(Failure::usage(format!("`{of}` is not supported yet: {reason}")));
+            return Err(Failure::usage(format!("`{target}` is not supported yet: {reason}")));
         }
-        let unusable = |_| Failure::failed(format!("the row of provider `{of}` cannot be used"));
+        let unusable = |_| Failure::failed(format!("the row of provider `{target}` is invalid"));
         let scheme = Scheme::from_row(row).map_err(unusable)?;
-        let lines = format!("provider = \"{of}\"\n{}", further(of, scheme.required_settings()));
-        return Ok(Planned { name: of.to_owned(), lines, scheme, verify: None });
+        let lines = format!("provider = \"{target}\"\n{}", extra_settings(target, scheme.required_settings()));
+        return Ok(KeySource { name: target.to_owned(), lines, scheme, verify: None });
     }
-    let Some(algorithm) = ALGORITHMS.into_iter().find(|algorithm| algorithm.eq_ignore_ascii_case(of)) else {
-        let near = nearest(of, providers::names().chain(ALGORITHMS));
+    let Some(algorithm) = ALGORITHMS.into_iter().find(|algorithm| algorithm.eq_ignore_ascii_case(target)) else {
+        let near = nearest(target, providers::names().chain(ALGORITHMS));
         let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        return Err(Failure::usage(format!("neither a provider nor an algorithm is called `{}`", shown(of)))
+        return Err(Failure::usage(format!("there is no provider or algorithm `{}`", shown(target)))
             .hint(format!("{near}`hookbox providers` lists providers; algorithms are {}", ALGORITHMS.join(", "))));
     };
-    let verify = custom(algorithm);
-    let unusable = || Failure::failed(format!("no scheme comes of `{algorithm}`"));
+    let verify = verify_table(algorithm);
+    let unusable = || Failure::failed(format!("the scheme of `{algorithm}` is invalid"));
     let row: ProviderRow = toml::from_str(&verify).map_err(|_| unusable())?;
     let scheme = Scheme::from_row(&row).map_err(|_| unusable())?;
     let lines = "provider = \"custom\"\n".to_owned();
-    Ok(Planned { name: algorithm.to_lowercase(), lines, scheme, verify: Some(verify) })
+    Ok(KeySource { name: algorithm.to_lowercase(), lines, scheme, verify: Some(verify) })
 }
 
-/// A `verify` table to begin with.
-fn custom(algorithm: &str) -> String {
+/// Returns a `verify` table that uses the algorithm.
+fn verify_table(algorithm: &str) -> String {
     let (signature, how) = match algorithm {
         "EdDSA" | "ES256" | "RS256" | "HS256" | "HS512" => (
             "header:X-Token",
@@ -116,8 +119,8 @@ fn custom(algorithm: &str) -> String {
     )
 }
 
-/// Settings that the provider or the user would choose, made up.
-fn further(name: &str, needs: RequiredSettings) -> String {
+/// Returns example values for the other settings that the provider requires.
+fn extra_settings(name: &str, needs: RequiredSettings) -> String {
     let settings = [
         (needs.key_id, "key_id = \"made-up-key\"\n".to_owned()),
         (needs.api_key, "api_key = \"made-up-api-key\"\n".to_owned()),
@@ -132,11 +135,11 @@ fn line(text: &str) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Writes new files, or none.
+/// Writes all files, or none if one exists.
 fn write_all(files: &[(&Path, &str, u32)]) -> Result<(), Failure> {
     if let Some((path, ..)) = files.iter().find(|(path, ..)| path.symlink_metadata().is_ok()) {
-        return Err(Failure::failed(format!("{} exists already; nothing was written", path.display()))
-            .hint("keep using it, move it away, or say --out FOLDER"));
+        return Err(Failure::failed(format!("{} already exists; nothing was written", path.display()))
+            .hint("use it, move it, or choose another folder with --out"));
     }
     for (path, text, mode) in files {
         write_new(path, text, *mode)?;
@@ -145,16 +148,16 @@ fn write_all(files: &[(&Path, &str, u32)]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The path as the configuration finds it: relative to its own folder, or else from the root.
-fn placed(file: &Path, config: &Path) -> String {
-    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+/// Returns the path relative to the configuration's folder, or else the absolute path.
+fn config_path(file: &Path, config: &Path) -> String {
+    let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let folder = config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = whole(file);
-    file.strip_prefix(whole(folder)).unwrap_or(&file).display().to_string()
+    let file = absolute(file);
+    file.strip_prefix(absolute(folder)).unwrap_or(&file).display().to_string()
 }
 
-fn tell(planned: &Planned, (key, file): (&str, &str), private: Option<&Path>) -> Result<(), Failure> {
-    let Planned { name, lines, verify, .. } = planned;
+fn print(planned: &KeySource, key: &str, file: &str, private: Option<&Path>) -> Result<(), Failure> {
+    let KeySource { name, lines, verify, .. } = planned;
     let file = toml::Value::from(file);
     let mut out = io::stdout().lock();
     write!(out, "\n[sources.{name}]\n{lines}{key} = {{ file = {file} }}\n")?;
@@ -162,12 +165,12 @@ fn tell(planned: &Planned, (key, file): (&str, &str), private: Option<&Path>) ->
         write!(out, "\n[sources.{name}.verify]\n{verify}")?;
     }
     out.flush()?;
-    remark("put these lines into hookbox.toml, and while it is served:");
+    remark("add these lines to hookbox.toml, then run while hookbox is running:");
     let key = private.map(|file| format!(" --key {}", shown(&file.display().to_string()))).unwrap_or_default();
     let event_type = if planned.scheme.event_type.alternatives.is_empty() { "" } else { " --type test" };
     remark(format!("  hookbox send {name}{event_type}{key}"));
     if private.is_some() {
-        remark("only `hookbox send` has use for the private key; a real provider has its own");
+        remark("the private key is only for `hookbox send`; a real provider has its own");
     }
     Ok(())
 }
@@ -178,7 +181,7 @@ mod tests {
     use crate::providers::AuthMethod;
 
     #[test]
-    fn every_algorithm_makes_a_scheme_of_its_own() {
+    fn every_algorithm_has_a_valid_scheme() {
         for algorithm in ALGORITHMS {
             let planned = plan(algorithm).unwrap_or_else(|failure| panic!("{algorithm}: {failure:?}"));
             let is_public = !algorithm.to_lowercase().starts_with('h');

@@ -1,15 +1,14 @@
-//! `providers`: what is supported, how each signs, where its id and type are; `providers keygen` goes on to keys.
-//!
-//! All of it comes from the table of rows; nothing here knows a provider. As JSON it is the rows themselves.
+//! `providers`: lists supported providers, how each signs, and where its id and type are. Everything comes from the
+//! provider table.
 
 use std::io::{self, Write as _};
 
 use serde::Serialize;
 
+use super::keygen;
 use crate::cli::args::Global;
-use crate::cli::commands::setup::keygen;
 use crate::cli::failure::Failure;
-use crate::cli::output::list::Array;
+use crate::cli::output::list::print_json;
 use crate::cli::output::table::{Rows, text};
 use crate::cli::output::terminal::{remark, shown};
 use crate::config::nearest;
@@ -19,40 +18,39 @@ use crate::providers::{self, ProviderRow, Scheme};
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Option<Keys>,
+    command: Option<ProvidersCommand>,
     #[command(flatten)]
-    list: List,
+    list: ProviderListArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Keys {
-    /// Makes a key pair, or a secret, for trying a source without its provider
+enum ProvidersCommand {
+    /// Generate a key pair or a secret, to try a source without its provider
     Keygen(keygen::Args),
 }
 
 #[derive(Debug, Default, clap::Args)]
-struct List {
-    /// Only this one, with everything that is known of it
+struct ProviderListArgs {
+    /// Show all details of one provider
     name: Option<String>,
-    /// One JSON array
+    /// Print one JSON array
     #[arg(long)]
     json: bool,
 }
 
-/// A row, and what its scheme comes to.
+/// A row with derived fields.
 #[derive(Debug, Serialize)]
-struct Named {
+struct ProviderJson {
     name: &'static str,
     support: Support,
-    /// Places of the id that the signature does not cover.
+    /// Locations of the id that the signature does not cover.
     unsigned_id: Vec<String>,
-    /// Places of the type that the signature does not cover.
+    /// Locations of the type that the signature does not cover.
     unsigned_type: Vec<String>,
     #[serde(flatten)]
     row: &'static ProviderRow,
 }
 
-/// How far to trust a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Support {
@@ -62,7 +60,7 @@ enum Support {
 }
 
 impl Support {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
             Self::Unconfirmed => "unconfirmed",
@@ -71,7 +69,7 @@ impl Support {
     }
 }
 
-impl Named {
+impl ProviderJson {
     fn new((name, row): (&'static str, &'static ProviderRow)) -> Self {
         let scheme = Scheme::from_row(row).ok();
         Self {
@@ -89,35 +87,31 @@ impl Named {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    match &args.verb {
+    match &args.command {
         None => list(&args.list),
-        Some(Keys::Keygen(args)) => match &args.of {
-            Some(of) => keygen::run(of, args, &global.config),
-            // There is a provider of that name.
+        Some(ProvidersCommand::Keygen(args)) => match &args.target {
+            Some(target) => keygen::run(target, args, &global.config),
+            // There is also a provider called "keygen".
             None => {
-                list(&List { name: Some("keygen".to_owned()), ..List::default() })?;
-                remark("for a key pair: hookbox providers keygen PROVIDER|ALGORITHM");
+                list(&ProviderListArgs { name: Some("keygen".to_owned()), ..ProviderListArgs::default() })?;
+                remark("to generate keys: hookbox providers keygen PROVIDER|ALGORITHM");
                 Ok(())
             }
         },
     }
 }
 
-fn list(args: &List) -> Result<(), Failure> {
+fn list(args: &ProviderListArgs) -> Result<(), Failure> {
     let wanted = |(name, _): &(&str, &ProviderRow)| args.name.as_deref().is_none_or(|wanted| wanted == *name);
-    let rows: Vec<_> = providers::all().filter(wanted).map(Named::new).collect();
+    let rows: Vec<_> = providers::all().filter(wanted).map(ProviderJson::new).collect();
     if let (Some(name), true) = (&args.name, rows.is_empty()) {
         let near = nearest(name, providers::names());
         let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        let hint = "`hookbox providers` lists them; for any other a source says `provider = \"custom\"`";
-        return Err(Failure::usage(format!("no provider is called `{}`", shown(name))).hint(format!("{near}{hint}")));
+        let hint = "`hookbox providers` lists them; for any other sender use `provider = \"custom\"`";
+        return Err(Failure::usage(format!("there is no provider `{}`", shown(name))).hint(format!("{near}{hint}")));
     }
     if args.json {
-        let mut array = Array::new();
-        for row in &rows {
-            array.push(row)?;
-        }
-        return array.end();
+        return print_json(&rows);
     }
     match &rows[..] {
         [one] if args.name.is_some() => print_one(one),
@@ -125,20 +119,20 @@ fn list(args: &List) -> Result<(), Failure> {
     }
 }
 
-fn print_all(rows: &[Named]) -> Result<(), Failure> {
-    let mut list = Rows::new(&["NAME", "PROVIDER", "SUPPORT", "PROOF", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
-    for Named { name, row, support, unsigned_id, unsigned_type } in rows {
+fn print_all(rows: &[ProviderJson]) -> Result<(), Failure> {
+    let mut list = Rows::new(&["NAME", "PROVIDER", "SUPPORT", "SIGNATURE", "EVENT ID", "EVENT TYPE"]).rigid(&["NAME"]);
+    for ProviderJson { name, row, support, unsigned_id, unsigned_type } in rows {
         let id = marked(providers::listed(&row.event_id, ":"), unsigned_id);
         let event_type = marked(providers::listed(&row.event_type, " . "), unsigned_type);
-        let proof = match support {
+        let signature = match support {
             Support::None => row.unsupported.clone().unwrap_or_default(),
             _ => format!("{} in {}", row.algorithm, row.signature),
         };
-        let cells = [*name, row.title.as_str(), support.word(), &proof, &id, &event_type];
+        let cells = [*name, row.title.as_str(), support.as_str(), &signature, &id, &event_type];
         list.add_cells(cells.map(text));
     }
     list.print()?;
-    remark("* the signature does not cover it; `hookbox providers NAME` tells more");
+    remark("* not covered by the signature; `hookbox providers NAME` shows details");
     Ok(())
 }
 
@@ -146,7 +140,7 @@ fn marked(text: String, unsigned: &[String]) -> String {
     if unsigned.is_empty() { text } else { format!("{text} *") }
 }
 
-fn print_one(Named { name, row, .. }: &Named) -> Result<(), Failure> {
+fn print_one(ProviderJson { name, row, .. }: &ProviderJson) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{name}")?;
     for (label, value) in providers::describe(row) {

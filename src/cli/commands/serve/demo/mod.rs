@@ -1,7 +1,5 @@
-//! `hookbox demo`: the whole thing in one command, on a scratch inbox.
-//!
-//! Serves, signs and sends itself deliveries as several providers do (a duplicate, forgeries and stale ones among
-//! them), runs example handlers, prints what happened, and tells with its exit status whether it was what should happen.
+//! `demo`: serves a scratch inbox, sends itself deliveries as several providers would (with duplicates, forged and stale
+//! ones), runs example handlers and prints the results. The exit status says whether they are as expected.
 
 mod script;
 
@@ -13,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use crate::cli::args::variable;
-use crate::cli::client::{Answer, Message, Server};
+use crate::cli::client::{ClientRequest, ClientResponse, ServerAddress};
 use crate::cli::failure::Failure;
 use crate::cli::output::table::{Rows, state, text};
 use crate::config::{self, Config, Source};
@@ -28,84 +26,82 @@ use crate::support::net::socket::InheritedSockets;
 use crate::support::time::Millis;
 use crate::verify::{self, TestEvent};
 
-use script::{ACTS, Act};
+use script::{DELIVERIES, DemoDelivery, JobResult};
 
-/// How long the handlers may take in all.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at the inbox.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Time limit for a delivery, and for all handlers.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The whole thing in one command: a scratch inbox, deliveries as providers sign them, handlers that run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// End when everything has happened, instead of serving until Ctrl-C.
+    /// Exit after the demo instead of serving until Ctrl-C
     #[arg(long)]
     once: bool,
 }
 
-/// Plays the demo; a failure when something else happened than should.
+/// Runs the demo. Fails if a result is not as expected.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let written = tempfile::Builder::new().prefix("hookbox-demo-").tempdir().and_then(|folder| {
+    let scratch = tempfile::Builder::new().prefix("hookbox-demo-").tempdir().and_then(|folder| {
         let file = script::write(folder.path())?;
         Ok((folder, file))
     });
     let (folder, file) =
-        written.map_err(|error| Failure::failed(format!("no scratch folder could be made: {error}")))?;
+        scratch.map_err(|error| Failure::failed(format!("cannot create a temporary folder: {error}")))?;
     let config = config::read(&file, &variable)?;
-    let (caller, calls) = ControlHandle::new();
-    let deaf = |error| Failure::failed(format!("signals cannot be heard: {error}"));
-    server::hear_signals(caller.clone()).map_err(deaf)?;
-    let app = App::start(config.clone(), InheritedSockets::none(), &caller)?;
+    let (control, messages) = ControlHandle::new();
+    let failed = |error| Failure::failed(format!("cannot install signal handlers: {error}"));
+    server::handle_signals(control.clone()).map_err(failed)?;
+    let app = App::start(config.clone(), InheritedSockets::none(), &control)?;
     let mut out = io::stdout();
-    writeln!(out, "hookbox demo: a scratch inbox, which goes when it ends, in {}", folder.path().display())?;
-    writeln!(out, "  deliveries to  {}", app.hooks_url())?;
-    writeln!(out, "  dashboard at   {}\n", app.admin_url())?;
-    let surprises = play(&app, &config)?;
-    if args.once || !surprises.is_empty() {
+    writeln!(out, "hookbox demo: using a temporary inbox in {}", folder.path().display())?;
+    writeln!(out, "  deliveries  {}", app.hooks_url())?;
+    writeln!(out, "  dashboard   {}\n", app.admin_url())?;
+    let problems = run_deliveries(&app, &config)?;
+    if args.once || !problems.is_empty() {
         app.stop();
     } else {
-        serve_on(app, &calls, &file)?;
+        serve_until_stopped(app, &messages, &file)?;
     }
-    if surprises.is_empty() {
+    if problems.is_empty() {
         return Ok(());
     }
-    Err(Failure::failed(format!("something else happened than should:\n  {}", surprises.join("\n  "))))
+    Err(Failure::failed(format!("unexpected results:\n  {}", problems.join("\n  "))))
 }
 
-/// Plays every act; returns what happened that should not have.
-fn play(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
-    let mut surprises = Vec::new();
-    let mut rows = Rows::new(&["provider", "event", "sent", "answer", "outcome"]);
-    for act in ACTS {
-        let answer = deliver(app, config, act)?;
-        let meaning = act.meaning(answer.status, &String::from_utf8_lossy(&answer.body));
-        if meaning != act.expected {
-            let Act { source, event_type, sent, expected, .. } = act;
-            surprises.push(format!("{source} {event_type} ({sent}): {meaning} instead of {expected}"));
+/// Sends all deliveries and waits for the handlers. Returns the unexpected results.
+fn run_deliveries(app: &App, config: &Config) -> Result<Vec<String>, Failure> {
+    let mut problems = Vec::new();
+    let mut rows = Rows::new(&["PROVIDER", "EVENT", "DELIVERY", "RESPONSE", "RESULT"]);
+    for delivery in DELIVERIES {
+        let response = deliver(app, config, delivery)?;
+        let meaning = delivery.meaning(response.status, &response.text());
+        if meaning != delivery.expected {
+            let DemoDelivery { source, event_type, sent, expected, .. } = delivery;
+            problems.push(format!("{source} {event_type} ({sent}): {meaning} instead of {expected}"));
         }
-        rows.add([act.source, act.event_type, act.sent, &answer.to_string(), meaning]);
+        rows.add([delivery.source, delivery.event_type, delivery.sent, &response.to_string(), meaning]);
     }
-    writeln!(io::stdout(), "Deliveries, signed as the providers sign them:\n")?;
+    writeln!(io::stdout(), "Deliveries, signed as the providers would:\n")?;
     rows.print()?;
     let file = InboxFile::open(&config.inbox.path)?;
-    wait_until_quiet(&file)?;
-    surprises.extend(print_events(&file)?);
-    Ok(surprises)
+    wait_for_handlers(&file)?;
+    problems.extend(print_events(&file)?);
+    Ok(problems)
 }
 
-fn deliver(app: &App, config: &Config, act: &Act) -> Result<Answer, Failure> {
-    let source = source(config, act.source)?;
+fn deliver(app: &App, config: &Config, delivery: &DemoDelivery) -> Result<ClientResponse, Failure> {
+    let source = source(config, delivery.source)?;
     let event = TestEvent {
-        event_type: act.event_type.to_owned(),
-        event_id: Some(act.id.to_owned()),
-        body: providers::sample(&source.provider, act.event_type, act.id),
-        defect: act.defect,
+        event_type: delivery.event_type.to_owned(),
+        event_id: Some(delivery.id.to_owned()),
+        body: providers::sample(&source.provider, delivery.event_type, delivery.id),
+        defect: delivery.defect,
         ..TestEvent::default()
     };
     let request = verify::sign(&source, &event, Millis::now()).map_err(Failure::failed)?;
     let headers = request.headers.iter().collect();
-    let message = Message { method: &request.method, target: &request.path, headers, body: &request.body };
-    Server::Url(app.hooks_url()).exchange(&message, PATIENCE).map_err(Failure::failed)
+    let request = ClientRequest { method: &request.method, target: &request.path, headers, body: &request.body };
+    ServerAddress::Url(app.hooks_url()).send(&request, TIMEOUT).map_err(Failure::failed)
 }
 
 fn source(config: &Config, name: &str) -> Result<Arc<Source>, Failure> {
@@ -113,22 +109,22 @@ fn source(config: &Config, name: &str) -> Result<Arc<Source>, Failure> {
     found.ok_or_else(|| Failure::failed(format!("the demo has no source `{name}`")))
 }
 
-fn wait_until_quiet(file: &InboxFile) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
+fn wait_for_handlers(file: &InboxFile) -> Result<(), Failure> {
+    let deadline = Instant::now() + TIMEOUT;
     let open = EventFilter { states: vec![EventState::Pending, EventState::Running], ..EventFilter::default() };
     while !file.reader().events(&open, Page { before: None, limit: 1, deadline: None })?.rows.is_empty() {
         if Instant::now() > deadline {
-            return Err(Failure::failed(format!("the handlers did not finish within {} s", PATIENCE.as_secs())));
+            return Err(Failure::failed(format!("handlers did not finish within {} s", TIMEOUT.as_secs())));
         }
-        std::thread::park_timeout(LOOK_EVERY);
+        std::thread::park_timeout(POLL_INTERVAL);
     }
     Ok(())
 }
 
-/// Prints what became of every event; returns what should not have.
+/// Prints every event with its jobs. Returns the unexpected results.
 fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
-    let mut ran = Vec::new();
-    let mut rows = Rows::new(&["event", "handler", "attempts", "state", "what happened", "last line of output"]);
+    let mut results = Vec::new();
+    let mut rows = Rows::new(&["EVENT", "HANDLER", "ATTEMPTS", "STATE", "RESULT", "LAST LINE OF OUTPUT"]);
     let events = file.reader().events(&EventFilter::default(), Page { before: None, limit: 100, deadline: None })?.rows;
     for event in events.into_iter().rev() {
         let name = format!("{} {}", event.source, event.event_type);
@@ -136,15 +132,15 @@ fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
         if jobs.is_empty() {
             rows.add_cells([
                 text(&name),
-                text("(none takes it)"),
+                text("(none matches)"),
                 text(""),
                 state(event.state.as_str()),
-                text("kept"),
+                text("stored"),
                 text(""),
             ]);
         }
         for JobDetail { job, attempts } in jobs {
-            let endings: Vec<_> =
+            let statuses: Vec<_> =
                 attempts.iter().filter_map(|attempt| attempt.status).map(AttemptStatus::as_str).collect();
             let output = attempts.last().and_then(|attempt| attempt.stdout.as_deref()).unwrap_or_default();
             let output = String::from_utf8_lossy(output);
@@ -152,31 +148,27 @@ fn print_events(file: &InboxFile) -> Result<Vec<String>, Failure> {
             rows.add_cells([
                 text(&name),
                 text(&job.handler),
-                text(&endings.join(", ")),
+                text(&statuses.join(", ")),
                 state(job.state.as_str()),
-                text(script::in_words(&endings, job.state)),
+                text(script::describe(&statuses, job.state)),
                 text(last),
             ]);
-            ran.push((job.handler, endings, job.state));
+            results.push(JobResult { handler: job.handler, statuses, state: job.state });
         }
     }
-    writeln!(io::stdout(), "\nEvents, and what became of them:\n")?;
+    writeln!(io::stdout(), "\nEvents and their jobs:\n")?;
     rows.print()?;
     writeln!(io::stdout())?;
-    Ok(script::surprises(&ran))
+    Ok(script::unexpected(&results))
 }
 
-fn serve_on(app: App, calls: &Receiver<ControlMessage>, file: &Path) -> Result<(), Failure> {
+fn serve_until_stopped(app: App, messages: &Receiver<ControlMessage>, file: &Path) -> Result<(), Failure> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let (file_shown, url) = (file.display(), app.hooks_url());
     let mut out = io::stdout();
-    writeln!(
-        out,
-        "It goes on serving until Ctrl-C. Open {} in a browser, or from another terminal:\n",
-        app.admin_url()
-    )?;
+    writeln!(out, "Serving until Ctrl-C. Open {} in a browser, or in another terminal run:\n", app.admin_url())?;
     writeln!(out, "  sqlite3 -readonly -box {} 'select * from inbox'", folder.join("hookbox.db").display())?;
     writeln!(out, "  hookbox events --config {file_shown}")?;
     writeln!(out, "  hookbox send github --type push --url {url} --config {file_shown}")?;
-    Ok(app.run(calls, &|| config::read(file, &variable))?)
+    Ok(app.run(messages, &|| config::read(file, &variable))?)
 }
