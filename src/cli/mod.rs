@@ -36,53 +36,53 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Try hookbox: serve a scratch inbox, send test deliveries and show the results
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     /// Create hookbox.toml and a first handler
-    Init(init::Args),
+    Init(init::InitArgs),
     /// List supported providers, or generate test keys (`providers keygen`)
-    Providers(providers::Args),
+    Providers(providers::ProvidersArgs),
     /// Validate the configuration and show what it does
-    Check(check::Args),
+    Check(check::CheckArgs),
     /// Receive deliveries and run handlers until stopped
     Serve,
     /// Send a signed test delivery
-    Send(send::Args),
+    Send(send::SendArgs),
     /// Show sources, handlers and open problems
-    Status(status::Args),
+    Status(status::StatusArgs),
     /// List events, or show one (`events show`, `events body`)
-    Events(events::Args),
+    Events(events::EventsArgs),
     /// List jobs
-    Jobs(jobs::Args),
+    Jobs(jobs::JobsArgs),
     /// Follow new events, attempts and refusals
-    Tail(tail::Args),
+    Tail(tail::TailArgs),
     /// Run dead or waiting jobs now
-    Retry(bulk::Args),
+    Retry(bulk::BulkArgs),
     /// Run succeeded jobs again, or create jobs for a new handler
-    Replay(bulk::Args),
+    Replay(bulk::BulkArgs),
     /// Cancel pending, running or dead jobs
-    Skip(bulk::Args),
+    Skip(bulk::BulkArgs),
     /// Run a handler on stored events in the foreground, without changing the inbox
-    Run(run::Args),
+    Run(run::RunArgs),
     /// Stop starting new attempts of a handler
     Pause(pause::PauseArgs),
     /// Resume paused handlers, and probe broken ones immediately
     Resume(pause::ResumeArgs),
     /// List refused deliveries, or show one (`refusals show`, `refusals body`)
-    Refusals(refusals::Args),
+    Refusals(refusals::RefusalsArgs),
     /// Explain why a delivery was refused and which change would accept it
-    Explain(explain::Args),
+    Explain(explain::ExplainArgs),
     /// Accept refused deliveries that verify under the current configuration
-    Reverify(reverify::Args),
+    Reverify(reverify::ReverifyArgs),
     /// Accept a new secret from a provider's handshake for ten minutes
-    Learn(learn::Args),
+    Learn(learn::LearnArgs),
     /// Check whether hookbox is ready to accept deliveries
-    Health(health::Args),
+    Health(health::HealthArgs),
     /// Reload the configuration of the running hookbox
     Reload,
     /// Delete what is older than the retention settings
-    Prune(prune::Args),
+    Prune(prune::PruneArgs),
     /// Back up the inbox, also while hookbox serves it
-    Backup(backup::Args),
+    Backup(backup::BackupArgs),
     /// Generate shell completions
     Completions(generate::CompletionsArgs),
     /// Generate man pages

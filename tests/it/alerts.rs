@@ -156,7 +156,7 @@ fn alert_is_posted_to_a_url_and_retried() {
     let alert: Value = serde_json::from_str(body).unwrap();
     assert!(alert["text"].as_str().unwrap().contains("handler `deploy` died"), "{alert}");
     let printed = hookbox.ok(&["check"]);
-    assert!(printed.contains("to the address in alerts.url"), "{printed}");
+    assert!(printed.contains("to the URL in alerts.url"), "{printed}");
     assert!(!printed.contains("very-secret") && !hookbox.log().concat().contains("very-secret"), "{printed}");
 }
 
@@ -170,7 +170,7 @@ fn check_sends_a_test_alert_and_prints_the_result() {
         "{done:?}"
     );
     let done = hookbox.run(&["check", "--send-test-alert"]);
-    assert_eq!((done.status, done.stdout.as_str()), (Some(0), "sent, and taken\n"), "{done:?}");
+    assert_eq!((done.status, done.stdout.as_str()), (Some(0), "test alert sent\n"), "{done:?}");
     let sent = fs::read_to_string(hookbox.folder().join("records/alerts")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&sent).unwrap()["alert"], "test");
     fs::write(hookbox.folder().join("handlers/alert"), "#!/bin/sh\nexit 3\n").unwrap();

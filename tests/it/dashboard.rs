@@ -426,7 +426,7 @@ fn refusal_is_explained_and_accepted_after_a_reload() {
     let secret = crate::support::delivery::secret_of("github");
     hookbox.rewrite(|text| text.replace(&secret, "another-secret"));
     hookbox.ok(&["reload"]);
-    hookbox.wait_for_log("the configuration was read again and holds");
+    hookbox.wait_for_log("configuration reloaded");
     let reply = send(&hookbox, "/refusals/1", "/refusals/1/reverify", "");
     assert_eq!(redirect(&reply), "/refusals/1?did=reverify&n=1");
     assert!(page(&hookbox, "/refusals/1").contains("Accepted as an event"));

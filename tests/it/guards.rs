@@ -136,8 +136,8 @@ fn a_guard_that_is_put_up_later_knows_what_was_stored_before() {
     hookbox.deliver(github::push().with_body("{\"a\":1}"));
     hookbox.rewrite(|text| text.replace("provider = \"github\"", "provider = \"github\"\nreplay_guard = \"id+body\""));
     hookbox.ok(&["reload"]);
-    hookbox.wait_for_log("holds from now on");
-    hookbox.wait_for_log("holds from now on");
+    hookbox.wait_for_log("configuration reloaded");
+    hookbox.wait_for_log("configuration reloaded");
     let again = hookbox.send(&github::push().with_body("{\"a\":1}"));
     assert_eq!((again.status, again.text().contains("\"duplicate\"")), (200, true), "{}", again.text());
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM events"), 1);
@@ -149,8 +149,11 @@ fn check_says_where_the_id_is_not_signed_and_what_to_do_about_it() {
     hookbox.write();
     let told = hookbox.run(&["check"]).stdout;
     let line = |name: &str| told.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default();
-    assert!(line("github").contains("header:X-GitHub-Delivery") && line("github").contains("would make"), "{told}");
-    assert!(line("guarded").contains("replay_guard makes"), "{told}");
+    assert!(
+        line("github").contains("header:X-GitHub-Delivery") && line("github").contains("set replay_guard"),
+        "{told}"
+    );
+    assert!(line("guarded").contains("replay_guard treats"), "{told}");
     assert!(line("gitlab").contains("not signed"), "{told}");
     assert_eq!((line("stripe"), line("svix")), ("", ""), "{told}");
     let json: serde_json::Value = serde_json::from_str(&hookbox.run(&["check", "--json"]).stdout).unwrap();

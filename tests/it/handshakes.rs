@@ -96,7 +96,7 @@ fn secret_is_learned_once_and_survives_a_restart() {
         .start();
     assert_eq!(send_secret(&hookbox, SECRET).status, 401);
     assert_eq!(deliver(&hookbox, SECRET, "early"), 401);
-    assert!(hookbox.ok(&["learn", "asana"]).contains("`asana` is believed until"));
+    assert!(hookbox.ok(&["learn", "asana"]).contains("accepting the next handshake of `asana` until"));
     let reply = until("the window", || Some(send_secret(&hookbox, SECRET)).filter(|reply| reply.status == 200));
     assert_eq!((reply.header("x-hook-secret"), reply.text().as_str()), (Some(SECRET), ""));
     assert_eq!(deliver(&hookbox, SECRET, "one"), 200);
@@ -107,7 +107,7 @@ fn secret_is_learned_once_and_survives_a_restart() {
     assert_eq!(deliver(&hookbox, &other, "forged"), 401);
     let refused = hookbox.run(&["learn", "asana"]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("is known already") && refused.stderr.contains("--forget"), "{refused:?}");
+    assert!(refused.stderr.contains("is already known") && refused.stderr.contains("--forget"), "{refused:?}");
 
     assert!(hookbox.stop().success());
     hookbox.start_again();
@@ -133,7 +133,7 @@ fn secret_is_learned_once_and_survives_a_restart() {
 fn learn_is_rejected_for_sources_with_a_known_secret() {
     let hookbox = Hookbox::new().source("asana", &custom("asana", "secret = \"s\"", "asana_hook_secret")).start();
     for (name, part) in [
-        ("github", "does not tell its secret"),
+        ("github", "does not send its secret"),
         ("asana", "has a secret in the configuration"),
         ("nobody", "no source"),
     ] {

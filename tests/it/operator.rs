@@ -264,19 +264,19 @@ fn responses_forbid_caching_and_framing() {
 
 #[test]
 fn health_and_reload_work_with_a_token() {
-    let hookbox = findable().expect_warning("changes nothing").start();
+    let hookbox = findable().expect_warning("configuration not reloaded").start();
     assert_eq!(hookbox.ok(&["health"]), "ready\n");
-    assert_eq!(hookbox.ok(&["reload"]), "the new configuration holds\n");
+    assert_eq!(hookbox.ok(&["reload"]), "configuration reloaded\n");
     hookbox.rewrite(|text| text.replace("[server]", "[server]\nmax_body = \"huge\""));
     let done = hookbox.run(&["reload"]);
     assert!(done.status == Some(2) && done.stderr.contains("\"huge\" is not a size"), "{done:?}");
-    hookbox.wait_for_log("changes nothing");
+    hookbox.wait_for_log("configuration not reloaded");
     let health = |headers: &[(&str, &str)]| hookbox.look("/healthz", headers).text();
     assert!(health(&[]).contains("\"last_reload\":\"failed\"") && !health(&[]).contains("huge"), "{}", health(&[]));
     assert!(health(&[BEARER]).contains("huge"), "{}", health(&[BEARER]));
     assert!(!health(&[BEARER, ("Host", "evil.example")]).contains("huge"));
     hookbox.rewrite(|text| text.replace("max_body = \"huge\"\n", "").replace(TOKEN, "another-token-of-the-tests"));
-    assert_eq!(hookbox.ok(&["reload"]), "the new configuration holds\n");
+    assert_eq!(hookbox.ok(&["reload"]), "configuration reloaded\n");
     until("the new token to hold", || {
         (status(&hookbox, "/nowhere", &[("Authorization", "Bearer another-token-of-the-tests")]) == 404).then_some(())
     });

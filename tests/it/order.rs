@@ -84,10 +84,14 @@ fn blocked_job_is_shown_with_the_event_it_waits_for() {
     hookbox.wait_for(&first, "running");
     let retry = hookbox.run(&["retry", &held.id]);
     assert_eq!((retry.status, retry.stdout.as_str()), (Some(0), "retried 0 jobs\n"), "{retry:?}");
-    assert!(retry.stderr.contains("1 job left: blocked by another job of the same value"), "{}", retry.stderr);
-    assert!(retry.stderr.contains("#2 for work is behind #1, which has the same value (a)"), "{}", retry.stderr);
+    assert!(
+        retry.stderr.contains("1 job unchanged: blocked by another job with the same ordering key"),
+        "{}",
+        retry.stderr
+    );
+    assert!(retry.stderr.contains("#2 for work waits for #1, which has the same ordering key (a)"), "{}", retry.stderr);
     let show = hookbox.ok(&["events", "show", &held.id]);
-    assert!(show.contains("job for work: pending, behind #1, which has the same value (a)"), "{show}");
+    assert!(show.contains("job for work: pending, behind #1, which has the same ordering key (a)"), "{show}");
     assert!(hookbox.ok(&["jobs", "--state", "pending"]).contains("behind #1"));
     let jobs: serde_json::Value = serde_json::from_str(&hookbox.ok(&["jobs", "--json"])).unwrap();
     assert_eq!([&jobs[0]["behind"], &jobs[1]["behind"]], [&serde_json::json!(1), &serde_json::Value::Null]);
@@ -269,9 +273,9 @@ fn check_prints_ordering_and_rate_limits() {
     hookbox.write();
     let told = hookbox.run(&["check"]).stdout;
     for part in [
-        "a: events with the same /data/customer run one at a time, as they arrived; those without it in no order.",
-        "b: of events with the same header:X-Shop only the newest runs, once none has come for 5 s, at most 1 min after the first; those without it likewise.",
-        "b: at most 10/m attempts start, evenly.",
+        "a: events with the same /data/customer run one at a time, in order of arrival; events without it run in any order.",
+        "b: of events with the same header:X-Shop, only the newest runs, after 5 s without another and at most 1 min after the first; the same applies to events without it.",
+        "b: starts at most 10/m attempts, evenly spaced.",
     ] {
         assert!(told.contains(part), "{part}\n{told}");
     }

@@ -1,10 +1,10 @@
-//! What a handler prints is kept, head and tail, and never holds it up.
+//! Handler output: head and tail are stored, and output never blocks the handler.
 
 use crate::support::script::{exits, sh};
 use crate::support::{Hookbox, Running, github};
 
 #[test]
-fn short_output_is_kept_whole_both_streams_apart() {
+fn short_output_is_stored_per_stream() {
     let script = sh("printf 'out\\000\\377\\n'; printf 'err' >&2");
     let hookbox = Hookbox::new().handler("print", script).start();
     let event = hookbox.deliver(github::push());
@@ -13,7 +13,7 @@ fn short_output_is_kept_whole_both_streams_apart() {
 }
 
 #[test]
-fn long_output_is_kept_head_and_tail_and_counted() {
+fn long_output_is_cut_to_head_and_tail() {
     let hookbox = Hookbox::new().handler("print", sh("seq 1 20000\nseq 1 3000 >&2")).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -24,7 +24,7 @@ fn long_output_is_kept_head_and_tail_and_counted() {
 }
 
 #[test]
-fn a_flood_of_output_is_drained() {
+fn huge_output_is_drained() {
     let hookbox = Hookbox::new().handler("print", sh("head -c 67108864 /dev/zero")).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -33,7 +33,7 @@ fn a_flood_of_output_is_drained() {
 }
 
 #[test]
-fn output_of_the_first_and_the_last_five_attempts_is_kept() {
+fn output_of_first_and_last_five_attempts_is_kept() {
     let retry = r#"retry = { attempts = 14, initial = "1ms", max = "1ms", jitter = 0.0 }"#;
     let script = sh("printf %s \"$HOOKBOX_ATTEMPT\"").then(exits(1));
     let hookbox = Hookbox::new().handler_with("print", retry, script).expect_failures().start();

@@ -1,4 +1,4 @@
-//! What is packaged is there, and names only verbs and settings that there are.
+//! Packaged files exist, and use only existing verbs and settings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn everything_that_the_package_lists_is_in_the_tree_or_made_by_its_script() {
+fn package_assets_exist_or_are_built() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     let deb = &manifest["package"]["metadata"]["deb"];
     let script = read("scripts/package-deb");
@@ -35,7 +35,7 @@ fn everything_that_the_package_lists_is_in_the_tree_or_made_by_its_script() {
 }
 
 #[test]
-fn the_packaged_configuration_is_accepted_once_its_lines_are_uncommented() {
+fn packaged_configuration_is_valid_when_uncommented() {
     let packaged = read("contrib/debian/hookbox.toml").replace("/var/lib/hookbox/", "");
     let setting = |line: &str| line.starts_with("# [") || line.split_once(" = ").is_some_and(|(key, _)| key.len() < 12);
     let whole: Vec<_> =
@@ -49,7 +49,7 @@ fn the_packaged_configuration_is_accepted_once_its_lines_are_uncommented() {
 }
 
 #[test]
-fn the_unit_names_verbs_and_files_that_there_are() {
+fn systemd_unit_uses_existing_verbs() {
     let unit = read("contrib/systemd/hookbox.service");
     let help = Hookbox::new().run(&["--help"]).stdout;
     let verbs: Vec<_> =

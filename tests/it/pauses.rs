@@ -63,7 +63,7 @@ fn resume_probes_a_broken_handler_with_one_job() {
     hookbox.install("deploy", &succeeds());
     let before = hookbox.job(&event).attempt;
     let printed = hookbox.ok(&["resume", "deploy"]);
-    assert!(printed.contains("deploy is broken") && printed.contains("tried now"), "{printed}");
+    assert!(printed.contains("deploy is broken") && printed.contains("probing it now"), "{printed}");
     hookbox.wait_for(&event, "succeeded");
     assert_eq!(hookbox.job(&event).attempt, before + 1);
 }

@@ -1,4 +1,4 @@
-//! The README does what it says: its marked blocks run in order in one folder, its verbs are the verbs there are.
+//! The README is correct: its marked blocks run in order in one folder, and its list of verbs is complete.
 //!
 //! `<!-- test -->` before a block of sh runs it, `<!-- test: background -->` leaves it running and waits until hookbox is
 //! healthy, `<!-- test: config -->` before a block of toml has `check` read it.
@@ -16,7 +16,7 @@ use crate::support::{BINARY, Hookbox, hookbox};
 
 const README: &str = include_str!("../../README.md");
 
-/// A block of code, and what its marker says is to be done with it.
+/// A code block and its marker.
 #[derive(Debug, PartialEq, Eq)]
 struct Block {
     mark: String,
@@ -24,7 +24,7 @@ struct Block {
 }
 
 #[test]
-fn the_blocks_of_the_readme_run_in_order() {
+fn readme_blocks_run_in_order() {
     let done = run(&blocks(README));
     assert_eq!(done.status, Some(0), "{}\n{}", done.stdout, done.stderr);
     for shown in ["turned away, as it should be", "push", "accepted"] {
@@ -33,7 +33,7 @@ fn the_blocks_of_the_readme_run_in_order() {
 }
 
 #[test]
-fn a_block_that_fails_is_noticed() {
+fn failing_block_is_detected() {
     let failing = "<!-- test -->\n```sh\nhookbox providers\nhookbox no-such-verb\necho never\n```\n";
     let done = run(&blocks(failing));
     assert_ne!(done.status, Some(0));
@@ -41,7 +41,7 @@ fn a_block_that_fails_is_noticed() {
 }
 
 #[test]
-fn the_configuration_in_the_readme_is_accepted() {
+fn readme_configuration_is_valid() {
     let configurations: Vec<Block> = blocks(README).into_iter().filter(|block| block.mark == "config").collect();
     assert_eq!(configurations.len(), 1);
     for block in configurations {
@@ -54,7 +54,7 @@ fn the_configuration_in_the_readme_is_accepted() {
 }
 
 #[test]
-fn the_verbs_of_the_readme_are_the_verbs_there_are() {
+fn readme_lists_every_verb() {
     let table = README.split("| verb | does |").nth(1).unwrap().lines().skip(2);
     let rows = table.take_while(|line| line.starts_with("| `"));
     let told: BTreeSet<&str> = rows.map(|line| line.split('`').nth(1).unwrap()).collect();
@@ -69,7 +69,7 @@ fn the_verbs_of_the_readme_are_the_verbs_there_are() {
 }
 
 #[test]
-fn the_files_that_the_readme_links_to_are_there() {
+fn readme_links_exist() {
     let links: Vec<&str> = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
     assert!(links.len() > 3);
     for link in links.into_iter().filter(|link| !link.starts_with("http")) {
@@ -77,10 +77,10 @@ fn the_files_that_the_readme_links_to_are_there() {
     }
 }
 
-/// Blocks that carry a mark, in order.
+/// Returns the marked blocks in order.
 fn blocks(page: &str) -> Vec<Block> {
     let marked = page.split("<!-- test").skip(1).map(|rest| {
-        let (mark, rest) = rest.split_once("-->\n```").expect("a mark stands right before its block");
+        let (mark, rest) = rest.split_once("-->\n```").expect("a mark is right before its block");
         let body = rest.split_once('\n').expect("a block has lines").1;
         let text = body.split("\n```").next().expect("a block ends").to_owned();
         Block { mark: mark.trim_matches([':', ' ']).to_owned(), text: format!("{text}\n") }
@@ -114,13 +114,13 @@ fn as_script(blocks: &[Block]) -> String {
                 ));
             }
             "config" => {}
-            other => panic!("nobody knows what to do with a block marked {other:?}"),
+            other => panic!("unknown block marker {other:?}"),
         }
     }
     script
 }
 
-/// Stands before the real hookbox: whatever `init` writes listens on ports of this test.
+/// A wrapper around hookbox: makes the configuration that `init` writes listen on free ports.
 fn moved_ports() -> String {
     let (hooks, admin) = (free_address(), free_address());
     let sections = format!("\\n[server]\\nlisten = \"{hooks}\"\\n[admin]\\nlisten = \"{admin}\"\\n");
@@ -138,7 +138,7 @@ fn write_program(file: &Path, text: &str) {
 }
 
 #[test]
-fn what_check_and_status_print_for_scripts_has_the_keys_that_are_told() {
+fn readme_lists_json_keys_of_check_and_status() {
     let hookbox = Hookbox::new().start();
     let paragraph = README.split("`check --json` prints one object: ").nth(1).expect("the README tells the keys");
     let (check, rest) = paragraph.split_once(';').unwrap();

@@ -32,17 +32,17 @@ fn a_handler_runs_on_a_stored_event_and_nothing_in_the_inbox_changes() {
 }
 
 #[test]
-fn the_exit_status_and_the_words_tell_what_it_would_have_meant() {
+fn run_reports_what_the_result_would_mean() {
     let retry = r#"retry = { attempts = 5, initial = "3s", max = "1h", jitter = 0.0 }"#;
     let mut hookbox = Hookbox::new().handler_with("deploy", retry, succeeds()).start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
     assert!(hookbox.stop().success());
     let cases = [
-        (exits(1), "would be tried again in 3 s: exit 1"),
+        (exits(1), "would be retried in 3 s: exit 1"),
         (exits(65), "would be dead"),
         (says(r#"{"dead":"no such customer"}"#), "would be dead: no such customer"),
-        (says(r#"{"retry_after":"5m","note":"busy"}"#).then_exits(1), "would be tried again in 5 min"),
+        (says(r#"{"retry_after":"5m","note":"busy"}"#).then_exits(1), "would be retried in 5 min"),
         (sh("kill -KILL $$"), "signal 9"),
     ];
     for (script, words) in cases {
@@ -59,7 +59,7 @@ fn the_exit_status_and_the_words_tell_what_it_would_have_meant() {
 }
 
 #[test]
-fn an_event_that_the_handler_does_not_take_is_run_all_the_same_and_said() {
+fn unmatched_event_runs_with_a_warning() {
     let hookbox = Hookbox::new()
         .handler_with("deploy", "events = [\"ping\"]", sh("echo ran"))
         .handler_with("says", "respond = true\nevents = [\"pong\"]\nsources = [\"github\"]", sh("printf '{}'"))
@@ -67,14 +67,14 @@ fn an_event_that_the_handler_does_not_take_is_run_all_the_same_and_said() {
     let event = hookbox.deliver(github::push());
     let done = hookbox.run(&["run", "deploy", "#1"]);
     assert_eq!((done.status, done.stdout.as_str()), (Some(0), "ran\n"));
-    assert!(done.stderr.contains("`deploy` does not take this event (github push)"), "{}", done.stderr);
+    assert!(done.stderr.contains("`deploy` does not match this event (github push)"), "{}", done.stderr);
     let says = hookbox.run(&["run", "says", &event.id]);
-    assert!(says.stderr.contains("the provider would hear 200, application/json, 2 bytes"), "{}", says.stderr);
+    assert!(says.stderr.contains("response to the provider: 200, application/json, 2 bytes"), "{}", says.stderr);
     assert_eq!(hookbox.inbox.number("SELECT count(*) FROM jobs"), 0);
 }
 
 #[test]
-fn output_comes_as_it_is_written_and_ctrl_c_ends_the_handler() {
+fn output_is_streamed_and_ctrl_c_stops_the_handler() {
     let hookbox =
         Hookbox::new().handler_with("deploy", "events = [\"never\"]", sh("echo begun").then(waits_for("gate"))).start();
     hookbox.deliver(github::push());
@@ -94,7 +94,7 @@ fn output_comes_as_it_is_written_and_ctrl_c_ends_the_handler() {
 const SAYS: &str = "echo \"for $HOOKBOX_EVENT_ID, attempt $HOOKBOX_ATTEMPT\"";
 
 #[test]
-fn many_run_only_after_a_yes_and_what_differs_is_told() {
+fn run_last_needs_yes_and_reports_differences() {
     let hookbox = Hookbox::new().handler_with("deploy", "events = [\"push\"]", sh(SAYS)).start();
     let events: Vec<_> = (0..4).map(|_| hookbox.deliver(github::push())).collect();
     hookbox.deliver(github::push().of_type("ping"));
@@ -111,7 +111,7 @@ fn many_run_only_after_a_yes_and_what_differs_is_told() {
     let before = dump(&hookbox);
     let same = hookbox.run(&["run", "deploy", "--last", "3", "--yes"]);
     assert_eq!(same.status, Some(0), "{same:?}");
-    assert!(same.stderr.contains("3 events would end as before"), "{}", same.stderr);
+    assert!(same.stderr.contains("3 events would have the same result"), "{}", same.stderr);
     assert_eq!(hookbox.starts("deploy").len(), starts + 3);
     let changed = format!(
         "[ \"$HOOKBOX_EVENT_ID\" = {} ] && exit 1\n[ \"$HOOKBOX_EVENT_ID\" = {} ] && echo more\n{SAYS}",
@@ -120,7 +120,7 @@ fn many_run_only_after_a_yes_and_what_differs_is_told() {
     hookbox.install("deploy", &sh(&changed));
     let other = hookbox.run(&["run", "deploy", "--last", "50", "--yes", "--json"]);
     assert_eq!(other.status, Some(1), "{other:?}");
-    assert!(other.stderr.contains("2 of 4 events would end differently"), "{}", other.stderr);
+    assert!(other.stderr.contains("2 of 4 events would have a different result"), "{}", other.stderr);
     let rows: serde_json::Value = serde_json::from_str(&other.stdout).unwrap();
     let differs: Vec<String> = rows.as_array().unwrap().iter().map(|row| row["differs"].to_string()).collect();
     assert_eq!(differs, ["[]", r#"["exit","result","output"]"#, r#"["output"]"#, "[]"]);
@@ -129,7 +129,7 @@ fn many_run_only_after_a_yes_and_what_differs_is_told() {
 }
 
 #[test]
-fn what_is_compared_is_the_last_attempt_that_ended_by_itself() {
+fn run_last_compares_with_the_last_finished_attempt() {
     let hookbox = Hookbox::new().handler("deploy", fails(1).then_succeeds()).expect_failures().start();
     let event = hookbox.deliver(github::push());
     hookbox.wait_for(&event, "succeeded");
@@ -139,15 +139,15 @@ fn what_is_compared_is_the_last_attempt_that_ended_by_itself() {
 }
 
 #[test]
-fn wrong_usage_says_what_would_be_right() {
+fn wrong_usage_is_reported_with_a_hint() {
     let hookbox = Hookbox::new().handler("deploy", succeeds()).start();
     hookbox.deliver(github::push());
     for (arguments, words) in [
         (&["run", "deplyo", "#1"][..], "did you mean `deploy`?"),
         (&["run", "deploy"], "--last"),
         (&["run", "deploy", "#1", "--last", "3"], "cannot be used with"),
-        (&["run", "deploy", "#1", "--source", "github"], "filters and --json are for `--last`"),
-        (&["run", "deploy", "#1", "--json"], "filters and --json are for `--last`"),
+        (&["run", "deploy", "#1", "--source", "github"], "filters and --json require `--last`"),
+        (&["run", "deploy", "#1", "--json"], "filters and --json require `--last`"),
     ] {
         let done = hookbox.run(arguments);
         assert!(done.status == Some(2) && done.stderr.contains(words), "{arguments:?}: {done:?}");

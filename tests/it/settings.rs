@@ -117,7 +117,7 @@ fn check_warns_of_a_guessable_secret() {
         let hookbox = Hookbox::new().source("own", &format!("provider = \"github\"\nsecret = \"{secret}\""));
         hookbox.write();
         let done = hookbox.run(&["check"]);
-        let warned = done.stdout.lines().any(|line| line.starts_with("own: ") && line.contains("guessable"));
+        let warned = done.stdout.lines().any(|line| line.starts_with("own: ") && line.contains("brute force"));
         assert_eq!((done.status, warned), (Some(0), is_warned), "{done:?}");
     }
 }
@@ -200,7 +200,8 @@ fn invalid_reload_changes_nothing_and_logs_why() {
 #[test]
 fn reload_reports_its_result() {
     let address = free_address();
-    let hookbox = Hookbox::new().admin(&format!("listen = \"{address}\"")).expect_warning("changes nothing").start();
+    let hookbox =
+        Hookbox::new().admin(&format!("listen = \"{address}\"")).expect_warning("configuration not reloaded").start();
     let original = std::fs::read_to_string(hookbox.folder().join("hookbox.toml")).unwrap();
     hookbox.rewrite(|text| format!("no_such_key = 1\n{text}"));
     let refused = hookbox.run(&["reload"]);
@@ -216,7 +217,7 @@ fn reload_rejects_settings_that_need_a_restart() {
         ("[server]\nlisten = \"127.0.0.1:0\"", "[server]\nlisten = \"127.0.0.1:1\"", "server.listen"),
         ("[inbox]\n", "[inbox]\npath = \"other.db\"\n", "inbox.path"),
     ] {
-        let hookbox = Hookbox::new().expect_warning("takes a restart").start();
+        let hookbox = Hookbox::new().expect_warning("requires a restart").start();
         hookbox.rewrite(|text| {
             assert!(text.contains(old), "{text}");
             text.replace(old, new)

@@ -126,7 +126,7 @@ fn expired_certificate_is_served_with_a_warning() {
     put_certificate_of(hookbox.folder(), 2020..2991);
     hookbox.ok(&["reload"]);
     until("the reload", || {
-        (hookbox.log().iter().filter(|line| line.contains("was read again")).count() == 2).then_some(())
+        (hookbox.log().iter().filter(|line| line.contains("configuration reloaded")).count() == 2).then_some(())
     });
     let output = hookbox.ok(&["check"]);
     assert!(output.contains("valid until 2991-01-01") && !output.contains("warning"), "{output}");

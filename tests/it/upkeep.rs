@@ -45,9 +45,9 @@ fn expired_events_are_deleted_and_their_replay_stays_a_duplicate() {
     assert_eq!(count(&hookbox, "attempts WHERE stdout IS NOT NULL"), 0);
     let done = hookbox.run(&["replay", &event.id]);
     assert_eq!(done.status, Some(1), "{done:?}");
-    assert!(done.stderr.contains("no longer kept"), "{done:?}");
+    assert!(done.stderr.contains("no longer stored"), "{done:?}");
     let done = hookbox.run(&["events", "body", &event.id]);
-    assert!(done.status == Some(1) && done.stderr.contains("no longer kept"), "{done:?}");
+    assert!(done.status == Some(1) && done.stderr.contains("no longer stored"), "{done:?}");
     until("the event to be deleted", || (count(&hookbox, "events") == 0).then_some(()));
     assert_eq!(count(&hookbox, "jobs") + count(&hookbox, "attempts"), 0);
     let reply = hookbox.send(&push);
@@ -118,20 +118,17 @@ fn prune_dry_run_reports_what_prune_deletes() {
         )
         .unwrap();
     let done = hookbox.run(&["prune", "--dry-run"]);
-    assert_eq!(
-        done.stdout,
-        "would forget 0 events, 5 bodies of events that stay, and 0 keys of events that had gone\n"
-    );
+    assert_eq!(done.stdout, "would delete 0 events, 5 bodies of newer events, and 0 ids of already deleted events\n");
     assert!(done.stderr.contains("5 dead jobs"), "{done:?}");
     assert_eq!(count(&hookbox, "payloads"), 6);
-    assert!(hookbox.ok(&["prune"]).starts_with("forgot 0 events, 5 bodies"));
+    assert!(hookbox.ok(&["prune"]).starts_with("deleted 0 events, 5 bodies"));
     assert_eq!((count(&hookbox, "payloads"), count(&hookbox, "events")), (1, 6));
     age(&hookbox, 60);
     let printed = hookbox.ok(&["prune"]);
-    assert_eq!(printed, "forgot 5 events, 1 body of events that stay, and 0 keys of events that had gone\n");
+    assert_eq!(printed, "deleted 5 events, 1 body of newer events, and 0 ids of already deleted events\n");
     assert_eq!((count(&hookbox, "events"), count(&hookbox, "seen_ids"), count(&hookbox, "jobs")), (1, 5, 1));
     hookbox.inbox.assert_sound();
-    assert!(hookbox.ok(&["prune"]).starts_with("forgot 0 events, 0 bodies"));
+    assert!(hookbox.ok(&["prune"]).starts_with("deleted 0 events, 0 bodies"));
 }
 
 #[test]
@@ -142,7 +139,7 @@ fn prune_works_while_hookbox_is_serving() {
     assert!(hookbox.stop().success());
     age(&hookbox, 100);
     hookbox.start_again();
-    assert!(hookbox.ok(&["prune"]).starts_with("forgot "));
+    assert!(hookbox.ok(&["prune"]).starts_with("deleted "));
     until("the event to be deleted by prune or serve", || (count(&hookbox, "events") == 0).then_some(()));
     assert_eq!(count(&hookbox, "seen_ids"), 1);
 }
@@ -222,7 +219,7 @@ fn backup_of_an_inbox_that_cannot_shrink_can_shrink() {
     hookbox.start_again();
     age(&hookbox, 40);
     let done = hookbox.run(&["prune"]);
-    assert!(done.status == Some(0) && done.stderr.contains("hint: stop hookbox, `hookbox backup NEW`"), "{done:?}");
+    assert!(done.status == Some(0) && done.stderr.contains("hint: stop hookbox, run `hookbox backup NEW`"), "{done:?}");
     hookbox.ok(&["backup", "copy.db"]);
     let copy = crate::support::inbox::Inbox { file: hookbox.folder().join("copy.db") };
     assert_eq!(copy.number("PRAGMA auto_vacuum"), 2);
@@ -336,7 +333,7 @@ fn status_shows_disk_usage_and_jobs_of_removed_handlers() {
     let insert = "INSERT INTO jobs (event_seq, handler, run_at, created_at) VALUES (1, 'gone', 0, 0)";
     hookbox.inbox.writer().execute(insert, []).unwrap();
     let printed = hookbox.ok(&["status"]);
-    assert!(printed.contains("free on the disk") && printed.contains("THIS HOUR"), "{printed}");
+    assert!(printed.contains("free on disk") && printed.contains("THIS HOUR"), "{printed}");
     let gone = printed.lines().find(|line| line.starts_with("gone ")).expect("the job is shown");
     assert!(gone.contains("not in the configuration"), "{printed}");
     let status = hookbox.json(&["status"]);

@@ -17,7 +17,7 @@ use crate::model::filter::EventFilter;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+pub(crate) struct EventsArgs {
     #[command(subcommand)]
     command: Option<EventsCommand>,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum EventsCommand {
     /// Show events with headers, jobs, attempts and output
-    Show(show::Args),
+    Show(show::ShowArgs),
     /// Write the exact bytes of an event's body to stdout
     Body {
         /// Event id, SOURCE/ID, or '#SEQ' (quoted, since # starts a shell comment)
@@ -49,7 +49,7 @@ struct ListArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &EventsArgs, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     match &args.command {
         Some(EventsCommand::Show(args)) => show::run(args, &file),

@@ -21,7 +21,7 @@ use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::StoredRefusal;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ExplainArgs {
     /// Refusal id, from `hookbox refusals`
     #[arg(required = true, value_name = "ID", value_parser = parse_id)]
     ids: Vec<i64>,
@@ -40,7 +40,7 @@ struct ExplanationJson<'a> {
     explanation: Explanation,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &ExplainArgs, global: &Global) -> Result<(), Failure> {
     let summary = global.summary()?;
     let file = InboxFile::open(&summary.inbox)?;
     let key = file.reader().token_key()?;

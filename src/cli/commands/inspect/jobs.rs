@@ -12,7 +12,7 @@ use crate::model::event::JobState;
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct JobsArgs {
     /// Only jobs of this event: an event id, SOURCE/ID, or '#SEQ'
     #[arg(long, value_name = "EVENT")]
     event: Option<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &JobsArgs, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     let event = args.event.as_ref().map(|event| find_event(&file, event)).transpose()?;
     let filter = args.filter.to_filter(event.map(|event| vec![event.seq]), None);

@@ -21,7 +21,7 @@ use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+pub(crate) struct RefusalsArgs {
     #[command(subcommand)]
     command: Option<RefusalsCommand>,
     #[command(flatten)]
@@ -71,7 +71,7 @@ struct RefusalJson<'a> {
     body: String,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &RefusalsArgs, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     match &args.command {
         Some(RefusalsCommand::Show { ids, json }) => show(&find_refusals(&file, ids)?, *json),

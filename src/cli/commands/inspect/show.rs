@@ -16,7 +16,7 @@ use crate::support::time::Millis;
 const HEAD_BYTES: usize = OUTPUT_HEAD_BYTES;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ShowArgs {
     /// Event id, SOURCE/ID, or '#SEQ' (quoted, since # starts a shell comment)
     #[arg(required = true, value_name = "EVENT")]
     events: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, file: &InboxFile) -> Result<(), Failure> {
+pub(crate) fn run(args: &ShowArgs, file: &InboxFile) -> Result<(), Failure> {
     let mut details = Vec::new();
     for event in find_events(file, &args.events)? {
         // None if the event was pruned in the meantime.

@@ -20,20 +20,20 @@ use crate::inbox::reader::{self, HandlerStats, SourceStats};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct StatusArgs {
     /// Print one JSON object: `inbox`, `served_by`, `room`, `sources`, `handlers`
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct StatusReport {
+struct StatusOutput {
     inbox: String,
     /// Process id of the serving hookbox, or 0 if unknown.
     served_by: Option<i32>,
     room: DiskSpace,
-    sources: Vec<SourceStatus>,
-    handlers: Vec<HandlerStatus>,
+    sources: Vec<SourceStatusRow>,
+    handlers: Vec<HandlerStatusRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,14 +59,14 @@ impl DiskSpace {
 }
 
 #[derive(Debug, Serialize)]
-struct SourceStatus {
+struct SourceStatusRow {
     #[serde(flatten)]
     known: KnownRow<SourceStats>,
     accepted_this_hour: i64,
 }
 
 #[derive(Debug, Serialize)]
-struct HandlerStatus {
+struct HandlerStatusRow {
     #[serde(flatten)]
     known: KnownRow<HandlerStats>,
     /// `None` if the configuration does not have the handler.
@@ -81,7 +81,7 @@ struct KnownRow<T> {
     configured: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &StatusArgs, global: &Global) -> Result<(), Failure> {
     let summary = global.summary()?;
     let file = InboxFile::open(&summary.inbox)?;
     let now = Millis::now();
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<StatusReport, Failure> {
+fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<StatusOutput, Failure> {
     let mut sources = file.reader().source_stats(now)?;
     for name in &summary.sources {
         if !sources.iter().any(|source| source.source == *name) {
@@ -122,7 +122,7 @@ fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Stat
     let known_source = |row: SourceStats| {
         let day = days.iter().find(|day| day.source == row.source);
         let hour = day.map_or(0, |day| day.hours[reader::HOURS_PER_DAY - 1].accepted);
-        SourceStatus {
+        SourceStatusRow {
             known: KnownRow { configured: summary.sources.contains(&row.source), row },
             accepted_this_hour: hour,
         }
@@ -131,9 +131,9 @@ fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Stat
     let known_handler = |row: HandlerStats| {
         let valid = summary.sound_handlers.iter().find(|handler| *handler.name == *row.handler);
         let mode = valid.map(|handler| handler.mode.as_str());
-        HandlerStatus { known: KnownRow { configured: summary.handlers.contains(&row.handler), row }, mode }
+        HandlerStatusRow { known: KnownRow { configured: summary.handlers.contains(&row.handler), row }, mode }
     };
-    Ok(StatusReport {
+    Ok(StatusOutput {
         inbox: summary.inbox.display().to_string(),
         served_by: operator::served_by(&summary.inbox).unwrap_or_default(),
         room: DiskSpace::of(&summary.inbox, file.disk_usage()?),
@@ -154,9 +154,9 @@ fn in_configured_order(mut known: Vec<HandlerStats>, configured: &[String]) -> V
     rows
 }
 
-fn source_table(sources: &[SourceStatus], now: Millis) -> Rows {
+fn source_table(sources: &[SourceStatusRow], now: Millis) -> Rows {
     let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "THIS HOUR", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
-    for SourceStatus { known: KnownRow { row, configured }, accepted_this_hour } in sources {
+    for SourceStatusRow { known: KnownRow { row, configured }, accepted_this_hour } in sources {
         let last = match (row.last_at, row.last_at_is_hour) {
             (Some(at), true) => format!("up to {}", relative(at, now)),
             (Some(at), false) => relative(at, now),
@@ -175,11 +175,11 @@ fn source_table(sources: &[SourceStatus], now: Millis) -> Rows {
     rows
 }
 
-fn handler_table(handlers: &[HandlerStatus], now: Millis) -> Rows {
+fn handler_table(handlers: &[HandlerStatusRow], now: Millis) -> Rows {
     let mut rows =
         Rows::new(&["HANDLER", "MODE", "PENDING", "FAILING", "RUNNING", "DEAD", "SUCCEEDED", "OLDEST PENDING", ""])
             .rigid(&["PENDING", "FAILING", "RUNNING", "DEAD", "SUCCEEDED"]);
-    for HandlerStatus { known: KnownRow { row, configured }, mode } in handlers {
+    for HandlerStatusRow { known: KnownRow { row, configured }, mode } in handlers {
         rows.add_cells([
             text(&row.handler),
             Cell::new(mode.unwrap_or_default()),
@@ -200,7 +200,7 @@ fn paused(handler: &HandlerStats, now: Millis) -> String {
         return String::new();
     }
     let mut text = match handler.paused_by.as_deref() {
-        Some("hookbox") => "broken".to_owned(),
+        Some("hookbox") => "paused as broken".to_owned(),
         by => format!("paused by {}", shown(by.unwrap_or_default())),
     };
     if let Some(paused_at) = handler.paused_at {
@@ -215,7 +215,7 @@ fn paused(handler: &HandlerStats, now: Millis) -> String {
     text
 }
 
-fn next_steps(report: &StatusReport) -> Vec<&'static str> {
+fn next_steps(report: &StatusOutput) -> Vec<&'static str> {
     let any =
         |matches: fn(&KnownRow<HandlerStats>) -> bool| report.handlers.iter().any(|handler| matches(&handler.known));
     let mut lines = Vec::new();

@@ -22,7 +22,7 @@ use crate::model::filter::ArrivalFilter;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct TailArgs {
     /// Start with the last N events
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 10)]
     lines: u32,
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &TailArgs, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     check_source(args.source.as_deref(), &file, global)?;
     let is_stopped = Arc::new(AtomicBool::new(false));

@@ -13,7 +13,7 @@ use crate::cli::output::terminal::{count, print_line, shown};
 use crate::inbox::operator::{BackupError, BackupFile};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct BackupArgs {
     /// File to write, readable only by its owner
     file: PathBuf,
     /// Replace an existing file
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     force: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &BackupArgs, global: &Global) -> Result<(), Failure> {
     let file = global.inbox_file()?;
     let backup = BackupFile::new(&global.summary()?.inbox, &args.file, args.force)?;
     let usage = file.disk_usage()?;

@@ -17,7 +17,7 @@ use crate::support::time::Millis;
 const LISTED_BLOCKED: Page = Page { before: None, limit: 20, deadline: None };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct BulkArgs {
     /// Event id, SOURCE/ID, or '#SEQ' (quoted, since # starts a shell comment)
     #[arg(value_name = "EVENT")]
     events: Vec<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 /// An open inbox and the requested change.
 #[derive(Debug)]
 struct BulkCommand<'a> {
-    args: &'a Args,
+    args: &'a BulkArgs,
     summary: ConfigSummary,
     file: InboxFile,
     request: BulkRequest,
@@ -46,14 +46,14 @@ struct BulkCommand<'a> {
 
 /// Runs dead, waiting and skipped jobs now. The failure count restarts at 0; attempt numbers continue. Skipped jobs are
 /// included only when selected by EVENT or `--state skipped`.
-pub(crate) fn retry(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn retry(args: &BulkArgs, global: &Global) -> Result<(), Failure> {
     let command = BulkCommand::open(args, BulkAction::Retry, global)?;
     let plan = command.plan()?;
     command.execute(&plan)
 }
 
 /// Cancels pending, running and dead jobs. `serve` notices within a second and stops running attempts.
-pub(crate) fn skip(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn skip(args: &BulkArgs, global: &Global) -> Result<(), Failure> {
     let command = BulkCommand::open(args, BulkAction::Skip, global)?;
     let plan = command.plan()?;
     command.execute(&plan)
@@ -61,7 +61,7 @@ pub(crate) fn skip(args: &Args, global: &Global) -> Result<(), Failure> {
 
 /// Runs succeeded jobs again. With a handler, also creates jobs for events that have none for it: for a filter, the
 /// events that the handler's configuration matches; for EVENT, any.
-pub(crate) fn replay(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn replay(args: &BulkArgs, global: &Global) -> Result<(), Failure> {
     let command = BulkCommand::open(args, BulkAction::Replay, global)?;
     let mut plan = command.plan()?;
     match &args.filter.handler {
@@ -73,7 +73,7 @@ pub(crate) fn replay(args: &Args, global: &Global) -> Result<(), Failure> {
     command.execute(&plan)
 }
 
-impl Args {
+impl BulkArgs {
     fn names_events(&self) -> bool {
         !self.events.is_empty()
     }
@@ -85,7 +85,7 @@ impl Args {
 }
 
 impl<'a> BulkCommand<'a> {
-    fn open(args: &'a Args, change: BulkAction, global: &Global) -> Result<Self, Failure> {
+    fn open(args: &'a BulkArgs, change: BulkAction, global: &Global) -> Result<Self, Failure> {
         if !args.names_events() && args.filter.is_empty() && !args.all {
             return Err(Failure::usage(format!("`{}` needs an EVENT, a filter, or --all", change.as_str()))
                 .hint("--dry-run prints how many jobs would change"));

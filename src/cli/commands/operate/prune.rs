@@ -14,13 +14,13 @@ use crate::inbox::operator::{DiskUsage, InboxFile, Pruned};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct PruneArgs {
     /// Only print how much would be deleted
     #[arg(long)]
     dry_run: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &PruneArgs, global: &Global) -> Result<(), Failure> {
     let summary = global.summary()?;
     let invalid = || Failure::usage("`[inbox]` is invalid, so nothing was deleted");
     let keep = summary.keep.ok_or_else(|| invalid().hint("`hookbox check` shows the errors"))?;

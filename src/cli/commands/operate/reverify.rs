@@ -20,7 +20,7 @@ use crate::support::secret::DigestKey;
 use crate::verify::VerifiedDelivery;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ReverifyArgs {
     /// Refusal id, from `hookbox refusals`
     #[arg(required = true, value_name = "ID", value_parser = parse_id)]
     ids: Vec<i64>,
@@ -36,7 +36,7 @@ enum Reverified {
     Rejected(String),
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &ReverifyArgs, global: &Global) -> Result<(), Failure> {
     let config = config::read(&global.config, &variable)?;
     let routes = Routes::new(&config.handlers).map_err(|error| Failure::usage(error.to_string()))?;
     let mut file = InboxFile::open(&config.inbox.path)?;

@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_BODY: u64 = 512 << 20;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct SendArgs {
     /// NAME of [sources.NAME]; with --print also a provider's name, with a temporary secret
     source: String,
     /// Event type. Defaults to the type in --data
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     url: Option<String>,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &SendArgs, global: &Global) -> Result<(), Failure> {
     let (source, own_key, server) = match args.print {
         true => printable(args, global).map(|(source, key)| (source, key, None))?,
         false => sendable(args, global).map(|(source, server)| (source, None, server))?,
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// Returns the configured source and the address that accepts its deliveries.
-fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<ServerAddress>), Failure> {
+fn sendable(args: &SendArgs, global: &Global) -> Result<(Arc<Source>, Option<ServerAddress>), Failure> {
     let summary = if args.url.is_some() { global.summary()? } else { global.summary_with_addresses()? };
     let source = config::read_source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| unknown_name("source", &args.source, &summary.sources))?;
@@ -105,7 +105,7 @@ fn sendable(args: &Args, global: &Global) -> Result<(Arc<Source>, Option<ServerA
 }
 
 /// Returns the requested type; empty if the body has it or the source has no types.
-fn event_type(args: &Args, source: &Source) -> Result<String, Failure> {
+fn event_type(args: &SendArgs, source: &Source) -> Result<String, Failure> {
     let has_types = !source.scheme.event_type.alternatives.is_empty();
     match (&args.event_type, has_types) {
         (Some(_), false) => Err(Failure::usage(format!(
@@ -125,7 +125,7 @@ fn event_type(args: &Args, source: &Source) -> Result<String, Failure> {
 type SourceWithKey = (Arc<Source>, Option<Secret>);
 
 /// Returns the configured source, or a temporary one of the provider. Missing secrets are random: nothing verifies them.
-fn printable(args: &Args, global: &Global) -> Result<SourceWithKey, Failure> {
+fn printable(args: &SendArgs, global: &Global) -> Result<SourceWithKey, Failure> {
     let environment = |name: &str| variable(name).or_else(|| Some(random_hex()));
     let configured = config::read_source(&global.config, &environment, &args.source);
     match (configured, providers::find(&args.source)) {
@@ -176,7 +176,7 @@ fn temporary_source(name: &str, row: &ProviderRow) -> Result<SourceWithKey, Fail
 }
 
 /// Returns the body from --data, or a sample of the provider's.
-fn body(args: &Args, source: &Source, event_type: &str) -> Result<Vec<u8>, Failure> {
+fn body(args: &SendArgs, source: &Source, event_type: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = match args.data.as_deref() {
         None => {
@@ -191,7 +191,7 @@ fn body(args: &Args, source: &Source, event_type: &str) -> Result<Vec<u8>, Failu
 }
 
 /// Returns the private key from --key. With `--print`, generates one if needed.
-fn private_key(args: &Args, source: &Source, own: Option<Secret>) -> Result<Option<Secret>, Failure> {
+fn private_key(args: &SendArgs, source: &Source, own: Option<Secret>) -> Result<Option<Secret>, Failure> {
     let is_public = source.scheme.key_kind().is_some();
     match &args.key {
         Some(_) if !is_public => Err(Failure::usage(format!(

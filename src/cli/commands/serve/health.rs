@@ -16,15 +16,15 @@ use crate::config::AdminConfig;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct HealthArgs {
     /// Admin address, such as http://127.0.0.1:8081; the configuration is then not read
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &HealthArgs, global: &Global) -> Result<(), Failure> {
     let response = match &args.url {
-        Some(url) => get_url(url, "/readyz")?,
+        Some(url) => probe(url, "/readyz")?,
         None => {
             let hint = "`hookbox health --url http://127.0.0.1:8081` does not read the configuration";
             get(&global.summary_with_addresses().map_err(|failure| failure.hint(hint))?.admin, "/readyz")?
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     Err(Failure::failed(format!("not ready ({response}): {}", shown(reason))))
 }
 
-fn get_url(url: &str, target: &str) -> Result<ClientResponse, Failure> {
+fn probe(url: &str, target: &str) -> Result<ClientResponse, Failure> {
     check_scheme(url, "http://127.0.0.1:8081, the address in `admin.listen`")?;
     let server = ServerAddress::Url(url.trim_end_matches('/').to_owned());
     let request = ClientRequest { method: "GET", target, headers: Vec::new(), body: b"" };

@@ -17,7 +17,7 @@ use crate::providers::{self, CUSTOM, ProviderRow, RequiredSettings, Scheme};
 const SCRIPT: &str = "handlers/on-event.sh";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct InitArgs {
     /// Providers, from `hookbox providers`, or "custom" for any other sender
     #[arg(value_name = "PROVIDER", default_value = "github")]
     providers: Vec<String>,
@@ -45,7 +45,7 @@ enum InitResult {
 }
 
 /// Writes `file`, and the handler next to it.
-pub(crate) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &InitArgs, file: &Path) -> anyhow::Result<ExitCode> {
     match write_all(&args.providers, file)? {
         InitResult::Written(steps) => {
             write!(io::stdout(), "{steps}")?;

@@ -29,7 +29,7 @@ const ALGORITHMS: [&str; 12] = [
 ];
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct KeygenArgs {
     /// Name of a provider, or an algorithm such as ed25519 for a custom source
     #[arg(value_name = "PROVIDER|ALGORITHM")]
     pub(crate) target: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 }
 
 /// A source to generate keys for.
-struct KeySource {
+struct KeygenSource {
     name: String,
     /// Lines of [sources.NAME] without keys.
     lines: String,
@@ -48,7 +48,7 @@ struct KeySource {
     verify: Option<String>,
 }
 
-pub(crate) fn run(target: &str, args: &Args, config: &Path) -> Result<(), Failure> {
+pub(crate) fn run(target: &str, args: &KeygenArgs, config: &Path) -> Result<(), Failure> {
     let planned = plan(target)?;
     if !args.out.as_os_str().is_empty() {
         std::fs::create_dir_all(&args.out)
@@ -75,7 +75,7 @@ pub(crate) fn run(target: &str, args: &Args, config: &Path) -> Result<(), Failur
     print(&planned, key, &config_path(&file, config), private.as_deref())
 }
 
-fn plan(target: &str) -> Result<KeySource, Failure> {
+fn plan(target: &str) -> Result<KeygenSource, Failure> {
     if let Some(row) = providers::find(target) {
         if let Some(reason) = &row.unsupported {
             return Err(Failure::usage(format!("`{target}` is not supported yet: {reason}")));
@@ -83,7 +83,7 @@ fn plan(target: &str) -> Result<KeySource, Failure> {
         let unusable = |_| Failure::failed(format!("the row of provider `{target}` is invalid"));
         let scheme = Scheme::from_row(row).map_err(unusable)?;
         let lines = format!("provider = \"{target}\"\n{}", extra_settings(target, scheme.required_settings()));
-        return Ok(KeySource { name: target.to_owned(), lines, scheme, verify: None });
+        return Ok(KeygenSource { name: target.to_owned(), lines, scheme, verify: None });
     }
     let Some(algorithm) = ALGORITHMS.into_iter().find(|algorithm| algorithm.eq_ignore_ascii_case(target)) else {
         let near = nearest(target, providers::names().chain(ALGORITHMS));
@@ -96,7 +96,7 @@ fn plan(target: &str) -> Result<KeySource, Failure> {
     let row: ProviderRow = toml::from_str(&verify).map_err(|_| unusable())?;
     let scheme = Scheme::from_row(&row).map_err(|_| unusable())?;
     let lines = "provider = \"custom\"\n".to_owned();
-    Ok(KeySource { name: algorithm.to_lowercase(), lines, scheme, verify: Some(verify) })
+    Ok(KeygenSource { name: algorithm.to_lowercase(), lines, scheme, verify: Some(verify) })
 }
 
 /// Returns a `verify` table that uses the algorithm.
@@ -156,8 +156,8 @@ fn config_path(file: &Path, config: &Path) -> String {
     file.strip_prefix(absolute(folder)).unwrap_or(&file).display().to_string()
 }
 
-fn print(planned: &KeySource, key: &str, file: &str, private: Option<&Path>) -> Result<(), Failure> {
-    let KeySource { name, lines, verify, .. } = planned;
+fn print(planned: &KeygenSource, key: &str, file: &str, private: Option<&Path>) -> Result<(), Failure> {
+    let KeygenSource { name, lines, verify, .. } = planned;
     let file = toml::Value::from(file);
     let mut out = io::stdout().lock();
     write!(out, "\n[sources.{name}]\n{lines}{key} = {{ file = {file} }}\n")?;

@@ -19,7 +19,7 @@ use crate::support::time::Millis;
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct LearnArgs {
     /// Source whose provider sends the secret in a handshake
     #[arg(value_name = "SOURCE")]
     source: String,
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     show: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &LearnArgs, global: &Global) -> Result<(), Failure> {
     let summary = global.summary()?;
     let source = config::read_source(&global.config, &variable, &args.source)?;
     let source = source.ok_or_else(|| unknown_name("source", &args.source, &summary.sources))?;

@@ -16,7 +16,7 @@ use crate::providers::{self, ProviderRow, Scheme};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+pub(crate) struct ProvidersArgs {
     #[command(subcommand)]
     command: Option<ProvidersCommand>,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum ProvidersCommand {
     /// Generate a key pair or a secret, to try a source without its provider
-    Keygen(keygen::Args),
+    Keygen(keygen::KeygenArgs),
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -86,7 +86,7 @@ impl ProviderJson {
     }
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &ProvidersArgs, global: &Global) -> Result<(), Failure> {
     match &args.command {
         None => list(&args.list),
         Some(ProvidersCommand::Keygen(args)) => match &args.target {

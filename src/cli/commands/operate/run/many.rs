@@ -9,7 +9,7 @@ use comfy_table::Cell;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Args;
+use super::RunArgs;
 use super::rehearsal::{Interrupt, Rehearsal, RehearsalContext};
 use crate::cli::failure::Failure;
 use crate::cli::output::list::print_json;
@@ -55,7 +55,7 @@ struct Comparison<'a> {
     differs: Vec<&'static str>,
 }
 
-pub(crate) fn run(context: &RehearsalContext<'_>, args: &Args, last: u32) -> Result<(), Failure> {
+pub(crate) fn run(context: &RehearsalContext<'_>, args: &RunArgs, last: u32) -> Result<(), Failure> {
     let events = progress::spinner("searching", || newest_events(context, args, last))?;
     let name = &context.handler.name;
     let (Some(newest), Some(oldest)) = (events.first(), events.last()) else {
@@ -89,7 +89,7 @@ pub(crate) fn run(context: &RehearsalContext<'_>, args: &Args, last: u32) -> Res
 }
 
 /// Returns the newest events that match the handler and whose bodies are stored, newest first.
-fn newest_events(context: &RehearsalContext<'_>, args: &Args, last: u32) -> Result<Vec<Event>, Failure> {
+fn newest_events(context: &RehearsalContext<'_>, args: &RunArgs, last: u32) -> Result<Vec<Event>, Failure> {
     let filter = EventFilter { arrival: args.arrival.to_filter(), ..EventFilter::default() };
     let mut chosen = Vec::new();
     let mut before = None;

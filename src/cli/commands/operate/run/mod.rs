@@ -24,7 +24,7 @@ use crate::support::time::Millis;
 use rehearsal::{Interrupt, RehearsalContext};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct RunArgs {
     /// Name of a configured handler
     #[arg(value_name = "HANDLER")]
     handler: String,
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
     let summary = global.summary()?;
     let file = InboxFile::open(&summary.inbox)?;
     let handler = find_handler(&args.handler, &summary)?;

@@ -33,14 +33,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DemoArgs {
     /// Exit after the demo instead of serving until Ctrl-C
     #[arg(long)]
     once: bool,
 }
 
 /// Runs the demo. Fails if a result is not as expected.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let scratch = tempfile::Builder::new().prefix("hookbox-demo-").tempdir().and_then(|folder| {
         let file = script::write(folder.path())?;
         Ok((folder, file))

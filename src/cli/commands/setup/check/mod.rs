@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use report::{CheckReport, CheckedConfig};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct CheckArgs {
     /// Only show what an event of this type would run
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &CheckArgs, file: &Path) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let config = match config::read(file, &variable) {
         Ok(config) => config,
