@@ -22,16 +22,14 @@ pub(crate) struct Global {
     /// Configuration file
     #[arg(long, global = true, value_name = "FILE", env = "HOOKBOX_CONFIG", default_value = "hookbox.toml")]
     pub(crate) config: PathBuf,
-    /// Format of log lines
+    /// Format of log lines; `json` is one object per line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// Human-readable
     Text,
-    /// One JSON object per line
     Json,
 }
 
