@@ -22,8 +22,9 @@ use crate::support::time::Millis;
 
 /// Requests that may wait at the same time. Further ones get the plain response.
 const MAX_WAITERS: usize = 1024;
-/// How long a request still waits once hookbox is stopping.
-const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a request still waits once hookbox is stopping. The receiver closes connections about a second after that
+/// begins, so the plain response must be on its way well before.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A reply that may come in time.
 #[derive(Debug)]

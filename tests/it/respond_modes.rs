@@ -230,7 +230,7 @@ fn worker_answers_a_slash_command_and_its_duplicate() {
 fn invalid_response_of_a_worker_is_not_sent_and_noted() {
     let hookbox = by_worker("github", &format!("{PATIENT}{HOURLY}")).expect_failures().start();
     for (kind, state, why) in [
-        ("longer", "succeeded", "not sent to the provider: it is longer than 65536 bytes"),
+        ("longer", "succeeded", "not sent to the provider: the response is longer than 65536 bytes"),
         ("gone", "succeeded", "not sent to the provider: status 410"),
         ("fails", "pending", "`response` counts only with `\"ok\":true`"),
         ("garbled", "pending", "is invalid"),
