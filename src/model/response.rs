@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_type_is_the_handlers_or_told_by_the_body() {
+    fn content_type_is_set_by_the_handler_or_derived() {
         for (named, body, expected) in [
             (None, "", None),
             (None, "hello", Some("text/plain; charset=utf-8")),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_refused_with_the_reason() {
+    fn invalid_response_is_rejected_with_the_reason() {
         let refused = |status, content_type: Option<&str>, length| {
             HandlerResponse::new(status, content_type.map(str::to_owned), vec![b'x'; length]).unwrap_err()
         };

@@ -314,7 +314,7 @@ fn shutdown_waits_for_the_handler_until_the_kill() {
 }
 
 #[test]
-fn a_skip_during_a_shutdown_is_a_skip() {
+fn skip_during_shutdown_counts_as_skip() {
     let ended = shell("trap '' TERM; echo > ready; while :; do sleep 0.01; done").run_and_then(|cancel| {
         cancel.stop(StopReason::Shutdown);
         cancel.stop(StopReason::Skipped);

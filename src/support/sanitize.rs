@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_that_control_the_terminal_are_escaped() {
+    fn terminal_control_characters_are_escaped() {
         assert_eq!(shown("pull_request.opened é 漢"), "pull_request.opened é 漢");
         assert_eq!(shown("\x1b[31mred\r\n\t\u{202e}x\u{9b}"), "\\u{1b}[31mred\\r\\n\\t\\u{202e}x\\u{9b}");
         assert_eq!(shown_lines("a\n\tb\x07\r"), "a\n\tb\\u{7}\\r");

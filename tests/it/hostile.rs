@@ -1,4 +1,4 @@
-//! Requests that nobody sensible sends: refused or closed, nothing stored that was not signed, and hookbox lives on.
+//! Hostile requests: they are rejected or closed, nothing unsigned is stored, and hookbox keeps running.
 
 use crate::support::delivery::{Delivery, PROVIDERS};
 use crate::support::torture::{is_long, report_count};
@@ -54,7 +54,7 @@ fn requests_changed_at_random_never_get_in() {
 }
 
 #[test]
-fn garbage_gets_no_answer_that_helps() {
+fn garbage_gets_no_helpful_response() {
     let hookbox = Hookbox::new().allow_warning("stream error").start();
     let mut random = fastrand::Rng::with_seed(SEED);
     for _ in 0..300 {
@@ -71,7 +71,7 @@ fn garbage_gets_no_answer_that_helps() {
 }
 
 #[test]
-fn a_length_and_chunks_at_once_are_refused() {
+fn content_length_with_chunked_encoding_is_rejected() {
     // Two proxies may read such a request differently (RFC 9112, 6.3): it must not be taken for a delivery.
     let hookbox = Hookbox::new().allow_warning("stream error").start();
     let mut request = github::push().render();

@@ -1,4 +1,4 @@
-//! What is kept of refused deliveries, how it is shown, and how it is taken in once it is genuine.
+//! Stored refusals: what is kept, how it is shown, and how `reverify` accepts them later.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn event_of(delivery: &Delivery) -> Event {
 }
 
 #[test]
-fn every_refused_request_leaves_a_row_with_its_status_and_reason() {
+fn every_refusal_is_stored_with_status_and_reason() {
     let hookbox = Hookbox::new()
         .server("request_timeout = \"300ms\"")
         .source_with("github", "max_body = \"1KiB\"")
@@ -100,7 +100,7 @@ fn tokens_are_kept_as_stars_and_bodies_to_64_kib() {
 }
 
 #[test]
-fn a_flood_is_counted_and_ten_a_second_are_kept() {
+fn flood_is_counted_and_ten_per_second_are_stored() {
     let hookbox = Hookbox::new().start();
     let started = std::time::Instant::now();
     for _ in 0..200 {
@@ -115,7 +115,7 @@ fn a_flood_is_counted_and_ten_a_second_are_kept() {
 }
 
 #[test]
-fn a_flood_costs_one_commit_per_tick_and_deliveries_go_on() {
+fn flood_costs_one_commit_per_tick() {
     let hookbox = Hookbox::new().start();
     let watcher = hookbox.inbox.writer();
     let version = || watcher.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
@@ -132,7 +132,7 @@ fn a_flood_costs_one_commit_per_tick_and_deliveries_go_on() {
 }
 
 #[test]
-fn what_is_genuine_since_the_configuration_was_mended_is_taken_in_and_runs_within_a_second() {
+fn reverify_accepts_refusals_after_the_configuration_is_fixed() {
     let mut hookbox = Hookbox::new()
         .source("github", "provider = \"github\"\nsecret = \"not yet\"")
         .source("gitlab", "provider = \"gitlab\"\nsecret = \"not yet\"")
@@ -175,7 +175,7 @@ fn what_is_genuine_since_the_configuration_was_mended_is_taken_in_and_runs_withi
 }
 
 #[test]
-fn what_cannot_be_judged_or_came_out_of_its_window_is_left_with_the_reason() {
+fn reverify_reports_refusals_that_cannot_be_verified() {
     let hookbox = Hookbox::new().source_with("github", "max_body = \"1MiB\"").start();
     let deliveries = [
         Delivery::from("stripe").aged(3600),
@@ -236,7 +236,7 @@ fn explain_says_what_to_change_and_reverify_takes_it_in() {
 }
 
 #[test]
-fn a_source_whose_secret_cannot_be_read_is_told_and_the_others_are_tried() {
+fn reverify_skips_sources_with_unreadable_secrets() {
     let hookbox = Hookbox::new()
         .source("later", "provider = \"github\"\nsecret = { env = \"FOR_THE_SERVICE_ALONE\" }")
         .source("shop", "provider = \"shopify\"\nsecret = \"hunter2-for-the-shop\"")

@@ -1,4 +1,4 @@
-//! `respond`: a handler answers the provider in its own words, once, in time or not at all; and nothing is lost by it.
+//! `respond`: a handler's response is sent to the provider once, in time, and no event is lost.
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,11 @@
-//! Which handlers take an event, and that what befalls one handler is nothing to another.
+//! Routing of events to handlers, and the independence of handlers.
 
 use crate::support::delivery::Delivery;
 use crate::support::script::{fails, sh, succeeds, waits_for};
 use crate::support::{Hookbox, github, until};
 
 #[test]
-fn a_failing_handler_never_repeats_another() {
+fn failing_handler_does_not_repeat_others() {
     let hookbox = Hookbox::new()
         .handler("fine", succeeds())
         .handler("flaky", fails(3).then_succeeds())
@@ -28,7 +28,7 @@ fn a_failing_handler_never_repeats_another() {
 }
 
 #[test]
-fn a_duplicate_never_runs_a_handler_again() {
+fn duplicate_runs_nothing() {
     let hookbox = Hookbox::new().handler("deploy", sh("exit 65")).expect_failures().start();
     let push = github::push();
     let event = hookbox.deliver(&push);
@@ -112,7 +112,7 @@ fn handlers_take_what_the_body_says() {
 }
 
 #[test]
-fn an_event_that_no_handler_wants_is_stored_and_shown_as_unmatched() {
+fn event_without_handler_is_stored_as_unmatched() {
     let hookbox = Hookbox::new().handler_with("deploy", "events = [\"push\"]", succeeds()).start();
     let event = hookbox.deliver(github::push().of_type("ping"));
     hookbox.wait_for(&event, "unmatched");
@@ -120,7 +120,7 @@ fn an_event_that_no_handler_wants_is_stored_and_shown_as_unmatched() {
 }
 
 #[test]
-fn the_overall_state_is_the_first_that_holds_among_the_jobs() {
+fn event_state_is_the_first_among_its_jobs() {
     let hourly = r#"retry = { attempts = 5, initial = "1h", max = "1h", jitter = 0.0 }"#;
     let hookbox = Hookbox::new()
         .handler("succeeds", succeeds())

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn after_ten_wrong_tokens_only_that_network_has_to_wait() {
+    fn ten_wrong_tokens_throttle_only_their_network() {
         let (login_throttle, start) = (LoginThrottle::default(), Instant::now());
         for _ in 0..MAX_FAILURES {
             assert_eq!(login_throttle.wait(address("2001:db8::1"), start), None);

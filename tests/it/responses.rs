@@ -1,4 +1,4 @@
-//! What a provider is answered: the status table of the way in, and that a 200 means stored as it came.
+//! Responses to providers: the table of statuses, and that a 200 means the event is stored byte for byte.
 
 use crate::support::delivery::{Delivery, PROVIDERS, TIMED};
 use crate::support::torture::report_count;
@@ -6,7 +6,7 @@ use crate::support::wire::{Reply, Wire};
 use crate::support::{Hookbox, github};
 
 #[test]
-fn a_genuine_event_is_accepted_and_stored_as_it_came() {
+fn genuine_event_is_stored_byte_for_byte() {
     let hookbox = Hookbox::new().start();
     let body = b"{\"a\" :\t1.50,\"a\":\"\\u00e9\",\r\n \"n\":12345678901234567890.0}\n\n";
     let push = github::push().with_body(*body).with_header("X-Twice", "one").with_header("X-Twice", "two");
@@ -39,7 +39,7 @@ fn any_bytes_are_kept_where_no_format_is_claimed() {
 }
 
 #[test]
-fn the_same_event_again_is_a_duplicate_and_stored_once() {
+fn duplicate_is_acknowledged_and_stored_once() {
     let hookbox = Hookbox::new().start();
     let push = github::push();
     hookbox.deliver(&push);
@@ -51,7 +51,7 @@ fn the_same_event_again_is_a_duplicate_and_stored_once() {
 }
 
 #[test]
-fn the_same_id_with_another_body_is_a_duplicate_that_is_warned_about() {
+fn known_id_with_another_body_is_a_duplicate_with_a_warning() {
     let hookbox = Hookbox::new().expect_warning("another body").start();
     let push = github::push().with_body(r#"{"first":true}"#);
     hookbox.deliver(&push);
@@ -61,7 +61,7 @@ fn the_same_id_with_another_body_is_a_duplicate_that_is_warned_about() {
 }
 
 #[test]
-fn the_same_id_from_two_sources_is_two_events() {
+fn same_id_from_two_sources_is_two_events() {
     let hookbox = Hookbox::new().start();
     hookbox.deliver(Delivery::from("github").with_id("one-id"));
     hookbox.deliver(Delivery::from("gitlab").with_id("one-id"));
@@ -69,7 +69,7 @@ fn the_same_id_from_two_sources_is_two_events() {
 }
 
 #[test]
-fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
+fn every_forgery_gets_the_same_401() {
     let hookbox = Hookbox::new().start();
     let mut answers: Vec<(String, Reply)> = Vec::new();
     for &provider in PROVIDERS {
@@ -98,7 +98,7 @@ fn what_is_not_genuine_gets_one_constant_401_for_every_cause() {
 }
 
 #[test]
-fn a_tampered_body_is_not_genuine() {
+fn tampered_body_gets_401() {
     let hookbox = Hookbox::new().start();
     let request = github::push().render();
     let mut body = request.body.clone();
@@ -108,7 +108,7 @@ fn a_tampered_body_is_not_genuine() {
 }
 
 #[test]
-fn a_signature_in_upper_case_is_the_same_bytes() {
+fn uppercase_hex_signature_is_accepted() {
     let hookbox = Hookbox::new().start();
     let request = github::push().render();
     let headers: Vec<_> = request
@@ -124,7 +124,7 @@ fn a_signature_in_upper_case_is_the_same_bytes() {
 }
 
 #[test]
-fn a_genuine_delivery_without_a_usable_id_or_type_is_400() {
+fn genuine_delivery_without_a_usable_id_gets_400() {
     let hookbox = Hookbox::new().start();
     let long = "x".repeat(256);
     let refused = [
@@ -147,7 +147,7 @@ fn a_genuine_delivery_without_a_usable_id_or_type_is_400() {
 }
 
 #[test]
-fn an_id_and_a_type_of_255_bytes_are_stored() {
+fn id_and_type_of_255_bytes_are_stored() {
     let hookbox = Hookbox::new().start();
     let longest = "x".repeat(255);
     let event = hookbox.deliver(github::push().with_id(&longest).of_type(&longest));
@@ -155,7 +155,7 @@ fn an_id_and_a_type_of_255_bytes_are_stored() {
 }
 
 #[test]
-fn a_number_counts_as_text_where_an_id_is_read() {
+fn numeric_id_is_read_as_text() {
     let hookbox = Hookbox::new().start();
     hookbox.send(&Delivery::from("stripe").with_body(r#"{"id":12345678901234567890,"type":"invoice.paid"}"#));
     assert_eq!(hookbox.inbox.texts("SELECT event_id FROM events"), ["12345678901234567890"]);
@@ -179,7 +179,7 @@ fn another_path_is_404_and_another_method_405() {
 }
 
 #[test]
-fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
+fn source_with_a_custom_path_is_reached_only_there() {
     let hookbox = Hookbox::new().source_with("github", "path = \"/in/from-github\"").start();
     let request = github::push().render();
     let at = |path: &str| {
@@ -191,7 +191,7 @@ fn a_source_with_a_path_of_its_own_is_reached_there_and_nowhere_else() {
 }
 
 #[test]
-fn a_socket_file_can_be_listened_on_and_one_left_behind_is_replaced() {
+fn stale_socket_file_is_replaced() {
     let mut hookbox = Hookbox::new().server("listen = \"unix:hooks.sock\"").start();
     let socket = hookbox.folder().join("hooks.sock");
     for id in ["before", "after"] {
@@ -212,7 +212,7 @@ fn a_socket_file_can_be_listened_on_and_one_left_behind_is_replaced() {
 }
 
 #[test]
-fn a_query_does_not_hide_the_path() {
+fn path_is_matched_without_the_query() {
     let hookbox = Hookbox::new().start();
     let request = github::push().render();
     let mut wire = Wire::open(hookbox.hooks()).unwrap();
@@ -243,7 +243,7 @@ fn requests_sent_in_one_go_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_compressed_body_stays_as_it_came() {
+fn compressed_body_is_stored_as_received() {
     let hookbox = Hookbox::new().start();
     let gzipped = hex::decode("1f8b08000000000000034bcb2f07001e7b7d0c03000000").unwrap();
     let delivery = Delivery::from("own")
@@ -283,7 +283,7 @@ fn sixty_four_clients_with_one_id_make_one_event_and_one_job() {
 }
 
 #[test]
-fn what_was_turned_away_is_counted() {
+fn refusals_are_counted() {
     let hookbox = Hookbox::new().start();
     hookbox.send(&github::push().forged());
     hookbox.send(&github::push().without_header("X-GitHub-Delivery"));

@@ -1,6 +1,6 @@
 //! Generates docs/providers.md from the table and compares it with the file.
 //!
-//! After a row changes, `HOOKBOX_WRITE_DOCS=1 cargo test --test it page` rewrites the file.
+//! After a row changes, `HOOKBOX_WRITE_DOCS=1 cargo test --test it providers_page` rewrites the file.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -27,7 +27,10 @@ fn providers_page_matches_the_table() {
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     let differs = written.lines().zip(page.lines()).find(|(written, made)| written != made);
-    assert!(written == page, "{FILE} is out of date ({differs:?}): HOOKBOX_WRITE_DOCS=1 cargo test --test it page");
+    assert!(
+        written == page,
+        "{FILE} is out of date ({differs:?}): HOOKBOX_WRITE_DOCS=1 cargo test --test it providers_page"
+    );
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn page() -> String {
 
 const HEAD: &str = "# Providers
 
-<!-- Generated from src/providers/table.toml by: HOOKBOX_WRITE_DOCS=1 cargo test --test it page -->
+<!-- Generated from src/providers/table.toml by: HOOKBOX_WRITE_DOCS=1 cargo test --test it providers_page -->
 
 Use a provider's name in `hookbox.toml`:
 

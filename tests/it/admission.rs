@@ -1,4 +1,4 @@
-//! What a source lets through beside the signature: addresses, a rate, and bodies that were not seen before.
+//! Admission checks besides the signature: client addresses, rate limits and replay guards.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ fn status(hookbox: &Running, headers: &[(&str, &str)]) -> u16 {
 }
 
 #[test]
-fn an_address_that_is_not_listed_is_403_whatever_the_client_says_of_itself() {
+fn unlisted_address_gets_403_despite_forwarded_headers() {
     let hookbox = Hookbox::new().source_with("github", ALLOWED).start();
     let claims = [&[][..], &[("X-Forwarded-For", "192.0.2.1")], &[("Forwarded", "for=192.0.2.1")]];
     for headers in claims {
@@ -53,7 +53,7 @@ fn behind_a_trusted_proxy_the_rightmost_untrusted_address_counts_and_never_the_l
 }
 
 #[test]
-fn a_unix_socket_is_a_trusted_proxy_only_by_its_name() {
+fn unix_socket_is_a_trusted_proxy_only_if_listed() {
     for (proxies, expected) in [("trusted_proxies = [\"0.0.0.0/0\"]", "403"), ("trusted_proxies = [\"unix:\"]", "200")]
     {
         let hookbox = Hookbox::new().configured(&format!(
@@ -77,7 +77,7 @@ fn a_unix_socket_is_a_trusted_proxy_only_by_its_name() {
 }
 
 #[test]
-fn what_is_genuine_and_over_the_rate_is_429_and_a_forgery_takes_nobodys_place() {
+fn rate_limited_delivery_gets_429_and_forgeries_do_not_count() {
     let hookbox = Hookbox::new().source_with("github", "rate_limit = \"3/m\"").start();
     for _ in 0..10 {
         assert_eq!(hookbox.send(&github::push().forged()).status, 401);
@@ -99,7 +99,7 @@ fn what_is_genuine_and_over_the_rate_is_429_and_a_forgery_takes_nobodys_place() 
 }
 
 #[test]
-fn a_body_that_came_before_under_another_id_is_a_duplicate_where_that_is_asked_for() {
+fn known_body_under_another_id_is_a_duplicate_if_configured() {
     let guarded = "replay_guard = \"id+body\"";
     let mut hookbox = Hookbox::new()
         .source_with("github", guarded)
@@ -131,7 +131,7 @@ fn a_body_that_came_before_under_another_id_is_a_duplicate_where_that_is_asked_f
 }
 
 #[test]
-fn a_guard_that_is_put_up_later_knows_what_was_stored_before() {
+fn replay_guard_added_later_knows_stored_bodies() {
     let hookbox = Hookbox::new().expect_warning("replay_guard").start();
     hookbox.deliver(github::push().with_body("{\"a\":1}"));
     hookbox.rewrite(|text| text.replace("provider = \"github\"", "provider = \"github\"\nreplay_guard = \"id+body\""));

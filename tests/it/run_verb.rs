@@ -1,4 +1,4 @@
-//! `run`: a handler on stored events in the foreground, told to hold back, with nothing in the inbox changed by it.
+//! `run`: executes a handler on stored events in the foreground, without changing the inbox.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use crate::support::script::{exits, fails, records, says, sh, succeeds, waits_fo
 use crate::support::{Hookbox, Running, github, until};
 
 #[test]
-fn a_handler_runs_on_a_stored_event_and_nothing_in_the_inbox_changes() {
+fn run_leaves_the_inbox_unchanged() {
     let hookbox = Hookbox::new().handler("keep", records().then(sh("echo out\necho err >&2"))).start();
     let event = hookbox.deliver(github::push().with_body("{\"a\":1}"));
     hookbox.wait_for(&event, "succeeded");
