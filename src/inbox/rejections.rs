@@ -1,8 +1,9 @@
 //! Rejected deliveries, in memory until a commit writes them to `hourly_counts` and `refusals`.
 //!
 //! All are counted; ten per second and source are stored, as long as the buffer has room. So a flood fills neither memory
-//! nor disk. Rows are written a few at a time with other commits, or on the writer's tick. If a commit fails, its rows
-//! are dropped and its counts are kept.
+//! nor disk. Rows are written a few at a time with other commits, or soon after they arrive. If a commit fails, its rows
+//! are dropped and its counts are kept. Requests to paths without a source are not counted and have limits that keep
+//! scanners from displacing the refusals of sources.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,15 +11,20 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Result};
 
+use crate::metrics::NO_SOURCE;
 use crate::model::refusal::RefusedDelivery;
 use crate::support::locks;
 use crate::support::time::{HOUR_MS, Millis};
 
-/// Rows kept in `refusals`.
+/// Rows kept in `refusals` of all sources, and of paths without a source.
 const MAX_ROWS: i64 = 1_000;
+const MAX_UNKNOWN_ROWS: i64 = 100;
 /// Rows stored per source in each period.
 const ROWS_PER_PERIOD: u32 = 10;
 const PERIOD: Duration = Duration::from_secs(1);
+/// The same for all paths without a source together, and how many of them the buffer contains at most.
+const UNKNOWN_ROWS_PER_PERIOD: u32 = 3;
+const BUFFER_UNKNOWN_ROWS: usize = 16;
 /// Rows in the buffer, and the bytes in them.
 const BUFFER_ROWS: usize = 128;
 const BUFFER_BYTES: usize = 4 << 20;
@@ -37,6 +43,8 @@ struct Buffered {
     bytes: usize,
     /// For each source, when its period began and how many rows were stored in it.
     periods: HashMap<Arc<str>, (Instant, u32)>,
+    /// The same for paths without a source.
+    unknown_period: Option<(Instant, u32)>,
 }
 
 /// The part of the buffer that one commit writes.
@@ -52,19 +60,26 @@ impl RejectionBuffer {
         let mut buffered = self.lock();
         *buffered.counts.entry(source.clone()).or_default() += 1;
         let has_room = buffered.rows.len() < BUFFER_ROWS && buffered.bytes < BUFFER_BYTES;
-        let (since, stored) = buffered.periods.entry(source.clone()).or_insert((now, 0));
-        if now.duration_since(*since) >= PERIOD {
-            (*since, *stored) = (now, 0);
-        }
-        let is_stored = has_room && *stored < ROWS_PER_PERIOD;
-        *stored += u32::from(is_stored);
-        is_stored
+        let period = buffered.periods.entry(source.clone()).or_insert((now, 0));
+        take_one(period, has_room, ROWS_PER_PERIOD, now)
+    }
+
+    /// Returns whether to store a request to a path without a source.
+    pub(super) fn admits_unknown(&self, now: Instant) -> bool {
+        let mut buffered = self.lock();
+        let unknown = buffered.rows.iter().filter(|row| row.source == NO_SOURCE).count();
+        let has_room = unknown < BUFFER_UNKNOWN_ROWS && buffered.rows.len() < BUFFER_ROWS / 2;
+        take_one(buffered.unknown_period.get_or_insert((now, 0)), has_room, UNKNOWN_ROWS_PER_PERIOD, now)
     }
 
     pub(super) fn push(&self, refused: RefusedDelivery) {
         let mut buffered = self.lock();
         buffered.bytes += bytes(&refused);
         buffered.rows.push_back(refused);
+    }
+
+    pub(super) fn has_rows(&self) -> bool {
+        !self.lock().rows.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -110,8 +125,33 @@ impl RejectionBatch {
                 inserted => inserted?,
             }
         }
+        if !self.rows.is_empty() {
+            delete_oldest(connection)?;
+        }
         Ok(())
     }
+}
+
+/// Counts one row against the limit of the current period, if there is room for it.
+fn take_one(period: &mut (Instant, u32), has_room: bool, limit: u32, now: Instant) -> bool {
+    let (since, stored) = period;
+    if now.duration_since(*since) >= PERIOD {
+        (*since, *stored) = (now, 0);
+    }
+    let is_stored = has_room && *stored < limit;
+    *stored += u32::from(is_stored);
+    is_stored
+}
+
+fn delete_oldest(connection: &Connection) -> Result<()> {
+    for (condition, max) in [("<>", MAX_ROWS), ("=", MAX_UNKNOWN_ROWS)] {
+        let sql = format!(
+            "DELETE FROM refusals WHERE source {condition} ?1 AND id <=
+               (SELECT id FROM refusals WHERE source {condition} ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+        );
+        connection.prepare_cached(&sql)?.execute((NO_SOURCE, max))?;
+    }
+    Ok(())
 }
 
 fn insert(connection: &Connection, refused: &RefusedDelivery) -> Result<()> {
@@ -133,8 +173,7 @@ fn insert(connection: &Connection, refused: &RefusedDelivery) -> Result<()> {
         refused.body,
         refused.body_bytes,
     ])?;
-    let newest = connection.last_insert_rowid();
-    connection.prepare_cached("DELETE FROM refusals WHERE id <= ?")?.execute([newest - MAX_ROWS]).map(drop)
+    Ok(())
 }
 
 fn is_about_the_row(error: &rusqlite::Error) -> bool {
@@ -236,6 +275,21 @@ mod tests {
         let batch = RejectionBatch { rows: vec![refused(3); 1_005], ..RejectionBatch::default() };
         batch.write(&sample.connection).unwrap();
         assert_eq!(sample.line("SELECT count(*), min(id), max(id), sum(body_bytes) FROM refusals"), "1000|6|1005|3000");
+    }
+
+    #[test]
+    fn paths_without_a_source_displace_no_refusal_of_a_source() {
+        let (buffer, now) = (RejectionBuffer::default(), Instant::now());
+        assert_eq!((0..100).filter(|_| buffer.admits_unknown(now)).count(), 3);
+        assert_eq!((0..100).filter(|_| buffer.admits_unknown(now + PERIOD)).count(), 3);
+        assert!(buffer.take().counts.is_empty());
+        let sample = Sample::new();
+        let unknown = RefusedDelivery { source: NO_SOURCE.to_owned(), ..refused(0) };
+        for rows in [vec![refused(1); 20], vec![unknown; 2_000]] {
+            RejectionBatch { rows, ..RejectionBatch::default() }.write(&sample.connection).unwrap();
+        }
+        let counts = "SELECT count(*), sum(source = 's'), max(id) FROM refusals";
+        assert_eq!(sample.line(counts), "120|20|2020");
     }
 
     #[test]

@@ -132,12 +132,29 @@ impl Inbox {
         if self.shared.backlog.load(Ordering::Relaxed) { Err(NotStored::Backlog) } else { Ok(()) }
     }
 
-    /// Counts a rejected delivery. Unless its source has reached the limit, also stores what `describe` returns, with the
-    /// next commit.
+    /// Counts a rejected delivery. Unless its source has reached the limit, also stores what `describe` returns, within
+    /// a few milliseconds.
     pub fn record_rejection(&self, source: &Arc<str>, describe: impl FnOnce(&DigestKey) -> RefusedDelivery) {
-        let is_stored = self.shared.rejections.count(source, Instant::now());
-        if is_stored && !self.is_disk_low() {
-            self.shared.rejections.push(describe(&self.shared.token_key));
+        if self.shared.rejections.count(source, Instant::now()) {
+            self.store_rejection(|| describe(&self.shared.token_key));
+        }
+    }
+
+    /// Stores a request to a path without a source, unless there were too many of them.
+    pub fn record_unknown_path(&self, describe: impl FnOnce() -> RefusedDelivery) {
+        if self.shared.rejections.admits_unknown(Instant::now()) {
+            self.store_rejection(describe);
+        }
+    }
+
+    fn store_rejection(&self, describe: impl FnOnce() -> RefusedDelivery) {
+        if self.is_disk_low() {
+            return;
+        }
+        self.shared.rejections.push(describe());
+        let is_announced = self.shared.rejections_announced.swap(true, Ordering::AcqRel);
+        if !is_announced && self.commands.try_send(Command::WriteRejections).is_err() {
+            self.shared.rejections_announced.store(false, Ordering::Release);
         }
     }
 

@@ -18,6 +18,8 @@ use crate::metrics::{Metrics, SourceMeter};
 use crate::routing::Routes;
 use crate::support::locks;
 use crate::support::net::forwarded::{self, ClientAddress, Networks, TrustedProxies};
+use crate::support::net::nearest_path::nearest_path;
+use crate::support::net::secret_path;
 use crate::support::rate_limiter::RateLimiter;
 use crate::verify::Verifier;
 
@@ -88,6 +90,16 @@ impl Endpoints {
 
     pub(super) fn at(&self, path: &str) -> Option<Arc<Endpoint>> {
         self.by_path.get(path).cloned()
+    }
+
+    /// The path that a sender probably meant. A path with a secret in it is described.
+    pub(super) fn nearest(&self, path: &str) -> Option<String> {
+        let nearest = nearest_path(path, self.by_path.keys().map(String::as_str))?;
+        let shown = secret_path::masked(nearest);
+        match self.by_path.get(nearest) {
+            Some(endpoint) if shown != nearest => Some(format!("the path of source `{}`", endpoint.source)),
+            _ => Some(shown),
+        }
     }
 
     pub(super) fn client_address(&self, http: &HttpRequest) -> ClientAddress {

@@ -10,6 +10,7 @@ mod rejections;
 mod request;
 mod response;
 mod server;
+mod unknown_path;
 
 pub use endpoint::Endpoints;
 pub use server::ReceiverServer;

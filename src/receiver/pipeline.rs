@@ -15,6 +15,7 @@ use super::endpoint::{Endpoint, ReceiverState, RequestContext};
 use super::rejections::{self, Rejection};
 use super::request::{has_oversized_headers, read_body, to_request};
 use super::response::DeliveryResponse;
+use super::unknown_path;
 use crate::inbox::{Accepted, EnrollmentResult, NotStored};
 use crate::metrics::Answered;
 use crate::model::request::Request;
@@ -30,6 +31,7 @@ pub(super) async fn receive(http: HttpRequest, payload: Payload, state: Data<Rec
     let endpoints = locks::read(&state.endpoints).clone();
     let Some(endpoint) = endpoints.at(http.path()) else {
         state.unknown_path.answered(Answered::NoSuchSource);
+        unknown_path::record(&http, &state, &endpoints);
         return DeliveryResponse::NoSuchSource.into_response();
     };
     let context = RequestContext { http: &http, state: &state, endpoints: &endpoints, endpoint: &endpoint };

@@ -36,6 +36,7 @@ impl Writer {
                 (Command::Enroll(enrollment), Written::Enrolled(result)) => {
                     enrollment.answer(Ok(result), &self.shared.enrollments);
                 }
+                (Command::WriteRejections, _) => {}
                 (Command::SetDurability(durability), _) => self.sync.set_durability(durability),
                 (Command::Change(change), Written::Changed) => {
                     self.watch.changed_by_operator();

@@ -20,6 +20,8 @@ pub(in crate::inbox) enum Command {
     CompleteAndClaim(Box<CompleteAndClaim>, Sender<Result<ClaimResult, InboxError>>),
     Change(Box<dyn QueuedChange>),
     SetDurability(Durability),
+    /// The buffer contains rejections: write them soon.
+    WriteRejections,
 }
 
 /// A command that is written but not committed.
@@ -44,6 +46,7 @@ impl Command {
     pub(super) fn needs_sync(&self) -> bool {
         match self {
             Self::CompleteAndClaim(request, _) => request.needs_sync(),
+            Self::WriteRejections => false,
             Self::Accept(_) | Self::Enroll(_) | Self::Change(_) | Self::SetDurability(_) => true,
         }
     }
@@ -52,7 +55,11 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Accept(delivery) => delivery.insertion.bytes(),
-            Self::Enroll(_) | Self::CompleteAndClaim(..) | Self::Change(_) | Self::SetDurability(_) => 0,
+            Self::Enroll(_)
+            | Self::CompleteAndClaim(..)
+            | Self::Change(_)
+            | Self::SetDurability(_)
+            | Self::WriteRejections => 0,
         }
     }
 
@@ -63,7 +70,7 @@ impl Command {
             Self::Enroll(enrollment) => enrollment.answer(Err(why.clone()), enrollments),
             Self::CompleteAndClaim(_, answer) => send(&answer, Err(why.into())),
             Self::Change(change) => change.finish(Err(why.into())),
-            Self::SetDurability(_) => {}
+            Self::SetDurability(_) | Self::WriteRejections => {}
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use rusqlite::{Connection, Result};
 
+use super::command::Command;
 use super::wal::Wal;
-use super::{STOP_BUSY_TIMEOUT, TICK, Writer};
+use super::{REJECTIONS_WITHIN, STOP_BUSY_TIMEOUT, TICK, Writer};
 
 impl Writer {
     /// Takes a step of the upkeep if one is due.
@@ -36,6 +37,25 @@ impl Writer {
         self.watch.tick(&self.connection);
         self.write_rejections();
         self.checkpoint(Wal::tick);
+    }
+
+    /// Has the rejections written after a moment, in which others may join them.
+    pub(super) fn schedule_rejections(&mut self) {
+        self.rejections_at.get_or_insert_with(|| Instant::now() + REJECTIONS_WITHIN);
+    }
+
+    /// Writes the rejections if that is due. The next sync covers the commit.
+    pub(super) fn write_due_rejections(&mut self) {
+        if self.rejections_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.rejections_at = None;
+        self.shared.rejections_announced.store(false, Ordering::Release);
+        if self.shared.rejections.has_rows() {
+            self.write(Some(Command::WriteRejections), &mut |_| None);
+        }
+        // `write` schedules the next one: needed only if rows are left.
+        self.rejections_at = self.rejections_at.filter(|_| self.shared.rejections.has_rows());
     }
 
     fn write_rejections(&mut self) {

@@ -42,6 +42,8 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 16 << 20;
 /// Interval of the checks for changes by other processes, free disk space and unwritten rejections.
 const TICK: Duration = Duration::from_millis(500);
+/// How long rejections are collected before they are written.
+const REJECTIONS_WITHIN: Duration = Duration::from_millis(20);
 /// How long a write waits for another process once hookbox is stopping.
 const STOP_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// Upper limit for the measured commit duration: no command waits for more than an eighth of it.
@@ -57,6 +59,8 @@ pub(super) struct Writer {
     wal: Wal,
     control: ControlHandle,
     next_tick: Instant,
+    /// When to write the buffered rejections.
+    rejections_at: Option<Instant>,
     /// Number of commands in the last synced commit, and how long it took.
     last_batch: usize,
     last_commit: Duration,
@@ -90,6 +94,7 @@ impl Writer {
             wal,
             control,
             next_tick: Instant::now(),
+            rejections_at: None,
             last_batch: 0,
             last_commit: Duration::ZERO,
             last_failure: None,
@@ -100,6 +105,7 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
         loop {
             match queue.recv_deadline(self.next_at()) {
+                Ok(Command::WriteRejections) => self.schedule_rejections(),
                 // Not batched with others, since they could require a sync.
                 Ok(first) if !first.needs_sync() => {
                     self.write(Some(first), &mut |_| None);
@@ -114,6 +120,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.write_due_rejections();
             if Instant::now() >= self.next_tick {
                 self.tick();
             }
@@ -127,7 +134,7 @@ impl Writer {
 
     fn next_at(&self) -> Instant {
         let next = self.next_tick.min(self.upkeep.next_at());
-        self.sync.due_at().map_or(next, |at| at.min(next))
+        [self.sync.due_at(), self.rejections_at].into_iter().flatten().fold(next, Instant::min)
     }
 
     /// Writes the first command and those that `next` returns meanwhile, and answers them.
@@ -215,7 +222,7 @@ impl Writer {
         }
     }
 
-    fn carry_out(&self, command: &mut Command, totals: &mut HourlyTotals) -> Result<Written> {
+    fn carry_out(&mut self, command: &mut Command, totals: &mut HourlyTotals) -> Result<Written> {
         match command {
             Command::Accept(delivery) if delivery.is_abandoned() || self.is_over_backlog(delivery)? => {
                 Ok(Written::TooMany)
@@ -228,6 +235,10 @@ impl Writer {
                 request.carry_out(&self.connection, waiters, request.now(), changed_externally).map(Written::Claimed)
             }
             Command::Change(change) => change.run(&self.connection, totals).map(|()| Written::Changed),
+            Command::WriteRejections => {
+                self.schedule_rejections();
+                Ok(Written::Changed)
+            }
             Command::SetDurability(_) => Ok(Written::Changed),
         }
     }

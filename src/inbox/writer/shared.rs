@@ -20,6 +20,8 @@ use crate::support::secret::DigestKey;
 pub(in crate::inbox) struct Shared {
     pub(in crate::inbox) settings: RwLock<config::InboxConfig>,
     pub(in crate::inbox) rejections: RejectionBuffer,
+    /// A command to write the rejections is queued, or the writer has scheduled it.
+    pub(in crate::inbox) rejections_announced: AtomicBool,
     pub(in crate::inbox) token_key: DigestKey,
     /// Sources with `replay_guard = "id+body"`.
     pub(in crate::inbox) body_dedup: RwLock<Arc<[Arc<str>]>>,
@@ -54,6 +56,7 @@ impl Shared {
         Self {
             settings: RwLock::new(settings.clone()),
             rejections: RejectionBuffer::default(),
+            rejections_announced: AtomicBool::new(false),
             token_key,
             body_dedup: RwLock::default(),
             enrollments,

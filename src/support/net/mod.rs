@@ -2,5 +2,7 @@
 
 pub mod forwarded;
 pub mod keys_url;
+pub mod nearest_path;
+pub mod secret_path;
 pub mod socket;
 pub mod tls;
