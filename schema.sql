@@ -103,9 +103,10 @@ CREATE TABLE seen_ids (
 ) STRICT, WITHOUT ROWID;
 
 -- The latest 1,000 rejected deliveries. At most ten per second and source are stored; the rest are only counted.
+-- In addition the latest 100 requests to paths without a source, at most three per second.
 CREATE TABLE refusals (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,             -- the oldest are deleted first
-  source      TEXT    NOT NULL,                              -- as in events
+  source      TEXT    NOT NULL,                              -- as in events; '(none)' if no source has the path
   received_at INTEGER NOT NULL,                              -- when the request arrived
   status      INTEGER NOT NULL,                              -- HTTP status of hookbox's response
   reason      TEXT    NOT NULL,                              -- why it was rejected, for the operator

@@ -23,6 +23,7 @@ use crate::receiver::{Endpoints, ReceiverServer};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
 use crate::support::control::{self, ControlHandle, ControlMessage};
+use crate::support::net::secret_path;
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{InheritedSockets, SocketRole};
 use crate::web::{ReloadStatus, WebConfig, WebServer};
@@ -82,6 +83,14 @@ impl App {
     #[must_use]
     pub fn hooks_url(&self) -> String {
         self.listener.url()
+    }
+
+    /// Logs where each source receives deliveries.
+    fn log_sources(&self) {
+        let hooks = self.hooks_url();
+        for source in &self.config.sources {
+            log::info!("source {} ({}): {hooks}{}", source.name, source.provider, secret_path::masked(&source.path));
+        }
     }
 
     /// The address of the API and the dashboard.
@@ -208,6 +217,7 @@ pub fn serve(file: &Path) -> anyhow::Result<()> {
     handle_signals(control.clone())?;
     let app = App::start(config, InheritedSockets::from_environment(), &control)?;
     log::info!("hooks on {}", app.hooks_url());
+    app.log_sources();
     log::info!("admin on {}", app.admin_url());
     log::info!("ready");
     app.run(&messages, &|| config::read(file, &environment))

@@ -18,7 +18,10 @@ mod url;
 use std::sync::Arc;
 
 use crate::config::Source;
+use crate::metrics::NO_SOURCE;
 use crate::model::refusal::RefusedDelivery;
+use crate::support::net::nearest_path::nearest_path;
+use crate::support::net::secret_path;
 use crate::support::secret::DigestKey;
 
 pub use probe::Finding;
@@ -73,6 +76,9 @@ const CAUSES: &[CauseCheck] = &[
 
 /// Explains a refusal. `key` is the key that its tokens were digested with.
 pub fn diagnose(refused: &RefusedDelivery, sources: &[Arc<Source>], key: Option<&DigestKey>) -> Explanation {
+    if refused.source == NO_SOURCE {
+        return Explanation { findings: vec![no_such_path(refused, sources)], tried: Vec::new() };
+    }
     let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
         let finding = by_status(refused).unwrap_or_else(|| {
             Finding::new(
@@ -101,6 +107,26 @@ pub fn diagnose(refused: &RefusedDelivery, sources: &[Arc<Source>], key: Option<
         }
     }
     Explanation { findings: Vec::new(), tried }
+}
+
+/// No source has the path of the request.
+fn no_such_path(refused: &RefusedDelivery, sources: &[Arc<Source>]) -> Finding {
+    let path = refused.target.split_once('?').map_or(&*refused.target, |(path, _)| path);
+    let what = format!("No source has the path {path}.");
+    match nearest_path(path, sources.iter().map(|source| &*source.path)) {
+        Some(nearest) => Finding::new(
+            what,
+            format!(
+                "Did you mean {}? Change the URL at the provider, or the `path` of the source, and have it sent again.",
+                secret_path::masked(nearest)
+            ),
+        ),
+        None => Finding::new(
+            what,
+            "Compare it with the paths that `hookbox check` shows. Strangers who scan for other software cause such \
+             requests, too.",
+        ),
+    }
 }
 
 /// Causes that the response's status shows: limits, and the client's address.

@@ -52,7 +52,7 @@ pub(super) struct Endpoint {
     pub(super) methods: Vec<&'static str>,
     pub(super) allow_ips: Option<Networks>,
     pub(super) meter: SourceMeter,
-    rate_limiter: Option<Mutex<RateLimiter>>,
+    rate_limiter: Option<Arc<Mutex<RateLimiter>>>,
 }
 
 /// A request with the configuration and state that it is processed with.
@@ -76,7 +76,7 @@ impl Endpoints {
                 methods: verifier.methods(),
                 verifier,
                 allow_ips: source.admission.allow_ips.clone(),
-                rate_limiter: rate_limit.map(|rate| Mutex::new(RateLimiter::bursty(rate, Instant::now()))),
+                rate_limiter: rate_limit.map(|rate| Arc::new(Mutex::new(RateLimiter::bursty(rate, Instant::now())))),
             };
             (source.path.clone(), Arc::new(endpoint))
         };
@@ -86,6 +86,23 @@ impl Endpoints {
             routes,
             trusted_proxies: server.trusted_proxies.clone(),
         }
+    }
+
+    /// Takes over the rate limiters of sources whose limit is unchanged, so that a reload does not refill them.
+    #[must_use]
+    pub(super) fn with_limiters_of(mut self, before: &Self) -> Self {
+        let earlier: HashMap<&str, &Arc<Endpoint>> =
+            before.by_path.values().map(|endpoint| (&*endpoint.source, endpoint)).collect();
+        for endpoint in self.by_path.values_mut() {
+            let limiter = earlier.get(&*endpoint.source).and_then(|before| before.rate_limiter.as_ref());
+            let rate = |limiter: &Arc<Mutex<RateLimiter>>| locks::lock(limiter).rate();
+            if let (Some(limiter), Some(endpoint)) = (limiter, Arc::get_mut(endpoint))
+                && endpoint.rate_limiter.as_ref().is_some_and(|own| rate(own) == rate(limiter))
+            {
+                endpoint.rate_limiter = Some(limiter.clone());
+            }
+        }
+        self
     }
 
     pub(super) fn at(&self, path: &str) -> Option<Arc<Endpoint>> {

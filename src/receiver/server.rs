@@ -108,7 +108,8 @@ impl ReceiverServer {
     /// Applies a new configuration to all requests from now on.
     pub fn reload(&self, server: &config::ServerConfig, endpoints: Endpoints) {
         self.state.in_flight.set_limit(server.max_in_flight);
-        *locks::write(&self.state.endpoints) = Arc::new(endpoints);
+        let mut current = locks::write(&self.state.endpoints);
+        *current = Arc::new(endpoints.with_limiters_of(&current));
     }
 
     /// Accepts no more connections, finishes open requests and stops. If connections are still open after a while,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::endpoint::{Endpoints, ReceiverState};
@@ -35,7 +36,7 @@ pub(super) fn record(http: &HttpRequest, state: &ReceiverState, endpoints: &Endp
         let target = target(http);
         if nearest.is_some() {
             // Stored rows are rate-limited, so this line is, too.
-            log::warn!("{} {target:?} from {client}: {reason}", http.method());
+            log::info!("refused {} {target:?} from {client}: {reason}", http.method());
         }
         RefusedDelivery {
             source: NO_SOURCE.to_owned(),
@@ -84,7 +85,7 @@ fn target(http: &HttpRequest) -> String {
 }
 
 fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name = percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
     CREDENTIALS.iter().any(|part| name.contains(part))
 }
 

@@ -161,3 +161,15 @@ fn check_says_where_the_id_is_not_signed_and_what_to_do_about_it() {
     assert_eq!(github["unsigned_id"], serde_json::json!(["header:X-GitHub-Delivery"]));
     assert_eq!(github["replay_guard"], "id");
 }
+
+#[test]
+fn reload_does_not_refill_an_unchanged_rate_limit() {
+    let hookbox = Hookbox::new().source_with("shopify", "rate_limit = \"1/h\"").start();
+    hookbox.deliver(Delivery::from("shopify"));
+    assert_eq!(hookbox.send(&Delivery::from("shopify")).status, 429);
+    hookbox.ok(&["reload"]);
+    assert_eq!(hookbox.send(&Delivery::from("shopify")).status, 429);
+    hookbox.rewrite(|text| text.replace("1/h", "2/h"));
+    hookbox.ok(&["reload"]);
+    hookbox.deliver(Delivery::from("shopify"));
+}

@@ -10,10 +10,14 @@ use serde_json::value::RawValue;
 use super::rows::{Attempt, Event, EventDetail, Job, JobDetail, job_where};
 use super::sql::{WhereClause, distinct, sources};
 use crate::inbox::types::Payload;
+use crate::metrics::NO_SOURCE;
 use crate::model::event::EventState;
 use crate::model::filter::{ArrivalFilter, Page};
 use crate::model::refusal::RefusedDelivery;
-use crate::support::time::Millis;
+use crate::support::time::{HOUR_MS, Millis};
+
+/// At most this many paths without a source are shown.
+const SHOWN_UNKNOWN_PATHS: u32 = 5;
 
 /// The state of `events e`: the first of [`EventState::ALL`] that one of its jobs is in. The view `inbox` has the same.
 pub(super) static STATE: LazyLock<String> = LazyLock::new(|| {
@@ -251,4 +255,33 @@ pub(super) fn refusal(connection: &Connection, id: i64) -> Result<Option<StoredR
         Ok(StoredRefusal { row: refusal, refused })
     };
     connection.prepare(&sql)?.query_row([id], read).optional()
+}
+
+/// Requests of the last day to a path that no source has.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnknownPath {
+    /// Path and query; tokens are `***`.
+    pub target: String,
+    /// Contains the path that was probably meant.
+    pub reason: String,
+    /// Of the stored requests; a flood is not stored completely.
+    pub count: i64,
+    pub last_at: Millis,
+}
+
+/// Those with a suggestion first, then the latest.
+pub(super) fn unknown_paths(connection: &Connection, now: Millis) -> Result<Vec<UnknownPath>> {
+    let sql = "SELECT target, reason, count(*) AS count, max(received_at) AS last_at FROM refusals
+               WHERE source = ? AND received_at >= ? GROUP BY target, reason
+               ORDER BY instr(reason, 'did you mean') = 0, last_at DESC LIMIT ?";
+    let read = |row: &Row<'_>| {
+        Ok(UnknownPath {
+            target: row.get("target")?,
+            reason: row.get("reason")?,
+            count: row.get("count")?,
+            last_at: Millis(row.get("last_at")?),
+        })
+    };
+    let since = now.0.saturating_sub(HOUR_MS * 24);
+    connection.prepare(sql)?.query_map((NO_SOURCE, since, SHOWN_UNKNOWN_PATHS), read)?.collect()
 }

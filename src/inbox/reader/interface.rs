@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::alert_snapshot::{self, AlertSnapshot, DeadJob};
 use super::connection::{Handle, ReadError, ReadPool};
-use super::events::{self, LookupResult, RefusalSummary, StoredRefusal};
+use super::events::{self, LookupResult, RefusalSummary, StoredRefusal, UnknownPath};
 use super::handler_stats::{self, HandlerOverview, HandlerStats};
 use super::paged_list::{self, PagedList};
 use super::rows::{Event, EventDetail, Job, JobDetail};
@@ -148,6 +148,11 @@ impl Reader<'_> {
     /// The refusal with everything that was stored of the delivery.
     pub fn refusal(&self, id: i64) -> Result<Option<StoredRefusal>> {
         self.run(|connection| events::refusal(connection, id))
+    }
+
+    /// Paths without a source that requests of the last day had.
+    pub fn unknown_paths(&self, now: Millis) -> Result<Vec<UnknownPath>> {
+        self.run(|connection| events::unknown_paths(connection, now))
     }
 
     /// The key with which tokens in refusals were digested; `None` before the inbox is first served.

@@ -20,7 +20,7 @@ pub(crate) use alert_snapshot::HourlyCount;
 pub use alert_snapshot::{AlertSnapshot, DeadJob};
 pub use connection::ReadError;
 pub(super) use connection::ReadPool;
-pub use events::{LookupResult, RefusalSummary, StoredRefusal};
+pub use events::{LookupResult, RefusalSummary, StoredRefusal, UnknownPath};
 pub use handler_stats::{COUNT_LIMIT, HandlerOverview, HandlerStats};
 pub use interface::Reader;
 pub use paged_list::{MAX_SEARCHED_BODY, PagedList};

@@ -16,7 +16,8 @@ pub fn nearest_path<'a>(path: &str, configured: impl Iterator<Item = &'a str> + 
     let configured = configured.take(MAX_CANDIDATES);
     let same = || configured.clone().find(|known| normalized(known) == wrong);
     // The longest one, since `/hooks/a` is also an end of `/hooks/a`'s own parents.
-    let affix = || configured.clone().filter(|known| is_affix(&normalized(known), &wrong)).max_by_key(|known| known.len());
+    let affix =
+        || configured.clone().filter(|known| is_affix(&normalized(known), &wrong)).max_by_key(|known| known.len());
     same().or_else(affix).or_else(|| misspelled(&wrong, configured.clone()))
 }
 
@@ -36,7 +37,7 @@ fn misspelled<'a>(wrong: &str, configured: impl Iterator<Item = &'a str>) -> Opt
     configured
         .filter(|known| known.len() <= MAX_PATH && known.len().abs_diff(wrong.len()) <= 3)
         .map(distance)
-        .filter(|(distance, known)| *distance <= (last_segment(known).len() / 3).clamp(1, 3))
+        .filter(|(distance, known)| *distance <= (last_segment(known).len() / 4).clamp(1, 3))
         .min()
         .map(|(_, known)| known)
 }

@@ -14,7 +14,7 @@ pub fn is_secret(text: &str) -> bool {
     let is_token = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~+=".contains(&byte));
     let random: String = text
         .split(['-', '_', '.', '~'])
-        .filter(|part| part.len() >= 4 && part.bytes().any(|byte| byte.is_ascii_digit()) || has_mixed_case(part))
+        .filter(|part| part.bytes().any(|byte| byte.is_ascii_digit()) || has_mixed_case(part))
         .collect();
     is_token && random.len() >= MIN_LENGTH && bits(&random) >= MIN_BITS
 }
@@ -27,7 +27,8 @@ pub fn masked(path: &str) -> String {
 
 /// Capitals within a word, as in random letters; not as in `GitHub`.
 fn has_mixed_case(part: &str) -> bool {
-    let changes = part.as_bytes().windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+    let changes =
+        part.as_bytes().windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
     part.len() >= MIN_LENGTH && changes.count() * 5 >= part.len()
 }
 

@@ -12,6 +12,7 @@ use super::context::{PageContext, PageError};
 use super::page;
 use crate::config::{ReplayGuard, Source};
 use crate::inbox::reader::SourceStats;
+use crate::metrics::NO_SOURCE;
 use crate::providers;
 use crate::web::query::encoded;
 
@@ -35,6 +36,12 @@ fn render(ctx: &PageContext) -> Result<Markup, PageError> {
         @for source in &ctx.config.sources { (card(ctx, source, of(&source.name))) }
         @for stats in stats.iter().filter(|stats| ctx.config.source(&stats.source).is_none()) {
             p.muted { (shown(&stats.source)) " is no longer configured. Its events are still stored." }
+        }
+        @for path in &ctx.inbox.reader()?.unknown_paths(ctx.now)? {
+            p.notice {
+                code { (shown(&path.target)) } " (" (grouped(path.count)) " in the last 24 hours): "
+                a href={ "/refusals?source=" (encoded(NO_SOURCE)) } { (shown(&path.reason)) }
+            }
         }
     };
     Ok(Layout { title: "Sources", tab: Tab::Sources, is_live: true, flash: None }.render(ctx, &main))

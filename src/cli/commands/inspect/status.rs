@@ -16,12 +16,12 @@ use crate::cli::output::table::{Rows, number, text};
 use crate::cli::output::terminal::{relative, shown};
 use crate::config::ConfigSummary;
 use crate::inbox::operator::{self, DiskUsage, InboxFile};
-use crate::inbox::reader::{self, HandlerStats, SourceStats};
+use crate::inbox::reader::{self, HandlerStats, SourceStats, UnknownPath};
 use crate::support::time::Millis;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Print one JSON object: `inbox`, `served_by`, `room`, `sources`, `handlers`
+    /// Print one JSON object: `inbox`, `served_by`, `room`, `sources`, `handlers`, `unknown_paths`
     #[arg(long)]
     json: bool,
 }
@@ -34,6 +34,8 @@ struct StatusOutput {
     room: DiskSpace,
     sources: Vec<SourceStatusRow>,
     handlers: Vec<HandlerStatusRow>,
+    /// Requests of the last day to paths that no source has.
+    unknown_paths: Vec<UnknownPath>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,6 +106,10 @@ pub(crate) fn run(args: &StatusArgs, global: &Global) -> Result<(), Failure> {
     source_table(&report.sources, now).print()?;
     writeln!(out)?;
     handler_table(&report.handlers, now).print()?;
+    for UnknownPath { target, reason, count, last_at } in &report.unknown_paths {
+        let last = relative(*last_at, now);
+        writeln!(out, "\n{} ({count} in 24 h, last {last}): {}", shown(target), shown(reason))?;
+    }
     for line in next_steps(&report) {
         writeln!(out, "\n{line}")?;
     }
@@ -139,6 +145,7 @@ fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Stat
         room: DiskSpace::of(&summary.inbox, file.disk_usage()?),
         sources: sources.into_iter().map(known_source).collect(),
         handlers: handlers.into_iter().map(known_handler).collect(),
+        unknown_paths: file.reader().unknown_paths(now)?,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::config::{self, Source};
 use crate::diagnose::{self, ReverifyResult};
 use crate::inbox::operator::InboxFile;
 use crate::inbox::reader::StoredRefusal;
+use crate::metrics::NO_SOURCE;
 use crate::routing::Routes;
 use crate::support::secret::DigestKey;
 use crate::verify::VerifiedDelivery;
@@ -70,6 +71,9 @@ fn reverify(refusal: &StoredRefusal, sources: &[Arc<Source>], key: Option<&Diges
         return Reverified::AlreadyAccepted;
     }
     let refused = &refusal.refused;
+    if refused.source == NO_SOURCE {
+        return Reverified::Rejected("cannot be accepted: no source had its path; have it sent again".to_owned());
+    }
     let Some(source) = sources.iter().find(|source| *source.name == *refused.source) else {
         return Reverified::Rejected(format!("source `{}` is no longer in the configuration", refused.source));
     };
