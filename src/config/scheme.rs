@@ -6,9 +6,12 @@ use super::problem::{Problem, nearest};
 use super::reader::{TomlTable, TomlValue};
 use crate::providers::{self, CUSTOM, ProviderRow, RequiredSettings, RowError, Scheme, SelectorEntry};
 
+/// Longest `answer_body`.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const MAX_TOLERANCE: Duration = Duration::from_hours(7 * 24);
 /// Keys of a source that replace the same key of its row.
-const OVERRIDES: [&str; 3] = ["event_id", "event_type", "tolerance"];
+const OVERRIDES: [&str; 7] =
+    ["event_id", "id_scope", "event_type", "tolerance", "answer_status", "answer_body", "answer_content_type"];
 /// Keys of a row that only describe the provider.
 const DESCRIPTIVE: [&str; 5] = ["title", "provenance", "confirmed", "notes", "unsupported"];
 const SECRET_FORMS: &str = "= { env = \"…\" }, { file = \"…\" } or a string";
@@ -25,17 +28,75 @@ pub(super) fn read_row(provider: Option<&str>, table: &TomlTable<'_>) -> Option<
             known_row(provider, table)
         }
     });
-    let event_id = table.read("event_id", event_ids);
+    let identity = Identity::read(table);
+    let answer = Answer::read(table);
     let event_type = table.read("event_type", selections);
     let tolerance = table.duration("tolerance", Duration::from_secs(1)..=MAX_TOLERANCE);
     let algorithm = table.read("algorithm", TomlValue::text);
     let row = with_algorithm(row?, algorithm, table)?;
+    let row = answer.over(identity.over(row));
     Some(ProviderRow {
-        event_id: event_id.unwrap_or(row.event_id),
         event_type: event_type.unwrap_or(row.event_type),
         tolerance: tolerance.map(|tolerance| humantime::format_duration(tolerance).to_string()).or(row.tolerance),
         ..row
     })
+}
+
+/// A source's own `event_id` and `id_scope`.
+struct Identity {
+    event_id: Option<Vec<SelectorEntry>>,
+    id_scope: Option<String>,
+}
+
+impl Identity {
+    fn read(table: &TomlTable<'_>) -> Self {
+        let id_scope = |value: &TomlValue<'_>| value.text().map(ToOwned::to_owned);
+        Self { event_id: table.read("event_id", event_ids), id_scope: table.read("id_scope", id_scope) }
+    }
+
+    /// What the row says of its own id does not apply to another one.
+    fn over(self, row: ProviderRow) -> ProviderRow {
+        let row = match self.event_id {
+            Some(event_id) => ProviderRow { event_id, id_scope: None, digest_with: Vec::new(), ..row },
+            None => row,
+        };
+        ProviderRow { id_scope: self.id_scope.or(row.id_scope), ..row }
+    }
+}
+
+/// A source's own response to a stored delivery.
+struct Answer {
+    status: Option<u16>,
+    body: Option<String>,
+    content_type: Option<String>,
+}
+
+impl Answer {
+    fn read(table: &TomlTable<'_>) -> Self {
+        let text = |value: &TomlValue<'_>| value.text().map(ToOwned::to_owned);
+        Self {
+            status: table.integer("answer_status", 200..=299),
+            body: table.read("answer_body", answer_body),
+            content_type: table.read("answer_content_type", text),
+        }
+    }
+
+    fn over(self, row: ProviderRow) -> ProviderRow {
+        ProviderRow {
+            answer_status: self.status.or(row.answer_status),
+            answer_body: self.body.or(row.answer_body),
+            answer_content_type: self.content_type.or(row.answer_content_type),
+            ..row
+        }
+    }
+}
+
+fn answer_body(value: &TomlValue<'_>) -> Result<String, Problem> {
+    let text = value.text()?;
+    if text.len() > MAX_ANSWER_BYTES {
+        return Err(value.problem(format!("is {} bytes long, more than {MAX_ANSWER_BYTES}", text.len())));
+    }
+    Ok(text.to_owned())
 }
 
 fn custom_row(table: &TomlTable<'_>) -> Option<ProviderRow> {
@@ -134,7 +195,7 @@ fn event_ids(value: &TomlValue<'_>) -> Result<Vec<SelectorEntry>, Problem> {
 pub(super) fn read_scheme(row: &ProviderRow, table: &TomlTable<'_>) -> Option<Scheme> {
     let verify = table.get("verify").and_then(|value| value.table().ok());
     let has_event_id = table.has("event_id") || verify.as_ref().is_some_and(|verify| verify.has("event_id"));
-    if !has_event_id && row.event_id.is_empty() {
+    if !has_event_id && row.event_id.is_empty() && row.id_scope.as_deref() != Some("none") {
         let hint = "where it is: \"header:X-Event-Id\" or \"json:/id\", or \"body\" to identify events by their body";
         table.report("event_id", "is missing", hint);
     }

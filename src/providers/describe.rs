@@ -5,6 +5,7 @@
 use super::auth::{AuthMethod, BuiltinScheme};
 use super::row::{ProviderRow, SelectorEntry};
 use super::scheme::{RequiredSettings, Scheme};
+use super::selectors::IdScope;
 
 /// Labels and values in display order, without those that do not apply.
 pub fn describe(row: &ProviderRow) -> Vec<(&'static str, String)> {
@@ -35,12 +36,29 @@ fn scheme_lines(row: &ProviderRow, scheme: &Scheme) -> Vec<(&'static str, String
         ("timestamp", timestamp(row, scheme)),
         ("batch", row.batch.as_deref().map(batch).unwrap_or_default()),
         ("event id", listed(&row.event_id, " and ")),
+        ("id scope", id_scope(scheme)),
         ("event type", listed(&row.event_type, " and ")),
         ("unsigned", unsigned(scheme)),
         ("headers", aliases.chain(required).collect::<Vec<_>>().join(", ")),
         ("handshake", row.handshake.clone().unwrap_or_default()),
         ("response", success_response(scheme)),
     ]
+}
+
+fn id_scope(scheme: &Scheme) -> String {
+    let scope = match scheme.event_id.scope {
+        IdScope::Event => "event: a known id is a duplicate",
+        IdScope::Object => "object: a known id with another body is a new event",
+        IdScope::None => return "none: every delivery is a new event".to_owned(),
+    };
+    let digest = scheme.event_id.digest;
+    let covered = [("type", digest.event_type), ("signed time", digest.timestamp)];
+    let covered: Vec<_> = covered.into_iter().filter(|(_, is_covered)| *is_covered).map(|(name, _)| name).collect();
+    if covered.is_empty() {
+        scope.to_owned()
+    } else {
+        format!("{scope}; digests cover the {}", covered.join(" and the "))
+    }
 }
 
 /// Selectors as text. Those of an inner list are joined by `between`.

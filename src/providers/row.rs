@@ -107,6 +107,13 @@ pub struct ProviderRow {
     pub batch: Option<String>,
     /// Selectors tried in order. An inner list is joined by colons. The last may be `body` or `none`.
     pub event_id: Vec<SelectorEntry>,
+    /// What that id identifies. `event`: the sender guarantees one id per event, also for its retries; a known id is a
+    /// duplicate. `object`: something that changes; a known id with another body is a new event. `none`: nothing; every
+    /// delivery is a new event. Defaults to `none` if `event_id` is `["none"]`, else to `event`.
+    pub id_scope: Option<String>,
+    /// What the digest of a body covers in addition to the body: `type`, `timestamp` (the signed one). A type that is
+    /// never in the body is always covered.
+    pub digest_with: Vec<String>,
     /// Selectors tried in order. An inner list is joined by dots, without those that are absent.
     pub event_type: Vec<SelectorEntry>,
     /// Name of a row of handshakes.toml.
@@ -164,6 +171,8 @@ impl ProviderRow {
         "private_headers",
         "batch",
         "event_id",
+        "id_scope",
+        "digest_with",
         "event_type",
         "handshake",
         "answer_status",

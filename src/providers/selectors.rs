@@ -66,6 +66,28 @@ pub struct EventId {
     pub alternatives: Vec<Vec<Selector>>,
     /// `none`: an event without an id gets a fresh one, and so is never a duplicate.
     pub or_fresh: bool,
+    pub scope: IdScope,
+    pub digest: DigestContent,
+}
+
+/// What an event id identifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdScope {
+    /// One event, also over the sender's retries: a known id is a duplicate.
+    #[default]
+    Event,
+    /// Something that changes: a known id with another body is a new event.
+    Object,
+    /// Nothing: every delivery is a new event.
+    None,
+}
+
+/// What the digest of a body covers in addition to the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DigestContent {
+    pub event_type: bool,
+    /// The signed timestamp as received.
+    pub timestamp: bool,
 }
 
 /// Where an event's type is.
@@ -107,7 +129,7 @@ pub(super) fn parse_event_id(written: &[SelectorEntry]) -> Result<EventId, RowEr
         Some(index) if index + 1 < written.len() => {
             Err(wrong("`body` is always found, so the entries after it are never used").hint("put it last"))
         }
-        _ => Ok(EventId { alternatives, or_fresh }),
+        _ => Ok(EventId { alternatives, or_fresh, ..EventId::default() }),
     }
 }
 
@@ -127,6 +149,33 @@ fn parse_alternatives(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, S
         parts => parts.iter().map(|part| Selector::parse(part)).collect(),
     };
     written.iter().map(parse).collect()
+}
+
+impl IdScope {
+    /// The scope as written in a row.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Object => "object",
+            Self::None => "none",
+        }
+    }
+}
+
+impl DigestContent {
+    /// Whether the digest is that of the body alone.
+    pub fn is_body_only(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl EventType {
+    /// Whether the type is never in the body.
+    pub(super) fn is_outside_body(&self) -> bool {
+        let is_outside =
+            |part: &Selector| matches!(part, Selector::Header(_) | Selector::Query(_) | Selector::Claim(_));
+        !self.alternatives.is_empty() && self.alternatives.iter().flatten().all(is_outside)
+    }
 }
 
 impl Selector {

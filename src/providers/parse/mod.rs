@@ -4,6 +4,7 @@
 //! effect is an error, and so is an unknown value; nothing ever means "accept everything".
 
 mod auth;
+mod identity;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::auth::AuthMethod;
 use super::handshake::Handshake;
 use super::row::{ProviderRow, RowError};
 use super::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse};
-use super::selectors::{BatchLocation, EventId, ValueLocation, header_name, parse_event_id, parse_event_type};
+use super::selectors::{BatchLocation, ValueLocation, header_name, parse_event_type};
 use auth::{is_builtin, one_of, signs_template};
 
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
@@ -72,9 +73,8 @@ fn parse(row: &ProviderRow, errors: &mut Errors) -> Option<Scheme> {
     let keys = errors.collect(auth::key_source(row));
     let batch = row.batch.as_deref().map(BatchLocation::parse).transpose();
     let batch = errors.collect(batch.map_err(|why| RowError::new("batch", why)));
-    let event_id = if row.event_id.is_empty() { Ok(EventId::default()) } else { parse_event_id(&row.event_id) };
-    let event_id = errors.collect(event_id);
     let event_type = errors.collect(parse_event_type(&row.event_type));
+    let event_id = errors.collect(identity::event_id(row, event_type.as_ref()));
     let handshake = errors.collect(handshake(row));
     let success_response = errors.collect(success_response(row));
     let max_body = errors.collect(max_body(row));
@@ -241,7 +241,7 @@ fn ineffective_keys(row: &ProviderRow) -> Vec<RowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{Algorithm, AuthMethod, Encoding, Hash, TemplateSegment, TemplateSignature};
+    use crate::providers::{Algorithm, AuthMethod, Encoding, EventId, Hash, TemplateSegment, TemplateSignature};
 
     fn errors(toml: &str) -> Vec<String> {
         let row: ProviderRow = toml::from_str(toml).unwrap();

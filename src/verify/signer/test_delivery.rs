@@ -114,8 +114,8 @@ impl<'a> TestDelivery<'a> {
     pub(super) fn put_id(&mut self, id: Option<&str>) -> Result<(), String> {
         let mut places = self.source.scheme.event_id.clone();
         let is_read = |delivery: &Self, places: &EventId| {
-            // The given id may be the first part of a joined id, or an id of the delivery without an item's index.
-            let is_whole = |rest: &str| rest.is_empty() || rest == "#0" || rest.starts_with(':');
+            // The given id may be the first part of a joined id, or come without an item's index or a digest.
+            let is_whole = |rest: &str| rest.is_empty() || rest.starts_with(['#', ':']);
             let is_wanted = |found: &str| id.is_none_or(|id| found.strip_prefix(id).is_some_and(is_whole));
             delivery.read(|reader, index| reader.event_id(places, index).ok()).is_some_and(|found| is_wanted(&found))
         };
