@@ -23,7 +23,7 @@ use crate::receiver::{Endpoints, ReceiverServer};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
 use crate::support::control::{self, ControlHandle, ControlMessage};
-use crate::support::net::secret_path;
+use crate::support::net::{network_fs, secret_path};
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{InheritedSockets, SocketRole};
 use crate::web::{ReloadStatus, WebConfig, WebServer};
@@ -58,6 +58,9 @@ impl App {
         let routes = Arc::new(Routes::new(&config.handlers)?);
         let not_started = || dispatcher::not_started(&results_folder(&config));
         let inbox = Arc::new(Inbox::open(&config.inbox, control.clone(), &not_started)?);
+        if let Some(warning) = network_fs::inbox_warning(&config.inbox.path) {
+            log::warn!("{warning}");
+        }
         let reloads = Arc::new(ReloadStatus::default());
         inbox.set_body_dedup(&guarded(&config))?;
         let endpoints = Endpoints::new(&config.server, &config.sources, routes.clone(), inbox.metrics());

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -66,8 +68,34 @@ pub(super) fn inbox_folder(inbox: &InboxConfig, table: &TomlTable<'_>) {
         Err(error) if error.kind() == ErrorKind::NotFound => "does not exist".to_owned(),
         Err(error) => format!("cannot be used: {error}"),
     };
-    let hint = "create it, owned by the user that runs hookbox, or set `inbox.path` to another one";
+    let hint = permission_hint(folder);
     table.report("path", format!("the inbox's folder, {}, {fault}", folder.display()), hint);
+}
+
+/// The next step when the folder of the inbox cannot be written.
+#[must_use]
+pub fn permission_hint(folder: &Path) -> String {
+    let is_container = ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists())
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let owner = std::fs::metadata(folder).ok().map(|folder| (folder.uid(), folder.gid()));
+    permission_hint_for(folder, user, owner, is_container)
+}
+
+fn permission_hint_for(folder: &Path, user: (u32, u32), owner: Option<(u32, u32)>, is_container: bool) -> String {
+    let shown = folder.display();
+    let (uid, gid) = user;
+    let Some((owner, group)) = owner.filter(|owner| *owner != user) else {
+        return format!("create it, owned by user {uid}, as which hookbox runs, or set `inbox.path` to another one");
+    };
+    if is_container {
+        format!(
+            "hookbox runs as user {uid}:{gid} in this container, and the folder belongs to {owner}:{group}: start it with \
+             `docker run --user {owner}:{group}`, or run `chown -R {uid}:{gid}` on the volume's folder"
+        )
+    } else {
+        format!("hookbox runs as user {uid}, and the folder belongs to user {owner}: `chown -R {uid}:{gid} {shown}`")
+    }
 }
 
 /// A handler and the table it was read from.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
 use super::schema::{self, APPLICATION_ID, SCHEMA_VERSION, UPGRADES};
 use super::types::NotStored;
-use crate::config::Durability;
+use crate::config::{Durability, permission_hint};
 
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL reset in a rare race (sqlite.org/wal.html, "the WAL-reset bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -41,7 +41,7 @@ pub enum OpenError {
     Foreign { path: PathBuf },
     #[error("{} was written by a newer hookbox (schema {found}, this one knows {SCHEMA_VERSION}) and was not changed\nhint: run the newer hookbox, or restore a backup made by this one", path.display())]
     Newer { path: PathBuf, found: i32 },
-    #[error("{}: {error}\nhint: hookbox must be able to write to the inbox's folder; choose another one with `inbox.path`", path.display())]
+    #[error("{}: {error}\nhint: hookbox must be able to write to the inbox's folder; {}", path.display(), permission_hint(path.parent().unwrap_or(path)))]
     Access { path: PathBuf, error: std::io::Error },
     #[error(
         "this hookbox was built with SQLite {0}, which can corrupt a write-ahead log\nhint: build it with the bundled SQLite, 3.51.3 or later"

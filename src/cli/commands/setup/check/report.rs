@@ -12,6 +12,7 @@ use crate::config::{
     AlertChannel, AlertsConfig, Config, Durability, Handler, Mode, OrderingMode, Problem, ReplayGuard, Source,
 };
 use crate::providers::Algorithm;
+use crate::support::net::network_fs;
 use crate::support::net::tls::{Certificate, TlsFiles};
 use crate::support::time::Millis;
 
@@ -32,6 +33,9 @@ pub(crate) struct CheckedConfig<'a> {
     pub(crate) listen: String,
     pub(crate) admin: String,
     pub(crate) inbox: String,
+    /// Why the inbox's disk is unsuitable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inbox_warning: Option<String>,
     pub(crate) durability: &'static str,
     pub(crate) alerts: Option<AlertsRow<'a>>,
     pub(crate) tls: Option<TlsRow>,
@@ -122,6 +126,7 @@ impl<'a> CheckedConfig<'a> {
             listen: config.server.listen.to_string(),
             admin: config.admin.listen.to_string(),
             inbox: config.inbox.path.display().to_string(),
+            inbox_warning: network_fs::inbox_warning(&config.inbox.path),
             durability: match config.inbox.durability {
                 Durability::Full => "full",
                 Durability::Normal => "normal",

@@ -59,7 +59,8 @@ fn write_header(out: &mut impl Write, config: &Config, report: &CheckedConfig<'_
         Some(alerts) => writeln!(out, "alerts       {alerts}\n")?,
         None => writeln!(out, "alerts       off: `[alerts]` has neither `command` nor `url`\n")?,
     }
-    if let Some(warning) = report.tls.as_ref().and_then(|tls| tls.warning.as_ref()) {
+    let certificate_warning = report.tls.as_ref().and_then(|tls| tls.warning.as_ref());
+    for warning in [certificate_warning, report.inbox_warning.as_ref()].into_iter().flatten() {
         writeln!(out, "warning: {warning}\n")?;
     }
     Ok(())
