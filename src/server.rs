@@ -23,9 +23,9 @@ use crate::receiver::{Endpoints, ReceiverServer};
 use crate::routing::Routes;
 use crate::runner::{self, OrphanReaper};
 use crate::support::control::{self, ControlHandle, ControlMessage};
-use crate::support::net::{network_fs, secret_path};
 use crate::support::net::socket::Listen;
 use crate::support::net::socket::{InheritedSockets, SocketRole};
+use crate::support::net::{network_fs, secret_path};
 use crate::web::{ReloadStatus, WebConfig, WebServer};
 
 /// hookbox never raises the limit of file descriptors above this.

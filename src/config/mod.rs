@@ -18,13 +18,13 @@ mod summary;
 mod tests;
 
 pub use self::alerts::{AlertChannel, AlertsConfig};
+pub use self::checks::permission_hint;
 #[cfg(test)]
 pub use self::handler::HandlerFilter;
 pub use self::handler::{
     Handler, HttpTarget, MissingKey, Mode, OrderingKey, OrderingMode, OrderingRule, ProcessSettings, ResourceLimits,
     RunAs, standard_webhooks_key,
 };
-pub use self::checks::permission_hint;
 pub use self::problem::{ConfigErrors, Problem, nearest};
 pub use self::read::{Config, read};
 pub use self::settings::{AdminConfig, DispatchConfig, Durability, HostName, InboxConfig, Retention, ServerConfig};

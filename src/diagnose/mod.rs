@@ -11,6 +11,7 @@ mod probe;
 mod reverify;
 mod scheme;
 mod secret;
+mod suspect_secret;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -26,6 +27,7 @@ use crate::support::secret::DigestKey;
 
 pub use probe::Finding;
 pub use reverify::{ReverifyResult, reverify};
+pub use suspect_secret::suspicion;
 
 use probe::Probe;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,9 +12,11 @@ use super::runs::RunRow;
 use crate::config::{
     AlertChannel, AlertsConfig, Config, Durability, Handler, Mode, OrderingMode, Problem, ReplayGuard, Source,
 };
+use crate::diagnose;
 use crate::providers::Algorithm;
 use crate::support::net::network_fs;
 use crate::support::net::tls::{Certificate, TlsFiles};
+use crate::support::secret::Secret;
 use crate::support::time::Millis;
 
 /// Characters. Shorter secrets can be found by brute force.
@@ -79,6 +82,9 @@ pub(crate) struct SourceRow<'a> {
     pub(crate) is_token: bool,
     /// The secret is so short that one delivery is enough to find it by brute force.
     pub(crate) guessable: bool,
+    /// Why a secret is probably not the provider's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) suspicions: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,6 +128,7 @@ struct CoalesceRow {
 
 impl<'a> CheckedConfig<'a> {
     pub(crate) fn new(config: &'a Config, runs: Vec<RunRow<'a>>) -> Self {
+        let folder = config.file.parent().unwrap_or(Path::new("/"));
         Self {
             listen: config.server.listen.to_string(),
             admin: config.admin.listen.to_string(),
@@ -133,7 +140,7 @@ impl<'a> CheckedConfig<'a> {
             },
             alerts: config.alerts.as_ref().map(AlertsRow::new),
             tls: config.server.tls.as_ref().map(TlsRow::new),
-            sources: config.sources.iter().map(|source| SourceRow::new(source)).collect(),
+            sources: config.sources.iter().map(|source| SourceRow::new(source, folder)).collect(),
             handlers: config.handlers.iter().map(|handler| HandlerRow::new(handler)).collect(),
             runs,
         }
@@ -186,7 +193,7 @@ impl fmt::Display for TlsRow {
 }
 
 impl<'a> SourceRow<'a> {
-    fn new(source: &'a Source) -> Self {
+    fn new(source: &'a Source, folder: &Path) -> Self {
         let signs_with_secret =
             source.scheme.template_signature().is_some_and(|signed| matches!(signed.algorithm, Algorithm::Hmac(_)));
         let has_short_secret = source.secrets.iter().any(|secret| secret.reveal().len() < SHORTEST_SECRET);
@@ -204,8 +211,23 @@ impl<'a> SourceRow<'a> {
             unsigned_id: source.scheme.unsigned_id(),
             is_token: source.scheme.auth.is_token(),
             guessable: signs_with_secret && has_short_secret,
+            suspicions: suspicions(source, folder),
         }
     }
+}
+
+fn suspicions(source: &Source, folder: &Path) -> Vec<String> {
+    let suspicion = |kind: &'static str, secrets: &[Secret]| {
+        let all = secrets.iter().enumerate();
+        let found = all.filter_map(|(index, secret)| Some((index, diagnose::suspicion(secret.reveal(), folder)?)));
+        let text = |(index, why): (usize, &str)| match secrets.len() {
+            1 => format!("its {kind} {why}"),
+            _ => format!("{kind} {} {why}", index + 1),
+        };
+        found.map(text).collect::<Vec<_>>()
+    };
+    let token = source.verify_token.as_slice();
+    suspicion("secret", &source.secrets).into_iter().chain(suspicion("verify_token", token)).collect()
 }
 
 impl<'a> HandlerRow<'a> {

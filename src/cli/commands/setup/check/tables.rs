@@ -84,6 +84,7 @@ fn source_notes(source: &SourceRow<'_>) -> Vec<String> {
             "{name}: the signature does not cover the id ({places}), so a copy could be sent with another id; {guard}."
         ));
     }
+    notes.extend(source.suspicions.iter().map(|suspicion| format!("{name}: {suspicion}.")));
     if source.guessable {
         notes.push(format!(
             "{name}: a secret has fewer than {SHORTEST_SECRET} characters, so anyone with one delivery can find it by \
