@@ -3,18 +3,19 @@
 -- sqlite3 3.40 or later can read it.
 
 PRAGMA application_id = 1752133474; -- 0x686f6f62, "hoob": marks the file as a hookbox inbox
-PRAGMA user_version = 1;            -- version of this schema
+PRAGMA user_version = 2;            -- version of this schema
 
 -- One row per event, however often it was delivered. Payloads are in their own table, so that lists do not read them.
 CREATE TABLE events (
   seq         INTEGER PRIMARY KEY AUTOINCREMENT,             -- order of arrival; never reused
   source      TEXT    NOT NULL,                              -- NAME in [sources.NAME]
-  event_id    TEXT    NOT NULL,                              -- the provider's event id
+  event_id    TEXT    NOT NULL,                              -- the provider's event id; ID#DIGEST for a further state of an object
   type        TEXT    NOT NULL,                              -- such as push or invoice.paid; '' if the provider sends none
   received_at INTEGER NOT NULL,                              -- time of the first delivery
   deliveries  INTEGER NOT NULL DEFAULT 1 CHECK (deliveries >= 1), -- the first one and all duplicates
   body_bytes  INTEGER NOT NULL CHECK (body_bytes >= 0),      -- length of the body
   body_sha256 BLOB    NOT NULL CHECK (length(body_sha256) = 32), -- SHA-256 of the body
+  deviating_deliveries INTEGER NOT NULL DEFAULT 0,           -- those of the duplicates that had another body, which is not stored
   CHECK (length(CAST(event_id AS BLOB)) BETWEEN 1 AND 255),
   CHECK (length(CAST(type AS BLOB)) <= 255),
   UNIQUE (source, event_id)

@@ -242,7 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hookbox.db");
         let connection = open(&path, Durability::Full).unwrap();
-        let rows = "INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32));
+        let rows = "INSERT INTO events VALUES (3, 's', 'id', 't', 1, 1, 0, zeroblob(32), 0);
                     INSERT INTO jobs (id, event_seq, handler, run_at, created_at) VALUES (5, 3, 'h', 1, 1);
                     INSERT INTO attempts (job_id, number, started_at) VALUES (5, 1, 1)";
         connection.execute_batch(rows).unwrap();
@@ -251,8 +251,8 @@ mod tests {
         let replace_jobs = "CREATE TABLE new_jobs AS SELECT * FROM jobs; DROP VIEW inbox; DROP VIEW failing;
                             DROP TABLE jobs; ALTER TABLE new_jobs RENAME TO jobs;
                             CREATE UNIQUE INDEX jobs_id ON jobs (id)";
-        let upgrades = [replace_jobs, "CREATE TABLE notes (text)"];
-        for upgrades in [&upgrades[..1], &upgrades, &upgrades] {
+        let upgrades = [UPGRADES, &[replace_jobs, "CREATE TABLE notes (text)"]].concat();
+        for upgrades in [&upgrades[..UPGRADES.len() + 1], &upgrades, &upgrades] {
             let connection = open_with(&path, Durability::Full, upgrades).unwrap();
             assert_eq!(check(&connection, &path, 9).unwrap(), schema::version_after(upgrades));
             let kept = "SELECT (SELECT seq FROM events), (SELECT id FROM jobs), (SELECT count(*) FROM attempts)";
@@ -260,9 +260,9 @@ mod tests {
             assert_eq!(kept, (3, 5, 1));
             assert!(!connection.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
         }
-        assert!(matches!(open(&path, Durability::Full), Err(OpenError::Newer { found: 3, .. })));
-        assert!(matches!(upgrade_with(&path, &["", "", "SELECT nonsense"]), Err(OpenError::Sqlite { .. })));
-        assert_eq!(check(&Connection::open(&path).unwrap(), &path, 9).unwrap(), 3, "a failed upgrade changes nothing");
+        assert!(matches!(open(&path, Durability::Full), Err(OpenError::Newer { found: 4, .. })));
+        assert!(matches!(upgrade_with(&path, &["", "", "", "SELECT nonsense"]), Err(OpenError::Sqlite { .. })));
+        assert_eq!(check(&Connection::open(&path).unwrap(), &path, 9).unwrap(), 4, "a failed upgrade changes nothing");
     }
 
     #[test]

@@ -8,6 +8,16 @@ use std::str::FromStr;
 /// Longest event id and event type, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 
+/// Hex digits of the digest that [`id_with_digest`] appends.
+const DIGEST_DIGITS: usize = 16;
+
+/// The id of a further state of the object that `id` identifies: `ID#` and the first digits of a SHA-256. A long id is
+/// cut, so that the result has at most [`MAX_NAME_BYTES`].
+pub fn id_with_digest(id: &str, sha256: &[u8; 32]) -> String {
+    let kept = id.floor_char_boundary(MAX_NAME_BYTES - DIGEST_DIGITS - 1);
+    format!("{}#{}", &id[..kept], &hex::encode(sha256)[..DIGEST_DIGITS])
+}
+
 macro_rules! named_values {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*

@@ -34,7 +34,7 @@ pub use scheme::{
     KeySource, RequiredSettings, Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, Timestamp,
     TimestampLocation, TimestampUnit,
 };
-pub use selectors::{BatchLocation, EventId, EventType, Pointer, Selector, ValueLocation};
+pub use selectors::{BatchLocation, EventId, EventType, IdScope, Pointer, Selector, ValueLocation};
 pub use template::TemplateSegment;
 
 /// The provider name of a source with its own `verify` table. No row may have it.

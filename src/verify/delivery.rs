@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::handshake::ProviderResponse;
+use crate::providers::IdScope;
 use crate::support::time::Millis;
 
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct VerifiedDelivery {
     pub(super) content_type: Option<String>,
     pub(super) headers_json: String,
     pub(super) acknowledgement: Option<ProviderResponse>,
+    pub(super) id_scope: IdScope,
     pub(super) items: Vec<VerifiedEvent>,
 }
 
@@ -46,6 +48,7 @@ impl VerifiedDelivery {
             content_type: None,
             headers_json: "{}".to_owned(),
             acknowledgement: None,
+            id_scope: IdScope::Event,
             items: vec![VerifiedEvent { event_id, event_type, body, sha256 }],
         }
     }
@@ -72,6 +75,11 @@ impl VerifiedDelivery {
     /// The response that the provider expects after the delivery is stored, if it depends on the request.
     pub fn acknowledgement(&self) -> Option<&ProviderResponse> {
         self.acknowledgement.as_ref()
+    }
+
+    /// What the ids of its events identify.
+    pub fn id_scope(&self) -> IdScope {
+        self.id_scope
     }
 
     /// The events in the order of the body, at least one.

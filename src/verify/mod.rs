@@ -171,7 +171,8 @@ impl Verifier {
         let signed_by =
             self.rotating.iter().find(|(keys, _)| signature::verify(&self.context(request), keys, now).is_ok());
         let handshakes = signed_by.map_or(&self.handshakes, |(_, handshakes)| handshakes);
-        let whole = EventReader::new(&self.source.scheme, request, &self.pointers, signed.claims.as_ref());
+        let (claims, timestamp) = (signed.claims.as_ref(), signed.timestamp.as_deref());
+        let whole = EventReader::new(&self.source.scheme, request, &self.pointers, claims, timestamp);
         let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
         match (handshakes.after_signature(request, &json)?, &self.remote) {
             (HandshakeOutcome::Respond(response), _) => return Ok(VerifiedRequest::Handshake(response)),
@@ -195,6 +196,7 @@ impl Verifier {
             content_type: request.headers.all("content-type").next().map(headers_json::text),
             headers_json: self.headers_json(&request.headers),
             acknowledgement: self.handshakes.acknowledgement(request),
+            id_scope: self.source.scheme.event_id.scope,
             items,
         }))
     }

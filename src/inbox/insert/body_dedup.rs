@@ -11,15 +11,14 @@ use crate::verify::VerifiedEvent;
 const CHUNK: i64 = 20_000;
 
 /// Whether the event's id is new and its body is known under another id. Counts a delivery of that event then.
-pub(super) fn is_replay(connection: &Connection, source: &str, event: &VerifiedEvent) -> Result<bool> {
+pub(super) fn is_replay(connection: &Connection, source: &str, id: &str, event: &VerifiedEvent) -> Result<bool> {
     let first: Option<String> = connection
         .prepare_cached("SELECT event_id FROM seen_bodies WHERE source = ?1 AND body_sha256 = ?2")?
         .query_row((source, &event.sha256), |row| row.get(0))
         .optional()?;
-    let Some(first) = first.filter(|first| *first != event.event_id) else { return Ok(false) };
-    let is_known = connection
-        .prepare_cached("SELECT 1 FROM events WHERE source = ?1 AND event_id = ?2")?
-        .exists((source, &event.event_id))?;
+    let Some(first) = first.filter(|first| first != id) else { return Ok(false) };
+    let is_known =
+        connection.prepare_cached("SELECT 1 FROM events WHERE source = ?1 AND event_id = ?2")?.exists((source, id))?;
     if is_known {
         return Ok(false);
     }
@@ -27,16 +26,13 @@ pub(super) fn is_replay(connection: &Connection, source: &str, event: &VerifiedE
         let count = format!("UPDATE {table} SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2");
         connection.prepare_cached(&count)?.execute((source, &first))?;
     }
-    log::warn!(
-        "{source}: the body of {first:?} came again as {:?} and is not stored again (replay_guard)",
-        event.event_id
-    );
+    log::warn!("{source}: the body of {first:?} came again as {id:?} and is not stored again (replay_guard)");
     Ok(true)
 }
 
-pub(super) fn remember(connection: &Connection, source: &str, event: &VerifiedEvent) -> Result<()> {
+pub(super) fn remember(connection: &Connection, source: &str, id: &str, event: &VerifiedEvent) -> Result<()> {
     let insert = "INSERT INTO seen_bodies (source, body_sha256, event_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-    connection.prepare_cached(insert)?.execute((source, &event.sha256, &event.event_id)).map(drop)
+    connection.prepare_cached(insert)?.execute((source, &event.sha256, id)).map(drop)
 }
 
 /// Adds the bodies stored since the source last had the guard, in chunks, so that others can write in between.

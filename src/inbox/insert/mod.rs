@@ -4,11 +4,15 @@
 //! hands out the [`Receipt`].
 
 mod body_dedup;
+mod known_event;
+
+use std::borrow::Cow;
 
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
-use rusqlite::{Connection, OptionalExtension, Result};
+use rusqlite::{Connection, Result};
 use tokio::sync::oneshot;
 
+use self::known_event::{Found, KnownEvent};
 use super::ordering;
 use super::rejections::HourlyTotals;
 use super::replies::{self, PendingReply, ReplyLookup, ReplyWaiters};
@@ -101,66 +105,83 @@ impl Insertion {
 
     /// Whether all its events are stored already.
     pub(super) fn is_duplicate(&self, connection: &Connection) -> Result<bool> {
-        let delivery = self.routed.delivery();
-        let mut is_known = connection.prepare_cached(
-            "SELECT 1 FROM events WHERE source = ?1 AND event_id = ?2
-             UNION ALL SELECT 1 FROM seen_ids WHERE source = ?1 AND event_id = ?2",
-        )?;
-        for event in delivery.items() {
-            if !is_known.exists((delivery.source().as_ref(), &event.event_id))? {
+        for event in self.routed.delivery().items() {
+            if !self.known_event(connection, event).is_stored()? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    fn known_event<'a>(&'a self, connection: &'a Connection, event: &'a VerifiedEvent) -> KnownEvent<'a> {
+        let delivery = self.routed.delivery();
+        KnownEvent {
+            connection,
+            source: delivery.source(),
+            event,
+            id: (&*event.event_id).into(),
+            scope: delivery.id_scope(),
+        }
+    }
+
     /// Writes all its events within the caller's transaction.
     pub(super) fn write(&self, connection: &Connection, totals: &mut HourlyTotals) -> Result<Inserted> {
         let delivery = self.routed.delivery();
         let mut receipt = Receipt { events: 0, duplicates: 0 };
+        let mut stored_id = Cow::Borrowed("");
         for (event, jobs) in self.routed.events() {
             receipt.events += 1;
-            if !self.write_event(connection, event, jobs)? {
-                receipt.duplicates += 1;
-            }
+            let is_new;
+            (stored_id, is_new) = self.write_event(self.known_event(connection, event), jobs)?;
+            receipt.duplicates += u32::from(!is_new);
         }
         let accepted = receipt.events - receipt.duplicates;
         totals.add_delivery(delivery.source(), delivery.received_at(), accepted, receipt.duplicates);
         let reply = match (self.routed.responder(), delivery.items()) {
-            (Some(responder), [event]) => {
-                replies::look_up(connection, delivery.source(), &event.event_id, responder, delivery.received_at())?
+            (Some(responder), [_]) => {
+                replies::look_up(connection, delivery.source(), &stored_id, responder, delivery.received_at())?
             }
             _ => None,
         };
         Ok(Inserted { receipt, reply })
     }
 
-    /// Returns whether the event is new.
-    fn write_event(&self, connection: &Connection, event: &VerifiedEvent, jobs: &[NewJob]) -> Result<bool> {
-        let delivery = self.routed.delivery();
-        let source = delivery.source().as_ref();
-        if is_deleted(connection, source, event)?
-            || self.dedups_bodies && body_dedup::is_replay(connection, source, event)?
-        {
-            return Ok(false);
+    /// Returns the id under which the event is stored, and whether it is new.
+    fn write_event<'a>(&self, known: KnownEvent<'a>, jobs: &[NewJob]) -> Result<(Cow<'a, str>, bool)> {
+        let found = self.write_under_id(&known, jobs)?;
+        if found != Found::OtherBody {
+            return Ok((known.id, found == Found::New));
         }
+        let further = known.of_further_state();
+        let found = self.write_under_id(&further, jobs)?;
+        Ok((further.id, found == Found::New))
+    }
+
+    fn write_under_id(&self, known: &KnownEvent<'_>, jobs: &[NewJob]) -> Result<Found> {
+        let KnownEvent { connection, source, event, id, .. } = known;
+        let found = known.count_in("seen_ids")?;
+        if found != Found::New {
+            return Ok(found);
+        }
+        if self.dedups_bodies && body_dedup::is_replay(connection, source, id, event)? {
+            return Ok(Found::Duplicate);
+        }
+        let delivery = self.routed.delivery();
         let received_at = delivery.received_at();
         let inserted = connection
             .prepare_cached(
                 "INSERT INTO events (source, event_id, type, received_at, body_bytes, body_sha256)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute((source, &event.event_id, &event.event_type, received_at.0, event.body.len(), &event.sha256));
+            .execute((source, id, &event.event_type, received_at.0, event.body.len(), &event.sha256));
         // Not `ON CONFLICT DO NOTHING`: that would consume a seq for every duplicate.
         match inserted {
-            Err(error) if is_unique_violation(&error) => {
-                return count_duplicate(connection, "events", source, event).map(|_| false);
-            }
+            Err(error) if is_unique_violation(&error) => return known.count_in("events"),
             inserted => drop(inserted?),
         }
         let event_seq = connection.last_insert_rowid();
         if self.dedups_bodies {
-            body_dedup::remember(connection, source, event)?;
+            body_dedup::remember(connection, source, id, event)?;
         }
         connection
             .prepare_cached("INSERT INTO payloads (event_seq, headers, content_type, body) VALUES (?1, ?2, ?3, ?4)")?
@@ -168,28 +189,10 @@ impl Insertion {
         for job in jobs {
             ordering::insert_job(connection, event_seq, job, received_at)?;
         }
-        Ok(true)
+        Ok(Found::New)
     }
 }
 
 fn is_unique_violation(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_UNIQUE)
-}
-
-/// Whether the event was stored and has been deleted since. Counts the delivery then.
-fn is_deleted(connection: &Connection, source: &str, event: &VerifiedEvent) -> Result<bool> {
-    count_duplicate(connection, "seen_ids", source, event)
-}
-
-/// Counts a delivery of an event in `events` or `seen_ids`. Returns whether it is there.
-fn count_duplicate(connection: &Connection, table: &str, source: &str, event: &VerifiedEvent) -> Result<bool> {
-    let sql = format!(
-        "UPDATE {table} SET deliveries = deliveries + 1 WHERE source = ?1 AND event_id = ?2 RETURNING body_sha256"
-    );
-    let first: Option<Vec<u8>> =
-        connection.prepare_cached(&sql)?.query_row((source, &event.event_id), |row| row.get(0)).optional()?;
-    if first.as_ref().is_some_and(|first| *first != event.sha256) {
-        log::warn!("{source}: a duplicate of {:?} came with another body; the first one stays", event.event_id);
-    }
-    Ok(first.is_some())
 }

@@ -22,9 +22,9 @@ use self::xml::NotXml;
 use super::context::{FieldValue, header};
 use super::error::{EventField, ExtractError};
 use super::jwt::claim_text;
-use crate::model::event::MAX_NAME_BYTES;
+use crate::model::event::{MAX_NAME_BYTES, id_with_digest};
 use crate::model::request::{Repeated, Request};
-use crate::providers::{EventId, EventType, Pointer, Scheme, Selector};
+use crate::providers::{EventId, EventType, IdScope, Pointer, Scheme, Selector};
 
 /// Reads one event: a whole delivery, or one item of its batch.
 pub(super) struct EventReader<'a> {
@@ -32,6 +32,8 @@ pub(super) struct EventReader<'a> {
     request: &'a Request,
     body: &'a [u8],
     claims: Option<&'a Value>,
+    /// The signed timestamp as received.
+    timestamp: Option<&'a [u8]>,
     /// Every pointer into the body's JSON that will be needed.
     pointers: &'a Pointers,
     /// Of `body`.
@@ -47,10 +49,21 @@ impl<'a> EventReader<'a> {
         request: &'a Request,
         pointers: &'a Pointers,
         claims: Option<&'a Value>,
+        timestamp: Option<&'a [u8]>,
     ) -> Self {
         let sha256 = Sha256::digest(&request.body).into();
         let format = BodyFormat::of(request);
-        Self { scheme, request, body: &request.body, claims, pointers, sha256, format, json: OnceCell::new() }
+        Self {
+            scheme,
+            request,
+            body: &request.body,
+            claims,
+            timestamp,
+            pointers,
+            sha256,
+            format,
+            json: OnceCell::new(),
+        }
     }
 
     /// Reads one item of the batch.
@@ -58,9 +71,19 @@ impl<'a> EventReader<'a> {
     where
         'a: 'b,
     {
-        let Self { scheme, request, claims, pointers, .. } = *self;
+        let Self { scheme, request, claims, timestamp, pointers, .. } = *self;
         let sha256 = Sha256::digest(body).into();
-        EventReader { scheme, request, body, claims, pointers, sha256, format: BodyFormat::Json, json: OnceCell::new() }
+        EventReader {
+            scheme,
+            request,
+            body,
+            claims,
+            timestamp,
+            pointers,
+            sha256,
+            format: BodyFormat::Json,
+            json: OnceCell::new(),
+        }
     }
 
     pub(super) fn sha256(&self) -> [u8; 32] {
@@ -70,6 +93,9 @@ impl<'a> EventReader<'a> {
     /// The id from the first entry whose parts are all present. If the id belongs to the whole delivery, `index` is
     /// appended to distinguish the items of a batch.
     pub(super) fn event_id(&self, places: &EventId, index: Option<usize>) -> Result<String, ExtractError> {
+        if places.scope == IdScope::None {
+            return Ok(fresh_id());
+        }
         for parts in &places.alternatives {
             let texts = self.texts(parts)?;
             if texts.len() == parts.len() {
@@ -77,14 +103,30 @@ impl<'a> EventReader<'a> {
                 if let Some(index) = index.filter(|_| !parts.iter().any(Selector::is_of_item)) {
                     id.push_str(&format!("#{index}"));
                 }
-                return checked(EventField::Id, id);
+                let id = checked(EventField::Id, id)?;
+                let is_of_object = places.scope == IdScope::Object && !parts.contains(&Selector::Body);
+                // The inbox knows the digests of bodies only. Otherwise it appends the digest when necessary.
+                let has_digest = is_of_object && !places.digest.is_body_only();
+                return Ok(if has_digest { id_with_digest(&id, &self.digest()) } else { id });
             }
         }
-        if places.or_fresh {
-            Ok(uuid::Uuid::new_v4().to_string())
-        } else {
-            Err(ExtractError::NoId(describe_selectors(&places.alternatives)))
+        if places.or_fresh { Ok(fresh_id()) } else { Err(ExtractError::NoId(describe_selectors(&places.alternatives))) }
+    }
+
+    /// SHA-256 of the body, and of the type and signed timestamp if the scheme includes them.
+    fn digest(&self) -> [u8; 32] {
+        let content = self.scheme.event_id.digest;
+        if content.is_body_only() {
+            return self.sha256;
         }
+        let event_type = content.event_type.then(|| self.event_type(&self.scheme.event_type).unwrap_or_default());
+        let timestamp = self.timestamp.filter(|_| content.timestamp);
+        Sha256::new_with_prefix(self.sha256)
+            .chain_update(event_type.unwrap_or_default())
+            .chain_update([0])
+            .chain_update(timestamp.unwrap_or_default())
+            .finalize()
+            .into()
     }
 
     /// The type from the first entry of which any part is present; empty if none is.
@@ -135,7 +177,7 @@ impl<'a> EventReader<'a> {
                 None => None,
             },
             Selector::Claim(pointer) => self.claims.and_then(|claims| claim_text(claims, pointer.steps())),
-            Selector::Body => Some(Cow::Owned(hex::encode(self.sha256))),
+            Selector::Body => Some(Cow::Owned(hex::encode(self.digest()))),
         };
         Ok(found.filter(|text| !text.is_empty()))
     }
@@ -152,6 +194,10 @@ impl<'a> EventReader<'a> {
     fn form_field(&self, selector: &Selector, name: &str) -> Result<Option<Cow<'_, str>>, ExtractError> {
         decoded(selector, form::body_field(self.request, name))
     }
+}
+
+fn fresh_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 fn decoded<'b>(selector: &Selector, found: FieldValue<'b>) -> Result<Option<Cow<'b, str>>, ExtractError> {

@@ -252,7 +252,7 @@ impl<'a> TestDelivery<'a> {
     /// Reads as the source would: the body, or the first item of its batch.
     fn read<T>(&self, read: impl Fn(&EventReader<'_>, Option<usize>) -> T) -> T {
         let pointers = pointers(&self.source.scheme, &[]);
-        let whole = EventReader::new(&self.source.scheme, &self.request, &pointers, None);
+        let whole = EventReader::new(&self.source.scheme, &self.request, &pointers, None, None);
         let items =
             self.source.scheme.batch.as_ref().and_then(|batch| batch::split(batch, &self.request).ok().flatten());
         match items.as_ref().and_then(|items| items.first()) {
