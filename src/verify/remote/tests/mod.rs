@@ -183,9 +183,9 @@ fn forged_and_stale_sns_messages_are_rejected() {
     }
     let downgraded = with(serde_json::from_slice(&signed(notification(), &RSA).body).unwrap(), "SignatureVersion", "1");
     assert!(matches!(signature_error(&sns, &request(&[], &downgraded.to_string())), SignatureError::NoMatch(_)));
-    let stale = signed(with(notification(), "Timestamp", "2023-11-14T21:13:19.999Z"), &RSA);
+    let stale = signed(with(notification(), "Timestamp", "2023-11-13T22:13:19.999Z"), &RSA);
     assert!(matches!(signature_error(&sns, &stale), SignatureError::TooOld { .. }));
-    let future = signed(with(notification(), "Timestamp", "2023-11-14T23:13:20.001Z"), &RSA);
+    let future = signed(with(notification(), "Timestamp", "2023-11-15T22:13:20.001Z"), &RSA);
     assert!(matches!(signature_error(&sns, &future), SignatureError::InFuture { .. }));
     provider.now_answers("200 OK", "", &certificate(&RSA, 2020, 2023));
     let expired = with(notification(), "SigningCertURL", "https://sns.us-east-1.amazonaws.com/old.pem");
