@@ -197,6 +197,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn permission_hint_names_the_user_and_the_flag() {
+        let folder = Path::new("/data");
+        let hint = |owner, is_container| permission_hint_for(folder, (65532, 65532), owner, is_container);
+        assert!(hint(Some((1000, 100)), true).contains("runs as user 65532:65532"));
+        assert!(hint(Some((1000, 100)), true).contains("`docker run --user 1000:100`"));
+        assert!(hint(Some((1000, 100)), true).contains("`chown -R 65532:65532`"));
+        assert!(hint(Some((0, 0)), false).contains("`chown -R 65532:65532 /data`"));
+        assert!(hint(None, true).starts_with("create it, owned by user 65532"));
+    }
+
+    #[test]
     fn globs_that_may_match_the_same_type_are_found() {
         for (one, other, expected) in [
             (&["*"][..], &["push"][..], true),

@@ -12,8 +12,6 @@ const MAX_TOLERANCE: Duration = Duration::from_hours(7 * 24);
 /// Keys of a source that replace the same key of its row.
 const OVERRIDES: [&str; 7] =
     ["event_id", "id_scope", "event_type", "tolerance", "answer_status", "answer_body", "answer_content_type"];
-/// Keys of a row that only describe the provider.
-const DESCRIPTIVE: [&str; 5] = ["title", "provenance", "confirmed", "notes", "unsupported"];
 const SECRET_FORMS: &str = "= { env = \"…\" }, { file = \"…\" } or a string";
 
 /// The provider's row, or the one under `verify`, with the source's own settings.
@@ -107,7 +105,7 @@ fn custom_row(table: &TomlTable<'_>) -> Option<ProviderRow> {
     let algorithm = verify.required("algorithm", "how it is computed, e.g. \"hmac-sha256\"");
     let event_id = verify.read("event_id", event_ids);
     let event_type = verify.read("event_type", selections);
-    let is_other = |key: &&str| !DESCRIPTIVE.contains(key) && !["event_id", "event_type"].contains(key);
+    let is_other = |key: &&str| !ProviderRow::DESCRIPTIVE.contains(key) && !["event_id", "event_type"].contains(key);
     let row = if signature.is_some() && algorithm.is_some() {
         verify.deserialize(ProviderRow::KEYS.iter().copied().filter(is_other))
     } else {

@@ -2,8 +2,8 @@
 
 use super::probe::{Finding, Probe, ProbeResult};
 use super::scheme;
-use crate::config::Source;
-use crate::providers::ValueLocation;
+use super::variant::RowVariant;
+use crate::providers::{OneOrMany, ValueLocation};
 use crate::verify::{SignatureError, VerifyError};
 
 /// Words that many header names share.
@@ -37,11 +37,20 @@ pub(super) fn missing_header(probe: &Probe<'_>) -> Option<Finding> {
                 probe.source.provider
             ),
         )
-    } else if let Some((other, changes)) = matching_header(probe, &received) {
+    } else if let Some((other, variant)) = matching_header(probe, &received) {
+        let changes = match variant.description() {
+            description if description.is_empty() => String::new(),
+            description => format!(" if the signature is {description}"),
+        };
         Finding::new(
             format!("Header `{name}` is missing, but `{other}` matches the secret{changes}."),
-            format!("The secret is correct. Make the proxy forward `{name}`, or update how the provider signs."),
+            format!(
+                "The secret is correct. Make the proxy forward `{name}`, update how the provider signs, or use a `custom` \
+                 scheme with {}.",
+                variant.changed_keys(probe.source)
+            ),
         )
+        .with_settings(variant.settings(probe.source))
     } else {
         Finding::new(
             format!("Header `{name}` is missing, but there is {}.", similar.join(", ")),
@@ -55,16 +64,12 @@ pub(super) fn missing_header(probe: &Probe<'_>) -> Option<Finding> {
 }
 
 /// A header that contains a matching signature, with the changes to the scheme that this takes.
-fn matching_header<'a>(probe: &Probe<'_>, received: &[&'a str]) -> Option<(&'a str, String)> {
+fn matching_header<'a>(probe: &Probe<'_>, received: &[&'a str]) -> Option<(&'a str, RowVariant)> {
     received.iter().find_map(|other| {
-        let mut scheme = (*probe.source.scheme).clone();
-        scheme.signature = ValueLocation::Header((*other).to_owned());
-        let source = Source { scheme: scheme.into(), ..probe.source.clone() };
-        if probe.check(&source).is_match() {
-            return Some((*other, String::new()));
-        }
-        let variant = scheme::matching_variant(&probe.with_source(&source))?;
-        Some((*other, format!(" if the signature is {}", variant.description())))
+        let mut start = RowVariant::of(probe.source);
+        start.row.signature = OneOrMany::One(format!("header:{other}"));
+        let variant = if start.matches(probe) { start } else { scheme::matching_variant(probe, start)? };
+        Some((*other, variant))
     })
 }
 

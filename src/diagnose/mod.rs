@@ -6,7 +6,6 @@
 mod body;
 mod configured;
 mod headers;
-mod json;
 mod probe;
 mod reverify;
 mod scheme;
@@ -15,6 +14,7 @@ mod suspect_secret;
 #[cfg(test)]
 mod tests;
 mod url;
+mod variant;
 
 use std::sync::Arc;
 
@@ -50,12 +50,12 @@ struct CauseCheck {
 const CAUSES: &[CauseCheck] = &[
     CauseCheck { tries: "every secret of every source", applies: |_| true, find: secret::other_secrets },
     CauseCheck {
-        tries: "secrets with and without white space, newlines, quotes and prefixes, decoded and not decoded",
+        tries: "secrets with and without white space, newlines, quotes, invisible characters, `NAME=` and prefixes, decoded and not decoded",
         applies: |probe| !probe.source.scheme.auth.takes_public_key(),
         find: secret::other_forms,
     },
     CauseCheck {
-        tries: "another hash, encoding, prefix or signed content",
+        tries: "another hash, encoding or prefix; the body with and without timestamp, URL, path or method",
         applies: |probe| probe.source.scheme.template_signature().is_some(),
         find: scheme::other_schemes,
     },

@@ -18,11 +18,17 @@ pub struct Finding {
     pub what: String,
     /// What to change.
     pub change: String,
+    /// A section of the configuration that makes the change. Its keys replace those of the source.
+    pub settings: Option<String>,
 }
 
 impl Finding {
     pub(super) fn new(what: impl Into<String>, change: impl Into<String>) -> Self {
-        Self { what: what.into(), change: change.into() }
+        Self { what: what.into(), change: change.into(), settings: None }
+    }
+
+    pub(super) fn with_settings(self, settings: Option<String>) -> Self {
+        Self { settings, ..self }
     }
 }
 
@@ -60,13 +66,6 @@ impl<'a> Probe<'a> {
         key: Option<&'a DigestKey>,
     ) -> Self {
         Self { refused, source, sources, key, keys: Arc::default() }
-    }
-
-    pub(super) fn with_source<'b>(&self, source: &'b Source) -> Probe<'b>
-    where
-        'a: 'b,
-    {
-        Probe { source, refused: self.refused, sources: self.sources, key: self.key, keys: Arc::clone(&self.keys) }
     }
 
     /// Checks the delivery against another source.

@@ -3,127 +3,111 @@
 //!
 //! A provider's row is seldom wrong. A `custom` source, or a provider's older way of signing, often is.
 
-use std::sync::Arc;
-
 use super::probe::{Finding, Probe, ProbeResult, combinations};
-use crate::config::Source;
+use super::variant::RowVariant;
 use crate::model::request::{Headers, Request};
 use crate::providers::{
-    Algorithm, AuthMethod, CUSTOM, Encoding, Hash, OneOrMany, ProviderRow, Scheme, SelectorEntry, SignatureSyntax,
-    TemplateSegment, TemplateSignature, TimestampLocation, ValueLocation,
+    Algorithm, CUSTOM, OneOrMany, ProviderRow, Scheme, TemplateSignature, TimestampLocation, ValueLocation,
 };
 
-/// A scheme with a few changes, described for the operator and as keys of a `verify` table.
-#[derive(Clone)]
-pub(super) struct SchemeVariant {
-    scheme: Scheme,
-    descriptions: Vec<String>,
-    keys: Vec<String>,
-}
-
-const ENCODINGS: [(Encoding, &str); 3] =
-    [(Encoding::Hex, "hex"), (Encoding::Base64, "base64"), (Encoding::Base64Url, "base64url")];
-const HASHES: [(Hash, &str, &str); 4] = [
-    (Hash::Sha1, "SHA-1", "hmac-sha1"),
-    (Hash::Sha256, "SHA-256", "hmac-sha256"),
-    (Hash::Sha512, "SHA-512", "hmac-sha512"),
-    (Hash::Md5, "MD5", "hmac-md5"),
-];
-/// What home-made senders commonly sign.
-const CONTENTS: [&str; 8] = [
+const ENCODINGS: [&str; 3] = ["hex", "base64", "base64url"];
+const HASHES: [(&str, &str); 4] =
+    [("SHA-1", "hmac-sha1"), ("SHA-256", "hmac-sha256"), ("SHA-512", "hmac-sha512"), ("MD5", "hmac-md5")];
+/// What senders commonly sign.
+const CONTENTS: [&str; 22] = [
     "{body}",
     "{timestamp}.{body}",
     "{timestamp}:{body}",
     "{timestamp}{body}",
     "{body}{timestamp}",
+    "{body}.{timestamp}",
     "{timestamp}\n{body}",
     "v0:{timestamp}:{body}",
     "v1:{timestamp}:{body}",
+    "{url}{body}",
+    "{url}|{body}",
+    "{body}{url}",
+    "{method}{url}{body}",
+    "{path}{body}",
+    "{method}{path}{body}",
+    "{method}\n{path}\n{body}",
+    "{url}{timestamp}{body}",
+    "{timestamp}{url}{body}",
+    "{timestamp}{path}{body}",
+    "{timestamp}{method}{path}{body}",
+    "{method}{path}{timestamp}{body}",
+    "{method}{url}{body}{timestamp}",
 ];
 const MAX_PREFIX_BYTES: usize = 12;
 
 pub(super) fn other_schemes(probe: &Probe<'_>) -> Vec<Finding> {
-    matching_variant(probe).map(|variant| finding(probe, &variant)).into_iter().collect()
+    matching_variant(probe, RowVariant::of(probe.source)).map(|variant| finding(probe, &variant)).into_iter().collect()
 }
 
-/// The variant with the fewest changes that matches.
-pub(super) fn matching_variant(probe: &Probe<'_>) -> Option<SchemeVariant> {
-    let scheme = (*probe.source.scheme).clone();
-    let start = SchemeVariant { scheme, descriptions: Vec::new(), keys: Vec::new() };
+/// The variant of `start` with the fewest changes that matches.
+pub(super) fn matching_variant(probe: &Probe<'_>, start: RowVariant) -> Option<RowVariant> {
     let mut variants = combinations(
         start,
         &[&hashes, &encodings, &|variant| prefixes(probe, variant), &|variant| contents(probe, variant)],
     );
     variants.sort_by_key(|variant| variant.descriptions.len());
-    variants.into_iter().find(|variant| {
-        let source = Source { scheme: Arc::new(variant.scheme.clone()), ..probe.source.clone() };
-        probe.check(&source).is_match()
-    })
+    variants.into_iter().find(|variant| variant.matches(probe))
 }
 
-impl SchemeVariant {
-    fn with(&self, change: impl FnOnce(&mut Scheme), description: impl Into<String>, key: impl Into<String>) -> Self {
-        let mut variant = self.clone();
-        change(&mut variant.scheme);
-        variant.descriptions.push(description.into());
-        variant.keys.push(key.into());
-        variant
-    }
-
-    fn with_signature(&self, change: impl FnOnce(&mut TemplateSignature), description: String, key: String) -> Self {
-        let change = |scheme: &mut Scheme| {
-            if let AuthMethod::Signature(signature) = &mut scheme.auth {
-                change(signature);
-            }
-        };
-        self.with(change, description, key)
-    }
-
-    /// `made with SHA-1 and written in base64`
-    pub(super) fn description(&self) -> String {
-        self.descriptions.join(" and ")
-    }
-}
-
-fn finding(probe: &Probe<'_>, variant: &SchemeVariant) -> Finding {
-    let keys = variant.keys.join(", ");
+fn finding(probe: &Probe<'_>, variant: &RowVariant) -> Finding {
+    let keys = variant.changed_keys(probe.source);
     let (name, provider) = (&probe.source.name, &probe.source.provider);
+    let url = variant.url.as_ref().map(|url| format!(" Set `url = {url:?}` for `{name}`.")).unwrap_or_default();
     let change = if *provider == CUSTOM {
-        format!("Set {keys} under [sources.{name}.verify].")
+        format!("Set {keys} under [sources.{name}.verify].{url}")
     } else {
         format!(
-            "Make {provider} sign as `hookbox providers {provider}` shows, or describe how it signs in a `custom` source: \
-             {keys}."
+            "Make {provider} sign as `hookbox providers {provider}` shows, or replace the provider of `{name}` with a \
+             `custom` scheme: its row with {keys}.{url}"
         )
     };
     Finding::new(format!("It matches if its signature is {}.", variant.description()), change)
+        .with_settings(variant.settings(probe.source))
 }
 
-fn hashes(variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(TemplateSignature { algorithm: Algorithm::Hmac(hash), .. }) = variant.scheme.template_signature() else {
+/// The parsed row, if it signs a template with an HMAC.
+fn hmac(row: &ProviderRow) -> Option<TemplateSignature> {
+    let scheme = Scheme::from_row(row).ok()?;
+    scheme.template_signature().filter(|signed| matches!(signed.algorithm, Algorithm::Hmac(_))).cloned()
+}
+
+fn hashes(variant: &RowVariant) -> Vec<RowVariant> {
+    if hmac(&variant.row).is_none() {
         return Vec::new();
+    }
+    let change = |(name, algorithm): &(&str, &str)| {
+        let set = |row: &mut ProviderRow| {
+            row.algorithm = (*algorithm).to_owned();
+            row.algorithm_choices.clear();
+            row.algorithm_names.clear();
+            row.algorithm_header = None;
+        };
+        variant.with(set, format!("made with {name}"))
     };
-    let change = |(other, name, key): &(Hash, &str, &str)| {
-        let set = |signature: &mut TemplateSignature| signature.algorithm = Algorithm::Hmac(*other);
-        variant.with_signature(set, format!("made with {name}"), format!("`algorithm = \"{key}\"`"))
-    };
-    HASHES.iter().filter(|(other, ..)| other != hash).map(change).collect()
+    HASHES.iter().filter(|(_, algorithm)| *algorithm != variant.row.algorithm).map(change).collect()
 }
 
-fn encodings(variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(TemplateSignature { encoding, .. }) = variant.scheme.template_signature() else { return Vec::new() };
-    let change = |(other, name): &(Encoding, &str)| {
-        let set = |signature: &mut TemplateSignature| signature.encoding = *other;
-        variant.with_signature(set, format!("written in {name}"), format!("`encoding = \"{name}\"`"))
-    };
-    ENCODINGS.iter().filter(|(other, _)| other != encoding).map(change).collect()
+fn encodings(variant: &RowVariant) -> Vec<RowVariant> {
+    if hmac(&variant.row).is_none() {
+        return Vec::new();
+    }
+    let own = variant.row.encoding.as_deref().unwrap_or("hex");
+    let change =
+        |other: &&str| variant.with(|row| row.encoding = Some((*other).to_owned()), format!("written in {other}"));
+    ENCODINGS.iter().filter(|other| **other != own).map(change).collect()
 }
 
 /// The received signature has no prefix, or another one.
-fn prefixes(probe: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let ValueLocation::Header(name) = &variant.scheme.signature else { return Vec::new() };
+fn prefixes(probe: &Probe<'_>, variant: &RowVariant) -> Vec<RowVariant> {
+    let Ok(scheme) = Scheme::from_row(&variant.row) else { return Vec::new() };
+    let ValueLocation::Header(name) = &scheme.signature else { return Vec::new() };
     let request = probe.refused.request();
-    let Some(value) = variant.scheme.header_names(name).find_map(|name| request.headers.all(name).next()) else {
+    let Some(value) = scheme.header_names(name).find_map(|name| request.headers.all(name).next()) else {
         return Vec::new();
     };
     let value = String::from_utf8_lossy(value);
@@ -133,53 +117,84 @@ fn prefixes(probe: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
     };
     let prefix = value.split_once(['=', ' ', ':']).map(|(word, rest)| (word, &value[..value.len() - rest.len()]));
     let prefix = prefix.filter(|(word, _)| is_word(word)).map(|(_, prefix)| prefix);
-    let with_syntax = |syntax: SignatureSyntax, description: String, keys: String| {
-        vec![variant.with(|scheme| scheme.syntax = syntax, description, keys)]
+    let set = |row: &mut ProviderRow, prefix: Option<&str>| {
+        row.syntax = prefix.map(|_| "prefixed".to_owned());
+        row.prefix = prefix.map(ToOwned::to_owned);
+        row.prefix_optional = false;
     };
-    match (&variant.scheme.syntax, prefix) {
-        (SignatureSyntax::Prefixed { prefix: expected, .. }, Some(prefix)) if prefix == expected => Vec::new(),
-        (SignatureSyntax::Plain | SignatureSyntax::Prefixed { .. }, Some(prefix)) => with_syntax(
-            SignatureSyntax::Prefixed { prefix: prefix.to_owned(), is_optional: false },
-            format!("written after `{prefix}`"),
-            format!("`syntax = \"prefixed\"`, `prefix = \"{prefix}\"`"),
-        ),
-        (SignatureSyntax::Prefixed { .. }, None) => with_syntax(
-            SignatureSyntax::Plain,
-            "written without a prefix".to_owned(),
-            "`syntax = \"plain\"`".to_owned(),
-        ),
+    match (variant.row.syntax.as_deref().unwrap_or("plain"), prefix) {
+        ("prefixed", Some(prefix)) if variant.row.prefix.as_deref() == Some(prefix) => Vec::new(),
+        ("plain" | "prefixed", Some(prefix)) => {
+            vec![variant.with(|row| set(row, Some(prefix)), format!("written after `{prefix}`"))]
+        }
+        ("prefixed", None) => vec![variant.with(|row| set(row, None), "written without a prefix")],
         _ => Vec::new(),
     }
 }
 
-/// Only for `custom` sources: the signed content of known providers is known.
-fn contents(probe: &Probe<'_>, variant: &SchemeVariant) -> Vec<SchemeVariant> {
-    let Some(signature) = variant.scheme.template_signature().filter(|_| probe.source.provider == CUSTOM) else {
+/// Body only against timestamp and body, and the reverse; URL, path or method in front.
+fn contents(probe: &Probe<'_>, variant: &RowVariant) -> Vec<RowVariant> {
+    if hmac(&variant.row).is_none() {
         return Vec::new();
-    };
-    let change = |template: &&'static str| {
-        let other = parsed(template)?;
-        let needs_time = other.contains(&TemplateSegment::Timestamp);
-        if signature.contents.contains(&other) || needs_time && variant.scheme.timestamp.is_none() {
-            return None;
-        }
-        let set = |signature: &mut TemplateSignature| signature.contents = vec![other];
-        let key = format!("`signed_content = {template:?}`");
-        Some(variant.with_signature(set, format!("made over {template:?}"), key))
-    };
-    CONTENTS.iter().filter_map(change).collect()
+    }
+    let has = |placeholder: &str| variant.row.signed_content.each().iter().any(|own| own.contains(placeholder));
+    // Without {url} in its content, the source's `url` would have no effect.
+    let templates = CONTENTS.iter().filter(|template| !has("{url") || template.contains("{url}"));
+    let own = variant.row.signed_content.each();
+    let is_own = |template: &str| own.iter().any(|own| own == template) || own.is_empty() && template == "{body}";
+    templates.filter(|template| !is_own(template)).flat_map(|template| content(probe, variant, template)).collect()
 }
 
-fn parsed(template: &str) -> Option<Vec<TemplateSegment>> {
-    let row = ProviderRow {
-        signature: OneOrMany::One("header:x".to_owned()),
-        algorithm: "hmac-sha256".to_owned(),
-        signed_content: OneOrMany::One(template.to_owned()),
-        timestamp: Some("header:y".to_owned()),
-        event_id: vec![SelectorEntry::One("body".to_owned())],
-        ..ProviderRow::default()
+/// The variants that sign a template: one for each header that may contain the timestamp.
+fn content(probe: &Probe<'_>, variant: &RowVariant, template: &str) -> Vec<RowVariant> {
+    let set = |row: &mut ProviderRow| row.signed_content = OneOrMany::One(template.to_owned());
+    let mut signed = variant.with(set, format!("made over {template:?}"));
+    if template.contains("{url}") && probe.source.url.is_none() {
+        let Some(url) = requested_url(&probe.refused.request()) else { return Vec::new() };
+        signed.url = Some(url);
+    }
+    match (template.contains("{timestamp}"), signed.row.timestamp.is_some()) {
+        (true, false) => timestamps(probe, &signed),
+        (false, true) => {
+            // Without a signed timestamp, its age proves nothing.
+            signed.row.timestamp = None;
+            signed.row.timestamp_unit = None;
+            signed.row.tolerance = None;
+            signed.row.digest_with.retain(|part| part != "timestamp");
+            vec![signed]
+        }
+        _ => vec![signed],
+    }
+}
+
+/// Headers with a time in them.
+fn timestamps(probe: &Probe<'_>, variant: &RowVariant) -> Vec<RowVariant> {
+    let request = probe.refused.request();
+    let candidate = |(name, value): (&str, &[u8])| {
+        let name_has = |part: &str| name.to_ascii_lowercase().contains(part);
+        let value =
+            std::str::from_utf8(value).ok().filter(|_| name_has("time") || name_has("date") || name_has("-ts"))?;
+        let unit = match value.len() {
+            13 if value.bytes().all(|byte| byte.is_ascii_digit()) => Some("ms"),
+            9..=11 if value.bytes().all(|byte| byte.is_ascii_digit()) => None,
+            20.. if value.contains('T') => Some("rfc3339"),
+            _ => return None,
+        };
+        let mut with_time = variant.clone();
+        with_time.row.timestamp = Some(format!("header:{name}"));
+        with_time.row.timestamp_unit = unit.map(ToOwned::to_owned);
+        Some(with_time)
     };
-    Scheme::from_row(&row).ok()?.template_signature()?.contents.first().cloned()
+    request.headers.iter().filter_map(candidate).collect()
+}
+
+/// The URL as the provider may have it.
+fn requested_url(request: &Request) -> Option<String> {
+    let header = |name| request.headers.all(name).next().and_then(|value| std::str::from_utf8(value).ok());
+    let host = header("x-forwarded-host").or_else(|| header("host"))?;
+    let is_host = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte));
+    let scheme = header("x-forwarded-proto").filter(|scheme| *scheme == "http").unwrap_or("https");
+    (is_host && request.query.is_empty()).then(|| format!("{scheme}://{host}{}", request.path))
 }
 
 /// The timestamp was signed in another unit than it was sent in.

@@ -7,8 +7,10 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::probe::{Finding, NamedSecret, Probe, ProbeResult};
+use super::suspect_secret::{assigned, visible, without_quotes};
+use super::variant::RowVariant;
 use crate::config::Source;
-use crate::providers::SecretDecoding;
+use crate::providers::{CUSTOM, OneOrMany, Scheme, SecretDecoding};
 use crate::support::secret::Secret;
 use crate::verify::VerifyError;
 
@@ -56,6 +58,16 @@ const SECRET_FORMS: &[SecretForm] = &[
         change: "Remove the white space or newline where the secret is configured.",
     },
     SecretForm {
+        write: |text, _| visible(text).map(String::into_bytes),
+        what: "without the byte order mark or other invisible characters in it",
+        change: "Remove the invisible characters where the secret is configured: write it again without copying it.",
+    },
+    SecretForm {
+        write: |text, _| assigned(text).map(|value| value.as_bytes().to_vec()),
+        what: "without the name before `=`",
+        change: "Configure only the value, without `NAME=`.",
+    },
+    SecretForm {
         write: |text, _| Some(format!("{text}\n").into_bytes()),
         what: "with a newline after it",
         change: "The provider has a newline after the secret. Enter it there again without one.",
@@ -93,25 +105,24 @@ const SECRET_FORMS: &[SecretForm] = &[
     SecretForm {
         write: |text, decodes| decodes.then(|| text.as_bytes().to_vec()),
         what: "as plain text, with its prefix and not decoded",
-        change: "The sender does not decode the secret. In a `custom` source, set `secret_decoding = \"utf8\"` and no \
-                 `secret_prefix`.",
+        change: "The sender does not decode the secret. Compare it with what the provider shows.",
     },
     SecretForm {
         write: |text, decodes| decodes.then(|| without_prefix(text).as_bytes().to_vec()),
         what: "as plain text without its prefix, not decoded",
-        change: "The sender does not decode the secret. In a `custom` source, set `secret_decoding = \"utf8\"`.",
+        change: "The sender does not decode the secret. Compare it with what the provider shows.",
     },
     SecretForm {
         write: |text, _| {
             BASE64.decode(without_prefix(text.trim())).ok().or_else(|| URL.decode(without_prefix(text.trim())).ok())
         },
         what: "decoded from base64",
-        change: "The sender decodes the secret. In a `custom` source, set `secret_decoding = \"base64\"`.",
+        change: "The sender decodes the secret from base64. Compare it with what the provider shows.",
     },
     SecretForm {
         write: |text, _| hex::decode(without_prefix(text.trim())).ok(),
         what: "decoded from hex",
-        change: "The sender decodes the secret. In a `custom` source, set `secret_decoding = \"hex\"`.",
+        change: "The sender decodes the secret from hex. Compare it with what the provider shows.",
     },
     SecretForm {
         write: |text, _| Some(BASE64.encode(text).into_bytes()),
@@ -139,6 +150,7 @@ pub(super) fn other_forms(probe: &Probe<'_>) -> Vec<Finding> {
                 continue;
             };
             if matches_bytes(probe, &bytes) {
+                let decoded = if named.is_of(probe.source) { other_decoding(probe) } else { None };
                 let what = if named.is_of(probe.source) {
                     format!("It matches {} {}.", named.name, form.what)
                 } else {
@@ -148,11 +160,40 @@ pub(super) fn other_forms(probe: &Probe<'_>) -> Vec<Finding> {
                         form.what, named.name
                     )
                 };
-                return vec![Finding::new(what, form.change)];
+                let change = match (&decoded, &*probe.source.provider) {
+                    (Some(variant), CUSTOM) => {
+                        let keys = variant.changed_keys(probe.source);
+                        format!("Set {keys} under [sources.{}.verify].", probe.source.name)
+                    }
+                    (Some(variant), provider) => format!(
+                        "Compare the secret with what {provider} shows. A sender of your own that signs in this way is a \
+                         `custom` source: the row of {provider} with {}.",
+                        variant.changed_keys(probe.source)
+                    ),
+                    (None, _) => form.change.to_owned(),
+                };
+                let settings = decoded.and_then(|variant| variant.settings(probe.source));
+                return vec![Finding::new(what, change).with_settings(settings)];
             }
         }
     }
     Vec::new()
+}
+
+/// The row that decodes the source's own secrets in another way and accepts the delivery.
+fn other_decoding(probe: &Probe<'_>) -> Option<RowVariant> {
+    let row = RowVariant::of(probe.source);
+    let own = row.row.secret_decoding.clone().unwrap_or_else(|| "utf8".to_owned());
+    let decodings = ["utf8", "base64", "hex"].into_iter().filter(|decoding| *decoding != own);
+    let variants = decodings.flat_map(|decoding| {
+        let decoded = row.with(|row| row.secret_decoding = Some(decoding.to_owned()), decoding);
+        let whole = decoded.with(|row| row.secret_prefix = OneOrMany::default(), "with its prefix");
+        [decoded, whole]
+    });
+    variants.into_iter().find(|variant| {
+        let is_valid = |scheme: &Scheme| probe.source.secrets.iter().all(|secret| scheme.check_secret(secret).is_ok());
+        variant.source(probe.source).is_some_and(|source| is_valid(&source.scheme)) && variant.accepts(probe)
+    })
 }
 
 /// Whether the signature matches with exactly these bytes as the key.
@@ -172,8 +213,7 @@ fn differs(before: &str, after: &str) -> Option<Vec<u8>> {
 }
 
 fn unquoted(text: &str) -> &str {
-    let quotes = ['"', '\'', '`'];
-    quotes.iter().find_map(|quote| text.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote))).unwrap_or(text)
+    without_quotes(text).unwrap_or(text)
 }
 
 /// Removes `whsec_`, `base64:`, `Bearer ` and the like: a short word before the first separator.

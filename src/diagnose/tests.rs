@@ -134,6 +134,10 @@ fn secret_in_another_form_is_found() {
         (" hunter2", "hunter2", "with a space before it"),
         ("hunter2", "\"hunter2\"", "without the quotes"),
         ("hunter2", "'hunter2'\n", "without the quotes"),
+        ("hunter2", "\u{feff}hunter2", "without the byte order mark"),
+        ("hunter2", "hunt\u{200b}er2", "without the byte order mark"),
+        ("hunter2", "HOOK_SECRET=hunter2", "without the name before `=`"),
+        ("hunter2", "export HOOK_SECRET=\"hunter2\"", "without the name before `=`"),
         ("\"hunter2\"", "hunter2", "with quotes"),
         ("hunter2", "whsec_hunter2", "without its prefix"),
         ("hunter2", "aHVudGVyMg==", "decoded from base64"),
@@ -524,4 +528,89 @@ fn id_that_is_not_utf8_is_unchanged_by_reverify() {
     );
     let found = found(&request, &[&source]);
     assert!(found[0].contains("Its signature matches, but"), "{found:?}");
+}
+
+/// Writes a configuration, merges a finding's settings into it, and returns the source as `check` reads it.
+fn configured(base: &str, settings: &str) -> Source {
+    let mut root: toml::Table = base.parse().unwrap();
+    let advised: toml::Table = settings.parse().unwrap();
+    let section = root["sources"]["mine"].as_table_mut().unwrap();
+    section.extend(advised["sources"]["mine"].as_table().unwrap().clone());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hookbox.toml");
+    std::fs::write(&file, toml::to_string(&root).unwrap()).unwrap();
+    let config = crate::config::read(&file, &|_| None).unwrap_or_else(|errors| panic!("{errors}\n{settings}"));
+    Source::clone(&config.sources[0])
+}
+
+/// The finding's settings pass `check`, and `reverify` accepts the delivery with them.
+fn assert_advice_works(base: &str, request: &Request, part: &str) {
+    let ours = configured(base, "[sources.mine]");
+    let refused = kept(request, &ours);
+    assert!(!matches!(reverify(&refused, &ours, Some(&key())), ReverifyResult::Verified(_)), "{part}: was accepted");
+    let explanation = diagnose(&refused, &[Arc::new(ours)], Some(&key()));
+    let finding = explanation.findings.first().unwrap_or_else(|| panic!("{part}: {explanation:?}"));
+    assert!(finding.what.contains(part), "{part}: {finding:?}");
+    let settings = finding.settings.as_deref().unwrap_or_else(|| panic!("{part}: {finding:?}"));
+    let advised = configured(base, settings);
+    let again = reverify(&refused, &advised, Some(&key()));
+    assert!(matches!(again, ReverifyResult::Verified(_)), "{part}: {again:?}\n{settings}");
+}
+
+#[test]
+fn every_setting_that_is_advised_passes_check_and_accepts_the_delivery() {
+    const CUSTOM: &str = "[sources.mine]\nprovider = 'custom'\nsecret = 'hunter2hunter2'\n[sources.mine.verify]\n\
+                          signature = 'header:X-Sig'\nevent_id = ['body']\n";
+    let sha = "algorithm = 'hmac-sha256'";
+    let timed = format!("{sha}\ntimestamp = 'header:X-Timestamp'\nsigned_content = '{{timestamp}}.{{body}}'");
+    for (theirs, ours, part) in [
+        ("algorithm = 'hmac-sha1'\nencoding = 'base64'", sha, "made with SHA-1 and written in base64"),
+        ("algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'sha256='", sha, "written after `sha256=`"),
+        (
+            sha,
+            "algorithm = 'hmac-sha256'\nsyntax = 'prefixed'\nprefix = 'v1='\nprefix_optional = false",
+            "without a prefix",
+        ),
+        (sha, &*timed, "made over \"{body}\""),
+        (&*timed, sha, "made over \"{timestamp}.{body}\""),
+        (&format!("{sha}\nsigned_content = '{{method}}{{path}}{{body}}'"), sha, "made over \"{method}{path}{body}\""),
+        (&format!("{timed}\ntimestamp_unit = 'ms'"), &*timed, "read as unix milliseconds"),
+        (&format!("{sha}\nsecret_decoding = 'hex'"), sha, "decoded from hex"),
+    ] {
+        let secret = if part.contains("hex") { "68756e7465723268756e74657232" } else { "hunter2hunter2" };
+        let [theirs, ours] = [theirs, ours].map(|verify| format!("{CUSTOM}{verify}").replace("hunter2hunter2", secret));
+        let sender = configured(&theirs, "[sources.mine]");
+        let mut request = signed(&sender, BODY, NOW);
+        if theirs.contains(sha) && ours.contains("X-Timestamp") && !theirs.contains("X-Timestamp") {
+            request.headers.push("X-Timestamp", b"1700000000");
+        }
+        assert_advice_works(&ours, &request, part);
+    }
+    let url = format!("{CUSTOM}{sha}\nsigned_content = '{{url}}{{body}}'");
+    let with_url =
+        |url: &str, path: &str| url.replace("[sources.mine.verify]", &format!("url = '{path}'\n[sources.mine.verify]"));
+    let mut request = signed(&configured(&with_url(&url, "https://a.example/hooks/mine"), "[sources.mine]"), BODY, NOW);
+    request.headers.push("Host", b"a.example");
+    assert_advice_works(&with_url(&url, "https://b.example/in"), &request, "with the host of the request");
+    assert_advice_works(&format!("{CUSTOM}{sha}"), &request, "made over \"{url}{body}\"");
+}
+
+#[test]
+fn advice_for_named_providers_is_a_custom_scheme_that_works() {
+    let github = "[sources.mine]\nprovider = 'github'\nsecret = 'hunter2hunter2'\n";
+    let scheme =
+        "[sources.mine.verify]\nevent_id = ['header:X-GitHub-Delivery']\nevent_type = ['header:X-GitHub-Event']\n";
+    let custom = github.replace("'github'", "'custom'") + scheme;
+    let sent = |verify: &str| {
+        let sender = configured(&format!("{custom}{verify}"), "[sources.mine]");
+        signed(&sender, BODY, NOW)
+    };
+    let prefixed = "algorithm = 'hmac-sha1'\nsyntax = 'prefixed'\nprefix = 'sha1='";
+    let signature = |name: &str| format!("signature = 'header:{name}'\n{prefixed}");
+    assert_advice_works(github, &sent(&signature("X-Hub-Signature-256")), "made with SHA-1");
+    assert_advice_works(github, &sent(&signature("X-Hub-Signature")), "`X-Hub-Signature` matches the secret");
+    let slack = "[sources.mine]\nprovider = 'slack'\nsecret = 'hunter2hunter2'\n";
+    let body = r#"{"type":"event_callback","event_id":"id"}"#;
+    let late = signed(&configured(slack, "[sources.mine]"), body, Millis(NOW.0 - 3_600_000));
+    assert_advice_works(slack, &late, "signed 3600 s before it was received");
 }

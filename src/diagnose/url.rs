@@ -4,6 +4,7 @@
 //! but not shown.
 
 use super::probe::{Finding, Probe, combinations};
+use super::variant::setting;
 use crate::config::Source;
 use crate::model::request::Request;
 
@@ -23,7 +24,8 @@ pub(super) fn other_urls(probe: &Probe<'_>) -> Vec<Finding> {
     let matches = |url: &UrlVariant| probe.check(&Source { url: Some(url.text()), ..probe.source.clone() }).is_match();
     let finding = |url: UrlVariant| {
         let name = &probe.source.name;
-        let change = match url.query.is_empty() && !url.host.contains('@') {
+        let is_public = url.query.is_empty() && !url.host.contains('@');
+        let change = match is_public {
             true => format!("Set `url = \"{}\"` for `{name}`", url.text()),
             false => format!("Change `url` of `{name}` accordingly"),
         };
@@ -31,6 +33,7 @@ pub(super) fn other_urls(probe: &Probe<'_>) -> Vec<Finding> {
             format!("It matches if `url` is written {}.", url.changes.join(" and ")),
             format!("{change}. It must be exactly the URL that the provider was given."),
         )
+        .with_settings(setting(probe.source, "url", url.text()).filter(|_| is_public))
     };
     variants(configured, &request).into_iter().find(matches).map(finding).into_iter().collect()
 }

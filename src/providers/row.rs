@@ -129,6 +129,9 @@ pub struct ProviderRow {
 }
 
 impl ProviderRow {
+    /// Keys that only describe the provider. A `verify` table does not have them.
+    pub const DESCRIPTIVE: [&str; 5] = ["title", "provenance", "confirmed", "notes", "unsupported"];
+
     /// Every key of a row, in the order of the struct.
     pub const KEYS: &[&str] = &[
         "title",

@@ -4,10 +4,12 @@
 //! `coverage` adds what the signature covers, `keys` how secrets become keys.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::{AuthMethod, BuiltinScheme, TemplateSignature};
 use super::handshake::Handshake;
+use super::row::ProviderRow;
 use super::selectors::{BatchLocation, EventId, EventType, Pointer, Selector, ValueLocation};
 use super::template::TemplateSegment;
 
@@ -16,6 +18,8 @@ const KEY_ID: &str = "{key_id}";
 
 #[derive(Debug, Clone)]
 pub struct Scheme {
+    /// The row that it was read from, for diagnosis.
+    pub row: Arc<ProviderRow>,
     /// Where the signature or token is.
     pub signature: ValueLocation,
     /// Other locations that may contain it instead.

@@ -7,6 +7,7 @@ mod auth;
 mod identity;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::AuthMethod;
@@ -82,6 +83,7 @@ fn parse(row: &ProviderRow, errors: &mut Errors) -> Option<Scheme> {
     errors.collect(auth::check_timestamp(timestamp.as_ref(), &auth, &syntax));
     let mut signatures = signatures?;
     Some(Scheme {
+        row: Arc::new(row.clone()),
         signature: signatures.remove(0),
         further_signatures: signatures,
         syntax,

@@ -183,7 +183,9 @@ fn findings(explanation: &Explanation) -> Markup {
         } @else {
             ul.findings {
                 @for finding in &explanation.findings {
-                    li { p.what { (shown(&finding.what)) } p.remedy { (shown(&finding.change)) } }
+                    li { p.what { (shown(&finding.what)) } p.remedy { (shown(&finding.change)) }
+                        @if let Some(settings) = &finding.settings { pre { code { (settings) } } }
+                    }
                 }
             }
         }

@@ -25,7 +25,7 @@ pub(crate) struct ExplainArgs {
     /// Refusal id, from `hookbox refusals`
     #[arg(required = true, value_name = "ID", value_parser = parse_id)]
     ids: Vec<i64>,
-    /// Print one JSON array: `id`, `source`, `status`, `reason`, `findings` (`what`, `change`), `tried`
+    /// Print one JSON array: `id`, `source`, `status`, `reason`, `findings` (`what`, `change`, `settings`), `tried`
     #[arg(long)]
     json: bool,
 }
@@ -83,6 +83,9 @@ fn print(StoredRefusal { row, .. }: &StoredRefusal, explanation: &Explanation) -
     for finding in &explanation.findings {
         writeln!(out, "  {}", shown(&finding.what))?;
         writeln!(out, "  → {}", shown(&finding.change))?;
+        for line in finding.settings.iter().flat_map(|settings| settings.lines()) {
+            writeln!(out, "      {}", shown(line))?;
+        }
     }
     if explanation.findings.is_empty() {
         writeln!(out, "  No change that was tried makes it verify:")?;

@@ -1,11 +1,13 @@
 //! Bodies that would have matched: something rewrote the body on its way, or the sender signed another form of it.
 
+mod json;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
 
-use super::json::{self, Escapes, Spacing};
+use self::json::{Escapes, Spacing};
 use super::probe::{Finding, Probe, ProbeResult};
 use super::reverify::replace_bytes;
 use crate::config::Source;
