@@ -21,6 +21,8 @@ CREATE TABLE events (
   UNIQUE (source, event_id)
 ) STRICT;
 
+CREATE INDEX events_deviating ON events (source) WHERE deviating_deliveries > 0;
+
 -- Headers and body of each event. They can be deleted before the event itself.
 CREATE TABLE payloads (
   event_seq    INTEGER PRIMARY KEY REFERENCES events (seq) ON DELETE CASCADE, -- the event

@@ -3,7 +3,7 @@
 //! The modules above read through nothing else, so that a second database can be added here without changing them. Each
 //! method runs short statements with a limit: a long read would keep the write-ahead log from shrinking.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -171,6 +171,11 @@ impl Reader<'_> {
     /// Names of the handlers that have jobs, sorted.
     pub fn handlers(&self) -> Result<Vec<String>> {
         self.run(handler_stats::handlers)
+    }
+
+    /// By source: how many stored events had a duplicate with another body.
+    pub fn deviating_events(&self) -> Result<BTreeMap<String, i64>> {
+        self.run(source_stats::deviating_events)
     }
 
     /// The last delivery of each source and its counts of the last 24 hours.

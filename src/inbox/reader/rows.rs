@@ -22,7 +22,10 @@ pub struct Event {
     pub event_type: String,
     /// When the first delivery arrived.
     pub received_at: Millis,
+    /// The first delivery and all duplicates.
     pub deliveries: i64,
+    /// Duplicates that had another body, which was not stored.
+    pub deviating_deliveries: i64,
     pub body_bytes: i64,
     #[serde(serialize_with = "as_hex")]
     pub body_sha256: Vec<u8>,
@@ -31,8 +34,8 @@ pub struct Event {
 
 impl Event {
     /// Columns of `events e`; [`Event::read`] also takes `state`.
-    pub(super) const COLUMNS: &str =
-        "e.seq, e.source, e.event_id, e.type, e.received_at, e.deliveries, e.body_bytes, e.body_sha256";
+    pub(super) const COLUMNS: &str = "e.seq, e.source, e.event_id, e.type, e.received_at, e.deliveries, \
+         e.deviating_deliveries, e.body_bytes, e.body_sha256";
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
@@ -42,6 +45,7 @@ impl Event {
             event_type: row.get("type")?,
             received_at: Millis(row.get("received_at")?),
             deliveries: row.get("deliveries")?,
+            deviating_deliveries: row.get("deviating_deliveries")?,
             body_bytes: row.get("body_bytes")?,
             body_sha256: row.get("body_sha256")?,
             state: parsed(row, "state")?,

@@ -19,6 +19,9 @@ const FEW_EVENTS: u32 = 1000;
 /// At most this many events of an hour are read, of all sources.
 const EVENTS_OF_AN_HOUR: u32 = 100_000;
 
+/// Counts at most this many events with deviating duplicates, of all sources.
+const MAX_DEVIATING: u32 = 100_000;
+
 /// The last 24 hours of one source, by full hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SourceStats {
@@ -30,6 +33,8 @@ pub struct SourceStats {
     pub accepted: i64,
     pub duplicate: i64,
     pub refused: i64,
+    /// Stored events, whenever they arrived, of which a duplicate had another body. Counted up to 100,000 over all sources.
+    pub deviating: i64,
 }
 
 impl SourceStats {
@@ -121,11 +126,14 @@ pub(super) fn source_stats(connection: &Connection, now: Millis) -> Result<Vec<S
                 accepted: row.get(2)?,
                 duplicate: row.get(3)?,
                 refused: row.get(4)?,
+                deviating: 0,
             })
         })?
         .collect::<Result<Vec<_>>>()?;
     let recent = recent_events(connection)?;
+    let deviating = deviating_events(connection)?;
     for source in &mut sources {
+        source.deviating = deviating.get(&source.source).copied().unwrap_or_default();
         let hour = source.last_at;
         let event = match (recent.get(&source.source), hour) {
             (None, Some(hour)) => last_event(connection, &source.source, hour)?,
@@ -134,6 +142,17 @@ pub(super) fn source_stats(connection: &Connection, now: Millis) -> Result<Vec<S
         (source.last_at, source.last_at_is_hour) = (hour.max(event), hour > event);
     }
     Ok(sources)
+}
+
+/// By source: how many stored events had a duplicate with another body. Sources without any are left out.
+pub(super) fn deviating_events(connection: &Connection) -> Result<BTreeMap<String, i64>> {
+    connection
+        .prepare_cached(
+            "SELECT source, count(*) FROM (SELECT source FROM events WHERE deviating_deliveries > 0 LIMIT ?)
+             GROUP BY source",
+        )?
+        .query_map([MAX_DEVIATING], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 /// The newest event of each source among the newest events of all.

@@ -33,6 +33,7 @@ pub(super) struct SourceStatus {
     accepted: i64,
     duplicate: i64,
     refused: i64,
+    deviating: i64,
 }
 
 /// A row of `hourly_counts`.
@@ -103,6 +104,7 @@ pub(super) fn sources(ctx: &ApiContext) -> Result<Vec<SourceStatus>, ApiError> {
             accepted: stats.accepted,
             duplicate: stats.duplicate,
             refused: stats.refused,
+            deviating: stats.deviating,
         }
     };
     let others = known.iter().filter(|stats| ctx.config.source(&stats.source).is_none());

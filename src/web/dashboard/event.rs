@@ -127,7 +127,12 @@ fn facts(detail: &EventDetail) -> Markup {
     html! {
         dl.facts {
             dt { "Source" } dd { a href={ "/events?source=" (encoded(&event.source)) } { (shown(&event.source)) } }
-            dt { "Delivered" } dd { @if event.deliveries == 1 { "once" } @else { (grouped(event.deliveries)) " times" } }
+            dt { "Delivered" } dd { @if event.deliveries == 1 { "once" } @else { (grouped(event.deliveries)) " times" }
+                @if event.deviating_deliveries > 0 {
+                    ", " strong { (grouped(event.deviating_deliveries)) " with another body" }
+                    " that was not stored. If the id is not that of one event, set " code { "id_scope" } " of the source."
+                }
+            }
             dt { "Body" } dd { (size(event.body_bytes)) ", " (detail.content_type.as_deref().map_or_else(|| "no content type".to_owned(), shown)) }
             dt { "SHA-256" } dd { code.hash { (hex::encode(&event.body_sha256)) } }
         }

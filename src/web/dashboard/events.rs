@@ -115,7 +115,8 @@ fn row(ctx: &PageContext, event: &Event) -> Markup {
             td role="cell" data-label="State" { (badge(event.state.as_str())) }
             td role="cell" data-label="Source" { (shown(&event.source)) }
             td.id role="cell" data-label="Id" { code { (shown(&event.event_id)) }
-                @if event.deliveries > 1 { " " span.muted { "× " (event.deliveries) } } }
+                @if event.deliveries > 1 { " " span.muted { "× " (event.deliveries) } }
+                @if event.deviating_deliveries > 0 { " " span.muted { (event.deviating_deliveries) " with another body" } } }
             td.number role="cell" data-label="Size" { (size(event.body_bytes)) }
             td.when role="cell" data-label="Received" { (when(event.received_at, ctx.now)) }
         }

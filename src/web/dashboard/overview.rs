@@ -2,6 +2,8 @@
 //!
 //! What needs attention comes first. An empty inbox shows how to send a first event.
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use maud::{Markup, html};
@@ -26,11 +28,13 @@ async fn show(ctx: PageContext) -> HttpResponse {
 fn render(ctx: &PageContext) -> Result<Markup, PageError> {
     let reader = ctx.inbox.reader()?;
     let days = reader.hourly_counts(&ctx.config.source_names(), ctx.now)?;
+    let deviating = reader.deviating_events()?;
     let handlers = reader.handler_overview(&ctx.config.handler_names())?;
     let is_empty = reader.newest_seq()?.is_none();
     let main = html! {
         h1 { "Overview" }
         (readiness(ctx))
+        (deviating_notice(&deviating))
         @if is_empty { (first_event(ctx)) }
         (tiles(ctx, &handlers))
         section aria-labelledby="handlers" {
@@ -53,6 +57,19 @@ fn readiness(ctx: &PageContext) -> Markup {
     html! {
         @if let Err(why) = ctx.inbox.is_ready() {
             p.notice.bad role="alert" { strong { "New deliveries get 503: " } (why.to_string()) "." }
+        }
+    }
+}
+
+/// A warning about duplicates whose body was not stored.
+fn deviating_notice(deviating: &BTreeMap<String, i64>) -> Markup {
+    html! {
+        @for (source, events) in deviating {
+            p.notice {
+                a href={ "/events?source=" (encoded(source)) } { (shown(source)) } ": duplicates of " (counted(*events))
+                " events had another body, which was not stored. If the ids are not those of single events, set "
+                code { "id_scope = \"object\"" } " for this source."
+            }
         }
     }
 }

@@ -64,6 +64,9 @@ fn card(ctx: &PageContext, source: &Source, status: Option<&SourceStats>) -> Mar
                 @if let Some(status) = status {
                     dt { "Last 24 hours" }
                     dd { (grouped(status.accepted)) " accepted, " (grouped(status.duplicate)) " duplicate, " (grouped(status.refused)) " refused" }
+                    @if status.deviating > 0 {
+                        dt { "Deviating" } dd { "duplicates of " (grouped(status.deviating)) " events had another body, which was not stored" }
+                    }
                 }
                 dt { "Delivers to" } dd { code { (source.path) } }
                 dt { "Keys" } dd { (keys(source)) }

@@ -73,7 +73,7 @@ fn list(args: &ListArgs, file: &InboxFile) -> Result<(), Failure> {
             Cell::new(instant(event.received_at)),
             text(&event.source),
             text(&event.event_type),
-            text(&event.event_id),
+            event_id(event),
             state(event.state.as_str()),
         ]
     };
@@ -81,6 +81,14 @@ fn list(args: &ListArgs, file: &InboxFile) -> Result<(), Failure> {
         remark(explain_empty(args, file)?);
     }
     Ok(())
+}
+
+/// The id, with a remark if bodies of duplicates were not stored.
+fn event_id(event: &Event) -> Cell {
+    match event.deviating_deliveries {
+        0 => text(&event.event_id),
+        deviating => text(&format!("{} ({deviating} duplicates had another body)", event.event_id)),
+    }
 }
 
 fn explain_empty(args: &ListArgs, file: &InboxFile) -> Result<String, Failure> {

@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::list::print_json;
 use crate::cli::output::terminal::{count, grouped, instant, relative, shown, shown_lines, span};
 use crate::inbox::operator::InboxFile;
-use crate::inbox::reader::{Attempt, EventDetail, Job, JobDetail};
+use crate::inbox::reader::{Attempt, Event, EventDetail, Job, JobDetail};
 use crate::model::request::stored_headers;
 use crate::runner::{OUTPUT_HEAD_BYTES, OUTPUT_KEPT_BYTES};
 use crate::support::time::Millis;
@@ -52,7 +52,7 @@ fn print(out: &mut impl Write, detail: &EventDetail, now: Millis) -> io::Result<
     writeln!(out, "  source      {}", shown(&event.source))?;
     writeln!(out, "  type        {}", shown(&event.event_type))?;
     writeln!(out, "  event id    {}", shown(&event.event_id))?;
-    writeln!(out, "  received    {received}, {}", deliveries(event.deliveries))?;
+    writeln!(out, "  received    {received}, {}", deliveries(event))?;
     match &detail.headers {
         None => writeln!(out, "  body        {} bytes, no longer stored", event.body_bytes)?,
         Some(headers) => {
@@ -73,10 +73,11 @@ fn print(out: &mut impl Write, detail: &EventDetail, now: Millis) -> io::Result<
     Ok(())
 }
 
-fn deliveries(number: i64) -> String {
-    match number {
-        1 => "delivered once".to_owned(),
-        more => format!("delivered {more} times"),
+fn deliveries(event: &Event) -> String {
+    match (event.deliveries, event.deviating_deliveries) {
+        (1, _) => "delivered once".to_owned(),
+        (more, 0) => format!("delivered {more} times"),
+        (more, deviating) => format!("delivered {more} times, {deviating} with another body that was not stored"),
     }
 }
 

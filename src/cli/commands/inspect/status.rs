@@ -110,6 +110,14 @@ pub(crate) fn run(args: &StatusArgs, global: &Global) -> Result<(), Failure> {
         let last = relative(*last_at, now);
         writeln!(out, "\n{} ({count} in 24 h, last {last}): {}", shown(target), shown(reason))?;
     }
+    for source in report.sources.iter().map(|source| &source.known.row).filter(|row| row.deviating > 0) {
+        let (name, events) = (shown(&source.source), source.deviating);
+        writeln!(
+            out,
+            "\n{name}: duplicates of {events} events had another body, which was not stored. If the ids are not those of \
+             single events, set id_scope = \"object\" in [sources.{name}]."
+        )?;
+    }
     for line in next_steps(&report) {
         writeln!(out, "\n{line}")?;
     }

@@ -106,6 +106,7 @@ mod tests {
             event_type: event_type.into(),
             received_at: Millis(0),
             deliveries: 1,
+            deviating_deliveries: 0,
             body_bytes: 0,
             body_sha256: vec![],
             state: EventState::Unmatched,
