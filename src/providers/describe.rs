@@ -3,9 +3,9 @@
 //! Everything is derived from the parsed scheme, so the text cannot claim more than `verify` checks.
 
 use super::auth::{AuthMethod, BuiltinScheme};
+use super::identity::IdScope;
 use super::row::{ProviderRow, SelectorEntry};
 use super::scheme::{RequiredSettings, Scheme};
-use super::selectors::IdScope;
 
 /// Labels and values in display order, without those that do not apply.
 pub fn describe(row: &ProviderRow) -> Vec<(&'static str, String)> {

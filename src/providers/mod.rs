@@ -8,6 +8,7 @@ mod auth;
 mod coverage;
 mod describe;
 mod handshake;
+mod identity;
 mod keys;
 mod parse;
 mod row;
@@ -27,6 +28,7 @@ pub use describe::{describe, listed};
 pub use handshake::{
     Characters, Expectation, Handshake, HandshakeCondition, HandshakeResponse, HandshakeSelector, Setting,
 };
+pub use identity::{EventId, EventType, IdScope};
 pub use keys::{GeneratedKeys, PublicKey};
 pub use row::{OneOrMany, ProviderRow, RowError, SelectorEntry};
 pub use sample::sample;
@@ -34,7 +36,7 @@ pub use scheme::{
     KeySource, RequiredSettings, Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, Timestamp,
     TimestampLocation, TimestampUnit,
 };
-pub use selectors::{BatchLocation, EventId, EventType, IdScope, Pointer, Selector, ValueLocation};
+pub use selectors::{BatchLocation, Pointer, Selector, ValueLocation};
 pub use template::TemplateSegment;
 
 /// The provider name of a source with its own `verify` table. No row may have it.

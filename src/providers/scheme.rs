@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::auth::{AuthMethod, BuiltinScheme, TemplateSignature};
 use super::handshake::Handshake;
+use super::identity::{EventId, EventType};
 use super::row::ProviderRow;
-use super::selectors::{BatchLocation, EventId, EventType, Pointer, Selector, ValueLocation};
+use super::selectors::{BatchLocation, Pointer, Selector, ValueLocation};
 use super::template::TemplateSegment;
 
 /// Placeholder for the source's `key_id` in the name of a list's field.

@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use super::row::{RowError, SelectorEntry};
+use super::row::RowError;
 
-const SELECTOR_HINT: &str =
+pub(super) const SELECTOR_HINT: &str =
     "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER, or body for its SHA-256";
 const LOCATION_HINT: &str =
     "write header:NAME, query:NAME, json:/POINTER, form:FIELD, form_json:FIELD/POINTER or item:/POINTER";
@@ -59,44 +59,6 @@ pub enum ValueLocation {
     Body,
 }
 
-/// Where an event's id is. Without any alternative, every delivery is rejected for having no id.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventId {
-    /// Tried in order. All selectors of an inner list must be found; they are joined by colons.
-    pub alternatives: Vec<Vec<Selector>>,
-    /// `none`: an event without an id gets a fresh one, and so is never a duplicate.
-    pub or_fresh: bool,
-    pub scope: IdScope,
-    pub digest: DigestContent,
-}
-
-/// What an event id identifies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IdScope {
-    /// One event, also over the sender's retries: a known id is a duplicate.
-    #[default]
-    Event,
-    /// Something that changes: a known id with another body is a new event.
-    Object,
-    /// Nothing: every delivery is a new event.
-    None,
-}
-
-/// What the digest of a body covers in addition to the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DigestContent {
-    pub event_type: bool,
-    /// The signed timestamp as received.
-    pub timestamp: bool,
-}
-
-/// Where an event's type is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventType {
-    /// Tried in order. The selectors of an inner list that are found are joined by dots.
-    pub alternatives: Vec<Vec<Selector>>,
-}
-
 /// A JSON pointer (RFC 6901) to something within a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
@@ -113,69 +75,6 @@ pub struct BatchLocation {
     pub steps: Vec<String>,
     /// Steps from an element to the item; empty if the element is the item.
     pub inner: Vec<String>,
-}
-
-/// Reads the key `event_id`: at least one entry, of which only the last may be `body` or `none`.
-pub(super) fn parse_event_id(written: &[SelectorEntry]) -> Result<EventId, RowError> {
-    let wrong = |message: &str| RowError::new("event_id", message);
-    let or_fresh = written.last() == Some(&SelectorEntry::One("none".to_owned()));
-    let entries = &written[..written.len() - usize::from(or_fresh)];
-    if written.is_empty() {
-        return Err(wrong("names no selector").hint("end the list in \"body\" to use the body's SHA-256 as the id"));
-    }
-    let alternatives = parse_alternatives(entries).map_err(|message| wrong(&message).hint(SELECTOR_HINT))?;
-    let always_found = alternatives.iter().position(|parts| parts.iter().all(|part| *part == Selector::Body));
-    match always_found {
-        Some(index) if index + 1 < written.len() => {
-            Err(wrong("`body` is always found, so the entries after it are never used").hint("put it last"))
-        }
-        _ => Ok(EventId { alternatives, or_fresh, ..EventId::default() }),
-    }
-}
-
-/// Reads the key `event_type`: any number of entries, none for a provider without types.
-pub(super) fn parse_event_type(written: &[SelectorEntry]) -> Result<EventType, RowError> {
-    let wrong = |message: &str| RowError::new("event_type", message);
-    let alternatives = parse_alternatives(written).map_err(|message| wrong(&message).hint(SELECTOR_HINT))?;
-    if alternatives.iter().flatten().any(|part| *part == Selector::Body) {
-        return Err(wrong("`body` cannot be an event type"));
-    }
-    Ok(EventType { alternatives })
-}
-
-fn parse_alternatives(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> {
-    let parse = |entry: &SelectorEntry| match entry.parts() {
-        [] => Err("an inner list is empty".to_owned()),
-        parts => parts.iter().map(|part| Selector::parse(part)).collect(),
-    };
-    written.iter().map(parse).collect()
-}
-
-impl IdScope {
-    /// The scope as written in a row.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Event => "event",
-            Self::Object => "object",
-            Self::None => "none",
-        }
-    }
-}
-
-impl DigestContent {
-    /// Whether the digest is that of the body alone.
-    pub fn is_body_only(self) -> bool {
-        self == Self::default()
-    }
-}
-
-impl EventType {
-    /// Whether the type is never in the body.
-    pub(super) fn is_outside_body(&self) -> bool {
-        let is_outside =
-            |part: &Selector| matches!(part, Selector::Header(_) | Selector::Query(_) | Selector::Claim(_));
-        !self.alternatives.is_empty() && self.alternatives.iter().flatten().all(is_outside)
-    }
 }
 
 impl Selector {
@@ -328,10 +227,6 @@ impl fmt::Display for ValueLocation {
 mod tests {
     use super::*;
 
-    fn one(text: &str) -> SelectorEntry {
-        SelectorEntry::One(text.to_owned())
-    }
-
     #[test]
     fn every_kind_of_selector_prints_as_written() {
         for text in ["header:X-Id", "query:id", "json:/a/b~1c/0", "form:id", "form_json:payload/id", "body"]
@@ -348,27 +243,6 @@ mod tests {
         for text in bad.into_iter().chain(["form_json:/id", "form_json:payload", "cookie:id", "none", "Body"]) {
             assert!(Selector::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn body_and_none_must_end_a_list_of_ids() {
-        assert!(parse_event_id(&[]).is_err());
-        assert!(parse_event_id(&[one("body"), one("json:/id")]).is_err());
-        assert!(parse_event_id(&[one("none"), one("json:/id")]).is_err());
-        assert!(parse_event_id(&[one("body"), one("none")]).is_err());
-        assert!(parse_event_id(&[SelectorEntry::Joined(vec![])]).is_err());
-        assert!(parse_event_id(&[SelectorEntry::Joined(vec!["json:/id".into(), "none".into()])]).is_err());
-        let id = parse_event_id(&[one("json:/id"), one("none")]).unwrap();
-        assert_eq!((id.alternatives.len(), id.or_fresh), (1, true));
-        assert!(!parse_event_id(&[one("json:/id"), one("body")]).unwrap().or_fresh);
-        let joined = SelectorEntry::Joined(vec!["header:X-Id".into(), "body".into()]);
-        assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
-    }
-
-    #[test]
-    fn body_is_not_an_event_type() {
-        assert!(parse_event_type(&[one("body")]).is_err());
-        assert!(parse_event_type(&[]).unwrap().alternatives.is_empty());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod signature_header;
 mod signed_content;
 mod signer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timestamp;
 
 use std::sync::Arc;

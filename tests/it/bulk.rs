@@ -32,7 +32,7 @@ fn full_of(many: i64, state: &str, setup: Hookbox) -> Running {
         .execute_batch(&format!(
             "BEGIN IMMEDIATE;
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many})
-             INSERT INTO events SELECT i, 'github', 'e' || i, 'push', unixepoch() * 1000, 1, 2, zeroblob(32) FROM n;
+             INSERT INTO events SELECT i, 'github', 'e' || i, 'push', unixepoch() * 1000, 1, 2, zeroblob(32), 0 FROM n;
              INSERT INTO payloads SELECT seq, '{{}}', NULL, x'7b7d' FROM events;
              INSERT INTO jobs (event_seq, handler, state, run_at, attempt, created_at, finished_at)
              SELECT seq, 'deploy', '{state}', 0, 1, received_at, received_at - 1000 FROM events;

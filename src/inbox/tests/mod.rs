@@ -2,6 +2,7 @@
 //!
 //! Rows go in by short names and lines of text come out; the file goes with the value.
 
+mod identity;
 mod model;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
-//! Parses `event_id`, `id_scope` and `digest_with`: which deliveries are the same event.
+//! Parses `event_id`, `id_scope`, `digest_with` and `event_type`.
 
+use crate::providers::identity::{DigestContent, EventId, EventType, IdScope};
 use crate::providers::row::{ProviderRow, RowError, SelectorEntry};
-use crate::providers::selectors::{DigestContent, EventId, EventType, IdScope, Selector, parse_event_id};
+use crate::providers::selectors::{SELECTOR_HINT, Selector};
 
 const SCOPE_HINT: &str = "\"event\": one id per event, also for retries; \"object\": the id of something that changes; \
                           \"none\": every delivery is a new event";
@@ -14,6 +15,42 @@ pub(super) fn event_id(row: &ProviderRow, event_type: Option<&EventType>) -> Res
     let has_digest = scope == IdScope::Object || id.alternatives.iter().flatten().any(|part| *part == Selector::Body);
     let digest = digest(row, event_type, has_digest)?;
     Ok(EventId { or_fresh, scope, digest, ..id })
+}
+
+/// Reads the key `event_id`: at least one entry, of which only the last may be `body` or `none`.
+fn parse_event_id(written: &[SelectorEntry]) -> Result<EventId, RowError> {
+    let wrong = |message: &str| RowError::new("event_id", message);
+    let or_fresh = written.last() == Some(&SelectorEntry::One("none".to_owned()));
+    let entries = &written[..written.len() - usize::from(or_fresh)];
+    if written.is_empty() {
+        return Err(wrong("names no selector").hint("end the list in \"body\" to use the body's SHA-256 as the id"));
+    }
+    let alternatives = parse_alternatives(entries).map_err(|message| wrong(&message).hint(SELECTOR_HINT))?;
+    let always_found = alternatives.iter().position(|parts| parts.iter().all(|part| *part == Selector::Body));
+    match always_found {
+        Some(index) if index + 1 < written.len() => {
+            Err(wrong("`body` is always found, so the entries after it are never used").hint("put it last"))
+        }
+        _ => Ok(EventId { alternatives, or_fresh, ..EventId::default() }),
+    }
+}
+
+/// Reads the key `event_type`: any number of entries, none for a provider without types.
+pub(super) fn parse_event_type(written: &[SelectorEntry]) -> Result<EventType, RowError> {
+    let wrong = |message: &str| RowError::new("event_type", message);
+    let alternatives = parse_alternatives(written).map_err(|message| wrong(&message).hint(SELECTOR_HINT))?;
+    if alternatives.iter().flatten().any(|part| *part == Selector::Body) {
+        return Err(wrong("`body` cannot be an event type"));
+    }
+    Ok(EventType { alternatives })
+}
+
+fn parse_alternatives(written: &[SelectorEntry]) -> Result<Vec<Vec<Selector>>, String> {
+    let parse = |entry: &SelectorEntry| match entry.parts() {
+        [] => Err("an inner list is empty".to_owned()),
+        parts => parts.iter().map(|part| Selector::parse(part)).collect(),
+    };
+    written.iter().map(parse).collect()
 }
 
 fn id_scope(row: &ProviderRow) -> Result<IdScope, RowError> {
@@ -62,6 +99,10 @@ mod tests {
     use super::*;
     use crate::providers::Scheme;
 
+    fn one(text: &str) -> SelectorEntry {
+        SelectorEntry::One(text.to_owned())
+    }
+
     fn read(keys: &str) -> Result<EventId, Vec<&'static str>> {
         let row = format!("signature = 'header:X'\nalgorithm = 'token'\n{keys}");
         let scheme = Scheme::from_row(&toml::from_str(&row).unwrap());
@@ -88,6 +129,27 @@ mod tests {
             assert_eq!(read(keys), Err(vec!["digest_with"]), "{keys}");
         }
         assert_eq!(read("event_id = ['body']\ndigest_with = ['timestamp']"), Err(vec!["digest_with"]));
+    }
+
+    #[test]
+    fn body_and_none_must_end_a_list_of_ids() {
+        assert!(parse_event_id(&[]).is_err());
+        assert!(parse_event_id(&[one("body"), one("json:/id")]).is_err());
+        assert!(parse_event_id(&[one("none"), one("json:/id")]).is_err());
+        assert!(parse_event_id(&[one("body"), one("none")]).is_err());
+        assert!(parse_event_id(&[SelectorEntry::Joined(vec![])]).is_err());
+        assert!(parse_event_id(&[SelectorEntry::Joined(vec!["json:/id".into(), "none".into()])]).is_err());
+        let id = parse_event_id(&[one("json:/id"), one("none")]).unwrap();
+        assert_eq!((id.alternatives.len(), id.or_fresh), (1, true));
+        assert!(!parse_event_id(&[one("json:/id"), one("body")]).unwrap().or_fresh);
+        let joined = SelectorEntry::Joined(vec!["header:X-Id".into(), "body".into()]);
+        assert!(parse_event_id(&[joined, one("header:Y-Id")]).is_ok());
+    }
+
+    #[test]
+    fn body_is_not_an_event_type() {
+        assert!(parse_event_type(&[one("body")]).is_err());
+        assert!(parse_event_type(&[]).unwrap().alternatives.is_empty());
     }
 
     #[test]

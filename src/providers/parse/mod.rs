@@ -14,7 +14,7 @@ use super::auth::AuthMethod;
 use super::handshake::Handshake;
 use super::row::{ProviderRow, RowError};
 use super::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse};
-use super::selectors::{BatchLocation, ValueLocation, header_name, parse_event_type};
+use super::selectors::{BatchLocation, ValueLocation, header_name};
 use auth::{is_builtin, one_of, signs_template};
 
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
@@ -74,7 +74,7 @@ fn parse(row: &ProviderRow, errors: &mut Errors) -> Option<Scheme> {
     let keys = errors.collect(auth::key_source(row));
     let batch = row.batch.as_deref().map(BatchLocation::parse).transpose();
     let batch = errors.collect(batch.map_err(|why| RowError::new("batch", why)));
-    let event_type = errors.collect(parse_event_type(&row.event_type));
+    let event_type = errors.collect(identity::parse_event_type(&row.event_type));
     let event_id = errors.collect(identity::event_id(row, event_type.as_ref()));
     let handshake = errors.collect(handshake(row));
     let success_response = errors.collect(success_response(row));

@@ -12,7 +12,7 @@ mod redact;
 mod table;
 mod tokens;
 mod vectors;
-mod walk;
+pub(crate) mod walk;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::providers::{ProviderRow, ValueLocation, find};
 use crate::support::secret::Secret;
 
 /// 2023-11-14T22:13:20Z
-const NOW: Millis = Millis(1_700_000_000_000);
+pub(crate) const NOW: Millis = Millis(1_700_000_000_000);
 
 fn source(row: &ProviderRow, secrets: &[&str]) -> Source {
     Source {
