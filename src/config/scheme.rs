@@ -278,7 +278,7 @@ fn key_uses(
         false => "are verified with fetched keys",
     };
     let no_api_key = if needs.credentials { verified_by } else { "contain no API key" };
-    let url = "the URL exactly as the provider has it: https, host, path and query".to_owned();
+    let url = "the URL as the provider has it: https, host and path; a query only if it never changes".to_owned();
     let topics = "the topics to accept, e.g. [\"arn:aws:sns:eu-west-1:123456789012:orders\"]".to_owned();
     [
         ("secret", secret, credential("secret", "secret"), verified_by),

@@ -16,6 +16,7 @@ use crate::support::rate_limiter::Rate;
 use crate::support::secret::Secret;
 
 const MAX_URL_BYTES: usize = 2048;
+const MAX_URLS: usize = 4;
 const MAX_PATH_BYTES: usize = 1024;
 const MAX_RATE: u32 = 1_000_000;
 
@@ -41,8 +42,9 @@ pub struct Source {
     pub api_key: Option<Secret>,
     /// For providers whose handshake sends a token.
     pub verify_token: Option<Secret>,
-    /// The URL as the provider has it, for schemes that sign it.
-    pub url: Option<String>,
+    /// The URLs as the provider has them, for schemes that sign them. One without a query is a base: the rest of the path
+    /// and the query of each request are appended.
+    pub urls: Vec<String>,
     /// Topics that are accepted, for schemes by which anyone could send.
     pub topics: Vec<String>,
     /// Whether to confirm a subscription when the provider asks for it.
@@ -107,7 +109,7 @@ fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<So
         public_keys: checked("public_key"),
         api_key: unchecked("api_key").into_iter().next(),
         verify_token: unchecked("verify_token").into_iter().next(),
-        url: table.read("url", url),
+        urls: table.read("url", urls).unwrap_or_default(),
         topics: table.read("topics", topics).unwrap_or_default(),
         confirm_subscriptions: table.boolean("confirm_subscriptions").unwrap_or_default(),
         keys_url: table.read("keys_url", keys_url),
@@ -179,8 +181,17 @@ fn keys_url(value: &TomlValue<'_>) -> Result<KeysUrl, Problem> {
         .map_err(|message| value.problem(message).hint("e.g. keys_url = \"https://keys.example.com\""))
 }
 
+fn urls(value: &TomlValue<'_>) -> Result<Vec<String>, Problem> {
+    match value.one_or_more().iter().map(url).collect::<Result<Vec<_>, _>>()? {
+        urls if urls.is_empty() => Err(value.problem("the list is empty")),
+        urls if urls.len() > MAX_URLS => Err(value.problem(format!("names more than {MAX_URLS} URLs"))),
+        urls => Ok(urls),
+    }
+}
+
 fn url(value: &TomlValue<'_>) -> Result<String, Problem> {
-    let text = value.text()?;
+    let expected = "a URL, e.g. \"https://example.com/hooks/shop\", or a list of them";
+    let text = value.value.as_str().ok_or_else(|| value.unexpected(expected))?;
     let message = match text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) {
         None => "does not begin with https://",
         Some("") => "has no host",

@@ -657,7 +657,7 @@ fn settings_a_scheme_lacks_or_does_not_use_are_reported() {
     assert_eq!(read("sendgrid", p256).public_keys.len(), 1);
     assert_eq!(read("pusher", "secret = 'x'\nkey_id = ['a', 'b']").key_ids.len(), 2);
     let square = read("square", "secret = 'x'\nurl = 'https://a.example/x?y=1'");
-    assert_eq!(square.url.as_deref(), Some("https://a.example/x?y=1"));
+    assert_eq!(square.urls, ["https://a.example/x?y=1"]);
     let braintree = read("braintree", "secret = 'x'\nkey_id = 'pub'");
     assert!(matches!(&braintree.scheme.syntax, SignatureSyntax::KvList { field, .. } if field == "pub"));
     let chosen = read("cloudinary", "secret = 'x'\nalgorithm = 'sha256'");

@@ -20,8 +20,10 @@ struct UrlVariant {
 
 pub(super) fn other_urls(probe: &Probe<'_>) -> Vec<Finding> {
     let request = probe.refused.request();
-    let Some(configured) = probe.source.url.as_deref().and_then(UrlVariant::parse) else { return Vec::new() };
-    let matches = |url: &UrlVariant| probe.check(&Source { url: Some(url.text()), ..probe.source.clone() }).is_match();
+    let Some(configured) = probe.source.urls.first().map(String::as_str).and_then(UrlVariant::parse) else {
+        return Vec::new();
+    };
+    let matches = |url: &UrlVariant| probe.check(&Source { urls: vec![url.text()], ..probe.source.clone() }).is_match();
     let finding = |url: UrlVariant| {
         let name = &probe.source.name;
         let is_public = url.query.is_empty() && !url.host.contains('@');

@@ -68,8 +68,6 @@ pub struct ProviderRow {
     pub signed_content: OneOrMany,
     /// The signature does not cover the body. Without this key, such a template is rejected.
     pub body_unsigned: bool,
-    /// The provider may sign `url` with or without its default port.
-    pub url_default_port: bool,
     /// Where the id of the key is. It must be one of the source's `key_id`.
     pub key_id: Option<String>,
     /// Where the provider publishes its public keys: the URL of a JSON Web Key Set, `keys_url` if each user hosts one, or
@@ -158,7 +156,6 @@ impl ProviderRow {
         "secret_prefix",
         "signed_content",
         "body_unsigned",
-        "url_default_port",
         "key_id",
         "keys",
         "key_name",

@@ -33,8 +33,6 @@ pub struct Scheme {
     pub auth: AuthMethod,
     /// The signature does not cover the body, and the row says so.
     pub body_unsigned: bool,
-    /// The provider may sign the URL with or without its default port.
-    pub url_default_port: bool,
     pub secret_decoding: SecretDecoding,
     /// Optional prefixes of the configured secret that are not part of the key.
     pub secret_prefixes: Vec<String>,
@@ -202,6 +200,15 @@ impl Scheme {
             keys_url: builtin.is_some() || self.keys.is_some(),
             confirm_subscriptions: self.handshake.is_some_and(|handshake| handshake.confirms),
         }
+    }
+
+    /// Whether the signature covers the URL of each request. The audience of a token is not such a URL.
+    pub fn signs_url(&self) -> bool {
+        self.segments().any(|segment| match segment {
+            TemplateSegment::UrlWithBodyHash(_) | TemplateSegment::UrlSha256Hex => true,
+            TemplateSegment::Url => !matches!(self.auth, AuthMethod::Jwt(_)),
+            _ => false,
+        })
     }
 
     /// Inserts the source's `key_id` where it is part of the syntax.

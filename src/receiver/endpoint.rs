@@ -1,6 +1,7 @@
 //! The sources by path, and the state that all requests share.
 //!
-//! Paths are compared exactly as received. A path with an additional slash belongs to no source.
+//! Paths are compared exactly as received. Below the path of a source whose provider signs the URL, every path belongs to
+//! that source, because each request may have its own: `/hooks/twilio/order/17`.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +23,9 @@ use crate::support::net::nearest_path::nearest_path;
 use crate::support::net::secret_path;
 use crate::support::rate_limiter::RateLimiter;
 use crate::verify::Verifier;
+
+/// The most segments of a path below a source's own.
+const MAX_PATH_DEPTH: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct ReceiverState {
@@ -52,6 +56,8 @@ pub(super) struct Endpoint {
     pub(super) methods: Vec<&'static str>,
     pub(super) allow_ips: Option<Networks>,
     pub(super) meter: SourceMeter,
+    /// The provider signs the URL, so each request may have a path below the source's.
+    takes_paths_below: bool,
     rate_limiter: Option<Arc<Mutex<RateLimiter>>>,
 }
 
@@ -73,6 +79,7 @@ impl Endpoints {
                 meter: metrics.source(source.name.clone()),
                 source: source.name.clone(),
                 max_body: source.max_body,
+                takes_paths_below: source.scheme.signs_url(),
                 methods: verifier.methods(),
                 verifier,
                 allow_ips: source.admission.allow_ips.clone(),
@@ -105,8 +112,14 @@ impl Endpoints {
         self
     }
 
+    /// The source of a path: the one with this path, or else the nearest one above whose provider signs the URL.
     pub(super) fn at(&self, path: &str) -> Option<Arc<Endpoint>> {
-        self.by_path.get(path).cloned()
+        if let Some(endpoint) = self.by_path.get(path) {
+            return Some(endpoint.clone());
+        }
+        let above = path.rmatch_indices('/').take(MAX_PATH_DEPTH).flat_map(|(at, _)| [&path[..=at], &path[..at]]);
+        let endpoints = above.filter_map(|path| self.by_path.get(path));
+        endpoints.into_iter().find(|endpoint| endpoint.takes_paths_below).cloned()
     }
 
     /// The path that a sender probably meant. A path with a secret in it is described.

@@ -12,25 +12,6 @@ use crate::config::Source;
 use crate::model::request::{Headers, Repeated, Request};
 use crate::providers::{Pointer, Scheme, ValueLocation};
 
-/// The forms of the source's URL that the provider may sign: the configured one, or an empty one, and perhaps another.
-pub(super) fn signable_urls(source: &Source) -> Vec<String> {
-    let url = source.url.clone().unwrap_or_default();
-    let other = if source.scheme.url_default_port { with_other_port_form(&url) } else { None };
-    std::iter::once(url).chain(other).collect()
-}
-
-/// The same URL with its default port added or removed.
-fn with_other_port_form(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let port = if scheme == "https" { ":443" } else { ":80" };
-    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    match host.strip_suffix(port) {
-        Some(bare) => Some(format!("{scheme}://{bare}{path}")),
-        None if host.rsplit(']').next().is_some_and(|host| host.contains(':')) => None,
-        None => Some(format!("{scheme}://{host}{port}{path}")),
-    }
-}
-
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
@@ -130,23 +111,4 @@ pub(super) fn json_value<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Co
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn default_port_is_added_or_removed() {
-        for (url, other) in [
-            ("https://a.example/x?y=1", Some("https://a.example:443/x?y=1")),
-            ("https://a.example:443?y", Some("https://a.example?y")),
-            ("http://a.example", Some("http://a.example:80")),
-            ("https://a.example:8443/x", None),
-            ("https://[::1]/x", Some("https://[::1]:443/x")),
-            ("", None),
-        ] {
-            assert_eq!(with_other_port_form(url).as_deref(), other, "{url}");
-        }
-    }
 }

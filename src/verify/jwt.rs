@@ -72,7 +72,9 @@ fn check_claims(context: &Context<'_>, jwt: &JwtScheme, claims: &Value) -> Signa
             None if may_lack_body_claims && template.iter().any(TemplateSegment::covers_body) => continue,
             None => return Err(SignatureError::MissingField(context.signature_place(), name.clone())),
         };
-        let mut matches = false;
+        // An audience is not the URL of the request: it has neither its query nor the rest of its path.
+        let mut matches = matches!(template[..], [TemplateSegment::Url])
+            && context.source.urls.iter().any(|url| bool::from(url.as_bytes().ct_eq(claim.as_bytes())));
         for url in context.urls {
             let expected = signed_content::text(context, template, url)?;
             matches |= bool::from(expected.as_bytes().ct_eq(claim.as_bytes()));

@@ -18,6 +18,7 @@ mod remote;
 mod signature;
 mod signature_header;
 mod signed_content;
+mod signed_url;
 mod signer;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -34,7 +35,7 @@ pub use redact::RedactedRequest;
 pub use remote::{SharedKeys, SubscriptionConfirmation};
 pub use signer::{Defect, TestEvent, sign};
 
-use self::context::{Context, signable_urls};
+use self::context::Context;
 use self::extract::json::Pointers;
 use self::extract::{EventReader, batch};
 use self::handshake::{HandshakeOutcome, HandshakeResponder};
@@ -50,7 +51,6 @@ use crate::support::time::Millis;
 /// Verifies the requests to one source. Built once, shared by all threads.
 pub struct Verifier {
     source: Arc<Source>,
-    urls: Vec<String>,
     keys: Vec<SignatureKey>,
     handshakes: HandshakeResponder,
     /// Each secret by itself during a rotation, if responses depend on the secret that signed.
@@ -85,7 +85,6 @@ impl Verifier {
         let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
         let source = Arc::new(source.clone());
         Self {
-            urls: signable_urls(&source),
             keys: secrets.iter().flat_map(|secret| keys(scheme, secret)).collect(),
             handshakes: HandshakeResponder::new(&source, source.secrets.first()),
             rotating: rotating(&source),
@@ -148,18 +147,40 @@ impl Verifier {
         if request.method != "POST" {
             return Err(VerifyError::MethodNotAllowed);
         }
-        let context = self.context(request);
-        let signed = match (&self.remote, enrolled) {
-            (Some(remote), _) => remote::verify(remote, &context, now)?,
-            (None, Some(secret)) => signature::verify(&context, &keys(&self.source.scheme, secret), now)?,
-            (None, None) if self.needs_enrollment() => return Err(SignatureError::NotEnrolled.into()),
-            (None, None) => signature::verify(&context, &self.keys, now)?,
+        let enrolled = enrolled.map(|secret| keys(&self.source.scheme, secret));
+        let urls = signed_url::usual(&self.source, request);
+        let signed = self.signed(&self.context(request, &urls), enrolled.as_deref(), now);
+        let is_other_url = |error: &VerifyError| {
+            let has_signature =
+                matches!(error, VerifyError::NotGenuine(SignatureError::NoMatch(_) | SignatureError::ClaimMismatch(_)));
+            has_signature && self.source.scheme.signs_url()
         };
-        self.read(request, &signed, now)
+        match signed {
+            Err(error) if is_other_url(&error) => {
+                let spellings = signed_url::spellings(&self.source, request);
+                let signed = self.signed(&self.context(request, &spellings), enrolled.as_deref(), now);
+                self.read(request, &signed.map_err(|_| error)?, now)
+            }
+            signed => self.read(request, &signed?, now),
+        }
     }
 
-    fn context<'a>(&'a self, request: &'a Request) -> Context<'a> {
-        Context::new(&self.source, &self.urls, request)
+    fn signed<'a>(
+        &self,
+        context: &Context<'a>,
+        enrolled: Option<&[SignatureKey]>,
+        now: Millis,
+    ) -> Result<SignedMetadata<'a>, VerifyError> {
+        match (&self.remote, enrolled) {
+            (Some(remote), _) => remote::verify(remote, context, now),
+            (None, Some(keys)) => Ok(signature::verify(context, keys, now)?),
+            (None, None) if self.needs_enrollment() => Err(SignatureError::NotEnrolled.into()),
+            (None, None) => Ok(signature::verify(context, &self.keys, now)?),
+        }
+    }
+
+    fn context<'a>(&'a self, request: &'a Request, urls: &'a [String]) -> Context<'a> {
+        Context::new(&self.source, urls, request)
     }
 
     fn read(
@@ -168,8 +189,9 @@ impl Verifier {
         signed: &SignedMetadata<'_>,
         now: Millis,
     ) -> Result<VerifiedRequest, VerifyError> {
-        let signed_by =
-            self.rotating.iter().find(|(keys, _)| signature::verify(&self.context(request), keys, now).is_ok());
+        let urls = if self.rotating.is_empty() { Vec::new() } else { signed_url::usual(&self.source, request) };
+        let context = self.context(request, &urls);
+        let signed_by = self.rotating.iter().find(|(keys, _)| signature::verify(&context, keys, now).is_ok());
         let handshakes = signed_by.map_or(&self.handshakes, |(_, handshakes)| handshakes);
         let (claims, timestamp) = (signed.claims.as_ref(), signed.timestamp.as_deref());
         let whole = EventReader::new(&self.source.scheme, request, &self.pointers, claims, timestamp);
@@ -248,7 +270,7 @@ impl Verifier {
 
     /// A rejected request without its tokens.
     pub fn redact(&self, request: &Request, key: &DigestKey) -> RedactedRequest {
-        let redacted = redact::redact(self.context(request), &self.token_headers, key);
+        let redacted = redact::redact(self.context(request, &[]), &self.token_headers, key);
         RedactedRequest { body: self.handshakes.redacted_body(&redacted.body), ..redacted }
     }
 }

@@ -110,7 +110,11 @@ fn url_with_body_hash<'a>(context: &Context<'a>, name: &str, url: &str) -> Signa
     if !is_of_body {
         return Err(SignatureError::NoMatch(place));
     }
-    let separator = if url.contains('?') { '&' } else { '?' };
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    if query.split('&').any(|pair| pair.split_once('=').is_some_and(|(own, _)| own == name)) {
+        return Ok(Cow::Owned(url.as_bytes().to_vec()));
+    }
+    let separator = if query.is_empty() { '?' } else { '&' };
     Ok(Cow::Owned([format!("{url}{separator}{name}=").as_bytes(), &hash].concat()))
 }
 

@@ -118,7 +118,7 @@ type AppliesTo = fn(&Known) -> bool;
 const SETTINGS: &[(&str, &str, AppliesTo)] = &[
     (
         "`url`",
-        "is the URL exactly as entered at the provider, with its query. It is part of the signed content, or of a handshake:",
+        "is the URL as entered at the provider, or a list of up to 4. It is part of the signed content, or of a handshake:",
         |one| needs(one).url,
     ),
     ("`public_key`", "replaces `secret`. The provider shows it in PEM, hex or base64:", |one| needs(one).public_key),

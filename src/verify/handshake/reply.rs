@@ -72,7 +72,7 @@ fn variable(name: &str, context: &TemplateContext<'_>) -> String {
         "hmac_sha1_hex" => hex::encode(hmac::<Hmac<Sha1>>(key, value)),
         "challenge_response" => {
             let token = source.verify_token.as_ref().map(Secret::reveal).unwrap_or_default();
-            hex::encode(Sha256::digest([value, token, source.url.as_deref().unwrap_or_default()].concat()))
+            hex::encode(Sha256::digest([value, token, source.urls.first().map_or("", String::as_str)].concat()))
         }
         "key_id" => source.key_ids.first().map(|id| id.reveal().to_owned()).unwrap_or_default(),
         _ => String::new(),

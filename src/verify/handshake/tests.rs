@@ -187,7 +187,7 @@ fn responder(name: &str) -> HandshakeResponder {
     built(Source {
         verify_token: Some(Secret::new("to ken")),
         topics: vec!["https://a.example/feed".to_owned()],
-        url: Some("https://here.example/hooks/x".to_owned()),
+        urls: vec!["https://here.example/hooks/x".to_owned()],
         key_ids: vec![Secret::new("integration_public_key")],
         ..source(name, &["key"])
     })

@@ -13,7 +13,7 @@ use std::time::Duration;
 use self::signature::Signer;
 pub use self::test_delivery::{Defect, TestEvent};
 use self::test_delivery::{TestDelivery, fresh};
-use super::context::signable_urls;
+use super::signed_url;
 use super::timestamp;
 use crate::config::Source;
 use crate::model::request::Request;
@@ -26,7 +26,6 @@ const STALE_BY: Duration = Duration::from_secs(60);
 /// Signs a POST to the source's path with the newest secret. The error says why the scheme cannot carry the event.
 pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, String> {
     let scheme = &*source.scheme;
-    let urls = signable_urls(source);
     let sent_at = sent_at(source, event.defect, now)?;
     let mut delivery = TestDelivery::new(source, event, now)?;
     delivery.put_type(&event.event_type)?;
@@ -38,6 +37,7 @@ pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, 
     let segments = scheme.template_signature().into_iter().flat_map(|signed| &signed.contents).flatten();
     segments.flat_map(TemplateSegment::flatten).for_each(|segment| add_signed_value(&mut delivery, segment));
     let timestamp = add_timestamp(&mut delivery, sent_at);
+    let urls = signed_url::usual(source, &delivery.request);
     let signer = Signer { source, urls: &urls, event, sent_at, timestamp: &timestamp };
     match &scheme.signature {
         ValueLocation::Item(pointer) => {

@@ -40,7 +40,7 @@ fn source(row: &ProviderRow, secrets: &[&str]) -> Source {
         key_ids: Vec::new(),
         api_key: None,
         verify_token: None,
-        url: None,
+        urls: Vec::new(),
         topics: Vec::new(),
         confirm_subscriptions: false,
         keys_url: None,

@@ -30,10 +30,10 @@ impl Vector {
         let secrets = vec![Secret::new(self.secret.clone())];
         let is_public = source.scheme.auth.is_asymmetric();
         (source.secrets, source.public_keys) = if is_public { (vec![], secrets) } else { (secrets, vec![]) };
-        source.url.clone_from(&self.url);
+        source.urls = self.url.clone().into_iter().collect();
         // The configured URL does not contain the body's hash.
         if let Some((url, _)) = self.url.as_ref().and_then(|url| url.split_once("&bodySHA256=")) {
-            source.url = Some(url.to_owned());
+            source.urls = vec![url.to_owned()];
         }
         source.key_ids = self.headers.get("X-Pusher-Key").map(|id| Secret::new(id.clone())).into_iter().collect();
         source
@@ -57,7 +57,7 @@ impl Vector {
     /// The time in the vector's timestamp.
     fn now(&self, source: &Source) -> Millis {
         let case_of = |place: &ValueLocation| {
-            let (urls, request) = (signable_urls(source), self.request());
+            let (urls, request) = (Vec::new(), self.request());
             let context = Context::new(source, &urls, &request);
             String::from_utf8(context.required(place).unwrap().into_owned()).unwrap()
         };

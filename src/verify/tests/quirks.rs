@@ -6,7 +6,7 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn with_url(provider: &str, secret: &str, url: &str) -> Source {
-    Source { url: Some(url.to_owned()), ..known(provider, &[secret]) }
+    Source { urls: vec![url.to_owned()], ..known(provider, &[secret]) }
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -238,4 +238,54 @@ fn dropbox_sign_sends_multipart() {
     let sent = request(&[("content-type", "multipart/form-data; boundary=b")], body.clone());
     assert_eq!(event(&source, &sent).1, "sent");
     assert!(!is_genuine(&source, &Request { body: body.replace("\"sent\"", "\"paid\"").into(), ..sent }));
+}
+
+/// From twilio-node's spec/validation.spec.js, whose address has a query.
+#[test]
+fn query_and_path_of_each_request_are_signed() {
+    let source = with_url("twilio", "12345", "https://mycompany.com/myapp.php");
+    let source = Source { path: "/myapp.php".to_owned(), ..source };
+    let body = "CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212";
+    let mut genuine = request(
+        &[
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("x-twilio-signature", "RSOYDt4T1cUTdK1PDd93/VVr8B8="),
+        ],
+        body,
+    );
+    (genuine.path, genuine.query) = ("/myapp.php".to_owned(), "foo=1&bar=2".to_owned());
+    assert!(check(&source, &genuine).is_ok());
+    for (path, query) in [
+        ("/myapp.php", "foo=1&bar=3"),
+        ("/myapp.php", ""),
+        ("/myapp.php", "bar=2&foo=1"),
+        ("/myapp.php", "foo=1&bar=2&x"),
+        ("/myapp.php/x", "foo=1&bar=2"),
+    ] {
+        let forged = Request { path: path.to_owned(), query: query.to_owned(), ..genuine.clone() };
+        assert!(matches!(signature_error(&source, &forged), SignatureError::NoMatch(_)), "{path}?{query}");
+    }
+    let bases = ["https://other.example/in".to_owned(), "https://mycompany.com/myapp.php".to_owned()];
+    assert!(check(&Source { urls: bases.to_vec(), ..source.clone() }, &genuine).is_ok());
+    assert!(check(&Source { urls: bases[..1].to_vec(), ..source }, &genuine).is_err());
+}
+
+#[test]
+fn other_spellings_of_the_signed_url_match() {
+    let path = "/hooks/here/order/17".to_owned();
+    let received = with_url("square", "s", "https://a.example/hooks/here");
+    for (signed, query) in [
+        ("https://a.example:443/hooks/here/order/17?a=%2F", "a=%2F"),
+        ("https://a.example/hooks/here/order/17/?a=1", "a=1"),
+        ("https://a.example/hooks/here/order/17?a=%2f", "a=%2F"),
+        ("https://a.example/hooks/here/order/17?a=b@c", "a=b%40c"),
+    ] {
+        let body = "{\"event_id\":\"1\"}";
+        let signature = signature_of(&received, b"s", &[signed.as_bytes(), body.as_bytes()]);
+        let mut genuine = request(&[("x-square-hmacsha256-signature", &*base64(&signature))], body);
+        (genuine.path, genuine.query) = (path.clone(), query.to_owned());
+        assert!(check(&received, &genuine).is_ok(), "{signed}");
+        genuine.query = "a=2".to_owned();
+        assert!(check(&received, &genuine).is_err(), "{signed}");
+    }
 }

@@ -129,7 +129,7 @@ fn public_key_is_never_used_as_an_hmac_secret() {
 #[test]
 fn messagebird_signs_the_url_and_id() {
     let url = "https://a.example/hook?x=1";
-    let source = Source { url: Some(url.to_owned()), ..known("messagebird", &["s"]) };
+    let source = Source { urls: vec![url.to_owned()], ..known("messagebird", &["s"]) };
     let claims = |url: &str| {
         json!({
             "iss": "MessageBird", "jti": "j-1", "exp": 1_700_000_060, "nbf": 1_700_000_000,
@@ -146,7 +146,7 @@ fn messagebird_signs_the_url_and_id() {
 #[test]
 fn empty_body_needs_no_claim_only_if_the_scheme_says_so() {
     let url = "https://example.com/hooks";
-    let bird = Source { url: Some(url.to_owned()), ..known("messagebird", &["s"]) };
+    let bird = Source { urls: vec![url.to_owned()], ..known("messagebird", &["s"]) };
     let url_hash = hex::encode(Sha256::digest(url));
     let claims =
         json!({ "iss": "MessageBird", "url_hash": url_hash, "exp": 1_700_000_060, "nbf": 1_699_999_990, "jti": "a" });

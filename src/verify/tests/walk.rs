@@ -111,7 +111,7 @@ pub(crate) fn source_of(name: &str, scheme: Scheme, places: &[usize]) -> Source 
         topics: Vec::new(),
         confirm_subscriptions: false,
         keys_url: None,
-        url: needs.url.then(|| "https://example.com/hooks/here?a=1".to_owned()),
+        urls: needs.url.then(|| "https://example.com/hooks/here?a=1".to_owned()).into_iter().collect(),
         max_body: 1 << 20,
         scheme_summary: vec![],
         scheme: Arc::new(scheme),

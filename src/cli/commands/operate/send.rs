@@ -166,7 +166,7 @@ fn temporary_source(name: &str, row: &ProviderRow) -> Result<SourceWithKey, Fail
         topics: if needs.topics { vec!["made-up-topic".to_owned()] } else { Vec::new() },
         confirm_subscriptions: false,
         keys_url: None,
-        url: needs.url.then(|| format!("https://example.com/hooks/{name}")),
+        urls: needs.url.then(|| format!("https://example.com/hooks/{name}")).into_iter().collect(),
         max_body: MAX_BODY,
         admission: config::Admission::default(),
         scheme_summary: Vec::new(),

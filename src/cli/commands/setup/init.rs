@@ -192,7 +192,7 @@ fn configuration(planned: &[PlannedSource<'_>]) -> String {
             text += "topics = [\"arn:aws:sns:eu-west-1:123456789012:orders\"]\n";
         }
         if *needs_url {
-            text += "# The URL exactly as the provider has it: the signature covers it.\n";
+            text += "# The URL as the provider has it, without the query: the signature covers it.\n";
             text += &format!("url = \"https://example.com/hooks/{name}\"\n");
         }
         text += &format!("# path = \"/hooks/{name}\"\n");

@@ -37,7 +37,7 @@ fn source(name: &str, provider: &Provider) -> Source {
         key_ids: vec![Secret::new("other"), Secret::new(WEBHOOK)],
         api_key: None,
         verify_token: None,
-        url: None,
+        urls: Vec::new(),
         topics: vec![TOPIC.to_owned()],
         confirm_subscriptions: true,
         keys_url: Some(provider.base()),
@@ -306,7 +306,7 @@ const ACCOUNT: &str = "push@project.iam.gserviceaccount.com";
 
 fn pubsub(provider: &Provider) -> Source {
     let key_ids = vec![Secret::new(ACCOUNT)];
-    Source { url: Some(AUDIENCE.to_owned()), key_ids, ..source("google-pubsub", provider) }
+    Source { urls: vec![AUDIENCE.to_owned()], key_ids, ..source("google-pubsub", provider) }
 }
 
 fn claims() -> Value {
