@@ -149,7 +149,7 @@ fn contents(probe: &Probe<'_>, variant: &RowVariant) -> Vec<RowVariant> {
 fn content(probe: &Probe<'_>, variant: &RowVariant, template: &str) -> Vec<RowVariant> {
     let set = |row: &mut ProviderRow| row.signed_content = OneOrMany::One(template.to_owned());
     let mut signed = variant.with(set, format!("made over {template:?}"));
-    if template.contains("{url}") && probe.source.url.is_none() {
+    if template.contains("{url}") && probe.source.urls.is_empty() {
         let Some(url) = requested_url(&probe.refused.request()) else { return Vec::new() };
         signed.url = Some(url);
     }

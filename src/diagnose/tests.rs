@@ -243,7 +243,7 @@ fn other_url_is_found() {
         ("https://a.example/in", "https://a.example/in?a=1", "without its query"),
         ("https://a.example/hooks/mine", "https://a.example/elsewhere", "with the path of the request"),
         ("https://b.example/in", "https://a.example/in", "with the host of the request"),
-        ("http://a.example/in/", "https://a.example/in", "with http for https and with a slash at its end"),
+        ("http://a.example/in", "https://a.example:8443/in", "with http for https and without its port"),
     ] {
         let mut request = signed(&with(theirs), BODY, NOW);
         request.headers.push("Host", b"b.example");

@@ -34,8 +34,8 @@ impl RowVariant {
             Some(key_id) => scheme.with_key_id(key_id.reveal()),
             None => scheme,
         };
-        let url = self.url.clone().or_else(|| base.url.clone());
-        Some(Source { scheme: Arc::new(scheme), url, ..base.clone() })
+        let urls = self.url.clone().map_or_else(|| base.urls.clone(), |url| vec![url]);
+        Some(Source { scheme: Arc::new(scheme), urls, ..base.clone() })
     }
 
     /// Whether the signature matches with this row.
