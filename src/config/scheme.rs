@@ -268,7 +268,9 @@ fn key_uses(
         (false, None) => (KeyUse::Optional, required(needs.api_key)),
         (false, Some(secret)) => (required(secret), required(needs.api_key)),
     };
-    let public_key = if needs.may_fetch { KeyUse::Optional } else { required(needs.public_key) };
+    let secret = if needs.may_have_public_key && has_public_key { KeyUse::Optional } else { secret };
+    let public_key =
+        if needs.may_fetch || needs.may_have_public_key { KeyUse::Optional } else { required(needs.public_key) };
     let credential = |key: &str, what: &str| match needs.credentials {
         true => format!("{}: the client {what} of your application, with which hookbox fetches public keys", form(key)),
         false => form(key),

@@ -97,6 +97,7 @@ fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<So
     check_needs(needs, table);
 
     let check = |secret: &Secret| scheme.as_ref().map_or(Ok(()), |scheme| scheme.check_secret(secret));
+    let check_public = |key: &Secret| scheme.as_ref().map_or(Ok(()), |scheme| scheme.check_public_key(key));
     let checked = |key| secrets(table, key, check);
     let unchecked = |key| secrets(table, key, |_| Ok(()));
     let is_key = needs.is_none_or(|needs| !needs.public_key && !needs.credentials);
@@ -106,7 +107,7 @@ fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<So
         name: Arc::from(name),
         path: table.read("path", path).unwrap_or_else(|| default_path(name)),
         secrets: if is_key { checked("secret") } else { unchecked("secret") },
-        public_keys: checked("public_key"),
+        public_keys: secrets(table, "public_key", check_public),
         api_key: unchecked("api_key").into_iter().next(),
         verify_token: unchecked("verify_token").into_iter().next(),
         urls: table.read("url", urls).unwrap_or_default(),

@@ -34,13 +34,15 @@ impl Scheme {
     /// Lower-case names of headers whose values are secret. They are stored as `***`.
     pub fn token_headers(&self) -> Vec<String> {
         let own = self.signature_headers().filter(|_| self.auth.is_token());
-        distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own))
+        let others = self.alternatives.iter().flat_map(Self::token_headers);
+        distinct(ALWAYS_TOKENS.into_iter().map(str::to_owned).chain(own).chain(others))
     }
 
     /// Lower-case names of headers that carry signatures or tokens. They are never passed to handlers.
     pub fn private_headers(&self) -> Vec<String> {
         let own = self.token_headers().into_iter().chain(self.signature_headers());
-        distinct(own.chain(self.further_private.iter().cloned()))
+        let others = self.alternatives.iter().flat_map(Self::private_headers);
+        distinct(own.chain(self.further_private.iter().cloned()).chain(others))
     }
 
     fn signature_headers(&self) -> impl Iterator<Item = String> {

@@ -28,8 +28,10 @@ pub fn describe(row: &ProviderRow) -> Vec<(&'static str, String)> {
 fn scheme_lines(row: &ProviderRow, scheme: &Scheme) -> Vec<(&'static str, String)> {
     let aliases = row.header_aliases.iter().map(|(name, others)| format!("{name} or {}", others.join(" or ")));
     let required = row.required_headers.iter().map(|(name, value)| format!("{name}: {value}"));
+    let others: Vec<_> = scheme.alternatives.iter().map(alternative).collect();
     vec![
         ("signature", auth_method(row)),
+        ("or", others.join("; or ")),
         ("settings", settings(row, scheme.required_settings()).join(", ")),
         ("secret", secret(row, scheme.required_settings())),
         ("keys", keys(row, scheme)),
@@ -43,6 +45,14 @@ fn scheme_lines(row: &ProviderRow, scheme: &Scheme) -> Vec<(&'static str, String
         ("handshake", row.handshake.clone().unwrap_or_default()),
         ("response", success_response(scheme)),
     ]
+}
+
+/// Another way to verify, with what may differ in its text.
+fn alternative(other: &Scheme) -> String {
+    let row = &other.row;
+    let unit = row.timestamp_unit.as_deref().map(|unit| format!(", timestamp in {unit}"));
+    let key = row.secret_decoding.as_deref().map(|decoding| format!(", key as {decoding}"));
+    format!("{}{}{}", auth_method(row), unit.unwrap_or_default(), key.unwrap_or_default())
 }
 
 fn id_scope(scheme: &Scheme) -> String {

@@ -122,7 +122,20 @@ impl Scheme {
     /// # Errors
     /// Why it cannot.
     pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        self.key(secret).map(drop)
+        let mut others = self.alternatives.iter().filter(|other| !other.auth.is_asymmetric());
+        self.key(secret).map(drop).or_else(|error| match others.any(|other| other.key(secret).is_ok()) {
+            true => Ok(()),
+            false => Err(error),
+        })
+    }
+
+    /// Checks that a configured text can be a public key of this scheme or of an alternative.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check_public_key(&self, key: &Secret) -> Result<(), String> {
+        let other = self.alternatives.iter().find(|other| other.auth.is_asymmetric());
+        other.filter(|_| !self.auth.takes_public_key()).unwrap_or(self).key(key).map(drop)
     }
 
     /// Generates keys for this scheme from the system's random numbers.

@@ -96,6 +96,10 @@ pub struct ProviderRow {
     /// How far a timestamp may be in the past or future. Defaults to `5m`.
     pub tolerance: Option<String>,
 
+    /// At most 4 other ways to verify a delivery, tried in order after the row's own: old and new keys or encodings. Each
+    /// table has keys from `signature` to `tolerance` that replace the row's. With `algorithm`, it replaces all of them.
+    pub or: Vec<toml::Table>,
+
     /// Header names to try, in order, if the header is absent: `{ "svix-id" = ["webhook-id"] }`.
     pub header_aliases: BTreeMap<String, Vec<String>>,
     /// More headers that handlers do not get, in addition to signatures and tokens.
@@ -167,6 +171,7 @@ impl ProviderRow {
         "timestamp",
         "timestamp_unit",
         "tolerance",
+        "or",
         "header_aliases",
         "private_headers",
         "batch",

@@ -21,6 +21,8 @@ const KEY_ID: &str = "{key_id}";
 pub struct Scheme {
     /// The row that it was read from, for diagnosis.
     pub row: Arc<ProviderRow>,
+    /// Other ways to verify a delivery, tried in order. They have no alternatives themselves.
+    pub alternatives: Vec<Self>,
     /// Where the signature or token is.
     pub signature: ValueLocation,
     /// Other locations that may contain it instead.
@@ -153,6 +155,8 @@ pub struct RequiredSettings {
     pub secret: Option<bool>,
     /// `public_key` instead of `secret`.
     pub public_key: bool,
+    /// `public_key` may replace `secret` or come in addition to it.
+    pub may_have_public_key: bool,
     pub url: bool,
     pub key_id: bool,
     pub api_key: bool,
@@ -185,6 +189,7 @@ impl Scheme {
                 _ => Some(builtin.is_none() && !self.auth.is_asymmetric()),
             },
             public_key: self.auth.is_asymmetric() && self.keys.is_none(),
+            may_have_public_key: self.alternatives.iter().any(|other| other.auth.is_asymmetric()),
             url: has_hash || uses(&[TemplateSegment::Url, TemplateSegment::UrlSha256Hex]) || handshake.url,
             key_id: self.key_id.is_some()
                 || uses(&[TemplateSegment::KeyId])
@@ -204,15 +209,19 @@ impl Scheme {
 
     /// Whether the signature covers the URL of each request. The audience of a token is not such a URL.
     pub fn signs_url(&self) -> bool {
-        self.segments().any(|segment| match segment {
-            TemplateSegment::UrlWithBodyHash(_) | TemplateSegment::UrlSha256Hex => true,
-            TemplateSegment::Url => !matches!(self.auth, AuthMethod::Jwt(_)),
-            _ => false,
-        })
+        let is_signed = |scheme: &Self| {
+            scheme.segments().any(|segment| match segment {
+                TemplateSegment::UrlWithBodyHash(_) | TemplateSegment::UrlSha256Hex => true,
+                TemplateSegment::Url => !matches!(scheme.auth, AuthMethod::Jwt(_)),
+                _ => false,
+            })
+        };
+        is_signed(self) || self.alternatives.iter().any(is_signed)
     }
 
     /// Inserts the source's `key_id` where it is part of the syntax.
     pub fn with_key_id(mut self, key_id: &str) -> Self {
+        self.alternatives = self.alternatives.into_iter().map(|other| other.with_key_id(key_id)).collect();
         match &mut self.syntax {
             SignatureSyntax::KvList { field, .. } if field == KEY_ID => key_id.clone_into(field),
             _ => {}

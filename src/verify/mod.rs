@@ -52,6 +52,8 @@ use crate::support::time::Millis;
 pub struct Verifier {
     source: Arc<Source>,
     keys: Vec<SignatureKey>,
+    /// The source with each alternative of its scheme.
+    alternatives: Vec<(Source, Vec<SignatureKey>)>,
     handshakes: HandshakeResponder,
     /// Each secret by itself during a rotation, if responses depend on the secret that signed.
     rotating: Vec<(Vec<SignatureKey>, HandshakeResponder)>,
@@ -82,10 +84,10 @@ impl Verifier {
     /// Uses the provider's keys that other verifiers of the source have fetched.
     pub fn with_shared_keys(source: &Source, shared: &SharedKeys) -> Self {
         let scheme = &source.scheme;
-        let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
         let source = Arc::new(source.clone());
         Self {
-            keys: secrets.iter().flat_map(|secret| keys(scheme, secret)).collect(),
+            keys: configured_keys(&source, scheme),
+            alternatives: alternatives(&source),
             handshakes: HandshakeResponder::new(&source, source.secrets.first()),
             rotating: rotating(&source),
             remote: RemoteKeys::new(&source, shared),
@@ -165,18 +167,31 @@ impl Verifier {
         }
     }
 
+    /// Verifies with the source's own scheme, then with each alternative. The first error is returned, unless it is about a
+    /// signature that is absent.
     fn signed<'a>(
-        &self,
+        &'a self,
         context: &Context<'a>,
         enrolled: Option<&[SignatureKey]>,
         now: Millis,
     ) -> Result<SignedMetadata<'a>, VerifyError> {
-        match (&self.remote, enrolled) {
+        let own = match (&self.remote, enrolled) {
             (Some(remote), _) => remote::verify(remote, context, now),
-            (None, Some(keys)) => Ok(signature::verify(context, keys, now)?),
+            (None, Some(keys)) => signature::verify(context, keys, now).map_err(VerifyError::from),
             (None, None) if self.needs_enrollment() => Err(SignatureError::NotEnrolled.into()),
-            (None, None) => Ok(signature::verify(context, &self.keys, now)?),
-        }
+            (None, None) => signature::verify(context, &self.keys, now).map_err(VerifyError::from),
+        };
+        self.alternatives.iter().fold(own, |found, (source, keys)| {
+            let Err(error) = found else { return found };
+            let context = Context { source, scheme: &source.scheme, ..*context };
+            signature::verify(&context, keys, now).map_err(|other| {
+                use SignatureError::{InFuture, Missing, NoMatch, TooOld};
+                let is_absent =
+                    matches!(&error, VerifyError::NotGenuine(Missing(place)) if *place == self.source.scheme.signature);
+                let is_close = matches!(other, NoMatch(_) | TooOld { .. } | InFuture { .. });
+                if is_absent && is_close { other.into() } else { error }
+            })
+        })
     }
 
     fn context<'a>(&'a self, request: &'a Request, urls: &'a [String]) -> Context<'a> {
@@ -273,6 +288,18 @@ impl Verifier {
         let redacted = redact::redact(self.context(request, &[]), &self.token_headers, key);
         RedactedRequest { body: self.handshakes.redacted_body(&redacted.body), ..redacted }
     }
+}
+
+fn alternatives(source: &Source) -> Vec<(Source, Vec<SignatureKey>)> {
+    let of = |scheme: &Scheme| {
+        (Source { scheme: Arc::new(scheme.clone()), ..source.clone() }, configured_keys(source, scheme))
+    };
+    source.scheme.alternatives.iter().map(of).collect()
+}
+
+fn configured_keys(source: &Source, scheme: &Scheme) -> Vec<SignatureKey> {
+    let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
+    secrets.iter().flat_map(|secret| keys(scheme, secret)).collect()
 }
 
 fn rotating(source: &Arc<Source>) -> Vec<(Vec<SignatureKey>, HandshakeResponder)> {

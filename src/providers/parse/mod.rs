@@ -3,6 +3,7 @@
 //! All errors of a row are reported together, each under its key. Missing keys get their defaults here. A key that has no
 //! effect is an error, and so is an unknown value; nothing ever means "accept everything".
 
+mod alternatives;
 mod auth;
 mod identity;
 
@@ -39,7 +40,10 @@ impl Scheme {
         }
         let mut errors = Errors(ineffective_keys(row));
         match parse(row, &mut errors) {
-            Some(scheme) if errors.0.is_empty() => Ok(scheme),
+            Some(scheme) if errors.0.is_empty() => {
+                let alternatives = alternatives::read(row)?;
+                Ok(Self { alternatives, ..scheme })
+            }
             _ => Err(errors.0),
         }
     }
@@ -83,6 +87,7 @@ fn parse(row: &ProviderRow, errors: &mut Errors) -> Option<Scheme> {
     errors.collect(auth::check_timestamp(timestamp.as_ref(), &auth, &syntax));
     let mut signatures = signatures?;
     Some(Scheme {
+        alternatives: Vec::new(),
         row: Arc::new(row.clone()),
         signature: signatures.remove(0),
         further_signatures: signatures,

@@ -289,3 +289,34 @@ fn other_spellings_of_the_signed_url_match() {
         assert!(check(&received, &genuine).is_err(), "{signed}");
     }
 }
+
+/// Every alternative of every row: a delivery signed that way is accepted, a forged one is not.
+#[test]
+fn alternatives_accept_only_what_they_signed() {
+    for (name, row) in crate::providers::all().filter(|(_, row)| !row.or.is_empty()) {
+        let scheme = walk::scheme_of(row);
+        for alternative in &scheme.alternatives {
+            let signing = walk::source_of(name, alternative.clone(), &[0]);
+            let event = TestEvent {
+                body: b"{\"x\":1}".to_vec(),
+                private_key: walk::private_key(alternative),
+                ..TestEvent::default()
+            };
+            let genuine = sign(&signing, &event, NOW).unwrap();
+            let source = Source { scheme: Arc::new(scheme.clone()), ..signing.clone() };
+            assert!(check(&source, &genuine).is_ok(), "{name}: {:?}", check(&source, &genuine));
+            let forged = sign(&signing, &TestEvent { defect: Defect::WrongSignature, ..event.clone() }, NOW).unwrap();
+            assert!(!is_genuine(&source, &forged), "{name}");
+            if scheme.covers_body() || alternative.covers_body() {
+                let changed = Request { body: b"{\"x\":2}".to_vec().into(), ..genuine.clone() };
+                assert!(!is_genuine(&source, &changed), "{name}");
+            }
+            let nothing_configured = Source { secrets: vec![], public_keys: vec![], ..source.clone() };
+            assert!(!is_genuine(&nothing_configured, &genuine), "{name}");
+            if alternative.timestamp.is_some() {
+                let stale = sign(&signing, &TestEvent { defect: Defect::Stale, ..event }, NOW).unwrap();
+                assert!(!is_genuine(&source, &stale), "{name}");
+            }
+        }
+    }
+}
