@@ -25,11 +25,22 @@ const STALE_BY: Duration = Duration::from_secs(60);
 
 /// Signs a POST to the source's path with the newest secret. The error says why the scheme cannot carry the event.
 pub fn sign(source: &Source, event: &TestEvent, now: Millis) -> Result<Request, String> {
-    let scheme = &*source.scheme;
     let sent_at = sent_at(source, event.defect, now)?;
     let mut delivery = TestDelivery::new(source, event, now)?;
     delivery.put_type(&event.event_type)?;
     delivery.put_id(event.event_id.as_deref())?;
+    add_signature(delivery, event, sent_at)
+}
+
+/// Signs a request as it is, without setting an id or type.
+#[cfg(test)]
+pub fn sign_unchanged(source: &Source, request: Request, event: &TestEvent, now: Millis) -> Result<Request, String> {
+    add_signature(TestDelivery { source, request }, event, now)
+}
+
+fn add_signature(mut delivery: TestDelivery<'_>, event: &TestEvent, sent_at: Millis) -> Result<Request, String> {
+    let source = delivery.source;
+    let scheme = &*source.scheme;
     add_headers(&mut delivery);
     if let AuthMethod::Builtin(builtin) = scheme.auth {
         builtin::complete(&mut delivery, builtin)?;

@@ -6,6 +6,7 @@
 mod batches;
 mod extract;
 mod hostile;
+mod identity;
 mod published;
 mod quirks;
 mod redact;

@@ -123,8 +123,16 @@ pub(crate) fn scheme_of(row: &ProviderRow) -> Scheme {
     Scheme::from_row(row).unwrap().with_key_id("key-1")
 }
 
+pub(super) fn private_key_of(kind: KeyKind) -> Secret {
+    Secret::new(pairs(kind)[0].private.clone())
+}
+
+pub(super) fn public_key_of(kind: KeyKind) -> Secret {
+    Secret::new(pairs(kind)[0].public.clone())
+}
+
 pub(crate) fn private_key(scheme: &Scheme) -> Option<Secret> {
-    kind_of(scheme).map(|kind| Secret::new(pairs(kind)[0].private.clone()))
+    kind_of(scheme).map(private_key_of)
 }
 
 fn cases() -> Vec<Case> {
