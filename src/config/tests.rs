@@ -670,6 +670,37 @@ fn settings_a_scheme_lacks_or_does_not_use_are_reported() {
     assert!(hosted.public_keys.is_empty() && hosted.keys_url.is_some());
 }
 
+#[test]
+fn source_overrides_what_ids_identify_and_the_response() {
+    let folder = Folder::new();
+    let read = |provider: &str, rest: &str| {
+        let file = format!("[sources.x]\nprovider = '{provider}'\nsecret = '{SECRET}'\n{rest}\n");
+        folder.read(&file).map(|config| config.sources[0].clone())
+    };
+    let scope = |provider: &str, rest: &str| read(provider, rest).unwrap().scheme.event_id.scope.name();
+    assert_eq!(scope("github", ""), "event");
+    assert_eq!(scope("github", "id_scope = 'object'"), "object");
+    assert_eq!(scope("github", "event_id = 'none'"), "none");
+    assert_eq!(scope("acuity", "event_id = 'json:/id'"), "event", "the row's own scope is about its own id");
+    let answer = |rest: &str| read("github", rest).unwrap().scheme.success_response.as_ref().map(ToString::to_string);
+    assert_eq!(answer(""), None);
+    assert_eq!(answer("answer_status = 204").as_deref(), Some("204, empty"));
+    let xml = "answer_body = '<Response/>'\nanswer_content_type = 'text/xml'";
+    assert_eq!(answer(xml).as_deref(), Some("200, text/xml, `<Response/>`"));
+    for (rest, problem) in [
+        ("id_scope = 'thing'", "sources.x.id_scope: `thing` is none of event, object, none"),
+        ("answer_status = 410", "sources.x.answer_status: must be between 200 and 299"),
+        ("answer_status = 204\nanswer_body = 'x'", "sources.x.answer_body: must be empty"),
+        ("answer_content_type = 'text/xml'", "sources.x.answer_content_type: has an effect only with `answer_body`"),
+    ] {
+        let found = folder.problems(&format!("[sources.x]\nprovider = 'github'\nsecret = '{SECRET}'\n{rest}\n"));
+        assert!(found.iter().any(|found| found.contains(problem)), "{rest}: {found:#?}");
+    }
+    let long = format!("answer_body = '{}'", "x".repeat(65_537));
+    let found = folder.problems(&format!("[sources.x]\nprovider = 'github'\nsecret = '{SECRET}'\n{long}\n"));
+    assert!(found.iter().any(|found| found.contains("is 65537 bytes long")), "{found:#?}");
+}
+
 const EXAMPLE: &str = include_str!("../../hookbox.example.toml");
 
 fn example_folder() -> Folder {
@@ -691,7 +722,14 @@ fn example_shows_the_defaults() {
                    [sources.app]\nprovider = 'custom'\nsecret = 'x'\n\
                    verify = { signature = 'header:X-Signature', algorithm = 'hmac-sha256', event_id = ['body'] }\n\
                    [handlers.deploy]\ncommand = ['handlers/deploy-on-push.sh']\n";
-    let shown = |config: Config| format!("{config:#?}");
+    // The row as written may state defaults.
+    let shown = |mut config: Config| {
+        config
+            .sources
+            .iter_mut()
+            .for_each(|source| Arc::make_mut(&mut Arc::make_mut(source).scheme).row = Arc::default());
+        format!("{config:#?}")
+    };
     assert_eq!(shown(read(EXAMPLE)), shown(read(minimal)));
 }
 

@@ -208,12 +208,7 @@ fn unsigned(scheme: &Scheme) -> String {
 }
 
 fn success_response(scheme: &Scheme) -> String {
-    let Some(response) = &scheme.success_response else { return String::new() };
-    match response.body.as_deref() {
-        None => response.status.to_string(),
-        Some("") => format!("{}, empty", response.status),
-        Some(body) => format!("{}, `{body}`", response.status),
-    }
+    scheme.success_response.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `coverage` adds what the signature covers, `keys` how secrets become keys.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,17 @@ pub struct SuccessResponse {
     pub content_type: String,
     /// `None` for hookbox's own body.
     pub body: Option<String>,
+}
+
+impl fmt::Display for SuccessResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, content_type, body } = self;
+        match body.as_deref() {
+            None => write!(f, "{status}"),
+            Some("") => write!(f, "{status}, empty"),
+            Some(body) => write!(f, "{status}, {content_type}, `{}`", body.escape_debug()),
+        }
+    }
 }
 
 /// When the delivery was sent, according to the provider.

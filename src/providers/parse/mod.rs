@@ -201,7 +201,14 @@ fn success_response(row: &ProviderRow) -> Result<Option<SuccessResponse>, RowErr
     if content_type.is_empty() || !content_type.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Err(RowError::new("answer_content_type", "is not a media type").hint("such as \"text/plain\""));
     }
-    Ok(Some(SuccessResponse { status, content_type, body: row.answer_body.clone() }))
+    // These responses have no body (RFC 9110, 15.3.5 and 15.3.6).
+    let is_empty = matches!(status, 204 | 205);
+    match &row.answer_body {
+        Some(body) if is_empty && !body.is_empty() => {
+            Err(RowError::new("answer_body", format!("must be empty, since a {status} has no body")))
+        }
+        body => Ok(Some(SuccessResponse { status, content_type, body: body.clone().or(is_empty.then(String::new)) })),
+    }
 }
 
 fn max_body(row: &ProviderRow) -> Result<Option<u64>, RowError> {
@@ -237,6 +244,7 @@ fn ineffective_keys(row: &ProviderRow) -> Vec<RowError> {
         ("empty_body_unclaimed", row.empty_body_unclaimed, jwt, "algorithm `jwt`"),
         ("timestamp", row.timestamp.is_some(), template || jwt || is_builtin(row), signed),
         ("timestamp_unit", row.timestamp_unit.is_some(), row.timestamp.is_some(), "`timestamp`"),
+        ("answer_content_type", row.answer_content_type.is_some(), row.answer_body.is_some(), "`answer_body`"),
         ("tolerance", row.tolerance.is_some(), row.timestamp.is_some(), "`timestamp`"),
     ];
     let ineffective = requirements.into_iter().filter(|(_, is_written, is_effective, _)| *is_written && !is_effective);
@@ -326,6 +334,19 @@ mod tests {
             assert_eq!(keys(&format!("{plain}{key} = 'x'")), [key]);
         }
         assert_eq!(keys(&format!("{plain}tolerance = '5m'")), ["tolerance"]);
+    }
+
+    #[test]
+    fn responses_without_a_body_have_none() {
+        let plain = "signature = 'header:X'\nalgorithm = 'hmac-sha256'\n";
+        let body = |rest: &str| {
+            let row: ProviderRow = toml::from_str(&format!("{plain}{rest}")).unwrap();
+            Scheme::from_row(&row).unwrap().success_response.unwrap().body
+        };
+        assert_eq!(body("answer_status = 204"), Some(String::new()));
+        assert_eq!(body("answer_status = 202"), None);
+        assert_eq!(keys(&format!("{plain}answer_status = 204\nanswer_body = 'OK'")), ["answer_body"]);
+        assert_eq!(keys(&format!("{plain}answer_content_type = 'text/xml'")), ["answer_content_type"]);
     }
 
     #[test]

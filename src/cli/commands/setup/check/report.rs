@@ -76,6 +76,11 @@ pub(crate) struct SourceRow<'a> {
     #[serde(rename = "max_body_bytes")]
     pub(crate) max_body: u64,
     pub(crate) replay_guard: &'static str,
+    /// What its ids identify: `event`, `object` or `none`.
+    pub(crate) id_scope: &'static str,
+    /// The response to a stored delivery, if it is not hookbox's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<String>,
     /// Locations of the id that the signature does not cover.
     pub(crate) unsigned_id: Vec<String>,
     /// The provider sends the secret itself instead of a signature.
@@ -208,6 +213,8 @@ impl<'a> SourceRow<'a> {
                 ReplayGuard::Id => "id",
                 ReplayGuard::IdAndBody => "id+body",
             },
+            id_scope: source.scheme.event_id.scope.name(),
+            answer: source.scheme.success_response.as_ref().map(ToString::to_string),
             unsigned_id: source.scheme.unsigned_id(),
             is_token: source.scheme.auth.is_token(),
             guessable: signs_with_secret && has_short_secret,

@@ -84,6 +84,16 @@ fn source_notes(source: &SourceRow<'_>) -> Vec<String> {
             "{name}: the signature does not cover the id ({places}), so a copy could be sent with another id; {guard}."
         ));
     }
+    match source.id_scope {
+        "object" => notes.push(format!(
+            "{name}: an id identifies something that changes, so a known id with another body is a new event."
+        )),
+        "none" => notes.push(format!("{name}: no id identifies an event, so every delivery is a new event.")),
+        _ => {}
+    }
+    if let Some(answer) = &source.answer {
+        notes.push(format!("{name}: responds to stored deliveries with {answer}."));
+    }
     notes.extend(source.suspicions.iter().map(|suspicion| format!("{name}: {suspicion}.")));
     if source.guessable {
         notes.push(format!(
