@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::problem::{Problem, nearest};
 use super::reader::{TomlTable, TomlValue};
+use super::source::unsigned::{is_unsigned, unsigned_row};
 use crate::providers::{self, CUSTOM, ProviderRow, RequiredSettings, RowError, Scheme, SelectorEntry};
 
 /// Longest `answer_body`.
@@ -16,8 +17,11 @@ const SECRET_FORMS: &str = "= { env = \"…\" }, { file = \"…\" } or a string"
 
 /// The provider's row, or the one under `verify`, with the source's own settings.
 pub(super) fn read_row(provider: Option<&str>, table: &TomlTable<'_>) -> Option<ProviderRow> {
-    let has_verify = table.has("verify");
+    let unsigned = is_unsigned(table);
+    let has_verify = table.has("verify") && !unsigned;
     let row = provider.and_then(|provider| match provider {
+        CUSTOM if unsigned => Some(unsigned_row(provider, None)),
+        provider if unsigned => known_row(provider, table).map(|row| unsigned_row(provider, Some(row))),
         CUSTOM => custom_row(table),
         provider => {
             if has_verify {

@@ -11,6 +11,7 @@ use super::problem::{ConfigErrors, EnvLookup, Problem};
 use super::read::{named_tables, names, read_with};
 use super::reader::TomlTable;
 use super::settings::{AdminConfig, Retention, read_admin, read_inbox, read_server};
+use super::source::unsigned::is_unsigned;
 use super::source::{self, Source};
 use crate::support::net::socket::Listen;
 
@@ -32,6 +33,8 @@ pub struct ConfigSummary {
     pub admin: AdminConfig,
     /// Names of all sources, in the order of the file.
     pub sources: Vec<String>,
+    /// Names of the sources with `verify = "none"`.
+    pub unsigned_sources: Vec<String>,
     /// Names of all handlers, in the order of the file.
     pub handlers: Vec<String>,
     /// The handlers without problems.
@@ -79,6 +82,7 @@ fn summary(root: &TomlTable<'_>) -> ConfigSummary {
         (!problems.any_within(&format!("handlers.{name}"))).then(|| Arc::new(handler))
     };
     let owned = |names: Vec<&str>| names.into_iter().map(ToOwned::to_owned).collect();
+    let unsigned = sources.iter().filter(|(_, table)| is_unsigned(table));
     let server = read_server(&root.table("server"));
     let inbox = read_inbox(&root.table("inbox"));
     ConfigSummary {
@@ -88,6 +92,7 @@ fn summary(root: &TomlTable<'_>) -> ConfigSummary {
         speaks_tls: server.tls.is_some(),
         admin: read_admin(&root.table("admin")),
         sound_handlers: handlers.iter().filter_map(sound).collect(),
+        unsigned_sources: unsigned.map(|(name, _)| (*name).to_owned()).collect(),
         handlers: owned(names(&handlers)),
         sources: owned(source_names),
     }

@@ -270,6 +270,13 @@ fn source_with_fetched_keys_needs_only_its_own_settings() {
         (sns("topics = 'a'\nconfirm_subscriptions = 1"), "4 sources.x.confirm_subscriptions: expected true or false"),
         (github("topics = 'a'"), "4 sources.github.topics: has no effect"),
         (github("keys_url = 'https://keys.example'"), "4 sources.github.keys_url: has no effect"),
+        (github("methods = ['DELETE']"), "4 sources.github.methods[0]: \"DELETE\" is none of POST, PUT, GET"),
+        (github("methods = []"), "4 sources.github.methods: the list is empty"),
+        (github("verify = 'none'"), "3 sources.github.secret: has no effect"),
+        (
+            "[sources.x]\nprovider = 'custom'\nverify = 'none'\npath = '/hooks/secret-path-of-words'".to_owned(),
+            "3 sources.x.verify: \"none\" would accept deliveries from anyone",
+        ),
         (github("confirm_subscriptions = true"), "4 sources.github.confirm_subscriptions: has no effect"),
         ("[sources.x]\nprovider = 'paypal'".into(), "1 sources.x.key_id: is missing"),
     ] {

@@ -17,7 +17,7 @@ pub(super) struct RowVariant {
 
 impl RowVariant {
     pub(super) fn of(source: &Source) -> Self {
-        Self { row: (*source.scheme.row).clone(), url: None, descriptions: Vec::new() }
+        Self { row: (*source.scheme.row.0).clone(), url: None, descriptions: Vec::new() }
     }
 
     pub(super) fn with(&self, change: impl FnOnce(&mut ProviderRow), description: impl Into<String>) -> Self {

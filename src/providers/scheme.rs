@@ -18,10 +18,28 @@ use super::template::TemplateSegment;
 /// Placeholder for the source's `key_id` in the name of a list's field.
 const KEY_ID: &str = "{key_id}";
 
+/// A row as written. Two rows may mean the same scheme, so it is not part of what `Debug` shows of one.
+#[derive(Clone)]
+pub struct WrittenRow(pub Arc<ProviderRow>);
+
+impl std::ops::Deref for WrittenRow {
+    type Target = ProviderRow;
+
+    fn deref(&self) -> &ProviderRow {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for WrittenRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Scheme {
     /// The row that it was read from, for diagnosis.
-    pub row: Arc<ProviderRow>,
+    pub row: WrittenRow,
     /// Other ways to verify a delivery, tried in order. They have no alternatives themselves.
     pub alternatives: Vec<Self>,
     /// Where the signature or token is.

@@ -90,7 +90,7 @@ impl Verifier {
             alternatives: alternatives(&source),
             handshakes: HandshakeResponder::new(&source, source.secrets.first()),
             rotating: rotating(&source),
-            remote: RemoteKeys::new(&source, shared),
+            remote: if source.admission.unsigned { None } else { RemoteKeys::new(&source, shared) },
             pointers: extract::pointers(scheme, &handshake::pointers(scheme.handshake)),
             token_headers: scheme.token_headers(),
             source,
@@ -99,7 +99,7 @@ impl Verifier {
 
     /// Whether the secret comes from a handshake, so that [`Verifier::check_with_secret`] needs it from the inbox.
     pub fn needs_enrollment(&self) -> bool {
-        self.handshakes.enrolls_secret() && self.keys.is_empty()
+        self.handshakes.enrolls_secret() && self.keys.is_empty() && !self.source.admission.unsigned
     }
 
     /// Whether checking may block on fetching the provider's keys.
@@ -122,7 +122,15 @@ impl Verifier {
 
     /// The HTTP methods that the provider uses, for `Allow`.
     pub fn methods(&self) -> Vec<&'static str> {
-        std::iter::once("POST").chain(self.handshakes.further_methods()).collect()
+        let mut methods = self.delivery_methods().to_vec();
+        let further: Vec<_> = self.handshakes.further_methods().collect();
+        methods.extend(further.into_iter().filter(|method| !self.delivery_methods().contains(method)));
+        methods
+    }
+
+    fn delivery_methods(&self) -> &[&'static str] {
+        let configured = &self.source.admission.methods;
+        if configured.is_empty() { &["POST"] } else { configured }
     }
 
     /// Whether the provider requires a response without a body for a delivery that is not genuine.
@@ -146,7 +154,7 @@ impl Verifier {
             HandshakeOutcome::Enroll(enrollment) => return Ok(VerifiedRequest::Enrollment(enrollment)),
             HandshakeOutcome::None | HandshakeOutcome::Visit { .. } => {}
         }
-        if request.method != "POST" {
+        if !self.delivery_methods().contains(&request.method.as_str()) {
             return Err(VerifyError::MethodNotAllowed);
         }
         let enrolled = enrolled.map(|secret| keys(&self.source.scheme, secret));
@@ -175,6 +183,9 @@ impl Verifier {
         enrolled: Option<&[SignatureKey]>,
         now: Millis,
     ) -> Result<SignedMetadata<'a>, VerifyError> {
+        if self.source.admission.unsigned {
+            return Ok(SignedMetadata::default());
+        }
         let own = match (&self.remote, enrolled) {
             (Some(remote), _) => remote::verify(remote, context, now),
             (None, Some(keys)) => signature::verify(context, keys, now).map_err(VerifyError::from),
@@ -207,6 +218,8 @@ impl Verifier {
         let urls = if self.rotating.is_empty() { Vec::new() } else { signed_url::usual(&self.source, request) };
         let context = self.context(request, &urls);
         let signed_by = self.rotating.iter().find(|(keys, _)| signature::verify(&context, keys, now).is_ok());
+        let document = query_document(&self.source.scheme, request);
+        let request = document.as_ref().unwrap_or(request);
         let handshakes = signed_by.map_or(&self.handshakes, |(_, handshakes)| handshakes);
         let (claims, timestamp) = (signed.claims.as_ref(), signed.timestamp.as_deref());
         let whole = EventReader::new(&self.source.scheme, request, &self.pointers, claims, timestamp);
@@ -300,6 +313,21 @@ fn alternatives(source: &Source) -> Vec<(Source, Vec<SignatureKey>)> {
 fn configured_keys(source: &Source, scheme: &Scheme) -> Vec<SignatureKey> {
     let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
     secrets.iter().flat_map(|secret| keys(scheme, secret)).collect()
+}
+
+/// A GET has no body: its query is the document, as a form without the token.
+fn query_document(scheme: &Scheme, request: &Request) -> Option<Request> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    if request.method != "GET" || !request.body.is_empty() {
+        return None;
+    }
+    let target = redact::accepted_target(scheme, request);
+    let query = target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+    let mut headers = Headers::default();
+    let others = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    others.for_each(|(name, value)| headers.push(name, value));
+    headers.push("content-type", FORM.as_bytes());
+    Some(Request { body: query.into(), headers, ..request.clone() })
 }
 
 fn rotating(source: &Arc<Source>) -> Vec<(Vec<SignatureKey>, HandshakeResponder)> {

@@ -173,3 +173,35 @@ fn reload_does_not_refill_an_unchanged_rate_limit() {
     hookbox.ok(&["reload"]);
     until("the new limit", || (hookbox.send(&Delivery::from("shopify")).status == 200).then_some(()));
 }
+
+#[test]
+fn unsigned_source_takes_its_methods_and_reads_the_query_of_a_get() {
+    const SECRET: &str = "/in/Xq9Zt4LmR2vB8nKw";
+    let table = format!(
+        "provider = \"custom\"\nverify = \"none\"\npath = \"{SECRET}\"\nmethods = [\"POST\", \"PUT\", \"GET\"]\n\
+         event_type = \"form:kind\"\nevent_id = [\"form:id\", \"none\"]"
+    );
+    let hookbox = Hookbox::new().source("monitor", &table).start();
+    let form = [("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+    let ask = |method: &str, target: &str, body: &[u8]| {
+        let mut wire = crate::support::wire::Wire::open(hookbox.hooks()).unwrap();
+        wire.exchange(method, target, &form, body).unwrap().status
+    };
+    assert_eq!(ask("GET", &format!("{SECRET}?kind=down&id=7"), b""), 200);
+    assert_eq!(ask("PUT", SECRET, b"kind=up&id=8"), 200);
+    assert_eq!(ask("POST", SECRET, b"kind=up"), 200);
+    assert_eq!(ask("POST", SECRET, b"kind=up"), 200);
+    assert_eq!(ask("DELETE", SECRET, b""), 405);
+    let types = hookbox.inbox.texts("SELECT source || ':' || type FROM events ORDER BY seq");
+    assert_eq!(types, ["monitor:down", "monitor:up", "monitor:up", "monitor:up"]);
+    assert_eq!(hookbox.inbox.texts("SELECT CAST(body AS TEXT) FROM payloads ORDER BY event_seq")[0], "kind=down&id=7");
+    assert!(hookbox.ok(&["check"]).contains("monitor: UNSIGNED"));
+    assert!(hookbox.ok(&["status"]).contains("unsigned"));
+    assert!(!hookbox.log().iter().any(|line| line.contains(SECRET)), "the secret path was logged");
+}
+
+#[test]
+fn get_is_refused_unless_the_source_allows_it() {
+    let hookbox = Hookbox::new().start();
+    assert_eq!(hookbox.request("GET", "/hooks/github").status, 405);
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::auth::AuthMethod;
 use super::handshake::Handshake;
 use super::row::{ProviderRow, RowError};
-use super::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse};
+use super::scheme::{Scheme, SecretDecoding, SignatureSyntax, SuccessResponse, WrittenRow};
 use super::selectors::{BatchLocation, ValueLocation, header_name};
 use auth::{is_builtin, one_of, signs_template};
 
@@ -88,7 +88,7 @@ fn parse(row: &ProviderRow, errors: &mut Errors) -> Option<Scheme> {
     let mut signatures = signatures?;
     Some(Scheme {
         alternatives: Vec::new(),
-        row: Arc::new(row.clone()),
+        row: WrittenRow(Arc::new(row.clone())),
         signature: signatures.remove(0),
         further_signatures: signatures,
         syntax,

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use maud::{Markup, html};
 
-use super::components::format::{count, grouped, shown, size, span, when};
+use super::components::format::{badge, count, grouped, shown, size, span, when};
 use super::components::layout::{Layout, Tab};
 use super::context::{PageContext, PageError};
 use super::page;
@@ -55,6 +55,7 @@ fn card(ctx: &PageContext, source: &Source, status: Option<&SourceStats>) -> Mar
             header.card-head {
                 h2 id={ "source-" (source.name) } { (shown(&source.name)) }
                 span.muted { (row.map_or("custom scheme", |row| row.title.as_str())) }
+                @if source.admission.unsigned { (badge("unsigned")) }
                 a href={ "/events?source=" (link) } { "Events" }
                 a href={ "/refusals?source=" (link) } { "Refusals" }
             }
@@ -97,6 +98,9 @@ fn last_delivery(ctx: &PageContext, source: &Source, status: Option<&SourceStats
 fn keys(source: &Source) -> String {
     let counted = [(source.secrets.len(), "secret"), (source.public_keys.len(), "public key")];
     let own: Vec<_> = counted.into_iter().filter(|(number, _)| *number > 0).map(|(n, one)| count(n, one)).collect();
+    if source.admission.unsigned {
+        return "none: deliveries are not verified".to_owned();
+    }
     match (own.is_empty(), source.scheme.handshake.is_some_and(|handshake| handshake.teaches)) {
         (true, true) => "a secret from the provider's handshake (`hookbox learn`)".to_owned(),
         (true, false) => "keys fetched from the provider".to_owned(),

@@ -65,6 +65,8 @@ struct SourceStatusRow {
     #[serde(flatten)]
     known: KnownRow<SourceStats>,
     accepted_this_hour: i64,
+    /// Accepts deliveries without verifying them.
+    unsigned: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +139,7 @@ fn report(summary: &ConfigSummary, file: &InboxFile, now: Millis) -> Result<Stat
         let day = days.iter().find(|day| day.source == row.source);
         let hour = day.map_or(0, |day| day.hours[reader::HOURS_PER_DAY - 1].accepted);
         SourceStatusRow {
+            unsigned: summary.unsigned_sources.contains(&row.source),
             known: KnownRow { configured: summary.sources.contains(&row.source), row },
             accepted_this_hour: hour,
         }
@@ -171,7 +174,7 @@ fn in_configured_order(mut known: Vec<HandlerStats>, configured: &[String]) -> V
 
 fn source_table(sources: &[SourceStatusRow], now: Millis) -> Rows {
     let mut rows = Rows::new(&["SOURCE", "LAST DELIVERY", "THIS HOUR", "ACCEPTED (24 H)", "DUPLICATE", "REFUSED", ""]);
-    for SourceStatusRow { known: KnownRow { row, configured }, accepted_this_hour } in sources {
+    for SourceStatusRow { known: KnownRow { row, configured }, accepted_this_hour, unsigned } in sources {
         let last = match (row.last_at, row.last_at_is_hour) {
             (Some(at), true) => format!("up to {}", relative(at, now)),
             (Some(at), false) => relative(at, now),
@@ -184,7 +187,11 @@ fn source_table(sources: &[SourceStatusRow], now: Millis) -> Rows {
             number(row.accepted),
             number(row.duplicate),
             number(row.refused),
-            Cell::new(if *configured { "" } else { "not in the configuration" }),
+            Cell::new(match (configured, unsigned) {
+                (false, _) => "not in the configuration",
+                (true, true) => "unsigned",
+                (true, false) => "",
+            }),
         ]);
     }
     rows

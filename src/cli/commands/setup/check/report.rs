@@ -85,6 +85,10 @@ pub(crate) struct SourceRow<'a> {
     pub(crate) unsigned_id: Vec<String>,
     /// The provider sends the secret itself instead of a signature.
     pub(crate) is_token: bool,
+    /// Deliveries are not verified.
+    pub(crate) unsigned: bool,
+    /// HTTP methods of deliveries; empty for POST alone.
+    methods: &'a [&'static str],
     /// The secret is so short that one delivery is enough to find it by brute force.
     pub(crate) guessable: bool,
     /// Why a secret is probably not the provider's.
@@ -216,7 +220,9 @@ impl<'a> SourceRow<'a> {
             id_scope: source.scheme.event_id.scope.name(),
             answer: source.scheme.success_response.as_ref().map(ToString::to_string),
             unsigned_id: source.scheme.unsigned_id(),
-            is_token: source.scheme.auth.is_token(),
+            is_token: source.scheme.auth.is_token() && !source.admission.unsigned,
+            unsigned: source.admission.unsigned,
+            methods: &source.admission.methods,
             guessable: signs_with_secret && has_short_secret,
             suspicions: suspicions(source, folder),
         }

@@ -70,7 +70,11 @@ fn write_header(out: &mut impl Write, config: &Config, report: &CheckedConfig<'_
 fn source_notes(source: &SourceRow<'_>) -> Vec<String> {
     let name = source.name;
     let mut notes = Vec::new();
-    if source.is_token {
+    if source.unsigned {
+        notes.push(format!(
+            "{name}: UNSIGNED: deliveries are not verified; anyone who can reach its address and knows its path can forge them."
+        ));
+    } else if source.is_token {
         notes.push(format!(
             "{name}: deliveries are not signed; the secret is sent with each delivery, and anyone who knows it can forge them."
         ));

@@ -1,14 +1,18 @@
 //! `[sources.NAME]`: who sends, how deliveries are verified, where they arrive.
 
+pub(super) mod unsigned;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alerts::silence;
-use super::problem::Problem;
-use super::reader::{TomlTable, TomlValue};
-use super::scheme::{check_needs, read_row, read_scheme};
-use super::secrets::read_secrets;
-use super::settings::{MAX_BODY_BYTES, ServerConfig, network};
+use self::unsigned::{check_unsigned, is_unsigned, unsigned_summary};
+
+use crate::config::alerts::silence;
+use crate::config::problem::Problem;
+use crate::config::reader::{TomlTable, TomlValue};
+use crate::config::scheme::{check_needs, read_row, read_scheme};
+use crate::config::secrets::read_secrets;
+use crate::config::settings::{MAX_BODY_BYTES, ServerConfig, network};
 use crate::providers::{self, Scheme};
 use crate::support::net::forwarded::Networks;
 use crate::support::net::keys_url::KeysUrl;
@@ -18,6 +22,8 @@ use crate::support::secret::Secret;
 const MAX_URL_BYTES: usize = 2048;
 const MAX_URLS: usize = 4;
 const MAX_PATH_BYTES: usize = 1024;
+/// Values of `methods`.
+const METHODS: [&str; 3] = ["POST", "PUT", "GET"];
 const MAX_RATE: u32 = 1_000_000;
 
 /// `[sources.NAME]`
@@ -64,6 +70,10 @@ pub struct Admission {
     /// Limits verified deliveries.
     pub rate_limit: Option<Rate>,
     pub replay_guard: ReplayGuard,
+    /// HTTP methods of deliveries; empty for POST alone.
+    pub methods: Vec<&'static str>,
+    /// Accepts deliveries without verifying anything.
+    pub unsigned: bool,
 }
 
 /// What makes an event a duplicate.
@@ -77,11 +87,11 @@ pub enum ReplayGuard {
 }
 
 /// The path of a source that does not configure one.
-pub(super) fn default_path(name: &str) -> String {
+pub(in crate::config) fn default_path(name: &str) -> String {
     format!("/hooks/{name}")
 }
 
-pub(super) fn read_source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<Source> {
+pub(in crate::config) fn read_source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<Source> {
     let source = source(name, table, server);
     table.read("silence", silence); // Used by `[alerts]`.
     table.report_unknown_keys();
@@ -94,7 +104,13 @@ fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<So
     let row = read_row(provider, table);
     let scheme = row.as_ref().and_then(|row| read_scheme(row, table));
     let needs = scheme.as_ref().map(Scheme::required_settings);
-    check_needs(needs, table);
+    let unsigned = is_unsigned(table);
+    let path = table.read("path", self::path).unwrap_or_else(|| default_path(name));
+    if unsigned {
+        check_unsigned(&path, table);
+    } else {
+        check_needs(needs, table);
+    }
 
     let check = |secret: &Secret| scheme.as_ref().map_or(Ok(()), |scheme| scheme.check_secret(secret));
     let check_public = |key: &Secret| scheme.as_ref().map_or(Ok(()), |scheme| scheme.check_public_key(key));
@@ -105,7 +121,7 @@ fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<So
     let max_body = table.size("max_body", 1..=MAX_BODY_BYTES);
     Some(Source {
         name: Arc::from(name),
-        path: table.read("path", path).unwrap_or_else(|| default_path(name)),
+        path,
         secrets: if is_key { checked("secret") } else { unchecked("secret") },
         public_keys: secrets(table, "public_key", check_public),
         api_key: unchecked("api_key").into_iter().next(),
@@ -114,10 +130,10 @@ fn source(name: &str, table: &TomlTable<'_>, server: &ServerConfig) -> Option<So
         topics: table.read("topics", topics).unwrap_or_default(),
         confirm_subscriptions: table.boolean("confirm_subscriptions").unwrap_or_default(),
         keys_url: table.read("keys_url", keys_url),
-        admission: admission(table),
+        admission: admission(table, unsigned),
         // Last, so that the problems of all keys are found before the function returns.
         provider: provider?.to_owned(),
-        scheme_summary: providers::describe(&row?),
+        scheme_summary: if unsigned { unsigned_summary() } else { providers::describe(&row?) },
         max_body: max_body.or(scheme.as_ref()?.max_body).unwrap_or(server.max_body),
         scheme: Arc::new(match key_ids.first() {
             Some(key_id) => scheme?.with_key_id(key_id.reveal()),
@@ -132,7 +148,25 @@ fn secrets(table: &TomlTable<'_>, key: &'static str, check: impl Fn(&Secret) -> 
     table.get(key).map(|value| read_secrets(&value, hint, check)).unwrap_or_default()
 }
 
-fn admission(table: &TomlTable<'_>) -> Admission {
+/// Distinct methods; empty for POST alone.
+fn methods(table: &TomlTable<'_>) -> Vec<&'static str> {
+    let method = |item: &TomlValue<'_>| {
+        let text = item.text()?;
+        let known = METHODS.into_iter().find(|method| *method == text);
+        known.ok_or_else(|| item.problem(format!("{text:?} is none of POST, PUT, GET")))
+    };
+    let mut methods = table.list("methods", "a list of \"POST\", \"PUT\" and \"GET\"", method);
+    if methods.as_ref().is_some_and(Vec::is_empty) {
+        table.report("methods", "the list is empty, so no delivery is accepted", "remove it to accept POST");
+    }
+    methods.iter_mut().for_each(|methods| {
+        methods.sort_unstable();
+        methods.dedup();
+    });
+    methods.filter(|methods| *methods != ["POST"]).unwrap_or_default()
+}
+
+fn admission(table: &TomlTable<'_>, unsigned: bool) -> Admission {
     let allow_ips = table.list("allow_ips", "a list of networks, e.g. [\"192.0.2.0/24\"]", network);
     if allow_ips.as_ref().is_some_and(Vec::is_empty) {
         table.report("allow_ips", "the list is empty, so no delivery is accepted", "remove it to accept every address");
@@ -142,10 +176,12 @@ fn admission(table: &TomlTable<'_>) -> Admission {
         allow_ips: allow_ips.map(Networks),
         rate_limit: table.read("rate_limit", rate),
         replay_guard: table.read("replay_guard", guard).unwrap_or_default(),
+        methods: methods(table),
+        unsigned,
     }
 }
 
-pub(super) fn rate(value: &TomlValue<'_>) -> Result<Rate, Problem> {
+pub(in crate::config) fn rate(value: &TomlValue<'_>) -> Result<Rate, Problem> {
     let text = value.text()?;
     let invalid = || {
         let hint = "write a rate as \"100/s\", \"600/m\" or \"5000/h\"";
