@@ -734,7 +734,7 @@ fn example_shows_the_defaults() {
         config
             .sources
             .iter_mut()
-            .for_each(|source| Arc::make_mut(&mut Arc::make_mut(source).scheme).row = Arc::default());
+            .for_each(|source| Arc::make_mut(&mut Arc::make_mut(source).scheme).row = Default::default());
         format!("{config:#?}")
     };
     assert_eq!(shown(read(EXAMPLE)), shown(read(minimal)));

@@ -19,7 +19,7 @@ use super::template::TemplateSegment;
 const KEY_ID: &str = "{key_id}";
 
 /// A row as written. Two rows may mean the same scheme, so it is not part of what `Debug` shows of one.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct WrittenRow(pub Arc<ProviderRow>);
 
 impl std::ops::Deref for WrittenRow {
