@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(line("stripe", "unsigned"), "");
         assert_eq!(line("standard-webhooks", "unsigned"), "");
         assert!(line("gitlab", "unsigned").starts_with("everything"));
-        assert!(line("mailgun", "unsigned").starts_with("the body, the event id (json:/event-data/id)"));
+        assert!(line("mailgun", "unsigned").starts_with("the body, the event id (json:/event-data/id"));
         assert!(line("contentful", "support").starts_with("not yet: "));
         assert_eq!(line("livekit", "settings"), "secret, api_key");
         assert_eq!(line("sendgrid", "settings"), "public_key");
