@@ -218,7 +218,7 @@ impl Verifier {
         let urls = if self.rotating.is_empty() { Vec::new() } else { signed_url::usual(&self.source, request) };
         let context = self.context(request, &urls);
         let signed_by = self.rotating.iter().find(|(keys, _)| signature::verify(&context, keys, now).is_ok());
-        let document = query_document(&self.source.scheme, request);
+        let document = redact::query_document(&self.source.scheme, request);
         let request = document.as_ref().unwrap_or(request);
         let handshakes = signed_by.map_or(&self.handshakes, |(_, handshakes)| handshakes);
         let (claims, timestamp) = (signed.claims.as_ref(), signed.timestamp.as_deref());
@@ -313,21 +313,6 @@ fn alternatives(source: &Source) -> Vec<(Source, Vec<SignatureKey>)> {
 fn configured_keys(source: &Source, scheme: &Scheme) -> Vec<SignatureKey> {
     let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
     secrets.iter().flat_map(|secret| keys(scheme, secret)).collect()
-}
-
-/// A GET has no body: its query is the document, as a form without the token.
-fn query_document(scheme: &Scheme, request: &Request) -> Option<Request> {
-    const FORM: &str = "application/x-www-form-urlencoded";
-    if request.method != "GET" || !request.body.is_empty() {
-        return None;
-    }
-    let target = redact::accepted_target(scheme, request);
-    let query = target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-    let mut headers = Headers::default();
-    let others = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
-    others.for_each(|(name, value)| headers.push(name, value));
-    headers.push("content-type", FORM.as_bytes());
-    Some(Request { body: query.into(), headers, ..request.clone() })
 }
 
 fn rotating(source: &Arc<Source>) -> Vec<(Vec<SignatureKey>, HandshakeResponder)> {

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::extract::{batch, form};
 use super::headers_json;
 use crate::model::refusal::{BODY_TOKEN, MAX_STORED_BODY};
-use crate::model::request::{LATIN1, Request};
+use crate::model::request::{Headers, LATIN1, Request};
 use crate::providers::{Scheme, Selector, TemplateSegment, TimestampLocation, ValueLocation};
 use crate::support::secret::{DigestKey, MASK};
 
@@ -198,6 +198,21 @@ pub(super) fn accepted_target(scheme: &Scheme, request: &Request) -> String {
         ValueLocation::Query(name) => path_and_query(&request.path, &form::masked(&request.query, name, MASK)),
         _ => path_and_query(&request.path, &request.query),
     }
+}
+
+/// A GET has no body: its query is the document, as a form without the token.
+pub(super) fn query_document(scheme: &Scheme, request: &Request) -> Option<Request> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    if request.method != "GET" || !request.body.is_empty() {
+        return None;
+    }
+    let target = accepted_target(scheme, request);
+    let query = target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+    let mut headers = Headers::default();
+    let others = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    others.for_each(|(name, value)| headers.push(name, value));
+    headers.push("content-type", FORM.as_bytes());
+    Some(Request { body: query.into(), headers, ..request.clone() })
 }
 
 fn path_and_query(path: &str, query: &str) -> String {
