@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::config::{Handler, OrderingKey, OrderingMode, OrderingRule};
 use crate::providers::Pointer;
 use crate::support::json_paths::JsonPaths;
-use crate::verify::{VerifiedDelivery, VerifiedEvent};
+use crate::verify::{self, BodyHeaders, VerifiedDelivery, VerifiedEvent};
 
 /// The routing table of one configuration.
 #[derive(Debug, Default)]
@@ -136,7 +136,7 @@ impl Routes {
 
     /// Names of the handlers that take the event, in configuration order.
     pub fn matching(&self, source: &str, event_type: &str, body: &[u8]) -> Vec<Arc<str>> {
-        let document = LazyBody::new(body, &self.places);
+        let document = LazyBody::new(body, "{}", &self.places);
         self.taking(source, event_type, &document).map(|route| route.handler.clone()).collect()
     }
 
@@ -160,7 +160,7 @@ impl Routes {
 
     /// The jobs to create for an event, in configuration order.
     pub fn jobs_for(&self, event: RoutedEvent<'_>) -> Vec<NewJob> {
-        let document = LazyBody::new(event.body, &self.places);
+        let document = LazyBody::new(event.body, event.headers, &self.places);
         let job = |route: &HandlerRoute| NewJob {
             handler: route.handler.clone(),
             order_key: route.key(event.headers, &document),
@@ -172,7 +172,7 @@ impl Routes {
     /// An event's ordering key for a handler, even if the handler does not take the event.
     pub fn key_for(&self, handler: &str, headers: &str, body: &[u8]) -> Option<String> {
         let route = self.routes.iter().find(|route| *route.handler == *handler)?;
-        route.key(headers, &LazyBody::new(body, &self.places))
+        route.key(headers, &LazyBody::new(body, headers, &self.places))
     }
 
     /// The ordering rule of each handler as text, to detect changes.
@@ -197,22 +197,24 @@ impl Routes {
 /// A body that is scanned when its first value is needed.
 struct LazyBody<'a> {
     body: &'a [u8],
+    /// One JSON object, as stored in the inbox.
+    headers: &'a str,
     places: &'a JsonPaths,
     found: OnceCell<Vec<Option<Value>>>,
 }
 
 impl<'a> LazyBody<'a> {
-    fn new(body: &'a [u8], places: &'a JsonPaths) -> Self {
-        Self { body, places, found: OnceCell::new() }
+    fn new(body: &'a [u8], headers: &'a str, places: &'a JsonPaths) -> Self {
+        Self { body, headers, places, found: OnceCell::new() }
     }
 
-    /// The scalar at a pointer. A body that is not JSON has none.
+    /// The scalar at a pointer. A body that cannot be presented as JSON has none.
     fn at(&self, place: usize) -> Option<&Value> {
-        let scalar = |raw: &str| if raw.starts_with(['{', '[']) { None } else { serde_json::from_str(raw).ok() };
-        let look = || {
-            let found = self.places.read(self.body).unwrap_or_default();
-            found.into_iter().map(|raw| scalar(raw?)).collect()
+        let scalar = |raw: Option<&str>| {
+            raw.filter(|raw| !raw.starts_with(['{', '['])).and_then(|raw| serde_json::from_str(raw).ok())
         };
+        let headers = || BodyHeaders::stored(self.headers);
+        let look = || verify::read_values(self.body, headers, self.places, scalar).unwrap_or_default();
         self.found.get_or_init(look).get(place)?.as_ref()
     }
 }

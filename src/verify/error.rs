@@ -112,6 +112,8 @@ pub enum ExtractError {
     NoId(String),
     #[error("its body is not JSON, although its Content-Type says so")]
     NotJson,
+    #[error("its body unpacks to more than {0} bytes, the source's `max_body`")]
+    UnpacksTooLarge(u64),
     #[error("its body is not XML")]
     NotXml,
     #[error("{0} occurs several times with different values")]

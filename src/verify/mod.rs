@@ -30,6 +30,7 @@ use bytes::Bytes;
 
 pub use delivery::{VerifiedDelivery, VerifiedEvent};
 pub use error::{ExtractError, HandshakeMismatch, SignatureError, VerifyError};
+pub use extract::{BodyHeaders, read_values};
 pub use handshake::{ProviderResponse, SecretEnrollment};
 pub use redact::RedactedRequest;
 pub use remote::{SharedKeys, SubscriptionConfirmation};
@@ -158,8 +159,31 @@ impl Verifier {
             return Err(VerifyError::MethodNotAllowed);
         }
         let enrolled = enrolled.map(|secret| keys(&self.source.scheme, secret));
+        let unpack = || extract::unpacked(request, self.source.max_body);
+        let as_received = self.check_signed(request, enrolled.as_deref(), now, &|signed| {
+            let unpacked = unpack()?;
+            self.read((request, unpacked.as_ref().unwrap_or(request)), signed, now)
+        });
+        // Most senders sign the bytes that they send, some sign the body before it is packed.
+        let is_forged = matches!(as_received, Err(VerifyError::NotGenuine(_)));
+        let Some(unpacked) = (if is_forged { unpack().ok().flatten() } else { None }) else { return as_received };
+        let read = |signed: &SignedMetadata<'_>| self.read((request, &unpacked), signed, now);
+        match self.check_signed(&unpacked, enrolled.as_deref(), now, &read) {
+            Err(VerifyError::NotGenuine(_)) => as_received,
+            checked => checked,
+        }
+    }
+
+    /// Verifies a request, under other spellings of its URL if necessary, and reads it.
+    fn check_signed(
+        &self,
+        request: &Request,
+        enrolled: Option<&[SignatureKey]>,
+        now: Millis,
+        read: &dyn Fn(&SignedMetadata<'_>) -> Result<VerifiedRequest, VerifyError>,
+    ) -> Result<VerifiedRequest, VerifyError> {
         let urls = signed_url::usual(&self.source, request);
-        let signed = self.signed(&self.context(request, &urls), enrolled.as_deref(), now);
+        let signed = self.signed(&self.context(request, &urls), enrolled, now);
         let is_other_url = |error: &VerifyError| {
             let has_signature =
                 matches!(error, VerifyError::NotGenuine(SignatureError::NoMatch(_) | SignatureError::ClaimMismatch(_)));
@@ -168,10 +192,10 @@ impl Verifier {
         match signed {
             Err(error) if is_other_url(&error) => {
                 let spellings = signed_url::spellings(&self.source, request);
-                let signed = self.signed(&self.context(request, &spellings), enrolled.as_deref(), now);
-                self.read(request, &signed.map_err(|_| error)?, now)
+                let signed = self.signed(&self.context(request, &spellings), enrolled, now);
+                read(&signed.map_err(|_| error)?)
             }
-            signed => self.read(request, &signed?, now),
+            signed => read(&signed?),
         }
     }
 
@@ -209,21 +233,26 @@ impl Verifier {
         Context::new(&self.source, urls, request)
     }
 
+    /// `request` is unpacked, `received` is not.
     fn read(
         &self,
-        request: &Request,
+        (received, request): (&Request, &Request),
         signed: &SignedMetadata<'_>,
         now: Millis,
     ) -> Result<VerifiedRequest, VerifyError> {
         let urls = if self.rotating.is_empty() { Vec::new() } else { signed_url::usual(&self.source, request) };
-        let context = self.context(request, &urls);
-        let signed_by = self.rotating.iter().find(|(keys, _)| signature::verify(&context, keys, now).is_ok());
+        let signs = |keys: &[SignatureKey]| {
+            let mut forms = [received, request].into_iter();
+            forms.any(|request| signature::verify(&self.context(request, &urls), keys, now).is_ok())
+        };
+        let signed_by = self.rotating.iter().find(|(keys, _)| signs(keys));
         let document = redact::query_document(&self.source.scheme, request);
-        let request = document.as_ref().unwrap_or(request);
+        let (received, request) = document.as_ref().map_or((received, request), |document| (document, document));
         let handshakes = signed_by.map_or(&self.handshakes, |(_, handshakes)| handshakes);
         let (claims, timestamp) = (signed.claims.as_ref(), signed.timestamp.as_deref());
         let whole = EventReader::new(&self.source.scheme, request, &self.pointers, claims, timestamp);
-        let json = |pointer: &str| Ok(whole.json(pointer)?.map(ToOwned::to_owned));
+        let whole = whole.received_as(&received.body);
+        let json = |pointer: &str| Ok(whole.json(pointer).ok().flatten().map(ToOwned::to_owned));
         match (handshakes.after_signature(request, &json)?, &self.remote) {
             (HandshakeOutcome::Respond(response), _) => return Ok(VerifiedRequest::Handshake(response)),
             (HandshakeOutcome::Visit { url, response }, Some(remote)) if self.source.confirm_subscriptions => {
@@ -233,7 +262,7 @@ impl Verifier {
         }
         let batch = self.source.scheme.batch.as_ref().map(|batch| batch::split(batch, request)).transpose()?.flatten();
         let items = match batch {
-            None => vec![self.event(&whole, &request.body, None)?],
+            None => vec![self.event(&whole, &received.body, None)?],
             Some(items) if items.is_empty() => return Ok(VerifiedRequest::Handshake(self.empty_response(request))),
             Some(items) => {
                 let item = |(index, body): (usize, &Bytes)| self.event(&whole.item(body), body, Some(index));
@@ -259,7 +288,7 @@ impl Verifier {
     ) -> Result<VerifiedEvent, ExtractError> {
         Ok(VerifiedEvent {
             event_id: reader.event_id(&self.source.scheme.event_id, index)?,
-            event_type: reader.event_type(&self.source.scheme.event_type)?,
+            event_type: reader.event_type(&self.source.scheme.event_type),
             body: body.clone(),
             sha256: reader.sha256(),
         })

@@ -1,6 +1,7 @@
 //! Splits a delivery that carries several events.
 //!
-//! Items are ranges of the bytes received, never serialized again. A body without the batch's array is one event.
+//! Items are ranges of the bytes received (or unpacked), never serialized again. A body without the batch's array is one
+//! event.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,12 +24,11 @@ pub(crate) fn split(batch: &BatchLocation, request: &Request) -> Result<Option<V
         Some(name) => match form::body_field(request, name) {
             Ok(Some(Cow::Borrowed(value))) => request.body.slice_ref(value),
             Ok(Some(Cow::Owned(value))) => Bytes::from(value),
-            Ok(None) => return Ok(None),
-            Err(_) => return Err(ExtractError::Repeated(format!("form:{name}"))),
+            Ok(None) | Err(_) => return Ok(None),
         },
     };
-    let text = std::str::from_utf8(&document).map_err(|_| ExtractError::NotJson)?;
-    let whole: &RawValue = serde_json::from_str(text).map_err(|_| ExtractError::NotJson)?;
+    let text = std::str::from_utf8(&document).unwrap_or_default();
+    let Ok(whole) = serde_json::from_str::<&RawValue>(text.trim_start_matches('\u{feff}')) else { return Ok(None) };
     let Some(array) = below(whole, &batch.steps).filter(|value| value.get().starts_with('[')) else { return Ok(None) };
     let elements: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| ExtractError::NotJson)?;
     if elements.len() > MAX_ITEMS {
@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn invalid_json_and_oversized_batches_are_rejected() {
+    fn invalid_json_is_one_event_and_oversized_batches_are_rejected() {
         let json = "application/json";
-        assert_eq!(items("", json, "[1,"), Err(ExtractError::NotJson));
-        assert_eq!(items("/a", json, ""), Err(ExtractError::NotJson));
+        assert_eq!(items("", json, "[1,"), Ok(None));
+        assert_eq!(items("/a", json, ""), Ok(None));
         assert_eq!(
             items("/a/*/b", json, r#"{"a":[{}]}"#),
             Err(ExtractError::InvalidBatch("an element of the array has no event"))

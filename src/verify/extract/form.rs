@@ -61,10 +61,7 @@ pub(crate) fn body_field<'a>(request: &'a Request, name: &str) -> Result<Option<
 /// Every field of the body, in order; `None` if the body is not a form.
 pub(crate) fn body_fields(request: &Request) -> Option<Vec<FormField<'_>>> {
     match BodyFormat::of(request) {
-        BodyFormat::Form => {
-            let pairs = request.body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-            Some(pairs.map(decode_pair).collect())
-        }
+        BodyFormat::Form => Some(pairs(&request.body)),
         BodyFormat::Multipart => Some(multipart_fields(request)),
         _ => None,
     }
@@ -139,14 +136,22 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 /// The parts of a multipart body; files count as fields. Reading stops at the first broken part.
 fn multipart_fields(request: &Request) -> Vec<FormField<'_>> {
     let value = request.headers.all("content-type").next().unwrap_or_default();
-    let Some(boundary) = std::str::from_utf8(value).ok().and_then(|value| parameter(value, "boundary")) else {
-        return Vec::new();
-    };
+    let boundary = std::str::from_utf8(value).ok().and_then(|value| parameter(value, "boundary"));
+    boundary.map(|boundary| parts(&request.body, &boundary)).unwrap_or_default()
+}
+
+/// The pairs of a form, decoded.
+pub(super) fn pairs(form: &[u8]) -> Vec<FormField<'_>> {
+    form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(decode_pair).collect()
+}
+
+/// The parts between the boundaries.
+pub(super) fn parts<'a>(body: &'a [u8], boundary: &str) -> Vec<FormField<'a>> {
     let delimiter = format!("\r\n--{boundary}");
-    let mut rest = match request.body.strip_prefix(&delimiter.as_bytes()[2..]) {
+    let mut rest = match body.strip_prefix(&delimiter.as_bytes()[2..]) {
         Some(rest) => rest,
-        None => match find(&request.body, delimiter.as_bytes()) {
-            Some(place) => &request.body[place + delimiter.len()..],
+        None => match find(body, delimiter.as_bytes()) {
+            Some(place) => &body[place + delimiter.len()..],
             None => return Vec::new(),
         },
     };
@@ -170,7 +175,7 @@ fn read_part(part: &[u8]) -> Option<(String, &[u8])> {
 }
 
 /// A parameter of a header's value: `; name="value"`, 1 to 200 bytes.
-fn parameter(header: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(header: &str, name: &str) -> Option<String> {
     let is_named = |(key, _): &(&str, &str)| key.trim().eq_ignore_ascii_case(name);
     let (_, value) = header.split(';').skip(1).filter_map(|part| part.split_once('=')).find(is_named)?;
     let value = value.trim();

@@ -43,7 +43,13 @@ impl Pointers {
     }
 }
 
-impl<'a> PointerValues<'a, '_> {
+impl<'a, 'p> PointerValues<'a, 'p> {
+    /// Copies the values out of the document.
+    pub(crate) fn into_owned<'b>(self) -> PointerValues<'b, 'p> {
+        let values = self.values.into_iter().map(|value| value.map(|text| Cow::Owned(text.into_owned()))).collect();
+        PointerValues { pointers: self.pointers, values }
+    }
+
     /// `None` for a pointer that was not asked for.
     pub(crate) fn at(&self, pointer: &str) -> Option<&Cow<'a, str>> {
         let index = self.pointers.iter().position(|known| known.as_str() == pointer)?;

@@ -1,9 +1,12 @@
 //! Reads the id and type of each event from a genuine delivery.
 //!
-//! Selectors are tried in the order of the scheme. JSON is parsed at most once, and only if a selector needs it. The
-//! results can be stored: UTF-8, bounded in length, without control characters.
+//! Selectors are tried in the order of the scheme. One that cannot be read is skipped. JSON is parsed at most once, and
+//! only if a selector needs it; a body in another format is presented as JSON. The results can be stored: UTF-8, bounded
+//! in length, without control characters.
 
 pub(super) mod batch;
+mod document;
+mod encoding;
 pub(super) mod form;
 pub(super) mod json;
 mod xml;
@@ -16,6 +19,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::document::without_mark;
+pub use self::document::{BodyHeaders, read_values};
+pub(super) use self::encoding::unpacked;
 use self::form::BodyFormat;
 use self::json::{NotJson, PointerValues, Pointers};
 use self::xml::NotXml;
@@ -86,6 +92,14 @@ impl<'a> EventReader<'a> {
         }
     }
 
+    /// The same reader for a request that was unpacked: the digest is that of the bytes received.
+    pub(super) fn received_as(self, body: &[u8]) -> Self {
+        if body.len() == self.body.len() && body.as_ptr() == self.body.as_ptr() {
+            return self;
+        }
+        Self { sha256: Sha256::digest(body).into(), ..self }
+    }
+
     pub(super) fn sha256(&self) -> [u8; 32] {
         self.sha256
     }
@@ -96,21 +110,33 @@ impl<'a> EventReader<'a> {
         if places.scope == IdScope::None {
             return Ok(fresh_id());
         }
+        let mut unreadable = None;
         for parts in &places.alternatives {
-            let texts = self.texts(parts)?;
-            if texts.len() == parts.len() {
+            let found = self.texts(parts).and_then(|texts| {
+                if texts.len() < parts.len() {
+                    return Ok(None);
+                }
                 let mut id = texts.join(":");
                 if let Some(index) = index.filter(|_| !parts.iter().any(Selector::is_of_item)) {
                     id.push_str(&format!("#{index}"));
                 }
-                let id = checked(EventField::Id, id)?;
+                checked(EventField::Id, id).map(Some)
+            });
+            let found = found.unwrap_or_else(|error| {
+                unreadable.get_or_insert(error);
+                None
+            });
+            if let Some(id) = found {
                 let is_of_object = places.scope == IdScope::Object && !parts.contains(&Selector::Body);
                 // The inbox knows the digests of bodies only. Otherwise it appends the digest when necessary.
                 let has_digest = is_of_object && !places.digest.is_body_only();
                 return Ok(if has_digest { id_with_digest(&id, &self.digest()) } else { id });
             }
         }
-        if places.or_fresh { Ok(fresh_id()) } else { Err(ExtractError::NoId(describe_selectors(&places.alternatives))) }
+        if places.or_fresh {
+            return Ok(fresh_id());
+        }
+        Err(unreadable.unwrap_or_else(|| ExtractError::NoId(describe_selectors(&places.alternatives))))
     }
 
     /// SHA-256 of the body, and of the type and signed timestamp if the scheme includes them.
@@ -119,7 +145,7 @@ impl<'a> EventReader<'a> {
         if content.is_body_only() {
             return self.sha256;
         }
-        let event_type = content.event_type.then(|| self.event_type(&self.scheme.event_type).unwrap_or_default());
+        let event_type = content.event_type.then(|| self.event_type(&self.scheme.event_type));
         let timestamp = self.timestamp.filter(|_| content.timestamp);
         Sha256::new_with_prefix(self.sha256)
             .chain_update(event_type.unwrap_or_default())
@@ -129,15 +155,21 @@ impl<'a> EventReader<'a> {
             .into()
     }
 
-    /// The type from the first entry of which any part is present; empty if none is.
-    pub(super) fn event_type(&self, places: &EventType) -> Result<String, ExtractError> {
-        for parts in &places.alternatives {
-            let texts = self.texts(parts)?;
-            if !texts.is_empty() {
-                return checked(EventField::Type, texts.join("."));
-            }
-        }
-        Ok(String::new())
+    /// The type from the first entry of which any part can be read; empty if there is none.
+    pub(super) fn event_type(&self, places: &EventType) -> String {
+        let readable = |parts: &Vec<Selector>| {
+            // `json:/x` reads the JSON of a form's message too.
+            let is_repeated = |part: &&Selector| match part {
+                Selector::FormJson(_, pointer) => {
+                    parts.iter().any(|other| matches!(other, Selector::Json(known) if known == pointer))
+                }
+                _ => false,
+            };
+            let distinct = parts.iter().filter(|part| !is_repeated(part));
+            let texts: Vec<_> = distinct.filter_map(|part| self.text(part).ok().flatten()).collect();
+            checked(EventField::Type, texts.join(".")).ok().filter(|text| !text.is_empty())
+        };
+        places.alternatives.iter().find_map(readable).unwrap_or_default()
     }
 
     fn texts(&self, parts: &[Selector]) -> Result<Vec<Cow<'_, str>>, ExtractError> {
@@ -162,12 +194,12 @@ impl<'a> EventReader<'a> {
                 self.json(pointer.as_str())?.map(Cow::Borrowed)
             }
             Selector::BodyJson(pointer) => one_pointer(&self.request.body, pointer)?.map(Cow::Owned),
-            Selector::Key(except) => match json::first_key(self.body, except) {
+            Selector::Key(except) => match json::first_key(without_mark(self.body), except) {
                 Ok(key) => key.map(Cow::Owned),
                 Err(NotJson) if self.format == BodyFormat::Json => return Err(ExtractError::NotJson),
                 Err(NotJson) => None,
             },
-            Selector::Xml(pointer) => xml_text(self.body, pointer)?.map(Cow::Owned),
+            Selector::Xml(pointer) => xml_text(without_mark(self.body), pointer)?.map(Cow::Owned),
             Selector::FormXml(name, pointer) => match self.form_field(selector, name)? {
                 Some(text) => {
                     let packed: String = text.split_ascii_whitespace().collect();
@@ -182,13 +214,30 @@ impl<'a> EventReader<'a> {
         Ok(found.filter(|text| !text.is_empty()))
     }
 
-    /// The text at a pointer into `body`. A body that is not JSON has none, unless its Content-Type is JSON.
+    /// The text at a pointer into `body`. A body that cannot be presented as JSON has none, unless its Content-Type is
+    /// JSON.
     pub(super) fn json(&self, pointer: &str) -> Result<Option<&str>, ExtractError> {
-        match self.json.get_or_init(|| self.pointers.read(self.body)) {
+        match self.json.get_or_init(|| self.read_json()) {
             Ok(values) => Ok(values.at(pointer).map(|text| &**text)),
             Err(NotJson) if self.format == BodyFormat::Json => Err(ExtractError::NotJson),
             Err(NotJson) => Ok(None),
         }
+    }
+
+    fn read_json(&self) -> Result<PointerValues<'a, 'a>, NotJson> {
+        if let Ok(values) = self.pointers.read(self.body) {
+            return Ok(values);
+        }
+        let json = document::to_json(self.body, &self.headers()).ok_or(NotJson)?;
+        self.pointers.read(&json).map(PointerValues::into_owned)
+    }
+
+    fn headers(&self) -> BodyHeaders {
+        let value = |name| {
+            let value = self.request.headers.all(name).next()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        BodyHeaders { content_type: value("content-type"), content_encoding: value("content-encoding") }
     }
 
     fn form_field(&self, selector: &Selector, name: &str) -> Result<Option<Cow<'_, str>>, ExtractError> {
@@ -211,7 +260,7 @@ fn decoded<'b>(selector: &Selector, found: FieldValue<'b>) -> Result<Option<Cow<
 
 fn one_pointer(document: &[u8], pointer: &Pointer) -> Result<Option<String>, ExtractError> {
     let pointers = Pointers::new(std::iter::once(pointer));
-    let values = pointers.read(document).map_err(|NotJson| ExtractError::NotJson)?;
+    let values = pointers.read(without_mark(document)).map_err(|NotJson| ExtractError::NotJson)?;
     Ok(values.at(pointer.as_str()).map(|text| text.clone().into_owned()))
 }
 

@@ -4,6 +4,7 @@
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use serde_json::{Map, Value};
 
 use crate::providers::Pointer;
 
@@ -52,6 +53,42 @@ pub(crate) fn text(document: &[u8], pointer: &Pointer) -> Result<Option<String>,
             _ => {}
         }
     }
+}
+
+/// The document as nested JSON objects; `None` if it is not XML. Attributes are left out, an element without children is
+/// its text. Of elements with the same name, the first counts.
+pub(super) fn to_json(document: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::from_str(std::str::from_utf8(document).ok()?);
+    let mut open: Vec<(String, Map<String, Value>, String)> = vec![Default::default()];
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) if open.len() <= MAX_DEPTH => {
+                open.push((start.local_name().as_ref().to_owned(), Map::new(), String::new()));
+            }
+            Event::Start(_) => return None,
+            Event::End(_) => {
+                let (name, children, text) = open.pop()?;
+                let is_leaf = children.is_empty();
+                let value = if is_leaf { Value::String(text.trim().to_owned()) } else { Value::Object(children) };
+                open.last_mut()?.1.entry(name).or_insert(value);
+            }
+            Event::Empty(element) => {
+                let name = element.local_name().as_ref().to_owned();
+                open.last_mut()?.1.entry(name).or_insert(Value::String(String::new()));
+            }
+            Event::Text(piece) => open.last_mut()?.2.push_str(&piece),
+            Event::CData(piece) => open.last_mut()?.2.push_str(&piece),
+            Event::GeneralRef(reference) => {
+                let character = reference.resolve_char_ref().ok()?.map(String::from);
+                let text = character.or_else(|| quick_xml::escape::resolve_xml_entity(&reference).map(str::to_owned));
+                open.last_mut()?.2.push_str(&text?);
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    let (_, root, _) = open.pop().filter(|_| open.is_empty())?;
+    if root.is_empty() { None } else { serde_json::to_vec(&root).ok() }
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl<'a> TestDelivery<'a> {
     pub(super) fn put_type(&mut self, event_type: &str) -> Result<(), String> {
         let tries = &self.source.scheme.event_type.alternatives;
         let is_read = |delivery: &Self| {
-            let found = delivery.read(|reader, _| reader.event_type(&delivery.source.scheme.event_type).ok());
+            let found = delivery.read(|reader, _| Some(reader.event_type(&delivery.source.scheme.event_type)));
             let rest = found.as_deref().and_then(|found| found.strip_prefix(event_type));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
