@@ -29,7 +29,10 @@ pub(crate) fn split(batch: &BatchLocation, request: &Request) -> Result<Option<V
     };
     let text = std::str::from_utf8(&document).unwrap_or_default();
     let Ok(whole) = serde_json::from_str::<&RawValue>(text.trim_start_matches('\u{feff}')) else { return Ok(None) };
-    let Some(array) = below(whole, &batch.steps).filter(|value| value.get().starts_with('[')) else { return Ok(None) };
+    let is_array = |value: &&RawValue| value.get().starts_with('[');
+    // Some providers have moved to CloudEvents, whose batches are an array at the root.
+    let at_root = Some(whole).filter(|value| !batch.steps.is_empty() && batch.inner.is_empty() && is_array(value));
+    let Some(array) = below(whole, &batch.steps).filter(is_array).or(at_root) else { return Ok(None) };
     let elements: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| ExtractError::NotJson)?;
     if elements.len() > MAX_ITEMS {
         return Err(ExtractError::InvalidBatch("more than 10,000 events"));
@@ -95,6 +98,7 @@ mod tests {
         assert_eq!(items("/a", json, r#"{"a":[1],"\u0061":[2]}"#), texts(&["2"]));
         assert_eq!(items("/a/*/b", json, r#"{"a":[{"b":{"c":1}},{"b":2}]}"#), texts(&[r#"{"c":1}"#, "2"]));
         assert_eq!(items("/a", json, r#"{"a":[]}"#), texts(&[]));
+        assert_eq!(items("/a", json, r#"[{"id":1},{"id":2}]"#), texts(&[r#"{"id":1}"#, r#"{"id":2}"#]));
         let form = "application/x-www-form-urlencoded";
         assert_eq!(items("form:e", form, "x=1&e=%5B%7B%22a%22%3A+1%7D%5D"), texts(&["{\"a\": 1}"]));
     }
