@@ -29,7 +29,8 @@ async function readBody() {
 function message(body) {
   let event = {};
   try {
-    event = JSON.parse(body) ?? {};
+    // GitHub's API creates webhooks that send a form: the JSON is in its field `payload`.
+    event = JSON.parse(body.startsWith("payload=") ? new URLSearchParams(body).get("payload") : body) ?? {};
   } catch {
     // the type and id are enough
   }
