@@ -3,7 +3,7 @@
 -- sqlite3 3.40 or later can read it.
 
 PRAGMA application_id = 1752133474; -- 0x686f6f62, "hoob": marks the file as a hookbox inbox
-PRAGMA user_version = 2;            -- version of this schema
+PRAGMA user_version = 1;            -- version of this schema
 
 -- One row per event, however often it was delivered. Payloads are in their own table, so that lists do not read them.
 CREATE TABLE events (

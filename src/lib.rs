@@ -47,6 +47,8 @@
 //! handlers is a folder in `runner/`. A dashboard page is a file in `web/dashboard/`, and its query a method of
 //! [`inbox`]'s reader. A CLI verb is a file in `cli/commands/`. Only `inbox/` contains SQL.
 
+#![allow(rustdoc::private_intra_doc_links, reason = "the documentation is built with private items")]
+
 mod alerts;
 mod cli;
 mod config;

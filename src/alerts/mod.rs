@@ -120,7 +120,10 @@ impl Monitor {
             Ok((dead, unreported)) => conditions.set_known_dead(dead, &unreported),
             Err(error) => log::warn!("dead jobs could not be counted: {error}"),
         }
-        Self { settings, conditions, notifier: Notifier::start(alerts), queue }
+        let mut monitor = Self { settings, conditions, notifier: Notifier::start(alerts), queue };
+        // The starting point of all counts: deliveries from now on are compared with it.
+        monitor.check(inbox);
+        monitor
     }
 
     fn check(&mut self, inbox: &Inbox) {

@@ -14,7 +14,9 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::providers::{Algorithm, AuthMethod, Hash, JwtAlgorithm, PublicKey};
+use crate::config::Source;
+use crate::providers::{Algorithm, AuthMethod, Hash, JwtAlgorithm, PublicKey, Scheme};
+use crate::support::secret::Secret;
 
 /// The signed bytes, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
@@ -189,4 +191,15 @@ fn digest<D: Digest>(pieces: &[Cow<'_, [u8]>]) -> Vec<u8> {
     let mut hash = D::new();
     pieces.iter().for_each(|piece| hash.update(piece));
     hash.finalize().to_vec()
+}
+
+/// The keys of all secrets of a source, as one of its schemes reads them.
+pub(super) fn configured_keys(source: &Source, scheme: &Scheme) -> Vec<SignatureKey> {
+    let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
+    secrets.iter().flat_map(|secret| keys(scheme, secret)).collect()
+}
+
+/// The keys of one secret. A secret that cannot be decoded has none.
+pub(super) fn keys(scheme: &Scheme, secret: &Secret) -> Vec<SignatureKey> {
+    scheme.key(secret).map(|bytes| SignatureKey::all(&scheme.auth, &bytes)).unwrap_or_default()
 }

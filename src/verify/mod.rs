@@ -36,11 +36,10 @@ pub use redact::RedactedRequest;
 pub use remote::{SharedKeys, SubscriptionConfirmation};
 pub use signer::{Defect, TestEvent, sign};
 
-use self::context::Context;
 use self::extract::json::Pointers;
 use self::extract::{EventReader, batch};
 use self::handshake::{HandshakeOutcome, HandshakeResponder};
-use self::key::SignatureKey;
+use self::key::{SignatureKey, configured_keys, keys};
 use self::remote::RemoteKeys;
 use self::signature::SignedMetadata;
 use crate::config::Source;
@@ -174,65 +173,6 @@ impl Verifier {
         }
     }
 
-    /// Verifies a request, under other spellings of its URL if necessary, and reads it.
-    fn check_signed(
-        &self,
-        request: &Request,
-        enrolled: Option<&[SignatureKey]>,
-        now: Millis,
-        read: &dyn Fn(&SignedMetadata<'_>) -> Result<VerifiedRequest, VerifyError>,
-    ) -> Result<VerifiedRequest, VerifyError> {
-        let urls = signed_url::usual(&self.source, request);
-        let signed = self.signed(&self.context(request, &urls), enrolled, now);
-        let is_other_url = |error: &VerifyError| {
-            let has_signature =
-                matches!(error, VerifyError::NotGenuine(SignatureError::NoMatch(_) | SignatureError::ClaimMismatch(_)));
-            has_signature && self.source.scheme.signs_url()
-        };
-        match signed {
-            Err(error) if is_other_url(&error) => {
-                let spellings = signed_url::spellings(&self.source, request);
-                let signed = self.signed(&self.context(request, &spellings), enrolled, now);
-                read(&signed.map_err(|_| error)?)
-            }
-            signed => read(&signed?),
-        }
-    }
-
-    /// Verifies with the source's own scheme, then with each alternative. The first error is returned, unless it is about a
-    /// signature that is absent.
-    fn signed<'a>(
-        &'a self,
-        context: &Context<'a>,
-        enrolled: Option<&[SignatureKey]>,
-        now: Millis,
-    ) -> Result<SignedMetadata<'a>, VerifyError> {
-        if self.source.admission.unsigned {
-            return Ok(SignedMetadata::default());
-        }
-        let own = match (&self.remote, enrolled) {
-            (Some(remote), _) => remote::verify(remote, context, now),
-            (None, Some(keys)) => signature::verify(context, keys, now).map_err(VerifyError::from),
-            (None, None) if self.needs_enrollment() => Err(SignatureError::NotEnrolled.into()),
-            (None, None) => signature::verify(context, &self.keys, now).map_err(VerifyError::from),
-        };
-        self.alternatives.iter().fold(own, |found, (source, keys)| {
-            let Err(error) = found else { return found };
-            let context = Context { source, scheme: &source.scheme, ..*context };
-            signature::verify(&context, keys, now).map_err(|other| {
-                use SignatureError::{InFuture, Missing, NoMatch, TooOld};
-                let is_absent =
-                    matches!(&error, VerifyError::NotGenuine(Missing(place)) if *place == self.source.scheme.signature);
-                let is_close = matches!(other, NoMatch(_) | TooOld { .. } | InFuture { .. });
-                if is_absent && is_close { other.into() } else { error }
-            })
-        })
-    }
-
-    fn context<'a>(&'a self, request: &'a Request, urls: &'a [String]) -> Context<'a> {
-        Context::new(&self.source, urls, request)
-    }
-
     /// `request` is unpacked, `received` is not.
     fn read(
         &self,
@@ -332,16 +272,12 @@ impl Verifier {
     }
 }
 
+/// The source with each alternative scheme of its row.
 fn alternatives(source: &Source) -> Vec<(Source, Vec<SignatureKey>)> {
     let of = |scheme: &Scheme| {
         (Source { scheme: Arc::new(scheme.clone()), ..source.clone() }, configured_keys(source, scheme))
     };
     source.scheme.alternatives.iter().map(of).collect()
-}
-
-fn configured_keys(source: &Source, scheme: &Scheme) -> Vec<SignatureKey> {
-    let secrets = if scheme.auth.is_asymmetric() { &source.public_keys } else { &source.secrets };
-    secrets.iter().flat_map(|secret| keys(scheme, secret)).collect()
 }
 
 fn rotating(source: &Arc<Source>) -> Vec<(Vec<SignatureKey>, HandshakeResponder)> {
@@ -351,8 +287,4 @@ fn rotating(source: &Arc<Source>) -> Vec<(Vec<SignatureKey>, HandshakeResponder)
     }
     let one = |secret| (keys(&source.scheme, secret), HandshakeResponder::new(source, Some(secret)));
     source.secrets.iter().map(one).collect()
-}
-
-fn keys(scheme: &Scheme, secret: &Secret) -> Vec<SignatureKey> {
-    scheme.key(secret).map(|bytes| SignatureKey::all(&scheme.auth, &bytes)).unwrap_or_default()
 }

@@ -105,7 +105,7 @@ fn known_body_under_another_id_is_a_duplicate_if_configured() {
         .source_with("github", guarded)
         .source("plain", "provider = \"github\"\nsecret = \"plain\"")
         .expect_warning("replay_guard")
-        .expect_warning("came with another body")
+        .expect_warning("has another body")
         .start();
     let first = github::push().with_body("{\"a\":1}");
     hookbox.deliver(&first);

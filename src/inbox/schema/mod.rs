@@ -12,8 +12,7 @@ pub(super) const APPLICATION_ID: i32 = 0x686f_6f62;
 /// `PRAGMA user_version` of [`SCHEMA`].
 pub(super) const SCHEMA_VERSION: i32 = version_after(UPGRADES);
 /// SQL scripts: the one at index N upgrades version N+1 to N+2.
-pub(super) const UPGRADES: &[&str] = &["ALTER TABLE events ADD COLUMN deviating_deliveries INTEGER NOT NULL DEFAULT 0;
-     CREATE INDEX events_deviating ON events (source) WHERE deviating_deliveries > 0"];
+pub(super) const UPGRADES: &[&str] = &[];
 
 // SQL conditions on `jobs`. A query uses a partial index only if it repeats the index's condition.
 

@@ -23,7 +23,7 @@ const NETWORK_FUSE: [&str; 10] =
 fn network_fs(folder: &Path) -> Option<String> {
     let magic = rustix::fs::statfs(folder).ok()?.f_type;
     // Some systems sign-extend 32-bit values.
-    let magic = i64::try_from(magic).ok()? & 0xffff_ffff;
+    let magic = magic & 0xffff_ffff;
     if magic == FUSE {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         return network_fuse(&mounts, &folder.canonicalize().ok()?);

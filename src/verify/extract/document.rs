@@ -1,12 +1,9 @@
-//! Presents a body in another format as JSON, so that JSON pointers apply to it.
+//! Presents a body in another format as JSON, so that JSON pointers apply to it. JSON itself is never copied.
 //!
-//! - a byte order mark is skipped, a declared charset and UTF-16 are converted to UTF-8
-//! - gzip, deflate and brotli are unpacked, up to a limit
-//! - a form or multipart body becomes an object of its fields. JSON in a field is embedded, and the members of JSON in
-//!   `payload` or `rawRequest` are members of the object itself
-//! - XML becomes nested objects, the root element included; of repeated elements the first counts
-//!
-//! JSON is never copied. The other formats are recognised by their first bytes if no header names them.
+//! A byte order mark is skipped; declared charsets and UTF-16 are converted; gzip, deflate and brotli are unpacked up to a
+//! limit. A form or multipart body becomes an object of its fields: JSON in a field is embedded, and the members of
+//! `payload` or `rawRequest` are members of the object itself. XML becomes nested objects, the root element included; of
+//! repeated elements the first counts. Formats are recognised by their first bytes if no header names them.
 
 use std::borrow::Cow;
 

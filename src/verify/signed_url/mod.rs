@@ -3,6 +3,7 @@
 //! A configured URL with a query is exact. One without is a base: the rest of the path below the source's own path and
 //! the query are appended as received. [`spellings`] lists other ways to write the same URL.
 
+mod check;
 mod spelling;
 
 use crate::config::Source;

@@ -109,7 +109,7 @@ fn packed_body_is_verified_as_received_or_unpacked() {
     }
     let forged = Request { body: packed.clone().into(), ..signed(&source, &[JSON, header], b"{}") };
     assert!(matches!(check(&source, &forged), Err(VerifyError::NotGenuine(_))));
-    let small = Source { max_body: 10, ..source.clone() };
+    let small = Source { max_body: 10, ..source };
     assert_eq!(extract_error(&small, &signed(&small, &[JSON, header], &packed)), ExtractError::UnpacksTooLarge(10));
 }
 

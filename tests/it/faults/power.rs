@@ -152,7 +152,7 @@ fn assert_served(calls: &[Call], clients: &Clients, random: &mut fastrand::Rng) 
     let setup = Hookbox::new()
         .handler("work", succeeds())
         .allow_warning("running when hookbox was killed")
-        .expect_warning("came with another body");
+        .expect_warning("has another body");
     let mut disk = Disk::default();
     calls[..moment].iter().for_each(|call| disk.take_in(&call.what));
     disk.fail(setup.folder(), random);
