@@ -1,7 +1,7 @@
 //! Parts of a configuration for the command line: readable even if the rest of the file is wrong.
 //!
 //! An operator who looks into the inbox may not have the secrets, and a mistake in one section must not block them. Only
-//! what is returned is checked; [`super::read`] checks the whole file.
+//! what is returned is checked; [`super::read()`] checks the whole file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
