@@ -68,6 +68,9 @@ pub struct ProviderRow {
     pub signed_content: OneOrMany,
     /// The signature does not cover the body. Without this key, such a template is rejected.
     pub body_unsigned: bool,
+    /// Whether the provider may compress a body after signing it (`Content-Encoding`). Every delivery that does not match is
+    /// then unpacked, up to `max_body`, before it is rejected.
+    pub signs_unpacked: bool,
     /// Where the id of the key is. It must be one of the source's `key_id`.
     pub key_id: Option<String>,
     /// Where the provider publishes its public keys: the URL of a JSON Web Key Set, `keys_url` if each user hosts one, or
@@ -160,6 +163,7 @@ impl ProviderRow {
         "secret_prefix",
         "signed_content",
         "body_unsigned",
+        "signs_unpacked",
         "key_id",
         "keys",
         "key_name",

@@ -54,6 +54,7 @@ pub struct Scheme {
     pub auth: AuthMethod,
     /// The signature does not cover the body, and the row says so.
     pub body_unsigned: bool,
+    pub signs_unpacked: bool,
     pub secret_decoding: SecretDecoding,
     /// Optional prefixes of the configured secret that are not part of the key.
     pub secret_prefixes: Vec<String>,

@@ -163,8 +163,8 @@ impl Verifier {
             let unpacked = unpack()?;
             self.read((request, unpacked.as_ref().unwrap_or(request)), signed, now)
         });
-        // Most senders sign the bytes that they send, some sign the body before it is packed.
-        let is_forged = matches!(as_received, Err(VerifyError::NotGenuine(_)));
+        // Most providers sign the bytes that they send; some sign the body before they compress it.
+        let is_forged = self.source.scheme.signs_unpacked && matches!(as_received, Err(VerifyError::NotGenuine(_)));
         let Some(unpacked) = (if is_forged { unpack().ok().flatten() } else { None }) else { return as_received };
         let read = |signed: &SignedMetadata<'_>| self.read((request, &unpacked), signed, now);
         match self.check_signed(&unpacked, enrolled.as_deref(), now, &read) {

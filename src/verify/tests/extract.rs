@@ -93,7 +93,8 @@ fn unreadable_selectors_fall_through() {
 
 #[test]
 fn packed_body_is_verified_as_received_or_unpacked() {
-    let source = named("event_id = ['json:/id']\nevent_type = ['form:t', 'json:/t']");
+    let names = "event_id = ['json:/id']\nevent_type = ['form:t', 'json:/t']";
+    let source = named(&format!("signs_unpacked = true\n{names}"));
     let body = br#"{"id":"1","t":"x"}"#;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut packed, body).unwrap();
@@ -101,6 +102,8 @@ fn packed_body_is_verified_as_received_or_unpacked() {
     let header = ("Content-Encoding", "gzip");
     let over_packed = signed(&source, &[JSON, header], &packed);
     let over_body = Request { body: packed.clone().into(), ..signed(&source, &[JSON, header], body) };
+    let only_received = check(&named(names), &over_body);
+    assert!(matches!(only_received, Err(VerifyError::NotGenuine(_))), "unpacked only if the row says so");
     for request in [over_packed, over_body] {
         let Ok(VerifiedRequest::Delivery(delivery)) = check(&source, &request) else { panic!("refused") };
         let stored = &delivery.items()[0];
