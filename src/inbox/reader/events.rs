@@ -273,7 +273,7 @@ pub struct UnknownPath {
 pub(super) fn unknown_paths(connection: &Connection, now: Millis) -> Result<Vec<UnknownPath>> {
     let sql = "SELECT target, reason, count(*) AS count, max(received_at) AS last_at FROM refusals
                WHERE source = ? AND received_at >= ? GROUP BY target, reason
-               ORDER BY instr(reason, 'did you mean') = 0, last_at DESC LIMIT ?";
+               ORDER BY instr(reason, 'did you mean') = 0, last_at DESC, max(id) DESC LIMIT ?";
     let read = |row: &Row<'_>| {
         Ok(UnknownPath {
             target: row.get("target")?,
